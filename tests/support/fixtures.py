@@ -1,0 +1,58 @@
+"""Fixtures for tests with real servers, each started once for a whole run.
+
+Load them from the root ``conftest.py``: ``pytest_plugins = ["support.fixtures"]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from support.admin_api import AdminApi
+from support.keycloak_server import KEYCLOAK_16, KEYCLOAK_26, Distribution, KeycloakServer
+from support.smtp import Relays
+
+ADMIN_EMAIL = "admin@sandbox.example"
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """The certificate authority of this run."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authority's certificate as a PEM file."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
+def relays(authority: trustme.CA) -> Iterator[Relays]:
+    """Relays to be started as a test needs them."""
+    with Relays(authority) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def keycloak_26(ca_file: Path) -> Iterator[KeycloakServer]:
+    """A real Keycloak 26 whose administrator has an address and which trusts the authority."""
+    yield from _running(KEYCLOAK_26, ca_file)
+
+
+@pytest.fixture(scope="session")
+def keycloak_16(ca_file: Path) -> Iterator[KeycloakServer]:
+    """A real Keycloak 16 under /auth, likewise."""
+    yield from _running(KEYCLOAK_16, ca_file)
+
+
+def _running(distribution: Distribution, ca_file: Path) -> Iterator[KeycloakServer]:
+    with KeycloakServer(distribution, ca_file) as server:
+        api = AdminApi(server.url, server.admin_user, server.admin_password)
+        api.set_email("master", server.admin_user, ADMIN_EMAIL)
+        api.close()
+        yield server

@@ -1,0 +1,50 @@
+"""The arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ztrust_mail.sync.compare import SecretMode
+
+
+class Format(StrEnum):
+    """How the result is written to standard output."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Specs = Annotated[
+    list[str], typer.Argument(metavar="SPEC...", help="Spec files or folders; - is standard input.", show_default=False)
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", metavar="NAME|URL", help="A server of the settings file, or its URL.", show_default=False),
+]
+RealmGlobs = Annotated[
+    list[str],
+    typer.Option("--realm", metavar="GLOB", help="Only realms that match; may be given again.", show_default=False),
+]
+ConfigOption = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="The settings file.", show_default=False)
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is written.")]
+ReportOption = Annotated[
+    list[str],
+    typer.Option("--report", metavar="FORMAT=FILE", help="Write a report too: text or json.", show_default=False),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write the spec to a file.", show_default=False)
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite the file named by --out.")]
+SecretsOption = Annotated[
+    SecretMode,
+    typer.Option(
+        "--secrets",
+        help="auto: send a secret with whatever else is written; write: send all; keep: keep the stored ones.",
+    ),
+]

@@ -1,0 +1,25 @@
+"""``schema``: the JSON Schemas, for editors and other tools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ztrust_mail.spec.schema import schema_text
+
+NAME = "schema"
+
+
+class Which(StrEnum):
+    """The schemas there are."""
+
+    SPEC = "spec"
+    SETTINGS = "settings"
+    REPORT = "report"
+
+
+def command(which: Annotated[Which, typer.Argument(help="Which schema.")] = Which.SPEC) -> None:
+    """Print a JSON Schema: of specs, of the settings file, or of JSON reports."""
+    typer.echo(schema_text(which.value), nl=False)

@@ -1,0 +1,33 @@
+"""``validate``: what can be said of a spec without a server."""
+
+from __future__ import annotations
+
+from ztrust_mail import api
+from ztrust_mail.cli.options import Format, FormatOption, ReportOption, Specs
+from ztrust_mail.cli.output import Output
+from ztrust_mail.errors import ExitStatus
+from ztrust_mail.findings import has_errors
+from ztrust_mail.reports import json, text
+from ztrust_mail.reports.lines import Line, line
+from ztrust_mail.spec.model import Spec
+from ztrust_mail.text import counted
+
+NAME = "validate"
+
+
+def command(specs: Specs, format: FormatOption = Format.TEXT, report: ReportOption = []) -> None:
+    """Check spec files offline: form, references, inheritance, addresses, doubtful settings."""
+    with Output(NAME, format, report) as output:
+        spec, findings = api.validate(specs)
+        status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
+        said = list(text.findings(findings))
+        if status is ExitStatus.OK:
+            said.append(_fine(spec))
+        output.finish(said, json.of_findings(NAME, status, findings))
+
+
+def _fine(spec: Spec) -> Line:
+    globs = len(spec.globs)
+    exact = len(spec.entries) - globs
+    files = counted(len(spec.paths), "file")
+    return line(f"Valid: {counted(exact, 'realm')} and {counted(globs, 'glob')} in {files}.")

@@ -1,0 +1,281 @@
+"""Settings: which servers there are, how to log in at them, and what a spec is permitted.
+
+Found first wins: ``--config``, ``$ZTRUST_MAIL_CONFIG``, ``./ztrust-mail.toml``, the user's config folder.
+A file that only lies in the working folder is not trusted: its permissions are ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from ztrust_mail.errors import ConfigError
+from ztrust_mail.findings import Finding, Location, Severity
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.text import did_you_mean, quoted
+
+FILE_NAME = "ztrust-mail.toml"
+PREFIX = "ZTRUST_MAIL_"
+GATEWAYS = ("keycloak", "ztrust")
+DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
+MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
+
+_SERVER_KEYS = {
+    "url": str,
+    "gateway": str,
+    "realm": str,
+    "client_id": str,
+    "client_secret": str,
+    "username": str,
+    "password": str,
+    "ca_bundle": str,
+    "connections": int,
+    "timeout": str,
+}
+_ALLOW_KEYS = {"command": bool, "plain_http": bool, "secret_folders": list}
+
+Table = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What a spec or a server entry may do beyond the safe defaults; only trusted settings grant it."""
+
+    command: bool = False
+    plain_http: bool = False
+    secret_folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One settings file as read; ``path`` is empty where there is none."""
+
+    path: str = ""
+    servers: Mapping[str, Table] = field(default_factory=dict)
+    permissions: Permissions = Permissions()
+    trusted: bool = True
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server with everything needed to work with it. ``timeout`` is in seconds."""
+
+    url: str
+    name: str = ""
+    gateway: str = "keycloak"
+    realm: str = DEFAULT_REALM
+    client_id: str = DEFAULT_CLIENT
+    client_secret: Secret | None = None
+    username: str = ""
+    password: Secret | None = None
+    token: Secret | None = None
+    ca_bundle: str = ""
+    connections: int = DEFAULT_CONNECTIONS
+    timeout: float = DEFAULT_TIMEOUT
+    plain_http: bool = False
+
+
+def load(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing or wrong."""
+    for path, trusted, required in _places(given, environ):
+        if required or path.is_file():
+            return _read(path, trusted=trusted)
+    return Settings()
+
+
+def _places(given: str | None, environ: Mapping[str, str]) -> Iterator[tuple[Path, bool, bool]]:
+    """Yield where settings may lie, whether a file there is trusted, and whether it must exist."""
+    if chosen := given or environ.get(f"{PREFIX}CONFIG"):
+        yield Path(chosen), True, True
+        return
+    yield Path(FILE_NAME), False, False
+    import platformdirs
+
+    yield Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME, True, False
+
+
+def _read(path: Path, *, trusted: bool) -> Settings:
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except OSError as e:
+        raise ConfigError(f"cannot read the settings file {path}: {e.strerror}", "check --config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the settings file {path} is not UTF-8", "save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as e:
+        at = re.search(r"line (\d+), column (\d+)", str(e))
+        where = f"{path}:{at[1]}:{at[2]}" if at else str(path)
+        raise ConfigError(f"{where}: not valid TOML", "texts stand in quotes, tables in [brackets]") from None
+    _check_keys(path, "", data, {"servers": dict, "allow": dict})
+    servers: dict[str, Table] = cast("dict[str, Table]", data.get("servers", {}))
+    for name, entry in servers.items():
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{path}: servers.{name} is no table", f"write [servers.{name}]")
+        _check_keys(path, f"servers.{name}.", entry, _SERVER_KEYS)
+    allow = cast("Table", data.get("allow", {}))
+    _check_keys(path, "allow.", allow, _ALLOW_KEYS)
+    if trusted:
+        return Settings(str(path), servers, _permissions(allow))
+    ignored = (_untrusted(path),) if any(allow.values()) else ()
+    return Settings(str(path), servers, trusted=False, findings=ignored)
+
+
+def _check_keys(path: Path, prefix: str, table: Table, known: Mapping[str, type]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
+            raise ConfigError(f"{path}: unknown key {quoted(prefix + key)}", hint)
+        if type(value) is not known[key]:
+            words = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+            raise ConfigError(f"{path}: {quoted(prefix + key)} must be {words[known[key]]}", "see the README")
+
+
+def _permissions(allow: Table) -> Permissions:
+    folders = cast("Sequence[str]", allow.get("secret_folders", ()))
+    return Permissions(allow.get("command") is True, allow.get("plain_http") is True, tuple(map(str, folders)))
+
+
+def _untrusted(path: Path) -> Finding:
+    message = "[allow] is ignored: this file was found in the working folder, which proves nothing"
+    hint = f"name it with --config or ${PREFIX}CONFIG to trust it"
+    return Finding(Severity.WARNING, "untrusted-settings", message, hint, Location(str(path)))
+
+
+def choose_server(
+    settings: Settings,
+    option: str | None = None,
+    guard: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> Server:
+    """Return the server to work with: the option, the spec's guard, the only entry, or the environment.
+
+    Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met.
+    """
+    chosen = option or environ.get(f"{PREFIX}SERVER") or _implied(settings, guard, environ)
+    if "://" in chosen:
+        named = [name for name, entry in settings.servers.items() if _same_url(entry.get("url"), chosen)]
+        entry: Table = {"url": chosen}
+        name = next((n for n in named if n in guard), "")
+    else:
+        name, entry = chosen, _entry(settings, chosen)
+    if guard and name not in guard:
+        wanted = " or ".join(quoted(g) for g in guard)
+        raise ConfigError(f"the spec is meant for server {wanted}, not for {quoted(chosen)}", "check --server")
+    return _server(settings, name, entry, environ)
+
+
+def _implied(settings: Settings, guard: Sequence[str], environ: Mapping[str, str]) -> str:
+    if len(guard) == 1:
+        return guard[0]
+    names = list(guard or settings.servers)
+    if len(names) == 1:
+        return names[0]
+    if url := environ.get(f"{PREFIX}URL"):
+        return url
+    if names:
+        raise ConfigError(f"which server? Known are {', '.join(names)}", "choose one with --server NAME")
+    hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
+    raise ConfigError("no server is named anywhere", hint)
+
+
+def _entry(settings: Settings, name: str) -> Table:
+    if name in settings.servers:
+        return settings.servers[name]
+    hint = did_you_mean(name, settings.servers)
+    if not hint:
+        known = ", ".join(settings.servers) or "none"
+        hint = f"known servers: {known}; a URL begins with https://"
+    raise ConfigError(f"no server {quoted(name)} in {settings.path or 'the settings (there is no file)'}", hint)
+
+
+def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, str]) -> Server:
+    def value(key: str, default: str = "") -> str:
+        return str(entry.get(key) or environ.get(f"{PREFIX}{key.upper()}") or default)
+
+    def secret(key: str) -> Secret | None:
+        return Secret(text) if (text := value(key)) else None
+
+    own_login = "username" in entry or "client_secret" in entry
+    _refuse_redirected_login(settings, entry, environ)
+    server = Server(
+        url=_checked_url(value("url"), name, settings.permissions),
+        name=name,
+        gateway=value("gateway", "keycloak"),
+        realm=value("realm", DEFAULT_REALM),
+        client_id=value("client_id", DEFAULT_CLIENT),
+        client_secret=secret("client_secret"),
+        username=value("username"),
+        password=secret("password"),
+        token=None if own_login else secret("token"),
+        ca_bundle=_ca_bundle(value("ca_bundle")),
+        connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
+        timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
+        plain_http=settings.permissions.plain_http,
+    )
+    if server.gateway not in GATEWAYS:
+        hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
+        raise ConfigError(f"unknown gateway {quoted(server.gateway)} for server {quoted(name)}", hint)
+    return server
+
+
+def _refuse_redirected_login(settings: Settings, entry: Table, environ: Mapping[str, str]) -> None:
+    """Keep the environment's login for the environment's server, whatever an untrusted file says."""
+    meant, url = environ.get(f"{PREFIX}URL"), entry.get("url")
+    if not settings.trusted and meant and isinstance(url, str) and not _same_url(url, meant):
+        raise ConfigError(
+            f"{settings.path}, found in the working folder, names {quoted(url)}; {PREFIX}URL names {quoted(meant)}",
+            f"the environment's login goes to its own URL only; trust the file with --config, or unset {PREFIX}URL",
+        )
+
+
+def _checked_url(url: str, name: str, permissions: Permissions) -> str:
+    try:
+        parts = urlsplit(url)
+        host, sound = parts.hostname or "", parts.port != 0
+    except ValueError:
+        parts, host, sound = urlsplit(""), "", False
+    what = f"the URL of server {quoted(name)}" if name else "the server's URL"
+    if not sound or not host or parts.scheme not in ("http", "https"):
+        raise ConfigError(f"{what} is not an http(s) URL", "write https://host or https://host/auth")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError(f"{what} holds a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
+    if parts.scheme == "http" and not is_loopback(host) and not permissions.plain_http:
+        hint = "use https, or set plain_http = true under [allow] in settings named by --config"
+        raise ConfigError(f"{what} is plain http: the admin's password would go in clear to {host}", hint)
+    return url.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name can only be this machine."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def _same_url(configured: object, url: str) -> bool:
+    return isinstance(configured, str) and configured.rstrip("/") == url.rstrip("/")
+
+
+def _ca_bundle(path: str) -> str:
+    if path and not os.path.isfile(path):
+        raise ConfigError(f"the CA bundle {path} does not exist", f"check ca_bundle or {PREFIX}CA_BUNDLE")
+    return path
+
+
+def _connections(text: str) -> int:
+    if not re.fullmatch(r"\d{1,3}", text) or not 1 <= int(text) <= MAX_CONNECTIONS:
+        raise ConfigError(f"connections is {quoted(text)}", f"a whole number from 1 to {MAX_CONNECTIONS}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,6})(ms|s|m)", text)
+    seconds = int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else 0.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ConfigError(f"timeout is {quoted(text)}", "write a time with its unit, such as 10s, up to 10m")
+    return seconds

@@ -1,0 +1,132 @@
+"""Looks at a server the way a careful admin does before the first plan, and says what to do about each no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ztrust_mail.config import Server
+from ztrust_mail.errors import ExitStatus, RealmError, ServerError
+from ztrust_mail.gateways.base import Account, Gateway
+from ztrust_mail.spec.resolve import glob_matches
+from ztrust_mail.text import counted, quoted
+
+SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
+"""Releases that take 10 to 49 s for one realm once there are some 250 (measured on 26.7.1)."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer: yes, no, or None where it cannot be found out."""
+
+    question: str
+    answer: bool | None
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All answers, in the order they were asked."""
+
+    url: str
+    checks: tuple[Check, ...]
+    exit_status: ExitStatus
+
+
+def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Examination:
+    """Ask whether the server can be reached, who we are, what we may do, and where test mails would go.
+
+    ``realms`` are globs that limit which realms are looked at. Whether a realm may be written is told by
+    the answer to a test mail without a sender, which needs the same right and cannot be sent.
+    """
+    try:
+        gateway.login()
+        account = gateway.account()
+    except ServerError as e:
+        return Examination(server.url, (Check("reach and log in", False, e.message, e.hint),), e.exit_status)
+    checks = [Check("reach and log in", True, f"{account.name} of realm {account.realm}")]
+    try:
+        checks += [_version(gateway), *_rights(gateway, realms), _address(account)]
+    except ServerError as e:
+        checks.append(Check("work with the admin API", False, e.message, e.hint))
+        return Examination(server.url, tuple(checks), e.exit_status)
+    worst = ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
+    return Examination(server.url, tuple(checks), worst)
+
+
+def _version(gateway: Gateway) -> Check:
+    version = gateway.version()
+    shown = ".".join(map(str, version))
+    if not version:
+        detail = "this account may not see it; fields too new for the server are written without a warning"
+        return Check("server version", None, detail)
+    if version in SLOW_WITH_MANY_REALMS:
+        hint = "raise timeout to 60s or update: with some 250 realms one answer takes 10 to 49 s"
+        return Check("server version", False, f"{shown}, known to be very slow with many realms", hint)
+    return Check("server version", True, shown)
+
+
+def _rights(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
+    reading = gateway.read((), everything=True)
+    names = [r for r in sorted(reading.realms) if not globs or any(glob_matches(g, r) for g in globs)]
+    readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
+    role = "give the account the role view-realm (to plan) or manage-realm (to apply) there"
+    yield _share("read e-mail settings", readable, names, role)
+    with ThreadPoolExecutor(gateway.connections) as pool:
+        may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
+    hint = "give the account the role manage-realm there; --setup-commands prints how"
+    yield _share("write e-mail settings", [name for name in readable if may[name]], names, hint)
+
+
+def _share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
+    lacking = [name for name in names if name not in fine]
+    if not names:
+        return Check(question, False, "this account sees no realm", hint)
+    if lacking:
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        shown = ", ".join(quoted(name) for name in lacking[:5])
+        return Check(question, False, f"{len(fine)} of {counted(len(names), 'realm')}; not {shown}{more}", hint)
+    return Check(question, True, f"in {counted(len(names), 'realm')}")
+
+
+def _address(account: Account) -> Check:
+    question, whose = "address for test mails", f"{account.name} of realm {account.realm}"
+    if account.email:
+        return Check(question, True, account.email)
+    hint = f"set the e-mail address of {whose}; the server sends test mails to nobody else"
+    if account.email is None:
+        return Check(question, None, f"cannot be seen for {whose}", hint)
+    return Check(question, False, f"{whose} has none", hint)
+
+
+def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
+    """Return the kcadm lines that make a service account with the least rights for these realms.
+
+    In the realm of the login (master), the account gets view-realm and manage-realm of each realm's own
+    client ``REALM-realm``, and an address for test mails. No line holds a secret.
+    """
+    client, home = "ztrust-mail", _shell(server.realm)
+    lines = [
+        f"kcadm.sh config credentials --server {_shell(server.url)} --realm {home} --user ADMIN",
+        f"kcadm.sh create clients -r {home} -s clientId={client} -s serviceAccountsEnabled=true"
+        " -s publicClient=false -s standardFlowEnabled=false -s directAccessGrantsEnabled=false",
+    ]
+    for realm in realms:
+        roles = "--rolename view-realm --rolename manage-realm"
+        owner = _shell(f"{realm}-realm")
+        lines.append(f"kcadm.sh add-roles -r {home} --uusername service-account-{client} --cclientid {owner} {roles}")
+    user = f"$(kcadm.sh get users -r {home} -q username=service-account-{client} --fields id --format csv --noquotes)"
+    secret = f"$(kcadm.sh get clients -r {home} -q clientId={client} --fields id --format csv --noquotes)"
+    lines += [
+        f'kcadm.sh update "users/{user}" -r {home} -s email=ADDRESS_FOR_TEST_MAILS',
+        f'kcadm.sh get "clients/{secret}/client-secret" -r {home}',
+    ]
+    return lines
+
+
+def _shell(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)

@@ -1,0 +1,142 @@
+"""Has the server send a test mail, and says what its answer proves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ztrust_mail.dialects.base import Outgoing
+from ztrust_mail.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable, SecretError, TestMailFailed
+from ztrust_mail.findings import Finding
+from ztrust_mail.gateways.base import Account, Gateway, LiveRealm
+from ztrust_mail.secrets.base import Reach
+from ztrust_mail.secrets.resolution import resolve_all
+from ztrust_mail.sensitive import Secret, SecretRef
+from ztrust_mail.spec.fields import SECURITY, Security
+from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync.compare import secret_fields
+from ztrust_mail.sync.plan import finding_of
+
+
+class TestStatus(StrEnum):
+    """How the test of one realm ended."""
+
+    __test__ = False
+
+    SENT = "sent"
+    FAILED = "failed"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class TestOutcome:
+    """The test of one realm. ``proof`` says in words what a mail that was sent proves."""
+
+    __test__ = False
+
+    realm: str
+    status: TestStatus
+    proof: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What this outcome means for the command."""
+        if self.status in (TestStatus.SENT, TestStatus.SKIPPED):
+            return ExitStatus.OK
+        return ExitStatus.DIFFERS if self.status is TestStatus.FAILED else ExitStatus.PARTIAL
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """The tests of several realms, and the account whose address the mails went to."""
+
+    __test__ = False
+
+    url: str
+    account: Account
+    outcomes: tuple[TestOutcome, ...]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What this run means for the command."""
+        return ExitStatus.worst(outcome.exit_status for outcome in self.outcomes)
+
+
+_PROOF = {
+    Security.STARTTLS: "sent; encryption not verified: the server sends in clear where no STARTTLS is offered",
+    Security.TLS: "sent over TLS",
+    Security.NONE: "sent in clear",
+}
+
+
+def test_stored(gateway: Gateway, realms: Iterable[str]) -> TestRun:
+    """Test what each realm holds now; the server takes the mask for the secret it has stored."""
+    names = list(dict.fromkeys(realms))
+    reading = gateway.read(names, everything=False)
+    jobs = {name: reading.realms[name] for name in names}
+    return _run(gateway, {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()})
+
+
+def test_wanted(gateway: Gateway, wanted: Iterable[Desired], reach: Reach) -> TestRun:
+    """Test what the spec wants of each realm, without storing it; secrets are resolved."""
+    todo = list(wanted)
+    secrets = resolve_all((ref for one in todo for ref in secret_fields(one.fields).values()), reach)
+    jobs: dict[str, Outgoing | RealmError] = {}
+    findings = {}
+    for one in todo:
+        if one.findings:
+            findings[one.realm] = one.findings
+        jobs[one.realm] = {} if one.disabled or one.findings else _outgoing(gateway, one, secrets)
+    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings})
+    outcomes = {outcome.realm: outcome for outcome in run.outcomes}
+    outcomes |= {realm: TestOutcome(realm, TestStatus.FAILED, findings=f) for realm, f in findings.items()}
+    return TestRun(run.url, run.account, tuple(outcomes[one.realm] for one in todo))
+
+
+def _outgoing(
+    gateway: Gateway, wanted: Desired, secrets: Mapping[SecretRef, Secret | SecretError]
+) -> Outgoing | RealmError:
+    values: dict[SecretRef, Secret] = {}
+    for ref in secret_fields(wanted.fields).values():
+        value = secrets[ref]
+        if isinstance(value, SecretError):
+            return value
+        values[ref] = value
+    return gateway.dialect.encode(wanted.fields, values)
+
+
+def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> TestRun:
+    account = gateway.account()
+
+    def one(realm: str) -> TestOutcome:
+        try:
+            return _test(gateway, account, realm, jobs[realm])
+        except TestMailFailed as e:
+            return TestOutcome(realm, TestStatus.FAILED, findings=(finding_of(e, realm),))
+        except RealmError as e:
+            status = TestStatus.MISSING if isinstance(e, RealmMissing) else TestStatus.FAILED
+            status = TestStatus.UNREADABLE if isinstance(e, RealmUnreadable) else status
+            return TestOutcome(realm, status, findings=(finding_of(e, realm),))
+
+    with ThreadPoolExecutor(gateway.connections) as pool:
+        return TestRun(gateway.url, account, tuple(pool.map(one, jobs)))
+
+
+def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmError) -> TestOutcome:
+    if isinstance(job, RealmError):
+        raise job
+    if not job:
+        return TestOutcome(realm, TestStatus.SKIPPED, "has no e-mail settings to test")
+    if account.email == "":
+        hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
+        raise TestMailFailed("there is nowhere to send the test mail: our account has no address", hint, "no-address")
+    gateway.test(realm, job)
+    shown = {name: text for name, text in job.items() if isinstance(text, str)}
+    security = gateway.dialect.meaning(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
+    proof = _PROOF[security] if isinstance(security, Security) else "sent; ssl and starttls are not set as one expects"
+    return TestOutcome(realm, TestStatus.SENT, proof)

@@ -1,0 +1,12 @@
+"""One table per product: which native attribute holds which field, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.ztrust import ZTRUST
+
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (KEYCLOAK, ZTRUST)}
+"""Every dialect by its name."""

@@ -1,0 +1,126 @@
+"""How one field's value is written in native text, and read back from whatever stands there."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import Duration, FieldValue, Login, Masked, Raw, Security
+
+Texts = tuple[str | None, ...]
+
+
+class Codec(ABC):
+    """Translates one field's value to the texts of its native attributes, in the row's order.
+
+    ``decode`` is the inverse of ``encode`` and takes any text: what does not parse becomes ``Raw``.
+    """
+
+    @abstractmethod
+    def encode(self, value: FieldValue) -> Texts:
+        """Return the text of each native attribute, None where it is left out."""
+
+    @abstractmethod
+    def decode(self, texts: Texts) -> FieldValue | None:
+        """Return the value, or None where the attributes say nothing. At least one text is given."""
+
+
+class Text(Codec):
+    """The text as it is."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (str(value),)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        return texts[0]
+
+
+class Port(Codec):
+    """A whole number from 1 to 65535, the way Java reads one."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (str(value),)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+        return number if 1 <= number <= 65535 else Raw(text)
+
+
+class Milliseconds(Codec):
+    """A duration as a whole number of milliseconds."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (str(value.milliseconds if isinstance(value, Duration) else value),)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+        return Duration(number) if number else Raw(text)
+
+
+class Switch(Codec):
+    """``true`` or ``false``; Keycloak takes only exactly ``true`` as on."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return ("true" if value is True else "false",)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        return _truth(text) if text in ("true", "false") else Raw(text)
+
+
+def _truth(text: str | None) -> bool:
+    return text == "true"
+
+
+class StartTlsAndSsl(Codec):
+    """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on means neither."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (
+            "true" if value is Security.STARTTLS else "false",
+            "true" if value is Security.TLS else "false",
+        )
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        starttls, ssl = texts
+        if any(text not in ("true", "false", None) for text in texts) or (_truth(starttls) and _truth(ssl)):
+            return Raw(f"starttls={starttls or ''} ssl={ssl or ''}")
+        return Security.STARTTLS if _truth(starttls) else Security.TLS if _truth(ssl) else Security.NONE
+
+
+class AuthAndType(Codec):
+    """The login as ``auth`` and ``authType``; on without a type is ``basic``, which all versions know."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return ("false", None) if value is Login.NONE else ("true", str(value))
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        auth, kind = texts
+        if auth in ("false", None):
+            return Login.NONE
+        if auth != "true" or kind not in (Login.BASIC, Login.TOKEN, None):
+            return Raw(f"auth={auth} authType={kind or ''}")
+        return Login(kind or Login.BASIC)
+
+
+class SecretText(Codec):
+    """A secret: shown masked by the server, or as the ``${vault.KEY}`` it was written as."""
+
+    _VAULT = re.compile(r"\$\{vault\.([^{}]+)\}")
+
+    def encode(self, value: FieldValue) -> Texts:
+        if isinstance(value, SecretRef) and value.kind is SecretKind.KEYCLOAK_VAULT:
+            return (f"${{vault.{value.argument[0]}}}",)
+        raise TypeError("only a vault reference is written as text; other secrets are resolved first")
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        found = self._VAULT.fullmatch(text)
+        return SecretRef(SecretKind.KEYCLOAK_VAULT, (found[1],)) if found else Masked()

@@ -1,0 +1,107 @@
+"""What every gateway offers, whatever the product's API looks like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
+from ztrust_mail.errors import RealmError
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a product's API can do at all."""
+
+    read: bool
+    write: bool
+    test: bool
+
+
+@dataclass(frozen=True)
+class LiveRealm:
+    """A realm's e-mail attributes as the server showed them.
+
+    ``read_at`` is the monotonic time in seconds at which the request for them was sent.
+    """
+
+    realm: str
+    attributes: Attributes
+    read_at: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The outcome of reading many realms: per realm its settings, or why they cannot be had.
+
+    ``complete`` tells whether all realms the account may see are in it; ``listed`` counts them.
+    """
+
+    realms: Mapping[str, LiveRealm | RealmError]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who the server takes us for. ``email`` is None where that cannot be found out, empty where unset."""
+
+    name: str
+    realm: str
+    email: str | None
+
+
+class Gateway(ABC):
+    """One server. Methods raise ``ServerError`` when it cannot be worked with at all.
+
+    All methods may be called from several threads at once.
+    """
+
+    url: str
+    dialect: Dialect
+    capabilities: Capabilities
+    connections: int
+    """How many requests may be under way at once."""
+
+    @abstractmethod
+    def login(self) -> None:
+        """Log in, so that a wrong address or password shows before anything else is done."""
+
+    @abstractmethod
+    def account(self) -> Account:
+        """Return who we are."""
+
+    @abstractmethod
+    def version(self) -> Version:
+        """Return the server's version; empty where this account may not see it."""
+
+    @abstractmethod
+    def realms(self) -> list[str]:
+        """Return the names of the realms this account may see, sorted."""
+
+    @abstractmethod
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        """Read the wanted realms, and with ``everything`` all other visible ones too."""
+
+    @abstractmethod
+    def read_one(self, realm: str) -> LiveRealm:
+        """Read one realm; raises :class:`RealmError`."""
+
+    @abstractmethod
+    def write(self, realm: str, attributes: Outgoing) -> None:
+        """Replace a realm's e-mail attributes by these; raises :class:`RealmError`."""
+
+    @abstractmethod
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        """Have the server send one test mail with these attributes; raises :class:`RealmError`.
+
+        The mail goes to the address of the account we work as. It is never sent twice.
+        """
+
+    @abstractmethod
+    def may_write(self, realm: str) -> bool:
+        """Tell whether the account may change a realm's e-mail settings, without changing any."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections."""

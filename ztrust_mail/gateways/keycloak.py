@@ -1,0 +1,281 @@
+"""Keycloak's admin REST API, over python-keycloak's connection with its traps closed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+from urllib.parse import quote, urlsplit
+
+import requests
+from keycloak.connection import ConnectionManager
+from keycloak.exceptions import KeycloakConnectionError
+
+from ztrust_mail.config import Server
+from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
+from ztrust_mail.errors import (
+    RealmError,
+    RealmMissing,
+    RealmUnreadable,
+    ServerRefused,
+    ServerUnreachable,
+    TestMailFailed,
+)
+from ztrust_mail.gateways import http
+from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.http import Json
+from ztrust_mail.gateways.token import Token, TokenSource
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.text import quoted
+
+SINGLES_UP_TO = 8
+"""So many realms are read one by one; for more, one GET of the whole list is quicker."""
+
+UNREACHABLE_NAMES = (".", "..")
+"""Realm names that a URL cannot hold: the path is normalised before it is sent."""
+
+_JSON = {"Content-Type": "application/json"}
+
+
+class _Connection(ConnectionManager):
+    """python-keycloak's connection: no second POST, no redirect, no unbounded answer, one shared token."""
+
+    def __init__(self, server: Server, tokens: TokenSource) -> None:
+        self.waits = (server.timeout, server.timeout * http.PATIENCE)
+        super().__init__(
+            base_url=server.url + "/",  # without the slash, urljoin drops /auth
+            headers=dict(_JSON),
+            timeout=cast(int, self.waits),  # handed to requests, which takes a pair
+            verify=server.ca_bundle or True,
+            max_retries=0,  # else a POST is sent twice, the test mail with it
+            pool_maxsize=server.connections,
+        )
+        self._tokens = tokens
+        self._thread = threading.local()
+        self._s.auth = self._authorize
+        self._s.max_redirects = 0
+        self._s.hooks["response"] = [http.read_bounded]
+
+    def send(self, method: str, path: str, body: str | None = None) -> requests.Response:
+        """Send one request, with a new token after 401; reads and PUTs once more after a broken connection.
+
+        A PUT of the same whole map may be repeated without harm; a POST is sent once.
+        """
+        token = self._tokens.current()
+        for last in (False, True):
+            try:
+                response = self._once(method, path, body, token)
+            except http.Interrupted:
+                if last or method == "POST":
+                    raise
+                continue
+            if response.status_code != requests.codes.unauthorized or last:
+                return response
+            token = self._tokens.renew(token)
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, method: str, path: str, body: str | None, token: Token) -> requests.Response:
+        self._thread.token = token
+        try:
+            if method == "GET":
+                return self.raw_get(path)
+            send = self.raw_put if method == "PUT" else self.raw_post
+            return send(path, cast(str, (body or "").encode()))
+        except KeycloakConnectionError as e:
+            raise http.in_words(e.__cause__, str(self.base_url), self.waits) from None
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        token: Token = self._thread.token
+        request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
+        return request
+
+    def close(self) -> None:
+        """Close the connections; python-keycloak does so only when it is collected."""
+        self._s.close()
+
+
+class KeycloakGateway(Gateway):
+    """A Keycloak server or a derivative of it."""
+
+    capabilities = Capabilities(read=True, write=True, test=True)
+
+    def __init__(self, server: Server, dialect: Dialect) -> None:
+        self.url = server.url
+        self.dialect = dialect
+        self.connections = server.connections
+        self._server = server
+        self._host = urlsplit(server.url).netloc
+        self._tokens = TokenSource(server)
+        self._connection = _Connection(server, self._tokens)
+
+    def login(self) -> None:
+        self._tokens.current()
+
+    def close(self) -> None:
+        self._tokens.close()
+        self._connection.close()
+
+    def account(self) -> Account:
+        claims = self._tokens.current().claims
+        fallback = self._server.username or f"service-account-{self._server.client_id}"
+        name = claims.get("preferred_username") or fallback
+        realm = str(claims.get("iss") or self._server.realm).rpartition("/realms/")[2]
+        email = claims.get("email") or self._looked_up_email(claims.get("sub"))
+        return Account(str(name), realm, cast("str | None", email))
+
+    def _looked_up_email(self, user_id: object) -> str | None:
+        if not isinstance(user_id, str):
+            return None
+        response = self._connection.send("GET", f"{_path(self._server.realm)}/users/{quote(user_id, safe='')}")
+        user = http.parsed(response) if response.status_code == requests.codes.ok else None
+        return str(user.get("email") or "") if isinstance(user, dict) else None
+
+    def version(self) -> Version:
+        response = self._connection.send("GET", "admin/serverinfo")
+        info = http.parsed(response) if response.status_code == requests.codes.ok else None
+        system = info.get("systemInfo") if isinstance(info, dict) else None
+        return parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
+
+    def realms(self) -> list[str]:
+        response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
+        if response.status_code == requests.codes.forbidden:
+            return []
+        return sorted(_by_name(self._expect_ok(response)))
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        if not everything and len(wanted) <= SINGLES_UP_TO:
+            return Reading(self._singles(wanted), complete=False)
+        try:
+            found, complete = self._list()
+        except http.TooSlow:
+            if everything:
+                raise
+            found, complete = {}, False
+        missing = [realm for realm in dict.fromkeys([*wanted, *found]) if realm not in found or found[realm] is None]
+        if missing and found:  # a realm younger than the token is seen with a new one only
+            self._tokens.renew(self._tokens.current())
+        read = {realm: live for realm, live in found.items() if live is not None}
+        return Reading({**read, **self._singles(missing)}, complete)
+
+    def _list(self) -> tuple[dict[str, LiveRealm | None], bool]:
+        """Return every realm of the list, None for one that it does not show whole."""
+        sent = time.monotonic()
+        response = self._connection.send("GET", "admin/realms")
+        if response.status_code == requests.codes.forbidden:
+            return {}, False
+        try:
+            listed = _by_name(self._expect_ok(response))
+        except ServerUnreachable:
+            if response.status_code != requests.codes.ok:
+                raise
+            return dict.fromkeys(self.realms()), True  # 200 and broken in the middle: known of a rolled-back read
+        return {name: _live(name, realm, sent) for name, realm in listed.items()}, True
+
+    def _expect_ok(self, response: requests.Response) -> Json:
+        if response.status_code == requests.codes.unauthorized:
+            raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
+        if response.status_code != requests.codes.ok:
+            raise http.unexpected(response)
+        return http.parsed(response)
+
+    def _singles(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        def attempt(realm: str) -> LiveRealm | RealmError:
+            try:
+                return self.read_one(realm)
+            except RealmError as e:
+                return e
+
+        with ThreadPoolExecutor(self.connections) as pool:
+            return dict(zip(realms, pool.map(attempt, realms), strict=True))
+
+    def read_one(self, realm: str) -> LiveRealm:
+        sent = time.monotonic()
+        response = self._connection.send("GET", _path(realm))
+        if response.status_code != requests.codes.ok:
+            raise self._problem(response, realm, "read")
+        body = http.parsed(response)
+        live = _live(realm, body, sent) if isinstance(body, dict) else None
+        if live is None:
+            hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
+            message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
+            raise RealmUnreadable(message, hint, "may-not-see")
+        return live
+
+    def write(self, realm: str, attributes: Outgoing) -> None:
+        body = json.dumps({"smtpServer": _revealed(attributes)})
+        response = self._connection.send("PUT", _path(realm), body)
+        if response.status_code not in (requests.codes.ok, requests.codes.no_content):
+            raise self._problem(response, realm, "write", attributes)
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        body = json.dumps(_revealed(attributes))
+        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
+        if response.status_code in (requests.codes.ok, requests.codes.no_content):
+            return
+        if response.status_code in (requests.codes.bad_request, requests.codes.server_error):
+            said = _scrubbed(http.own_message(response), attributes)
+            hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
+            raise TestMailFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
+        raise self._problem(response, realm, "test", attributes)
+
+    def may_write(self, realm: str) -> bool:
+        """Tell by the answer to a test mail without a sender: it needs manage-realm and cannot be sent."""
+        if realm in UNREACHABLE_NAMES:
+            return False
+        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", json.dumps({"from": ""}))
+        return response.status_code in (requests.codes.bad_request, requests.codes.server_error)
+
+    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing = {}) -> RealmError:
+        status, said = response.status_code, _scrubbed(http.own_message(response), sent)
+        if status == requests.codes.unauthorized:
+            raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
+        if status == requests.codes.not_found and "ealm" in said:
+            hint = "check the spelling, or create the realm first"
+            return RealmMissing(f"there is no realm {quoted(realm)} on {self._host}", hint, "no-realm")
+        if status == requests.codes.forbidden:
+            role = "view-realm" if doing == "read" else "manage-realm"
+            kind = RealmUnreadable if doing == "read" else RealmError
+            message = f"this account may not {doing} the e-mail settings of {quoted(realm)}"
+            return kind(message, f"give it the role {role} in this realm", "no-rights")
+        if said:
+            message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
+            return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
+        page = http.unexpected(response)
+        return RealmError(page.message, page.hint, page.rule)
+
+
+def _path(realm: str) -> str:
+    if realm in UNREACHABLE_NAMES:
+        hint = "rename the realm in the server's console"
+        raise RealmError(f"{quoted(realm)} cannot be named in a URL: it would mean another place", hint, "bad-name")
+    return f"admin/realms/{quote(realm, safe='')}"
+
+
+def _by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
+    if not isinstance(listed, list):
+        raise ServerUnreachable("the realm list is no list", "check the URL", "not-the-admin-api")
+    found = [realm for realm in listed if isinstance(realm, dict)]
+    return {str(realm["realm"]): realm for realm in found if "realm" in realm}
+
+
+def _live(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:
+    """Return a realm's settings, or None for a view without them, which says "may not see"."""
+    attributes = realm.get("smtpServer")
+    if not isinstance(attributes, dict):
+        return None
+    return LiveRealm(name, {key: str(value) for key, value in attributes.items() if value is not None}, read_at)
+
+
+def _revealed(attributes: Outgoing) -> dict[str, str]:
+    return {k: v.reveal() if isinstance(v, Secret) else v for k, v in attributes.items()}
+
+
+def _scrubbed(text: str, sent: Outgoing) -> str:
+    """Return the server's text without any secret of ours that it may quote."""
+    for value in sent.values():
+        if isinstance(value, Secret):
+            text = text.replace(value.reveal(), "…")
+    return text

@@ -1,0 +1,145 @@
+"""The admin token: fetched once, renewed under a lock before it expires or when it is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+import requests
+
+from ztrust_mail.config import Server
+from ztrust_mail.errors import ServerRefused, ServerUnreachable
+from ztrust_mail.gateways import http
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.text import quoted
+
+RENEW_BEFORE = 0.25
+"""Renew when less than this part of the token's life is left: tokens of the master realm live 60 s."""
+
+_REASONS = {
+    "invalid_grant": ("the user name or password is wrong, or the account is disabled", "check the login"),
+    "invalid_client": ("the client id or its secret is wrong, or the client is disabled", "check the client"),
+    "unauthorized_client": ("the client may not log in this way", "turn on direct access or service accounts"),
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token, when it ends (monotonic seconds), and what it and its ID token say of us."""
+
+    value: Secret
+    renew_at: float
+    claims: Mapping[str, object]
+
+
+class TokenSource:
+    """Gets tokens for one server. Any number of threads share one token and one renewal."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lock = threading.Lock()
+        self._token: Token | None = None
+        self._session = requests.Session()
+        self._session.auth = _no_netrc
+        self._session.max_redirects = 0
+        self._session.hooks["response"] = [http.read_bounded]
+
+    def current(self) -> Token:
+        """Return a token that is still good, logging in when there is none."""
+        with self._lock:
+            if self._token is None or time.monotonic() >= self._token.renew_at:
+                self._token = self._fetch()
+            return self._token
+
+    def renew(self, refused: Token) -> Token:
+        """Return another token than the refused one, fetched by whichever thread comes first."""
+        with self._lock:
+            if self._token is refused:
+                self._token = self._fetch()
+            assert self._token is not None
+            return self._token
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _fetch(self) -> Token:
+        if self._server.token:
+            return self._ready(self._server.token)
+        response = self._post()
+        if response.status_code != requests.codes.ok:
+            raise self._refusal(response)
+        body = http.parsed(response)
+        access = body.get("access_token") if isinstance(body, dict) else None
+        if not isinstance(body, dict) or not isinstance(access, str):
+            raise http.unexpected(response)
+        lifetime = body.get("expires_in")
+        seconds = float(lifetime) if isinstance(lifetime, int | float) else 60.0
+        claims = {**_claims(access), **_claims(body.get("id_token"))}
+        return Token(Secret(access), time.monotonic() + seconds * (1 - RENEW_BEFORE), claims)
+
+    def _ready(self, given: Secret) -> Token:
+        if self._token is not None:
+            raise ServerRefused(
+                "the server does not accept the ready token: it has expired or was revoked",
+                "set a fresh ZTRUST_MAIL_TOKEN",
+                "token-refused",
+            )
+        return Token(given, float("inf"), _claims(given.reveal()))
+
+    def _post(self) -> requests.Response:
+        server = self._server
+        form = {"client_id": server.client_id, "scope": "openid"}
+        if server.client_secret:
+            form["client_secret"] = server.client_secret.reveal()
+        if server.username:
+            password = server.password.reveal() if server.password else ""
+            form |= {"grant_type": "password", "username": server.username, "password": password}
+        elif server.client_secret:
+            form["grant_type"] = "client_credentials"
+        else:
+            hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
+            raise ServerRefused("there is nothing to log in with", hint, "no-login")
+        url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
+        wait = (server.timeout, server.timeout)
+        try:
+            return self._session.post(url, data=form, timeout=wait, verify=server.ca_bundle or True)
+        except (requests.RequestException, OSError) as e:
+            raise http.in_words(e, server.url, wait) from None
+
+    def _refusal(self, response: requests.Response) -> ServerRefused | ServerUnreachable:
+        try:
+            body = json.loads(response.content)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or "error" not in body:
+            return http.unexpected(response)
+        host, realm = urlsplit(self._server.url).netloc, quoted(self._server.realm)
+        if response.status_code == requests.codes.not_found:
+            return ServerRefused(f"{host} has no realm {realm} to log in at", "check the setting realm", "no-realm")
+        reason, hint = _REASONS.get(str(body["error"]), ("the login was refused", "check the account"))
+        who = quoted(self._server.username or self._server.client_id)
+        message = f"{host} does not let {who} in at realm {realm}: {reason}"
+        if detail := http.own_message(response):
+            message += f"; the server says {quoted(detail)}"
+        return ServerRefused(message, hint, "login-refused")
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from putting a login of ~/.netrc in place of ours."""
+    return request
+
+
+def _claims(token: object) -> Mapping[str, object]:
+    """Return what a token says, unverified: it is only shown, never relied on."""
+    try:
+        payload = str(token).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -1,0 +1,135 @@
+"""Results as one JSON object, by ``schemas/report.schema.json``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ztrust_mail.diagnose.doctor import Examination
+from ztrust_mail.diagnose.server_test import TestRun
+from ztrust_mail.errors import ExitStatus
+from ztrust_mail.findings import Finding
+from ztrust_mail.reports.words import in_words
+from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync.compare import Change
+from ztrust_mail.sync.plan import Plan, RealmPlan
+
+SCHEMA = "urn:ztrust-mail:schema:report:1"
+
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every report holds, whatever the command."""
+
+    command: str
+    exit_status: ExitStatus
+    server: str = ""
+    realms: tuple[Mapping[str, Json], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    more: Mapping[str, Json] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return the report as one line-broken JSON object in ASCII, so that nothing in it steers a terminal."""
+        return json.dumps(self.data(), indent=2, ensure_ascii=True) + "\n"
+
+    def data(self) -> dict[str, Json]:
+        """Return the report as plain data."""
+        statuses = Counter(str(realm["status"]) for realm in self.realms)
+        return {
+            "schema": SCHEMA,
+            "command": self.command,
+            "server": self.server,
+            "status": self.exit_status.name.lower(),
+            "exit_status": int(self.exit_status),
+            "summary": {"realms": len(self.realms), **statuses},
+            "realms": list(self.realms),
+            "findings": _findings(self.findings),
+            **self.more,
+        }
+
+
+def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> Report:
+    """Report findings alone."""
+    return Report(command, status, findings=tuple(found))
+
+
+def of_plan(command: str, plan: Plan, realms: Sequence[RealmPlan], status: ExitStatus) -> Report:
+    """Report a plan, a drift check, or what an apply made of a plan."""
+    more: dict[str, Json] = {"globs": {g.entry.name: g.count for g in plan.globs}, "uncovered": list(plan.uncovered)}
+    return Report(command, status, plan.url, tuple(_realm(realm) for realm in realms), plan.findings, more)
+
+
+def of_tests(run: TestRun) -> Report:
+    """Report test mails."""
+    realms = tuple(
+        {
+            "realm": outcome.realm,
+            "status": outcome.status.value,
+            "proof": outcome.proof,
+            "changes": [],
+            "findings": _findings(outcome.findings),
+        }
+        for outcome in run.outcomes
+    )
+    return Report("test", run.exit_status, run.url, realms, more={"recipient": run.account.email})
+
+
+def of_explained(wanted: Desired, status: ExitStatus) -> Report:
+    """Report one realm's resolved settings."""
+    origins = wanted.origins
+    settings: list[Json] = [
+        {"field": name, "value": in_words(value), "origin": str(origins[name]) if name in origins else None}
+        for name, value in wanted.fields.items()
+    ]
+    more: dict[str, Json] = {"realm": wanted.realm, "entry": wanted.entry.name, "disabled": wanted.disabled}
+    return Report("explain", status, findings=wanted.findings, more={**more, "settings": settings})
+
+
+def of_examination(found: Examination) -> Report:
+    """Report what the doctor saw."""
+    checks: list[Json] = [
+        {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
+    ]
+    return Report("doctor", found.exit_status, found.url, more={"checks": checks})
+
+
+def _realm(realm: RealmPlan) -> Mapping[str, Json]:
+    return {
+        "realm": realm.realm,
+        "status": realm.status.value,
+        "changes": [_change(change) for change in realm.changes],
+        "incomparable": list(realm.difference.incomparable),
+        "kept": list(realm.difference.kept),
+        "findings": _findings(realm.findings),
+    }
+
+
+def _change(change: Change) -> Mapping[str, Json]:
+    return {
+        "field": change.field,
+        "attributes": list(change.attributes),
+        "before": None if change.before is None else in_words(change.before),
+        "after": None if change.after is None else in_words(change.after),
+        "action": change.action.value,
+    }
+
+
+def _findings(found: Iterable[Finding]) -> list[Json]:
+    return [
+        {
+            "severity": one.severity.value,
+            "rule": one.rule,
+            "message": one.message,
+            "hint": one.hint,
+            "path": one.location.path if one.location else None,
+            "line": one.location.line or None if one.location else None,
+            "column": one.location.column or None if one.location else None,
+            "realm": one.realm,
+            "field": one.field,
+        }
+        for one in dict.fromkeys(found)
+    ]

@@ -1,0 +1,75 @@
+"""Which path leads to which handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+from ztrust_mail.sandbox import about, login, people, realms
+from ztrust_mail.sandbox.answers import Answer, Refused, error
+from ztrust_mail.sandbox.calls import Call
+
+Handler = Callable[..., Answer]
+
+_OIDC = "realms/*/protocol/openid-connect"
+_USER = "admin/realms/*/users/*"
+_CLIENT = "admin/realms/*/clients/*"
+# A star is one segment, given to the handler. Paths that overlap stand with the more exact one first.
+_ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "realms/*", login.public_realm),
+    ("GET", "realms/*/account", login.account),
+    ("POST", f"{_OIDC}/token", login.token),
+    ("GET", f"{_OIDC}/userinfo", login.userinfo),
+    ("GET", "admin/serverinfo", about.server_info),
+    ("GET", "admin/*/console/whoami", about.who_am_i),
+    ("GET", "admin/realms", realms.list_realms),
+    ("POST", "admin/realms", realms.create_realm),
+    ("GET", "admin/realms/*", realms.get_realm),
+    ("PUT", "admin/realms/*", realms.update_realm),
+    ("DELETE", "admin/realms/*", realms.delete_realm),
+    ("POST", "admin/realms/*/testSMTPConnection", realms.test_connection),
+    ("GET", "admin/realms/*/roles/*", people.realm_role),
+    ("GET", "admin/realms/*/users", people.find_users),
+    ("POST", "admin/realms/*/users", people.create_user),
+    ("GET", _USER, people.get_user),
+    ("PUT", _USER, people.update_user),
+    ("DELETE", _USER, people.delete_user),
+    ("POST", f"{_USER}/role-mappings/realm", people.grant_realm_roles),
+    ("POST", f"{_USER}/role-mappings/clients/*", people.grant_client_roles),
+    ("GET", "admin/realms/*/clients", people.find_clients),
+    ("POST", "admin/realms/*/clients", people.create_client),
+    ("DELETE", _CLIENT, people.delete_client),
+    ("GET", f"{_CLIENT}/service-account-user", people.service_account),
+    ("GET", f"{_CLIENT}/roles/*", people.client_role),
+)
+# These wait in the middle, for a mail to go out or because they were told to, and lock by themselves.
+_LOCK_THEMSELVES = (realms.list_realms, realms.get_realm, realms.update_realm, realms.test_connection)
+_PARTS = tuple((method, tuple(pattern.split("/")), handler) for method, pattern, handler in _ROUTES)
+
+
+def answer(call: Call) -> Answer:
+    """Return the API's answer to the call, also when that is a refusal."""
+    if call.server.faults.unavailable:
+        return Answer(503, "Service Unavailable", "text/plain")
+    try:
+        return _answer(call)
+    except Refused as refused:
+        return refused.answer
+
+
+def _answer(call: Call) -> Answer:
+    fitting = [(m, parts, h) for m, parts, h in _PARTS if _fits(parts, call.segments)]
+    for method, parts, handler in fitting:
+        if method == call.method:
+            given = [segment for part, segment in zip(parts, call.segments, strict=True) if part == "*"]
+            with nullcontext() if handler in _LOCK_THEMSELVES else call.server.state.lock:
+                return handler(call, *given)
+    if fitting:
+        return error(405, "HTTP 405 Method Not Allowed")
+    if call.segments[:2] == ("admin", "realms"):
+        call.realm(call.segments[2], call.caller())
+    return call.server.quirks.errors.no_resource(call.server.url + call.path)
+
+
+def _fits(parts: tuple[str, ...], segments: tuple[str, ...]) -> bool:
+    return len(parts) == len(segments) and all(p in ("*", s) for p, s in zip(parts, segments, strict=True))

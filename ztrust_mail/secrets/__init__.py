@@ -1,0 +1,1 @@
+"""Where secrets come from: one module per kind of reference, resolved once per distinct reference."""

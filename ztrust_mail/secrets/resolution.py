@@ -1,0 +1,56 @@
+"""Gets the values of references, each distinct one once, and refuses what cannot be a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ztrust_mail.errors import SecretError
+from ztrust_mail.secrets import command, env, file, keyring
+from ztrust_mail.secrets.base import Fetch, Reach
+from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
+from ztrust_mail.text import quoted
+
+MAX_LENGTH = 255  # what Keycloak's column holds
+
+FETCHERS: Mapping[SecretKind, Fetch] = {
+    SecretKind.ENV: env.fetch,
+    SecretKind.FILE: file.fetch,
+    SecretKind.COMMAND: command.fetch,
+    SecretKind.KEYRING: keyring.fetch,
+}
+"""Every kind that has a value on this side; a vault's stays on the server."""
+
+
+def resolve_all(refs: Iterable[SecretRef], reach: Reach) -> dict[SecretRef, Secret | SecretError]:
+    """Return each distinct reference's value, or why it has none."""
+    found: dict[SecretRef, Secret | SecretError] = {}
+    for ref in dict.fromkeys(refs):
+        try:
+            found[ref] = resolve(ref, reach)
+        except SecretError as e:
+            found[ref] = e
+    return found
+
+
+def resolve(ref: SecretRef, reach: Reach) -> Secret:
+    """Return one reference's value without its one trailing line break.
+
+    Raises :class:`SecretError` where it cannot be had or cannot be a secret.
+    """
+    value = FETCHERS[ref.kind](ref, reach)
+    value = value.removesuffix("\n").removesuffix("\r")
+    if problem := _problem(value):
+        raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
+    return Secret(value)
+
+
+def _problem(value: str) -> str:
+    if not value:
+        return "is empty"
+    if len(value) > MAX_LENGTH:
+        return f"is longer than {MAX_LENGTH} characters"
+    if any(c in value for c in "\r\n\0"):
+        return "holds a line break"
+    if not value.strip("*"):
+        return "is only asterisks: a mask, not a secret"
+    return ""

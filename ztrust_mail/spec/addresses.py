@@ -1,0 +1,101 @@
+"""Which e-mail addresses Keycloak takes as a sender, and what it makes of an international domain."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import stringprep
+from encodings import idna
+
+# The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+"
+_QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~\u0080-\uffff-]|\\\\|\\")+"'
+_LOCAL = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:\.(?:{_ATOM}|{_QUOTED}))*")
+_EDGE = r"[A-Za-z0-9!#$%&'*+/=?^`{|}~\u0080-\uffff]"
+_LABEL = rf"{_EDGE}(?:(?:{_EDGE}|-)*{_EDGE})?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_IPV4 = re.compile(r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]")
+_IPV6 = re.compile(r"\[IPv6:(?P<address>[^\]]+)\]", re.IGNORECASE)
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_GROUP = r"[0-9a-f]{1,4}"
+_MIXED = re.compile(rf"(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}", re.IGNORECASE)
+_SCOPED = re.compile(r"fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+", re.IGNORECASE)
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot
+_LONGEST_LOCAL = 64
+_LONGEST_DOMAIN = 255
+_LONGEST = 255  # a stored attribute's length
+
+
+def address_problem(address: str, *, utf8: bool) -> str | None:
+    """Return in a few words why Keycloak 26 refuses the address as a sender, or None when it takes it.
+
+    ``utf8`` is the realm's ``allowutf8``; without it only the domain may hold other than ASCII letters.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return "has no @"
+    if not local or not domain:
+        return "has nothing before the @" if not local else "has nothing after the @"
+    if len(address) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
+    return _local_problem(local, utf8) or _domain_problem(domain)
+
+
+def ascii_domain(address: str) -> str:
+    """Return the address with its domain in ASCII (punycode). Raises ValueError when there is no such form."""
+    local, at, domain = address.rpartition("@")
+    return local + at + _to_ascii(domain) if at else address
+
+
+def _local_problem(local: str, utf8: bool) -> str | None:
+    if len(local) > _LONGEST_LOCAL:
+        return f"has more than {_LONGEST_LOCAL} characters before the @"
+    if not _LOCAL.fullmatch(local):
+        return "has a character or a dot before the @ that may not be there"
+    if not utf8 and not local.isascii():
+        return "has other than ASCII characters before the @, which needs relay.utf8"
+    return None
+
+
+def _domain_problem(domain: str) -> str | None:
+    if domain.startswith("["):
+        return None if _is_ip_literal(domain) else "has an IP address in brackets that is none"
+    if "_" in domain:
+        return "has an underscore in the domain"
+    if not _NAME.fullmatch(domain):
+        return "has a character, a hyphen or a dot in the domain that may not be there"
+    try:
+        ascii_form = _to_ascii(domain)
+    except ValueError:
+        return "has a domain part that is too long or not a name"
+    return f"has a domain longer than {_LONGEST_DOMAIN} characters" if len(ascii_form) > _LONGEST_DOMAIN else None
+
+
+def _is_ip_literal(domain: str) -> bool:
+    if _IPV4.fullmatch(domain):
+        return True
+    if not (match := _IPV6.fullmatch(domain)):
+        return False
+    address = match["address"]
+    if "%" in address or "." in address:
+        return bool(_SCOPED.fullmatch(address) or _MIXED.fullmatch(address))
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_ascii(domain: str) -> str:
+    """Return the domain by IDNA 2003, which is what Java's ``IDN.toASCII`` does. Raises ValueError."""
+    # A foreign dot at the end, or alone, is the root of all names to Java, and gets through.
+    if _DOTS.fullmatch(domain):
+        return "."
+    *labels, last = _DOTS.split(domain)
+    return ".".join([*map(_label_to_ascii, labels), _label_to_ascii(last) if last or not labels else ""])
+
+
+def _label_to_ascii(label: str) -> str:
+    if any(stringprep.in_table_a1(character) for character in label):
+        raise ValueError("a character that IDNA 2003 does not know")
+    return idna.ToASCII(label).decode("ascii")

@@ -1,0 +1,209 @@
+"""The typed spec: what each entry sets, with the place every value was written at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ztrust_mail.findings import Finding, Location, error
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import ABSENT, EXTRA, FIELDS, TOKEN, FieldValue, Kind, extra_field, field_of
+from ztrust_mail.spec.source import Document, JsonValue, Pointer
+from ztrust_mail.spec.values import BadValue, parse
+from ztrust_mail.text import quoted
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field as one level of the spec sets it: text with placeholders, a typed value, or ``ABSENT``.
+
+    A removal may stand for a whole group, such as ``reply_to``.
+    """
+
+    value: FieldValue
+    location: Location
+
+    @property
+    def removed(self) -> bool:
+        """Whether the user wrote ``false`` to have nothing here."""
+        return self.value is ABSENT
+
+
+@dataclass(frozen=True)
+class Variable:
+    """The text a placeholder stands for."""
+
+    text: str
+    location: Location
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the spec says of one realm, of a glob, or (``name`` empty) by default."""
+
+    name: str
+    location: Location
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    disabled: bool = False
+    expect_min: int = 0
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether the name is a pattern for realms without an entry of their own."""
+        return "*" in self.name or "?" in self.name
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All files of a spec as one: defaults, entries in the order written, and the server guard."""
+
+    entries: tuple[Entry, ...]
+    defaults: Entry
+    servers: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+    @property
+    def globs(self) -> tuple[Entry, ...]:
+        """The entries whose name is a pattern."""
+        return tuple(entry for entry in self.entries if entry.is_glob)
+
+
+NO_DEFAULTS = Entry("", Location(""))
+
+
+def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+    """Return the spec that the documents make together, and what is wrong with it.
+
+    ``reserved`` maps the attribute names that a dialect knows to their fields: they are no ``extra``.
+    """
+    findings: list[Finding] = []
+    entries: dict[str, Entry] = {}
+    once: dict[str, Location] = {}
+    defaults = NO_DEFAULTS
+    servers: tuple[str, ...] = ()
+    paths: list[str] = []
+    versioned = False
+    for document, value in checked:
+        assert isinstance(value, dict)  # the schema says so
+        paths.append(document.path)
+        versioned = versioned or (isinstance(document.value, dict) and "version" in document.value)
+        reader = _Reader(document, reserved, findings)
+        for key in ("defaults", "server"):
+            if key in value:
+                findings.extend(_twice(key, document.locate_key((key,)), once))
+        if isinstance(written := value.get("defaults"), dict):
+            defaults = reader.entry("", written, ("defaults",))
+        if server := value.get("server"):
+            servers = tuple(str(s) for s in (server if isinstance(server, list) else [server]))
+        realms = value.get("realms")
+        for name, settings in realms.items() if isinstance(realms, dict) else ():
+            entry = reader.entry(name, settings, ("realms", name))
+            if earlier := entries.get(name):
+                findings.append(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
+            entries.setdefault(name, entry)
+            findings.extend(_name_problems(entry))
+    if paths and not versioned:
+        findings.append(error("no-version", "the spec names no version", "add version: 1", Location(paths[0], 1, 1)))
+    return Spec(tuple(entries.values()), defaults, servers, tuple(paths)), findings
+
+
+def _twice(key: str, where: Location, once: dict[str, Location]) -> Iterator[Finding]:
+    if key in once:
+        yield _again(f"`{key}`", where, once[key])
+    once.setdefault(key, where)
+
+
+def _again(what: str, where: Location, earlier: Location) -> Finding:
+    return error("defined-twice", f"{what} is already defined at {earlier}", "keep one of them", where)
+
+
+def _name_problems(entry: Entry) -> Iterator[Finding]:
+    if entry.name in (".", ".."):
+        hint = "in a URL it would name another place than a realm"
+        yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
+    if entry.expect_min and not entry.is_glob:
+        yield error(
+            "expect-without-glob", "`expect` counts what a glob matches; this name has no * or ?", "remove it",
+            entry.location,
+        )  # fmt: skip
+
+
+@dataclass
+class _Reader:
+    document: Document
+    reserved: Mapping[str, str]
+    findings: list[Finding]
+
+    def entry(self, name: str, written: JsonValue, pointer: Pointer) -> Entry:
+        assert isinstance(written, dict)  # the schema says so
+        expect = written.get("expect")
+        minimum = expect.get("min") if isinstance(expect, dict) else None
+        return Entry(
+            name,
+            self.document.locate_key(pointer),
+            dict(self._settings(written, pointer)),
+            dict(self._variables(written.get("vars"), (*pointer, "vars"))),
+            disabled=written.get("disabled") is True,
+            expect_min=minimum if isinstance(minimum, int) else 0,
+        )
+
+    def _variables(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Variable]]:
+        for key, text in written.items() if isinstance(written, dict) else ():
+            yield key, Variable(str(text), self.document.locate((*pointer, key)))
+
+    def _settings(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Setting]]:
+        for name, value, at in _leaves(written, pointer, ""):
+            where = self.document.locate(at)
+            if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
+                message = f"`{at[-1]}` is no extra attribute: it has a field of its own"
+                self.findings.append(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
+            elif value is False and field_of(name).kind is not Kind.BOOLEAN:
+                yield name, Setting(ABSENT, where)
+            else:
+                yield from self._setting(name, value, where)
+
+    def _setting(self, name: str, value: JsonValue, where: Location) -> Iterator[tuple[str, Setting]]:
+        row = field_of(name)
+        try:
+            if row.kind is Kind.SECRET:
+                yield name, Setting(self._reference(value), where)
+            elif row.placeholders and isinstance(value, str) and ("{" in value or "}" in value):
+                yield name, Setting(value, where)
+            else:  # judged again per realm, where utf8 is known
+                yield name, Setting(parse(row.kind, value, utf8=True), where)
+        except BadValue as bad:
+            self.findings.append(error("bad-value", f"`{name}` {bad.problem}", bad.hint, where))
+
+    def _reference(self, value: JsonValue) -> SecretRef:
+        assert isinstance(value, dict)  # the schema says so
+        ((kind, argument),) = value.items()
+        parts = argument if isinstance(argument, list) else [argument]
+        base = self.document.folder if kind == SecretKind.FILE else ""
+        return SecretRef(SecretKind(kind), tuple(str(part) for part in parts), base)
+
+
+def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:
+    """Yield every field an entry sets, and every group it removes, with where it stands."""
+    assert isinstance(node, dict)  # the schema says so
+    for key, value in node.items():
+        name, at = f"{prefix}{key}", (*pointer, key)
+        if not prefix and key in ("vars", "disabled", "expect"):
+            continue
+        if prefix == f"{EXTRA}.":
+            yield extra_field(key), value, at
+        elif name in FIELDS or value is False:
+            yield name, value, at
+        else:
+            yield from _leaves(value, at, f"{name}.")
+
+
+def is_within(name: str, group: str) -> bool:
+    """Tell whether a field is the group itself or stands under it."""
+    return name == group or name.startswith(f"{group}.")
+
+
+def in_token(name: str) -> bool:
+    """Tell whether a field belongs to the token login, which is inherited as a whole."""
+    return is_within(name, TOKEN)

@@ -1,0 +1,66 @@
+"""Puts a realm's name and the spec's variables into text: ``no-reply@{realm.slug}.example.com``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from ztrust_mail.spec.values import BadValue
+from ztrust_mail.text import did_you_mean, quoted
+
+_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+def slug(realm: str) -> str:
+    """Return the realm's name in lower case with every run of other characters as one ``-``."""
+    return re.sub(r"[^a-z0-9]+", "-", realm.lower()).strip("-")
+
+
+def builtin(realm: str) -> dict[str, str]:
+    """Return the placeholders every realm has."""
+    return {"realm": realm, "realm.slug": slug(realm)}
+
+
+def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] = str) -> str:
+    """Return the template with ``{name}`` replaced, ``{{`` and ``}}`` as plain braces.
+
+    ``fit`` shapes each inserted value for its place. Raises :class:`BadValue` for an unknown or empty
+    placeholder and for a lone brace.
+    """
+
+    def put(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            if len(found[0]) == 1:
+                raise BadValue(f"has a lone {quoted(found[0])}", "write {{ or }} for a brace")
+            return found[0][0]
+        if name not in values:
+            hint = did_you_mean(name, values) or f"known are: {', '.join(values)}; write {{{{ for a brace"
+            raise BadValue(f"has the unknown placeholder {quoted('{' + name + '}')}", hint)
+        if not values[name]:
+            raise BadValue(f"uses {quoted('{' + name + '}')}, which is empty here", "use {realm} or a variable")
+        return fit(values[name])
+
+    return _PART.sub(put, template)
+
+
+def names_in(template: str) -> Iterator[str]:
+    """Yield the placeholders a template uses."""
+    return (found[1] for found in _PART.finditer(template) if found[1] is not None)
+
+
+def escape(text: str) -> str:
+    """Return text that :func:`expand` gives back as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def as_env_name(value: str) -> str:
+    """Shape a value for a variable's name: upper case, everything else ``_``."""
+    return re.sub(r"[^A-Z0-9]", "_", value.upper())
+
+
+def as_path_segment(value: str) -> str:
+    """Return a value that stays within one segment of a path; raises :class:`BadValue` otherwise."""
+    if value in (".", "..") or "/" in value or "\\" in value or "\0" in value:
+        raise BadValue(f"puts {quoted(value)} into a path, which would lead elsewhere", "use {realm.slug}")
+    return value

@@ -1,0 +1,235 @@
+"""From the spec's levels to one realm's desired settings: inheritance, globs, placeholders, defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ztrust_mail.findings import Finding, Location, Severity
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec import placeholders
+from ztrust_mail.spec.fields import (
+    ABSENT,
+    DEFAULT_PORTS,
+    DEFAULT_SECURITY,
+    EXTRA,
+    FIELDS,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    TOKEN,
+    USERNAME,
+    UTF8,
+    FieldMap,
+    FieldValue,
+    Login,
+    Security,
+    field_of,
+)
+from ztrust_mail.spec.model import Entry, Setting, Spec, in_token, is_within
+from ztrust_mail.spec.values import BadValue, parse
+from ztrust_mail.text import counted, quoted
+
+MASTER = "master"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the spec wants of one realm.
+
+    ``fields`` is empty where the realm is disabled or ``findings`` holds an error. ``origins`` says
+    where each value was written; a field without one is this tool's default.
+    """
+
+    realm: str
+    entry: Entry
+    fields: FieldMap = field(default_factory=dict)
+    origins: Mapping[str, Location] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the realm shall have no e-mail settings at all."""
+        return self.entry.disabled
+
+
+@dataclass(frozen=True)
+class GlobMatch:
+    """How many realms a glob matched that have no entry of their own."""
+
+    entry: Entry
+    count: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which entry each realm falls under, in the spec's order."""
+
+    entries: Mapping[str, Entry]
+    globs: tuple[GlobMatch, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    ties: Mapping[str, Finding] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def glob_matches(pattern: str, name: str) -> bool:
+    """Tell whether a name fits a pattern of ``*`` and ``?``, case-sensitive, in time linear to both."""
+    p = n = mark = 0
+    star = -1
+    while n < len(name):
+        if p < len(pattern) and pattern[p] == "*":
+            star, mark, p = p, n, p + 1
+        elif p < len(pattern) and pattern[p] in ("?", name[n]):
+            p, n = p + 1, n + 1
+        elif star >= 0:
+            p, mark = star + 1, mark + 1
+            n = mark
+        else:
+            return False
+    return not pattern[p:].strip("*")
+
+
+def match(spec: Spec, realms: Iterable[str]) -> Matching:
+    """Return the entry of each realm: its own, or the glob with the most literal characters.
+
+    ``realms`` are the realms the server shows. A realm that two globs fit equally well gets a finding
+    and fails alone; ``master`` is never matched by a glob.
+    """
+    exact = {e.name: e for e in spec.entries if not e.is_glob}
+    by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
+    uncovered, ties = [], {}
+    for realm in sorted(set(realms)):
+        if realm in exact:
+            continue
+        best = _best_globs(spec, realm)
+        if len(best) > 1:
+            ties[realm] = _tie(realm, best)
+        if best:
+            by_entry[best[0].name].append(realm)
+        else:
+            uncovered.append(realm)
+    entries = {realm: e for e in spec.entries for realm in by_entry[e.name]}
+    globs = tuple(GlobMatch(e, len(by_entry[e.name])) for e in spec.globs)
+    findings = tuple(finding for g in globs for finding in _count_findings(g))
+    return Matching(entries, globs, tuple(uncovered), ties, findings)
+
+
+def _best_globs(spec: Spec, realm: str) -> list[Entry]:
+    if realm == MASTER:
+        return []
+    fitting = [entry for entry in spec.globs if glob_matches(entry.name, realm)]
+    most = max((_literals(entry) for entry in fitting), default=0)
+    return [entry for entry in fitting if _literals(entry) == most]
+
+
+def _literals(entry: Entry) -> int:
+    return sum(c not in "*?" for c in entry.name)
+
+
+def _tie(realm: str, globs: list[Entry]) -> Finding:
+    names = " and ".join(quoted(g.name) for g in globs)
+    message = f"{names} match the realm equally well"
+    hint = f"give {quoted(realm)} an entry of its own"
+    return Finding(Severity.ERROR, "glob-tie", message, hint, globs[1].location, realm)
+
+
+def _count_findings(glob: GlobMatch) -> Iterable[Finding]:
+    name, least = quoted(glob.entry.name), glob.entry.expect_min
+    if glob.count < least:
+        message = f"{name} matches {counted(glob.count, 'realm')}, fewer than the {least} expected"
+        hint = "check the server and the account's rights, or lower expect.min; its realms are left alone"
+        yield Finding(Severity.ERROR, "too-few-realms", message, hint, glob.entry.location)
+    elif not glob.count:
+        hint = "check the pattern and the account's rights"
+        yield Finding(Severity.WARNING, "no-match", f"{name} matches no realm", hint, glob.entry.location)
+
+
+def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings of a level on top of the one below it.
+
+    A level that names another relay takes over neither login, port nor security, so that no password
+    travels to another host by accident.
+    """
+    dropped = {name for name, setting in level.items() if setting.removed}
+    if HOST in level:
+        dropped |= {LOGIN, PORT, SECURITY}
+    if SECURITY in level:
+        dropped.add(PORT)
+    if PASSWORD in level or any(in_token(name) for name in level):
+        dropped |= {PASSWORD, TOKEN}
+    kept = {n: s for n, s in below.items() if not any(is_within(n, group) for group in dropped)}
+    return kept | dict(level)
+
+
+def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
+    """Return what the spec wants of a realm that falls under an entry."""
+    if entry.disabled:
+        return Desired(realm, entry, origins={"disabled": entry.location})
+    settings = merge(spec.defaults.settings, entry.settings)
+    variables = {n: v.text for n, v in {**spec.defaults.variables, **entry.variables}.items()}
+    utf8 = UTF8 in settings and settings[UTF8].value is True
+    values = variables | placeholders.builtin(realm)
+    fields: dict[str, FieldValue] = {}
+    findings: list[Finding] = []
+    for name, setting in settings.items():
+        try:
+            if not setting.removed:
+                fields[name] = _expanded(name, setting.value, values, utf8=utf8)
+            elif is_within(name, EXTRA):
+                fields[name] = ABSENT
+        except BadValue as bad:
+            finding = Finding(Severity.ERROR, "bad-value", f"`{name}` {bad.problem}", bad.hint)
+            findings.append(replace(finding, location=setting.location, realm=realm, field=name))
+    if not findings:
+        findings = list(_incomplete(fields, entry, realm))
+    if findings:
+        return Desired(realm, entry, findings=tuple(findings))
+    complete = _completed(fields)
+    return Desired(realm, entry, complete, {n: settings[n].location for n in complete if n in settings})
+
+
+def _expanded(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bool) -> FieldValue:
+    row = field_of(name)
+    if isinstance(value, SecretRef):
+        return parse(row.kind, _expanded_reference(value, values))
+    if row.placeholders and isinstance(value, str):
+        return parse(row.kind, placeholders.expand(value, values), utf8=utf8)
+    return value
+
+
+def _expanded_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
+    fits = {SecretKind.ENV: placeholders.as_env_name, SecretKind.FILE: placeholders.as_path_segment}
+    if not (fit := fits.get(ref.kind)):
+        return ref
+    return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit),))
+
+
+def _incomplete(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]:
+    def lacks(name: str, why: str = "") -> Finding:
+        hint = f"set `{name}` in the entry or in the defaults"
+        message = f"`{name}` is missing{why}"
+        return Finding(Severity.ERROR, "missing-field", message, hint, entry.location, realm, name)
+
+    for row in FIELDS.values():
+        if row.mandatory and row.name not in fields:
+            yield lacks(row.name)
+    secret = PASSWORD in fields or any(in_token(name) for name in fields)
+    if secret and USERNAME not in fields:
+        yield lacks(USERNAME, ": the login has a secret and no user")
+    if USERNAME in fields and not secret:
+        yield lacks(PASSWORD, ": the login has a user and neither password nor token")
+    if "reply_to.name" in fields and "reply_to.address" not in fields:
+        yield lacks("reply_to.address", ": a Reply-To name needs an address")
+
+
+def _completed(fields: FieldMap) -> FieldMap:
+    """Add what is meant when nothing is said: security, the port it implies, the kind of login."""
+    security = fields.get(SECURITY, DEFAULT_SECURITY)
+    assert isinstance(security, Security)
+    token = any(in_token(name) for name in fields)
+    login = Login.TOKEN if token else Login.BASIC if PASSWORD in fields else Login.NONE
+    complete = {PORT: DEFAULT_PORTS[security], **fields, SECURITY: security, LOGIN: login}
+    order = {name: n for n, name in enumerate((*FIELDS, LOGIN))}
+    return {name: complete[name] for name in sorted(complete, key=lambda name: order.get(name, len(order)))}

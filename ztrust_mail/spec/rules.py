@@ -1,0 +1,84 @@
+"""What is worth telling about a spec whose form is right: things that do not work or leak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from ztrust_mail.findings import Finding, Location, Severity
+from ztrust_mail.spec import placeholders
+from ztrust_mail.spec.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
+from ztrust_mail.spec.model import Entry, Spec
+from ztrust_mail.spec.resolve import Desired, desired
+from ztrust_mail.text import quoted
+
+SAMPLE_REALM = "x"
+"""Stands in for the realms of a glob, which are not known offline."""
+
+
+def lint(spec: Spec) -> list[Finding]:
+    """Return warnings about a spec as a whole; single realms are left to :func:`realm_problems`."""
+    return [*_empty_spec(spec), *_odd_names(spec)]
+
+
+def realm_problems(spec: Spec) -> list[Finding]:
+    """Return what is wrong or doubtful with each entry once its levels are merged and filled in."""
+    found: dict[Finding, None] = {}
+    for entry in spec.entries:
+        result = desired(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
+        problems = [f for f in result.findings if not (entry.is_glob and f.rule == "bad-value" and _by_name(spec, f))]
+        for finding in (*problems, *warnings(result)):
+            found[replace(finding, realm=None) if finding.location else finding] = None
+    return list(found)
+
+
+def _by_name(spec: Spec, finding: Finding) -> bool:
+    """Whether a glob's value depends on the realm's name, so that a sample proves nothing."""
+    levels = (spec.defaults, *spec.entries)
+    texts = [str(s.value) for level in levels for s in level.settings.values() if s.location == finding.location]
+    return any(name in ("realm", "realm.slug") for text in texts for name in placeholders.names_in(text))
+
+
+def warnings(wanted: Desired) -> Iterator[Finding]:
+    """Yield what is doubtful about one realm's desired settings."""
+    fields = wanted.fields
+    security, port, login = fields.get(SECURITY), fields.get(PORT), fields.get(LOGIN)
+    if security is Security.NONE and login not in (None, Login.NONE):
+        message = "the login goes to the relay in clear: `relay.security` is none"
+        yield _warning(wanted, "clear-text-login", message, "use starttls or tls", SECURITY)
+    if security is Security.STARTTLS and port == DEFAULT_PORTS[Security.TLS]:
+        message = "port 465 speaks TLS from the first byte; STARTTLS waits there for ever"
+        yield _warning(wanted, "port-security", message, "set `relay.security: tls`, or port 587", PORT)
+    if security is Security.TLS and port in (25, 587):
+        message = f"port {port} starts in clear; implicit TLS is spoken on 465"
+        yield _warning(wanted, "port-security", message, "set `relay.security: starttls`, or port 465", PORT)
+
+
+def _warning(wanted: Desired, rule: str, message: str, hint: str, field: str) -> Finding:
+    where = _first(wanted.origins, (field, HOST)) or wanted.entry.location
+    return Finding(Severity.WARNING, rule, message, hint, where, wanted.realm, field)
+
+
+def _first(origins: Mapping[str, Location], names: Iterable[str]) -> Location | None:
+    return next((origins[name] for name in names if name in origins), None)
+
+
+def _empty_spec(spec: Spec) -> Iterator[Finding]:
+    if not spec.entries:
+        where = Location(spec.paths[0]) if spec.paths else None
+        hint = "add entries under `realms`"
+        yield Finding(Severity.WARNING, "no-realms", "the spec names no realm", hint, where)
+
+
+def _odd_names(spec: Spec) -> Iterator[Finding]:
+    exact: dict[str, Entry] = {}
+    for entry in spec.entries:
+        if entry.name.strip() != entry.name:
+            message = f"{quoted(entry.name)} begins or ends with a space"
+            hint = "realm names are matched to the letter"
+            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)
+        same = exact.setdefault(entry.name.lower(), entry)
+        if same is not entry:
+            message = f"{quoted(entry.name)} and {quoted(same.name)} differ in upper and lower case only"
+            hint = "realm names are matched to the letter"
+            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)

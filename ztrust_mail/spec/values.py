@@ -1,0 +1,136 @@
+"""From a value as the user wrote it to a typed one, by the kind of its field."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.addresses import address_problem
+from ztrust_mail.spec.fields import Duration, FieldValue, Kind, Security
+from ztrust_mail.text import quoted
+
+MAX_LENGTH = 255  # a Keycloak attribute's column; longer is refused by the server
+MAX_DURATION_MS = 3_600_000
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000}
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class BadValue(ValueError):
+    """A value its field cannot take: ``args`` is what is wrong, in words, and what to do about it."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem, hint)
+        self.problem = problem
+        self.hint = hint
+
+
+def parse(kind: Kind, value: object, *, utf8: bool = False) -> FieldValue:
+    """Return the typed value. ``utf8`` allows a non-ASCII local part in an address.
+
+    The value has passed the schema, so its JSON type is right; raises :class:`BadValue` for the rest.
+    """
+    if kind is Kind.ADDRESS:
+        return _address(_text(value), utf8=utf8)
+    return _PARSERS[kind](value)
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    if found := _STEERING.search(text):
+        raise BadValue(
+            f"holds the control character U+{ord(found.group()):04X}",
+            "remove it: line breaks and control characters can forge mail headers",
+        )
+    if len(text) > MAX_LENGTH:
+        raise BadValue(f"is {len(text)} characters long; {MAX_LENGTH} is the most", "shorten it")
+    if not text.strip():
+        raise BadValue("is empty", "leave the key out, or write false to remove an inherited value")
+    return text
+
+
+def _address(text: str, *, utf8: bool) -> str:
+    if "<" in text or ">" in text:
+        raise BadValue(f"{quoted(text)} is not a plain address", "the display name has a key of its own, name")
+    if problem := address_problem(text, utf8=utf8):
+        raise BadValue(f"{quoted(text)} is not an address Keycloak accepts: {problem}", "write name@domain")
+    return text
+
+
+def _host(value: object) -> str:
+    text = _text(value)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    if "://" in text or "/" in text:
+        raise BadValue(f"{quoted(text)} is not a host name", "write the name alone, without scheme and path")
+    if re.fullmatch(r"[^:]+:\d+", text):
+        raise BadValue(f"{quoted(text)} holds a port", "write the port under relay.port")
+    if not text.isascii():
+        raise BadValue(f"{quoted(text)} has non-ASCII letters", "write the name in its xn-- form")
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise BadValue(f"{quoted(text)} is not a host name", "write a name such as smtp.example.com")
+    return text
+
+
+def _url(value: object) -> str:
+    text = _text(value)
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme == "https" and parts.hostname and parts.username is None and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or " " in text:
+        raise BadValue("is not an https URL without a login in it", "write https://host/path")
+    return text
+
+
+def _duration(value: object) -> Duration:
+    found = re.fullmatch(r"(\d{1,9})(ms|s|m)", str(value))
+    duration = Duration(int(found[1]) * _UNITS[found[2]]) if found else Duration(0)
+    if not 0 < duration.milliseconds <= MAX_DURATION_MS:
+        raise BadValue(f"{quoted(value)} is not between 1ms and 60m", "write a time such as 10s or 1500ms")
+    return duration
+
+
+def _port(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
+        raise BadValue(f"{quoted(value)} is not a port", "write a whole number from 1 to 65535")
+    return int(value)
+
+
+def _boolean(value: object) -> bool:
+    return value is True
+
+
+def _security(value: object) -> Security:
+    return Security(str(value))
+
+
+def _secret(value: object) -> SecretRef:
+    if not isinstance(value, SecretRef):
+        raise BadValue("is not a secret reference", "write {env: NAME}")
+    if value.kind is SecretKind.ENV and not _ENV_NAME.fullmatch(value.argument[0]):
+        raise BadValue(f"{quoted(value.argument[0])} is not a variable's name", "use letters, digits and _")
+    for part in value.argument:
+        if value.kind is not SecretKind.COMMAND and _STEERING.search(part):
+            raise BadValue("holds a control character", "remove it")
+    return value
+
+
+_PARSERS: dict[Kind, Callable[[object], FieldValue]] = {
+    Kind.TEXT: _text,
+    Kind.HOST: _host,
+    Kind.PORT: _port,
+    Kind.SECURITY: _security,
+    Kind.SECRET: _secret,
+    Kind.URL: _url,
+    Kind.DURATION: _duration,
+    Kind.BOOLEAN: _boolean,
+}

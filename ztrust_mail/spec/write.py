@@ -1,0 +1,52 @@
+"""Writes entries as a YAML spec that reads back as it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import EXTRA
+
+Leaf = str | int | bool | SecretRef
+Leaves = dict[str, Leaf]
+"""One entry, flat: field → what the spec says."""
+
+Node = Leaf | list[str] | dict[str, "Node"]
+
+_HIDDEN = re.compile(r"^(.*\{env: '?SMTP_(?:PASSWORD|CLIENT_SECRET)_.*)$", re.MULTILINE)
+
+
+def to_yaml(realms: Mapping[str, Leaves | None], defaults: Leaves, head: str = "") -> str:
+    """Return a spec with these entries; None stands for a realm that shall have no e-mail.
+
+    References that stand in for a secret which the server hides get a comment.
+    """
+    import yaml
+
+    body: dict[str, Node] = {"version": 1}
+    if defaults:
+        body["defaults"] = _nested(defaults)
+    body["realms"] = {name: {"disabled": True} if e is None else _nested(e) for name, e in realms.items()}
+    text: str = yaml.safe_dump(
+        body, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=None, indent=2
+    )
+    text = _HIDDEN.sub(r"\1  # the server hides the value: put it into this variable", text)
+    return "".join(f"# {line}\n" for line in head.splitlines()) + text
+
+
+def _nested(leaves: Leaves) -> Node:
+    root: dict[str, Node] = {}
+    for name, value in leaves.items():
+        keys = name.split(".", 1) if name.startswith(f"{EXTRA}.") else name.split(".")
+        node = root
+        for key in keys[:-1]:
+            node = cast("dict[str, Node]", node.setdefault(key, {}))
+        node[keys[-1]] = _reference(value) if isinstance(value, SecretRef) else value
+    return root
+
+
+def _reference(ref: SecretRef) -> Node:
+    whole = ref.kind in (SecretKind.COMMAND, SecretKind.KEYRING)
+    return {ref.kind.value: list(ref.argument) if whole else ref.argument[0]}

@@ -1,0 +1,1 @@
+"""Comparing live with desired settings, planning, and applying what was planned."""

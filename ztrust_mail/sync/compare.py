@@ -1,0 +1,118 @@
+"""What differs between a realm's live and desired settings, on canonical values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import EXTRA, FieldMap, FieldValue, Masked, extra_field, field_of
+from ztrust_mail.spec.resolve import Desired
+
+
+class SecretMode(StrEnum):
+    """What to do about secrets that cannot be compared."""
+
+    AUTO = "auto"
+    """Leave a realm alone when nothing else differs; write the secret with whatever else is written."""
+    WRITE = "write"
+    """Write every secret, whatever the server holds."""
+    KEEP = "keep"
+    """Keep the stored secret, where the server can be relied on to do so."""
+
+
+class Action(StrEnum):
+    """What a change does to a field."""
+
+    ADD = "add"
+    CHANGE = "change"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs: what the server has now and what it will have.
+
+    ``before`` and ``after`` are None where the field is not set. ``attributes`` are the server's own
+    names, ``label`` is what its console calls the field.
+    """
+
+    field: str
+    attributes: tuple[str, ...]
+    before: FieldValue | None
+    after: FieldValue | None
+    action: Action
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All that a comparison of one realm tells.
+
+    ``incomparable`` are secret fields that the server hides; ``kept`` are live attributes that the spec
+    does not manage.
+    """
+
+    changes: tuple[Change, ...] = ()
+    incomparable: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+def compare(dialect: Dialect, wanted: Desired, live: Attributes, mode: SecretMode = SecretMode.AUTO) -> Difference:
+    """Return how a realm's live attributes differ from what is wanted of it."""
+    if wanted.disabled:
+        return Difference(tuple(_emptied(dialect, live)))
+    now, then = dialect.decode(live), wanted.fields
+    kept = tuple(sorted(name for name in now if name.startswith(f"{EXTRA}.") and name not in then))
+    names = [*(row.field for row in dialect.rows), *sorted(name for name in then if name.startswith(f"{EXTRA}."))]
+    changes, incomparable = [], []
+    for name in names:
+        before, after = now.get(name), then.get(name)
+        if _hidden(before, after):
+            incomparable.append(name)
+            if mode is not SecretMode.WRITE:
+                continue
+        elif _same(dialect.meaning(name, before), dialect.meaning(name, after)):
+            continue
+        changes.append(_change(dialect, name, before, after))
+    extras = tuple(name.removeprefix(f"{EXTRA}.") for name in kept)
+    return Difference(tuple(changes), tuple(incomparable), extras)
+
+
+def _hidden(before: FieldValue | None, after: FieldValue | None) -> bool:
+    """Whether the server hides a secret that the spec names by a reference."""
+    stored = isinstance(after, SecretRef) and after.kind is SecretKind.KEYCLOAK_VAULT
+    return isinstance(before, Masked) and isinstance(after, SecretRef) and not stored
+
+
+def _same(before: FieldValue | None, after: FieldValue | None) -> bool:
+    return type(before) is type(after) and before == after
+
+
+def _change(dialect: Dialect, name: str, before: FieldValue | None, after: FieldValue | None) -> Change:
+    after = dialect.meaning(name, after)
+    action = Action.ADD if before is None else Action.REMOVE if after is None else Action.CHANGE
+    return Change(name, dialect.natives_of(name), before, after, action, dialect.label(name))
+
+
+def _emptied(dialect: Dialect, live: Attributes) -> Iterator[Change]:
+    """Yield the removal of every attribute, those the server takes for nothing included."""
+    shown = dialect.decode(live)
+    by_field: dict[str, list[str]] = {}
+    for native in live:
+        by_field.setdefault(dialect.native_names.get(native, extra_field(native)), []).append(native)
+    order = {row.field: n for n, row in enumerate(dialect.rows)}
+    for name in sorted(by_field, key=lambda n: (order.get(n, len(order)), n)):
+        before = shown.get(name, "")
+        yield Change(name, tuple(by_field[name]), before, None, Action.REMOVE, dialect.label(name))
+
+
+def secret_fields(fields: FieldMap) -> dict[str, SecretRef]:
+    """Return the fields whose secret has to be sent with every write."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if field_of(name).secret and isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
+    }

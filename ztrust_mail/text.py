@@ -1,0 +1,57 @@
+"""Text for people: foreign characters made visible, suggestions, plurals."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(text: str) -> str:
+    r"""Return text that cannot steer a terminal or reorder a line.
+
+    Control, escape, bidi and other invisible characters become ``\xNN``, ``\uNNNN`` or
+    ``\UNNNNNNNN``; everything a reader can see stays.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(c) for c in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _HIDDEN:
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """Return a value as messages show it: in backquotes, printable, cut at ``limit`` characters."""
+    text = printable(str(value))
+    return f"`{text if len(text) <= limit else text[: limit - 1] + '…'}`"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return ``1 realm`` or ``3 realms``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean `address`?`` for a misspelt word, or nothing.
+
+    camelCase and other spellings of the same words count as equal: ``replyTo`` finds ``reply_to``.
+    """
+    by_plain = {_plain(k): k for k in known}
+    if (same := by_plain.get(_plain(word))) is None:
+        close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.7)
+        same = by_plain[close[0]] if close else None
+    return f"did you mean `{same}`?" if same else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", word.lower())
