@@ -168,11 +168,18 @@ def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]
     chosen = {r: e for r, e in matching.entries.items() if not globs or any(glob_matches(g, r) for g in globs)}
     if not chosen:
         raise UsageError("no realm of the spec matches", "check the names given")
-    return [desired(spec, entry, realm) for realm, entry in chosen.items() if realm not in matching.ties]
+    ties = matching.ties
+    return [
+        Desired(realm, entry, findings=(ties[realm],)) if realm in ties else desired(spec, entry, realm)
+        for realm, entry in chosen.items()
+    ]
 
 
 def pull(connection: Connection, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
-    """Return live settings as spec entries; ``factor`` lifts what all realms share into the defaults."""
+    """Return live settings as spec entries; ``factor`` lifts what all realms share into the defaults.
+
+    ``realms`` are globs. Raises :class:`~ztrust_mail.errors.UsageError` where the account sees none of them.
+    """
     from ztrust_mail.sync.pull import pull as pull_entries
 
     gateway = connection.gateway
@@ -180,6 +187,8 @@ def pull(connection: Connection, realms: Sequence[str] = (), *, factor: bool = F
     exact = bool(realms) and not any("*" in glob or "?" in glob for glob in realms)
     reading = gateway.read(realms if exact else (), everything=not exact)
     names = [r for r in sorted(reading.realms) if not realms or any(glob_matches(g, r) for g in realms)]
+    if not names:
+        raise UsageError("no realm matches", "check the names and the account's rights")
     return pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
 
 

@@ -6,6 +6,7 @@ A file that only lies in the working folder is not trusted: its permissions are 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -26,19 +27,19 @@ GATEWAYS = ("keycloak", "ztrust")
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
 
-_SERVER_KEYS = {
+_SERVER_KEYS: Mapping[str, type] = {
     "url": str,
     "gateway": str,
     "realm": str,
     "client_id": str,
-    "client_secret": str,
+    "client_secret": Secret,
     "username": str,
-    "password": str,
+    "password": Secret,
     "ca_bundle": str,
     "connections": int,
     "timeout": str,
 }
-_ALLOW_KEYS = {"command": bool, "plain_http": bool, "secret_folders": list}
+_ALLOW_KEYS: Mapping[str, type] = {"command": bool, "plain_http": bool, "secret_folders": list}
 
 Table = Mapping[str, object]
 
@@ -54,7 +55,7 @@ class Permissions:
 
 @dataclass(frozen=True)
 class Settings:
-    """One settings file as read; ``path`` is empty where there is none."""
+    """One settings file as read, passwords as :class:`Secret`; ``path`` is empty where there is none."""
 
     path: str = ""
     servers: Mapping[str, Table] = field(default_factory=dict)
@@ -85,7 +86,7 @@ class Server:
 def load(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Return the settings in force. Raises :class:`ConfigError` for a file that is missing or wrong."""
     for path, trusted, required in _places(given, environ):
-        if required or path.is_file():
+        if required or os.path.isfile(path):  # False also where a folder on the way is closed to us
             return _read(path, trusted=trusted)
     return Settings()
 
@@ -101,10 +102,10 @@ def _places(given: str | None, environ: Mapping[str, str]) -> Iterator[tuple[Pat
     yield Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME, True, False
 
 
-def _read(path: Path, *, trusted: bool) -> Settings:
+def _parsed(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:
-            data = tomllib.load(file)
+            return _sealed(tomllib.load(file))
     except OSError as e:
         raise ConfigError(f"cannot read the settings file {path}: {e.strerror}", "check --config") from None
     except UnicodeDecodeError:
@@ -113,16 +114,32 @@ def _read(path: Path, *, trusted: bool) -> Settings:
         at = re.search(r"line (\d+), column (\d+)", str(e))
         where = f"{path}:{at[1]}:{at[2]}" if at else str(path)
         raise ConfigError(f"{where}: not valid TOML", "texts stand in quotes, tables in [brackets]") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply", "settings are texts, numbers and lists in tables") from None
+
+
+def _sealed(data: dict[str, object]) -> dict[str, object]:
+    """Put passwords where no message, repr or traceback shows them."""
+    servers = data.get("servers")
+    for entry in servers.values() if isinstance(servers, dict) else ():
+        for key in entry if isinstance(entry, dict) else ():
+            if _SERVER_KEYS.get(key) is Secret and isinstance(entry[key], str):
+                entry[key] = Secret(entry[key])
+    return data
+
+
+def _read(path: Path, *, trusted: bool) -> Settings:
+    data = _parsed(path)
     _check_keys(path, "", data, {"servers": dict, "allow": dict})
     servers: dict[str, Table] = cast("dict[str, Table]", data.get("servers", {}))
     for name, entry in servers.items():
         if not isinstance(entry, dict):
-            raise ConfigError(f"{path}: servers.{name} is no table", f"write [servers.{name}]")
+            raise ConfigError(f"{path}: {quoted(f'servers.{name}')} is no table", f"write [servers.{name}]")
         _check_keys(path, f"servers.{name}.", entry, _SERVER_KEYS)
     allow = cast("Table", data.get("allow", {}))
     _check_keys(path, "allow.", allow, _ALLOW_KEYS)
     if trusted:
-        return Settings(str(path), servers, _permissions(allow))
+        return Settings(str(path), servers, _permissions(path, allow))
     ignored = (_untrusted(path),) if any(allow.values()) else ()
     return Settings(str(path), servers, trusted=False, findings=ignored)
 
@@ -133,13 +150,20 @@ def _check_keys(path: Path, prefix: str, table: Table, known: Mapping[str, type]
             hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
             raise ConfigError(f"{path}: unknown key {quoted(prefix + key)}", hint)
         if type(value) is not known[key]:
-            words = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
-            raise ConfigError(f"{path}: {quoted(prefix + key)} must be {words[known[key]]}", "see the README")
+            raise ConfigError(f"{path}: {quoted(prefix + key)} must be {_WORDS[known[key]]}", "see the README")
+        if isinstance(value, list) and not all(isinstance(item, str) and item for item in value):
+            raise ConfigError(f"{path}: {quoted(prefix + key)} must be a list of texts", 'write ["/run/mail"]')
+        if value in ("", Secret("")):
+            raise ConfigError(f"{path}: {quoted(prefix + key)} is empty", "give it a value, or leave it out")
 
 
-def _permissions(allow: Table) -> Permissions:
+_WORDS = {str: "text", Secret: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+
+
+def _permissions(path: Path, allow: Table) -> Permissions:
     folders = cast("Sequence[str]", allow.get("secret_folders", ()))
-    return Permissions(allow.get("command") is True, allow.get("plain_http") is True, tuple(map(str, folders)))
+    reachable = tuple(str(path.absolute().parent / folder) for folder in folders)
+    return Permissions(allow.get("command") is True, allow.get("plain_http") is True, reachable)
 
 
 def _untrusted(path: Path) -> Finding:
@@ -165,9 +189,10 @@ def choose_server(
         name = next((n for n in named if n in guard), "")
     else:
         name, entry = chosen, _entry(settings, chosen)
+        _refuse_redirected_login(settings, entry, environ)
     if guard and name not in guard:
         wanted = " or ".join(quoted(g) for g in guard)
-        raise ConfigError(f"the spec is meant for server {wanted}, not for {quoted(chosen)}", "check --server")
+        raise ConfigError(f"the spec is meant for server {wanted}, not for {_shown(chosen)}", "check --server")
     return _server(settings, name, entry, environ)
 
 
@@ -192,23 +217,25 @@ def _entry(settings: Settings, name: str) -> Table:
     if not hint:
         known = ", ".join(settings.servers) or "none"
         hint = f"known servers: {known}; a URL begins with https://"
-    raise ConfigError(f"no server {quoted(name)} in {settings.path or 'the settings (there is no file)'}", hint)
+    raise ConfigError(f"no server {_shown(name)} in {settings.path or 'the settings (there is no file)'}", hint)
 
 
 def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, str]) -> Server:
     def value(key: str, default: str = "") -> str:
-        return str(entry.get(key) or environ.get(f"{PREFIX}{key.upper()}") or default)
+        return str(entry[key] if key in entry else environ.get(f"{PREFIX}{key.upper()}") or default)
 
     def secret(key: str) -> Secret | None:
-        return Secret(text) if (text := value(key)) else None
+        if isinstance(given := entry.get(key), Secret):
+            return given
+        text = environ.get(f"{PREFIX}{key.upper()}", "").removesuffix("\n").removesuffix("\r")
+        return Secret(text) if text else None
 
     own_login = "username" in entry or "client_secret" in entry
-    _refuse_redirected_login(settings, entry, environ)
     server = Server(
         url=_checked_url(value("url"), name, settings.permissions),
         name=name,
         gateway=value("gateway", "keycloak"),
-        realm=value("realm", DEFAULT_REALM),
+        realm=_login_realm(value("realm", DEFAULT_REALM)),
         client_id=value("client_id", DEFAULT_CLIENT),
         client_secret=secret("client_secret"),
         username=value("username"),
@@ -230,7 +257,7 @@ def _refuse_redirected_login(settings: Settings, entry: Table, environ: Mapping[
     meant, url = environ.get(f"{PREFIX}URL"), entry.get("url")
     if not settings.trusted and meant and isinstance(url, str) and not _same_url(url, meant):
         raise ConfigError(
-            f"{settings.path}, found in the working folder, names {quoted(url)}; {PREFIX}URL names {quoted(meant)}",
+            f"{settings.path}, found in the working folder, names {_shown(url)}; {PREFIX}URL names {_shown(meant)}",
             f"the environment's login goes to its own URL only; trust the file with --config, or unset {PREFIX}URL",
         )
 
@@ -238,13 +265,13 @@ def _refuse_redirected_login(settings: Settings, entry: Table, environ: Mapping[
 def _checked_url(url: str, name: str, permissions: Permissions) -> str:
     try:
         parts = urlsplit(url)
-        host, sound = parts.hostname or "", parts.port != 0
+        host, sound = parts.hostname or "", parts.port != 0 and not re.search(r"\](?!:|$)", parts.netloc)
     except ValueError:
         parts, host, sound = urlsplit(""), "", False
     what = f"the URL of server {quoted(name)}" if name else "the server's URL"
-    if not sound or not host or parts.scheme not in ("http", "https"):
+    if not sound or not host or parts.scheme not in ("http", "https") or not _is_plain(url):
         raise ConfigError(f"{what} is not an http(s) URL", "write https://host or https://host/auth")
-    if parts.username is not None or parts.query or parts.fragment:
+    if parts.username is not None or "?" in url or "#" in url:
         raise ConfigError(f"{what} holds a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
     if parts.scheme == "http" and not is_loopback(host) and not permissions.plain_http:
         hint = "use https, or set plain_http = true under [allow] in settings named by --config"
@@ -252,9 +279,28 @@ def _checked_url(url: str, name: str, permissions: Permissions) -> str:
     return url.rstrip("/")
 
 
+def _is_plain(url: str) -> bool:
+    """Tell whether a URL means the same to everybody: parsers differ in what they drop or turn round."""
+    return url.isprintable() and not any(character.isspace() or character == "\\" for character in url)
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host name can only be this machine."""
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(server: str) -> str:
+    """Return what was given as a server without a login that it may hold."""
+    return quoted(re.sub(r".*@", "…@", server, flags=re.DOTALL))
+
+
+def _login_realm(realm: str) -> str:
+    if realm in (".", ".."):
+        raise ConfigError(f"realm {quoted(realm)} cannot be named in a URL", "name the realm the account lives in")
+    return realm
 
 
 def _same_url(configured: object, url: str) -> bool:
@@ -268,13 +314,13 @@ def _ca_bundle(path: str) -> str:
 
 
 def _connections(text: str) -> int:
-    if not re.fullmatch(r"\d{1,3}", text) or not 1 <= int(text) <= MAX_CONNECTIONS:
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_CONNECTIONS:
         raise ConfigError(f"connections is {quoted(text)}", f"a whole number from 1 to {MAX_CONNECTIONS}")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6})(ms|s|m)", text)
+    found = re.fullmatch(r"([1-9][0-9]{0,5})(ms|s|m)", text)
     seconds = int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else 0.0
     if not 0 < seconds <= MAX_TIMEOUT:
         raise ConfigError(f"timeout is {quoted(text)}", "write a time with its unit, such as 10s, up to 10m")

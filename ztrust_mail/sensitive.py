@@ -33,6 +33,8 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied")
 
+    __getstate__ = __reduce__  # else it gives the slots to whoever asks
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self.__value == other.__value
 
@@ -65,3 +67,6 @@ class SecretRef:
         """Return the reference in words for people; a command's arguments are not shown."""
         shown = self.argument[:1] if self.kind is SecretKind.COMMAND else self.argument
         return f"{self.kind.value}:{'/'.join(shown)}"
+
+    def __repr__(self) -> str:
+        return f"SecretRef({self})"

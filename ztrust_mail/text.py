@@ -47,11 +47,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     camelCase and other spellings of the same words count as equal: ``replyTo`` finds ``reply_to``.
     """
     by_plain = {_plain(k): k for k in known}
-    if (same := by_plain.get(_plain(word))) is None:
-        close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.7)
-        same = by_plain[close[0]] if close else None
-    return f"did you mean `{same}`?" if same else ""
+    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.66)
+    return f"did you mean `{by_plain[close[0]]}`?" if close and close[0] else ""
 
 
 def _plain(word: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", word.lower())
+    return re.sub(r"[\W_]", "", word.casefold())

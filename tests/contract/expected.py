@@ -41,6 +41,7 @@ class Expected:
     normalises: bool
     masks_token_secret: bool
     master_sees_names: bool
+    full_token_ages: bool
     test_needs_role: bool
     test_mask_needs_same_relay: bool
     serverinfo_version_for_viewer: bool
@@ -71,6 +72,7 @@ MODERN = Expected(
     normalises=True,
     masks_token_secret=True,
     master_sees_names=True,
+    full_token_ages=False,
     test_needs_role=True,
     test_mask_needs_same_relay=True,
     serverinfo_version_for_viewer=False,
@@ -100,6 +102,7 @@ LEGACY = Expected(
     normalises=False,
     masks_token_secret=False,
     master_sees_names=False,
+    full_token_ages=True,
     test_needs_role=False,
     test_mask_needs_same_relay=False,
     serverinfo_version_for_viewer=True,

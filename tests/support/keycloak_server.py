@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +71,9 @@ class KeycloakServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -165,6 +167,8 @@ def _prepare_wildfly(installed: Path, home: Path, ca_file: Path | None) -> tuple
     java = f"{_HEAP} -XX:MaxMetaspaceSize=384m -Djava.net.preferIPv4Stack=true -Djava.awt.headless=true"
     if ca_file is not None:
         java += f" -Djavax.net.ssl.trustStore={_java_truststore(ca_file, home)}"
+        # Not a secret, but Java reads nothing from a PKCS#12 store without it.
+        java += " -Djavax.net.ssl.trustStorePassword=changeit"
     offset = _free_offset((8080, 8443, 8009, 9990, 9993, 4712, 4713))
     command = [
         str(scripts / "standalone.sh"), f"-Djboss.server.base.dir={base}", "-b", "127.0.0.1",
@@ -220,16 +224,15 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
             process.wait(patience)
         except subprocess.TimeoutExpired:
             continue
-        end = signal.SIGKILL  # the leader is gone; nothing of its group is to outlive it
-        try:
-            os.killpg(process.pid, end)
-        except ProcessLookupError:
-            pass
+        with suppress(ProcessLookupError):  # nothing of the group is to outlive its leader
+            os.killpg(process.pid, signal.SIGKILL)
         return
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode:
         raise KeycloakFailed(f"{command[0]} ended with {done.returncode}\n{done.stdout[-4000:]}")
 

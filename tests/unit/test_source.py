@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import io
 import os
 import pickle
@@ -33,7 +34,8 @@ def only(path: Path | str) -> Finding:
     assert len(findings) == 1
     finding = findings[0]
     assert finding.severity is Severity.ERROR
-    assert finding.message and finding.hint
+    assert finding.message
+    assert finding.hint
     return finding
 
 
@@ -101,7 +103,8 @@ class TestFiles:
     def test_a_file_with_a_problem_is_no_document(self, tmp_path: Path, name: str, content: str) -> None:
         finding = only(put(tmp_path, name, content))
         assert finding.rule == "duplicate-key"
-        assert finding.location and finding.location.path == str(tmp_path / name)
+        assert finding.location
+        assert finding.location.path == str(tmp_path / name)
 
     def test_the_same_file_given_twice_is_read_once(self, tmp_path: Path) -> None:
         path = put(tmp_path, "a.yaml")
@@ -117,9 +120,7 @@ class TestFiles:
     def test_a_path_that_cannot_be_one_is_told(self) -> None:
         assert only("a\0b.yaml").rule == "cannot-read"
 
-    def test_a_file_that_may_not_be_read_is_told(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_file_that_may_not_be_read_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = put(tmp_path, "a.yaml")
 
         def refuse(*_: object) -> int:
@@ -151,9 +152,7 @@ class TestFiles:
         put(tmp_path, "x.yaml/a.yaml")
         assert only(tmp_path if inside else tmp_path / "x.yaml").rule == "not-a-file"
 
-    def test_a_huge_file_is_refused_by_its_size(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_huge_file_is_refused_by_its_size(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with (tmp_path / "a.yaml").open("wb") as file:
             file.truncate(100_000_000)
         monkeypatch.setattr(os, "open", lambda *_: pytest.fail("it was opened"))
@@ -171,9 +170,7 @@ class TestStandardInput:
     def feed(self, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
-    def test_a_dash_is_yaml_from_standard_input(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_dash_is_yaml_from_standard_input(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         self.feed(monkeypatch, b"a: 1\n")
         documents, findings = read_specs(["-", "-"])
@@ -199,9 +196,7 @@ class TestFolders:
         assert names == ["a.json", "b/a.toml", "b/z.yml", "c.yaml"]
         assert documents[1].folder == str(tmp_path / "b")
 
-    def test_paths_start_as_the_folder_was_given(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_paths_start_as_the_folder_was_given(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(tmp_path, "specs/a.yaml")
         monkeypatch.chdir(tmp_path)
         documents, _ = read_specs(["specs/"])
@@ -211,9 +206,7 @@ class TestFolders:
         put(tmp_path, "notes.txt")
         assert only(tmp_path).rule == "empty-folder"
 
-    def test_one_that_may_not_be_listed_is_told(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_one_that_may_not_be_listed_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(_: object) -> list[str]:
             raise PermissionError
 
@@ -339,6 +332,25 @@ class TestText:
     def test_an_endless_number_of_problems_ends(self, tmp_path: Path) -> None:
         _, findings = read_specs([str(put(tmp_path, "a.yaml", "a: 1\n" * 5_000))])
         assert rules(findings) == ["duplicate-key"] * source.MAX_PROBLEMS
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("a.yaml", "a: [{}]\n" + "".join(f"k{i}: {{}}\n" for i in range(98))),
+            ("a.json", '{"a": [' + ", ".join("0" * 98) + "]}"),
+            ("a.toml", "a = [" + ", ".join("0" * 98) + "]"),
+            ("a.toml", "a.b = 1\n[[c]]\n" + "".join(f"k{i} = 1\n" for i in range(95))),
+        ],
+    )
+    def test_the_number_of_values_has_a_bound(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str
+    ) -> None:
+        path = str(put(tmp_path, name, content))
+        language = importlib.import_module(f"ztrust_mail.spec.{name[2:]}_source")
+        monkeypatch.setattr(language, "MAX_VALUES", 105)
+        assert len(read_specs([path])[0]) == 1
+        monkeypatch.setattr(language, "MAX_VALUES", 98)
+        assert only(path).rule == "too-many"
 
 
 SAME = {
@@ -501,8 +513,10 @@ class TestDict:
         document, _ = from_dict({"port": 587, "ratio": 1.5, "on": True})
         assert isinstance(document.value, dict)
         port, ratio = document.value["port"], document.value["ratio"]
-        assert isinstance(port, SourceInt) and port.text == "587"
-        assert isinstance(ratio, SourceFloat) and ratio.text == "1.5"
+        assert isinstance(port, SourceInt)
+        assert port.text == "587"
+        assert isinstance(ratio, SourceFloat)
+        assert ratio.text == "1.5"
         assert document.value["on"] is True
 
     def test_it_is_a_copy(self) -> None:
@@ -526,9 +540,7 @@ class TestDict:
         ],
         ids=["object", "set", "bytes", "nan", "infinity", "long", "key", "half-key", "half"],
     )
-    def test_what_is_no_json_is_told_with_its_place_and_left_out(
-        self, bad: object, rule: str, words: str
-    ) -> None:
+    def test_what_is_no_json_is_told_with_its_place_and_left_out(self, bad: object, rule: str, words: str) -> None:
         document, findings = from_dict({"realms": {"acme": [0, bad]}, "x": 1})
         assert rules(findings) == [rule]
         assert "`realms.acme.1`" in findings[0].message
@@ -577,5 +589,5 @@ class TestDict:
         for _ in range(40):
             part = [part] * 10
         document, findings = from_dict({"a": part})
-        assert rules(findings) == ["too-large"]
+        assert rules(findings) == ["too-many"]
         assert document.value == {}

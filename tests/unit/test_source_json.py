@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_source_yaml import MUST_ESCAPE, TEXTS, VALUES, items, places, where
+from test_source_yaml import CALM, MUST_ESCAPE, TEXTS, VALUES, items, places, where
 
 from ztrust_mail.findings import Finding
 from ztrust_mail.spec import json_source
@@ -28,7 +28,8 @@ def read(text: str) -> tuple[JsonValue, list[Finding]]:
 def only(text: str) -> Finding:
     _, findings = read(text)
     assert len(findings) == 1, findings
-    assert findings[0].message and findings[0].hint
+    assert findings[0].message
+    assert findings[0].hint
     assert SECRET not in findings[0].message + findings[0].hint
     return findings[0]
 
@@ -121,9 +122,7 @@ class TestRefused:
             ("{}{}", (1, 3), "ended"),
         ],
     )
-    def test_what_is_no_json_is_told_in_our_words(
-        self, text: str, place: tuple[int, int], words: str
-    ) -> None:
+    def test_what_is_no_json_is_told_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "json-syntax"
         assert where(finding) == place
@@ -176,6 +175,7 @@ class Writer:
         self.text += "}" if isinstance(value, dict) else "]"
 
 
+@CALM
 @given(VALUES, st.data())
 def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.DataObject) -> None:
     writer = Writer(styles)
@@ -187,6 +187,7 @@ def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.Da
     assert places(parsed) == (writer.keys, writer.values)
 
 
+@CALM
 @given(st.text(st.sampled_from(list('{}[]:,"\\ \n12.-eua')), max_size=40) | TEXTS)
 def test_any_text_is_taken_exactly_when_the_standard_library_takes_it(text: str) -> None:
     value, findings = read(text)

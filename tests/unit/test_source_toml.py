@@ -8,7 +8,7 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_source_yaml import MUST_ESCAPE, NUMBERS, TEXTS, places, where
+from test_source_yaml import CALM, MUST_ESCAPE, NUMBERS, TEXTS, places, where
 
 from ztrust_mail.findings import Finding
 from ztrust_mail.spec import toml_source
@@ -29,7 +29,8 @@ def read(text: str) -> tuple[JsonValue, list[Finding]]:
 def only(text: str) -> Finding:
     _, findings = read(text)
     assert len(findings) == 1, findings
-    assert findings[0].message and findings[0].hint
+    assert findings[0].message
+    assert findings[0].hint
     assert SECRET not in findings[0].message + findings[0].hint
     return findings[0]
 
@@ -42,7 +43,8 @@ class TestMeaning:
     def test_whole_numbers_keep_their_text(self, text: str, number: int) -> None:
         value, findings = read(f"a = {text} # x")
         assert findings == []
-        assert isinstance(value, dict) and isinstance(value["a"], SourceInt)
+        assert isinstance(value, dict)
+        assert isinstance(value["a"], SourceInt)
         assert (value["a"], value["a"].text) == (number, text)
 
     @pytest.mark.parametrize(
@@ -51,15 +53,16 @@ class TestMeaning:
     def test_other_numbers_keep_their_text(self, text: str, number: float) -> None:
         value, findings = read(f"a = [{text}]")
         assert findings == []
-        assert isinstance(value, dict) and isinstance(value["a"], list)
+        assert isinstance(value, dict)
+        assert isinstance(value["a"], list)
         assert isinstance(value["a"][0], SourceFloat)
         assert (value["a"][0], value["a"][0].text) == (number, text)
 
     @pytest.mark.parametrize(
         "text",
         [
-            "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "1979-05-27 07:32:00", "1979-05-27T00:32:00.999-07:00",
-            "1979-05-27 00:32:00.5+01:00",
+            "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "1979-05-27 07:32:00",
+            "1979-05-27T00:32:00.999-07:00", "1979-05-27 00:32:00.5+01:00",
         ],
     )  # fmt: skip
     def test_dates_and_times_are_their_text(self, text: str) -> None:
@@ -167,9 +170,7 @@ class TestRefused:
         _, findings = read("a = 1\na = 2\n[b]\n[b]\nc = 1\nc = 2\n")
         assert [where(f)[0] for f in findings] == [2, 4, 6]
 
-    @pytest.mark.parametrize(
-        "text", ["a = {}\n[a.b]", "a = {}\na.b = 1", "[a.b]\n[a]\nb.c = 1", "a.b = 1\n[a]"]
-    )
+    @pytest.mark.parametrize("text", ["a = {}\n[a.b]", "a = {}\na.b = 1", "[a.b]\n[a]\nb.c = 1", "a.b = 1\n[a]"])
     def test_what_only_the_standard_library_knows_to_be_defined_twice(self, text: str) -> None:
         finding = only(text)
         assert finding.rule == "toml-syntax"
@@ -229,9 +230,7 @@ class TestRefused:
             ("a = 2024-02-30", (1, 5), "date"),
         ],
     )
-    def test_what_is_no_toml_is_told_in_our_words(
-        self, text: str, place: tuple[int, int], words: str
-    ) -> None:
+    def test_what_is_no_toml_is_told_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "toml-syntax"
         assert words in finding.message
@@ -337,6 +336,7 @@ class Writer:
         return start
 
 
+@CALM
 @given(st.dictionaries(TEXTS, TOML_VALUES, min_size=1, max_size=5), st.data())
 def test_random_data_reads_back_with_every_place(value: dict[str, JsonValue], styles: st.DataObject) -> None:
     writer = Writer(styles)
@@ -348,6 +348,7 @@ def test_random_data_reads_back_with_every_place(value: dict[str, JsonValue], st
     assert places(parsed) == (writer.keys, writer.values)
 
 
+@CALM
 @given(st.text(st.sampled_from(list("ab=.[]{},\n\"'#1 \\-")), max_size=40))
 def test_any_text_is_taken_exactly_when_the_standard_library_takes_it(text: str) -> None:
     value, findings = read(text)

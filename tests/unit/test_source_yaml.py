@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ztrust_mail.findings import Finding, Location
@@ -28,6 +28,7 @@ from ztrust_mail.spec.source import (
 )
 
 SECRET = "hunter2"
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 
 
 @pytest.fixture(params=["with the C extension", "without it"])
@@ -49,7 +50,8 @@ def read(text: str) -> tuple[JsonValue, list[Finding]]:
 def only(text: str) -> Finding:
     _, findings = read(text)
     assert len(findings) == 1, findings
-    assert findings[0].message and findings[0].hint
+    assert findings[0].message
+    assert findings[0].hint
     return findings[0]
 
 
@@ -81,7 +83,8 @@ class TestMeaning:
     def test_whole_numbers_keep_their_text(self, text: str, number: int) -> None:
         value, findings = read(f"a: {text}")
         assert findings == []
-        assert isinstance(value, dict) and isinstance(value["a"], SourceInt)
+        assert isinstance(value, dict)
+        assert isinstance(value["a"], SourceInt)
         assert value["a"] == number
         assert value["a"].text == text.split()[-1]
 
@@ -95,7 +98,8 @@ class TestMeaning:
     def test_other_numbers_keep_their_text(self, text: str, number: float) -> None:
         value, findings = read(f"a: {text}")
         assert findings == []
-        assert isinstance(value, dict) and isinstance(value["a"], SourceFloat)
+        assert isinstance(value, dict)
+        assert isinstance(value["a"], SourceFloat)
         assert value["a"] == number
         assert value["a"].text == text.split()[-1]
 
@@ -126,7 +130,8 @@ class TestMeaning:
         }  # fmt: skip
 
     def test_collections_of_every_style(self) -> None:
-        text = "a:\n- 1\n-\n  - 2\n  - {x: [], y: {}}\nb: !!map {c: !!seq [3, 4,]}\nd: |\n  x\n   y\n\ne: >-\n  x\n  y\n"
+        text = "a:\n- 1\n-\n  - 2\n  - {x: [], y: {}}\nb: !!map {c: !!seq [3, 4,]}\n"
+        text += "d: |\n  x\n   y\n\ne: >-\n  x\n  y\n"
         assert read(text) == (
             {"a": [1, [2, {"x": [], "y": {}}]], "b": {"c": [3, 4]}, "d": "x\n y\n", "e": "x y"},
             [],
@@ -167,11 +172,9 @@ class TestAliases:
         assert read(part + "b: [" + "*a, " * 100 + "]\n")[1] == []
         assert only(part + "b: [" + "*a, " * 101 + "]\n").rule == "alias-bomb"
 
-    def test_a_long_file_without_aliases_is_no_bomb(self) -> None:
-        value, findings = read("a: [" + "x, " * 150_000 + "]\n")
-        assert findings == []
-        assert isinstance(value, dict) and isinstance(value["a"], list)
-        assert len(value["a"]) == 150_000
+    def test_a_long_file_without_aliases_is_no_bomb(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(yaml_source, "MAX_SHARED", 100)
+        assert read("a: [" + "x, " * 1_000 + "]\n") == ({"a": ["x"] * 1_000}, [])
 
     def test_nesting_by_aliases_has_the_same_bound(self) -> None:
         chain = ["l1: &l1 [x]"] + [f"l{i}: &l{i} [*l{i - 1}]" for i in range(2, 60)]
@@ -259,9 +262,7 @@ class TestRefused:
     )
     def test_nesting_has_a_bound(self, start: str, deep: str, place: tuple[int, int] | None) -> None:
         _, findings = read(start + deep)
-        assert [f.rule for f in findings] == (
-            [] if place is None else ["complex-key" if "?" in deep else "too-deep"]
-        )
+        assert [f.rule for f in findings] == ([] if place is None else ["complex-key" if "?" in deep else "too-deep"])
         assert [where(f) for f in findings] == ([] if place is None else [place])
 
     @pytest.mark.parametrize(
@@ -287,9 +288,7 @@ class TestRefused:
             (f"a: |9{SECRET}\n  b\n", (1, 6), "not valid"),
         ],
     )
-    def test_what_is_no_yaml_is_told_in_our_words(
-        self, text: str, place: tuple[int, int], words: str
-    ) -> None:
+    def test_what_is_no_yaml_is_told_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "yaml-syntax"
         assert where(finding) == place
@@ -411,6 +410,7 @@ def places(parsed: Parsed) -> tuple[dict[Pointer, int], dict[Pointer, int]]:
     return keys, values
 
 
+@CALM
 @given(VALUES, st.data())
 def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.DataObject) -> None:
     writer = Writer(styles)
@@ -424,6 +424,7 @@ def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.Da
     assert values == writer.values
 
 
+@CALM
 @given(st.text(st.sampled_from(list("ab: -[]{},\n\"'#&*!|>?%@\\<~0.x\t")), max_size=60))
 def test_any_text_is_either_read_or_told(text: str) -> None:
     source = SourceText("a.yaml", text)

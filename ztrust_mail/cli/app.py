@@ -22,6 +22,7 @@ from ztrust_mail.cli import (
     test,
     validate,
 )
+from ztrust_mail.cli.help import Command
 
 app = typer.Typer(
     name="ztrust-mail",
@@ -41,7 +42,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """E-mail settings of identity servers as code.
 
@@ -51,4 +54,4 @@ def root(
 
 
 for module in (validate, explain, plan, apply, drift, test, pull, init, doctor, schema, completion, sandbox, demo):
-    app.command(name=module.NAME)(module.command)
+    app.command(name=module.NAME, cls=Command)(module.command)

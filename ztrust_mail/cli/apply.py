@@ -19,7 +19,7 @@ from ztrust_mail.cli.options import (
     Specs,
 )
 from ztrust_mail.cli.output import Output
-from ztrust_mail.errors import ExitStatus, UsageError
+from ztrust_mail.errors import UsageError
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import line
 from ztrust_mail.sync.compare import SecretMode
@@ -41,13 +41,13 @@ def command(
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
-    """Show the plan, ask, write it, read it back, and say what the server made of it."""
+    """Show the plan, ask, write, and read back what was written."""
     with Output(NAME, format, report) as output:
         if not yes and not sys.stdin.isatty():
             raise UsageError("there is no terminal to ask on", "look at plan, then add --yes")
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
-            output.tell(text.findings(connection.findings))
+            output.connected(connection)
             made = api.plan(spec, connection, realms=realm, secrets=secrets)
             output.tell(text.heading(made))
             output.tell(text.findings(all_findings(made)))
@@ -56,7 +56,7 @@ def command(
             output.show(text.plan(made))
             if not yes and not _agreed(made):
                 output.tell([line("Declined: nothing was written.")])
-                output.finish((), json.of_plan(NAME, made, made.realms, ExitStatus.DIFFERS))
+                output.finish((), json.of_plan(NAME, made, made.realms, made.exit_status))
             done = api.apply(made, connection)
         told = set(all_findings(made))
         output.tell(text.findings(f for r in done.realms for f in r.findings if f not in told))
@@ -64,5 +64,7 @@ def command(
 
 
 def _agreed(made: Plan) -> bool:
-    question = f"Write to {counted(len(made.changed), 'realm')} on {printable(made.url)}?"
-    return typer.confirm(question, default=False, err=True)
+    """Ask on standard error, so that a redirected result stays whole; anything but yes is a no."""
+    question = f"Write to {counted(len(made.changed), 'realm')} on {printable(made.url)}? [y/N] "
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

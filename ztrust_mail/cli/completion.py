@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ztrust_mail.cli.entry import COMPLETION_VARIABLE
+
 NAME = "completion"
 
 
@@ -18,9 +20,14 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def command(shell: Annotated[Shell, typer.Argument(help="Which shell.", show_default=False)]) -> None:
-    """Print a shell's completion script: source <(ztrust-mail completion bash)."""
+def command(
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="Which shell.", show_default=False)],
+) -> None:
+    """Print the script that makes a shell complete commands.
+
+    For bash: source <(ztrust-mail completion bash)
+    """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]  # there since 0.1
 
-    variable = "_ZTRUST_MAIL_COMPLETE"
-    typer.echo(get_completion_script(prog_name="ztrust-mail", complete_var=variable, shell=shell.value))
+    script = get_completion_script(prog_name="ztrust-mail", complete_var=COMPLETION_VARIABLE, shell=shell.value)
+    typer.echo(script)

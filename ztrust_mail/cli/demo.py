@@ -62,15 +62,16 @@ def _edit_behind_our_back(sandbox: Sandbox) -> None:
 
 def _written(sandbox: Sandbox, _: str) -> bool:
     held = sandbox.smtp("acme")
-    return held["fromDisplayName"] == "Acme Corp" and held["password"] == _SECRET and sandbox.smtp("retired") == {}
+    name, password = held.get("fromDisplayName"), held.get("password")
+    return name == "Acme Corp" and password == _SECRET and sandbox.smtp("retired") == {}
 
 
 def _restored(sandbox: Sandbox, _: str) -> bool:
-    return sandbox.smtp("tenant-b")["host"] == "127.0.0.1"
+    return sandbox.smtp("tenant-b").get("host") == "127.0.0.1"
 
 
 def _mail_arrived(sandbox: Sandbox, _: str) -> bool:
-    (mail,) = sandbox.mail.wait_for(1)
+    mail = sandbox.mail.wait_for(1)[0]
     write_out(
         [
             line(Span("  The mail, as the relay received it:", "bold")),
@@ -104,7 +105,10 @@ _STEPS = (
 
 
 def command() -> None:
-    """Take the tour: a spec, a server, a test mail, a change behind our back; all on this machine."""
+    """Take the tour on this machine: spec, apply, test mail, drift.
+
+    A sandbox server with a relay is started, real commands run on it, and their output is shown.
+    """
     with Output(NAME):
         try:
             sandbox_with_relay = _parts()
@@ -146,6 +150,7 @@ def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
     (folder / FILE_NAME).write_text(f'[servers.sandbox]\nurl = "{sandbox.url}"\n', encoding="utf-8")
     login = {"USERNAME": sandbox.options.admin_user, "PASSWORD": sandbox.options.admin_password}
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    own |= {"NO_PROXY": sandbox.mail.host, "no_proxy": sandbox.mail.host, "PYTHONIOENCODING": "utf-8"}
     return {**own, **{PREFIX + name: value for name, value in login.items()}, "SMTP_PASSWORD": _SECRET}
 
 
@@ -153,21 +158,25 @@ def _take(step: Step, sandbox: Sandbox, folder: Path, environ: dict[str, str]) -
     step.before(sandbox)
     shown = " ".join(["ztrust-mail", *step.arguments])
     write_out([line(), line(Span(f"# {step.title}", "dim")), line(Span(f"$ {shown}", "bold"))])
-    done = subprocess.run(
-        [sys.executable, "-m", "ztrust_mail", *step.arguments],
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=STEP_TIMEOUT,
-        check=False,
-    )
-    write_out(line(text) for text in done.stdout.splitlines())
-    if done.returncode == step.status and step.holds(sandbox, done.stdout):
-        return True
-    write_out([line(Span(f"This step went wrong: exit status {done.returncode}.", "bold red"))])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ztrust_mail", *step.arguments],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=STEP_TIMEOUT,
+            check=False,
+        )
+        write_out(line(text) for text in done.stdout.splitlines())
+        ended = f"exit status {done.returncode}"
+        if done.returncode == step.status and step.holds(sandbox, done.stdout):
+            return True
+    except (TimeoutError, subprocess.TimeoutExpired):
+        ended = "it took too long"
+    write_out([line(Span(f"This step went wrong: {ended}.", "bold red"))])
     return False
 
 

@@ -8,9 +8,8 @@ import typer
 
 from ztrust_mail import api
 from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, RealmGlobs, ReportOption, ServerOption
-from ztrust_mail.cli.output import Output, exit_with
+from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands
-from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import line
 
@@ -29,14 +28,15 @@ def command(
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
-    """Tell whether the server can be reached, who we are there, and which realms we may read and write.
+    """Tell what works between us and the server.
 
-    Whether a realm may be written is asked by a test mail without a sender, which the server refuses.
+    Whether it can be reached, who we are there, and which realms we may read and write. Whether a realm may
+    be written is asked by a test mail without a sender, which the server refuses.
     """
     with Output(NAME, format, report) as output, api.connect(server, config_path=config) as connection:
-        output.tell(text.findings(connection.findings))
+        output.connected(connection)
         if setup:
-            output.show(line(text_line) for text_line in setup_commands(connection.server, realm or ["REALM"]))
-            exit_with(ExitStatus.OK)
+            commands = setup_commands(connection.server, realm or ["REALM"])
+            output.finish(map(line, commands), json.of_commands(NAME, commands))
         found = api.doctor(connection, realm)
         output.finish(text.examination(found), json.of_examination(found))

@@ -38,11 +38,14 @@ def command(
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
-    """Tell whether the server still is what the spec says; needs no secret and writes nothing."""
+    """Tell whether the server still is what the spec says.
+
+    Needs no secret and writes nothing.
+    """
     with Output(NAME, format, report) as output:
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
-            output.tell(text.findings(connection.findings))
+            output.connected(connection)
             made = api.drift(spec, connection, realms=realm)
         output.tell(text.heading(made))
         output.tell(text.findings(all_findings(made)))

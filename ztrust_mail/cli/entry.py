@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import traceback
 from typing import NoReturn
@@ -9,26 +11,43 @@ from typing import NoReturn
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import ExitStatus
 
+COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
+"""Set by a shell's completion script when it asks what may follow."""
+
 
 def main() -> NoReturn:
     """Run the command line and exit."""
     if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
         print(f"ztrust-mail {__version__}")
         sys.exit(ExitStatus.OK)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without our arrows and foreign names is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
-    from ztrust_mail.cli.app import app
-
     try:
+        from ztrust_mail.cli.app import app
+
+        if COMPLETION_VARIABLE in os.environ:
+            _prepare_completion()
         app(arguments, prog_name="ztrust-mail")
     except SystemExit as e:  # how the command line ends, whether well or badly
         return e.code if isinstance(e.code, int) else ExitStatus.OK
+    except KeyboardInterrupt:  # before or after a command's own handling
+        return ExitStatus.INTERRUPTED
     except Exception as e:  # a bug of ours, whatever it is: told without values, which may be secrets
         return _bug(e)
     return ExitStatus.OK
+
+
+def _prepare_completion() -> None:
+    """Register the shells, which typer does by itself only together with options of its own."""
+    from typer.completion import completion_init  # type: ignore[attr-defined]  # there since 0.1
+
+    completion_init()
 
 
 def _bug(e: Exception) -> int:

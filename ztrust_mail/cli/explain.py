@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Annotated
 
@@ -14,19 +15,26 @@ from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports import json, text
 from ztrust_mail.spec.fields import EXTRA, FIELDS, LOGIN
 from ztrust_mail.spec.model import is_within
+from ztrust_mail.spec.source import SUFFIXES
+from ztrust_mail.text import did_you_mean, quoted
 
 NAME = "explain"
 
 Words = Annotated[
     list[str],
     typer.Argument(
-        metavar="SPEC... REALM [FIELD]", help="Spec files, a realm, and a field or group.", show_default=False
+        metavar="SPEC... REALM [FIELD]",
+        help="Spec files or folders, a realm, and what to show of it.",
+        show_default=False,
     ),
 ]
 
 
 def command(words: Words, format: FormatOption = Format.TEXT) -> None:
-    """Show one realm's resolved settings and where each value was written; offline."""
+    """Show a realm's settings and where each value was written.
+
+    Works offline. FIELD is a field or a group of fields, such as relay.port or sender.
+    """
     with Output(NAME, format) as output:
         specs, realm, field = _split(words)
         wanted = api.explain(api.load_spec(specs), realm)
@@ -39,14 +47,29 @@ def command(words: Words, format: FormatOption = Format.TEXT) -> None:
 
 
 def _split(words: list[str]) -> tuple[list[str], str, str]:
-    """Tell specs, realm and field apart: the last word is a field when it names one."""
-    field = words[-1] if len(words) > 2 and _is_field(words[-1]) else ""
-    rest = words[:-1] if field else words
-    if len(rest) < 2:
+    """Tell specs, realm and field apart: the last word is a field when it names one and no spec stands before it."""
+    if len(words) < 2:
         raise UsageError("a spec and a realm are needed", "write: ztrust-mail explain SPEC... REALM [FIELD]")
-    return rest[:-1], rest[-1], field
+    *specs, last = words
+    if len(specs) == 1 or _is_spec_file(specs[-1]):
+        return specs, last, ""
+    if _is_field(last):
+        return specs[:-1], specs[-1], last
+    if not os.path.exists(specs[-1]):
+        hint = did_you_mean(last, _GROUPS) or f"known are {', '.join(name for name in FIELDS)}"
+        raise UsageError(f"{quoted(last)} is no field of {quoted(specs[-1])}", hint)
+    return specs, last, ""
+
+
+_GROUPS = {EXTRA: None, LOGIN: None} | {
+    row.name.rsplit(".", n)[0]: None for row in FIELDS.values() for n in range(row.name.count(".") + 1)
+}
+"""Every field and every group of fields."""
 
 
 def _is_field(word: str) -> bool:
-    groups = {row.name.rsplit(".", n)[0] for row in FIELDS.values() for n in range(row.name.count(".") + 1)}
-    return word in groups or word in (EXTRA, LOGIN) or word.startswith(f"{EXTRA}.")
+    return word in _GROUPS or word.startswith(f"{EXTRA}.")
+
+
+def _is_spec_file(word: str) -> bool:
+    return word == "-" or (word.endswith(SUFFIXES) and os.path.isfile(word))

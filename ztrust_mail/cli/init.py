@@ -11,6 +11,7 @@ from ztrust_mail.cli.options import ConfigOption, ForceOption, OutOption, Server
 from ztrust_mail.cli.output import Output, exit_with, save_product
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import text
+from ztrust_mail.reports.lines import line
 from ztrust_mail.spec.write import to_yaml
 
 NAME = "init"
@@ -55,15 +56,17 @@ def command(
     force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write a first spec: an explained example, or what a live realm has."""
+    """Write a first spec: an example, or what a live realm has."""
     with Output(NAME) as output:
         status, content = ExitStatus.OK, TEMPLATE
         if realm is not None:
             with api.connect(server, config_path=config) as connection:
-                output.tell(text.findings(connection.findings))
+                output.connected(connection)
                 pulled = api.pull(connection, [realm])
             output.tell(text.findings(pulled.findings))
             status, content = pulled.exit_status, to_yaml(pulled.realms, {}, HEAD)
         if status is ExitStatus.OK:
             save_product(out, content, force=force)
+            if out is not None:
+                output.tell([line(f"Wrote {out}. Check it with: ztrust-mail validate {out}")])
         exit_with(status)

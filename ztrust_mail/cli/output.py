@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import typer
 
+from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.errors import ExitStatus, SpecError, UsageError, ZtrustMailError
 from ztrust_mail.findings import Finding, Severity
@@ -22,76 +24,125 @@ from ztrust_mail.text import did_you_mean, quoted
 
 @dataclass
 class Output(AbstractContextManager["Output"]):
-    """One command's output. Inside ``with``, our own errors become messages and the exit status."""
+    """One command's output. Inside ``with``, our own errors become messages and the exit status.
+
+    In JSON every ending is one report, a bug and an interruption included.
+    """
 
     command: str
     format: Format = Format.TEXT
     reports: Sequence[str] = ()
     _files: list[tuple[Format, Path]] = field(default_factory=list)
+    _said: list[Line] = field(default_factory=list)
+    _server: str = ""
+    _settings_findings: tuple[Finding, ...] = ()
+    _finished: bool = False
 
     def __enter__(self) -> Output:
-        for given in self.reports:
-            kind, separator, file = given.partition("=")
-            if not separator or not file or kind not in list(Format):
-                hint = did_you_mean(kind, list(Format)) or "write --report json=FILE or text=FILE"
-                raise typer.BadParameter(f"{quoted(given)} is no FORMAT=FILE; {hint}")
-            self._files.append((Format(kind), Path(file)))
+        try:
+            self._files = [_report_file(given) for given in self.reports]
+        except UsageError as e:
+            self._fail(e)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(e, SpecError):
             self._fail(e, e.findings)
         elif isinstance(e, ZtrustMailError):
-            self._fail(e, (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),))
-        elif isinstance(e, KeyboardInterrupt | typer.Abort):
+            self._fail(e)
+        elif isinstance(e, KeyboardInterrupt):
             self.tell([lines.line("Interrupted.")])
+            self._give_up(ExitStatus.INTERRUPTED, "interrupted", "interrupted")
             exit_with(ExitStatus.INTERRUPTED)
+        elif isinstance(e, Exception) and not isinstance(e, typer.Exit | BrokenPipeError):
+            self._give_up(ExitStatus.BUG, "bug", f"a bug of ours: {type(e).__name__}")
 
-    def _fail(self, e: ZtrustMailError, found: Sequence[Finding]) -> NoReturn:
+    def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = ()) -> NoReturn:
+        found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
         self.tell(text.findings(found))
         self.finish((), json.of_findings(self.command, e.exit_status, found))
 
+    def _give_up(self, status: ExitStatus, rule: str, message: str) -> None:
+        if not self._finished:
+            self._deliver((), json.of_findings(self.command, status, [Finding(Severity.ERROR, rule, message)]))
+
+    def connected(self, connection: Connection) -> None:
+        """Take note of the server, and tell what is worth telling about the settings."""
+        self._server = connection.server.url
+        self._settings_findings = connection.findings
+        self.tell(text.findings(connection.findings))
+
     def tell(self, said: Iterable[Line]) -> None:
         """Say something beside the result."""
-        lines.to_stderr(said)
+        lines.to_stderr(self._remembered(said))
 
     def show(self, said: Iterable[Line]) -> None:
         """Write a part of the result now, where the format is text; else beside it."""
-        lines.write(said, sys.stdout if self.format is Format.TEXT else sys.stderr)
+        lines.write(self._remembered(said), sys.stdout if self.format is Format.TEXT else sys.stderr)
 
     def finish(self, result: Iterable[Line], report: json.Report) -> NoReturn:
         """Write the result and the reports, and exit with the report's status."""
-        said = list(result)
-        for kind, path in self._files:
-            _save(path, report.text() if kind is Format.JSON else lines.plain(said))
+        exit_with(self._deliver(result, report))
+
+    def _deliver(self, result: Iterable[Line], report: json.Report) -> ExitStatus:
+        said = self._remembered(result)
+        found = (*self._settings_findings, *report.findings)
+        report = self._save_reports(replace(report, server=report.server or self._server, findings=found))
+        self._finished = True
         if self.format is Format.JSON:
             sys.stdout.write(report.text())
             sys.stdout.flush()
         else:
             lines.write(said, sys.stdout)
-        raise typer.Exit(int(report.exit_status))
+        return report.exit_status
+
+    def _save_reports(self, report: json.Report) -> json.Report:
+        """Write the report files; a text one holds all that was said, whatever the stream."""
+        for kind, path in self._files:
+            try:
+                path.write_text(report.text() if kind is Format.JSON else lines.plain(self._said), encoding="utf-8")
+            except OSError as e:
+                message = f"cannot write the report {quoted(path)}: {e.strerror}"
+                problem = Finding(Severity.ERROR, "report", message, "the command did its work; make room and look")
+                self.tell([text.finding(problem)])
+                status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
+                report = replace(report, exit_status=status, findings=(*report.findings, problem))
+        return report
+
+    def _remembered(self, said: Iterable[Line]) -> list[Line]:
+        new = list(said)
+        self._said += new
+        return new
 
 
-def _save(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as e:
-        raise UsageError(f"cannot write the report {path}: {e.strerror}", "check the folder") from None
+def _report_file(given: str) -> tuple[Format, Path]:
+    """Return what ``FORMAT=FILE`` names; a place that cannot be written shows before any work is done."""
+    kind, separator, file = given.partition("=")
+    if not separator or not file or kind not in list(Format):
+        hint = "" if kind in list(Format) else did_you_mean(kind, list(Format))
+        raise UsageError(f"--report {quoted(given)} is no FORMAT=FILE", hint or "write json=FILE or text=FILE")
+    path = Path(file)
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
+        problem = "it is a folder" if os.path.isdir(path) else "its folder does not exist"
+        raise UsageError(f"cannot write the report {quoted(path)}: {problem}", "name a file in an existing folder")
+    return Format(kind), path
 
 
 def save_product(path: Path | None, content: str, *, force: bool) -> None:
-    """Write what a command makes, to standard output or to a file that is not there yet."""
+    """Write what a command makes, to standard output or to a file that is not there yet; in UTF-8."""
     if path is None:
-        sys.stdout.write(content)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content.encode())
         sys.stdout.flush()
         return
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(content)
     except FileExistsError:
-        raise UsageError(f"{path} exists and is not overwritten", "name another file, or add --force") from None
+        hint = "name another file, or add --force"
+        raise UsageError(f"{quoted(path)} exists and is not overwritten", hint) from None
     except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}", "check the folder") from None
+        raise UsageError(f"cannot write {quoted(path)}: {e.strerror}", "check the path and its folder") from None
 
 
 def exit_with(status: ExitStatus) -> NoReturn:

@@ -30,11 +30,11 @@ def command(
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
-    """Compare the server with a spec and show what apply would change; writes nothing."""
+    """Show what apply would change; writes nothing."""
     with Output(NAME, format, report) as output:
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
-            output.tell(text.findings(connection.findings))
+            output.connected(connection)
             made = api.plan(spec, connection, realms=realm, secrets=secrets)
         output.tell(text.heading(made))
         output.tell(text.findings(all_findings(made)))

@@ -27,10 +27,13 @@ def command(
     force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write live settings as a spec that plans to nothing; hidden secrets become variables."""
+    """Write live settings as a spec that plans to nothing.
+
+    Hidden secrets become variables to be set.
+    """
     with Output(NAME) as output:
         with api.connect(server, config_path=config) as connection:
-            output.tell(text.findings(connection.findings))
+            output.connected(connection)
             pulled = api.pull(connection, realm, factor=factor)
         output.tell(text.findings(pulled.findings))
         save_product(out, to_yaml(pulled.realms, pulled.defaults), force=force)

@@ -2,52 +2,78 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports.lines import line, write_out
+from ztrust_mail.spec.resolve import MASTER
+from ztrust_mail.text import quoted
+
+if TYPE_CHECKING:
+    from ztrust_mail.sandbox import Sandbox
 
 NAME = "sandbox"
 
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the server; 0 takes a free one.")]
-Version = Annotated[str, typer.Option("--version", help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.")]
-BasePath = Annotated[str, typer.Option("--base-path", help="Path of the server: /auth for old versions.")]
-Realms = Annotated[list[str], typer.Option("--realm", help="A realm to begin with; may be given again.")]
+Port = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port of the server; 0 takes a free one.")
+]
+Version = Annotated[
+    str, typer.Option("--version", metavar="VERSION", help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.")
+]
+BasePath = Annotated[
+    str, typer.Option("--base-path", metavar="PATH", help="Path of the server: /auth for old versions.")
+]
+Realms = Annotated[
+    list[str], typer.Option("--realm", metavar="REALM", help="A realm to begin with; may be given again.")
+]
 
 
 def command(
     port: Port = 8080, version: Version = "26.7.4", base_path: BasePath = "", realm: Realms = ["acme", "globex"]
 ) -> None:
-    """Run a loopback identity server with a mail sink until Ctrl-C; its page shows the mails received."""
+    """Run a loopback identity server with a mail sink.
+
+    Its page shows the mails received; Ctrl-C ends it.
+    """
     with Output(NAME):
         try:
             from ztrust_mail.sandbox import Sandbox, SandboxOptions
         except ImportError:
             raise missing_extra() from None
+        if not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", version):
+            raise UsageError(f"{quoted(version)} is no version", "write numbers with dots, such as 26.7.4")
+        realms = tuple(name for name in dict.fromkeys(realm) if name != MASTER)
+        path = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
+        options = SandboxOptions(port=port, version=version, base_path=path, realms=realms)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        options = SandboxOptions(port=port, version=version, base_path=base_path, realms=tuple(realm))
         try:
+            socket.create_server(("127.0.0.1", port)).close()  # tried first: werkzeug exits where a port is taken
             with Sandbox(options) as sandbox:
-                _introduce(sandbox.url, f"{sandbox.mail.host}:{sandbox.mail.port}", options.admin_user, version)
+                _introduce(sandbox)
                 stop.wait()
         except OSError as e:
             raise UsageError(f"cannot listen on port {port}: {e.strerror}", "choose another with --port") from None
         exit_with(ExitStatus.OK)
 
 
-def _introduce(url: str, relay: str, user: str, version: str) -> None:
+def _introduce(sandbox: Sandbox) -> None:
+    options, relay = sandbox.options, sandbox.mail
     write_out(
         [
-            line(f"Sandbox of Keycloak {version}: {url}/ shows the mails received. Ctrl-C ends it."),
-            line(f"Relay for specs: {relay}, security none. In another terminal:"),
-            line(f"  export ZTRUST_MAIL_URL={url} ZTRUST_MAIL_USERNAME={user} ZTRUST_MAIL_PASSWORD={user}"),
+            line(f"Keycloak {options.version} in a sandbox: {sandbox.url}/ shows the mails received."),
+            line(f"The relay for specs is {relay.host}, port {relay.port}, security none. Ctrl-C ends both."),
+            line("In another terminal:"),
+            line(f"  export ZTRUST_MAIL_URL={sandbox.url}"),
+            line(f"  export ZTRUST_MAIL_USERNAME={options.admin_user} ZTRUST_MAIL_PASSWORD={options.admin_password}"),
             line("  ztrust-mail doctor"),
         ]
     )
@@ -55,4 +81,6 @@ def _introduce(url: str, relay: str, user: str, version: str) -> None:
 
 def missing_extra() -> UsageError:
     """Return what to say when the packages of the extra are not installed."""
-    return UsageError("the sandbox needs two more packages", "install them: pip install 'ztrust-mail[sandbox]'")
+    return UsageError(
+        "the sandbox needs packages that are not installed", "install them: pip install 'ztrust-mail[sandbox]'"
+    )

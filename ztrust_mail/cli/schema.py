@@ -20,6 +20,10 @@ class Which(StrEnum):
     REPORT = "report"
 
 
-def command(which: Annotated[Which, typer.Argument(help="Which schema.")] = Which.SPEC) -> None:
-    """Print a JSON Schema: of specs, of the settings file, or of JSON reports."""
+def command(
+    which: Annotated[
+        Which, typer.Argument(metavar="[spec|settings|report]", help="Which schema; that of specs without.")
+    ] = Which.SPEC,
+) -> None:
+    """Print a JSON Schema: of specs, settings or reports."""
     typer.echo(schema_text(which.value), nl=False)

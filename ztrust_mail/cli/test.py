@@ -14,7 +14,8 @@ from ztrust_mail.reports import json, text
 NAME = "test"
 
 Realms = Annotated[
-    list[str] | None, typer.Argument(metavar="[REALM...]", help="Realms or globs; all without.", show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[REALM...]", help="Realms or globs; without any, all.", show_default=False),
 ]
 SpecOption = Annotated[
     list[str],
@@ -30,11 +31,14 @@ def command(
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
-    """Have the server send a test mail per realm; it goes to the address of the account used."""
+    """Have the server send a test mail per realm.
+
+    It goes to the address of the account used.
+    """
     with Output(NAME, format, report) as output:
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as connection:
-            output.tell(text.findings(connection.findings))
+            output.connected(connection)
             run = api.test(connection, realms or (), spec=loaded)
         output.tell(text.findings(f for outcome in run.outcomes for f in outcome.findings))
         output.finish(text.tests(run), json.of_tests(run))

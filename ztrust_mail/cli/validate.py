@@ -16,7 +16,10 @@ NAME = "validate"
 
 
 def command(specs: Specs, format: FormatOption = Format.TEXT, report: ReportOption = []) -> None:
-    """Check spec files offline: form, references, inheritance, addresses, doubtful settings."""
+    """Check spec files offline.
+
+    Form, inheritance, addresses and doubtful settings; all problems of all files are told at once.
+    """
     with Output(NAME, format, report) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK

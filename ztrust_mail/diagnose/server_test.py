@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ztrust_mail.dialects.base import Outgoing
-from ztrust_mail.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable, SecretError, TestMailFailed
+from ztrust_mail.errors import (
+    ExitStatus,
+    RealmError,
+    RealmMissing,
+    RealmUnreadable,
+    SecretError,
+    ServerError,
+    TestMailFailed,
+)
 from ztrust_mail.findings import Finding
 from ztrust_mail.gateways.base import Account, Gateway, LiveRealm
 from ztrust_mail.secrets.base import Reach
@@ -116,7 +124,7 @@ def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> TestRun
     def one(realm: str) -> TestOutcome:
         try:
             return _test(gateway, account, realm, jobs[realm])
-        except TestMailFailed as e:
+        except (TestMailFailed, ServerError) as e:
             return TestOutcome(realm, TestStatus.FAILED, findings=(finding_of(e, realm),))
         except RealmError as e:
             status = TestStatus.MISSING if isinstance(e, RealmMissing) else TestStatus.FAILED

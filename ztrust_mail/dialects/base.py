@@ -22,7 +22,7 @@ Version = tuple[int, ...]
 
 def parse_version(text: str) -> Version:
     """Return ``(26, 7, 4)`` for ``26.7.4`` or ``26.7.4.redhat-1``; empty where there is no number."""
-    return tuple(int(part) for part in re.findall(r"\d+", text.partition("-")[0])[:3])
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", text.partition("-")[0])[:3])
 
 
 @dataclass(frozen=True)

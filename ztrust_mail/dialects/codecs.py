@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import Duration, FieldValue, Login, Masked, Raw, Security
+from ztrust_mail.spec.values import MAX_DURATION_MS
 
 Texts = tuple[str | None, ...]
 
@@ -59,7 +60,7 @@ class Milliseconds(Codec):
         (text,) = texts
         assert text is not None
         number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
-        return Duration(number) if number else Raw(text)
+        return Duration(number) if 0 < number <= MAX_DURATION_MS else Raw(text)
 
 
 class Switch(Codec):
@@ -110,9 +111,13 @@ class AuthAndType(Codec):
 
 
 class SecretText(Codec):
-    """A secret: shown masked by the server, or as the ``${vault.KEY}`` it was written as."""
+    """A secret: shown masked by the server, or as the ``${vault.KEY}`` it was written as.
 
-    _VAULT = re.compile(r"\$\{vault\.([^{}]+)\}")
+    Keycloak shows whatever stands between those brackets; a spec can say keys of plain characters only.
+    """
+
+    _VAULT = re.compile(r"\$\{vault\.(.*)\}", re.DOTALL)
+    _KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, SecretRef) and value.kind is SecretKind.KEYCLOAK_VAULT:
@@ -123,4 +128,6 @@ class SecretText(Codec):
         (text,) = texts
         assert text is not None
         found = self._VAULT.fullmatch(text)
-        return SecretRef(SecretKind.KEYCLOAK_VAULT, (found[1],)) if found else Masked()
+        if not found:
+            return Masked()
+        return SecretRef(SecretKind.KEYCLOAK_VAULT, (found[1],)) if self._KEY.fullmatch(found[1]) else Raw(text)

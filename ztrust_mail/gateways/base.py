@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
 from ztrust_mail.errors import RealmError
@@ -23,11 +23,12 @@ class Capabilities:
 class LiveRealm:
     """A realm's e-mail attributes as the server showed them.
 
-    ``read_at`` is the monotonic time in seconds at which the request for them was sent.
+    ``read_at`` is the monotonic time in seconds at which the request for them was sent. The attributes do
+    not stand in the repr: a server older than 26.2 shows a token's client secret in clear.
     """
 
     realm: str
-    attributes: Attributes
+    attributes: Attributes = field(repr=False)
     read_at: float
 
 
@@ -35,7 +36,7 @@ class LiveRealm:
 class Reading:
     """The outcome of reading many realms: per realm its settings, or why they cannot be had.
 
-    ``complete`` tells whether all realms the account may see are in it; ``listed`` counts them.
+    ``complete`` tells whether all realms the account may see are in it.
     """
 
     realms: Mapping[str, LiveRealm | RealmError]

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 import time
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from urllib.parse import quote, urlsplit
 
 import requests
 import urllib3
 from requests import exceptions as failures
 
+from ztrust_mail.config import is_loopback
 from ztrust_mail.errors import ServerError, ServerUnreachable
+from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
 MAX_BYTES = 256 * 1024 * 1024
 PATIENCE = 6
 """A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
+
+NOT_THE_API = "not-the-admin-api"
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -27,6 +33,23 @@ class Interrupted(ServerUnreachable):
 
 class TooSlow(ServerUnreachable):
     """The server is there and did not answer in time."""
+
+
+class _TooLarge(failures.RequestException):
+    """The answer is larger than any answer of an identity server."""
+
+
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""What requests raises: its own errors, and now and then what it builds on (a host name that cannot be)."""
+
+
+def secure(session: requests.Session, url: str) -> None:
+    """Close a session's traps: no redirect, bounded answers, and no proxy between us and this machine."""
+    session.max_redirects = 0
+    session.hooks["response"] = [read_bounded]
+    parts = urlsplit(url)
+    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
+        session.trust_env = False  # HTTP_PROXY would carry the login in clear through the network
 
 
 def read_bounded(response: requests.Response, *, timeout: tuple[float, float], **_: object) -> None:
@@ -40,13 +63,17 @@ def read_bounded(response: requests.Response, *, timeout: tuple[float, float], *
         while part := response.raw.read1(65_536, decode_content=True):
             parts.append(part)
             size += len(part)
-            if size > MAX_BYTES or time.monotonic() > deadline:
-                response.close()
+            if size > MAX_BYTES:
+                raise _TooLarge
+            if time.monotonic() > deadline:
                 raise failures.ReadTimeout
     except urllib3.exceptions.ReadTimeoutError:
         raise failures.ReadTimeout from None
     except urllib3.exceptions.HTTPError:
         raise failures.ChunkedEncodingError from None
+    except failures.RequestException:
+        response.close()
+        raise
     response.raw.release_conn()
     response.raw = io.BytesIO(b"".join(parts))
 
@@ -55,10 +82,11 @@ def in_words(cause: BaseException | None, url: str, waited: tuple[float, float])
     """Return what a failed request means. No library's own text is passed on."""
     host = urlsplit(url).netloc
     if isinstance(cause, failures.TooManyRedirects):
-        location = cause.response.headers.get("location", "") if cause.response is not None else ""
-        target = urlsplit(location).netloc or "another path"
-        message = f"{host} answers with a redirect to {quoted(target)}, which is not followed"
+        message = f"{host} answers with a redirect to {_target(cause)}, which is not followed"
         return ServerUnreachable(message, "set the server's URL to where it really is", "redirect")
+    if isinstance(cause, failures.SSLError) and not _is_about_certificate(cause):
+        hint = "check that the URL's port speaks https, and that ca_bundle is a PEM file"
+        return ServerUnreachable(f"no TLS connection to {host} comes about", hint, "tls")
     if isinstance(cause, failures.SSLError):
         hint = "for a private authority set ca_bundle; else check the URL's host name and the date"
         return ServerUnreachable(f"the certificate of {host} is not trusted", hint, "tls")
@@ -69,16 +97,39 @@ def in_words(cause: BaseException | None, url: str, waited: tuple[float, float])
     if isinstance(cause, failures.ReadTimeout):
         message = f"{host} is there, but gave no answer within {waited[1]:g}s"
         return TooSlow(message, "if it is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
-    if isinstance(cause, failures.ProxyError):
+    if isinstance(cause, failures.ProxyError | failures.InvalidProxyURL):
         return ServerUnreachable(f"the proxy for {host} does not work", "check HTTPS_PROXY and NO_PROXY", "proxy")
-    if isinstance(cause, failures.ChunkedEncodingError | failures.ContentDecodingError | OSError):
+    if isinstance(cause, _TooLarge):
+        message = f"{host} sends more than {MAX_BYTES // 1024**2} MiB"
+        return ServerUnreachable(message, "check the URL: no identity server answers so much", "too-large")
+    if isinstance(cause, failures.ConnectionError | failures.ChunkedEncodingError):
         if _never_connected(cause):
             return ServerUnreachable(f"{host} cannot be reached: no connection", _ROUTE_HINT, "unreachable")
         return Interrupted(f"{host} broke the connection off", "try again; look at the server's log", "reset")
-    return ServerUnreachable(f"the request to {host} could not be sent", "check the server's URL", "unreachable")
+    if isinstance(cause, OSError) and not isinstance(cause, failures.RequestException):
+        hint = "check ca_bundle, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+        return ServerUnreachable("the file of trusted authorities cannot be read", hint, "tls")
+    hint = "check the URL, HTTPS_PROXY, and the login for characters that no login has"
+    return ServerUnreachable(f"the request to {host} could not be sent", hint, "unreachable")
 
 
 _ROUTE_HINT = "check the URL, that the server runs, and the network in between"
+
+
+def _target(cause: failures.TooManyRedirects) -> str:
+    location = cause.response.headers.get("location", "") if cause.response is not None else ""
+    try:
+        host = urlsplit(location).netloc
+    except ValueError:
+        host = ""
+    return quoted(host) if host else "another path"
+
+
+def _is_about_certificate(cause: BaseException) -> bool:
+    """Tell a certificate that is not trusted from a port that speaks no TLS or a bundle that is none."""
+    inner = cause.args[0] if cause.args else None
+    reason = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else None
+    return reason is not None and any(isinstance(e, ssl.SSLCertVerificationError) for e in reason.args)
 
 
 def _never_connected(cause: BaseException) -> bool:
@@ -98,16 +149,34 @@ def parsed(response: requests.Response) -> Json:
 
 def unexpected(response: requests.Response) -> ServerUnreachable:
     """Return what to say of an answer that no identity server gives here."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    what = {"text/html": "a web page", "application/json": "broken or unknown JSON"}.get(kind, "something else")
+    what = "broken or unknown JSON" if _kind(response) == "application/json" else "something else"
+    what = "a web page" if is_page(response) else what
     host = urlsplit(response.url or "").netloc
     message = f"{host} answers {response.status_code} with {what} where the admin API's JSON is expected"
     hint = "check the URL's path (old versions live under /auth) and any proxy in front of the server"
-    return ServerUnreachable(message, hint, "not-the-admin-api")
+    return ServerUnreachable(message, hint, NOT_THE_API)
 
 
-def own_message(response: requests.Response) -> str:
-    """Return the server's own error message, or nothing. It is foreign text, at most 300 characters."""
+def is_done(response: requests.Response) -> bool:
+    """Tell whether a write or a test was done: 204, or 200 from the API and not a proxy's page."""
+    ok = response.status_code == requests.codes.ok and not is_page(response)
+    return ok or response.status_code == requests.codes.no_content
+
+
+def is_page(response: requests.Response) -> bool:
+    """Tell whether an answer is a page for people, as proxies and login portals give."""
+    return _kind(response) == "text/html"
+
+
+def _kind(response: requests.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def own_message(response: requests.Response, sent: Iterable[object] = ()) -> str:
+    """Return the server's own error message, or nothing. It is foreign text, at most 300 characters.
+
+    Any secret among what was ``sent``, and the token, is taken out of it, should the server quote it.
+    """
     try:
         body = json.loads(response.content)
     except (ValueError, RecursionError):
@@ -115,4 +184,14 @@ def own_message(response: requests.Response) -> str:
     if not isinstance(body, dict):
         return ""
     texts = (body.get(k) for k in ("errorMessage", "error_description", "error", "message"))
-    return next((text[:300] for text in texts if isinstance(text, str) and text), "")
+    message = next((text for text in texts if isinstance(text, str) and text), "")
+    bearer = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
+    return _scrubbed(message, [bearer, *(value.reveal() for value in sent if isinstance(value, Secret))])[:300]
+
+
+def _scrubbed(text: str, secrets: Iterable[str]) -> str:
+    """Return text without the secrets, as they are and as JSON and URLs hold them."""
+    forms = {form for value in secrets for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, "…")
+    return text

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 from keycloak.connection import ConnectionManager
@@ -17,6 +18,7 @@ from keycloak.exceptions import KeycloakConnectionError
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
 from ztrust_mail.errors import (
+    ConfigError,
     RealmError,
     RealmMissing,
     RealmUnreadable,
@@ -34,7 +36,7 @@ from ztrust_mail.text import quoted
 SINGLES_UP_TO = 8
 """So many realms are read one by one; for more, one GET of the whole list is quicker."""
 
-UNREACHABLE_NAMES = (".", "..")
+UNREACHABLE_NAMES = ("", ".", "..")
 """Realm names that a URL cannot hold: the path is normalised before it is sent."""
 
 _JSON = {"Content-Type": "application/json"}
@@ -45,45 +47,52 @@ class _Connection(ConnectionManager):
 
     def __init__(self, server: Server, tokens: TokenSource) -> None:
         self.waits = (server.timeout, server.timeout * http.PATIENCE)
-        super().__init__(
-            base_url=server.url + "/",  # without the slash, urljoin drops /auth
-            headers=dict(_JSON),
-            timeout=cast(int, self.waits),  # handed to requests, which takes a pair
-            verify=server.ca_bundle or True,
-            max_retries=0,  # else a POST is sent twice, the test mail with it
-            pool_maxsize=server.connections,
-        )
+        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
+        try:
+            super().__init__(
+                base_url=server.url + "/",  # without the slash, urljoin drops /auth
+                headers=dict(_JSON),
+                timeout=cast(int, self.waits),  # handed to requests, which takes a pair
+                verify=cast(bool, trusts_nobody),
+                max_retries=0,  # else a POST is sent twice, the test mail with it
+                pool_maxsize=server.connections,
+            )
+        except Exception:  # the asynchronous half reads the environment's proxies at once
+            hint = "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: http://host:port, and no SOCKS"
+            raise ConfigError("the proxy named in the environment cannot be used", hint, "proxy") from None
+        self.verify = server.ca_bundle or True
         self._tokens = tokens
         self._thread = threading.local()
         self._s.auth = self._authorize
-        self._s.max_redirects = 0
-        self._s.hooks["response"] = [http.read_bounded]
+        http.secure(self._s, server.url)
 
-    def send(self, method: str, path: str, body: str | None = None) -> requests.Response:
+    def send(self, method: str, path: str, body: Secret | None = None) -> requests.Response:
         """Send one request, with a new token after 401; reads and PUTs once more after a broken connection.
 
         A PUT of the same whole map may be repeated without harm; a POST is sent once.
         """
         token = self._tokens.current()
-        for last in (False, True):
+        repeated = renewed = False
+        while True:
             try:
                 response = self._once(method, path, body, token)
             except http.Interrupted:
-                if last or method == "POST":
+                if repeated or method == "POST":
                     raise
+                repeated = True
                 continue
-            if response.status_code != requests.codes.unauthorized or last:
+            if response.status_code != requests.codes.unauthorized or renewed:
                 return response
             token = self._tokens.renew(token)
-        raise AssertionError("the last try returns or raises")
+            renewed = True
 
-    def _once(self, method: str, path: str, body: str | None, token: Token) -> requests.Response:
+    def _once(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
         self._thread.token = token
         try:
             if method == "GET":
                 return self.raw_get(path)
             send = self.raw_put if method == "PUT" else self.raw_post
-            return send(path, cast(str, (body or "").encode()))
+            return send(path, body.reveal() if body else "")
         except KeycloakConnectionError as e:
             raise http.in_words(e.__cause__, str(self.base_url), self.waits) from None
 
@@ -121,15 +130,17 @@ class KeycloakGateway(Gateway):
     def account(self) -> Account:
         claims = self._tokens.current().claims
         fallback = self._server.username or f"service-account-{self._server.client_id}"
-        name = claims.get("preferred_username") or fallback
-        realm = str(claims.get("iss") or self._server.realm).rpartition("/realms/")[2]
-        email = claims.get("email") or self._looked_up_email(claims.get("sub"))
-        return Account(str(name), realm, cast("str | None", email))
+        if self._server.token:
+            fallback = "the ready token's owner"
+        issuer = str(claims.get("iss", ""))
+        realm = unquote(issuer.rpartition("/realms/")[2]) if "/realms/" in issuer else self._server.realm
+        email = claims.get("email") or self._looked_up_email(realm, claims.get("sub"))
+        return Account(str(claims.get("preferred_username") or fallback), realm, None if email is None else str(email))
 
-    def _looked_up_email(self, user_id: object) -> str | None:
-        if not isinstance(user_id, str):
+    def _looked_up_email(self, realm: str, user_id: object) -> str | None:
+        if not isinstance(user_id, str) or user_id in UNREACHABLE_NAMES or realm in UNREACHABLE_NAMES:
             return None
-        response = self._connection.send("GET", f"{_path(self._server.realm)}/users/{quote(user_id, safe='')}")
+        response = self._connection.send("GET", f"{_path(realm)}/users/{quote(user_id, safe='')}")
         user = http.parsed(response) if response.status_code == requests.codes.ok else None
         return str(user.get("email") or "") if isinstance(user, dict) else None
 
@@ -155,8 +166,6 @@ class KeycloakGateway(Gateway):
                 raise
             found, complete = {}, False
         missing = [realm for realm in dict.fromkeys([*wanted, *found]) if realm not in found or found[realm] is None]
-        if missing and found:  # a realm younger than the token is seen with a new one only
-            self._tokens.renew(self._tokens.current())
         read = {realm: live for realm, live in found.items() if live is not None}
         return Reading({**read, **self._singles(missing)}, complete)
 
@@ -169,10 +178,19 @@ class KeycloakGateway(Gateway):
         try:
             listed = _by_name(self._expect_ok(response))
         except ServerUnreachable:
-            if response.status_code != requests.codes.ok:
+            if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
                 raise
-            return dict.fromkeys(self.realms()), True  # 200 and broken in the middle: known of a rolled-back read
+            return self._names()  # 200 and broken in the middle: known of a rolled-back read
         return {name: _live(name, realm, sent) for name, realm in listed.items()}, True
+
+    def _names(self) -> tuple[dict[str, LiveRealm | None], bool]:
+        """Return every realm by name alone; nothing, and not complete, where the short list is broken too."""
+        try:
+            return dict.fromkeys(self.realms()), True
+        except ServerUnreachable as e:
+            if e.rule != http.NOT_THE_API:
+                raise
+            return {}, False
 
     def _expect_ok(self, response: requests.Response) -> Json:
         if response.status_code == requests.codes.unauthorized:
@@ -182,6 +200,15 @@ class KeycloakGateway(Gateway):
         return http.parsed(response)
 
     def _singles(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        token = self._tokens.current()
+        found = self._each(realms)
+        hidden = [realm for realm, live in found.items() if isinstance(live, RealmUnreadable)]
+        if hidden and self._tokens.renewable:  # a realm younger than the token is seen with a new one only
+            self._tokens.renew(token)
+            found |= self._each(hidden)
+        return found
+
+    def _each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
         def attempt(realm: str) -> LiveRealm | RealmError:
             try:
                 return self.read_one(realm)
@@ -196,8 +223,10 @@ class KeycloakGateway(Gateway):
         response = self._connection.send("GET", _path(realm))
         if response.status_code != requests.codes.ok:
             raise self._problem(response, realm, "read")
-        body = http.parsed(response)
-        live = _live(realm, body, sent) if isinstance(body, dict) else None
+        body = _object(response)
+        if body is None:
+            raise _page(response)
+        live = _live(realm, body, sent)
         if live is None:
             hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
             message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
@@ -205,18 +234,18 @@ class KeycloakGateway(Gateway):
         return live
 
     def write(self, realm: str, attributes: Outgoing) -> None:
-        body = json.dumps({"smtpServer": _revealed(attributes)})
+        body = Secret(json.dumps({"smtpServer": _revealed(attributes)}))
         response = self._connection.send("PUT", _path(realm), body)
-        if response.status_code not in (requests.codes.ok, requests.codes.no_content):
+        if not http.is_done(response):
             raise self._problem(response, realm, "write", attributes)
 
     def test(self, realm: str, attributes: Outgoing) -> None:
-        body = json.dumps(_revealed(attributes))
+        body = Secret(json.dumps(_revealed(attributes)))
         response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
-        if response.status_code in (requests.codes.ok, requests.codes.no_content):
+        if http.is_done(response):
             return
-        if response.status_code in (requests.codes.bad_request, requests.codes.server_error):
-            said = _scrubbed(http.own_message(response), attributes)
+        said = http.own_message(response, attributes.values())
+        if said and response.status_code in (requests.codes.bad_request, requests.codes.server_error):
             hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
             raise TestMailFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
         raise self._problem(response, realm, "test", attributes)
@@ -225,11 +254,13 @@ class KeycloakGateway(Gateway):
         """Tell by the answer to a test mail without a sender: it needs manage-realm and cannot be sent."""
         if realm in UNREACHABLE_NAMES:
             return False
-        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", json.dumps({"from": ""}))
-        return response.status_code in (requests.codes.bad_request, requests.codes.server_error)
+        body = Secret(json.dumps({"from": ""}))
+        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
+        refused = response.status_code in (requests.codes.bad_request, requests.codes.server_error)
+        return refused and bool(http.own_message(response))
 
     def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing = {}) -> RealmError:
-        status, said = response.status_code, _scrubbed(http.own_message(response), sent)
+        status, said = response.status_code, http.own_message(response, sent.values())
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if status == requests.codes.not_found and "ealm" in said:
@@ -243,20 +274,36 @@ class KeycloakGateway(Gateway):
         if said:
             message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
-        page = http.unexpected(response)
-        return RealmError(page.message, page.hint, page.rule)
+        return _page(response)
+
+
+def _page(response: requests.Response) -> RealmError:
+    page = http.unexpected(response)
+    return RealmError(page.message, page.hint, page.rule)
+
+
+def _object(response: requests.Response) -> Mapping[str, Json] | None:
+    try:
+        body = http.parsed(response)
+    except ServerUnreachable:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _path(realm: str) -> str:
-    if realm in UNREACHABLE_NAMES:
-        hint = "rename the realm in the server's console"
+    try:
+        segment = quote(realm, safe="")
+    except UnicodeEncodeError:  # half a character, from a command line that is not UTF-8
+        segment = ""
+    if segment in UNREACHABLE_NAMES:
+        hint = "check the spelling, or rename the realm in the server's console"
         raise RealmError(f"{quoted(realm)} cannot be named in a URL: it would mean another place", hint, "bad-name")
-    return f"admin/realms/{quote(realm, safe='')}"
+    return f"admin/realms/{segment}"
 
 
 def _by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
     if not isinstance(listed, list):
-        raise ServerUnreachable("the realm list is no list", "check the URL", "not-the-admin-api")
+        raise ServerUnreachable("the realm list is no list", "check the URL", http.NOT_THE_API)
     found = [realm for realm in listed if isinstance(realm, dict)]
     return {str(realm["realm"]): realm for realm in found if "realm" in realm}
 
@@ -266,16 +313,9 @@ def _live(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | N
     attributes = realm.get("smtpServer")
     if not isinstance(attributes, dict):
         return None
-    return LiveRealm(name, {key: str(value) for key, value in attributes.items() if value is not None}, read_at)
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
+    return LiveRealm(name, {key: text for key, text in texts.items() if attributes[key] is not None}, read_at)
 
 
 def _revealed(attributes: Outgoing) -> dict[str, str]:
     return {k: v.reveal() if isinstance(v, Secret) else v for k, v in attributes.items()}
-
-
-def _scrubbed(text: str, sent: Outgoing) -> str:
-    """Return the server's text without any secret of ours that it may quote."""
-    for value in sent.values():
-        if isinstance(value, Secret):
-            text = text.replace(value.reveal(), "…")
-    return text

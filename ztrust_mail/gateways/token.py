@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import requests
 
 from ztrust_mail.config import Server
-from ztrust_mail.errors import ServerRefused, ServerUnreachable
+from ztrust_mail.errors import ServerError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
 RENEW_BEFORE = 0.25
 """Renew when less than this part of the token's life is left: tokens of the master realm live 60 s."""
+
+MAX_LIFETIME = 86_400
+"""No token is used for longer than a day, in seconds, whatever the server says."""
 
 _REASONS = {
     "invalid_grant": ("the user name or password is wrong, or the account is disabled", "check the login"),
@@ -44,24 +48,39 @@ class TokenSource:
         self._server = server
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._attempts = 0
+        self._failure: ServerError | None = None
+        self.renewable = server.token is None
         self._session = requests.Session()
         self._session.auth = _no_netrc
-        self._session.max_redirects = 0
-        self._session.hooks["response"] = [http.read_bounded]
+        http.secure(self._session, server.url)
 
     def current(self) -> Token:
         """Return a token that is still good, logging in when there is none."""
-        with self._lock:
-            if self._token is None or time.monotonic() >= self._token.renew_at:
-                self._token = self._fetch()
-            return self._token
+        return self._shared(lambda held: time.monotonic() >= held.renew_at)
 
     def renew(self, refused: Token) -> Token:
         """Return another token than the refused one, fetched by whichever thread comes first."""
+        return self._shared(lambda held: held is refused)
+
+    def _shared(self, is_due: Callable[[Token], bool]) -> Token:
+        """Return the one token, fetched anew where it is due.
+
+        Threads that waited for a login that failed fail with it: each trying in turn would lock the account.
+        """
+        attempts = self._attempts
         with self._lock:
-            if self._token is refused:
-                self._token = self._fetch()
-            assert self._token is not None
+            if self._failure and self._attempts != attempts:
+                raise type(self._failure)(self._failure.message, self._failure.hint, self._failure.rule)
+            if self._token is None or is_due(self._token):
+                self._failure = None
+                try:
+                    self._token = self._fetch()
+                except ServerError as e:
+                    self._failure = e
+                    raise
+                finally:
+                    self._attempts += 1
             return self._token
 
     def close(self) -> None:
@@ -79,7 +98,7 @@ class TokenSource:
         if not isinstance(body, dict) or not isinstance(access, str):
             raise http.unexpected(response)
         lifetime = body.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int | float) else 60.0
+        seconds = min(lifetime, MAX_LIFETIME) if isinstance(lifetime, int | float) else 60
         claims = {**_claims(access), **_claims(body.get("id_token"))}
         return Token(Secret(access), time.monotonic() + seconds * (1 - RENEW_BEFORE), claims)
 
@@ -90,44 +109,53 @@ class TokenSource:
                 "set a fresh ZTRUST_MAIL_TOKEN",
                 "token-refused",
             )
+        if not re.fullmatch(r"[!-~]+", given.reveal()):
+            hint = "copy it anew, without quotes, spaces or line breaks"
+            raise ServerRefused("ZTRUST_MAIL_TOKEN holds characters that no token has", hint, "token-refused")
         return Token(given, float("inf"), _claims(given.reveal()))
 
     def _post(self) -> requests.Response:
         server = self._server
-        form = {"client_id": server.client_id, "scope": "openid"}
-        if server.client_secret:
-            form["client_secret"] = server.client_secret.reveal()
-        if server.username:
-            password = server.password.reveal() if server.password else ""
-            form |= {"grant_type": "password", "username": server.username, "password": password}
-        elif server.client_secret:
-            form["grant_type"] = "client_credentials"
-        else:
+        if not server.username and not server.client_secret:
             hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
             raise ServerRefused("there is nothing to log in with", hint, "no-login")
         url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
         wait = (server.timeout, server.timeout)
         try:
-            return self._session.post(url, data=form, timeout=wait, verify=server.ca_bundle or True)
-        except (requests.RequestException, OSError) as e:
+            return self._session.post(url, data=_form(server), timeout=wait, verify=server.ca_bundle or True)
+        except http.FAILURES as e:
             raise http.in_words(e, server.url, wait) from None
 
     def _refusal(self, response: requests.Response) -> ServerRefused | ServerUnreachable:
         try:
             body = json.loads(response.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
-        if not isinstance(body, dict) or "error" not in body:
+        detail = http.own_message(response, (self._server.password, self._server.client_secret))
+        missing = response.status_code == requests.codes.not_found
+        if not isinstance(body, dict) or "error" not in body or (missing and "ealm" not in detail):
             return http.unexpected(response)
         host, realm = urlsplit(self._server.url).netloc, quoted(self._server.realm)
-        if response.status_code == requests.codes.not_found:
+        if missing:
             return ServerRefused(f"{host} has no realm {realm} to log in at", "check the setting realm", "no-realm")
-        reason, hint = _REASONS.get(str(body["error"]), ("the login was refused", "check the account"))
+        code = "invalid_client" if re.search("client (secret|credentials)", detail, re.I) else str(body["error"])
+        reason, hint = _REASONS.get(code, ("the login was refused", "check the account"))
         who = quoted(self._server.username or self._server.client_id)
         message = f"{host} does not let {who} in at realm {realm}: {reason}"
-        if detail := http.own_message(response):
+        if detail:
             message += f"; the server says {quoted(detail)}"
         return ServerRefused(message, hint, "login-refused")
+
+
+def _form(server: Server) -> dict[str, str]:
+    """Return what is posted to log in; nobody keeps it, so that no traceback shows it."""
+    form = {"client_id": server.client_id, "scope": "openid"}
+    if server.client_secret:
+        form["client_secret"] = server.client_secret.reveal()
+    if not server.username:
+        return {**form, "grant_type": "client_credentials"}
+    password = server.password.reveal() if server.password else ""
+    return {**form, "grant_type": "password", "username": server.username, "password": password}
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -140,6 +168,6 @@ def _claims(token: object) -> Mapping[str, object]:
     try:
         payload = str(token).split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}

@@ -97,6 +97,11 @@ def of_examination(found: Examination) -> Report:
     return Report("doctor", found.exit_status, found.url, more={"checks": checks})
 
 
+def of_commands(command: str, commands: Sequence[str]) -> Report:
+    """Report commands for the reader to run."""
+    return Report(command, ExitStatus.OK, more={"commands": list(commands)})
+
+
 def _realm(realm: RealmPlan) -> Mapping[str, Json]:
     return {
         "realm": realm.realm,

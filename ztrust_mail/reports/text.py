@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from urllib.parse import urlsplit
 
 from ztrust_mail.diagnose.doctor import Examination
 from ztrust_mail.diagnose.server_test import TestRun, TestStatus
@@ -106,12 +105,9 @@ _COUNT_ORDER = (*_FIRST, *(status for status in Status if status not in _FIRST))
 
 def _counts(realms: Sequence[RealmPlan]) -> str:
     numbers = Counter(realm.status for realm in realms)
-    numbers = Counter(realm.status for realm in realms)
-    found = [status for status in _COUNT_ORDER if numbers[status]]
-    parts = [f"{numbers[status]:,} {_STATUS[status].text}" for status in found]
-    if not parts:
-        return "no realm"
-    return ", ".join([f"{counted(numbers[found[0]], 'realm')} {_STATUS[found[0]].text}", *parts[1:]])
+    first, *others = [status for status in _COUNT_ORDER if numbers[status]] or [Status.IN_SYNC]
+    parts = [f"{numbers[status]:,} {_STATUS[status].text}" for status in others]
+    return ", ".join([f"{counted(numbers[first], 'realm')} {_STATUS[first].text}", *parts])
 
 
 def _fields(realms: Sequence[RealmPlan]) -> str:
@@ -166,6 +162,8 @@ def explained(wanted: Desired) -> Iterator[Line]:
     yield line(Span(wanted.realm, "bold"), f"  falls under {entry.name} ({entry.location})")
     if wanted.disabled:
         yield line("  no e-mail at all: the entry is disabled")
+    elif not wanted.fields and not wanted.findings:
+        yield line("  not set")
     values = {name: in_words(value) for name, value in wanted.fields.items()}
     names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
     for name, text in values.items():
@@ -177,19 +175,22 @@ def tests(run: TestRun) -> Iterator[Line]:
     """What became of each test mail, and whose address it went to."""
     styles = {TestStatus.SENT: "green", TestStatus.SKIPPED: "yellow"}
     for outcome in run.outcomes:
-        status = Span(outcome.status.value, styles.get(outcome.status, "bold red"))
-        said = outcome.proof or "; ".join(f.message for f in outcome.findings)
-        yield line(Span(outcome.realm, "bold"), "  ", *(() if outcome.proof else (status, ": ")), said)
-    if any(outcome.status is TestStatus.SENT for outcome in run.outcomes):
+        said = Span(outcome.proof or outcome.status.value, styles.get(outcome.status, "bold red"))
+        yield line(Span(outcome.realm, "bold"), "  ", said)
+    numbers = Counter(outcome.status for outcome in run.outcomes)
+    if len(run.outcomes) > 1:
+        parts = [f"{numbers[status]:,} {status.value}" for status in TestStatus if numbers[status]]
+        yield line(Span("Tested: ", "bold"), f"{counted(len(run.outcomes), 'realm')}: {', '.join(parts)}.")
+    if sent := numbers[TestStatus.SENT]:
         whose = f"{run.account.name} of realm {run.account.realm}"
         address = run.account.email or "an address this account may not see"
-        yield line(f"The mail went to {address}, the account {whose}.")
+        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {whose}.")
 
 
 def examination(found: Examination) -> Iterator[Line]:
     """What the doctor saw, and what to do about each no."""
     marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
-    yield line(urlsplit(found.url).geturl())
+    yield line(found.url)
     for check in found.checks:
         mark = marks[check.answer]
         yield line("  ", mark, " " * (4 - len(mark.text)), f"{check.question:<22}  {check.detail}")

@@ -31,7 +31,7 @@ class Answer:
         return Response(text, status=self.status, headers=self.headers, content_type=self.content_type)
 
 
-class Refused(Exception):  # noqa: N818  # what happens, not what went wrong in the sandbox
+class Refused(Exception):
     """Stop handling the request and give this answer."""
 
     def __init__(self, answer: Answer) -> None:

@@ -143,8 +143,6 @@ def _refresh(call: Call, realm: Realm, client: Client, form: Mapping[str, str]) 
     return Answer(200, granted) if granted else error(400, "invalid_grant", "Invalid refresh token")
 
 
-def _granted(
-    call: Call, user: User, realm: Realm, client: Client, form: Mapping[str, str], *, refresh: bool
-) -> Answer:
+def _granted(call: Call, user: User, realm: Realm, client: Client, form: Mapping[str, str], *, refresh: bool) -> Answer:
     scope = form.get("scope", "")
     return Answer(200, call.server.tokens.grant(call.server.url, user, realm, client, scope, refresh=refresh))

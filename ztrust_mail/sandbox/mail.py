@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -22,6 +23,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+_PATIENCE = 10.0  # seconds for starting and for stopping, both of which take none
 _XOAUTH2 = re.compile(rb"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
 
 # aiosmtpd prints every client's comings and goings when the caller logs at INFO; the sandbox is silent.
@@ -89,7 +91,9 @@ class MailSink:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -101,7 +105,8 @@ class MailSink:
             target=lambda: asyncio.run(self._serve(listener, ready)), name="mail-sink", daemon=True
         )
         self._thread.start()
-        ready.wait()
+        if not ready.wait(_PATIENCE):
+            raise OSError("the mail sink does not come up")
 
     def stop(self) -> None:
         """Close the port and every open connection; calling it twice is harmless."""
@@ -146,8 +151,10 @@ class MailSink:
         for connection in tuple(connections):
             connection.hang_up()
         # A transport closes in the loop's next rounds; leaving before would leak its socket.
-        while connections:
-            await asyncio.sleep(0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while connections:
+                    await asyncio.sleep(0)
 
     def _connection(self, connections: set[_Connection]) -> _Connection:
         starttls = self._tls_context if self.encryption is Encryption.STARTTLS else None
@@ -166,9 +173,10 @@ class MailSink:
     def _needs_login(self) -> bool:
         return self._refuse_login or self._credentials is not None
 
-    def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        if not isinstance(data, LoginPassword):
-            return AuthResult(success=False, handled=False)
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+    ) -> AuthResult:
+        assert isinstance(data, LoginPassword)  # of PLAIN and LOGIN, the two it has built in
         return self._check(data.login, data.password)
 
     def _check(self, login: bytes, password: bytes) -> AuthResult:
@@ -188,7 +196,7 @@ class _Connection(SMTP):
 
     line_length_limit = 65_536
 
-    def __init__(self, connections: set[_Connection], handler: _Handler, **options: Any) -> None:
+    def __init__(self, connections: set[_Connection], handler: _Handler, **options: Any) -> None:  # noqa: ANN401  # aiosmtpd's own
         super().__init__(handler, **options)
         # An access token is longer than the 512 characters of other commands; and aiosmtpd's own table of
         # limits is shared by all connections, which each raise it.
@@ -255,7 +263,7 @@ class _Handler:
         login = account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None
         self._keep(
             ReceivedMail(
-                envelope_from=envelope.mail_from or "",
+                envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
                 recipients=tuple(envelope.rcpt_tos),
                 subject=str(message.get("Subject", "")),
                 sender=str(message.get("From", "")),

@@ -121,6 +121,8 @@ class Quirks:
     system_info_for_all: bool = False
     master_sees_names: bool = True
     truncated_flags: bool = True
+    full_tokens_age: bool = True
+    tls_by_address: bool = True
 
 
 _WILDFLY = Quirks(
@@ -134,6 +136,7 @@ _WILDFLY = Quirks(
     system_info_for_all=True,
     master_sees_names=False,
     truncated_flags=False,
+    tls_by_address=False,
 )
 _26_0 = Quirks(errors=_MODERN_ERRORS, masked=("password",), mask_matches=("host", "port", "user", "auth"))
 _26_2_0 = replace(
@@ -146,8 +149,10 @@ _26_2_0 = replace(
 _26_2_5 = replace(_26_2_0, mask_needs_auth_type=False)
 _26_4 = replace(_26_2_5, checks_addresses=True, normalises=True)
 _26_5 = replace(_26_4, own_timeouts=True)
+# A full token of an administrator made before a realm: of no use for it on 26.4, of full use on 26.7.4.
+_26_7_4 = replace(_26_5, full_tokens_age=False)
 _26_8 = replace(
-    _26_5,
+    _26_7_4,
     drops_credential=REALM_CONNECTION,
     mask_matches=(*REALM_CONNECTION, "auth", "authType"),
 )
@@ -160,6 +165,7 @@ _BY_VERSION: tuple[tuple[tuple[int, ...], Quirks], ...] = (
     ((26, 2, 5), _26_2_5),
     ((26, 4), _26_4),
     ((26, 5), _26_5),
+    ((26, 7, 4), _26_7_4),
     ((26, 8), _26_8),
 )
 

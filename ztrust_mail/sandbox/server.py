@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -78,7 +79,9 @@ class Sandbox:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -184,9 +187,7 @@ class Sandbox:
         if path in ("", "/") and request.method == "GET":
             return Response(self._page(), content_type="text/html; charset=utf-8")
         call = Call(
-            server=Server(
-                self.url, self.options, self._quirks, self._state, self._tokens, self.faults, self._closing
-            ),
+            server=Server(self.url, self.options, self._quirks, self._state, self._tokens, self.faults, self._closing),
             method=request.method,
             path=path,
             segments=tuple(unquote(segment) for segment in path.strip("/").split("/")),
@@ -207,7 +208,7 @@ class Sandbox:
 
 
 class _Connections:
-    """The connections now open, to be ended when the sandbox stops: a client may keep one alive for ever."""
+    """The connections now open, to be ended when the sandbox stops: a client may hold one for ever."""
 
     def __init__(self) -> None:
         self._sockets: set[socket.socket] = set()
@@ -230,18 +231,16 @@ class _Connections:
 
 
 def _end(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # the client may have been quicker
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:  # the client was quicker
-        pass
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Keeps connections alive as real servers do, and says nothing."""
+    """Says nothing, and keeps account of its connection."""
 
     connections: _Connections
     protocol_version = "HTTP/1.1"
-    # Headers and body go out as two packets; with Nagle's algorithm the second waits 40 ms for an acknowledgement.
+    # Headers and body go out as two packets; with Nagle's algorithm the second may wait 40 ms for an acknowledgement.
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -254,7 +253,7 @@ class _QuietHandler(WSGIRequestHandler):
         finally:
             self.connections.remove(self.connection)
 
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the name it has
+    def log(self, type: str, message: str, *args: object) -> None:
         return
 
 

@@ -83,7 +83,7 @@ def _with_kept_secrets(new: Mapping[str, str], old: Mapping[str, str], quirks: Q
 def _normalised(settings: Mapping[str, str]) -> dict[str, str]:
     if settings.get("auth", "").lower() != "true":
         dropped: tuple[str, ...] = (*_LOGIN, *_TOKEN)
-    elif settings.get("authType") == "basic":
+    elif settings.get("authType", "basic") == "basic":
         dropped = _TOKEN
     elif settings.get("authType") == "token":
         dropped = ("password",)

@@ -87,13 +87,18 @@ class Tokens:
         user = session.realm.users.get(session.user_id)
         if user is None or self._state.realm(session.realm.name) is not session.realm:
             return None
-        roles = session.roles if session.roles is not None else roles_of(user, session.realm, self._state)
+        current = roles_of(user, session.realm, self._state)
+        roles = current if session.roles is None or not self._ages(user) else session.roles
         light = self._is_light(session.client)
         return Caller(user, session.realm, session.client, roles, light, "openid" in session.scope.split())
 
     def expire_all(self) -> None:
         """Let every access token given out so far be expired; refresh tokens stay good."""
         self._access.clear()
+
+    def _ages(self, user: User) -> bool:
+        """Whether a full token's own list of roles counts, as it was when the token was made."""
+        return self._quirks.full_tokens_age or "admin" not in user.realm_roles
 
     def _lifetime_in(self, realm: Realm) -> float:
         """Return the seconds a token lives; like the server's, a realm's setting may be negative."""

@@ -23,7 +23,7 @@ def fetch(ref: SecretRef, reach: Reach) -> str:
     if not reach.permissions.command:
         hint = "set command = true under [allow] in settings named by --config"
         raise SecretError(f"the command {name} is not run: commands are not permitted", hint, "secret-out-of-reach")
-    environ = {key: value for key, value in reach.environ.items() if not key.startswith(PREFIX)}
+    environ = {key: value for key, value in reach.environ.items() if not key.upper().startswith(PREFIX)}
     try:
         done = subprocess.run(  # an argument list from trusted ground, and no shell
             ref.argument,

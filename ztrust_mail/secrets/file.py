@@ -13,13 +13,15 @@ from ztrust_mail.text import quoted
 
 MAX_BYTES = 16_384
 RUN_SECRETS = "/run/secrets"
+NEVER = ("/proc", "/sys")
+"""Where no secret lies and this process's own environment does, should the spec's folder be the root."""
 
 
 def fetch(ref: SecretRef, reach: Reach) -> str:
     """Return the file's text; raises :class:`SecretError` where it is missing or out of reach."""
     (path,) = ref.argument
-    real = os.path.realpath(os.path.join(ref.base, path))
-    if not any(_is_inside(real, folder) for folder in _folders(ref, reach)) or _is_settings(real, reach):
+    real = os.path.realpath(os.path.join(ref.base, path.replace("\0", "\ufffd")))
+    if not _is_reachable(real, ref, reach):
         hint = f"put it into the spec's folder, {RUN_SECRETS} or $CREDENTIALS_DIRECTORY, or permit its folder"
         hint += " with secret_folders under [allow] in trusted settings"
         raise SecretError(f"the file {quoted(path)} is out of a spec's reach", hint, "secret-out-of-reach")
@@ -32,6 +34,12 @@ def fetch(ref: SecretRef, reach: Reach) -> str:
     except OSError as e:
         message = f"cannot read the file {quoted(path)}: {e.strerror}"
         raise SecretError(message, "check the path and its permissions", "secret-missing") from None
+
+
+def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
+    if any(_is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
+        return False
+    return any(_is_inside(real, folder) for folder in _folders(ref, reach))
 
 
 def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
@@ -48,12 +56,17 @@ def _is_inside(real: str, folder: str) -> bool:
 
 
 def _is_settings(real: str, reach: Reach) -> bool:
-    return bool(reach.settings_path) and os.path.exists(real) and os.path.samefile(real, reach.settings_path)
+    try:
+        return bool(reach.settings_path) and os.path.samefile(real, reach.settings_path)
+    except OSError:  # one of the two is not there
+        return False
 
 
 def _read(real: str) -> bytes:
     handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(0, "it is no regular file")
-        return file.read(MAX_BYTES)
+        return os.read(handle, MAX_BYTES)
+    finally:
+        os.close(handle)

@@ -50,7 +50,9 @@ def _problem(value: str) -> str:
     if len(value) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
     if any(c in value for c in "\r\n\0"):
-        return "holds a line break"
+        return "holds a line break or a null character"
     if not value.strip("*"):
         return "is only asterisks: a mask, not a secret"
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        return "is not UTF-8 text"
     return ""

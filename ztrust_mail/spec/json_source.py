@@ -13,6 +13,7 @@ from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.spec.source import (
     MAX_DEPTH,
     MAX_NUMBER,
+    MAX_VALUES,
     SURROGATE,
     Broken,
     Children,
@@ -31,8 +32,12 @@ _TEXT = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?(?![0-9A-Za-z_.+-])")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"null": None, "true": True, "false": False}
+_BAD_IN_TEXT = {
+    "\\": ("this escape is not known to JSON", r"write `\\` for a backslash"),
+    "\t": ("a tab is not allowed in text", r"write `\t`"),
+}
+_NOT_CLOSED = "the quotes opened here are not closed on the same line", r"close them; a line break is `\n`"
 _NOT_FINITE = ("NaN", "Infinity")
-MAX_VALUES = 1_000_000  # in a dict; a bound for one whose parts are shared over and over
 _Keep: TypeAlias = Callable[[JsonValue], None]
 
 
@@ -54,6 +59,7 @@ class _Scanner:
         self.source = source
         self.text = source.text
         self.pos = 0
+        self.count = 0
 
     def skip(self) -> int:
         """Return the offset behind white space."""
@@ -64,9 +70,12 @@ class _Scanner:
     def value(self, depth: int) -> tuple[JsonValue, Children]:
         """Return the value that starts here, inside ``depth`` others."""
         at, start = self.pos, self.text[self.pos : self.pos + 1]
+        self.count += 1
+        if self.count > MAX_VALUES:
+            self.source.refuse("too-many", at)
         if start in ("{", "["):
             if depth == MAX_DEPTH:
-                self.source.too_deep(at)
+                self.source.refuse("too-deep", at)
             return self._mapping(depth + 1) if start == "{" else self._list(depth + 1)
         if start == '"':
             return self._string(), None
@@ -127,18 +136,12 @@ class _Scanner:
         match = _TEXT.match(self.text, at)
         end = match.end() if match else at
         here = self.text[end : end + 1]
-        if here == '"':
-            self.pos = end + 1
-            raw = self.text[at : self.pos]
-            return self.source.checked_text(str(json.loads(raw)), at) if "\\" in raw else raw[1:-1]
-        self.pos = end if here in ("\\", "\t") else at
-        if here == "\\":
-            self._fail("this escape is not known to JSON", r"write `\\` for a backslash")
-        if here == "\t":
-            self._fail("a tab is not allowed in text", r"write `\t`")
-        self._fail(
-            "the quotes opened here are not closed on the same line", r"close them; a line break is `\n`"
-        )
+        if here != '"':
+            self.pos = end if here in _BAD_IN_TEXT else at
+            self._fail(*_BAD_IN_TEXT.get(here, _NOT_CLOSED))
+        self.pos = end + 1
+        raw = self.text[at : self.pos]
+        return self.source.checked_text(str(json.loads(raw)), at) if "\\" in raw else raw[1:-1]
 
     def _number(self, match: re.Match[str], at: int) -> JsonValue:
         text = match.group()
@@ -154,9 +157,12 @@ class _Scanner:
         if found and word in _NOT_FINITE:
             self.pos = found.end()
             return self.source.finite(math.inf, word, at)
-        if found and word in _WORDS and found.start() == at:
-            self.pos = found.end()
-            return _WORDS[word]
+        if not found or word not in _WORDS or found.start() > at:
+            self._no_value(at)
+        self.pos = found.end()
+        return _WORDS[word]
+
+    def _no_value(self, at: int) -> NoReturn:
         if at == len(self.text):
             self._fail("the text ends before the document does", "close every bracket")
         if self.text.startswith(("//", "/*", "#"), at):
@@ -193,7 +199,7 @@ class _Copier:
         """Hand over plain data to ``keep``, or note why it is none."""
         self._count += 1
         if self._count > MAX_VALUES:
-            self.refuse("too-large", (), f"holds more than {MAX_VALUES:,} values")
+            self.refuse("too-many", (), f"holds more than {MAX_VALUES:,} values")
             raise Broken
         if data is None or isinstance(data, bool):
             keep(data)
@@ -217,9 +223,7 @@ class _Copier:
         else:
             self.refuse("not-json", where, f"is a {quoted(type(data).__name__)}, which is no JSON data")
 
-    def _container(
-        self, data: Mapping[object, object] | Sequence[object], where: Pointer, keep: _Keep
-    ) -> None:
+    def _container(self, data: Mapping[object, object] | Sequence[object], where: Pointer, keep: _Keep) -> None:
         if id(data) in self._around:
             self.refuse("recursive", where, "contains itself")
         elif len(self._around) == MAX_DEPTH:

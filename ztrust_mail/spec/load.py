@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ztrust_mail.errors import SpecError
-from ztrust_mail.findings import Finding, has_errors
+from ztrust_mail.findings import Finding, Location, has_errors
 from ztrust_mail.spec import rules, schema, source
-from ztrust_mail.spec.model import Spec, build
+from ztrust_mail.spec.model import NO_VERSION, Spec, build
+from ztrust_mail.spec.placeholders import BAD_PLACEHOLDER
 from ztrust_mail.spec.source import Document
 
 Given = str | Sequence[str] | Mapping[str, object]
@@ -21,7 +22,9 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
-    spec, findings = _read(given, native_names)
+    spec, findings, unread = _read(given, native_names)
+    if not unread:  # a realm whose value is wrong fails alone; braces that are wrong are so in every realm
+        findings = _in_order([*findings, *(f for f in rules.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)])
     if has_errors(findings):
         raise SpecError(findings)
     return replace(spec, warnings=tuple(findings))
@@ -29,15 +32,18 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
 
 def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
     """Return the spec as far as it is right and everything that can be said of it without a server."""
-    spec, findings = _read(given, native_names)
+    spec, findings, unread = _read(given, native_names)
     problems = rules.realm_problems(spec)
     if has_errors(findings):  # a field may only be missing because what was written there is wrong
-        problems = [f for f in problems if f.rule == "bad-value" and f not in findings]
-    return spec, [*findings, *problems]
+        telling = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
+        problems = [f for f in problems if f.rule in telling]
+    return spec, _in_order([*findings, *problems])
 
 
-def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding], bool]:
+    """Return the spec, what is wrong with its form, and whether a part of it could not be read."""
     documents, findings = _documents(given)
+    unread = bool(findings)
     checked = []
     for document in documents:
         value, problems = schema.check(document, native_names)
@@ -45,10 +51,15 @@ def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Fin
         if isinstance(value, dict):
             checked.append((document, value))
     spec, problems = build(checked, native_names)
-    findings.extend(problems)
+    findings.extend(f for f in problems if not (unread and f.rule == NO_VERSION))
     if not has_errors(findings):
         findings.extend(rules.lint(spec))
-    return spec, findings
+    return spec, _in_order(findings), unread
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once, by file and place."""
+    return sorted(dict.fromkeys(findings), key=lambda f: f.location or Location(""))
 
 
 def _documents(given: Given) -> tuple[list[Document], list[Finding]]:

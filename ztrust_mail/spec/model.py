@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, EXTRA, FIELDS, TOKEN, FieldValue, Kind, extra_field, field_of
+from ztrust_mail.spec.schema_words import named
 from ztrust_mail.spec.source import Document, JsonValue, Pointer
 from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.text import quoted
@@ -70,6 +71,7 @@ class Spec:
         return tuple(entry for entry in self.entries if entry.is_glob)
 
 
+NO_VERSION = "no-version"
 NO_DEFAULTS = Entry("", Location(""))
 
 
@@ -85,8 +87,10 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
     servers: tuple[str, ...] = ()
     paths: list[str] = []
     versioned = False
+    first: Document | None = None
     for document, value in checked:
         assert isinstance(value, dict)  # the schema says so
+        first = first or document
         paths.append(document.path)
         versioned = versioned or (isinstance(document.value, dict) and "version" in document.value)
         reader = _Reader(document, reserved, findings)
@@ -97,6 +101,7 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
             defaults = reader.entry("", written, ("defaults",))
         if server := value.get("server"):
             servers = tuple(str(s) for s in (server if isinstance(server, list) else [server]))
+            findings.extend(_server_problems(servers, document.locate(("server",))))
         realms = value.get("realms")
         for name, settings in realms.items() if isinstance(realms, dict) else ():
             entry = reader.entry(name, settings, ("realms", name))
@@ -104,8 +109,8 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
                 findings.append(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
             entries.setdefault(name, entry)
             findings.extend(_name_problems(entry))
-    if paths and not versioned:
-        findings.append(error("no-version", "the spec names no version", "add version: 1", Location(paths[0], 1, 1)))
+    if first and not versioned:
+        findings.append(error(NO_VERSION, "the spec names no version", "add version: 1", first.locate(())))
     return Spec(tuple(entries.values()), defaults, servers, tuple(paths)), findings
 
 
@@ -119,15 +124,15 @@ def _again(what: str, where: Location, earlier: Location) -> Finding:
     return error("defined-twice", f"{what} is already defined at {earlier}", "keep one of them", where)
 
 
+def _server_problems(servers: Iterable[str], where: Location) -> Iterator[Finding]:
+    if any("://" in server for server in servers):
+        yield error("bad-value", "`server` holds a URL", "write a name from the settings file", where)
+
+
 def _name_problems(entry: Entry) -> Iterator[Finding]:
     if entry.name in (".", ".."):
         hint = "in a URL it would name another place than a realm"
         yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
-    if entry.expect_min and not entry.is_glob:
-        yield error(
-            "expect-without-glob", "`expect` counts what a glob matches; this name has no * or ?", "remove it",
-            entry.location,
-        )  # fmt: skip
 
 
 @dataclass
@@ -140,14 +145,19 @@ class _Reader:
         assert isinstance(written, dict)  # the schema says so
         expect = written.get("expect")
         minimum = expect.get("min") if isinstance(expect, dict) else None
-        return Entry(
+        entry = Entry(
             name,
             self.document.locate_key(pointer),
             dict(self._settings(written, pointer)),
             dict(self._variables(written.get("vars"), (*pointer, "vars"))),
             disabled=written.get("disabled") is True,
-            expect_min=minimum if isinstance(minimum, int) else 0,
+            expect_min=int(minimum) if isinstance(minimum, int | float) else 0,
         )
+        if expect is not None and not entry.is_glob:
+            at = (*pointer, "expect")
+            message = f"{named(at)} counts what a glob matches; this name has no * or ?"
+            self.findings.append(error("expect-without-glob", message, "remove it", self.document.locate_key(at)))
+        return entry
 
     def _variables(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Variable]]:
         for key, text in written.items() if isinstance(written, dict) else ():
@@ -157,15 +167,15 @@ class _Reader:
         for name, value, at in _leaves(written, pointer, ""):
             where = self.document.locate(at)
             if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
-                message = f"`{at[-1]}` is no extra attribute: it has a field of its own"
+                message = f"{named(at)} is no extra attribute: it has a field of its own"
                 self.findings.append(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
             elif value is False and field_of(name).kind is not Kind.BOOLEAN:
                 yield name, Setting(ABSENT, where)
             else:
-                yield from self._setting(name, value, where)
+                yield from self._setting(name, value, at)
 
-    def _setting(self, name: str, value: JsonValue, where: Location) -> Iterator[tuple[str, Setting]]:
-        row = field_of(name)
+    def _setting(self, name: str, value: JsonValue, at: Pointer) -> Iterator[tuple[str, Setting]]:
+        row, where = field_of(name), self.document.locate(at)
         try:
             if row.kind is Kind.SECRET:
                 yield name, Setting(self._reference(value), where)
@@ -174,7 +184,7 @@ class _Reader:
             else:  # judged again per realm, where utf8 is known
                 yield name, Setting(parse(row.kind, value, utf8=True), where)
         except BadValue as bad:
-            self.findings.append(error("bad-value", f"`{name}` {bad.problem}", bad.hint, where))
+            self.findings.append(error(bad.rule, f"{named(at)} {bad.problem}", bad.hint, where))
 
     def _reference(self, value: JsonValue) -> SecretRef:
         assert isinstance(value, dict)  # the schema says so
@@ -200,8 +210,11 @@ def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[st
 
 
 def is_within(name: str, group: str) -> bool:
-    """Tell whether a field is the group itself or stands under it."""
-    return name == group or name.startswith(f"{group}.")
+    """Tell whether a field is the group itself or stands under it.
+
+    An extra attribute is no group, though its name may hold dots.
+    """
+    return name == group or (name.startswith(f"{group}.") and not group.startswith(f"{EXTRA}."))
 
 
 def in_token(name: str) -> bool:

@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from ztrust_mail.spec.values import BadValue
 from ztrust_mail.text import did_you_mean, quoted
 
+BAD_PLACEHOLDER = "bad-placeholder"
+
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+
+
+class BadPlaceholder(BadValue):
+    """Text whose braces are wrong, whatever the realm is called."""
+
+    rule = BAD_PLACEHOLDER
 
 
 def slug(realm: str) -> str:
@@ -21,22 +29,24 @@ def builtin(realm: str) -> dict[str, str]:
     return {"realm": realm, "realm.slug": slug(realm)}
 
 
-def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] = str) -> str:
+def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] = str, *, secret: bool = False) -> str:
     """Return the template with ``{name}`` replaced, ``{{`` and ``}}`` as plain braces.
 
-    ``fit`` shapes each inserted value for its place. Raises :class:`BadValue` for an unknown or empty
-    placeholder and for a lone brace.
+    ``fit`` shapes each inserted value for its place. Raises :class:`BadPlaceholder` for an unknown
+    placeholder and for a lone brace, :class:`BadValue` for one that stands for nothing. ``secret`` keeps
+    the template's text out of what is raised.
     """
 
     def put(found: re.Match[str]) -> str:
         name = found[1]
         if name is None:
             if len(found[0]) == 1:
-                raise BadValue(f"has a lone {quoted(found[0])}", "write {{ or }} for a brace")
+                raise BadPlaceholder(f"has a lone {quoted(found[0])}", "write {{ or }} for a brace")
             return found[0][0]
         if name not in values:
             hint = did_you_mean(name, values) or f"known are: {', '.join(values)}; write {{{{ for a brace"
-            raise BadValue(f"has the unknown placeholder {quoted('{' + name + '}')}", hint)
+            shown = "an unknown placeholder" if secret else f"the unknown placeholder {quoted('{' + name + '}')}"
+            raise BadPlaceholder(f"has {shown}", hint)
         if not values[name]:
             raise BadValue(f"uses {quoted('{' + name + '}')}, which is empty here", "use {realm} or a variable")
         return fit(values[name])

@@ -180,7 +180,7 @@ def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
             elif is_within(name, EXTRA):
                 fields[name] = ABSENT
         except BadValue as bad:
-            finding = Finding(Severity.ERROR, "bad-value", f"`{name}` {bad.problem}", bad.hint)
+            finding = Finding(Severity.ERROR, bad.rule, f"`{name}` {bad.problem}", bad.hint)
             findings.append(replace(finding, location=setting.location, realm=realm, field=name))
     if not findings:
         findings = list(_incomplete(fields, entry, realm))
@@ -203,7 +203,7 @@ def _expanded_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
     fits = {SecretKind.ENV: placeholders.as_env_name, SecretKind.FILE: placeholders.as_path_segment}
     if not (fit := fits.get(ref.kind)):
         return ref
-    return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit),))
+    return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit, secret=True),))
 
 
 def _incomplete(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]:

@@ -23,13 +23,20 @@ def lint(spec: Spec) -> list[Finding]:
 
 def realm_problems(spec: Spec) -> list[Finding]:
     """Return what is wrong or doubtful with each entry once its levels are merged and filled in."""
-    found: dict[Finding, None] = {}
+    found: dict[Finding, list[Entry]] = {}
     for entry in spec.entries:
         result = desired(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
         problems = [f for f in result.findings if not (entry.is_glob and f.rule == "bad-value" and _by_name(spec, f))]
         for finding in (*problems, *warnings(result)):
-            found[replace(finding, realm=None) if finding.location else finding] = None
-    return list(found)
+            placed = finding.location is not None and finding.location.line
+            found.setdefault(replace(finding, realm=None if placed else entry.name), []).append(entry)
+    return [replace(finding, realm=finding.realm or _realm(spec, finding, e)) for finding, e in found.items()]
+
+
+def _realm(spec: Spec, finding: Finding, entries: list[Entry]) -> str | None:
+    """Return the realm to name: the only one for which a value in the defaults is wrong or doubtful."""
+    in_defaults = any(setting.location == finding.location for setting in spec.defaults.settings.values())
+    return entries[0].name if in_defaults and len(entries) == 1 and not entries[0].is_glob else None
 
 
 def _by_name(spec: Spec, finding: Finding) -> bool:

@@ -17,7 +17,7 @@ from typing import NoReturn, Self, TypeAlias
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.text import quoted
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 Pointer: TypeAlias = tuple[str | int, ...]
 Place: TypeAlias = "tuple[int, int, Children]"  # offset of the key, offset of the value, places inside
 Children: TypeAlias = "dict[str, Place] | list[Place] | None"
@@ -26,18 +26,22 @@ Parsed: TypeAlias = tuple[JsonValue, Place]
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 50
 MAX_PROBLEMS = 1_000  # of one file
+MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python itself refuses to read very long ones
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 STDIN = "-"
 _START = "start with `version: 1`"
 _NAMES = f"the name of a spec ends in {', '.join(SUFFIXES)}"
-_UNREADABLE = {
+_REFUSED = {
     "cannot-read": ("it cannot be read", "check the path and the permissions"),
+    "empty-file": ("the file is empty", _START),
     "empty-folder": ("there is no spec file in this folder", _NAMES),
     "link-outside": ("this link leads out of the folder", "copy the file to here"),
     "no-such-file": ("there is no such file or folder", "check the path"),
     "not-a-file": ("this is no regular file", "give a file, a folder, or - for standard input"),
+    "too-deep": (f"this is nested more than {MAX_DEPTH} deep", "a spec needs less than 10"),
     "too-large": (f"a spec file has at most {MAX_BYTES // 10**6} MB", "split it"),
+    "too-many": (f"the file holds more than {MAX_VALUES:,} values", "split it"),
     "unknown-file-type": ("the name does not tell the file's type", _NAMES),
 }
 # Beside C0: what YAML never allows, and the line ends that only YAML 1.1 counts as such.
@@ -100,13 +104,9 @@ class SourceText:
         self.problem(rule, offset, message, hint)
         raise Broken
 
-    def too_deep(self, offset: int) -> NoReturn:
-        """Refuse a value inside more than ``MAX_DEPTH`` others. Raises :class:`Broken`."""
-        self.stop("too-deep", offset, f"this is nested more than {MAX_DEPTH} deep", "a spec needs under 10")
-
-    def empty(self) -> NoReturn:
-        """Refuse a file in which nothing is said. Raises :class:`Broken`."""
-        self.stop("empty-file", 0, "the file is empty", _START)
+    def refuse(self, rule: str, offset: int) -> NoReturn:
+        """Note a problem of the file as a whole. Raises :class:`Broken`."""
+        self.stop(rule, offset, *_REFUSED[rule])
 
     def duplicate(self, key: str, offset: int, first: int) -> None:
         """Note a key that stands twice in the same mapping."""
@@ -246,7 +246,8 @@ class _Reader:
         except OSError:
             refusal = "cannot-read"
         if refusal:
-            return self._refuse(path, refusal)
+            self._refuse(path, refusal)
+            return
         # bytes that are not UTF-8 become lone surrogates, so that their place can be told
         text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").replace("\r\n", "\n")
         source = SourceText(path, text)
@@ -259,7 +260,7 @@ class _Reader:
         self.findings.extend(source.findings)
 
     def _refuse(self, path: str, rule: str) -> None:
-        self.findings.append(error(rule, *_UNREADABLE[rule], Location(path)))
+        self.findings.append(error(rule, *_REFUSED[rule], Location(path)))
 
 
 def _bytes(path: str) -> tuple[str, bytes]:
@@ -288,7 +289,7 @@ def _parse(source: SourceText) -> Parsed:
         message = f"the invisible character U+{ord(found.group()):04X} is not allowed"
         source.stop("control-character", found.start(), message, "remove it, or write an escape in quotes")
     if not source.text.strip():
-        source.empty()
+        source.refuse("empty-file", 0)
     if source.path.lower().endswith(".json"):
         from ztrust_mail.spec.json_source import parse
     elif source.path.lower().endswith(".toml"):

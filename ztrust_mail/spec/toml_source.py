@@ -10,7 +10,7 @@ import re
 import tomllib
 from typing import NoReturn
 
-from ztrust_mail.spec.source import MAX_DEPTH, Broken, JsonValue, Parsed, SourceInt, SourceText
+from ztrust_mail.spec.source import MAX_DEPTH, MAX_VALUES, Broken, JsonValue, Parsed, SourceInt, SourceText
 
 _BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _SPACE = re.compile(r"[ \t]*+")
@@ -44,7 +44,7 @@ def parse(source: SourceText) -> Parsed:
     if source.findings:
         raise Broken
     if not root.table:
-        source.empty()
+        source.refuse("empty-file", 0)
     try:
         data = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as problem:
@@ -78,6 +78,7 @@ class _Scanner:
         self.source = source
         self.text = source.text
         self.pos = 0
+        self.count = 0
 
     def scan(self) -> _Node:
         """Return the places of the whole text."""
@@ -88,9 +89,7 @@ class _Scanner:
             else:
                 self._pair(table, 1)
             if not (end := _LINE_END.match(self.text, self._skip(_SPACE))):
-                self._fail(
-                    "the line should end here", "write one `key = value` in a line, and text in quotes"
-                )
+                self._fail("the line should end here", "write one `key = value` in a line, and text in quotes")
             self.pos = end.end()
         return root
 
@@ -106,7 +105,7 @@ class _Scanner:
         if brackets == "[[":
             return self._element(table, name, at, start)
         if known is None:
-            known = table.table[name] = _Node(at, start, block=True)
+            known = table.table[name] = self._new(at, start, block=True)
         elif known.has_header or not known.is_table:
             self.source.duplicate(name, at, known.key_at)
         known.has_header = True
@@ -115,23 +114,29 @@ class _Scanner:
     def _element(self, table: _Node, name: str, at: int, start: int) -> _Node:
         array = table.table.get(name)
         if array is None:
-            array = table.table[name] = _Node(at, start)
+            array = table.table[name] = self._new(at, start)
             array.has_header = True
         elif array.is_table or not array.has_header:
             self.source.duplicate(name, at, array.key_at)
-        array.array.append(_Node(start, start, block=True))
+        array.array.append(self._new(start, start, block=True))
         return array.array[-1]
 
     def _inner(self, table: _Node, name: str, at: int) -> _Node:
         """Return the table that a part of a dotted name leads to."""
         node = table.table.get(name)
         if node is None:
-            node = table.table[name] = _Node(at, at, block=True)
+            node = table.table[name] = self._new(at, at, block=True)
         elif node.has_header and node.array:
             node = node.array[-1]
         elif not node.is_table:
             self.source.duplicate(name, at, node.key_at)
         return node
+
+    def _new(self, key_at: int, at: int, *, block: bool = False) -> _Node:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            self.source.refuse("too-many", at)
+        return _Node(key_at, at, block=block)
 
     def _pair(self, table: _Node, depth: int) -> None:
         *parents, (name, at) = self._key()
@@ -153,7 +158,7 @@ class _Scanner:
             if not match:
                 self._fail("a key is missing here", "write `key = value`, or `[name]` for a table")
             if len(parts) == MAX_DEPTH:
-                self.source.too_deep(at)
+                self.source.refuse("too-deep", at)
             parts.append((match.group(1) or self._name(match.group(), at), at))
             self.pos = match.end()
             if not self.text.startswith(".", self._skip(_SPACE)):
@@ -169,10 +174,10 @@ class _Scanner:
             self.source.stop("toml-syntax", at, *_ESCAPE)
 
     def _value(self, key_at: int, depth: int) -> _Node:
-        node = _Node(key_at, self.pos)
+        node = self._new(key_at, self.pos)
         if self.text.startswith(("[", "{"), self.pos):
             if depth == MAX_DEPTH:
-                self.source.too_deep(self.pos)
+                self.source.refuse("too-deep", self.pos)
             self._array(node, depth + 1) if self.text[self.pos] == "[" else self._inline(node, depth + 1)
         elif match := _TEXT.match(self.text, self.pos) or _BARE.match(self.text, self.pos):
             self.pos = match.end()
@@ -222,7 +227,7 @@ def _joined(source: SourceText, value: object, node: _Node, depth: int) -> Parse
     """Return what ``tomllib`` read as plain data, with the places of the scanner."""
     at = node.start()
     if isinstance(value, dict | list) and depth > MAX_DEPTH:
-        source.too_deep(at)
+        source.refuse("too-deep", at)
     if isinstance(value, dict):
         inner = {name: _joined(source, item, node.table[name], depth + 1) for name, item in value.items()}
         places = {name: place for name, (_, place) in inner.items()}

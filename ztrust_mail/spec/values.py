@@ -23,6 +23,8 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class BadValue(ValueError):
     """A value its field cannot take: ``args`` is what is wrong, in words, and what to do about it."""
 
+    rule = "bad-value"
+
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem, hint)
         self.problem = problem
@@ -49,15 +51,15 @@ def _text(value: object) -> str:
     if len(text) > MAX_LENGTH:
         raise BadValue(f"is {len(text)} characters long; {MAX_LENGTH} is the most", "shorten it")
     if not text.strip():
-        raise BadValue("is empty", "leave the key out, or write false to remove an inherited value")
+        raise BadValue("is empty", "leave the key out")
     return text
 
 
 def _address(text: str, *, utf8: bool) -> str:
     if "<" in text or ">" in text:
-        raise BadValue(f"{quoted(text)} is not a plain address", "the display name has a key of its own, name")
+        raise BadValue(f"is not a plain address: {quoted(text)}", "the display name has a key of its own, name")
     if problem := address_problem(text, utf8=utf8):
-        raise BadValue(f"{quoted(text)} is not an address Keycloak accepts: {problem}", "write name@domain")
+        raise BadValue(f"is not an address Keycloak accepts: {quoted(text)} {problem}", "write name@domain")
     return text
 
 
@@ -68,14 +70,15 @@ def _host(value: object) -> str:
     except ValueError:
         pass
     if "://" in text or "/" in text:
-        raise BadValue(f"{quoted(text)} is not a host name", "write the name alone, without scheme and path")
+        raise BadValue(f"is not a host name: {quoted(text)}", "write the name alone, without scheme and path")
     if re.fullmatch(r"[^:]+:\d+", text):
-        raise BadValue(f"{quoted(text)} holds a port", "write the port under relay.port")
+        raise BadValue(f"holds a port: {quoted(text)}", "write the port under relay.port")
     if not text.isascii():
-        raise BadValue(f"{quoted(text)} has non-ASCII letters", "write the name in its xn-- form")
+        raise BadValue(f"has non-ASCII letters: {quoted(text)}", "write the name in its xn-- form")
     labels = text.removesuffix(".").split(".")
-    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise BadValue(f"{quoted(text)} is not a host name", "write a name such as smtp.example.com")
+    # a last label of digits alone is a mistyped IP address, not a name
+    if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        raise BadValue(f"is not a host name: {quoted(text)}", "write a name such as smtp.example.com")
     return text
 
 
@@ -95,13 +98,13 @@ def _duration(value: object) -> Duration:
     found = re.fullmatch(r"(\d{1,9})(ms|s|m)", str(value))
     duration = Duration(int(found[1]) * _UNITS[found[2]]) if found else Duration(0)
     if not 0 < duration.milliseconds <= MAX_DURATION_MS:
-        raise BadValue(f"{quoted(value)} is not between 1ms and 60m", "write a time such as 10s or 1500ms")
+        raise BadValue(f"is not between 1ms and 60m: {quoted(value)}", "write a time such as 10s or 1500ms")
     return duration
 
 
 def _port(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
-        raise BadValue(f"{quoted(value)} is not a port", "write a whole number from 1 to 65535")
+        raise BadValue(f"is not a port: {quoted(value)}", "write a whole number from 1 to 65535")
     return int(value)
 
 
@@ -117,7 +120,7 @@ def _secret(value: object) -> SecretRef:
     if not isinstance(value, SecretRef):
         raise BadValue("is not a secret reference", "write {env: NAME}")
     if value.kind is SecretKind.ENV and not _ENV_NAME.fullmatch(value.argument[0]):
-        raise BadValue(f"{quoted(value.argument[0])} is not a variable's name", "use letters, digits and _")
+        raise BadValue("does not name a variable", "a variable's name has letters, digits and _")
     for part in value.argument:
         if value.kind is not SecretKind.COMMAND and _STEERING.search(part):
             raise BadValue("holds a control character", "remove it")

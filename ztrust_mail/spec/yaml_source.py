@@ -26,6 +26,7 @@ from yaml.events import (
 
 from ztrust_mail.spec.source import (
     MAX_DEPTH,
+    MAX_VALUES,
     Children,
     JsonValue,
     Parsed,
@@ -78,8 +79,7 @@ def parse(source: SourceText) -> Parsed:
 
     Raises :class:`Broken` behind what cannot be read; ``source.findings`` tells every problem.
     """
-    parser = _parser(source.text)
-    builder = _Builder(source)
+    parser, builder = _parser(source.text), _Builder(source)
     try:
         for event in iter(parser.get_event, None):
             builder.feed(event)
@@ -89,7 +89,7 @@ def parse(source: SourceText) -> Parsed:
         # the parser without the C extension, at an escape for a character that does not exist
         source.stop("yaml-syntax", getattr(parser, "index", 0), *_ESCAPE)
     if not builder.top.places:
-        source.empty()
+        source.refuse("empty-file", 0)
     return builder.top.value[0], builder.top.places[0]
 
 
@@ -178,6 +178,7 @@ class _Builder:
         self._frame: _List | _Map = self.top
         self._anchors: dict[str | None, _Anchor | None] = {}
         self._shared = 0
+        self._events = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             ScalarEvent: self._scalar,
             AliasEvent: self._alias,
@@ -189,13 +190,16 @@ class _Builder:
         }
 
     def feed(self, event: Event) -> None:
+        self._events += 1
+        if self._events > 3 * MAX_VALUES:  # a value is at most a key, a start and an end
+            self.source.refuse("too-many", getattr(event.start_mark, "index", 0))
         if handler := self._handlers.get(type(event)):
             handler(event)
 
     def _document(self, event: _Event) -> None:
         if self.top.places:
-            hint, at = "put each into a file of its own", event.start_mark.index
-            self.source.stop("several-documents", at, "a second document starts here", hint)
+            hint = "make it a file of its own"
+            self.source.stop("several-documents", event.start_mark.index, "a second document starts here", hint)
 
     def _scalar(self, event: _Event) -> None:
         at, frame, key = event.start_mark.index, self._frame, event.value
@@ -223,7 +227,7 @@ class _Builder:
         elif text[0] in _NUMBER_STARTS and _NUMBER.fullmatch(text):
             value = self._number(text, at)
         if event.tag is not None and not isinstance(value, _TAGS.get(event.tag, ())):
-            self._bad_tag(at)
+            self.source.problem("unknown-tag", at, *_BAD_TAG)
         return value
 
     def _number(self, text: str, at: int) -> SourceInt | SourceFloat:
@@ -247,10 +251,9 @@ class _Builder:
             self.source.stop("recursive-alias", at, "this alias stands inside what it repeats", _STAR)
         self._shared += anchor.size
         if self._shared > MAX_SHARED:
-            message = f"aliases repeat more than {MAX_SHARED:,} values (an alias bomb)"
-            self.source.stop("alias-bomb", at, message, _SHARE)
+            self.source.stop("alias-bomb", at, f"aliases repeat more than {MAX_SHARED:,} values", _SHARE)
         if len(self._open) + anchor.height > MAX_DEPTH:
-            self.source.too_deep(at)
+            self.source.refuse("too-deep", at)
         self._add(anchor, at)
 
     def _start(self, kind: type[_List | _Map], tag: str, event: _Event) -> None:
@@ -258,12 +261,12 @@ class _Builder:
         if self._frame.awaits_key:
             self._stop_at_key(started.at)
         if event.tag not in (None, _STANDARD + tag):
-            self._bad_tag(started.at)
+            self.source.problem("unknown-tag", started.at, *_BAD_TAG)
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         self._open.append(self._frame)
         if len(self._open) > MAX_DEPTH:
-            self.source.too_deep(started.at)
+            self.source.refuse("too-deep", started.at)
         self._frame = started
 
     def _end(self, event: _Event) -> None:
@@ -279,9 +282,6 @@ class _Builder:
         self._frame.size += built.size - 1
         self._frame.height = max(self._frame.height, built.height + 1)
 
-    def _bad_tag(self, at: int) -> None:
-        self.source.problem("unknown-tag", at, *_BAD_TAG)
-
     def _stop_at_key(self, at: int) -> NoReturn:
         start = self.source.text[at]
         hint = _QUOTE.format(start) if start in "{[*" else "write `key: value`"
@@ -294,6 +294,6 @@ def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
     mark = getattr(problem, "problem_mark", None)
     for pattern, at_start, message, hint in _PROBLEMS:
         if re.search(pattern, what):
-            mark = at_start and getattr(problem, "context_mark", None) or mark
+            mark = (at_start and getattr(problem, "context_mark", None)) or mark
             source.stop("yaml-syntax", mark.index if mark else 0, message, hint)
     source.stop("yaml-syntax", mark.index if mark else 0, *_GENERIC)

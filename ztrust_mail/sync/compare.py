@@ -65,7 +65,7 @@ def compare(dialect: Dialect, wanted: Desired, live: Attributes, mode: SecretMod
     if wanted.disabled:
         return Difference(tuple(_emptied(dialect, live)))
     now, then = dialect.decode(live), wanted.fields
-    kept = tuple(sorted(name for name in now if name.startswith(f"{EXTRA}.") and name not in then))
+    kept = tuple(sorted(n for n in live if n not in dialect.native_names and extra_field(n) not in then))
     names = [*(row.field for row in dialect.rows), *sorted(name for name in then if name.startswith(f"{EXTRA}."))]
     changes, incomparable = [], []
     for name in names:
@@ -77,8 +77,7 @@ def compare(dialect: Dialect, wanted: Desired, live: Attributes, mode: SecretMod
         elif _same(dialect.meaning(name, before), dialect.meaning(name, after)):
             continue
         changes.append(_change(dialect, name, before, after))
-    extras = tuple(name.removeprefix(f"{EXTRA}.") for name in kept)
-    return Difference(tuple(changes), tuple(incomparable), extras)
+    return Difference(tuple(changes), tuple(incomparable), kept)
 
 
 def _hidden(before: FieldValue | None, after: FieldValue | None) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from ztrust_mail.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable, ServerUnreachable, UsageError
+from ztrust_mail.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable, ServerError, UsageError
 from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import Account, Gateway, LiveRealm
 from ztrust_mail.spec import rules
@@ -90,8 +90,9 @@ def make_plan(
     Raises :class:`UsageError` when the globs leave nothing, ``ServerError`` when nothing can be read.
     """
     gateway.login()
+    spec, named = _narrowed(spec, realms)
     exact = [entry.name for entry in spec.entries if not entry.is_glob and _selected(entry.name, realms)]
-    listing = everything or bool(spec.globs)
+    listing = bool(spec.globs) or (everything and not named)
     if not exact and not listing:
         _nothing_selected(realms)
     reading = gateway.read(exact, everything=listing)
@@ -117,6 +118,14 @@ def make_plan(
     )
 
 
+def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
+    """Return the spec without its globs, and True, where the realms wanted all have entries of their own."""
+    entries = tuple(entry for entry in spec.entries if entry.name in realms and not entry.is_glob)
+    if realms and len(entries) == len(set(realms)):
+        return replace(spec, entries=entries), True
+    return spec, False
+
+
 def _selected(realm: str, globs: Sequence[str]) -> bool:
     return not globs or any(glob_matches(glob, realm) for glob in globs)
 
@@ -129,8 +138,9 @@ def _nothing_selected(globs: Sequence[str]) -> None:
 
 def _no_list(spec: Spec) -> Finding:
     severity = Severity.ERROR if spec.globs else Severity.WARNING
-    message = "this account may not list the server's realms, so globs match nothing"
-    hint = "give it the role view-realm in the realms it manages"
+    so = "globs match nothing" if spec.globs else "realms without an entry stay unknown"
+    message = f"the server gives no list of its realms, so {so}"
+    hint = "give the account the role view-realm in its realms; if it has it, look at the server's log"
     return Finding(severity, "no-realm-list", message, hint)
 
 
@@ -159,7 +169,7 @@ def _plan_realm(
     return RealmPlan(realm, status, wanted, live, difference, tuple(rules.warnings(wanted)))
 
 
-def finding_of(e: RealmError | ServerUnreachable, realm: str) -> Finding:
+def finding_of(e: RealmError | ServerError, realm: str) -> Finding:
     """Return an error as something to tell about a realm."""
     return Finding(Severity.ERROR, e.rule or "realm-failed", e.message, e.hint, realm=realm)
 

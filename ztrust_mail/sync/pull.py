@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ztrust_mail.dialects.base import Dialect
@@ -13,12 +13,14 @@ from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec import placeholders
 from ztrust_mail.spec.fields import (
     DEFAULT_PORTS,
+    EXTRA,
     FIELDS,
     HOST,
     LOGIN,
     PASSWORD,
     PORT,
     SECURITY,
+    TOKEN,
     USERNAME,
     FieldMap,
     FieldValue,
@@ -34,6 +36,13 @@ from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.spec.write import Leaf, Leaves
 from ztrust_mail.sync.plan import finding_of
 from ztrust_mail.text import quoted
+
+_LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 characters
+_NEEDED_BY_LOGIN: Mapping[Login, tuple[str, ...]] = {
+    Login.NONE: (),
+    Login.BASIC: (USERNAME, PASSWORD),
+    Login.TOKEN: (USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,25 +87,41 @@ def _entry(dialect: Dialect, live: LiveRealm) -> tuple[Leaves | None, list[Findi
     def tell(severity: Severity, name: str, message: str, hint: str) -> None:
         findings.append(Finding(severity, "not-a-spec", message, hint, realm=live.realm, field=name))
 
-    for name in _unsayable(fields):
-        message = f"`{name}` is {quoted(fields.pop(name))} on the server, which a spec cannot say"
-        tell(Severity.WARNING, name, message, "left out: a plan will show it as a change")
+    left_out = _unsayable(fields)
+    for name in left_out:
+        message = f"{quoted(name)} is {quoted(fields.pop(name))} on the server, which a spec cannot say"
+        becomes = "keeps it as it is" if name.startswith(f"{EXTRA}.") else "will show it as a change"
+        tell(Severity.WARNING, name, message, f"left out: a plan {becomes}")
     for name in _dormant(fields):
         del fields[name]
         message = f"`{name}` is stored on the server though it is not used"
         tell(Severity.WARNING, name, message, "left out: a plan will show its removal")
-    needed = [row.name for row in FIELDS.values() if row.mandatory]
-    if fields.get(LOGIN, Login.NONE) is not Login.NONE:
-        needed.append(USERNAME)
-        if fields.get(LOGIN) is Login.BASIC:
-            needed.append(PASSWORD)
-    for name in needed if live.attributes else ():
+    mandatory = [row.name for row in FIELDS.values() if row.mandatory]
+    for name in (*mandatory, *_NEEDED_BY_LOGIN[_login(fields)]) if live.attributes else ():
         if name not in fields:
             message = f"the realm has no `{name}`, which an entry needs"
             tell(Severity.ERROR, name, message, "left out: correct the realm by hand, or write an entry for it")
-    if "*" in live.realm or "?" in live.realm or live.realm in (".", ".."):
+    if not _can_be_named(live.realm):
         tell(Severity.ERROR, "", "the realm's name cannot stand in a spec", "left out: rename the realm")
-    return _leaves(fields) if live.attributes else None, findings
+    return _leaves(fields, left_out) if live.attributes else None, findings
+
+
+def _login(fields: FieldMap) -> Login:
+    return Login(str(fields.get(LOGIN, Login.NONE)))
+
+
+def _can_be_named(realm: str) -> bool:
+    return not any(c in realm for c in "*?/") and realm not in (".", "..") and _is_text(realm)
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a spec can hold the text: not blank, no control characters, not too long, real Unicode."""
+    try:
+        parse(Kind.TEXT, text)
+        text.encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _unsayable(fields: FieldMap) -> list[str]:
@@ -107,8 +132,9 @@ def _unsayable(fields: FieldMap) -> list[str]:
 def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
     if not isinstance(value, str) or name in (SECURITY, LOGIN):
         return True
+    if not _is_text(name.removeprefix(f"{EXTRA}.")) or not _is_text(str(_leaf(name, value))):
+        return False
     try:
-        parse(Kind.TEXT, name)  # an extra attribute's own name may be junk too
         return parse(field_of(name).kind, value, utf8=utf8) == value
     except BadValue:
         return False
@@ -116,18 +142,18 @@ def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
 
 def _dormant(fields: FieldMap) -> list[str]:
     """Return the parts of a login that the server does not use in its mode of login."""
-    login = fields.get(LOGIN, Login.NONE)
-    unused = {Login.NONE: (USERNAME, PASSWORD), Login.TOKEN: (PASSWORD,)}.get(Login(str(login)), ())
-    tokens = [n for n in fields if in_token(n)] if login is not Login.TOKEN else []
-    names = [name for name in unused if name in fields] + tokens
+    login = _login(fields)
+    unused = {Login.NONE: (USERNAME, PASSWORD), Login.TOKEN: (PASSWORD,)}.get(login, ())
+    names = [n for n in fields if n in unused or (in_token(n) and login is not Login.TOKEN)]
     if "reply_to.name" in fields and "reply_to.address" not in fields:
         names.append("reply_to.name")
     return names
 
 
-def _leaves(fields: FieldMap) -> Leaves:
-    security = fields.get(SECURITY, Security.NONE)
-    complete = {**fields, SECURITY: security, PORT: fields.get(PORT, DEFAULT_PORTS[Security.NONE])}
+def _leaves(fields: FieldMap, left_out: Collection[str]) -> Leaves:
+    """Return the fields as a spec says them; what absence means to the server is said, a spec's own differs."""
+    implied: FieldMap = {SECURITY: Security.NONE, PORT: DEFAULT_PORTS[Security.NONE]}
+    complete = {n: v for n, v in implied.items() if n not in left_out} | dict(fields)
     order = {name: n for n, name in enumerate(FIELDS)}
     names = sorted((n for n in complete if n != LOGIN), key=lambda n: (order.get(n, len(order)), n))
     return {name: _leaf(name, complete[name]) for name in names}
@@ -147,7 +173,7 @@ def _name_secrets(realms: Mapping[str, Leaves | None]) -> None:
     for realm, leaves in realms.items():
         for name, value in leaves.items() if leaves else ():
             if isinstance(value, SecretRef) and value.kind is SecretKind.ENV and leaves is not None:
-                stem = f"{_stem(name)}{placeholders.as_env_name(realm)}"
+                stem = f"{_stem(name)}{placeholders.as_env_name(realm)}"[:_LONGEST_STEM]
                 free = next(n for n in _numbered(stem) if n not in taken)
                 taken.add(free)
                 leaves[name] = SecretRef(SecretKind.ENV, (free,))
@@ -179,7 +205,7 @@ def _factored(realms: Mapping[str, Leaves | None]) -> Leaves:
         common = {n: v for n, v in common.items() if n not in (PORT, SECURITY) and not n.startswith(f"{LOGIN}.")}
     if SECURITY not in common:
         common.pop(PORT, None)
-    if not all(n in common for n in first if in_token(n)):
+    if not all(n in common for leaves in entries.values() for n in leaves if in_token(n)):
         common = {n: v for n, v in common.items() if not in_token(n)}
     for leaves in entries.values():
         for name in common:

@@ -1,0 +1,246 @@
+"""A server on loopback that goes wrong as told: it hangs, resets, drips, lies about lengths, or redirects.
+
+Each connection carries one request and gets the next behaviour; the last one repeats::
+
+    with BadServer(RESET, answer(204)) as server:
+        ...
+        assert [request.method for request in server.requests] == ["PUT", "PUT"]
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+HOST = "127.0.0.1"
+_DRIP = 0.02  # seconds between two bytes of a dripping answer
+_LONGEST = 10_000  # drips, or blocks of an endless body: the end of a test that would not end
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came; header names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The client of one connection. ``closing`` is set when the server stops."""
+
+    connection: socket.socket
+    closing: threading.Event
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        self.connection.sendall(data)
+
+    def reset(self) -> None:
+        """Break the connection off with a reset, so that the client sees an error and not an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What is done with a connection, after its request has been read or at once."""
+
+    act: Callable[[Peer], None]
+    reads: bool = True
+
+
+def answer(
+    status: int = 200, body: object = b"", kind: str = "application/json", headers: Mapping[str, str] = {}
+) -> Behaviour:
+    """Answer and close; ``body`` is bytes, or something that becomes JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return _sent(_head(status, {"Content-Type": kind, "Content-Length": str(len(data)), **headers}) + data)
+
+
+def redirect(location: str, status: int = 307) -> Behaviour:
+    """Point to another place."""
+    return answer(status, b"", headers={"Location": location})
+
+
+def half_json(*, right_length: bool) -> Behaviour:
+    """Answer with JSON that breaks off, under its own length or the whole one's."""
+    whole = json.dumps([{"realm": "acme", "smtpServer": {}}]).encode()
+    half = whole[: len(whole) // 2]
+    length = len(half if right_length else whole)
+    return _sent(_head(200, {"Content-Type": "application/json", "Content-Length": str(length)}) + half)
+
+
+def reset_in_mid_answer() -> Behaviour:
+    """Send half an answer and reset the connection."""
+
+    def act(peer: Peer) -> None:
+        peer.send(_head(200, {"Content-Type": "application/json", "Content-Length": "100"}) + b'{"realm":')
+        peer.reset()
+
+    return Behaviour(act)
+
+
+def stall() -> Behaviour:
+    """Send half an answer and then nothing, with the connection left open."""
+
+    def act(peer: Peer) -> None:
+        peer.send(_head(200, {"Content-Type": "application/json", "Content-Length": "100"}) + b'{"realm":')
+        peer.closing.wait()
+
+    return Behaviour(act)
+
+
+def drip() -> Behaviour:
+    """Send a byte of the body now and then, for ever."""
+
+    def act(peer: Peer) -> None:
+        peer.send(_head(200, {"Content-Length": "1000000"}))
+        for _ in range(_LONGEST):
+            peer.send(b" ")
+            if peer.closing.wait(_DRIP):
+                return
+
+    return Behaviour(act)
+
+
+def endless() -> Behaviour:
+    """Send an answer's body without an end."""
+
+    def act(peer: Peer) -> None:
+        peer.send(_head(200, {"Content-Type": "application/json"}) + b"[")
+        for _ in range(_LONGEST):
+            peer.send(b"1," * 8192)
+
+    return Behaviour(act)
+
+
+def _hang(peer: Peer) -> None:
+    peer.closing.wait()
+
+
+def _reset_unread(peer: Peer) -> None:
+    peer.connection.recv(1, socket.MSG_PEEK)  # so that the client is done with connecting
+    peer.reset()
+
+
+def _head(status: int, headers: Mapping[str, str]) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", "Connection: close", *(f"{name}: {value}" for name, value in headers.items())]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _sent(data: bytes) -> Behaviour:
+    return Behaviour(lambda peer: peer.send(data))
+
+
+HANG = Behaviour(_hang)
+HANG_AFTER_ACCEPT = Behaviour(_hang, reads=False)
+RESET = Behaviour(Peer.reset)
+RESET_UNREAD = Behaviour(_reset_unread, reads=False)
+CLOSE = _sent(b"")
+NOT_HTTP = _sent(b"220 mail.example ESMTP\r\n")
+PAGE = answer(200, b"<html><body>Welcome</body></html>", "text/html; charset=utf-8")
+BAD_GATEWAY = answer(502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html")
+BROKEN_CHUNKS = _sent(_head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n[1,2,\r\nzz\r\n")
+CUT_CHUNKS = _sent(_head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n[1,2,\r\n10\r\n3")
+BAD_GZIP = answer(200, b"no gzip at all", headers={"Content-Encoding": "gzip"})
+
+
+class BadServer:
+    """A listening server as a context manager; ``requests`` are those read, ``accepted`` counts connections."""
+
+    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[Request] = []
+        self.accepted = 0
+        self._behaviours, self._tls = behaviours, tls
+        self._closing = threading.Event()
+        self._listener = socket.create_server((HOST, 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"{'https' if self._tls else 'http'}://{HOST}:{self.port}"
+
+    def __enter__(self) -> BadServer:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        socket.create_connection((HOST, self.port)).close()  # wakes the listener
+        self._threads.pop(0).join()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            if self._closing.is_set():
+                connection.close()
+                return
+            behaviour = self._behaviours[min(self.accepted, len(self._behaviours) - 1)]
+            self.accepted += 1
+            self._connections.append(connection)
+            self._start(self._serve, connection, behaviour)
+
+    def _serve(self, connection: socket.socket, behaviour: Behaviour) -> None:
+        with suppress(OSError), connection:
+            tls = self._tls if behaviour.reads else None
+            with tls.wrap_socket(connection, server_side=True) if tls else connection as peer:
+                if behaviour.reads:
+                    self.requests.append(_read(peer))
+                behaviour.act(Peer(peer, self._closing))
+
+
+def _read(connection: socket.socket) -> Request:
+    with connection.makefile("rb") as file:
+        method, _, rest = file.readline().decode("latin-1").partition(" ")
+        headers = {}
+        for line in iter(file.readline, b"\r\n"):
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon:
+                raise ConnectionError("the client went away")
+            headers[name.strip().lower()] = value.strip()
+        return Request(method, rest.partition(" ")[0], headers, file.read(int(headers.get("content-length", 0))))
+
+
+@contextmanager
+def never_accepting() -> Iterator[str]:
+    """Give the URL of a port whose queue is full, so that no connection comes about and none is refused."""
+    with socket.create_server((HOST, 0), backlog=0) as listener:
+        address = listener.getsockname()
+        waiting = [socket.socket() for _ in range(8)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(address)
+        yield f"http://{HOST}:{address[1]}"
+        for client in waiting:
+            client.close()
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """Give the URL of a port that nobody listens on and nobody else gets."""
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        yield f"http://{HOST}:{taken.getsockname()[1]}"

@@ -1,0 +1,121 @@
+"""Connections to a sandbox, and a gateway without a server for faults that no server has on demand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from support.mail_settings import ENVIRON, shown
+
+from ztrust_mail import Connection
+from ztrust_mail.config import Server
+from ztrust_mail.dialects.base import Outgoing, Version
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.errors import RealmError, RealmMissing
+from ztrust_mail.gateways import connect
+from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sandbox.server import RecordedRequest
+from ztrust_mail.secrets.base import Reach
+from ztrust_mail.sensitive import Secret
+
+
+def connected(
+    sandbox: Sandbox,
+    environ: Mapping[str, str] = ENVIRON,
+    *,
+    username: str = "admin",
+    password: str = "admin",
+    connections: int = 8,
+) -> Connection:
+    """Return a connection to a sandbox; a spec's references find ``environ``."""
+    server = Server(sandbox.url, username=username, password=Secret(password), connections=connections)
+    return Connection(server, connect(server), Reach(environ=environ))
+
+
+def sent(sandbox: Sandbox, method: str, since: int = 0) -> list[RecordedRequest]:
+    """Return the requests of a method that the sandbox got, logins left out."""
+    return [r for r in sandbox.requests[since:] if r.method == method and not r.path.endswith("/token")]
+
+
+class Unreadable(Mapping[str, str]):
+    """An environment that nobody may look into."""
+
+    def __getitem__(self, name: str) -> str:
+        raise AssertionError(f"{name} was looked up")
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("the environment was listed")
+
+    def __len__(self) -> int:
+        raise AssertionError("the environment was counted")
+
+
+class FakeGateway(Gateway):
+    """A server in memory. The hooks stand for what goes wrong: they may raise, or change what is stored."""
+
+    capabilities = Capabilities(read=True, write=True, test=True)
+    dialect = KEYCLOAK
+    url = "https://fake.example"
+
+    def __init__(self, realms: Mapping[str, Mapping[str, str]], connections: int = 4) -> None:
+        self.stored: dict[str, dict[str, str]] = {name: dict(held) for name, held in realms.items()}
+        self.connections = connections
+        self.email: str | None = "admin@fake.example"
+        self.running: Version = (26, 7, 4)
+        self.written: list[str] = []
+        self.tested: list[str] = []
+        self.before_login: Callable[[], None] = lambda: None
+        self.before_read: Callable[[], None] = lambda: None
+        self.before_write: Callable[[str], None] = lambda realm: None
+        self.on_store: Callable[[dict[str, str]], dict[str, str]] = lambda attributes: attributes
+        self.before_test: Callable[[str], None] = lambda realm: None
+        self.before_may_write: Callable[[str], None] = lambda realm: None
+
+    def login(self) -> None:
+        self.before_login()
+
+    def account(self) -> Account:
+        return Account("admin", "master", self.email)
+
+    def version(self) -> Version:
+        return self.running
+
+    def realms(self) -> list[str]:
+        return sorted(self.stored)
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        self.before_read()
+        names = dict.fromkeys([*wanted, *(self.stored if everything else ())])
+        return Reading({name: self._read(name) for name in names}, everything)
+
+    def _read(self, realm: str) -> LiveRealm | RealmError:
+        try:
+            return self.read_one(realm)
+        except RealmError as e:
+            return e
+
+    def read_one(self, realm: str) -> LiveRealm:
+        if realm not in self.stored:
+            raise RealmMissing("there is no such realm", rule="no-realm")
+        held = {
+            n: Secret(v) if n in ("password", "authTokenClientSecret") else v for n, v in self.stored[realm].items()
+        }
+        return LiveRealm(realm, shown(held), time.monotonic())
+
+    def write(self, realm: str, attributes: Outgoing) -> None:
+        self.before_write(realm)
+        self.written.append(realm)
+        plain = {n: v.reveal() if isinstance(v, Secret) else v for n, v in attributes.items()}
+        self.stored[realm] = self.on_store(plain)
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        self.tested.append(realm)
+        self.before_test(realm)
+
+    def may_write(self, realm: str) -> bool:
+        self.before_may_write(realm)
+        return True
+
+    def close(self) -> None:
+        return

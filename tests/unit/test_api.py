@@ -1,0 +1,163 @@
+"""The package as a library: what it exports, what importing it costs, and its verbs from end to end."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.connecting import FakeGateway, connected
+from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, realms
+
+import ztrust_mail
+from ztrust_mail.config import Server
+from ztrust_mail.errors import ConfigError, ExitStatus, SpecError, UsageError, ZtrustMailError
+from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.secrets.base import Reach
+
+HEAVY = ("requests", "urllib3", "keycloak", "jsonschema", "yaml", "typer", "rich", "werkzeug", "aiosmtpd", "keyring")
+VERBS = ("apply", "connect", "doctor", "drift", "explain", "load_spec", "plan", "pull", "test", "validate")
+
+
+def in_a_new_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import ztrust_mail", "import ztrust_mail; ztrust_mail.__version__", "from ztrust_mail import load_spec, connect"],
+)
+def test_importing_the_package_imports_nothing_heavy(code):
+    loaded = json.loads(in_a_new_python(f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"))
+    assert "ztrust_mail" in loaded
+    assert sorted({name.partition(".")[0] for name in loaded} & set(HEAVY)) == []
+
+
+def test_importing_the_package_alone_imports_none_of_its_parts():
+    loaded = in_a_new_python("import ztrust_mail, sys\nprint(*[m for m in sys.modules if m.startswith('ztrust_mail')])")
+    assert sorted(loaded.split()) == ["ztrust_mail", "ztrust_mail._version"]
+
+
+def test_every_exported_name_is_there():
+    assert sorted(ztrust_mail.__all__) == sorted({*VERBS, "Connection", "SecretMode", "ZtrustMailError", "__version__"})
+    for name in ztrust_mail.__all__:
+        assert getattr(ztrust_mail, name) is not None
+    assert ztrust_mail.ZtrustMailError is ZtrustMailError
+    assert all(inspect.isfunction(getattr(ztrust_mail, verb)) for verb in VERBS)
+    assert all(getattr(ztrust_mail, verb).__doc__ for verb in VERBS)
+
+
+def test_a_name_that_is_not_exported_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
+        ztrust_mail.nosuch  # noqa: B018
+    assert not hasattr(ztrust_mail, "load")
+
+
+def test_the_secret_modes_are_what_the_command_line_calls_them():
+    assert [mode.value for mode in ztrust_mail.SecretMode] == ["auto", "write", "keep"]
+
+
+@pytest.fixture
+def environ(tmp_path: Path, ztrust_sandbox: Sandbox) -> dict[str, str]:
+    """An environment that names a settings file with the sandbox in it, and the login."""
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[servers.sandbox]\nurl = "{ztrust_sandbox.url}"\n', encoding="utf-8")
+    login = {"ZTRUST_MAIL_USERNAME": "admin", "ZTRUST_MAIL_PASSWORD": "admin"}
+    return {"ZTRUST_MAIL_CONFIG": str(path), **login, **ENVIRON}
+
+
+def test_all_verbs_work_together_and_print_nothing(ztrust_sandbox, environ, capfd):
+    ztrust_sandbox.edit_smtp("globex", {"host": "old"})
+    spec = ztrust_mail.load_spec(
+        {"version": 1, "server": "sandbox", "realms": {"acme": BASIC, "globex": {"disabled": True}}}
+    )
+    assert ztrust_mail.validate({"version": 1, "realms": {"acme": BASIC}})[1] == []
+    with ztrust_mail.connect(spec=spec, environ=environ) as connection:
+        assert connection.server.name == "sandbox"
+        made = ztrust_mail.plan(spec, connection)
+        assert [realm.realm for realm in made.changed] == ["acme", "globex"]
+        done = ztrust_mail.apply(made, connection)
+        assert done.exit_status is ExitStatus.OK
+        assert ztrust_mail.drift(spec, connection).exit_status is ExitStatus.OK
+        assert ztrust_mail.test(connection, ["globex"]).exit_status is ExitStatus.OK
+        assert [*ztrust_mail.pull(connection, ["acme"]).realms] == ["acme"]
+        assert ztrust_mail.doctor(connection).exit_status is ExitStatus.OK
+    assert ztrust_sandbox.smtp("acme") == STORED
+    assert ztrust_mail.explain(spec, "acme").fields["relay.port"] == 587
+    assert capfd.readouterr() == ("", "")
+
+
+def test_failing_verbs_raise_and_neither_print_nor_exit(ztrust_sandbox, environ, capfd):
+    with pytest.raises(SpecError) as invalid:
+        ztrust_mail.load_spec({"version": 1, "realms": {"acme": {"sender": {"adress": "x"}}}})
+    assert [finding.rule for finding in invalid.value.findings] == ["unknown-key"]
+    assert ztrust_mail.validate({"version": 1, "realms": {"acme": {}}})[1] != []
+    with pytest.raises(ConfigError, match="no server `sandbax`"):
+        ztrust_mail.connect("sandbax", environ=environ)
+    guarded = ztrust_mail.load_spec({"version": 1, "server": "production", "realms": {"acme": NO_LOGIN}})
+    with pytest.raises(ConfigError, match="meant for server `production`"):
+        ztrust_mail.connect("sandbox", spec=guarded, environ=environ)
+    with ztrust_mail.connect(environ=environ | {"ZTRUST_MAIL_PASSWORD": "wr0ng-pw"}) as connection:
+        for verb in (
+            lambda: ztrust_mail.plan(one_realm(NO_LOGIN), connection),
+            lambda: ztrust_mail.test(connection),
+            lambda: ztrust_mail.pull(connection),
+        ):
+            with pytest.raises(ZtrustMailError) as refused:
+                verb()
+            assert refused.value.exit_status is ExitStatus.UNREACHABLE
+            assert "wr0ng-pw" not in f"{refused.value} {refused.value.hint}"
+        assert ztrust_mail.doctor(connection).exit_status is ExitStatus.UNREACHABLE
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):
+    connection = ztrust_mail.connect(ztrust_sandbox.url, environ=environ)
+    connection.close()
+    assert connection.server.url == ztrust_sandbox.url
+    assert connection.findings == ()
+    assert ztrust_sandbox.requests == ()
+    assert "admin" not in repr(connection.server.password)
+
+
+def test_a_connection_is_closed_when_its_block_is_left():
+    gateway, closed = FakeGateway({}), []
+    gateway.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError), ztrust_mail.Connection(Server("https://x"), gateway, Reach()):
+        raise ZeroDivisionError
+    assert closed == [True]
+
+
+def test_what_a_spec_may_reach_comes_from_the_settings(environ, tmp_path):
+    with ztrust_mail.connect(environ=environ) as connection:
+        assert connection.reach.settings_path == str(tmp_path / "settings.toml")
+        assert connection.reach.environ is environ
+
+
+def test_explaining_is_offline_and_names_what_it_cannot_explain():
+    spec = realms({"acme": NO_LOGIN, "tenant-*": NO_LOGIN, "*-eu-": NO_LOGIN, "-eu-*": NO_LOGIN})
+    assert ztrust_mail.explain(spec, "tenant-1").entry.name == "tenant-*"
+    assert [f.rule for f in ztrust_mail.explain(spec, "-eu-").findings] == ["glob-tie"]
+    with pytest.raises(UsageError, match="covers the realm `acne`") as unknown:
+        ztrust_mail.explain(spec, "acne")
+    assert unknown.value.hint == "did you mean `acme`?"
+    with pytest.raises(UsageError) as nothing:
+        ztrust_mail.explain(spec, "zzzzzz")
+    assert "add an entry" in nothing.value.hint
+
+
+def test_drift_looks_at_every_realm_and_plan_only_at_those_named(ztrust_sandbox):
+    spec = one_realm({"disabled": True})
+    with connected(ztrust_sandbox) as connection:
+        assert ztrust_mail.drift(spec, connection).uncovered == ("globex", "master")
+        assert ztrust_mail.plan(spec, connection).uncovered == ()
+        assert ztrust_mail.plan(spec, connection, everything=True).uncovered == ("globex", "master")
+
+
+def test_pytest_does_not_take_the_verb_test_for_a_test():
+    assert ztrust_mail.test.__test__ is False

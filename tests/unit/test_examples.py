@@ -1,0 +1,96 @@
+"""The example specs are what they claim to be: each valid one validates, each invalid one says exactly why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ztrust_mail
+from ztrust_mail.errors import SpecError
+from ztrust_mail.findings import has_errors
+from ztrust_mail.reports import lines, text
+
+FOLDER = Path(__file__).parents[2] / "examples" / "specs"
+VALID, INVALID = (
+    sorted(str(p.relative_to(FOLDER)) for p in (FOLDER / kind).iterdir() if p.suffix != ".expected")
+    for kind in ("valid", "invalid")
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_the_examples_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+
+
+def said_of(path: str) -> str:
+    return lines.plain(text.findings(ztrust_mail.validate([path])[1]))
+
+
+def expected(path: str) -> str:
+    beside = Path(path).with_suffix(".expected")
+    return beside.read_text(encoding="utf-8") if beside.exists() else ""
+
+
+@pytest.mark.parametrize("path", VALID)
+def test_a_valid_example_validates_with_exactly_the_warnings_beside_it(path):
+    assert said_of(path) == expected(path)
+    assert not has_errors(ztrust_mail.validate([path])[1])
+    assert ztrust_mail.load_spec(path).paths == (path,)
+
+
+@pytest.mark.parametrize("path", INVALID)
+def test_an_invalid_example_is_refused_with_exactly_the_messages_beside_it(path):
+    assert said_of(path) == expected(path)
+    assert has_errors(ztrust_mail.validate([path])[1])
+
+
+@pytest.mark.parametrize("path", INVALID)
+def test_every_message_names_its_place_and_what_to_do_next(path):
+    for line in expected(path).splitlines():
+        place, _, rest = line.partition(": error: ")
+        assert place.startswith(f"{path}:")
+        what, _, rule = rest.rpartition(" [")
+        assert rule.rstrip("]").replace("-", "").isalpha()
+        assert what
+        assert "; " in what or "must be one of" in what, "no next step"
+        assert not what.endswith((";", " "))
+
+
+def test_no_expected_messages_lie_beside_nothing():
+    stems = {Path(path).with_suffix("") for path in (*VALID, *INVALID)}
+    beside = {p.relative_to(FOLDER).with_suffix("") for p in FOLDER.rglob("*.expected")}
+    assert beside <= stems
+    assert {Path(path).with_suffix("") for path in INVALID} <= beside
+
+
+def test_no_example_shows_the_password_that_stands_in_it():
+    shown = "".join(p.read_text(encoding="utf-8") for p in FOLDER.rglob("*.expected"))
+    assert "hunter" not in shown
+    assert "12345678" not in shown
+
+
+@pytest.mark.parametrize("path", ["invalid/wrong-after-expansion.yaml", "invalid/missing-fields.yaml"])
+def test_what_is_wrong_in_single_realms_alone_does_not_stop_the_spec_from_loading(path):
+    assert ztrust_mail.load_spec(path).entries
+
+
+def test_what_is_wrong_in_the_file_stops_it_from_loading():
+    alone = {"wrong-after-expansion", "missing-fields", "half-a-login", "climbing-path", "defined-by-defaults"}
+    loaded = set()
+    for path in INVALID:
+        try:
+            ztrust_mail.load_spec(path)
+        except SpecError as e:
+            assert has_errors(e.findings)
+        else:
+            loaded.add(Path(path).stem)
+    assert loaded == alone
+
+
+def test_json_toml_and_yaml_mean_the_same():
+    specs = [ztrust_mail.load_spec(f"valid/everything.{kind}") for kind in ("yaml", "json", "toml")]
+    fields = [{e.name: ztrust_mail.explain(spec, e.name).fields for e in spec.entries[:1]} for spec in specs]
+    assert len(fields[0]["acme"]) > 15
+    assert fields[0] == fields[1] == fields[2]
+    assert specs[0].servers == specs[1].servers == specs[2].servers == ("staging", "production")

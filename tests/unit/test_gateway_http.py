@@ -1,0 +1,574 @@
+"""What becomes of every fault of a connection: a failure in our own words, in time, and nothing sent twice."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import ssl
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+import responses
+import trustme
+import urllib3
+from requests import exceptions as failures
+from support import bad_server
+from support.bad_server import (
+    BadServer,
+    Behaviour,
+    answer,
+    drip,
+    endless,
+    half_json,
+    redirect,
+    reset_in_mid_answer,
+    stall,
+)
+
+from ztrust_mail.config import Server
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.errors import ConfigError, ExitStatus, RealmError, ServerError, ServerUnreachable, TestMailFailed
+from ztrust_mail.gateways import http
+from ztrust_mail.gateways.keycloak import KeycloakGateway
+from ztrust_mail.sensitive import Secret
+
+HIDDEN = "S3cr3t-w0rd"
+READY = "ready-token"
+REALM = {"realm": "acme", "smtpServer": {"host": "h"}}
+
+Step = Callable[[KeycloakGateway], object]
+READ: Step = lambda gateway: gateway.read_one("acme")  # noqa: E731  # a table of steps
+WRITE: Step = lambda gateway: gateway.write("acme", {"password": Secret(HIDDEN)})  # noqa: E731
+TEST: Step = lambda gateway: gateway.test("acme", {"password": Secret(HIDDEN)})  # noqa: E731
+MAY_WRITE: Step = lambda gateway: gateway.may_write("acme")  # noqa: E731
+LOGIN: Step = lambda gateway: gateway.login()  # noqa: E731
+STEPS = [READ, WRITE, TEST]
+NAMES = ["GET", "PUT", "POST"]
+
+
+def gateway_to(url: str, *, login: bool = False, **more: object) -> KeycloakGateway:
+    """Return a gateway that has a token, or with ``login`` a password, and some patience."""
+    account: dict[str, object] = {"token": Secret(READY)}
+    if login:
+        account = {"username": "admin", "password": Secret(HIDDEN)}
+    return KeycloakGateway(Server(url, **{"timeout": 20.0, **account, **more}), KEYCLOAK)  # type: ignore[arg-type]
+
+
+def failed(gateway: KeycloakGateway, step: Step) -> ServerError:
+    """Return how a step fails, which has to be told without secrets or a library's words."""
+    with pytest.raises(ServerError) as failure:
+        step(gateway)
+    gateway.close()
+    error = failure.value
+    assert error.exit_status is ExitStatus.UNREACHABLE
+    assert error.hint
+    told = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    for foreign in (HIDDEN, READY, "HTTPConnectionPool", "urllib3.", "Errno", "Max retries"):
+        assert foreign not in f"{error.message} {error.hint}"
+    assert HIDDEN not in told
+    assert READY not in told
+    return error
+
+
+# Nobody there, or nothing but silence
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_server_that_is_not_there_is_unreachable(login: bool) -> None:
+    with bad_server.nobody() as url:
+        error = failed(gateway_to(url, login=login), READ)
+    assert type(error) is ServerUnreachable
+    assert (error.rule, error.message) == ("unreachable", f"{url[7:]} cannot be reached: no connection")
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_server_that_takes_no_connection_is_unreachable(login: bool) -> None:
+    with bad_server.never_accepting() as url:
+        error = failed(gateway_to(url, login=login, timeout=0.2), READ)
+    assert (error.rule, error.message) == ("unreachable", f"{url[7:]} does not answer: no connection within 0.2s")
+
+
+def test_a_host_that_does_not_exist_is_unreachable() -> None:
+    assert failed(gateway_to("https://no-such-host.invalid"), READ).rule in ("unreachable", "proxy")
+
+
+@pytest.mark.parametrize("behaviour", [bad_server.HANG, bad_server.HANG_AFTER_ACCEPT, drip(), stall()])
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+def test_a_server_that_takes_too_long_is_slow_and_asked_once(
+    step: Step, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "PATIENCE", 1)
+    with BadServer(behaviour) as server:
+        error = failed(gateway_to(server.url, timeout=0.2), step)
+    assert error.rule == "slow"
+    assert "is there, but gave no answer within 0.2s" in error.message
+    assert "timeout" in error.hint
+    assert server.accepted == 1
+
+
+def test_a_login_has_its_time_out_too() -> None:
+    for behaviour in (bad_server.HANG, bad_server.HANG_AFTER_ACCEPT, drip(), stall()):
+        with BadServer(behaviour) as server:
+            error = failed(gateway_to(server.url, login=True, timeout=0.2), LOGIN)
+        assert (error.rule, server.accepted) == ("slow", 1)
+
+
+def test_an_answer_may_take_longer_than_a_connection() -> None:
+    with BadServer(bad_server.HANG) as server:
+        error = failed(gateway_to(server.url, timeout=0.1), READ)
+    assert "within 0.6s" in error.message
+
+
+# Broken connections
+
+
+BREAKS = [
+    bad_server.RESET,
+    bad_server.RESET_UNREAD,
+    bad_server.CLOSE,
+    bad_server.BROKEN_CHUNKS,
+    bad_server.CUT_CHUNKS,
+    bad_server.NOT_HTTP,
+    bad_server.BAD_GZIP,
+    reset_in_mid_answer(),
+    half_json(right_length=False),
+]
+BREAK_NAMES = ["reset", "unread", "close", "chunks", "cut", "not-http", "gzip", "mid-answer", "length"]
+
+
+@pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
+@pytest.mark.parametrize(("step", "times"), [(READ, 2), (WRITE, 2), (TEST, 1), (MAY_WRITE, 1)])
+def test_a_broken_connection_is_told_after_one_more_try_and_a_post_is_never_repeated(
+    step: Step, times: int, behaviour: Behaviour
+) -> None:
+    with BadServer(behaviour) as server:
+        error = failed(gateway_to(server.url), step)
+    assert isinstance(error, http.Interrupted)
+    assert (error.rule, error.message) == ("reset", f"127.0.0.1:{server.port} broke the connection off")
+    assert server.accepted == times
+
+
+@pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
+def test_a_login_is_not_repeated_after_a_broken_connection(behaviour: Behaviour) -> None:
+    with BadServer(behaviour) as server:
+        error = failed(gateway_to(server.url, login=True), LOGIN)
+    assert (error.rule, server.accepted) == ("reset", 1)
+
+
+@pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
+def test_a_read_and_a_write_survive_one_broken_connection(behaviour: Behaviour) -> None:
+    with BadServer(behaviour, answer(200, REALM)) as server:
+        gateway = gateway_to(server.url)
+        assert gateway.read_one("acme").attributes == {"host": "h"}
+        gateway.close()
+    assert server.accepted == 2
+    with BadServer(behaviour, answer(204)) as server:
+        gateway = gateway_to(server.url)
+        gateway.write("acme", {"password": Secret(HIDDEN)})
+        gateway.close()
+    assert server.accepted == 2
+    sent = [(request.method, json.loads(request.body)) for request in server.requests]
+    assert set(map(str, sent)) == {str(("PUT", {"smtpServer": {"password": HIDDEN}}))}
+
+
+def test_a_refused_token_after_a_broken_connection_is_still_renewed() -> None:
+    token = answer(200, {"access_token": "a.b.c", "expires_in": 60})
+    with BadServer(token, bad_server.RESET, answer(401), token, answer(200, REALM)) as server:
+        gateway = gateway_to(server.url, login=True)
+        assert gateway.read_one("acme").realm == "acme"
+        gateway.close()
+    assert [request.method for request in server.requests] == ["POST", "GET", "GET", "POST", "GET"]
+
+
+# Answers that are no answers
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (bad_server.PAGE, "answers 200 with a web page where the admin API's JSON is expected"),
+        (bad_server.BAD_GATEWAY, "answers 502 with a web page"),
+        (half_json(right_length=True), "answers 200 with broken or unknown JSON"),
+        (answer(200, b""), "answers 200 with broken or unknown JSON"),
+        (answer(200, []), "answers 200 with broken or unknown JSON"),
+        (answer(200, "text"), "answers 200 with broken or unknown JSON"),
+        (answer(200, b"hello", "text/plain"), "answers 200 with something else"),
+        (answer(200, b"[" * 200_000), "answers 200 with broken or unknown JSON"),
+        (answer(503, b"Service Unavailable", "text/plain"), "answers 503 with something else"),
+    ],
+)
+def test_an_answer_that_no_identity_server_gives_fails_that_realm_and_says_where_to_look(
+    behaviour: Behaviour, words: str
+) -> None:
+    with BadServer(behaviour) as server:
+        gateway = gateway_to(server.url)
+        with pytest.raises(RealmError) as failure:
+            gateway.read_one("acme")
+        gateway.close()
+    assert type(failure.value) is RealmError
+    assert words in failure.value.message
+    assert failure.value.rule == "not-the-admin-api"
+    assert "/auth" in failure.value.hint
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize("behaviour", [bad_server.PAGE, bad_server.BAD_GATEWAY, answer(500, b"<h1>", "text/html")])
+@pytest.mark.parametrize("step", [WRITE, TEST])
+def test_a_proxys_page_is_neither_a_write_nor_a_sent_mail(step: Step, behaviour: Behaviour) -> None:
+    with BadServer(behaviour) as server:
+        gateway = gateway_to(server.url)
+        with pytest.raises(RealmError) as failure:
+            step(gateway)
+        gateway.close()
+    assert not isinstance(failure.value, TestMailFailed)
+    assert "with a web page" in failure.value.message
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize("behaviour", [bad_server.PAGE, bad_server.BAD_GATEWAY, answer(200, []), answer(200, {})])
+@pytest.mark.parametrize("step", [LOGIN, lambda gateway: gateway.read([], everything=True)])
+def test_a_login_answered_with_something_else_is_not_the_admin_api(step: Step, behaviour: Behaviour) -> None:
+    with BadServer(behaviour) as server:
+        assert failed(gateway_to(server.url, login=True), step).rule == "not-the-admin-api"
+
+
+@pytest.mark.parametrize("behaviour", [bad_server.PAGE, bad_server.BAD_GATEWAY, answer(200, {}), answer(200, b"")])
+def test_a_list_answered_with_something_else_is_not_the_admin_api(behaviour: Behaviour) -> None:
+    for step in (lambda g: g.realms(), lambda g: g.read([], everything=True)):
+        with BadServer(behaviour) as server:
+            assert failed(gateway_to(server.url), step).rule == "not-the-admin-api"
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False)])
+def test_an_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch, size: int, fits: bool) -> None:
+    assert http.MAX_BYTES == 256 * 1024**2
+    monkeypatch.setattr(http, "MAX_BYTES", 1000)
+    body = json.dumps(REALM).encode()
+    with BadServer(answer(200, body + b" " * (size - len(body)))) as server:
+        gateway = gateway_to(server.url)
+        if fits:
+            assert gateway.read_one("acme").attributes == {"host": "h"}
+            gateway.close()
+        else:
+            assert failed(gateway, READ).rule == "too-large"
+
+
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+def test_an_endless_answer_is_cut_off_and_not_asked_for_again(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_BYTES", 2 * 1024**2)
+    with BadServer(endless()) as server:
+        error = failed(gateway_to(server.url), step)
+    assert (error.rule, error.message) == ("too-large", f"127.0.0.1:{server.port} sends more than 2 MiB")
+    assert server.accepted == 1
+
+
+def test_the_bound_counts_what_a_compressed_answer_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_BYTES", 100_000)
+    bomb = answer(200, gzip.compress(b" " * 1_000_000), headers={"Content-Encoding": "gzip"})
+    with BadServer(bomb) as server:
+        assert failed(gateway_to(server.url), READ).rule == "too-large"
+
+
+def test_a_compressed_answer_is_read() -> None:
+    packed = answer(200, gzip.compress(json.dumps(REALM).encode()), headers={"Content-Encoding": "gzip"})
+    with BadServer(packed) as server:
+        gateway = gateway_to(server.url)
+        assert gateway.read_one("acme").attributes == {"host": "h"}
+        gateway.close()
+
+
+# Redirects
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(("step", "login"), [(READ, False), (WRITE, False), (TEST, False), (LOGIN, True)])
+def test_a_redirect_is_not_followed_and_told_with_its_target(step: Step, login: bool, status: int) -> None:
+    with BadServer(answer(200, REALM)) as other, BadServer(redirect(f"{other.url}/x", status)) as server:
+        error = failed(gateway_to(server.url, login=login), step)
+    assert error.rule == "redirect"
+    assert f"redirect to `127.0.0.1:{other.port}`, which is not followed" in error.message
+    assert other.accepted == 0
+    assert server.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("/elsewhere", "a redirect to another path,"),
+        ("http://[broken", "a redirect to another path,"),
+        ("https://id.example.com/", "a redirect to `id.example.com`,"),
+        ("https://id.example.com\x1b(0/", r"a redirect to `id.example.com\x1b(0`,"),
+    ],
+)
+def test_whatever_a_redirect_names_it_is_told_in_printable_words(location: str, words: str) -> None:
+    with BadServer(redirect(location)) as server:
+        assert words in failed(gateway_to(server.url), READ).message
+
+
+def test_a_redirect_to_what_is_no_text_at_all_is_told_somehow() -> None:
+    for login, step in ((True, LOGIN), (False, READ)):
+        with BadServer(redirect("/caf\xe9")) as server:
+            assert failed(gateway_to(server.url, login=login), step).rule in ("redirect", "unreachable")
+
+
+# Certificates
+
+
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """A server's side of TLS with a certificate of the test's own authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(params=["no bundle", "a bundle"])
+def _bundle_in_the_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    if request.param == "a bundle":
+        trustme.CA().cert_pem.write_to_path(tmp_path / "unrelated.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "unrelated.pem"))
+
+
+@pytest.mark.usefixtures("_bundle_in_the_environment")
+@pytest.mark.parametrize("login", [True, False])
+def test_a_private_authority_is_trusted_with_ca_bundle_alone(tls: ssl.SSLContext, ca_file: Path, login: bool) -> None:
+    given = [answer(200, {"access_token": "a.b.c"})] if login else []
+    with BadServer(*given, answer(200, REALM), tls=tls) as server:
+        gateway = gateway_to(server.url, login=login, ca_bundle=str(ca_file))
+        assert gateway.read_one("acme").attributes == {"host": "h"}
+        gateway.close()
+    with BadServer(answer(200, REALM), tls=tls) as server:
+        error = failed(gateway_to(server.url, login=login), READ)
+    assert (error.rule, error.message) == ("tls", f"the certificate of 127.0.0.1:{server.port} is not trusted")
+    assert "ca_bundle" in error.hint
+    assert server.requests == []
+
+
+def test_the_environments_bundle_counts_where_there_is_no_ca_bundle(
+    tls: ssl.SSLContext, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    with BadServer(answer(200, {"access_token": "a.b.c"}), answer(200, REALM), tls=tls) as server:
+        gateway = gateway_to(server.url, login=True)
+        assert gateway.read_one("acme").attributes == {"host": "h"}
+        gateway.close()
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_certificate_for_another_name_is_not_trusted(authority: trustme.CA, ca_file: Path, login: bool) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.example").configure_cert(context)
+    with BadServer(answer(200, REALM), tls=context) as server:
+        assert "certificate" in failed(gateway_to(server.url, login=login, ca_bundle=str(ca_file)), READ).message
+    assert server.requests == []
+
+
+def test_a_port_that_speaks_no_tls_is_not_called_a_wrong_certificate() -> None:
+    with BadServer(Behaviour(lambda peer: peer.send(b"HTTP/1.1 400 Bad\r\n\r\n"), reads=False)) as server:
+        error = failed(gateway_to(server.url.replace("http:", "https:")), READ)
+    assert (error.rule, error.message) == ("tls", f"no TLS connection to 127.0.0.1:{server.port} comes about")
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_bundle_that_is_none_is_told(tls: ssl.SSLContext, tmp_path: Path, login: bool) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate", encoding="ascii")
+    with BadServer(answer(200, REALM), tls=tls) as server:
+        error = failed(gateway_to(server.url, login=login, ca_bundle=str(bundle)), READ)
+    assert error.rule == "tls"
+    assert "ca_bundle" in error.hint
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_bundle_of_the_environment_that_is_gone_is_told_by_its_variable(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, login: bool
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    with BadServer(answer(200, REALM), tls=tls) as server:
+        error = failed(gateway_to(server.url, login=login), READ)
+    assert (error.rule, error.message) == ("tls", "the file of trusted authorities cannot be read")
+    assert "REQUESTS_CA_BUNDLE" in error.hint
+    assert server.accepted == 0
+
+
+def test_neither_ca_bundle_nor_the_environment_makes_connecting_warn_or_fail(
+    ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    gateway_to("https://id.example.com", ca_bundle=str(ca_file)).close()
+    gateway_to("https://id.example.com").close()
+
+
+# Logins of others, and proxies
+
+
+@pytest.mark.parametrize("login", [True, False])
+def test_a_login_in_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login netrc-user password netrc-word\n", encoding="ascii")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setattr(http, "is_loopback", lambda _: False)  # so that the environment counts at all
+    with BadServer(answer(200, {"access_token": "a.b.c", **REALM})) as server:
+        assert requests.utils.get_netrc_auth(server.url) == ("netrc-user", "netrc-word")
+        gateway = gateway_to(server.url, login=login)
+        gateway.read_one("acme")
+        gateway.close()
+    headers = [request.headers.get("authorization") for request in server.requests]
+    assert headers == ([None, "Bearer a.b.c"] if login else [f"Bearer {READY}"])
+
+
+@pytest.fixture
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("_no_proxy")
+def test_plain_http_to_this_machine_does_not_go_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BadServer(answer(200, {"access_token": "a.b.c", **REALM})) as server, BadServer(answer(200)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        gateway = gateway_to(server.url, login=True)
+        gateway.read_one("acme")
+        gateway.close()
+    assert (server.accepted, proxy.accepted) == (2, 0)
+
+
+@pytest.mark.usefixtures("_no_proxy")
+@pytest.mark.parametrize("login", [True, False])
+def test_a_proxy_that_does_not_work_is_told_as_such(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
+    with BadServer(answer(407)) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        error = failed(gateway_to("https://id.example.com", login=login), READ)
+    assert (error.rule, error.message) == ("proxy", "the proxy for id.example.com does not work")
+    assert [request.method for request in proxy.requests] == ["CONNECT"]
+
+
+@pytest.mark.usefixtures("_no_proxy")
+def test_a_proxy_of_another_kind_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"ftp://{HIDDEN}@proxy.example:1")
+    with pytest.raises(ConfigError) as failure:
+        gateway_to("https://id.example.com")
+    assert failure.value.rule == "proxy"
+    assert "HTTPS_PROXY" in failure.value.hint
+    assert HIDDEN not in "".join(traceback.format_exception(failure.value))
+
+
+@pytest.mark.usefixtures("_no_proxy")
+@pytest.mark.parametrize("login", [True, False])
+def test_a_proxy_whose_url_is_broken_is_told(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
+    monkeypatch.setenv("https_proxy", "http://[broken")
+    assert "HTTPS_PROXY" in failed(gateway_to("https://id.example.com", login=login), READ).hint
+
+
+# Requests that cannot be sent
+
+
+@pytest.mark.parametrize("login", [True, False])
+@pytest.mark.parametrize("host", ["a..b.example", "x" * 64 + ".example", "exa mple.com", "-\u00fc-.\u0600"])
+def test_a_host_that_cannot_be_one_is_told(host: str, login: bool) -> None:
+    assert failed(gateway_to(f"https://{host}", login=login), READ).rule in ("unreachable", "proxy")
+
+
+def test_a_login_with_half_a_character_is_told() -> None:
+    with BadServer(answer(200)) as server:
+        gateway = gateway_to(server.url, login=True, username="caf\udce9")
+        error = failed(gateway, LOGIN)
+    assert "could not be sent" in error.message
+    assert "login" in error.hint
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "rule"),
+    [
+        (failures.InvalidURL("x"), "unreachable"),
+        (failures.InvalidSchema("Missing dependencies for SOCKS support."), "unreachable"),
+        (failures.ConnectionError(urllib3.exceptions.ProtocolError("x")), "reset"),
+        (failures.ConnectionError(), "reset"),
+        (failures.TooManyRedirects(), "redirect"),
+        (failures.SSLError(), "tls"),
+        (failures.ProxyError(), "proxy"),
+        (failures.InvalidProxyURL(), "proxy"),
+        (failures.RetryError(), "unreachable"),
+        (ValueError("x"), "unreachable"),
+        (OSError("x"), "tls"),
+        (None, "unreachable"),
+    ],
+)
+def test_only_a_broken_connection_counts_as_one(cause: BaseException | None, rule: str) -> None:
+    error = http.in_words(cause, "https://id.example.com", (1, 2))
+    assert error.rule == rule
+    assert isinstance(error, http.Interrupted) is (rule == "reset")
+
+
+# The server's own words
+
+
+def answered(body: object, status: int = 400, **headers: str) -> requests.Response:
+    """Return an answer as requests has it."""
+    response = requests.Response()
+    response.status_code = status
+    response.url = "https://id.example.com/x"
+    response.raw = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
+    response.request = requests.Request("GET", response.url, headers=headers).prepare()
+    return response
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"errorMessage": "a", "error": "b"}, "a"),
+        ({"error": "b", "error_description": "c"}, "c"),
+        ({"error": "b", "message": "d"}, "b"),
+        ({"message": "d"}, "d"),
+        ({"errorMessage": "", "error": "b"}, "b"),
+        ({"errorMessage": None, "error": ["x"]}, ""),
+        ({"errorMessage": "x" * 500}, "x" * 300),
+        ([], ""),
+        ("text", ""),
+        (b"<html>", ""),
+        (b"\xff", ""),
+        (b"[" * 200_000, ""),
+        (b"", ""),
+    ],
+)
+def test_the_servers_own_message_is_found(body: object, message: str) -> None:
+    assert http.own_message(answered(body)) == message
+
+
+@pytest.mark.parametrize("secret", ["S3cr3t", 'a"b\\c', "pä ss&w/ö", "x"])
+@pytest.mark.parametrize("quote", [str, lambda s: json.dumps(s)[1:-1], lambda s: requests.utils.quote(s, safe="")])
+def test_a_secret_that_we_sent_is_taken_out_of_it(secret: str, quote: Callable[[str], str]) -> None:
+    response = answered({"errorMessage": f"bad value {quote(secret)}!"})
+    assert secret not in http.own_message(response, [Secret(secret), "host", None]).removeprefix("bad value")
+    assert http.own_message(response, [Secret(secret)]).endswith("…!")
+
+
+def test_a_secret_at_the_end_of_a_long_message_is_not_cut_into() -> None:
+    message = http.own_message(answered({"error": "x" * 295 + HIDDEN}), [Secret(HIDDEN)])
+    assert message == "x" * 295 + "…"
+
+
+def test_of_two_secrets_one_within_the_other_nothing_stays() -> None:
+    assert http.own_message(answered({"error": "abcdef"}), [Secret("cd"), Secret("abcdef")]) == "…"
+
+
+def test_the_token_is_taken_out_too() -> None:
+    response = answered({"error": f"bad token {READY}"}, Authorization=f"Bearer {READY}")
+    assert http.own_message(response) == "bad token …"
+
+
+@responses.activate
+def test_an_answer_without_a_type_is_something_else() -> None:
+    responses.get("https://id.example.com/admin/realms/acme", body=b"x", content_type="")
+    with pytest.raises(RealmError, match="with something else"):
+        gateway_to("https://id.example.com").read_one("acme")
