@@ -32,7 +32,7 @@ from support.admin_api import AdminApi  # noqa: E402  # needs the path above
 from support.keycloak_server import KEYCLOAK_26, KeycloakServer  # noqa: E402
 
 CONNECTIONS = 8
-SCRIPT = Path(sysconfig.get_path("scripts")) / "ztrust-mail"
+SCRIPT = Path(os.environ.get("ZB") or Path(sysconfig.get_path("scripts")) / "ztrust-mail")
 
 
 @dataclass(frozen=True)

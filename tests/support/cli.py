@@ -68,7 +68,6 @@ class Cli:
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
-    sandbox: Sandbox | None = None
     seen: list[str] = field(default_factory=list)
 
     def __call__(self, *arguments: str, stdin: str = "", typed: str | None = None) -> Ran:
@@ -100,7 +99,6 @@ class Cli:
 
     def use(self, sandbox: Sandbox, password: str | None = None) -> None:
         """Let the environment name a sandbox and its administrator."""
-        self.sandbox = sandbox
         password = sandbox.options.admin_password if password is None else password
         self.set(URL=sandbox.url, USERNAME=sandbox.options.admin_user, PASSWORD=password)
 

@@ -75,7 +75,7 @@ class FakeGateway(Gateway):
     def login(self) -> None:
         self.before_login()
 
-    def account(self) -> Account:
+    def account(self, *, with_email: bool = True) -> Account:
         return Account("admin", "master", self.email)
 
     def version(self) -> Version:

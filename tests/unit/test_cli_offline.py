@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -344,7 +346,6 @@ def test_the_usage_line_shows_the_arguments_as_they_are_typed(cli: Cli, command:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["nix"],
         ["plan"],
         ["plan", "a.yaml", "--nix"],
@@ -364,9 +365,14 @@ def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage_on_
     assert ran.err.startswith("Usage: ztrust-mail")
 
 
-@pytest.mark.parametrize("option", ["--version"])
-def test_the_version_is_told(cli: Cli, option: str) -> None:
-    ran = cli(option)
+def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+    ran = cli()
+    assert ran.out + ran.err == cli("--help").out
+    assert ran.status in (ExitStatus.OK, ExitStatus.USAGE)  # click has changed its mind about this
+
+
+def test_the_version_is_told(cli: Cli) -> None:
+    ran = cli("--version")
     assert ran.status == 0
     assert re.fullmatch(r"ztrust-mail \d+\.\d+\.\d+\S*\n", ran.out)
 
@@ -468,6 +474,24 @@ def test_main_answers_for_the_version_itself(
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("ztrust-mail ")
+
+
+def test_main_works_with_streams_that_are_no_files(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["ztrust-mail", "validate", "nix.yaml"])
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit):
+        entry.main()
+    assert "nix.yaml" in stream.getvalue()
+
+
+def test_the_package_runs_as_a_module(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cli: Cli
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--version"])
+    with pytest.raises(SystemExit):
+        runpy.run_module("ztrust_mail", run_name="__main__")
     assert capsys.readouterr().out.startswith("ztrust-mail ")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from pathlib import Path
@@ -409,16 +408,13 @@ def test_an_account_without_an_address_is_named_as_the_reason(cli: Cli, sandbox:
     assert "our account has no address" in ran.err
 
 
-def test_an_address_that_cannot_be_seen_is_said_so(cli: Cli, sandbox: Sandbox) -> None:
+def test_the_account_of_another_realm_than_master_is_named_with_its_realm(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.create_user("acme", "manager", "pw", roles=["manage-realm"], email="m@acme.example")
     sandbox.edit_smtp("acme", sink(sandbox))
     cli.set(USERNAME="manager", PASSWORD="pw", REALM="acme")
     ran = cli("test", "acme")
     assert ran.status == 0
-    assert ran.out.splitlines()[-1] in (
-        "The mail went to m@acme.example, the account manager of realm acme.",
-        "The mail went to an address this account may not see, the account manager of realm acme.",
-    )
+    assert ran.out.splitlines()[-1] == "The mail went to m@acme.example, the account manager of realm acme."
 
 
 # pull and init
@@ -562,5 +558,5 @@ def test_an_interruption_while_reading_is_status_130(
 ) -> None:
     monkeypatch.setattr(api, "plan", raising(KeyboardInterrupt()))
     assert cli.json("plan", spec)["status"] == "interrupted"
-    assert json.loads(json.dumps(cli("apply", spec, "--yes").status)) == 130
+    assert cli("apply", spec, "--yes").status == 130
     assert writes(sandbox) == []

@@ -11,6 +11,7 @@ from support.cli import Cli, cli_fixture, raising  # noqa: F401  # a fixture
 from ztrust_mail.cli import demo
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sandbox.mail import MailSink
 
 
 def only(monkeypatch: pytest.MonkeyPatch, *steps: demo.Step) -> None:
@@ -46,7 +47,7 @@ def test_a_sabotaged_step_is_named_and_the_demo_ends_with_1(cli: Cli, monkeypatc
 def test_a_step_whose_effect_is_missing_went_wrong_though_its_command_ended_well(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, index: int
 ) -> None:
-    monkeypatch.setattr("ztrust_mail.sandbox.mail.MailSink.wait_for", raising(TimeoutError()))
+    monkeypatch.setattr(MailSink, "wait_for", raising(TimeoutError()))
     only(monkeypatch, replace(demo._STEPS[index], arguments=["--version"], status=ExitStatus.OK))
     ran = cli("demo")
     assert ran.status == 1

@@ -81,11 +81,13 @@ def test_many_realms_without_rights_are_named_by_five(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "18.0.2"])
-def test_old_servers_cannot_be_asked_whether_one_may_write(version):
+def test_old_servers_tell_rights_without_a_test_mail(version):
     with Sandbox(SandboxOptions(version=version)) as sandbox:
-        sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:view-realm",))
-        found = examined(sandbox, "acme", username="clerk", password="pw")
-        assert (answers(found)[READ], answers(found)[WRITE]) == (True, None)
+        sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:view-realm", "globex-realm:manage-realm"))
+        viewed = examined(sandbox, "acme", username="clerk", password="pw")
+        managed = examined(sandbox, "globex", username="clerk", password="pw")
+        assert (answers(viewed)[READ], answers(viewed)[WRITE]) == (True, False)
+        assert (answers(managed)[READ], answers(managed)[WRITE]) == (True, True)
         assert sent(sandbox, "POST") == []
 
 

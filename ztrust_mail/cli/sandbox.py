@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -47,7 +48,7 @@ def command(
             from ztrust_mail.sandbox import Sandbox, SandboxOptions
         except ImportError:
             raise missing_extra() from None
-        if not re.fullmatch(r"\d{1,4}(\.\d{1,4}){0,3}", version):
+        if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}", version):
             raise UsageError(f"{quoted(version)} is no version", "write numbers with dots, such as 26.7.4")
         realms = tuple(name for name in dict.fromkeys(realm) if name != MASTER)
         path = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
@@ -61,7 +62,8 @@ def command(
                 _introduce(sandbox)
                 stop.wait()
         except OSError as e:
-            raise UsageError(f"cannot listen on port {port}: {e.strerror}", "choose another with --port") from None
+            why = os.strerror(e.errno) if e.errno else "no reason given"  # strerror itself may hold more than that
+            raise UsageError(f"cannot listen on port {port}: {why}", "choose another with --port") from None
         exit_with(ExitStatus.OK)
 
 

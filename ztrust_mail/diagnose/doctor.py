@@ -17,10 +17,6 @@ SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that take 10 to 49 s for one realm once there are some 250 (measured on 26.7.1)."""
 
 
-TEST_NEEDS_RIGHTS_SINCE = (26,)
-"""Older servers send a test mail for every administrator, so that it tells nothing of rights (run on 16.1.1)."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One question and its answer: yes, no, or None where it cannot be found out."""
@@ -53,9 +49,8 @@ def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Exa
         return Examination(server.url, (Check("reach and log in", False, e.message, e.hint),), e.exit_status)
     checks = [Check("reach and log in", True, f"{account.name} of realm {account.realm}")]
     try:
-        version = gateway.version()
-        checks.append(_version(version))
-        checks.extend(_rights(gateway, realms, version))
+        checks.append(_version(gateway.version()))
+        checks.extend(_rights(gateway, realms))
         checks.append(_address(account))
     except ServerError as e:
         checks.append(Check("work with the admin API", False, e.message, e.hint))
@@ -75,16 +70,13 @@ def _version(version: Version) -> Check:
     return Check("server version", True, shown)
 
 
-def _rights(gateway: Gateway, globs: Sequence[str], version: Version) -> Iterator[Check]:
+def _rights(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
     reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
     names = [r for r in sorted(reading.realms) if not globs or any(glob_matches(g, r) for g in globs)]
     readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
     role = "give the account the role view-realm (to plan) or manage-realm (to apply) there"
     yield _share("read e-mail settings", readable, names, role)
     question = "write e-mail settings"
-    if version and version < TEST_NEEDS_RIGHTS_SINCE:
-        yield Check(question, None, "this version tells only by a write; apply says where it may not")
-        return
     with ThreadPoolExecutor(gateway.connections) as pool:
         may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
     hint = "give the account the role manage-realm there; --setup-commands prints how"

@@ -69,8 +69,8 @@ class Gateway(ABC):
         """Log in, so that a wrong address or password shows before anything else is done."""
 
     @abstractmethod
-    def account(self) -> Account:
-        """Return who we are."""
+    def account(self, *, with_email: bool = True) -> Account:
+        """Return who we are; looking the address up may cost a request."""
 
     @abstractmethod
     def version(self) -> Version:

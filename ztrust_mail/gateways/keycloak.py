@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import cast
 from urllib.parse import quote, unquote, urlsplit
 
@@ -127,15 +128,20 @@ class KeycloakGateway(Gateway):
         self._tokens.close()
         self._connection.close()
 
-    def account(self) -> Account:
+    def account(self, *, with_email: bool = True) -> Account:
         claims = self._tokens.current().claims
         fallback = self._server.username or f"service-account-{self._server.client_id}"
         if self._server.token:
             fallback = "the ready token's owner"
-        issuer = str(claims.get("iss", ""))
-        realm = unquote(issuer.rpartition("/realms/")[2]) if "/realms/" in issuer else self._server.realm
-        email = claims.get("email") or self._looked_up_email(realm, claims.get("sub"))
-        return Account(str(claims.get("preferred_username") or fallback), realm, None if email is None else str(email))
+        name, realm = str(claims.get("preferred_username") or fallback), self._login_realm()
+        email = claims.get("email")
+        if with_email and not email:
+            email = self._looked_up_email(realm, claims.get("sub"))
+        return Account(name, realm, None if email is None else str(email))
+
+    def _login_realm(self) -> str:
+        issuer = str(self._tokens.current().claims.get("iss", ""))
+        return unquote(issuer.rpartition("/realms/")[2]) if "/realms/" in issuer else self._server.realm
 
     def _looked_up_email(self, realm: str, user_id: object) -> str | None:
         if not isinstance(user_id, str) or user_id in UNREACHABLE_NAMES or realm in UNREACHABLE_NAMES:
@@ -251,13 +257,27 @@ class KeycloakGateway(Gateway):
         raise self._problem(response, realm, "test", attributes)
 
     def may_write(self, realm: str) -> bool:
-        """Tell by the answer to a test mail without a sender: it needs manage-realm and cannot be sent."""
+        """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.
+
+        Since 26, whoami answers the console alone. Before, a test mail needs no right (run on 16.1.1 and 26.7.4).
+        """
         if realm in UNREACHABLE_NAMES:
             return False
+        if self._roles is not None:
+            roles = self._roles.get(realm)
+            return isinstance(roles, list) and "manage-realm" in roles
         body = Secret(json.dumps({"from": ""}))
         response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
         refused = response.status_code in (requests.codes.bad_request, requests.codes.server_error)
         return refused and bool(http.own_message(response))
+
+    @cached_property
+    def _roles(self) -> Mapping[str, Json] | None:
+        """The roles by realm that whoami lists; None where it does not answer us."""
+        response = self._connection.send("GET", f"admin/{quote(self._login_realm(), safe='')}/console/whoami")
+        whoami = http.parsed(response) if response.status_code == requests.codes.ok else None
+        roles = whoami.get("realm_access") if isinstance(whoami, dict) else None
+        return roles if isinstance(roles, dict) else None
 
     def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing = {}) -> RealmError:
         status, said = response.status_code, http.own_message(response, sent.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from ztrust_mail.spec.model import NO_VERSION, Spec, build
 from ztrust_mail.spec.placeholders import BAD_PLACEHOLDER
 from ztrust_mail.spec.source import Document
 
-Given = str | Sequence[str] | Mapping[str, object]
+Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
 """A spec as callers name it: a path, several paths, or the data itself."""
 
 
@@ -66,4 +67,5 @@ def _documents(given: Given) -> tuple[list[Document], list[Finding]]:
     if isinstance(given, Mapping):
         document, findings = source.from_dict(given)
         return [document], findings
-    return source.read_specs([given] if isinstance(given, str) else list(given))
+    paths = [given] if isinstance(given, str | os.PathLike) else given
+    return source.read_specs([os.fspath(path) for path in paths])

@@ -178,8 +178,10 @@ class _Reader:
         row, where = field_of(name), self.document.locate(at)
         try:
             if row.kind is Kind.SECRET:
-                yield name, Setting(self._reference(value), where)
-            elif row.placeholders and isinstance(value, str) and ("{" in value or "}" in value):
+                reference = self._reference(value)
+                expands = _has_braces(*reference.argument)
+                yield name, Setting(reference if expands else parse(row.kind, reference), where)
+            elif row.placeholders and isinstance(value, str) and _has_braces(value):
                 yield name, Setting(value, where)
             else:  # judged again per realm, where utf8 is known
                 yield name, Setting(parse(row.kind, value, utf8=True), where)
@@ -192,6 +194,10 @@ class _Reader:
         parts = argument if isinstance(argument, list) else [argument]
         base = self.document.folder if kind == SecretKind.FILE else ""
         return SecretRef(SecretKind(kind), tuple(str(part) for part in parts), base)
+
+
+def _has_braces(*texts: str) -> bool:
+    return any("{" in text or "}" in text for text in texts)
 
 
 def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:

@@ -109,7 +109,7 @@ def make_plan(
         findings.append(_no_list(spec))
     return Plan(
         gateway.url,
-        gateway.account(),
+        gateway.account(with_email=False),
         tuple(planned),
         secrets,
         matching.globs,
