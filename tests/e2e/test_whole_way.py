@@ -27,7 +27,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     """A real server that the environment names, with its administrator's login and the relay's secret."""
     running: KeycloakServer = request.getfixturevalue(request.param)
     isolate(monkeypatch, tmp_path)
-    variables = {"URL": running.url, "USERNAME": running.admin_user, "PASSWORD": running.admin_password, "TIMEOUT": "30s"}
+    variables = {
+        "URL": running.url,
+        "USERNAME": running.admin_user,
+        "PASSWORD": running.admin_password,
+        "TIMEOUT": "30s",
+    }
     for name, value in variables.items():
         monkeypatch.setenv(f"ZTRUST_MAIL_{name}", value)
     monkeypatch.setenv(SECRET_VARIABLE, PASSWORD)

@@ -32,7 +32,7 @@ from ztrust_mail.dialects.keycloak import MASK
 from ztrust_mail.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.base import Reach
-from ztrust_mail.sync import apply as applying
+from ztrust_mail.sync import newest
 from ztrust_mail.sync.apply import Result, apply_plan
 from ztrust_mail.sync.plan import make_plan
 
@@ -337,7 +337,7 @@ def test_a_fresh_reading_is_not_repeated(ztrust_sandbox):
 
 
 def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatch):
-    monkeypatch.setattr(applying, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(newest, "FRESH_SECONDS", -1)
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
     assert statuses(applied(ztrust_sandbox, one_realm(NO_LOGIN))) == {"acme": "applied"}
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "GET", "PUT", "GET"]
@@ -347,7 +347,7 @@ def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatc
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 @pytest.mark.parametrize("change", [{"x-kept": "2"}, {"port": "26"}, {"new": ""}])
 def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox, monkeypatch, entry, change):
-    monkeypatch.setattr(applying, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(newest, "FRESH_SECONDS", -1)
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(realms({"acme": entry, "globex": NO_LOGIN}), connection)
@@ -360,7 +360,7 @@ def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox,
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 def test_a_realm_removed_since_the_plan_fails(ztrust_sandbox, monkeypatch, entry):
-    monkeypatch.setattr(applying, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(newest, "FRESH_SECONDS", -1)
     ztrust_sandbox.edit_smtp("acme", {"x": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(one_realm(entry), connection)

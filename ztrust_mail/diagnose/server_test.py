@@ -42,7 +42,10 @@ class TestStatus(StrEnum):
 
 @dataclass(frozen=True)
 class TestOutcome:
-    """The test of one realm. ``proof`` says in words what a mail that was sent proves."""
+    """The test of one realm. ``proof`` says in words what a mail that was sent proves.
+
+    ``exit_status`` is DIFFERS where the test was made and failed, PARTIAL where it could not be made.
+    """
 
     __test__ = False
 
@@ -50,13 +53,7 @@ class TestOutcome:
     status: TestStatus
     proof: str = ""
     findings: tuple[Finding, ...] = ()
-
-    @property
-    def exit_status(self) -> ExitStatus:
-        """What this outcome means for the command."""
-        if self.status in (TestStatus.SENT, TestStatus.SKIPPED):
-            return ExitStatus.OK
-        return ExitStatus.DIFFERS if self.status is TestStatus.FAILED else ExitStatus.PARTIAL
+    exit_status: ExitStatus = ExitStatus.OK
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,8 @@ def test_wanted(gateway: Gateway, wanted: Iterable[Desired], reach: Reach) -> Te
         jobs[one.realm] = {} if one.disabled or one.findings else _outgoing(gateway, one, secrets)
     run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings})
     outcomes = {outcome.realm: outcome for outcome in run.outcomes}
-    outcomes |= {realm: TestOutcome(realm, TestStatus.FAILED, findings=f) for realm, f in findings.items()}
+    for realm, found in findings.items():
+        outcomes[realm] = TestOutcome(realm, TestStatus.FAILED, findings=found, exit_status=ExitStatus.PARTIAL)
     return TestRun(run.url, run.account, tuple(outcomes[one.realm] for one in todo))
 
 
@@ -124,12 +122,11 @@ def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> TestRun
     def one(realm: str) -> TestOutcome:
         try:
             return _test(gateway, account, realm, jobs[realm])
-        except (TestMailFailed, ServerError) as e:
-            return TestOutcome(realm, TestStatus.FAILED, findings=(finding_of(e, realm),))
-        except RealmError as e:
-            status = TestStatus.MISSING if isinstance(e, RealmMissing) else TestStatus.FAILED
-            status = TestStatus.UNREADABLE if isinstance(e, RealmUnreadable) else status
-            return TestOutcome(realm, status, findings=(finding_of(e, realm),))
+        except (RealmError, ServerError) as e:
+            status: dict[type[Exception], TestStatus] = {RealmMissing: TestStatus.MISSING}
+            status[RealmUnreadable] = TestStatus.UNREADABLE
+            ended = ExitStatus.DIFFERS if isinstance(e, TestMailFailed) else ExitStatus.PARTIAL
+            return TestOutcome(realm, status.get(type(e), TestStatus.FAILED), "", (finding_of(e, realm),), ended)
 
     with ThreadPoolExecutor(gateway.connections) as pool:
         return TestRun(gateway.url, account, tuple(pool.map(one, jobs)))

@@ -49,8 +49,7 @@ def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Fin
     for document in documents:
         value, problems = schema.check(document, native_names)
         findings.extend(problems)
-        if isinstance(value, dict):
-            checked.append((document, value))
+        checked.append((document, value))
     spec, problems = build(checked, native_names)
     findings.extend(f for f in problems if not (unread and f.rule == NO_VERSION))
     if not has_errors(findings):

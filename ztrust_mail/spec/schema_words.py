@@ -261,13 +261,10 @@ def _is_reference(pointer: Pointer) -> bool:
     return row is not None and row.secret
 
 
-_OPEN = frozenset(name for name, row in FIELDS.items() if not row.secret)
-
-
 def _is_secret(pointer: Pointer) -> bool:
-    """Whether what stands here may be a secret: everything in a login but the fields that hold none."""
+    """Whether what stands here may be a secret: everything in a login."""
     path = field_path(pointer)
-    return path not in _OPEN and (path == LOGIN or path.startswith(f"{LOGIN}."))
+    return path == LOGIN or path.startswith(f"{LOGIN}.")
 
 
 def _whole(pointer: Pointer) -> Pointer:

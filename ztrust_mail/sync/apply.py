@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,11 +17,9 @@ from ztrust_mail.secrets.resolution import resolve_all
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
 from ztrust_mail.sync.compare import SecretMode, compare, secret_fields
+from ztrust_mail.sync.newest import Newest
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.text import counted, quoted
-
-FRESH_SECONDS = 5.0
-"""A realm read longer ago than this is read anew before it is written."""
 
 Secrets = Mapping[SecretRef, Secret | SecretError]
 Progress = Callable[[RealmPlan], None]
@@ -62,7 +59,8 @@ def apply_plan(
     secrets: Secrets = {}
     if plan.secrets is not SecretMode.KEEP:
         secrets = resolve_all((ref for r in todo for ref in secret_fields(r.wanted.fields).values()), reach)
-    worker = _Worker(gateway, plan.secrets, secrets, _too_new(plan, gateway), progress, stop)
+    newest = Newest(gateway, todo)
+    worker = _Worker(gateway, newest, plan.secrets, secrets, _too_new(plan, gateway), progress, stop)
     done = _in_parallel(worker, todo, gateway.connections, stop)
     verified = _verified(done, gateway, plan.secrets, stop)
     realms = tuple(verified.get(realm.realm, realm) for realm in plan.realms)
@@ -119,6 +117,7 @@ def _too_new(plan: Plan, gateway: Gateway) -> dict[str, tuple[Finding, ...]]:
 @dataclass(frozen=True)
 class _Worker:
     gateway: Gateway
+    newest: Newest
     mode: SecretMode
     secrets: Secrets
     warnings: Mapping[str, tuple[Finding, ...]]
@@ -141,12 +140,10 @@ class _Worker:
 
     def _write(self, planned: RealmPlan) -> None:
         assert planned.live is not None  # a changed realm was read
-        newest = planned.live
-        if time.monotonic() - newest.read_at > FRESH_SECONDS:
-            newest = self.gateway.read_one(planned.realm)
-            if newest.attributes != planned.live.attributes:
-                hint = "look at a new plan, then apply it"
-                raise RealmError("somebody changed the settings after the plan was made", hint, "changed-meanwhile")
+        newest = self.newest.take(planned.realm)
+        if newest.attributes != planned.live.attributes:
+            hint = "look at a new plan, then apply it"
+            raise RealmError("somebody changed the settings after the plan was made", hint, "changed-meanwhile")
         if planned.wanted.disabled:
             self.gateway.write(planned.realm, {})
             return

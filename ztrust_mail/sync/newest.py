@@ -1,0 +1,43 @@
+"""The newest look at realms that are about to be written: a plan grows old while people read it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from ztrust_mail.errors import RealmError
+from ztrust_mail.gateways.base import Gateway, LiveRealm
+from ztrust_mail.sync.plan import RealmPlan
+
+FRESH_SECONDS = 5.0
+"""A realm read longer ago than this is read anew before it is written."""
+
+
+class Newest:
+    """Gives each realm's settings as they were at most five seconds ago; may be shared by threads.
+
+    When one realm has grown old, the others still to come have too: one reading serves them all.
+    """
+
+    def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
+        self._gateway = gateway
+        self._lock = threading.Lock()
+        self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
+
+    def take(self, realm: str) -> LiveRealm:
+        """Return one realm's settings, once; raises :class:`RealmError` where they cannot be read any more."""
+        with self._lock:
+            live = self._seen.pop(realm)
+            if not _fresh(live):
+                reading = self._gateway.read([realm, *self._seen], everything=False).realms
+                live = reading[realm]
+                self._seen = {name: reading[name] for name in self._seen}
+        if isinstance(live, RealmError):
+            raise live
+        assert live is not None  # a reading holds settings or an error
+        return live
+
+
+def _fresh(live: LiveRealm | RealmError | None) -> bool:
+    return isinstance(live, LiveRealm) and time.monotonic() - live.read_at <= FRESH_SECONDS
