@@ -1,6 +1,6 @@
 """Measures the command line against the raw floor on a real Keycloak, in one run, and writes docs/benchmarks.md.
 
-    tox -e bench [-- --realms 150 --rounds 5]
+    tox -e bench [-- --realms 250 --rounds 5]
 
 The floor is what nobody can do without: one token and one list of the realms for ``drift``; the bare PUTs at the
 same concurrency and two lists for ``apply``. Every figure is a median of whole processes, started anew each time.
@@ -32,7 +32,7 @@ from support.admin_api import AdminApi  # noqa: E402  # needs the path above
 from support.keycloak_server import KEYCLOAK_26, KeycloakServer  # noqa: E402
 
 CONNECTIONS = 8
-SCRIPT = Path(os.environ.get("ZB") or Path(sysconfig.get_path("scripts")) / "ztrust-mail")
+SCRIPT = Path(sysconfig.get_path("scripts")) / "ztrust-mail"
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ Written by `tox -e bench`; run it to get the figures of your own machine.
 def main() -> None:
     """Start the server, make the realms, measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--realms", type=int, default=150)
+    parser.add_argument("--realms", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     own = {name: value for name, value in os.environ.items() if not name.startswith("ZTRUST_MAIL_")}
