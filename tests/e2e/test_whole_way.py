@@ -97,7 +97,7 @@ def test_from_a_spec_to_a_mail_to_drift_and_back(server: KeycloakServer, admin: 
     assert {r["realm"]: [c["field"] for c in r["changes"]] for r in found["realms"] if r["changes"]} == {
         "acme": ["relay.host"]
     }
-    assert "1 applied" in ran("apply", "mail.yaml", "--yes").out
+    assert "Done: 1 realm applied, 3 in sync." in ran("apply", "mail.yaml", "--yes").out
     assert "No drift" in ran("drift", "mail.yaml").out
 
     ran("pull", "--realm", "acme", "--realm", "tenant*", "--realm", "retired", "--factor", "--out", "pulled.yaml")
