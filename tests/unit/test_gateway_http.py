@@ -461,10 +461,10 @@ def test_a_proxy_that_does_not_work_is_told_as_such(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("_no_proxy")
-def test_a_proxy_of_another_kind_is_told_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_another_kind_is_told_at_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"ftp://{HIDDEN}@proxy.example:1")
     with pytest.raises(ConfigError) as failure:
-        gateway_to("https://id.example.com")
+        gateway_to("https://id.example.com").login()
     assert failure.value.rule == "proxy"
     assert "HTTPS_PROXY" in failure.value.hint
     assert HIDDEN not in "".join(traceback.format_exception(failure.value))

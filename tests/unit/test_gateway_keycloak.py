@@ -774,7 +774,7 @@ def test_a_gateway_does_not_show_its_login() -> None:
 def test_the_environments_proxy_trouble_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "gopher://proxy.example")
     with pytest.raises(ConfigError, match="proxy"):
-        gateway_to(URL)
+        gateway_to(URL).login()
 
 
 def test_every_failure_is_one_of_ours(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:

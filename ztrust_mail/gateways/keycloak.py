@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import ssl
-import threading
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
-from keycloak.connection import ConnectionManager
-from keycloak.exceptions import KeycloakConnectionError
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
 from ztrust_mail.errors import (
-    ConfigError,
     RealmError,
     RealmMissing,
     RealmUnreadable,
@@ -30,81 +25,18 @@ from ztrust_mail.errors import (
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.http import Json
-from ztrust_mail.gateways.token import Token, TokenSource
+from ztrust_mail.gateways.token import TokenSource
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
+
+if TYPE_CHECKING:
+    from ztrust_mail.gateways.connection import Connection
 
 SINGLES_UP_TO = 8
 """So many realms are read one by one; for more, one GET of the whole list is quicker."""
 
 UNREACHABLE_NAMES = ("", ".", "..")
 """Realm names that a URL cannot hold: the path is normalised before it is sent."""
-
-_JSON = {"Content-Type": "application/json"}
-
-
-class _Connection(ConnectionManager):
-    """python-keycloak's connection: no second POST, no redirect, no unbounded answer, one shared token."""
-
-    def __init__(self, server: Server, tokens: TokenSource) -> None:
-        self.waits = (server.timeout, server.timeout * http.PATIENCE)
-        trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
-        try:
-            super().__init__(
-                base_url=server.url + "/",  # without the slash, urljoin drops /auth
-                headers=dict(_JSON),
-                timeout=cast(int, self.waits),  # handed to requests, which takes a pair
-                verify=cast(bool, trusts_nobody),
-                max_retries=0,  # else a POST is sent twice, the test mail with it
-                pool_maxsize=server.connections,
-            )
-        except Exception:  # the asynchronous half reads the environment's proxies at once
-            hint = "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: http://host:port, and no SOCKS"
-            raise ConfigError("the proxy named in the environment cannot be used", hint, "proxy") from None
-        self.verify = server.ca_bundle or True
-        self._tokens = tokens
-        self._thread = threading.local()
-        self._s.auth = self._authorize
-        http.secure(self._s, server.url)
-
-    def send(self, method: str, path: str, body: Secret | None = None) -> requests.Response:
-        """Send one request, with a new token after 401; reads and PUTs once more after a broken connection.
-
-        A PUT of the same whole map may be repeated without harm; a POST is sent once.
-        """
-        token = self._tokens.current()
-        repeated = renewed = False
-        while True:
-            try:
-                response = self._once(method, path, body, token)
-            except http.Interrupted:
-                if repeated or method == "POST":
-                    raise
-                repeated = True
-                continue
-            if response.status_code != requests.codes.unauthorized or renewed:
-                return response
-            token = self._tokens.renew(token)
-            renewed = True
-
-    def _once(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
-        self._thread.token = token
-        try:
-            if method == "GET":
-                return self.raw_get(path)
-            send = self.raw_put if method == "PUT" else self.raw_post
-            return send(path, body.reveal() if body else "")
-        except KeycloakConnectionError as e:
-            raise http.in_words(e.__cause__, str(self.base_url), self.waits) from None
-
-    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token: Token = self._thread.token
-        request.headers["Authorization"] = f"Bearer {token.value.reveal()}"
-        return request
-
-    def close(self) -> None:
-        """Close the connections; python-keycloak does so only when it is collected."""
-        self._s.close()
 
 
 class KeycloakGateway(Gateway):
@@ -119,14 +51,24 @@ class KeycloakGateway(Gateway):
         self._server = server
         self._host = urlsplit(server.url).netloc
         self._tokens = TokenSource(server)
-        self._connection = _Connection(server, self._tokens)
 
     def login(self) -> None:
-        self._tokens.current()
+        """Log in; python-keycloak is imported while the server checks the password."""
+        with ThreadPoolExecutor(1) as pool:
+            token = pool.submit(self._tokens.current)
+            _ = self._connection
+            token.result()
+
+    @cached_property
+    def _connection(self) -> Connection:
+        from ztrust_mail.gateways.connection import Connection
+
+        return Connection(self._server, self._tokens)
 
     def close(self) -> None:
         self._tokens.close()
-        self._connection.close()
+        if "_connection" in vars(self):
+            self._connection.close()
 
     def account(self, *, with_email: bool = True) -> Account:
         claims = self._tokens.current().claims
