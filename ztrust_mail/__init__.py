@@ -16,36 +16,66 @@ if TYPE_CHECKING:
         Connection,
         apply,
         connect,
+        dangers,
         doctor,
         drift,
         explain,
+        history,
+        leftovers,
+        load_plan,
         load_spec,
         plan,
+        plan_saved,
         pull,
+        refuse,
+        revert_plan,
+        rotate_plan,
+        run_to_revert,
+        save_plan,
+        settle,
         test,
+        unfinished,
         validate,
     )
     from ztrust_mail.errors import ZtrustMailError
     from ztrust_mail.sync.compare import SecretMode
+    from ztrust_mail.sync.waves import Waves
 
 __all__ = [
     "Connection",
     "SecretMode",
+    "Waves",
     "ZtrustMailError",
     "__version__",
     "apply",
     "connect",
+    "dangers",
     "doctor",
     "drift",
     "explain",
+    "history",
+    "leftovers",
+    "load_plan",
     "load_spec",
     "plan",
+    "plan_saved",
     "pull",
+    "refuse",
+    "revert_plan",
+    "rotate_plan",
+    "run_to_revert",
+    "save_plan",
+    "settle",
     "test",
+    "unfinished",
     "validate",
 ]
 
-_ELSEWHERE = {"ZtrustMailError": "ztrust_mail.errors", "SecretMode": "ztrust_mail.sync.compare"}
+_ELSEWHERE = {
+    "SecretMode": "ztrust_mail.sync.compare",
+    "Waves": "ztrust_mail.sync.waves",
+    "ZtrustMailError": "ztrust_mail.errors",
+}
 
 
 def __getattr__(name: str) -> object:

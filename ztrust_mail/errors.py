@@ -16,6 +16,7 @@ class ExitStatus(IntEnum):
     INTERRUPTED = 130
     BUG = 70
     USAGE = 2
+    UNSAFE = 5
     UNREACHABLE = 3
     PARTIAL = 4
     DIFFERS = 1
@@ -58,6 +59,16 @@ class SpecError(ZtrustMailError):
         self.findings = tuple(findings)
         count = len(self.findings)
         super().__init__(f"the spec has {count} problem{'s' if count != 1 else ''}")
+
+
+class JournalError(ZtrustMailError):
+    """The journal cannot be read or written, or is newer than this program."""
+
+
+class Unsafe(ZtrustMailError):
+    """Refused before anything was written: what was asked for is dangerous, forbidden, or not what was reviewed."""
+
+    exit_status = ExitStatus.UNSAFE
 
 
 class ServerError(ZtrustMailError):

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters: only errors change the exit status."""
+    """How much a finding matters. Errors change the exit status; a critical one asks for a person at once."""
 
+    CRITICAL = "critical"
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"

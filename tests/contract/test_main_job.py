@@ -279,7 +279,7 @@ def test_globs_cover_the_realms_that_have_no_entry(server: ServerUnderTest, admi
 
     result = apply_once(server, spec)
     with connected(server, spec) as connection:
-        drift = ztrust_mail.drift(spec, connection)
+        drift = ztrust_mail.drift(spec, connection).plan
 
     assert sum(status is Status.APPLIED for status in statuses(result).values()) == 9
     assert set(statuses(drift).values()) == {Status.IN_SYNC}

@@ -82,7 +82,7 @@ def test_from_a_spec_to_a_mail_to_drift_and_back(server: KeycloakServer, admin: 
     assert "Valid: 2 realms and 1 glob" in ran("validate", "mail.yaml").out
     assert "4 realms to change" in ran("plan", "mail.yaml", status=1).out
     assert admin.smtp("acme") == {}
-    assert "Done: 4 realms applied." in ran("apply", "mail.yaml", "--yes").out
+    assert "Done: 4 realms applied (run 1)." in ran("apply", "mail.yaml", "--yes").out
     assert admin.smtp("retired") == {}
     assert len(ran("plan", "mail.yaml").out.splitlines()) == 1
     assert "No drift" in ran("drift", "mail.yaml").out
@@ -96,7 +96,7 @@ def test_from_a_spec_to_a_mail_to_drift_and_back(server: KeycloakServer, admin: 
     assert {r["realm"]: [c["field"] for c in r["changes"]] for r in found["realms"] if r["changes"]} == {
         "acme": ["relay.host"]
     }
-    assert "Done: 1 realm applied, 3 in sync." in ran("apply", "mail.yaml", "--yes").out
+    assert "Done: 1 realm applied, 3 in sync (run 2)." in ran("apply", "mail.yaml", "--yes").out
     assert "No drift" in ran("drift", "mail.yaml").out
 
     ran("pull", "--realm", "acme", "--realm", "tenant*", "--realm", "retired", "--factor", "--out", "pulled.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
@@ -17,7 +18,12 @@ from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm,
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.server import RecordedRequest
 from ztrust_mail.secrets.base import Reach
+from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret
+from ztrust_mail.sync.apply import Result, apply_plan
+from ztrust_mail.sync.journal.records import NewRun
+from ztrust_mail.sync.plan import Plan
+from ztrust_mail.sync.run import Conduct
 
 
 def connected(
@@ -31,6 +37,20 @@ def connected(
     """Return a connection to a sandbox; a spec's references find ``environ``."""
     server = Server(sandbox.url, username=username, password=Secret(password), connections=connections)
     return Connection(server, connect(server), Reach(environ=environ))
+
+
+def carried_out(
+    plan: Plan, gateway: Gateway, *, environ: Mapping[str, str] = ENVIRON, cancel: threading.Event | None = None
+) -> Result:
+    """Apply a plan through a gateway, with the journal where it is by default."""
+    from ztrust_mail.sync.journal.store import open_journal
+
+    run = NewRun(gateway.url, "apply", "a test")
+    conduct = Conduct(cancel=cancel or threading.Event())
+    journal = open_journal(None, writable=True)
+    assert journal is not None
+    with journal:
+        return apply_plan(plan, gateway, SecretStore(Reach(environ=environ)), journal, run, conduct=conduct)
 
 
 def sent(sandbox: Sandbox, method: str, since: int = 0) -> list[RecordedRequest]:

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 from hypothesis import given, settings
-from support.connecting import FakeGateway, connected, sent
+from support.connecting import FakeGateway, carried_out, connected, sent
 from support.mail_settings import (
     BASIC,
     ENTRIES,
@@ -31,13 +31,11 @@ from ztrust_mail import SecretMode, apply, explain, plan
 from ztrust_mail.dialects.keycloak import MASK
 from ztrust_mail.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.secrets.base import Reach
 from ztrust_mail.sync import newest
-from ztrust_mail.sync.apply import Result, apply_plan
-from ztrust_mail.sync.plan import make_plan
+from ztrust_mail.sync.apply import Result
+from ztrust_mail.sync.planning import make_plan
 
 VERSIONS = ("16.1.1", "18.0.2", "26.0.0", "26.2.0", "26.7.4", "26.8.0")
-REACH = Reach(environ=ENVIRON)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +58,11 @@ def fresh(sandbox: Sandbox, smtp: Mapping[str, str]) -> str:
     return name
 
 
-def applied(sandbox: Sandbox, spec, *, environ=ENVIRON, secrets=SecretMode.AUTO, connections=8, **how) -> Result:
+def applied(
+    sandbox: Sandbox, spec, *, environ=ENVIRON, secrets=SecretMode.AUTO, connections=8, allow=("all",), **how
+) -> Result:
     with connected(sandbox, environ, connections=connections) as connection:
-        return apply(plan(spec, connection, secrets=secrets), connection, **how)
+        return apply(plan(spec, connection, secrets=secrets), connection, allow=allow, **how)
 
 
 def statuses(result: Result) -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_any_settings_over_anything_converge_and_keep_what_is_not_managed(sandbo
         spec = one_realm(entry_of(fields), name)
         with connected(sandbox) as connection:
             first = plan(spec, connection)
-            assert apply(first, connection).exit_status is ExitStatus.OK
+            assert apply(first, connection, allow=["all"]).exit_status is ExitStatus.OK
             before = len(sandbox.requests)
             again = apply(plan(spec, connection), connection)
         assert statuses(again) == {name: "in_sync"}
@@ -376,7 +376,7 @@ def test_one_realm_that_fails_stops_no_other_and_results_keep_the_specs_order():
         made = plan(realms(dict.fromkeys(names, NO_LOGIN)), connection)
         sandbox.faults.failing_realms |= {"r07", "r13"}
         told: list[str] = []
-        result = apply(made, connection, progress=lambda realm: told.append(realm.realm))
+        result = apply(made, connection, allow=["mass-change"], progress=lambda realm: told.append(realm.realm))
         assert [realm.realm for realm in result.realms] == names
         failed = [name for name, status in statuses(result).items() if status == "failed"]
         assert failed == ["r13", "r07"]
@@ -403,7 +403,7 @@ def test_a_server_lost_in_the_middle_hides_no_write(error):
 
     gateway.before_write = lose
     made = make_plan(realms(dict.fromkeys("abc", NO_LOGIN)), gateway)
-    result = apply_plan(made, gateway, REACH)
+    result = carried_out(made, gateway)
     assert statuses(result) == {"a": "applied", "b": "failed", "c": "applied"}
     assert result.exit_status is ExitStatus.PARTIAL
 
@@ -430,7 +430,7 @@ def test_what_cannot_be_read_back_is_told_to_be_written(lose, why):
 
     gateway.before_read = raise_it
     with no_interrupt_passed_on():
-        result = apply_plan(made, gateway, REACH)
+        result = carried_out(made, gateway)
     assert statuses(result) == {"a": "failed", "b": "failed", "c": "in_sync"}
     assert messages(result).count(f"2 realms written, not read back: {why}") == 2
     interrupted = isinstance(lose, KeyboardInterrupt)
@@ -453,7 +453,7 @@ def test_a_server_that_stores_otherwise_is_found_out(store, lost):
     gateway = FakeGateway({"acme": {"x-kept": "1"}, "fine": {}})
     made = make_plan(realms({"acme": BASIC, "fine": NO_LOGIN}), gateway)
     gateway.on_store = lambda attributes: store(attributes) if "x-kept" in attributes else attributes
-    result = apply_plan(made, gateway, REACH)
+    result = carried_out(made, gateway)
     assert statuses(result) == {"acme": "failed", "fine": "applied"}
     assert rules(result) == ["not-kept"]
     assert all(name in messages(result) for name in lost)
@@ -463,14 +463,14 @@ def test_a_server_that_leaves_something_when_disabled_is_found_out():
     gateway = FakeGateway({"acme": STORED})
     made = make_plan(one_realm({"disabled": True}), gateway)
     gateway.on_store = lambda attributes: {"auth": "false"}
-    result = apply_plan(made, gateway, REACH)
+    result = carried_out(made, gateway)
     assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["not-kept"])
 
 
 def test_a_server_that_leaves_out_what_means_the_same_is_only_noted():
     gateway = FakeGateway({"acme": {}})
     gateway.on_store = lambda attributes: {n: v for n, v in attributes.items() if v != "false"}
-    result = apply_plan(make_plan(one_realm(NO_LOGIN), gateway), gateway, REACH)
+    result = carried_out(make_plan(one_realm(NO_LOGIN), gateway), gateway)
     assert (statuses(result), rules(result)) == ({"acme": "applied"}, ["normalised"])
     assert "`auth`, `ssl`" in messages(result)
     assert result.exit_status is ExitStatus.OK
@@ -480,7 +480,7 @@ def test_a_realm_gone_before_it_is_read_back_has_failed():
     gateway = FakeGateway({"acme": {}})
     made = make_plan(one_realm(NO_LOGIN), gateway)
     gateway.before_read = lambda: gateway.stored.clear()
-    result = apply_plan(made, gateway, REACH)
+    result = carried_out(made, gateway)
     assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["no-realm"])
 
 
@@ -517,7 +517,7 @@ def test_cancelled_before_it_began_nothing_is_written():
     cancel = threading.Event()
     cancel.set()
     made = make_plan(realms(dict.fromkeys("ab", NO_LOGIN)), gateway)
-    result = apply_plan(made, gateway, REACH, cancel=cancel)
+    result = carried_out(made, gateway, cancel=cancel)
     assert statuses(result) == {"a": "skipped", "b": "in_sync"}
     assert gateway.written == []
 
@@ -547,7 +547,7 @@ def test_an_interrupt_in_the_middle_loses_no_result():
     gateway.before_write = interrupt
     made = make_plan(realms(dict.fromkeys(names, NO_LOGIN)), gateway)
     with no_interrupt_passed_on():
-        result = apply_plan(made, gateway, REACH, cancel=stop)
+        result = carried_out(made, gateway, cancel=stop)
     assert statuses(result) == {n: "applied" if n in ("r0", "r1") else "skipped" for n in names}
     assert sorted(gateway.written) == ["r0", "r1"]
     assert result.interrupted
@@ -562,7 +562,7 @@ def test_a_bug_in_one_realm_is_raised_and_not_hidden():
 
     gateway.before_write = break_down
     with pytest.raises(ZeroDivisionError):
-        apply_plan(make_plan(one_realm(NO_LOGIN, "a"), gateway), gateway, REACH)
+        carried_out(make_plan(one_realm(NO_LOGIN, "a"), gateway), gateway)
 
 
 @pytest.mark.parametrize(
@@ -599,14 +599,14 @@ def test_what_the_server_is_too_old_for_is_written_with_a_warning(kind, version,
 def test_backports_are_named_in_the_warning():
     gateway = FakeGateway({"acme": {}})
     gateway.running = (26, 3, 2)
-    result = apply_plan(make_plan(one_realm(ENTRIES["utf8"]), gateway), gateway, REACH)
+    result = carried_out(make_plan(one_realm(ENTRIES["utf8"]), gateway), gateway)
     assert "it needs 26.2.8 or 26.3.3 or 26.4.0" in messages(result)
 
 
 def test_removing_what_the_server_is_too_old_for_is_no_reason_to_warn():
     gateway = FakeGateway({"acme": {**held(NO_LOGIN), "allowutf8": "true", "timeout": "5"}})
     gateway.running = (18, 0, 2)
-    result = apply_plan(make_plan(one_realm(NO_LOGIN), gateway), gateway, REACH)
+    result = carried_out(make_plan(one_realm(NO_LOGIN), gateway), gateway)
     assert (statuses(result), rules(result)) == ({"acme": "applied"}, [])
     assert gateway.stored["acme"] == held(NO_LOGIN)
 
@@ -622,7 +622,7 @@ def test_a_failed_realm_is_warned_of_too_new_fields_as_well():
     gateway = FakeGateway({"acme": {}})
     gateway.running = (18, 0, 2)
     made = make_plan(one_realm(ENTRIES["token"]), gateway)
-    result = apply_plan(made, gateway, Reach(environ={}))
+    result = carried_out(made, gateway, environ={})
     assert rules(result) == ["secret-missing", *["too-new"] * 4]
 
 

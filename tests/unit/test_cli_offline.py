@@ -238,7 +238,7 @@ def test_an_out_that_cannot_be_written_is_a_usage_error(cli: Cli, place: str, fo
     assert ran.err.startswith("ztrust-mail: error: ")
 
 
-@pytest.mark.parametrize("which", ["spec", "settings", "report"])
+@pytest.mark.parametrize("which", ["spec", "settings", "report", "plan"])
 def test_every_schema_is_printed_whole_and_is_a_schema(cli: Cli, which: str) -> None:
     ran = cli("schema", which)
     assert (ran.status, ran.err) == (0, "")

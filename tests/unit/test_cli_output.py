@@ -100,7 +100,7 @@ def test_the_text_report_of_an_apply_tells_the_plan_and_its_result(cli: Cli, san
     said = Path("r.txt").read_text(encoding="utf-8")
     assert ran.json["status"] == "ok"
     assert said.startswith(f"{sandbox.url}  as admin (realm master)\nacme  to change\n")
-    assert said.endswith("acme  applied\nDone: 1 realm applied.\n")
+    assert said.endswith("acme  applied\nDone: 1 realm applied (run 1).\n")
 
 
 def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
@@ -148,8 +148,8 @@ def test_a_report_that_fails_at_the_end_hides_nothing_of_the_result(
         assert ran.json["summary"] == {"realms": 1, "applied": 1}
         assert ran.json["findings"][-1]["rule"] == "report"
     else:
-        assert ran.out.endswith("Done: 1 realm applied.\n")
-    assert "Done: 1 realm applied." in Path("r.txt").read_text(encoding="utf-8")
+        assert ran.out.endswith("Done: 1 realm applied (run 1).\n")
+    assert "Done: 1 realm applied (run 1)." in Path("r.txt").read_text(encoding="utf-8")
 
 
 # JSON in every failure

@@ -93,7 +93,7 @@ def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stde
 
 def test_plan_prints_one_line_when_in_sync(cli: Cli, in_sync: str) -> None:
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords cannot be compared.\n")
+    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written.\n")
     one = cli("plan", in_sync, "--realm", "retired")
     assert (one.status, one.out) == (0, "1 realm in sync.\n")
 
@@ -138,7 +138,7 @@ def test_realm_globs_limit_the_plan_and_may_be_given_again(cli: Cli, spec: str) 
 def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))
-    assert "    written along: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in auto
+    assert "    written along: relay.auth.password (secret from env:SMTP_PASSWORD), the same as last written\n" in auto
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in keep
     assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)\n" in write
     assert "1 field: 1 to change." in auto
@@ -151,7 +151,7 @@ def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
     assert cli("plan", in_sync).out.splitlines()[-3:] == [
         "Plan: 1 realm to change, 3 in sync.",
         "      1 field: 1 to change.",
-        "2 passwords cannot be compared.",
+        "2 passwords as last written.",
     ]
 
 
@@ -176,14 +176,14 @@ def test_apply_writes_reads_back_and_says_what_became_of_each_realm(cli: Cli, sa
         "acme  applied",
         "tenant-a  applied",
         "tenant-b  applied",
-        "Done: 3 realms applied, 1 in sync.",
+        "Done: 3 realms applied, 1 in sync (run 1).",
     ]
     assert sandbox.smtp("acme")["password"] == "relay-password"
 
 
 def test_apply_with_nothing_to_do_says_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
     ran = cli("apply", in_sync, typed="")
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords cannot be compared.\n")
+    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written.\n")
     assert "[y/N]" not in ran.err
 
 
@@ -285,7 +285,7 @@ def test_a_missing_secret_fails_its_realms_before_their_write(
     ran = cli("apply", spec, "--yes")
     assert ran.status == 4
     assert ran.err.count("the environment variable `SMTP_PASSWORD` is not set; export SMTP_PASSWORD") == 3
-    assert ran.out.endswith("Done: 1 realm in sync, 3 failed.\n")
+    assert ran.out.endswith("Done: 1 realm in sync, 3 failed (run 1).\n")
     assert writes(sandbox) == []
 
 
@@ -309,10 +309,11 @@ def test_drift_speaks_of_the_server_names_the_rest_and_needs_no_secret(
     assert ran.status == 4
     assert ran.out.splitlines() == [
         "tenant-a  drifted",
-        "    relay.host is smtp.attacker.example, the spec says smtp.example.com",
-        "    relay.port is 25, the spec says 587",
+        "    relay.host is smtp.attacker.example, the spec says smtp.example.com  (out of band)",
+        "    relay.port is 25, the spec says 587  (out of band)",
         "acme  missing",
         "1 realm drifted, 2 in sync, 1 missing; 1 password cannot be compared.",
+        "      2 fields: 2 out of band; 2 critical.",
         "Not covered by the spec: 2 realms: master, other",
     ]
     assert len(writes(sandbox)) == before
@@ -322,7 +323,7 @@ def test_drift_is_status_1(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("retired", {"from": "old@example.com", "host": "h"})
     ran = cli("drift", in_sync)
     assert ran.status == 1
-    assert "    sender.address is old@example.com, the spec says (not set)\n" in ran.out
+    assert "    sender.address is old@example.com, the spec says (not set)  (unattributed)\n" in ran.out
     report = cli.json("drift", in_sync)
     assert (report["command"], report["status"], report["uncovered"]) == ("drift", "differs", ["master"])
 
@@ -429,8 +430,8 @@ def test_pull_prints_a_spec_that_plans_to_nothing(
     assert "relay-password" not in ran.out
     cli.write("pulled.yaml", ran.out)
     for name in ("ACME", "TENANT_A", "TENANT_B"):
-        monkeypatch.setenv(f"SMTP_PASSWORD_{name}", "x")
-    assert cli("plan", "pulled.yaml").out == "5 realms in sync; 3 passwords cannot be compared.\n"
+        monkeypatch.setenv(f"SMTP_PASSWORD_{name}", "relay-password")
+    assert cli("plan", "pulled.yaml").out == "5 realms in sync; 3 passwords as last written.\n"
 
 
 def test_pull_can_lift_shared_values_limit_realms_and_write_a_file(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:

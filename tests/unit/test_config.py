@@ -14,14 +14,20 @@ import jsonschema
 import pytest
 
 from ztrust_mail import config
-from ztrust_mail.config import Permissions, Server, Settings, choose_server, is_loopback, load
+from ztrust_mail.config import Permissions, Policy, Server, Settings, choose_server, is_loopback, journal_url, load
+from ztrust_mail.config import policy as policies
+from ztrust_mail.config.settings import ALLOW_KEYS, JOURNAL_KEYS, JOURNAL_URL, SERVER_KEYS, TABLES
 from ztrust_mail.errors import ConfigError, ExitStatus
 from ztrust_mail.findings import Severity
-from ztrust_mail.sensitive import Secret
+from ztrust_mail.sensitive import Secret, SecretKind
+from ztrust_mail.spec.fields import Security
 
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"
 OTHER = "https://other.example.com"
+DATABASE = f"postgresql://mail:{HIDDEN}@db.example.com/journal"
+JOURNAL = f'[journal]\nurl = "{DATABASE}"\n'
+POLICY = '[policy]\nrelays = ["smtp.example.com"]\n'
 ALLOW_ALL = '[allow]\ncommand = true\nplain_http = true\nsecret_folders = ["/srv/keys"]\n'
 
 
@@ -159,6 +165,49 @@ def test_a_link_in_the_working_folder_to_the_users_file_is_not_trusted(user_fold
     assert load(None, {}).permissions == Permissions()
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (POLICY, "[policy] is ignored"),
+        ("[policy]\nrelays = []\n", "[policy] is ignored"),
+        ("[policy.secrets]\n", "[policy] is ignored"),
+        (JOURNAL, "[journal] is ignored"),
+        (POLICY + JOURNAL, "[policy] and [journal] are ignored"),
+        (ALLOW_ALL + POLICY, "[allow] and [policy] are ignored"),
+    ],
+)
+def test_a_policy_and_a_journal_of_a_file_in_the_working_folder_are_ignored_with_one_warning(
+    text: str, named: str
+) -> None:
+    settings = found(text)
+    assert (settings.policy, settings.journal) == (Policy(), None)
+    (finding,) = settings.findings
+    assert finding.message.startswith(named)
+    assert HIDDEN not in repr(settings)
+
+
+def test_a_file_in_the_working_folder_does_not_do_away_with_the_users_policy_and_journal(user_folder: Path) -> None:
+    own = user_folder / config.FILE_NAME
+    own.write_text(POLICY + JOURNAL + ALLOW_ALL + entry(url=f'"{URL}"'), encoding="utf-8")
+    settings = found('[policy]\nrelays = ["*"]\n' + entry(url=f'"{OTHER}"'))
+    assert (settings.policy.relays, settings.policy.path) == (("smtp.example.com",), str(own))
+    assert settings.journal == Secret(DATABASE)
+    assert (settings.path, settings.permissions) == (config.FILE_NAME, Permissions())
+    assert choose_server(settings, environ={}).url == OTHER
+
+
+def test_a_users_policy_that_cannot_be_read_is_an_error_and_not_no_policy(user_folder: Path) -> None:
+    (user_folder / config.FILE_NAME).write_text("[policy", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        found(entry(url=f'"{URL}"'))
+
+
+def test_a_named_file_is_the_only_one(tmp_path: Path, user_folder: Path) -> None:
+    (user_folder / config.FILE_NAME).write_text(POLICY + JOURNAL, encoding="utf-8")
+    settings = named(tmp_path, entry(url=f'"{URL}"'))
+    assert (settings.policy, settings.journal) == (Policy(path=str(tmp_path / "named.toml")), None)
+
+
 def test_an_untrusted_file_does_not_make_plain_http_reachable() -> None:
     settings = found('[allow]\nplain_http = true\n[servers.main]\nurl = "http://id.example.com"\n')
     assert "plain http" in refused(settings).message
@@ -202,6 +251,117 @@ def test_a_trusted_file_may_name_another_url_than_the_environment(tmp_path: Path
 def test_secret_folders_start_from_the_settings_files_folder(tmp_path: Path) -> None:
     settings = named(tmp_path, '[allow]\nsecret_folders = ["keys", "/run/mail"]\n')
     assert settings.permissions.secret_folders == (str(tmp_path / "keys"), "/run/mail")
+
+
+# The policy and the journal
+
+
+def test_a_policy_is_read_whole(tmp_path: Path) -> None:
+    text = """
+        [policy]
+        relays = ["SMTP.example.com", "*.sendgrid.net", "10.0.0.*", "2001:DB8:0::1"]
+        token_hosts = ["login.example.com"]
+        sender_domains = ["example.com"]
+        reply_domains = []
+        minimum_security = "tls"
+        [policy.secrets]
+        env = ["SMTP_"]
+        file = ["/run/secrets/", "keys", ""]
+        command = []
+        keycloak_vault = [""]
+    """
+    assert named(tmp_path, text).policy == Policy(
+        relays=("smtp.example.com", "*.sendgrid.net", "10.0.0.*", "2001:db8::1"),
+        token_hosts=("login.example.com",),
+        sender_domains=("example.com",),
+        reply_domains=(),
+        minimum_security="tls",
+        secrets={
+            SecretKind.ENV: ("SMTP_",),
+            SecretKind.FILE: (os.path.realpath("/run/secrets"), os.path.realpath(tmp_path / "keys"), ""),
+            SecretKind.COMMAND: (),
+            SecretKind.KEYCLOAK_VAULT: ("",),
+        },
+        path=str(tmp_path / "named.toml"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[policy]\n"])
+def test_a_policy_with_nothing_in_it_limits_nothing(tmp_path: Path, text: str) -> None:
+    assert named(tmp_path, text).policy == Policy(path=str(tmp_path / "named.toml"))
+
+
+def test_a_policy_without_secrets_limits_none_and_an_empty_table_forbids_every_kind(tmp_path: Path) -> None:
+    assert named(tmp_path, POLICY).policy.secrets is None
+    assert named(tmp_path, "[policy.secrets]\n").policy.secrets == {}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "smtp://smtp.example.com",
+        "https://login.example.com/token",
+        "smtp.example.com:587",
+        "smtp.example.com.",
+        "smtp.example.com/",
+        "no-reply@example.com",
+        "@example.com",
+        "bücher.example",
+        " smtp.example.com",
+        "smtp..example.com",
+        ".example.com",
+        "",
+        "[::1]",
+        "::1::",
+        "1.2.3.4:25",
+        "*example.com",
+        "smtp*.com",
+        "mail-?",
+        "smtp.*",
+        "smtp.example.*",
+        "10.0.*",
+        "**",
+        "smtp.example.com\\n",
+    ],
+)
+def test_a_pattern_that_names_no_host_or_whose_end_is_open_is_refused(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        named(tmp_path, f'[policy]\nrelays = ["smtp.example.com", "{pattern}"]\n')
+    if pattern:
+        assert refusal.value.message.endswith(", which is no pattern of hosts")
+    assert "`policy.relays`" in refusal.value.message
+    assert refusal.value.hint
+
+
+def test_the_security_words_of_a_policy_are_those_of_a_spec() -> None:
+    assert set(policies.SECURITY_WORDS) == {security.value for security in Security} - {Security.NONE}
+
+
+def test_the_journals_url_is_a_secret_and_comes_from_the_settings_before_the_environment(tmp_path: Path) -> None:
+    environ = {"ZTRUST_MAIL_JOURNAL": "sqlite:////var/lib/mail/journal.db\n"}
+    settings = named(tmp_path, JOURNAL)
+    assert settings.journal == journal_url(settings, environ) == Secret(DATABASE)
+    assert HIDDEN not in repr(settings)
+    assert journal_url(Settings(), environ) == Secret("sqlite:////var/lib/mail/journal.db")
+
+
+@pytest.mark.parametrize("environ", [{}, {"ZTRUST_MAIL_JOURNAL": ""}, {"ZTRUST_MAIL_JOURNAL": "\n"}])
+def test_without_a_url_the_journal_is_where_it_is_by_default(environ: dict[str, str]) -> None:
+    assert journal_url(Settings(), environ) is None
+
+
+def test_a_journals_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        named(tmp_path, f'[journal]\nurl = "{HIDDEN}"\n')
+    assert refusal.value.message == f"{tmp_path / 'named.toml'}: `journal.url` is not the URL of a database"
+    with pytest.raises(ConfigError) as other:
+        journal_url(Settings(), {"ZTRUST_MAIL_JOURNAL": f"mail:{HIDDEN}@db"})
+    assert other.value.message == "ZTRUST_MAIL_JOURNAL is not the URL of a database"
+    assert HIDDEN not in told(refusal.value) + told(other.value)
+    captured = traceback.TracebackException.from_exception(other.value, capture_locals=True)
+    own = [frame for frame in captured.stack if "ztrust_mail/config" in frame.filename]
+    assert own
+    assert all(HIDDEN not in str(frame.locals.get("given")) + str(frame.locals.get("url")) for frame in own)
 
 
 # Which server is meant
@@ -429,6 +589,26 @@ def test_a_line_break_alone_is_no_secret() -> None:
         ('[allow]\nsecret_folders = "/srv"\n', "`allow.secret_folders` must be a list", ""),
         ("[allow]\nsecret_folders = [1]\n", "`allow.secret_folders` must be a list of texts", ""),
         ('[allow]\nsecret_folders = [""]\n', "`allow.secret_folders` must be a list of texts", ""),
+        ("policy = 1\n", "`policy` must be a table", ""),
+        ("[policy]\nrelay = []\n", "unknown key `policy.relay`", "did you mean `relays`?"),
+        ('[policy]\nrelays = "smtp.example.com"\n', "`policy.relays` must be a list", ""),
+        ("[policy]\nsender_domains = [1]\n", "`policy.sender_domains` must be a list of texts", ""),
+        ('[policy]\nminimum_security = "none"\n', "`policy.minimum_security` is `none`", "starttls or tls"),
+        ('[policy]\nminimum_security = "startls"\n', "`policy.minimum_security` is `startls`", "did you mean"),
+        ('[policy]\nminimum_security = ""\n', "`policy.minimum_security` is empty", ""),
+        ("[policy]\nminimum_security = true\n", "`policy.minimum_security` must be text", ""),
+        ("[policy]\nsecrets = []\n", "`policy.secrets` must be a table", ""),
+        ("[policy.secrets]\nvault = []\n", "unknown key `policy.secrets.vault`", "keycloak_vault"),
+        ('[policy.secrets]\nenv = "SMTP_"\n', "`policy.secrets.env` must be a list", ""),
+        ("[policy.secrets]\nenv = [1]\n", "`policy.secrets.env` must be a list of texts", ""),
+        (
+            '[policy.secrets]\nfile = ["a\\u0000b"]\n',
+            r"`policy.secrets.file` holds `a\x00b` with a control character",
+            "",
+        ),
+        ("[journal]\npath = 'x'\n", "unknown key `journal.path`", "known here: url"),
+        ("[journal]\nurl = 1\n", "`journal.url` must be text", ""),
+        ("[journal]\nurl = ''\n", "`journal.url` is empty", ""),
     ],
 )
 def test_a_wrong_key_or_value_is_told_with_its_place(tmp_path: Path, text: str, message: str, hint: str) -> None:
@@ -707,9 +887,20 @@ def schema() -> dict[str, object]:
 def test_the_schema_is_a_schema_and_knows_the_same_keys_and_types(schema: dict) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     names = {str: "string", Secret: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
-    server, allow = schema["$defs"]["server"]["properties"], schema["properties"]["allow"]["properties"]
-    for table, known in ((server, config._SERVER_KEYS), (allow, config._ALLOW_KEYS)):
+    tables = schema["properties"]
+    server, policy = schema["$defs"]["server"]["properties"], tables["policy"]["properties"]
+    for table, known in (
+        (tables, TABLES),
+        (server, SERVER_KEYS),
+        (tables["allow"]["properties"], ALLOW_KEYS),
+        (policy, policies.POLICY_KEYS),
+        (policy["secrets"]["properties"], policies.SECRET_KEYS),
+        (tables["journal"]["properties"], JOURNAL_KEYS),
+    ):
         assert {k: v.get("type", "string") for k, v in table.items()} == {k: names[t] for k, t in known.items()}
+    assert policy["minimum_security"]["enum"] == list(policies.SECURITY_WORDS)
+    assert schema["$defs"]["pattern"]["pattern"] == policies.HOST_PATTERN
+    assert tables["journal"]["properties"]["url"]["pattern"] == JOURNAL_URL
     assert server["gateway"]["enum"] == list(config.GATEWAYS)
     defaults = {key: value["default"] for key, value in server.items() if "default" in value}
     plain = Server(url=URL)
@@ -726,6 +917,24 @@ GOOD = [
     "",
     TWO,
     ALLOW_ALL,
+    POLICY,
+    JOURNAL,
+    '[policy]\nrelays = []\nsender_domains = ["*"]\nminimum_security = "starttls"\n',
+    *(
+        f'[policy]\nrelays = ["{p}"]\n'
+        for p in (
+            "localhost",
+            "relay",
+            "*.local",
+            "a-?.b_c.example.com",
+            "*.*.d.e",
+            "1.2.3.4",
+            "10.*.*.?",
+            "::1",
+            "A.B",
+        )
+    ),
+    '[policy.secrets]\nenv = [""]\nfile = ["keys", "/run/secrets"]\nkeyring = []\n',
     entry(url=f'"{URL}"', username='"a"', password='"p"', client_secret='"c"', realm='"a b"', client_id='"c"'),
     *(entry(url=f'"{URL}"', timeout=f'"{t}"') for t in ("1ms", "600000ms", "599999ms", "1s", "600s", "10m", "99s")),
     *(entry(url=f'"{URL}"', connections=n) for n in ("1", "64")),
@@ -737,6 +946,14 @@ BAD = [
     "[servers]\nmain = 1\n",
     "[allow]\ncommand = 1\n",
     "[allow]\nx = true\n",
+    "[policy]\nx = []\n",
+    "[policy]\nrelays = 1\n",
+    '[policy]\nminimum_security = "none"\n',
+    *(f'[policy]\nrelays = ["{p}"]\n' for p in ("", "a.*", "*b.c", "x:1", "a b", "a.", "10.*", "https://a.b", "a.b/c")),
+    "[policy.secrets]\nenv = [1]\n",
+    "[policy.secrets]\nvault = ['']\n",
+    "[journal]\nurl = 'journal.db'\n",
+    "[journal]\nurl = ''\n",
     "[allow]\nsecret_folders = [1]\n",
     '[allow]\nsecret_folders = [""]\n',
     *(

@@ -216,3 +216,24 @@ def test_a_version_is_read_from(text, version):
 )
 def test_a_field_is_known_from_a_version_on(field, version, known):
     assert (KEYCLOAK.too_new([field], parse_version(version)) == []) is known
+
+
+def test_masking_hides_every_secret_and_nothing_else():
+    shown = {"host": "h", "password": "pw", "authTokenClientSecret": "cs", "x-password": "kept"}
+    assert KEYCLOAK.masked(shown) == {**shown, "password": MASK, "authTokenClientSecret": MASK}
+
+
+def test_masking_leaves_what_is_no_secret_in_a_secrets_place():
+    assert KEYCLOAK.masked({"password": "${vault.smtp}", "authTokenClientSecret": ""}) == {
+        "password": "${vault.smtp}",
+        "authTokenClientSecret": "",
+    }
+
+
+def test_masking_hides_a_secret_that_only_begins_like_a_reference():
+    assert KEYCLOAK.masked({"authTokenClientSecret": "${vault.x}hunter2"}) == {"authTokenClientSecret": MASK}
+
+
+def test_masking_twice_is_masking_once():
+    once = KEYCLOAK.masked({"password": "pw"})
+    assert KEYCLOAK.masked(once) == once == {"password": MASK}

@@ -28,11 +28,13 @@ from support.bad_server import (
     reset_in_mid_answer,
     stall,
 )
+from support.waiting import Clock
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.errors import ConfigError, ExitStatus, RealmError, ServerError, ServerUnreachable, TestMailFailed
-from ztrust_mail.gateways import http
+from ztrust_mail.gateways import http, throttle
+from ztrust_mail.gateways.base import CIRCUIT_OPEN
 from ztrust_mail.gateways.keycloak import KeycloakGateway
 from ztrust_mail.sensitive import Secret
 
@@ -50,12 +52,13 @@ STEPS = [READ, WRITE, TEST]
 NAMES = ["GET", "PUT", "POST"]
 
 
-def gateway_to(url: str, *, login: bool = False, **more: object) -> KeycloakGateway:
+def gateway_to(url: str, *, login: bool = False, clock: Clock | None = None, **more: object) -> KeycloakGateway:
     """Return a gateway that has a token, or with ``login`` a password, and some patience."""
     account: dict[str, object] = {"token": Secret(READY)}
     if login:
         account = {"username": "admin", "password": Secret(HIDDEN)}
-    return KeycloakGateway(Server(url, **{"timeout": 20.0, **account, **more}), KEYCLOAK)  # type: ignore[arg-type]
+    server = Server(url, **{"timeout": 20.0, **account, **more})  # type: ignore[arg-type]
+    return KeycloakGateway(server, KEYCLOAK, (clock or Clock()).throttle(server.connections))
 
 
 def failed(gateway: KeycloakGateway, step: Step) -> ServerError:
@@ -121,6 +124,65 @@ def test_an_answer_may_take_longer_than_a_connection() -> None:
     with BadServer(bad_server.HANG) as server:
         error = failed(gateway_to(server.url, timeout=0.1), READ)
     assert "within 0.6s" in error.message
+
+
+def drip_of_a_head(*, after: bytes) -> Behaviour:
+    """Send the beginning of an answer's head and then a byte of it now and then, for ever."""
+
+    def act(peer: bad_server.Peer) -> None:
+        peer.send(after)
+        while not peer.closing.wait(0.02):
+            peer.send(b"x")
+
+    return Behaviour(act)
+
+
+def flood_of_heads() -> Behaviour:
+    """Send one head after another as quickly as it goes."""
+
+    def act(peer: bad_server.Peer) -> None:
+        while not peer.closing.is_set():
+            peer.send(b"HTTP/1.1 100 Continue\r\n\r\n" * 400)
+
+    return Behaviour(act)
+
+
+ENDLESS_HEADS = {
+    "flood": flood_of_heads(),
+    "status": drip_of_a_head(after=b"HTTP/1.1 200 "),
+    "header": drip_of_a_head(after=b"HTTP/1.1 200 OK\r\nX-Long: "),
+    "headers": drip_of_a_head(after=b"HTTP/1.1 200 OK\r\nA: b\r\nC: d\r\n"),
+    "continue": drip_of_a_head(after=b"HTTP/1.1 100 Continue\r\n\r\n" * 3),
+}
+
+
+@pytest.mark.parametrize("behaviour", ENDLESS_HEADS.values(), ids=ENDLESS_HEADS)
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+def test_a_head_that_drips_in_is_slow_as_a_whole(
+    step: Step, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "PATIENCE", 1)
+    with BadServer(behaviour) as server:
+        assert failed(gateway_to(server.url, timeout=0.2), step).rule == "slow"
+        assert server.accepted == 1
+
+
+def test_a_login_whose_head_drips_in_is_slow_as_a_whole() -> None:
+    with BadServer(ENDLESS_HEADS["header"]) as server:
+        assert failed(gateway_to(server.url, login=True, timeout=0.2), LOGIN).rule == "slow"
+
+
+def test_a_head_in_pieces_and_a_word_to_go_on_are_no_trouble() -> None:
+    def act(peer: bad_server.Peer) -> None:
+        body = json.dumps(REALM).encode()
+        head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        for byte in head % len(body) + body:
+            peer.send(bytes([byte]))
+
+    with BadServer(Behaviour(act)) as server:
+        gateway = gateway_to(server.url)
+        assert gateway.read_one("acme").attributes == {"host": "h"}
+        gateway.close()
 
 
 # Broken connections
@@ -192,6 +254,115 @@ def test_a_refused_token_after_a_broken_connection_is_still_renewed() -> None:
     assert [request.method for request in server.requests] == ["POST", "GET", "GET", "POST", "GET"]
 
 
+# A server that is busy
+
+
+def busy(status: int = 503, **headers: str) -> Behaviour:
+    """Refuse for now; an underscore in a header's name stands for a hyphen."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return answer(status, b"<h1>Busy</h1>", "text/html", named)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_reads_and_writes_come_again_after_the_time_that_a_busy_server_asks_for(status: int) -> None:
+    given = [(READ, answer(200, REALM), "GET"), (WRITE, answer(204), "PUT")]
+    for step, done, method in given:
+        clock = Clock()
+        with BadServer(busy(status, Retry_After="7"), busy(status), done) as server:
+            gateway = gateway_to(server.url, clock=clock)
+            step(gateway)
+            gateway.close()
+        assert clock.waits == [7.0, throttle.FIRST_PAUSE * 2]
+        assert [request.method for request in server.requests] == [method] * 3
+        assert len({request.body for request in server.requests}) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_test_mail_is_never_sent_again_and_waits_before_it_is_sent(status: int) -> None:
+    clock = Clock()
+    with BadServer(busy(status, Retry_After="7"), answer(204)) as server:
+        gateway = gateway_to(server.url, clock=clock)
+        with pytest.raises(RealmError, match=f"answers {status} with a web page"):
+            TEST(gateway)
+        assert (server.accepted, clock.waits) == (1, [])
+        TEST(gateway)
+        gateway.close()
+    assert (server.accepted, clock.waits) == (2, [7.0])
+
+
+@pytest.mark.parametrize(("step", "kind"), [(READ, RealmError), (WRITE, RealmError), (LOGIN, ServerUnreachable)])
+def test_a_server_that_stays_busy_is_told_as_what_it_answers(step: Step, kind: type[Exception]) -> None:
+    clock = Clock()
+    with BadServer(busy()) as server:
+        gateway = gateway_to(server.url, login=step is LOGIN, clock=clock)
+        with pytest.raises(kind, match="answers 503 with a web page"):
+            step(gateway)
+        with pytest.raises(ServerUnreachable, match="stays too busy: this request was not sent"):
+            step(gateway)
+        gateway.close()
+    assert server.accepted == throttle.MOST_REFUSALS + 1
+    assert len(clock.waits) == throttle.MOST_REFUSALS
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_login_waits_for_a_busy_server_and_its_refusal_is_not_repeated(status: int) -> None:
+    clock = Clock()
+    no = answer(401, {"error": "invalid_grant"})
+    with BadServer(busy(status, Retry_After="7"), no) as server:
+        assert failed(gateway_to(server.url, login=True, clock=clock), LOGIN).rule == "login-refused"
+    assert (server.accepted, clock.waits) == (2, [7.0])
+
+
+def test_a_token_that_ends_while_a_busy_server_is_waited_for_is_renewed() -> None:
+    token = answer(200, {"access_token": "a.b.c", "expires_in": 60})
+    steps = [token, answer(401), token, busy(Retry_After="7"), answer(401), token, answer(200, REALM)]
+    with BadServer(*steps) as server:
+        gateway = gateway_to(server.url, login=True)
+        assert gateway.read_one("acme").realm == "acme"
+        gateway.close()
+    methods = [request.method for request in server.requests]
+    assert methods == ["POST", "GET", "POST", "GET", "GET", "POST", "GET"]
+
+
+# A server that is down
+
+
+def test_after_several_failures_in_a_row_nothing_is_sent_any_more() -> None:
+    with BadServer(bad_server.RESET) as server:
+        gateway = gateway_to(server.url)
+        for step in (READ, WRITE, TEST):
+            with pytest.raises(http.Interrupted):
+                step(gateway)
+        assert server.accepted == 5
+        for step in (*STEPS, MAY_WRITE):
+            with pytest.raises(ServerUnreachable) as failure:
+                step(gateway)
+            assert failure.value.rule == CIRCUIT_OPEN
+        gateway.close()
+        assert server.accepted == 5
+
+
+def test_a_write_that_broke_off_is_told_as_such_though_the_server_counts_as_down_by_then() -> None:
+    with BadServer(bad_server.RESET) as server:
+        gateway = gateway_to(server.url)
+        for _ in range(throttle.MOST_FAILURES):
+            with pytest.raises(http.Interrupted):
+                WRITE(gateway)
+        gateway.close()
+
+
+def test_a_login_to_a_server_that_is_down_is_not_sent_either() -> None:
+    with bad_server.nobody() as url:
+        gateway = gateway_to(url, login=True)
+        rules = []
+        for _ in range(throttle.MOST_FAILURES + 1):
+            with pytest.raises(ServerUnreachable) as failure:
+                gateway.login()
+            rules.append(failure.value.rule)
+        gateway.close()
+    assert rules == ["unreachable"] * throttle.MOST_FAILURES + [CIRCUIT_OPEN]
+
+
 # Answers that are no answers
 
 
@@ -206,7 +377,6 @@ def test_a_refused_token_after_a_broken_connection_is_still_renewed() -> None:
         (answer(200, "text"), "answers 200 with broken or unknown JSON"),
         (answer(200, b"hello", "text/plain"), "answers 200 with something else"),
         (answer(200, b"[" * 200_000), "answers 200 with broken or unknown JSON"),
-        (answer(503, b"Service Unavailable", "text/plain"), "answers 503 with something else"),
     ],
 )
 def test_an_answer_that_no_identity_server_gives_fails_that_realm_and_says_where_to_look(

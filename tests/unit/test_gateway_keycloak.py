@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import unquote
 
@@ -15,6 +15,7 @@ import requests
 import responses
 from responses import matchers
 from support.bad_server import BadServer, answer
+from support.waiting import Clock
 
 from ztrust_mail.config import Server, Settings, choose_server
 from ztrust_mail.dialects import DIALECTS
@@ -27,11 +28,14 @@ from ztrust_mail.errors import (
     ServerRefused,
     ServerUnreachable,
     TestMailFailed,
+    ZtrustMailError,
 )
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.base import Account, LiveRealm
+from ztrust_mail.gateways.connection import Connection
 from ztrust_mail.gateways.keycloak import SINGLES_UP_TO, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.sandbox.options import Busy
 from ztrust_mail.sensitive import Secret
 
 HIDDEN = "S3cr3t-w0rd"
@@ -41,10 +45,11 @@ MANY = tuple(f"realm-{n:02}" for n in range(SINGLES_UP_TO + 4))
 SMTP = {"host": "mail.example", "from": "a@b.example"}
 
 
-def gateway_to(url: str, **more: object) -> KeycloakGateway:
+def gateway_to(url: str, clock: Clock | None = None, **more: object) -> KeycloakGateway:
     """Return a gateway of the administrator, unless another login is given."""
     login = {} if {"username", "client_secret", "token"} & set(more) else ADMIN
-    return KeycloakGateway(Server(url, **{**login, **more}), KEYCLOAK)  # type: ignore[arg-type]
+    server = Server(url, **{**login, **more})  # type: ignore[arg-type]
+    return KeycloakGateway(server, KEYCLOAK, (clock or Clock()).throttle(server.connections))
 
 
 @pytest.fixture
@@ -777,21 +782,101 @@ def test_the_environments_proxy_trouble_is_no_bug_of_ours(monkeypatch: pytest.Mo
         gateway_to(URL).login()
 
 
-def test_every_failure_is_one_of_ours(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
-    gateway.login()
+def test_every_failure_is_one_of_ours(ztrust_sandbox: Sandbox) -> None:
+    steps: list[tuple[Callable[[KeycloakGateway], object], type[ZtrustMailError]]] = [
+        (lambda gateway: gateway.realms(), ServerUnreachable),
+        (lambda gateway: gateway.read([], everything=True), ServerUnreachable),
+        (lambda gateway: gateway.read_one("acme"), RealmError),
+        (lambda gateway: gateway.write("acme", {}), RealmError),
+        (lambda gateway: gateway.test("acme", SMTP), RealmError),
+        (lambda gateway: gateway.may_write("acme"), ServerUnreachable),
+    ]
+    for step, kind in steps:
+        ztrust_sandbox.faults.unavailable = False
+        made = gateway_to(ztrust_sandbox.url)
+        made.login()
+        ztrust_sandbox.faults.unavailable = True
+        with pytest.raises(kind, match=r"answers 503|stays too busy"):
+            step(made)
+        made.close()
+
+
+def test_a_server_that_does_not_tell_its_version_for_now_has_none(ztrust_sandbox: Sandbox) -> None:
+    made = gateway_to(ztrust_sandbox.url)
+    made.login()
     ztrust_sandbox.faults.unavailable = True
-    for call in (gateway.realms, lambda: gateway.read([], everything=True)):
-        with pytest.raises(ServerUnreachable, match="answers 503"):
-            call()
-    for call in (
-        lambda: gateway.read_one("acme"),
-        lambda: gateway.write("acme", {}),
-        lambda: gateway.test("acme", SMTP),
-    ):
-        with pytest.raises(RealmError, match="answers 503"):
-            call()
-    assert gateway.version() == ()
-    assert gateway.may_write("acme") is False
+    assert made.version() == ()
+    made.close()
+
+
+def test_single_reads_of_many_realms_survive_a_busy_server(ztrust_sandbox: Sandbox) -> None:
+    for name in MANY:
+        ztrust_sandbox.create_realm(name, SMTP)
+    ztrust_sandbox.faults.list_forbidden = True
+    ztrust_sandbox.faults.busy += [
+        Busy(429, 3, "GET", "realms/realm-", "2"),
+        Busy(503, 2, path="realm-", retry_after="1"),
+    ]
+    clock = Clock()
+    made = gateway_to(ztrust_sandbox.url, clock)
+    reading = made.read(MANY, everything=False)
+    made.close()
+    assert kinds(dict(reading.realms)) == dict.fromkeys(MANY, LiveRealm)
+    assert clock.waits
+    assert len(admin_requests(ztrust_sandbox)) == 1 + len(MANY) + 5
+
+
+class Interrupted(KeycloakGateway):
+    """A gateway whose main thread is interrupted while others work."""
+
+    @property
+    def _connection(self) -> Connection:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
+class InterruptedAtAcme(KeycloakGateway):
+    """A gateway that is interrupted at one realm, while another one is read."""
+
+    other_has_begun = threading.Event()
+
+    def read_one(self, realm: str) -> LiveRealm:
+        if realm == "acme":
+            assert self.other_has_begun.wait(30)
+            raise KeyboardInterrupt
+        self.other_has_begun.set()
+        return super().read_one(realm)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [
+        (Interrupted, lambda gateway: gateway.login()),
+        (InterruptedAtAcme, lambda gateway: gateway.read(["acme", "globex"], everything=False)),
+    ],
+)
+def test_ctrl_c_does_not_wait_for_a_busy_server(
+    ztrust_sandbox: Sandbox, kind: type[KeycloakGateway], step: Callable[[KeycloakGateway], object]
+) -> None:
+    made = kind(Server(ztrust_sandbox.url, **ADMIN), KEYCLOAK)  # type: ignore[arg-type]
+    if kind is InterruptedAtAcme:
+        made.login()
+    before = len(ztrust_sandbox.requests)
+    ztrust_sandbox.faults.busy.append(Busy(times=99, retry_after="60"))
+    with pytest.raises(KeyboardInterrupt):
+        step(made)
+    made.close()
+    assert len(ztrust_sandbox.requests) <= before + 1
+
+
+def test_whoever_sees_an_interruption_may_end_the_waits(ztrust_sandbox: Sandbox) -> None:
+    made = connect(Server(ztrust_sandbox.url, **ADMIN))  # type: ignore[arg-type]
+    assert isinstance(made, KeycloakGateway)
+    ztrust_sandbox.faults.busy.append(Busy(times=99, retry_after="60"))
+    made.hurry()
+    with pytest.raises(ServerUnreachable, match="answers 503"):
+        made.login()
+    made.close()
+    assert len(ztrust_sandbox.requests) == 1
 
 
 def test_a_cookie_of_the_server_is_not_kept() -> None:

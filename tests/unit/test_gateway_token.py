@@ -13,10 +13,12 @@ from types import SimpleNamespace
 import pytest
 import responses
 from support.bad_server import BadServer, answer
+from support.waiting import Clock
 
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ServerError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import token as token_module
+from ztrust_mail.gateways.throttle import TRIAL_AFTER
 from ztrust_mail.gateways.token import Token, TokenSource
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sensitive import Secret
@@ -35,10 +37,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def source_at(url: str = URL, **more: object) -> TokenSource:
+def source_at(url: str = URL, waiting: Clock | None = None, **more: object) -> TokenSource:
     """Return a token source with the sandbox administrator's login, unless told otherwise."""
     account = {"username": "admin", "password": Secret("admin")}
-    return TokenSource(Server(url, **{**account, **more}))  # type: ignore[arg-type]
+    server = Server(url, **{**account, **more})  # type: ignore[arg-type]
+    return TokenSource(server, (waiting or Clock()).throttle())
 
 
 def jwt(**claims: object) -> str:
@@ -124,7 +127,8 @@ def test_threads_that_wait_for_a_login_fail_with_it_so_that_no_account_is_locked
 
     wrong = answer(401, {"error": "invalid_grant", "error_description": "Invalid user credentials"})
     with BadServer(type(wrong)(hold), wrong) as server:
-        source = Counting(Server(server.url, username="ann", password=Secret(HIDDEN), timeout=30))
+        account = Server(server.url, username="ann", password=Secret(HIDDEN), timeout=30)
+        source = Counting(account, Clock().throttle())
         failures = together(lambda _: source.current())
         source.close()
     assert {(type(f), f.rule) for f in failures if isinstance(f, ServerError)} == {(ServerRefused, "login-refused")}
@@ -134,10 +138,12 @@ def test_threads_that_wait_for_a_login_fail_with_it_so_that_no_account_is_locked
 
 
 def test_a_login_that_failed_may_be_tried_again_later(ztrust_sandbox: Sandbox) -> None:
-    source = source_at(ztrust_sandbox.url)
+    waiting = Clock()
+    source = source_at(ztrust_sandbox.url, waiting)
     ztrust_sandbox.faults.unavailable = True
     assert refused(source, ServerUnreachable).rule == "not-the-admin-api"
     ztrust_sandbox.faults.unavailable = False
+    waiting.now += TRIAL_AFTER
     assert source.current().value.reveal()
     source.close()
 

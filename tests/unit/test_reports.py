@@ -18,11 +18,11 @@ from ztrust_mail.gateways.base import Account, LiveRealm
 from ztrust_mail.reports import json as as_json
 from ztrust_mail.reports import lines, text
 from ztrust_mail.reports.lines import Span, line
-from ztrust_mail.reports.words import in_words
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, Duration, Masked, Raw, Security
 from ztrust_mail.spec.model import Entry
 from ztrust_mail.spec.resolve import Desired, GlobMatch
+from ztrust_mail.spec.words import in_words
 from ztrust_mail.sync.apply import Result
 from ztrust_mail.sync.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
@@ -249,25 +249,6 @@ def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
 )  # fmt: skip
 def test_nothing_to_do_is_one_line(realms: list[RealmPlan], said: str) -> None:
     assert shown(text.plan(plan(*realms))) == [said]
-    assert shown(text.drift(plan(*realms))) == [f"No drift: {said}"]
-
-
-def test_drift_counts_and_names_what_the_spec_does_not_cover() -> None:
-    made = plan(
-        realm("gone", Status.UNREADABLE),
-        realm("acme", Status.CHANGED, HOST, PORT),
-        realm("b", Status.IN_SYNC, hidden=1),
-        uncovered=("x", "y\x1b"),
-    )
-    assert shown(text.drift(made)) == [
-        "acme  drifted",
-        "    relay.host is old.example, the spec says new.example",
-        "    relay.port is (not set), the spec says 587",
-        "gone  unreadable",
-        "1 realm drifted, 1 in sync, 1 unreadable; 1 password cannot be compared.",
-        "Not covered by the spec: 2 realms: x, y\\x1b",
-    ]
-    assert shown(text.drift(plan(realm("acme", Status.CHANGED, HOST))))[-1] == "1 realm drifted."
 
 
 def test_a_result_names_what_was_planned_and_counts_everything() -> None:
@@ -281,6 +262,7 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
         "c  skipped",
         "Interrupted: realms marked skipped were not touched.",
         "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
+        "What is left is taken up by: ztrust-mail apply --resume",
     ]
 
 

@@ -18,7 +18,8 @@ import pytest
 import requests
 import trustme
 from contract import test_server_facts as facts
-from contract.test_server_facts import *  # noqa: F403  # the contract's tests run here too
+from contract.test_admin_events import *  # noqa: F403  # the contract's tests run here too
+from contract.test_server_facts import *  # noqa: F403
 from support.admin_api import AdminApi, realm_path
 from support.server_under_test import SANDBOXES, ServerUnderTest, sandbox_server
 from support.smtp import Relays, attributes, login_attributes
@@ -26,7 +27,7 @@ from support.smtp import Relays, attributes, login_attributes
 import ztrust_mail.sandbox
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.mail import Encryption, MailSink
-from ztrust_mail.sandbox.options import Faults
+from ztrust_mail.sandbox.options import Busy, Faults
 from ztrust_mail.sandbox.quirks import quirks_of
 
 MASK = facts.MASK
@@ -184,6 +185,22 @@ def test_the_sandbox_is_silent(capfd: pytest.CaptureFixture[str], caplog: pytest
     assert caplog.records == []
 
 
+def test_an_unusual_page_of_events_is_taken_for_the_usual_one(admin: AdminApi) -> None:
+    admin.ok("PUT", "/admin/realms/acme/events/config", {"adminEventsEnabled": True})
+    every = admin.ok("GET", "/admin/realms/acme/admin-events").json()
+    assert len(every) == 1
+    assert admin.ok("GET", "/admin/realms/acme/admin-events?first=x&max=-1").json() == every
+
+
+def test_an_edit_behind_the_apis_back_leaves_no_event(ztrust_sandbox: Sandbox, admin: AdminApi) -> None:
+    admin.ok("PUT", "/admin/realms/acme", {"adminEventsEnabled": True, "adminEventsDetailsEnabled": True})
+    ztrust_sandbox.edit_smtp("acme", facts.SENDER)
+    assert admin.ok("GET", "/admin/realms/acme/admin-events").json() == []
+    admin.put_smtp("acme", {**facts.SENDER, "port": None})
+    (event,) = admin.ok("GET", "/admin/realms/acme/admin-events").json()
+    assert json.loads(event["representation"]) == {"smtpServer": facts.SENDER}
+
+
 # Faults
 
 
@@ -209,6 +226,31 @@ def test_realms_can_fail_and_the_whole_server_too(admin: AdminApi, ztrust_sandbo
     assert admin.smtp("globex") == {}
     ztrust_sandbox.faults.unavailable = True
     assert admin.call("GET", "/admin/realms").status_code == 503
+
+
+def test_a_server_can_be_busy_for_the_next_requests_of_one_kind(admin: AdminApi, ztrust_sandbox: Sandbox) -> None:
+    token = admin.admin_token()
+    ztrust_sandbox.faults.busy = [Busy(429, 2, "PUT", "realms/acme", "7"), Busy(times=1, path="globex")]
+
+    def call(method: str, realm: str) -> tuple[int, str | None]:
+        body = {"smtpServer": {}} if method == "PUT" else None
+        response = admin.call(method, realm_path(realm), body, token=token)
+        return response.status_code, response.headers.get("Retry-After")
+
+    assert [call("GET", "acme"), call("PUT", "acme"), call("PUT", "acme")] == [(200, None), (429, "7"), (429, "7")]
+    assert [call("PUT", "acme"), call("GET", "globex"), call("GET", "globex")] == [
+        (204, None),
+        (503, None),
+        (200, None),
+    ]
+    assert [busy.times for busy in ztrust_sandbox.faults.busy] == [0, 0]
+
+
+def test_a_busy_server_gives_no_token_either(admin: AdminApi, ztrust_sandbox: Sandbox) -> None:
+    ztrust_sandbox.faults.busy.append(Busy(retry_after="Tue, 03 Jun 2025 08:00:30 GMT"))
+    response = requests.post(f"{ztrust_sandbox.url}/realms/master/protocol/openid-connect/token", timeout=30)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "Tue, 03 Jun 2025 08:00:30 GMT")
+    assert admin.admin_token()
 
 
 def test_somebody_can_write_just_before_a_write(admin: AdminApi, ztrust_sandbox: Sandbox) -> None:

@@ -225,8 +225,8 @@ def test_the_settings_file_is_never_a_secret(base: Path, given: str) -> None:
         given, config.FILE_NAME
     )
     permissions = Permissions(secret_folders=("/",))
-    assert refused(at(base, path), reach(settings_path=str(settings))).rule == "secret-out-of-reach"
-    error = refused(at(base, path), reach(settings_path=str(settings), permissions=permissions))
+    assert refused(at(base, path), reach(settings_paths=(str(settings),))).rule == "secret-out-of-reach"
+    error = refused(at(base, path), reach(settings_paths=(str(settings),), permissions=permissions))
     assert error.rule == "secret-out-of-reach"
 
 
@@ -235,8 +235,8 @@ def test_the_settings_file_is_known_by_a_relative_path_and_may_be_gone(
 ) -> None:
     monkeypatch.chdir(base)
     Path(config.FILE_NAME).write_text(HIDDEN, encoding="utf-8")
-    assert refused(at(base, config.FILE_NAME), reach(settings_path=config.FILE_NAME)).rule == "secret-out-of-reach"
-    assert resolve(at(base, "key"), reach(settings_path="gone.toml")) == Secret(HIDDEN)
+    assert refused(at(base, config.FILE_NAME), reach(settings_paths=(config.FILE_NAME,))).rule == "secret-out-of-reach"
+    assert resolve(at(base, "key"), reach(settings_paths=("gone.toml",))) == Secret(HIDDEN)
 
 
 def test_the_credentials_directory_is_in_reach(base: Path, tmp_path: Path) -> None:

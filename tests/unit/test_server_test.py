@@ -23,6 +23,7 @@ from ztrust_mail.errors import (
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.mail import MailSink
 from ztrust_mail.secrets.base import Reach
+from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.spec.resolve import desired
 
 
@@ -247,5 +248,7 @@ def test_a_vault_reference_is_tested_as_it_would_be_stored():
     seen: list[object] = []
     gateway.test = lambda realm, attributes: seen.append(attributes["password"])  # type: ignore[method-assign]
     spec = one_realm(ENTRIES["vault"])
-    run = server_test.test_wanted(gateway, [desired(spec, spec.entries[0], "acme")], Reach(environ=Unreadable()))
+    run = server_test.test_wanted(
+        gateway, [desired(spec, spec.entries[0], "acme")], SecretStore(Reach(environ=Unreadable()))
+    )
     assert (statuses(run), seen) == ({"acme": "sent"}, ["${vault.smtp.key}"])

@@ -14,9 +14,12 @@ from ztrust_mail.cli import (
     doctor,
     drift,
     explain,
+    history,
     init,
     plan,
     pull,
+    revert,
+    rotate,
     sandbox,
     schema,
     test,
@@ -49,9 +52,12 @@ def root(
     """E-mail settings of identity servers as code.
 
     Exit status: 0 in sync or done, 1 differs or declined or a test failed, 2 usage or invalid spec,
-    3 server unreachable or refuses us, 4 some realms failed, 70 a bug of ours, 130 interrupted.
+    3 server unreachable or refuses us, 4 some realms failed, 5 refused as unsafe, 70 a bug of ours, 130 interrupted.
     """
 
 
-for module in (validate, explain, plan, apply, drift, test, pull, init, doctor, schema, completion, sandbox, demo):
+for module in (
+    *(validate, explain, plan, apply, history, revert, rotate, drift, test, pull),
+    *(init, doctor, schema, completion, sandbox, demo),
+):
     app.command(name=module.NAME, cls=Command)(module.command)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from ztrust_mail import api
+from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.options import (
+    AllowOption,
+    CanaryOption,
     ConfigOption,
     Format,
     FormatOption,
@@ -16,55 +19,94 @@ from ztrust_mail.cli.options import (
     ReportOption,
     SecretsOption,
     ServerOption,
-    Specs,
+    StopAfterOption,
+    WaitOption,
+    WaveOption,
+    Yes,
 )
 from ztrust_mail.cli.output import Output
-from ztrust_mail.errors import UsageError
-from ztrust_mail.reports import json, text
+from ztrust_mail.cli.review import must_be_answerable
+from ztrust_mail.errors import Unsafe, UsageError
 from ztrust_mail.reports.lines import line
+from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.compare import SecretMode
-from ztrust_mail.sync.plan import Plan, all_findings
-from ztrust_mail.text import counted, printable
+from ztrust_mail.sync.connection import Connection
+from ztrust_mail.sync.plan import Plan
+from ztrust_mail.sync.resume import Unfinished
+from ztrust_mail.text import counted
 
 NAME = "apply"
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Specs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SPEC...]", help="Spec files or folders; - is standard input.", show_default=False),
+]
+PlanFile = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="FILE", help="Apply a saved plan, and nothing else.", show_default=False),
+]
+ExpectDigest = Annotated[
+    str | None,
+    typer.Option("--expect-digest", metavar="DIGEST", help="Only the saved plan with this digest.", show_default=False),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Only what the last run left.")]
 
 
 def command(
-    specs: Specs,
+    specs: Specs = None,
+    plan: PlanFile = None,
+    expect_digest: ExpectDigest = None,
+    resume: ResumeOption = False,
     server: ServerOption = None,
     realm: RealmGlobs = [],
     yes: Yes = False,
     secrets: SecretsOption = SecretMode.AUTO,
+    allow: AllowOption = [],
+    canary: CanaryOption = "",
+    wave: WaveOption = 0,
+    stop_after: StopAfterOption = 0,
+    wait: WaitOption = "",
     format: FormatOption = Format.TEXT,
     report: ReportOption = [],
     config: ConfigOption = None,
 ) -> None:
     """Show the plan, ask, write, and read back what was written."""
     with Output(NAME, format, report) as output:
-        if not yes and not sys.stdin.isatty():
-            raise UsageError("there is no terminal to ask on", "look at plan, then add --yes")
+        must_be_answerable(yes)
+        orders = Orders.of(NAME, yes=yes, allow=allow, canary=canary, wave=wave, stop_after=stop_after, wait=wait)
+        if plan is None and expect_digest is not None:
+            raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")
+        if plan is not None:
+            if specs or realm or resume or secrets is not SecretMode.AUTO:
+                hint = "leave out SPEC, --realm, --resume and --secrets, or make a new plan with them"
+                raise UsageError("a saved plan is applied as it is", hint)
+            saved = api.load_plan(plan, expect_digest)
+            orders = replace(orders, plan_digest=saved.digest)
+            with api.connect(server or saved.url, config_path=config) as connection:
+                carry_out(output, connection, lambda: api.plan_saved(saved, connection), orders)
+        if not specs:
+            raise UsageError("nothing to apply is given", "name SPEC files, or a saved plan with --plan FILE")
         spec = api.load_spec(specs)
+
+        def make(connection: Connection) -> Plan:
+            left = api.unfinished(connection)
+            if resume:
+                return api.plan(spec, connection, left=_resumable(left, spec), secrets=secrets)
+            if left:
+                output.tell([line(f"Run {left.run.number} left {counted(len(left.realms), 'realm')}: see history.")])
+            return api.plan(spec, connection, realms=realm, secrets=secrets)
+
         with api.connect(server, spec=spec, config_path=config) as connection:
-            output.connected(connection)
-            made = api.plan(spec, connection, realms=realm, secrets=secrets)
-            output.tell(text.heading(made))
-            output.tell(text.findings(all_findings(made)))
-            if not made.changed:
-                output.finish(text.plan(made), json.of_plan(NAME, made, made.realms, made.exit_status))
-            output.show(text.plan(made))
-            if not yes and not _agreed(made):
-                output.tell([line("Declined: nothing was written.")])
-                output.finish((), json.of_plan(NAME, made, made.realms, made.exit_status))
-            done = api.apply(made, connection)
-        told = set(all_findings(made))
-        output.tell(text.findings(f for r in done.realms for f in r.findings if f not in told))
-        output.finish(text.result(done), json.of_plan(NAME, made, done.realms, done.exit_status))
+            carry_out(output, connection, lambda: make(connection), orders, spec=spec)
 
 
-def _agreed(made: Plan) -> bool:
-    """Ask on standard error, so that a redirected result stays whole; anything but yes is a no."""
-    question = f"Write to {counted(len(made.changed), 'realm')} on {printable(made.url)}? [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:
+    """Return what the last run left. Raises where that is nothing, or where the spec is another one."""
+    if left is None:
+        raise UsageError("there is nothing to resume: the last run left no realm", "apply without --resume")
+    if left.run.command.startswith("revert "):
+        raise UsageError(f"run {left.run.number} was a revert", f"take it up with: ztrust-mail {left.run.command}")
+    if left.run.spec_digest and left.run.spec_digest != api.spec_digest(spec):
+        message = f"the spec is no longer the one that run {left.run.number} applied"
+        raise Unsafe(message, "look at plan, then apply without --resume", "spec-moved")
+    return left

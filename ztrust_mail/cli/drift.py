@@ -11,8 +11,8 @@ from ztrust_mail import api
 from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, RealmGlobs, ReportOption, ServerOption, Specs
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus
-from ztrust_mail.reports import json, text
-from ztrust_mail.sync.plan import all_findings
+from ztrust_mail.reports import drift as told
+from ztrust_mail.reports import text
 
 NAME = "drift"
 
@@ -40,15 +40,14 @@ def command(
 ) -> None:
     """Tell whether the server still is what the spec says.
 
-    Needs no secret and writes nothing.
+    Needs no secret and writes nothing. The journal tells who seems to have changed it.
     """
     with Output(NAME, format, report) as output:
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             output.connected(connection)
-            made = api.drift(spec, connection, realms=realm)
-        output.tell(text.heading(made))
-        output.tell(text.findings(all_findings(made)))
-        strict = [ExitStatus.DIFFERS] if made.uncovered and uncovered is Uncovered.FAIL else []
-        status = ExitStatus.worst([made.exit_status, *strict])
-        output.finish(text.drift(made), json.of_plan(NAME, made, made.realms, status))
+            found = api.drift(spec, connection, realms=realm)
+        output.tell(text.heading(found.plan))
+        output.tell(text.findings(found.all_findings))
+        strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
+        output.finish(told.text(found), told.report(found, ExitStatus.worst([found.exit_status, *strict])))

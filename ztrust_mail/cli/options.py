@@ -48,3 +48,37 @@ SecretsOption = Annotated[
         help="auto: send a secret with whatever else is written; write: send all; keep: keep the stored ones.",
     ),
 ]
+NoSecretsOption = Annotated[
+    bool, typer.Option("--no-secrets", help="Resolve no reference; hidden secrets then cannot be judged.")
+]
+AllowOption = Annotated[
+    list[str],
+    typer.Option(
+        "--allow",
+        metavar="REASON[,REASON...]",
+        help="Dangers that are meant: mass-change, needed-mail, weaker-security, lost-secret, or all.",
+        show_default=False,
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+WaitOption = Annotated[
+    str,
+    typer.Option(
+        "--wait", metavar="TIME", help="Wait for another run on this server, such as 10m.", show_default=False
+    ),
+]
+CanaryOption = Annotated[
+    str,
+    typer.Option(
+        "--canary",
+        metavar="N|GLOB",
+        help="Write these realms first, and go on when the server's test of them passes.",
+        show_default=False,
+    ),
+]
+WaveOption = Annotated[
+    int, typer.Option("--wave", metavar="SIZE", min=0, help="Write so many realms at a time; 0 writes all.")
+]
+StopAfterOption = Annotated[
+    int, typer.Option("--stop-after", metavar="K", min=0, help="Stop after so many failed realms; 0 goes on.")
+]

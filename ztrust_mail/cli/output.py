@@ -128,6 +128,16 @@ def _report_file(given: str) -> tuple[Format, Path]:
     return Format(kind), path
 
 
+def check_product(path: Path | None, *, force: bool) -> None:
+    """Raise :class:`UsageError` before any work is done where the product could not be written."""
+    if path is None:
+        return
+    if path.exists() and not force:
+        raise UsageError(f"{quoted(path)} exists and is not overwritten", "name another file, or add --force")
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {quoted(path)}: its folder does not exist", "name a file in an existing folder")
+
+
 def save_product(path: Path | None, content: str, *, force: bool) -> None:
     """Write what a command makes, to standard output or to a file that is not there yet; in UTF-8."""
     if path is None:

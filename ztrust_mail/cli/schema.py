@@ -18,12 +18,13 @@ class Which(StrEnum):
     SPEC = "spec"
     SETTINGS = "settings"
     REPORT = "report"
+    PLAN = "plan"
 
 
 def command(
     which: Annotated[
-        Which, typer.Argument(metavar="[spec|settings|report]", help="Which schema; that of specs without.")
+        Which, typer.Argument(metavar="[spec|settings|report|plan]", help="Which schema; that of specs without.")
     ] = Which.SPEC,
 ) -> None:
-    """Print a JSON Schema: of specs, settings or reports."""
+    """Print the JSON Schema of specs, settings, reports or plans."""
     typer.echo(schema_text(which.value), nl=False)

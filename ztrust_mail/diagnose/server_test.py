@@ -19,8 +19,7 @@ from ztrust_mail.errors import (
 )
 from ztrust_mail.findings import Finding
 from ztrust_mail.gateways.base import Account, Gateway, LiveRealm
-from ztrust_mail.secrets.base import Reach
-from ztrust_mail.secrets.resolution import resolve_all
+from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import SECURITY, Security
 from ztrust_mail.spec.resolve import Desired
@@ -87,10 +86,10 @@ def test_stored(gateway: Gateway, realms: Iterable[str]) -> TestRun:
     return _run(gateway, {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()})
 
 
-def test_wanted(gateway: Gateway, wanted: Iterable[Desired], reach: Reach) -> TestRun:
+def test_wanted(gateway: Gateway, wanted: Iterable[Desired], store: SecretStore) -> TestRun:
     """Test what the spec wants of each realm, without storing it; secrets are resolved."""
     todo = list(wanted)
-    secrets = resolve_all((ref for one in todo for ref in secret_fields(one.fields).values()), reach)
+    secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
     jobs: dict[str, Outgoing | RealmError] = {}
     findings = {}
     for one in todo:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ztrust_mail.dialects.codecs import Codec
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, EXTRA, FieldMap, FieldValue, extra_field
+from ztrust_mail.spec.fields import ABSENT, EXTRA, FieldMap, FieldValue, extra_field, field_of
 
 Attributes = Mapping[str, str]
 """A server's own map of e-mail attributes, as read: secrets are masked there."""
@@ -88,6 +88,20 @@ class Dialect:
         row = self._by_field.get(name)
         return row.absent if row and value is None else value
 
+    @cached_property
+    def _secret_natives(self) -> frozenset[str]:
+        return frozenset(native for row in self.rows if field_of(row.field).secret for native in row.natives)
+
+    def masked(self, attributes: Attributes) -> Attributes:
+        """Return live attributes with the mask in place of every secret; a vault's reference is none.
+
+        Servers older than 26.2 show a token's client secret in clear.
+        """
+        return {
+            name: self.mask if name in self._secret_natives and text and not _is_reference(text) else text
+            for name, text in attributes.items()
+        }
+
     def decode(self, attributes: Attributes) -> FieldMap:
         """Return the fields a server's attributes hold; never fails, whatever stands there.
 
@@ -127,3 +141,7 @@ class Dialect:
         """Return the rows among the fields that a server of this version does not have yet."""
         rows = (self._by_field[name] for name in fields if name in self._by_field)
         return [row for row in rows if not row.known_to(version)]
+
+
+def _is_reference(text: str) -> bool:
+    return text.startswith("${vault.") and text.endswith("}")

@@ -67,7 +67,7 @@ class Switch(Codec):
     """``true`` or ``false``; Keycloak takes only exactly ``true`` as on."""
 
     def encode(self, value: FieldValue) -> Texts:
-        return ("true" if value is True else "false",)
+        return (value.text if isinstance(value, Raw) else "true" if value is True else "false",)
 
     def decode(self, texts: Texts) -> FieldValue | None:
         (text,) = texts
@@ -83,6 +83,8 @@ class StartTlsAndSsl(Codec):
     """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on means neither."""
 
     def encode(self, value: FieldValue) -> Texts:
+        if isinstance(value, Raw):
+            return _parted(value, "starttls", "ssl")
         return (
             "true" if value is Security.STARTTLS else "false",
             "true" if value is Security.TLS else "false",
@@ -95,10 +97,18 @@ class StartTlsAndSsl(Codec):
         return Security.STARTTLS if _truth(starttls) else Security.TLS if _truth(ssl) else Security.NONE
 
 
+def _parted(raw: Raw, first: str, second: str) -> Texts:
+    """Return the two texts that an odd pair was told by."""
+    one, _, two = raw.text.removeprefix(f"{first}=").rpartition(f" {second}=")
+    return one or None, two or None
+
+
 class AuthAndType(Codec):
     """The login as ``auth`` and ``authType``; on without a type is ``basic``, which all versions know."""
 
     def encode(self, value: FieldValue) -> Texts:
+        if isinstance(value, Raw):
+            return _parted(value, "auth", "authType")
         return ("false", None) if value is Login.NONE else ("true", str(value))
 
     def decode(self, texts: Texts) -> FieldValue | None:
@@ -120,6 +130,8 @@ class SecretText(Codec):
     _KEY = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
     def encode(self, value: FieldValue) -> Texts:
+        if isinstance(value, Raw):
+            return (value.text,)
         if isinstance(value, SecretRef) and value.kind is SecretKind.KEYCLOAK_VAULT:
             return (f"${{vault.{value.argument[0]}}}",)
         raise TypeError("only a vault reference is written as text; other secrets are resolved first")

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
 from ztrust_mail.errors import RealmError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ztrust_mail.gateways.admin_events import Edit
+
+CIRCUIT_OPEN = "circuit-open"
+"""The rule of an error that says that a request was not sent, since the server is down."""
+
+NOT_THE_API = "not-the-admin-api"
+"""The rule of an error that says that something else than the identity server answered, such as a proxy."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +35,15 @@ class Capabilities:
 class LiveRealm:
     """A realm's e-mail attributes as the server showed them.
 
-    ``read_at`` is the monotonic time in seconds at which the request for them was sent. The attributes do
-    not stand in the repr: a server older than 26.2 shows a token's client secret in clear.
+    ``read_at`` is the monotonic time in seconds at which the request for them was sent. ``needs_mail`` names the
+    realm's switches that are on and do not work without e-mail. The attributes do not stand in the repr: a server
+    older than 26.2 shows a token's client secret in clear.
     """
 
     realm: str
     attributes: Attributes = field(repr=False)
     read_at: float
+    needs_mail: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Account:
-    """Who the server takes us for. ``email`` is None where that cannot be found out, empty where unset."""
+    """Who the server takes us for. ``email`` is None where that cannot be found out, empty where unset.
+
+    ``issuer`` is the URL by which the server names the account's realm, empty where its token does not say; two
+    accounts are the same whatever the server calls itself.
+    """
 
     name: str
     realm: str
     email: str | None
+    issuer: str = field(default="", compare=False)
 
 
 class Gateway(ABC):
@@ -102,6 +121,10 @@ class Gateway(ABC):
     @abstractmethod
     def may_write(self, realm: str) -> bool:
         """Tell whether the account may change a realm's e-mail settings, without changing any."""
+
+    def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
+        """Return who edited a realm after a moment, the newest first; None where that cannot be known."""
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -13,6 +13,7 @@ from keycloak.exceptions import KeycloakConnectionError
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.gateways import http
+from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import Token, TokenSource
 from ztrust_mail.sensitive import Secret
 
@@ -22,7 +23,7 @@ _JSON = {"Content-Type": "application/json"}
 class Connection(ConnectionManager):
     """python-keycloak's connection: no second POST, no redirect, no unbounded answer, one shared token."""
 
-    def __init__(self, server: Server, tokens: TokenSource) -> None:
+    def __init__(self, server: Server, tokens: TokenSource, throttle: Throttle) -> None:
         self.waits = (server.timeout, server.timeout * http.PATIENCE)
         trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
         try:
@@ -32,36 +33,42 @@ class Connection(ConnectionManager):
                 timeout=cast(int, self.waits),  # handed to requests, which takes a pair
                 verify=cast(bool, trusts_nobody),
                 max_retries=0,  # else a POST is sent twice, the test mail with it
-                pool_maxsize=server.connections,
             )
         except Exception:  # the asynchronous half reads the environment's proxies at once
             hint = "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: http://host:port, and no SOCKS"
             raise ConfigError("the proxy named in the environment cannot be used", hint, "proxy") from None
         self.verify = server.ca_bundle or True
         self._tokens = tokens
+        self._throttle = throttle
         self._thread = threading.local()
         self._s.auth = self._authorize
-        http.secure(self._s, server.url)
+        http.secure(self._s, server.url, server.connections)
 
     def send(self, method: str, path: str, body: Secret | None = None) -> requests.Response:
-        """Send one request, with a new token after 401; reads and PUTs once more after a broken connection.
+        """Send one request when its turn comes, with a new token after 401.
 
-        A PUT of the same whole map may be repeated without harm; a POST is sent once.
+        Reads and PUTs are repeated: once after a broken connection, and after a wait when the server is too busy. A
+        PUT of the same whole map may be repeated without harm; a POST is sent once.
         """
-        token = self._tokens.current()
-        repeated = renewed = False
-        while True:
-            try:
-                response = self._once(method, path, body, token)
-            except http.Interrupted:
-                if repeated or method == "POST":
-                    raise
-                repeated = True
-                continue
-            if response.status_code != requests.codes.unauthorized or renewed:
-                return response
-            token = self._tokens.renew(token)
-            renewed = True
+        if method == "POST":
+            return self._authorized(method, path, body)
+        return self._throttle.patiently(lambda: self._authorized(method, path, body))
+
+    def _authorized(self, method: str, path: str, body: Secret | None) -> requests.Response:
+        token = self._tokens.current()  # before the turn: a login takes a turn of its own
+        response = self._throttle.in_turn(lambda: self._unbroken(method, path, body, token))
+        if response.status_code != requests.codes.unauthorized:
+            return response
+        renewed = self._tokens.renew(token)
+        return self._throttle.in_turn(lambda: self._unbroken(method, path, body, renewed))
+
+    def _unbroken(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
+        try:
+            return self._once(method, path, body, token)
+        except http.Interrupted:
+            if method == "POST":
+                raise
+        return self._once(method, path, body, token)
 
     def _once(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
         self._thread.token = token

@@ -15,14 +15,14 @@ from requests import exceptions as failures
 
 from ztrust_mail.config import is_loopback
 from ztrust_mail.errors import ServerError, ServerUnreachable
+from ztrust_mail.gateways.base import NOT_THE_API
+from ztrust_mail.gateways.heads import Adapter
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
 MAX_BYTES = 256 * 1024 * 1024
 PATIENCE = 6
 """A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
-
-NOT_THE_API = "not-the-admin-api"
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -43,8 +43,13 @@ FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, Va
 """What requests raises: its own errors, and now and then what it builds on (a host name that cannot be)."""
 
 
-def secure(session: requests.Session, url: str) -> None:
-    """Close a session's traps: no redirect, bounded answers, and no proxy between us and this machine."""
+def secure(session: requests.Session, url: str, connections: int = 1) -> None:
+    """Close a session's traps: no redirect, bounded answers, and no proxy between us and this machine.
+
+    So many connections are kept open.
+    """
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Adapter(connections))
     session.max_redirects = 0
     session.hooks["response"] = [read_bounded]
     parts = urlsplit(url)
@@ -55,7 +60,8 @@ def secure(session: requests.Session, url: str) -> None:
 def read_bounded(response: requests.Response, *, timeout: tuple[float, float], **_: object) -> None:
     """Read an answer's body within the read time-out as a whole and within 256 MiB.
 
-    A response hook: requests by itself counts the time-out anew for every byte that drips in.
+    A response hook: requests by itself counts the time-out anew for every byte that drips in. (See ``heads`` for
+    what comes before the body.)
     """
     deadline = time.monotonic() + timeout[1]
     parts, size = [], 0

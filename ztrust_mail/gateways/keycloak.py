@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,17 +23,24 @@ from ztrust_mail.errors import (
     TestMailFailed,
 )
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.base import NOT_THE_API, Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.http import Json
+from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import TokenSource
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ztrust_mail.gateways.admin_events import AdminEvents, Edit
     from ztrust_mail.gateways.connection import Connection
 
 SINGLES_UP_TO = 8
 """So many realms are read one by one; for more, one GET of the whole list is quicker."""
+
+NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
+"""A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
 
 UNREACHABLE_NAMES = ("", ".", "..")
 """Realm names that a URL cannot hold: the path is normalised before it is sent."""
@@ -44,17 +51,18 @@ class KeycloakGateway(Gateway):
 
     capabilities = Capabilities(read=True, write=True, test=True)
 
-    def __init__(self, server: Server, dialect: Dialect) -> None:
+    def __init__(self, server: Server, dialect: Dialect, throttle: Throttle | None = None) -> None:
         self.url = server.url
         self.dialect = dialect
         self.connections = server.connections
         self._server = server
         self._host = urlsplit(server.url).netloc
-        self._tokens = TokenSource(server)
+        self._throttle = throttle or Throttle(self._host, server.connections)
+        self._tokens = TokenSource(server, self._throttle)
 
     def login(self) -> None:
         """Log in; python-keycloak is imported while the server checks the password."""
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as pool, self._throttle.hurrying():
             token = pool.submit(self._tokens.current)
             _ = self._connection
             token.result()
@@ -63,7 +71,7 @@ class KeycloakGateway(Gateway):
     def _connection(self) -> Connection:
         from ztrust_mail.gateways.connection import Connection
 
-        return Connection(self._server, self._tokens)
+        return Connection(self._server, self._tokens, self._throttle)
 
     def close(self) -> None:
         self._tokens.close()
@@ -79,7 +87,7 @@ class KeycloakGateway(Gateway):
         email = claims.get("email")
         if with_email and not email:
             email = self._looked_up_email(realm, claims.get("sub"))
-        return Account(name, realm, None if email is None else str(email))
+        return Account(name, realm, None if email is None else str(email), str(claims.get("iss", "")))
 
     def _login_realm(self) -> str:
         issuer = str(self._tokens.current().claims.get("iss", ""))
@@ -136,7 +144,7 @@ class KeycloakGateway(Gateway):
         try:
             return dict.fromkeys(self.realms()), True
         except ServerUnreachable as e:
-            if e.rule != http.NOT_THE_API:
+            if e.rule != NOT_THE_API:
                 raise
             return {}, False
 
@@ -163,8 +171,12 @@ class KeycloakGateway(Gateway):
             except RealmError as e:
                 return e
 
-        with ThreadPoolExecutor(self.connections) as pool:
+        with ThreadPoolExecutor(self.connections) as pool, self._throttle.hurrying():
             return dict(zip(realms, pool.map(attempt, realms), strict=True))
+
+    def hurry(self) -> None:
+        """Wait no more for a server that is too busy: what waits ends with the answer it has, or is not sent."""
+        self._throttle.hurry()
 
     def read_one(self, realm: str) -> LiveRealm:
         sent = time.monotonic()
@@ -221,6 +233,19 @@ class KeycloakGateway(Gateway):
         roles = whoami.get("realm_access") if isinstance(whoami, dict) else None
         return roles if isinstance(roles, dict) else None
 
+    def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
+        return self._admin_events.edits(_path(realm), since)
+
+    @cached_property
+    def _admin_events(self) -> AdminEvents:
+        from ztrust_mail.gateways.admin_events import AdminEvents
+
+        def get(path: str) -> Json:
+            response = self._connection.send("GET", path)
+            return http.parsed(response) if response.status_code == requests.codes.ok else None
+
+        return AdminEvents(get, self.dialect)
+
     def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing = {}) -> RealmError:
         status, said = response.status_code, http.own_message(response, sent.values())
         if status == requests.codes.unauthorized:
@@ -265,7 +290,7 @@ def _path(realm: str) -> str:
 
 def _by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
     if not isinstance(listed, list):
-        raise ServerUnreachable("the realm list is no list", "check the URL", http.NOT_THE_API)
+        raise ServerUnreachable("the realm list is no list", "check the URL", NOT_THE_API)
     found = [realm for realm in listed if isinstance(realm, dict)]
     return {str(realm["realm"]): realm for realm in found if "realm" in realm}
 
@@ -276,7 +301,8 @@ def _live(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | N
     if not isinstance(attributes, dict):
         return None
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
-    return LiveRealm(name, {key: text for key, text in texts.items() if attributes[key] is not None}, read_at)
+    shown = {key: text for key, text in texts.items() if attributes[key] is not None}
+    return LiveRealm(name, shown, read_at, tuple(switch for switch in NEEDS_MAIL if realm.get(switch) is True))
 
 
 def _revealed(attributes: Outgoing) -> dict[str, str]:

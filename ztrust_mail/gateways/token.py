@@ -16,6 +16,7 @@ import requests
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ServerError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
+from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
@@ -42,10 +43,14 @@ class Token:
 
 
 class TokenSource:
-    """Gets tokens for one server. Any number of threads share one token and one renewal."""
+    """Gets tokens for one server. Any number of threads share one token and one renewal.
 
-    def __init__(self, server: Server) -> None:
+    A login waits while the server is too busy; one that is refused is not repeated.
+    """
+
+    def __init__(self, server: Server, throttle: Throttle) -> None:
         self._server = server
+        self._throttle = throttle
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._attempts = 0
@@ -119,6 +124,10 @@ class TokenSource:
         if not server.username and not server.client_secret:
             hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
             raise ServerRefused("there is nothing to log in with", hint, "no-login")
+        return self._throttle.patiently(lambda: self._throttle.in_turn(self._posted))
+
+    def _posted(self) -> requests.Response:
+        server = self._server
         url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
         wait = (server.timeout, server.timeout)
         try:

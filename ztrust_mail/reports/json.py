@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from ztrust_mail.diagnose.doctor import Examination
-from ztrust_mail.diagnose.server_test import TestRun
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.findings import Finding
-from ztrust_mail.reports.words import in_words
+from ztrust_mail.spec.digest import Json as Json
 from ztrust_mail.spec.resolve import Desired
-from ztrust_mail.sync.compare import Change
+from ztrust_mail.spec.words import in_words
+from ztrust_mail.sync.compare import told
 from ztrust_mail.sync.plan import Plan, RealmPlan
 
-SCHEMA = "urn:ztrust-mail:schema:report:1"
+if TYPE_CHECKING:
+    from ztrust_mail.diagnose.doctor import Examination
+    from ztrust_mail.diagnose.server_test import TestRun
+    from ztrust_mail.sync.apply import Result
 
-Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
+SCHEMA = "urn:ztrust-mail:schema:report:1"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Report:
     def text(self) -> str:
         """Return the report as one line-broken JSON object in ASCII, so that nothing in it steers a terminal."""
         return json.dumps(self.data(), indent=2, ensure_ascii=True) + "\n"
+
+    def with_findings(self, more: Iterable[Finding]) -> Report:
+        """Return the report with more findings."""
+        return replace(self, findings=(*self.findings, *more))
 
     def data(self) -> dict[str, Json]:
         """Return the report as plain data."""
@@ -57,10 +64,18 @@ def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> R
     return Report(command, status, findings=tuple(found))
 
 
-def of_plan(command: str, plan: Plan, realms: Sequence[RealmPlan], status: ExitStatus) -> Report:
-    """Report a plan, a drift check, or what an apply made of a plan."""
+def of_plan(
+    command: str, plan: Plan, realms: Sequence[RealmPlan], status: ExitStatus, found: Iterable[Finding] = ()
+) -> Report:
+    """Report a plan, or what an apply made of a plan; ``found`` comes on top."""
     more: dict[str, Json] = {"globs": {g.entry.name: g.count for g in plan.globs}, "uncovered": list(plan.uncovered)}
-    return Report(command, status, plan.url, tuple(_realm(realm) for realm in realms), plan.findings, more)
+    return Report(command, status, plan.url, tuple(_realm(realm) for realm in realms), (*plan.findings, *found), more)
+
+
+def of_result(done: Result, found: Iterable[Finding] = ()) -> Report:
+    """Report what an apply made of a plan; ``found`` comes on top."""
+    report = of_plan(done.command, done.plan, done.realms, done.exit_status, (*found, *done.findings))
+    return replace(report, more={**report.more, "run": done.run, "stopped": done.stopped})
 
 
 def of_tests(run: TestRun) -> Report:
@@ -106,20 +121,12 @@ def _realm(realm: RealmPlan) -> Mapping[str, Json]:
     return {
         "realm": realm.realm,
         "status": realm.status.value,
-        "changes": [_change(change) for change in realm.changes],
+        "changes": [told(change) for change in realm.changes],
         "incomparable": list(realm.difference.incomparable),
         "kept": list(realm.difference.kept),
+        "secrets": {name: state.value for name, state in realm.secrets.items()},
+        "losses": dict(realm.losses),
         "findings": _findings(realm.findings),
-    }
-
-
-def _change(change: Change) -> Mapping[str, Json]:
-    return {
-        "field": change.field,
-        "attributes": list(change.attributes),
-        "before": None if change.before is None else in_words(change.before),
-        "after": None if change.after is None else in_words(change.after),
-        "action": change.action.value,
     }
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ztrust_mail.diagnose.doctor import Examination
 from ztrust_mail.diagnose.server_test import TestRun, TestStatus
 from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.reports.counts import STATUS, counts, incomparable, nothing_differs
 from ztrust_mail.reports.lines import Line, Span, line
-from ztrust_mail.reports.words import in_words
 from ztrust_mail.spec.resolve import Desired
-from ztrust_mail.sync.apply import Result
-from ztrust_mail.sync.compare import Action, Change, SecretMode
+from ztrust_mail.spec.words import in_words
+from ztrust_mail.sync.compare import Action, Change, SecretMode, SecretState
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
 from ztrust_mail.text import counted
 
+if TYPE_CHECKING:
+    from ztrust_mail.sync.apply import Result
+
 _SIGNS = {Action.ADD: Span("+", "green"), Action.CHANGE: Span("~", "yellow"), Action.REMOVE: Span("-", "red")}
-_SEVERITY = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
-_STATUS = {
-    Status.IN_SYNC: Span("in sync", "green"),
-    Status.CHANGED: Span("to change", "yellow"),
-    Status.APPLIED: Span("applied", "green"),
-    Status.FAILED: Span("failed", "bold red"),
-    Status.MISSING: Span("missing", "bold red"),
-    Status.UNREADABLE: Span("unreadable", "bold red"),
-    Status.SKIPPED: Span("skipped", "yellow"),
+_SEVERITY = {
+    Severity.CRITICAL: "bold red",
+    Severity.ERROR: "bold red",
+    Severity.WARNING: "yellow",
+    Severity.NOTE: "dim",
 }
 
 
@@ -56,35 +56,44 @@ def plan(made: Plan) -> Iterator[Line]:
     for realm in made.realms:
         yield from _realm(realm, made.secrets)
     if made.changed:
-        yield line(Span("Plan: ", "bold"), _counts(made.realms), ".")
+        yield line(Span("Plan: ", "bold"), counts(made.realms), ".")
         yield line(_fields(made.realms))
-        if hidden := _incomparable(made):
+        if hidden := incomparable(made):
             yield line(hidden)
     else:
-        yield _nothing_differs(made)
-
-
-def _nothing_differs(made: Plan) -> Line:
-    hidden = _incomparable(made)
-    return line(_counts(made.realms), f"; {hidden}" if hidden else ".")
+        yield nothing_differs(made)
 
 
 def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
     if realm.status is Status.IN_SYNC:
         return
-    yield line(Span(realm.realm, "bold"), "  ", _STATUS[realm.status])
+    yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     width = max((len(change.field) for change in realm.changes), default=0)
     for change in realm.changes:
         yield _change(change, width)
     for name in realm.difference.incomparable if realm.changes else ():
         if name not in {change.field for change in realm.changes}:
             verb = "kept as stored" if secrets is SecretMode.KEEP else "written along"
-            yield line(Span(f"    {verb}: {name} {in_words(realm.wanted.fields[name])}", "dim"))
+            unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
+            same = ", the same as last written" if unchanged else ""
+            yield line(Span(f"    {verb}: {name} {in_words(realm.wanted.fields[name])}{same}", "dim"))
+    yield from _lost(realm)
     if realm.changes and realm.difference.kept:
         yield line(Span(f"    kept as they are: {', '.join(realm.difference.kept)}", "dim"))
     if realm.changes and realm.wanted.disabled:
         yield line(Span("    the realm will have no e-mail settings at all", "dim"))
     yield line()
+
+
+def _lost(realm: RealmPlan) -> Iterator[Line]:
+    """Say before it happens which secrets nobody can bring back, and which cannot be sent."""
+    removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
+    for name, source in realm.losses.items():
+        verb = "removes" if name in removed else "overwrites"
+        where = f"; it last came from {source}" if source else ""
+        yield line(Span(f"    this {verb} a password that cannot be read back: {name}{where}", "yellow"))
+    for name, e in realm.unresolved.items() if realm.changes else ():
+        yield line(Span(f"    cannot be had here: {name}: {e.message}", "yellow"))
 
 
 def _change(change: Change, width: int) -> Line:
@@ -99,17 +108,6 @@ def _change(change: Change, width: int) -> Line:
     return line("  ", _SIGNS[change.action], name, *values, Span(label, "dim"))
 
 
-_FIRST = (Status.CHANGED, Status.APPLIED)
-_COUNT_ORDER = (*_FIRST, *(status for status in Status if status not in _FIRST))
-
-
-def _counts(realms: Sequence[RealmPlan]) -> str:
-    numbers = Counter(realm.status for realm in realms)
-    first, *others = [status for status in _COUNT_ORDER if numbers[status]] or [Status.IN_SYNC]
-    parts = [f"{numbers[status]:,} {_STATUS[status].text}" for status in others]
-    return ", ".join([f"{counted(numbers[first], 'realm')} {_STATUS[first].text}", *parts])
-
-
 def _fields(realms: Sequence[RealmPlan]) -> str:
     numbers = Counter(change.action for realm in realms for change in realm.changes)
     words = {Action.ADD: "to add", Action.CHANGE: "to change", Action.REMOVE: "to remove"}
@@ -117,43 +115,20 @@ def _fields(realms: Sequence[RealmPlan]) -> str:
     return f"      {counted(sum(numbers.values()), 'field')}: {', '.join(parts)}."
 
 
-def _incomparable(made: Plan) -> str:
-    """Count the hidden secrets of realms that nothing else is written to."""
-    hidden = sum(len(realm.difference.incomparable) for realm in made.realms if not realm.changes)
-    return f"{counted(hidden, 'password')} cannot be compared." if hidden else ""
-
-
-def drift(made: Plan) -> Iterator[Line]:
-    """What the server has that the spec does not say; one line alone when nothing drifted."""
-    for realm in made.changed:
-        yield line(Span(realm.realm, "bold"), "  ", Span("drifted", "yellow"))
-        for change in realm.changes:
-            yield line(
-                f"    {change.field} is ", Span(in_words(change.before), "red"), ", the spec says ",
-                Span(in_words(change.after), "green"),
-            )  # fmt: skip
-    for realm in made.realms:
-        if realm.status not in (Status.CHANGED, Status.IN_SYNC):
-            yield line(Span(realm.realm, "bold"), "  ", _STATUS[realm.status])
-    if made.changed:
-        drifted = _counts(made.realms).replace(_STATUS[Status.CHANGED].text, "drifted")
-        yield line(drifted, "." if not (hidden := _incomparable(made)) else f"; {hidden}")
-    else:
-        yield line("No drift: ", *_nothing_differs(made))
-    if made.uncovered:
-        names = ", ".join(made.uncovered)
-        yield line(f"Not covered by the spec: {counted(len(made.uncovered), 'realm')}: {names}")
-
-
 def result(done: Result) -> Iterator[Line]:
     """What an apply did, realm by realm."""
     before = {realm.realm: realm.status for realm in done.plan.realms}
     for realm in done.realms:
         if before[realm.realm] is Status.CHANGED:
-            yield line(Span(realm.realm, "bold"), "  ", _STATUS[realm.status])
+            yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     if done.interrupted:
         yield line(Span("Interrupted: ", "bold red"), "realms marked skipped were not touched.")
-    yield line(Span("Done: ", "bold"), _counts(done.realms), ".")
+    elif done.stopped:
+        yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
+    yield line(Span("Done: ", "bold"), counts(done.realms), f" (run {done.run})." if done.run else ".")
+    if done.interrupted or done.stopped:
+        again = done.command if done.command.startswith("revert ") else "apply --resume"
+        yield line(f"What is left is taken up by: ztrust-mail {again}")
 
 
 def explained(wanted: Desired) -> Iterator[Line]:

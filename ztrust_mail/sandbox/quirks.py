@@ -30,6 +30,7 @@ class Errors:
     too_long: Answer
     no_realm_name: Answer
     no_address: Answer
+    bad_date: Answer
 
     def realm_exists(self, realm: str) -> Answer:
         """Return the answer to creating a realm whose name is taken."""
@@ -76,6 +77,7 @@ _MODERN_ERRORS = Errors(
     too_long=error_message(400, "Database operation failed"),
     no_realm_name=error_message(400, "Realm name cannot be empty"),
     no_address=error_message(500, "Failed to send email"),
+    bad_date=error(400, "Invalid value for 'dateFrom', expected format is yyyy-MM-dd or an Epoch timestamp"),
 )
 _LEGACY_ERRORS = LegacyErrors(
     forbidden=error(403, "unknown_error"),
@@ -91,6 +93,7 @@ _LEGACY_ERRORS = LegacyErrors(
     too_long=error_message(400, _DATABASE),
     no_realm_name=error(500, "unknown_error"),
     no_address=error_message(500, "Logged in user does not have an e-mail."),
+    bad_date=error(400, "Invalid value for 'Date(From)', expected format is yyyy-MM-dd"),
 )
 
 
@@ -101,7 +104,8 @@ class Quirks:
     ``masked``: the secrets read back as asterisks, and kept when the asterisks are sent back. ``mask_matches``:
     what must equal the stored settings for a mask to stand for the stored secret in a test call.
     ``mask_needs_auth_type``: without authType the asterisks themselves are stored. ``drops_credential``: attributes
-    whose change drops the stored secret although the mask was sent back.
+    whose change drops the stored secret although the mask was sent back. ``new_events``: admin events have an id,
+    and may be asked for since a number of milliseconds.
     """
 
     errors: Errors
@@ -123,6 +127,7 @@ class Quirks:
     truncated_flags: bool = True
     full_tokens_age: bool = True
     tls_by_address: bool = True
+    new_events: bool = True
 
 
 _WILDFLY = Quirks(
@@ -137,6 +142,7 @@ _WILDFLY = Quirks(
     master_sees_names=False,
     truncated_flags=False,
     tls_by_address=False,
+    new_events=False,
 )
 _26_0 = Quirks(errors=_MODERN_ERRORS, masked=("password",), mask_matches=("host", "port", "user", "auth"))
 _26_2_0 = replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import quote
 
-from ztrust_mail.sandbox import smtp_settings
+from ztrust_mail.sandbox import events, smtp_settings
 from ztrust_mail.sandbox.access import Caller
 from ztrust_mail.sandbox.answers import JSON_TYPE, Answer, Json, Refused, error, error_message
 from ztrust_mail.sandbox.calls import Call
@@ -77,8 +77,11 @@ def update_realm(call: Call, name: str) -> Answer:
         new = _smtp_sent(call)
         smtp = realm.smtp if new is None else smtp_settings.stored(new, realm.smtp, call.server.quirks)
         _rename(call, realm, body.get("realm"))
+        kept = events.is_on(realm)
         realm.smtp = smtp
         realm.settings.update(_top_level(body))
+        if kept:
+            events.keep(call, caller, realm, body)
     return Answer(204)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from ztrust_mail.sandbox import about, login, people, realms
+from ztrust_mail.sandbox import about, events, login, people, realms
 from ztrust_mail.sandbox.answers import Answer, Refused, error
 from ztrust_mail.sandbox.calls import Call
+from ztrust_mail.sandbox.options import Busy
 
 Handler = Callable[..., Answer]
 
@@ -28,6 +29,9 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", "admin/realms/*", realms.update_realm),
     ("DELETE", "admin/realms/*", realms.delete_realm),
     ("POST", "admin/realms/*/testSMTPConnection", realms.test_connection),
+    ("GET", "admin/realms/*/admin-events", events.list_admin_events),
+    ("GET", "admin/realms/*/events/config", events.get_config),
+    ("PUT", "admin/realms/*/events/config", events.update_config),
     ("GET", "admin/realms/*/roles/*", people.realm_role),
     ("GET", "admin/realms/*/users", people.find_users),
     ("POST", "admin/realms/*/users", people.create_user),
@@ -51,10 +55,22 @@ def answer(call: Call) -> Answer:
     """Return the API's answer to the call, also when that is a refusal."""
     if call.server.faults.unavailable:
         return Answer(503, "Service Unavailable", "text/plain")
+    if (busy := _busy(call)) is not None:
+        headers = {"Retry-After": busy.retry_after} if busy.retry_after else {}
+        return Answer(busy.status, "Come back later", "text/plain", headers)
     try:
         return _answer(call)
     except Refused as refused:
         return refused.answer
+
+
+def _busy(call: Call) -> Busy | None:
+    with call.server.state.lock:
+        fitting = (r for r in call.server.faults.busy if r.fits(call.method, call.path))
+        busy = next(fitting, None)
+        if busy is not None:
+            busy.times -= 1
+        return busy
 
 
 def _answer(call: Call) -> Answer:

@@ -90,6 +90,7 @@ class Realm:
     smtp: dict[str, str] = field(default_factory=dict, repr=False)
     users: dict[str, User] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
+    admin_events: list[Json] = field(default_factory=list, repr=False)
     id: str = field(default_factory=new_id)
 
     @property

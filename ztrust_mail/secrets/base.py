@@ -14,12 +14,12 @@ from ztrust_mail.sensitive import SecretRef
 class Reach:
     """What references in a spec can get at.
 
-    ``settings_path`` is the settings file in force, which no spec may read. ``environ`` is where
+    ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` is where
     ``env`` looks; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
-    settings_path: str = ""
+    settings_paths: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
 

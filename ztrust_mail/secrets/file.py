@@ -56,8 +56,12 @@ def _is_inside(real: str, folder: str) -> bool:
 
 
 def _is_settings(real: str, reach: Reach) -> bool:
+    return any(_is_same(real, path) for path in reach.settings_paths)
+
+
+def _is_same(real: str, path: str) -> bool:
     try:
-        return bool(reach.settings_path) and os.path.samefile(real, reach.settings_path)
+        return os.path.samefile(real, path)
     except OSError:  # one of the two is not there
         return False
 

@@ -51,6 +51,7 @@ def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Fin
         findings.extend(problems)
         checked.append((document, value))
     spec, problems = build(checked, native_names)
+    spec = replace(spec, digests={document.path: document.digest for document in documents})
     findings.extend(f for f in problems if not (unread and f.rule == NO_VERSION))
     if not has_errors(findings):
         findings.extend(rules.lint(spec))

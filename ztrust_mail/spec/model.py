@@ -57,13 +57,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Spec:
-    """All files of a spec as one: defaults, entries in the order written, and the server guard."""
+    """All files of a spec as one: defaults, entries in the order written, and the server guard.
+
+    ``digests`` tells of each path which bytes were read there.
+    """
 
     entries: tuple[Entry, ...]
     defaults: Entry
     servers: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def globs(self) -> tuple[Entry, ...]:

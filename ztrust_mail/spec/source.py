@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import NoReturn, Self, TypeAlias
 
 from ztrust_mail.findings import Finding, Location, error
+from ztrust_mail.spec.digest import of_bytes, of_json
 from ztrust_mail.text import quoted
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -139,7 +140,8 @@ class Document:
     """One spec file, or a dict given to the library.
 
     ``path`` is what messages show, ``folder`` the real folder that relative secret files start from.
-    ``value`` is plain data; keys are always text, also those that look like numbers.
+    ``value`` is plain data; keys are always text, also those that look like numbers. ``digest`` is that of the file's
+    bytes, or of a dict's canonical JSON.
     """
 
     path: str
@@ -147,6 +149,7 @@ class Document:
     value: JsonValue = field(repr=False)  # a secret someone wrote into the spec must not reach a traceback
     root: Place = field(default=(0, 0, None), repr=False, compare=False)
     source: SourceText | None = field(default=None, repr=False, compare=False)
+    digest: str = field(default="", compare=False)
 
     def locate(self, pointer: Pointer) -> Location:
         """Return where a value starts; for one that is not there, its nearest parent."""
@@ -193,7 +196,7 @@ def from_dict(data: Mapping[str, object], base: str = ".") -> tuple[Document, li
     from ztrust_mail.spec.json_source import plain
 
     value, findings = plain(data, "<dict>")
-    return Document("<dict>", os.path.realpath(base), value), findings
+    return Document("<dict>", os.path.realpath(base), value, digest=of_json(value)), findings
 
 
 class _Reader:
@@ -256,7 +259,7 @@ class _Reader:
             if not isinstance(value, dict):
                 source.problem("not-a-mapping", root[1], "a spec is a mapping of keys to values", _START)
             elif not source.findings:
-                self.documents.append(Document(path, folder, value, root, source))
+                self.documents.append(Document(path, folder, value, root, source, of_bytes(data)))
         self.findings.extend(source.findings)
 
     def _refuse(self, path: str, rule: str) -> None:

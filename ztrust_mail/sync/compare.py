@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.digest import Json
 from ztrust_mail.spec.fields import EXTRA, FieldMap, FieldValue, Masked, extra_field, field_of
 from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.spec.words import in_words
 
 
 class SecretMode(StrEnum):
@@ -23,12 +25,26 @@ class SecretMode(StrEnum):
     """Keep the stored secret, where the server can be relied on to do so."""
 
 
+class SecretState(StrEnum):
+    """What the journal tells of a secret that the server hides. It never tells what the server holds."""
+
+    UNCHANGED = "unchanged"
+    """The same value as was last written."""
+    CHANGED = "changed"
+    """Another value than was last written, or the write of it was cut off."""
+    UNKNOWN = "unknown"
+    """The journal never wrote it, or its value cannot be had here."""
+
+
 class Action(StrEnum):
     """What a change does to a field."""
 
     ADD = "add"
     CHANGE = "change"
     REMOVE = "remove"
+
+
+NOTHING_KNOWN: Mapping[str, SecretState] = {}
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,21 @@ class Change:
     label: str = ""
 
 
+Told = Mapping[str, Json]
+"""A change as its reader sees it: field, attributes, before, after, action."""
+
+
+def told(change: Change) -> Told:
+    """Return a change in words, as reports and saved plans hold it."""
+    return {
+        "field": change.field,
+        "attributes": list(change.attributes),
+        "before": None if change.before is None else in_words(change.before),
+        "after": None if change.after is None else in_words(change.after),
+        "action": change.action.value,
+    }
+
+
 @dataclass(frozen=True)
 class Difference:
     """All that a comparison of one realm tells.
@@ -60,8 +91,17 @@ class Difference:
     kept: tuple[str, ...] = ()
 
 
-def compare(dialect: Dialect, wanted: Desired, live: Attributes, mode: SecretMode = SecretMode.AUTO) -> Difference:
-    """Return how a realm's live attributes differ from what is wanted of it."""
+def compare(
+    dialect: Dialect,
+    wanted: Desired,
+    live: Attributes,
+    mode: SecretMode = SecretMode.AUTO,
+    secrets: Mapping[str, SecretState] = NOTHING_KNOWN,
+) -> Difference:
+    """Return how a realm's live attributes differ from what is wanted of it.
+
+    ``secrets`` says of hidden ones whether they are known to differ from what was last written.
+    """
     if wanted.disabled:
         return Difference(tuple(_emptied(dialect, live)))
     now, then = dialect.decode(live), wanted.fields
@@ -72,12 +112,19 @@ def compare(dialect: Dialect, wanted: Desired, live: Attributes, mode: SecretMod
         before, after = now.get(name), then.get(name)
         if _hidden(before, after):
             incomparable.append(name)
-            if mode is not SecretMode.WRITE:
+            known_to_differ = mode is SecretMode.AUTO and secrets.get(name) is SecretState.CHANGED
+            if mode is not SecretMode.WRITE and not known_to_differ:
                 continue
         elif _same(dialect.meaning(name, before), dialect.meaning(name, after)):
             continue
         changes.append(_change(dialect, name, before, after))
     return Difference(tuple(changes), tuple(incomparable), kept)
+
+
+def hidden_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:
+    """Return the fields whose secret the server hides and the spec names by a reference."""
+    now = dialect.decode(live)
+    return {name: ref for name, ref in secret_fields(wanted.fields).items() if _hidden(now.get(name), ref)}
 
 
 def _hidden(before: FieldValue | None, after: FieldValue | None) -> bool:

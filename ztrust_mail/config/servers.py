@@ -1,67 +1,23 @@
-"""Settings: which servers there are, how to log in at them, and what a spec is permitted.
-
-Found first wins: ``--config``, ``$ZTRUST_MAIL_CONFIG``, ``./ztrust-mail.toml``, the user's config folder.
-A file that only lies in the working folder is not trusted: its permissions are ignored.
-"""
+"""Which server is meant, and everything needed to work with it."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings
+from ztrust_mail.config.tables import Table
 from ztrust_mail.errors import ConfigError
-from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import did_you_mean, quoted
 
-FILE_NAME = "ztrust-mail.toml"
-PREFIX = "ZTRUST_MAIL_"
 GATEWAYS = ("keycloak", "ztrust")
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
-
-_SERVER_KEYS: Mapping[str, type] = {
-    "url": str,
-    "gateway": str,
-    "realm": str,
-    "client_id": str,
-    "client_secret": Secret,
-    "username": str,
-    "password": Secret,
-    "ca_bundle": str,
-    "connections": int,
-    "timeout": str,
-}
-_ALLOW_KEYS: Mapping[str, type] = {"command": bool, "plain_http": bool, "secret_folders": list}
-
-Table = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Permissions:
-    """What a spec or a server entry may do beyond the safe defaults; only trusted settings grant it."""
-
-    command: bool = False
-    plain_http: bool = False
-    secret_folders: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One settings file as read, passwords as :class:`Secret`; ``path`` is empty where there is none."""
-
-    path: str = ""
-    servers: Mapping[str, Table] = field(default_factory=dict)
-    permissions: Permissions = Permissions()
-    trusted: bool = True
-    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,95 +37,6 @@ class Server:
     connections: int = DEFAULT_CONNECTIONS
     timeout: float = DEFAULT_TIMEOUT
     plain_http: bool = False
-
-
-def load(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing or wrong."""
-    for path, trusted, required in _places(given, environ):
-        if required or os.path.isfile(path):  # False also where a folder on the way is closed to us
-            return _read(path, trusted=trusted)
-    return Settings()
-
-
-def _places(given: str | None, environ: Mapping[str, str]) -> Iterator[tuple[Path, bool, bool]]:
-    """Yield where settings may lie, whether a file there is trusted, and whether it must exist."""
-    if chosen := given or environ.get(f"{PREFIX}CONFIG"):
-        yield Path(chosen), True, True
-        return
-    yield Path(FILE_NAME), False, False
-    import platformdirs
-
-    yield Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME, True, False
-
-
-def _parsed(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            return _sealed(tomllib.load(file))
-    except OSError as e:
-        raise ConfigError(f"cannot read the settings file {path}: {e.strerror}", "check --config") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as e:
-        at = re.search(r"line (\d+), column (\d+)", str(e))
-        where = f"{path}:{at[1]}:{at[2]}" if at else str(path)
-        raise ConfigError(f"{where}: not valid TOML", "texts stand in quotes, tables in [brackets]") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply", "settings are texts, numbers and lists in tables") from None
-
-
-def _sealed(data: dict[str, object]) -> dict[str, object]:
-    """Put passwords where no message, repr or traceback shows them."""
-    servers = data.get("servers")
-    for entry in servers.values() if isinstance(servers, dict) else ():
-        for key in entry if isinstance(entry, dict) else ():
-            if _SERVER_KEYS.get(key) is Secret and isinstance(entry[key], str):
-                entry[key] = Secret(entry[key])
-    return data
-
-
-def _read(path: Path, *, trusted: bool) -> Settings:
-    data = _parsed(path)
-    _check_keys(path, "", data, {"servers": dict, "allow": dict})
-    servers: dict[str, Table] = cast("dict[str, Table]", data.get("servers", {}))
-    for name, entry in servers.items():
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{path}: {quoted(f'servers.{name}')} is no table", f"write [servers.{name}]")
-        _check_keys(path, f"servers.{name}.", entry, _SERVER_KEYS)
-    allow = cast("Table", data.get("allow", {}))
-    _check_keys(path, "allow.", allow, _ALLOW_KEYS)
-    if trusted:
-        return Settings(str(path), servers, _permissions(path, allow))
-    ignored = (_untrusted(path),) if any(allow.values()) else ()
-    return Settings(str(path), servers, trusted=False, findings=ignored)
-
-
-def _check_keys(path: Path, prefix: str, table: Table, known: Mapping[str, type]) -> None:
-    for key, value in table.items():
-        if key not in known:
-            hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
-            raise ConfigError(f"{path}: unknown key {quoted(prefix + key)}", hint)
-        if type(value) is not known[key]:
-            raise ConfigError(f"{path}: {quoted(prefix + key)} must be {_WORDS[known[key]]}", "see the README")
-        if isinstance(value, list) and not all(isinstance(item, str) and item for item in value):
-            raise ConfigError(f"{path}: {quoted(prefix + key)} must be a list of texts", 'write ["/run/mail"]')
-        if value in ("", Secret("")):
-            raise ConfigError(f"{path}: {quoted(prefix + key)} is empty", "give it a value, or leave it out")
-
-
-_WORDS = {str: "text", Secret: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
-
-
-def _permissions(path: Path, allow: Table) -> Permissions:
-    folders = cast("Sequence[str]", allow.get("secret_folders", ()))
-    reachable = tuple(str(path.absolute().parent / folder) for folder in folders)
-    return Permissions(allow.get("command") is True, allow.get("plain_http") is True, reachable)
-
-
-def _untrusted(path: Path) -> Finding:
-    message = "[allow] is ignored: this file was found in the working folder, which proves nothing"
-    hint = f"name it with --config or ${PREFIX}CONFIG to trust it"
-    return Finding(Severity.WARNING, "untrusted-settings", message, hint, Location(str(path)))
 
 
 def choose_server(

@@ -1,97 +1,25 @@
-"""The front door: everything the command line does, as functions that neither print nor exit.
-
-A typical use::
-
-    import ztrust_mail
-
-    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": {...}}})
-    with ztrust_mail.connect("https://id.example.com", spec=spec) as connection:
-        plan = ztrust_mail.plan(spec, connection)
-        if plan.changed:
-            result = ztrust_mail.apply(plan, connection)
-"""
+"""The verbs that write nothing to the server: plan, drift, test, pull, explain, doctor."""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from ztrust_mail import config
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.errors import UsageError
-from ztrust_mail.findings import Finding
-from ztrust_mail.secrets.base import Reach
-from ztrust_mail.spec import load as loading
-from ztrust_mail.spec.load import Given
+from ztrust_mail.errors import Unsafe, UsageError
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.spec.resolve import Desired, desired, glob_matches, match
 from ztrust_mail.sync.compare import SecretMode
+from ztrust_mail.sync.connection import Connection
 from ztrust_mail.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import Examination
     from ztrust_mail.diagnose.server_test import TestRun
     from ztrust_mail.gateways.base import Gateway
-    from ztrust_mail.sync.apply import Progress, Result
+    from ztrust_mail.sync.drift import Drift
     from ztrust_mail.sync.plan import Plan
     from ztrust_mail.sync.pull import Pulled
-
-
-@dataclass(frozen=True)
-class Connection:
-    """A server to work with, and what a spec's references may reach there. A context manager."""
-
-    server: Server
-    gateway: Gateway
-    reach: Reach
-    findings: tuple[Finding, ...] = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self.gateway.close()
-
-
-def load_spec(given: Given) -> Spec:
-    """Return the spec in a file, files, a folder or a dict.
-
-    Raises :class:`~ztrust_mail.errors.SpecError` holding every problem of every file.
-    """
-    return loading.load(given, KEYCLOAK.native_names)
-
-
-def validate(given: Given) -> tuple[Spec, list[Finding]]:
-    """Return the spec as far as it is right, and all findings; offline."""
-    return loading.validate(given, KEYCLOAK.native_names)
-
-
-def connect(
-    server: str | None = None,
-    *,
-    spec: Spec | None = None,
-    config_path: str | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Connection:
-    """Return a connection to a server named by a settings entry or a URL; nothing is sent yet.
-
-    The spec's server guard is honoured. Raises :class:`~ztrust_mail.errors.ConfigError`.
-    """
-    from ztrust_mail.gateways import connect as open_gateway
-
-    settings = config.load(config_path, environ)
-    chosen = config.choose_server(settings, server, spec.servers if spec else (), environ)
-    reach = Reach(settings.permissions, settings.path, environ)
-    return Connection(chosen, open_gateway(chosen), reach, settings.findings)
+    from ztrust_mail.sync.resume import Unfinished
 
 
 def plan(
@@ -100,45 +28,45 @@ def plan(
     *,
     realms: Sequence[str] = (),
     secrets: SecretMode = SecretMode.AUTO,
-    everything: bool = False,
+    resolve: bool = True,
+    left: Unfinished | None = None,
 ) -> Plan:
-    """Return what an apply would do; ``everything`` looks for realms without an entry too.
+    """Return what an apply would do.
 
-    ``realms`` are globs. Raises :class:`~ztrust_mail.errors.ServerError` when nothing can be read;
+    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`unfinished`. References are resolved,
+    so that the journal's fingerprints can tell of hidden secrets, unless ``resolve`` is False.
+
+    Raises :class:`~ztrust_mail.errors.ServerError` when nothing can be read, :class:`~ztrust_mail.errors.JournalError`;
     a single realm's trouble stands in its part of the plan.
     """
-    from ztrust_mail.sync.plan import make_plan
+    from ztrust_mail.sync.planning import make_plan
 
-    return make_plan(spec, connection.gateway, realms=realms, secrets=secrets, everything=everything)
-
-
-def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> Plan:
-    """Return how the server differs from the spec, realms without an entry included; needs no secret."""
-    return plan(spec, connection, realms=realms, everything=True)
+    with connection.recalling() as memory:
+        recall = (lambda: left.within(memory())) if left else memory
+        means = connection.means(secrets, recall, resolve=resolve)
+        return make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
 
 
-def apply(
-    plan: Plan,
-    connection: Connection,
-    *,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-) -> Result:
-    """Do what a plan says, read it back, and return what became of each realm.
+def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> Drift:
+    """Return how the server differs from the spec and who seems to have changed it, realms without an entry included.
 
-    ``progress`` is called from worker threads as realms are done; setting ``cancel`` lets the writes
-    under way finish and leaves the rest.
+    Needs no secret.
     """
-    from ztrust_mail.sync.apply import apply_plan
+    from ztrust_mail.sync.drift import judge
+    from ztrust_mail.sync.planning import Means, make_plan
 
-    return apply_plan(plan, connection.gateway, connection.reach, progress=progress, cancel=cancel)
+    with connection.recalling() as memory:
+        means = Means(policy=connection.policy, moves=False)
+        made = make_plan(spec, connection.gateway, means, realms=realms, everything=True)
+        return judge(made, memory().realms, connection.gateway, selected=realms)
 
 
 def test(connection: Connection, realms: Sequence[str] = (), *, spec: Spec | None = None) -> TestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
-    goes to the address of the account we work as.
+    goes to the address of the account we work as. Raises :class:`~ztrust_mail.errors.Unsafe` before any mail where the
+    settings' policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.server_test import test_stored, test_wanted
 
@@ -146,10 +74,22 @@ def test(connection: Connection, realms: Sequence[str] = (), *, spec: Spec | Non
     gateway.login()
     if spec is None:
         return test_stored(gateway, _named(gateway, realms))
-    return test_wanted(gateway, _wanted(spec, gateway, realms), connection.reach)
+    wanted = _wanted(spec, gateway, realms)
+    _refuse_forbidden(connection, wanted)
+    return test_wanted(gateway, wanted, connection.secrets)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported
+
+
+def _refuse_forbidden(connection: Connection, wanted: Iterable[Desired]) -> None:
+    """Keep a spec from sending a password to where the policy lets none go; a test mail carries it, too."""
+    from ztrust_mail.sync.policy import violations
+
+    found = [f for one in wanted for f in violations(connection.policy, one)]
+    if found:
+        first, more = found[0], f" (and {len(found) - 1:,} more)" if found[1:] else ""
+        raise Unsafe(f"the settings' policy forbids this test: {first.message}{more}", first.hint, first.rule)
 
 
 def _named(gateway: Gateway, globs: Sequence[str]) -> list[str]:

@@ -1,0 +1,180 @@
+"""The journal on a real PostgreSQL: all that it does on SQLite, and what only a server can do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.journals import RUN, SERVER, begun, journal_at, make_old, write
+from support.postgresql import PostgresqlServer
+from unit.test_journal import *  # noqa: F403  the same tests, on the other database
+from unit.test_journal_lease import *  # noqa: F403
+from unit.test_journal_migrations import *  # noqa: F403
+
+from ztrust_mail.errors import ExitStatus, JournalError
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.sync.journal import database as databases
+from ztrust_mail.sync.journal.records import Outcome, Step
+from ztrust_mail.sync.journal.store import Journal, open_journal
+
+
+@pytest.fixture
+def database(postgresql: PostgresqlServer) -> str:
+    """The name of an empty database."""
+    return postgresql.new_database()
+
+
+@pytest.fixture
+def journal_url(postgresql: PostgresqlServer, database: str) -> Secret:
+    """The URL of a journal that is not there yet."""
+    return Secret(postgresql.url(database))
+
+
+@pytest.fixture
+def journal(journal_url: Secret) -> Iterator[Journal]:
+    """A new journal."""
+    with journal_at(journal_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader_url(postgresql: PostgresqlServer, database: str, journal: Journal) -> Iterator[Secret]:
+    """The URL for somebody who may look into the journal and not write."""
+    postgresql.run(f"CREATE ROLE reader LOGIN PASSWORD '{postgresql.password}'")
+    postgresql.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", database)
+    yield Secret(postgresql.url(database).replace("journal%20keeper:", "reader:"))
+    postgresql.run("DROP OWNED BY reader", database)
+    postgresql.run("DROP ROLE reader")
+
+
+def refusal(url: str, server: PostgresqlServer, *, writable: bool = True) -> JournalError:
+    """Return what opening a journal raises, after a look that it tells no password and nothing of a library's."""
+    with pytest.raises(JournalError) as caught:
+        open_journal(Secret(url), writable=writable)
+    told = f"{caught.value.message} {caught.value.hint}"
+    assert server.password not in told
+    assert server.url().split("@")[0] not in told
+    assert not any(word in told for word in ("psycopg", "sqlalche", "FATAL", "ERROR"))
+    assert caught.value.exit_status is ExitStatus.USAGE
+    return caught.value
+
+
+def test_looking_makes_nothing(journal_url: Secret, postgresql: PostgresqlServer, database: str) -> None:
+    assert open_journal(journal_url, writable=False) is None
+    postgresql.run("CREATE TABLE runs (free TEXT)", database)  # the name is still to be had
+
+
+def test_the_journal_is_named_without_its_login(journal: Journal, postgresql: PostgresqlServer, database: str) -> None:
+    assert journal.where == f"the journal in the PostgreSQL database `{database}` at 127.0.0.1:{postgresql.port}"
+    assert postgresql.password not in repr(vars(journal))
+
+
+def test_tables_of_other_programs_may_lie_beside_it(
+    journal_url: Secret, postgresql: PostgresqlServer, database: str
+) -> None:
+    postgresql.run("CREATE TABLE songs (title TEXT)", database)
+    with journal_at(journal_url) as journal:
+        assert begun(journal, "acme") == 1
+
+
+def test_a_wrong_password_is_told_without_it(postgresql: PostgresqlServer, database: str) -> None:
+    told = refusal(postgresql.url(database, f"{postgresql.password}x"), postgresql)
+    assert told.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or lets nobody in")
+    assert "user and password" in told.hint
+
+
+def test_a_database_that_does_not_exist_is_told(postgresql: PostgresqlServer) -> None:
+    assert "cannot be reached or lets nobody in" in refusal(postgresql.url("nowhere"), postgresql).message
+
+
+def test_a_read_only_database_is_told_before_a_run_begins(
+    postgresql: PostgresqlServer, journal_url: Secret, database: str, journal: Journal
+) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with journal_at(journal_url) as fallen_back:
+        with pytest.raises(JournalError, match=r"the database is read-only$"), fallen_back.lease(SERVER, "eve"):
+            pass
+        with pytest.raises(JournalError, match=r"the database is read-only$"):
+            begun(fallen_back, "acme")
+        assert list(fallen_back.remembered(SERVER)) == ["acme"]
+
+
+def test_somebody_who_may_only_look_can_look(journal: Journal, reader_url: Secret) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    reading = open_journal(reader_url, writable=False)
+    assert reading
+    with reading:
+        assert list(reading.remembered(SERVER)) == ["acme"]
+
+
+def test_somebody_who_may_only_look_is_told_before_a_run_begins(journal: Journal, reader_url: Secret) -> None:
+    with journal_at(reader_url) as other, pytest.raises(JournalError, match=r"this account may not$") as caught:
+        begun(other, "acme")
+    assert "grant" in caught.value.hint
+
+
+def test_somebody_who_may_not_even_look_is_told(
+    postgresql: PostgresqlServer, reader_url: Secret, database: str
+) -> None:
+    postgresql.run("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reader", database)
+    assert refusal(reader_url.reveal(), postgresql, writable=False).message.endswith("this account may not")
+
+
+def test_an_old_one_that_cannot_be_moved_forward_says_that_it_is_old(
+    postgresql: PostgresqlServer, journal_url: Secret, database: str
+) -> None:
+    make_old(journal_url)
+    postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    told = refusal(journal_url.reveal(), postgresql, writable=False)
+    assert told.message.endswith("was written by an older ztrust-mail and cannot be brought forward")
+    assert "primary server" in told.hint
+
+
+def test_one_opened_to_be_read_cannot_be_written(journal: Journal, journal_url: Secret) -> None:
+    reading = open_journal(journal_url, writable=False)
+    assert reading
+    with reading, pytest.raises(JournalError, match=r"is read-only$"):
+        reading.begin(RUN, [])
+
+
+def test_connections_that_were_cut_are_made_anew(postgresql: PostgresqlServer, database: str, journal: Journal) -> None:
+    number = begun(journal, "acme")
+    postgresql.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    assert [one.realm for one in journal.writes(number)] == ["acme"]
+
+
+def test_a_server_that_is_gone_is_told_and_taken_up_again_when_it_is_back(
+    postgresql: PostgresqlServer, journal: Journal
+) -> None:
+    number = begun(journal, "acme", step=Step.WRITING)
+    postgresql.halt()
+    try:
+        with pytest.raises(JournalError, match="cannot be reached"):
+            begun(journal, "beta")
+    finally:
+        postgresql.start()
+    assert [run.number for run in journal.runs()] == [number]
+    assert journal.writes(number)[0].step is Step.WRITING
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [("lock_timeout", "is in use by another run"), ("statement_timeout", "takes too long to answer")],
+)
+def test_a_server_that_hangs_is_told(
+    journal: Journal, journal_url: Secret, monkeypatch: pytest.MonkeyPatch, limit: str, told: str
+) -> None:
+    number = begun(journal, "acme")
+    monkeypatch.setattr(databases, "LIMITS", (f"SET SESSION {limit} = '20ms'",))
+    with journal_at(journal_url) as hurried, journal._database.writing() as connection:
+        connection.exec_driver_sql("LOCK TABLE runs")
+        with pytest.raises(JournalError, match=f"{told}$"):
+            hurried.finish(number, Outcome.DONE)
+
+
+@pytest.mark.parametrize("name", ["nul\x00", "lone\ud800"])
+def test_a_name_that_cannot_be_kept_is_told(journal: Journal, name: str) -> None:
+    with pytest.raises(JournalError, match=r"cannot hold the name of a realm$"):
+        journal.begin(RUN, [write(name)])
+    assert journal.runs() == []

@@ -1,0 +1,147 @@
+"""Journals for tests, and what to put into them."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from support.postgresql import PostgresqlServer
+
+from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
+from ztrust_mail.spec.fields import PASSWORD, Security
+from ztrust_mail.sync.journal.database import Database, connect, place_of
+from ztrust_mail.sync.journal.lease import USUAL, Timing
+from ztrust_mail.sync.journal.migrating import migrate
+from ztrust_mail.sync.journal.opening import open_at
+from ztrust_mail.sync.journal.records import NewRun, Step, Update, Write
+from ztrust_mail.sync.journal.store import Journal
+
+SERVER = "https://id.example.com"
+RUN = NewRun(SERVER, "apply", "admin (realm master), eve on desk")
+FINGERPRINT = "5f" * 32
+
+
+def write(realm: str, host: str = "smtp.example.com") -> Write:
+    """Return a write as an apply plans it."""
+    return Write(
+        realm,
+        {"host": "old.example.com", "password": "**********"},
+        {
+            "relay.host": host,
+            "relay.port": 587,
+            "relay.security": Security.STARTTLS,
+            PASSWORD: SecretRef(SecretKind.ENV, ("SMTP",)),
+        },
+        {PASSWORD: FINGERPRINT},
+    )
+
+
+def begun(journal: Journal, *realms: str, step: Step = Step.PLANNED, server: str = SERVER) -> int:
+    """Begin a run on some realms, each of which comes to a step; return the run's number."""
+    run = journal.begin(NewRun(server, "apply", "eve"), [write(realm) for realm in realms])
+    if step is not Step.PLANNED:
+        journal.record(run, [Update(realm, step) for realm in realms])
+    return run
+
+
+@contextmanager
+def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
+    """Open a journal for writing, with leases that hold as long as is said."""
+    opened = open_at(place_of(url), writable=True)
+    assert opened is not None
+    with Journal(opened.database, opened.salt, timing) as journal:
+        yield journal
+
+
+@contextmanager
+def database_at(url: Secret) -> Iterator[Database]:
+    """Give the database behind a journal, to be looked at and spoilt."""
+    database = connect(place_of(url), writable=True)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def change(url: Secret, *statements: str) -> None:
+    """Run SQL behind the journal's back."""
+    with database_at(url) as database, database.writing() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def asked(url: Secret, question: str) -> list[tuple[object, ...]]:
+    """Return what SQL finds in a journal."""
+    with database_at(url) as database, database.reading() as connection:
+        return [tuple(row) for row in connection.execute(text(question))]
+
+
+def expire_leases(url: Secret) -> None:
+    """Make it a long time since anybody renewed a lease."""
+    change(url, "UPDATE leases SET expires = since")
+
+
+def make_old(url: Secret) -> None:
+    """Make a journal as the first version of its schema had it."""
+    place = place_of(url)
+    if place.file:
+        place.file.parent.mkdir(exist_ok=True)
+        place.file.touch()
+    with database_at(url) as database:
+        migrate(database, "0001")
+
+
+@contextmanager
+def in_another_process(url: Secret, body: str) -> Iterator[subprocess.Popen[str]]:
+    """Run Python with ``journal`` open there; it is up once it has printed a line, and always ended."""
+    program = (
+        "import sys\n"
+        "from ztrust_mail.sensitive import Secret\n"
+        "from ztrust_mail.sync.journal.records import *\n"
+        "from ztrust_mail.sync.journal.store import open_journal\n"
+        "journal = open_journal(Secret(sys.stdin.readline().strip()), writable=True)\n" + body
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        process.stdin.write(f"{url.reveal()}\n")
+        process.stdin.flush()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def raw(file: Path, statement: str) -> list[tuple[object, ...]]:
+    """Run SQL on a journal's file, without anything of ours."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
+@pytest.fixture
+def journal_url(tmp_path: Path) -> Secret:
+    """The URL of a journal that is not there yet."""
+    return Secret(f"sqlite:///{tmp_path}/kept/journal.sqlite3")
+
+
+@pytest.fixture
+def journal(journal_url: Secret) -> Iterator[Journal]:
+    """A new journal."""
+    with journal_at(journal_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A real PostgreSQL, started when the first test asks for it."""
+    with PostgresqlServer() as server:
+        yield server

@@ -1,0 +1,189 @@
+"""A real PostgreSQL for tests: a cluster of its own in a temporary folder, always stopped.
+
+Needs Debian's package ``postgresql``; a missing one is an error that says so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+USER = "journal keeper"
+START_TIMEOUT = 60.0  # seconds; some 2 on an idle machine
+STOP_TIMEOUT = 30.0
+_ATTEMPTS = 3  # a port that was free may be taken a moment later
+_INSTALLED = "/usr/lib/postgresql"
+
+
+class PostgresqlFailed(RuntimeError):
+    """The server could not be found or did not come up; the text has the end of its log."""
+
+
+class PostgresqlServer:
+    """One running cluster, as a context manager. Its user logs in with a password that no URL holds as it is."""
+
+    def __init__(self) -> None:
+        self.password = f"p@ss:w/rd%{secrets.token_hex(8)}"
+        self.port = 0
+        self._programs = _programs()
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+
+    def __enter__(self) -> PostgresqlServer:
+        atexit.register(self.stop)
+        try:
+            self._make_cluster()
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self.start()
+                    break
+                except PostgresqlFailed as failure:
+                    if attempt == _ATTEMPTS or "in use" not in str(failure):
+                        raise
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def url(self, database: str = "postgres", password: str | None = None) -> str:
+        """Return the URL of a database."""
+        login = f"{quote(USER, safe='')}:{quote(self.password if password is None else password, safe='')}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """Make an empty database and return its name."""
+        name = f"journal{next(self._numbers)}"
+        self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return name
+
+    def run(self, statement: sql.Composable | str, database: str = "postgres") -> None:
+        """Run one statement as the cluster's owner."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement if isinstance(statement, sql.Composable) else sql.SQL(statement))
+
+    def start(self) -> None:
+        """Start the cluster, on the port it had if it ran before, and wait until it lets us in."""
+        assert self._folder is not None
+        self.port = self.port or _free_port()
+        log = self._folder / "log"
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": str(self._folder),
+            "shared_buffers": "16MB",
+            "fsync": "off",  # many small databases are made, and none of them outlives the machine
+            "timezone": "Asia/Tokyo",  # what is told in UTC is not so by chance
+        }
+        command = [str(self._programs / "postgres"), "-D", str(self._folder / "data")]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/", **_as_owner()
+            )
+        try:
+            self._wait_until_up(log)
+        except BaseException:
+            self.halt()
+            self.port = 0
+            raise
+
+    def halt(self) -> None:
+        """Stop the cluster and keep what it holds; :meth:`start` brings it back."""
+        if self._process is None:
+            return
+        for end in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, by force
+            self._process.send_signal(end)
+            try:
+                self._process.wait(STOP_TIMEOUT)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._process = None
+
+    def stop(self) -> None:
+        """Stop the cluster and remove it."""
+        atexit.unregister(self.stop)
+        self.halt()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _make_cluster(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        password_file = self._folder / "password"
+        password_file.write_text(self.password)
+        if owner := _owner():
+            for path in (self._folder, password_file):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        made = subprocess.run(
+            [str(self._programs / "initdb"), "-D", str(self._folder / "data"), "-U", USER, "--pwfile",
+             str(password_file), "--auth", "scram-sha-256", "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/",
+            **_as_owner(),
+        )  # fmt: skip
+        if made.returncode:
+            raise PostgresqlFailed(f"initdb ended with {made.returncode}\n{made.stdout[-4000:]}")
+
+    def _wait_until_up(self, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + START_TIMEOUT
+        while time.monotonic() < deadline:
+            try:
+                psycopg.connect(self.url(), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                pass
+            try:
+                self._process.wait(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                continue
+            raise PostgresqlFailed(f"postgres ended with {self._process.returncode}\n{_tail(log)}")
+        raise PostgresqlFailed(f"postgres lets nobody in after {START_TIMEOUT:g} s\n{_tail(log)}")
+
+
+def _programs() -> Path:
+    """Return the folder of the newest installed version's programs."""
+    found = [path.parent for path in Path(_INSTALLED).glob("*/bin/initdb")]
+    if not found:
+        raise PostgresqlFailed(f"no {_INSTALLED}/*/bin/initdb: it is in the Debian package postgresql")
+    return max(found, key=lambda folder: float(folder.parent.name))
+
+
+def _owner() -> pwd.struct_passwd | None:
+    """Return who is to run the server: it refuses to be root, so root lends it to the package's user."""
+    return pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+
+
+def _as_owner() -> dict[str, str | int | list[int]]:
+    owner = _owner()
+    return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,150 @@
+"""What the journal tells of secrets that the server hides, and what is lost by writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from support.connecting import FakeGateway, Unreadable
+from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm
+
+from ztrust_mail.config import Policy
+from ztrust_mail.secrets.base import Reach
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.spec.fields import PASSWORD
+from ztrust_mail.sync.compare import SecretMode, SecretState
+from ztrust_mail.sync.hidden import Memory
+from ztrust_mail.sync.journal.records import Remembered, Step, Write
+from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.sync.planning import Means, make_plan
+
+NOW = "the-present-password"
+
+
+def fingerprint(secret: Secret) -> str:
+    return f"fingerprint of {secret.reveal()}"
+
+
+def written(value: str, step: Step = Step.VERIFIED, **fields) -> Write:
+    return Write("acme", {}, fields or {}, {PASSWORD: f"fingerprint of {value}"}, step, run=7)
+
+
+def in_sync_server(entry=BASIC) -> FakeGateway:
+    """Return a server that holds what the entry says, with some password."""
+    gateway = FakeGateway({"acme": {}})
+    wanted = make_plan(one_realm(entry), gateway).realms[0].wanted
+    held = gateway.dialect.encode(wanted.fields, {ref: Secret("stored") for ref in _refs(wanted.fields)})
+    gateway.stored["acme"] = {n: v.reveal() if isinstance(v, Secret) else v for n, v in held.items()}
+    return gateway
+
+
+def _refs(fields: Mapping[str, object]):
+    return [value for name, value in fields.items() if name.endswith(("password", "client_secret"))]
+
+
+def planned(
+    known: Remembered | None,
+    *,
+    entry=BASIC,
+    mode: SecretMode = SecretMode.AUTO,
+    environ: Mapping[str, str] | None = None,
+    gateway: FakeGateway | None = None,
+    policy: Policy | None = None,
+) -> RealmPlan:
+    environ = {"SMTP_PASSWORD": NOW} if environ is None else environ
+    memory = Memory({"acme": known} if known else {}, fingerprint)
+    means = Means(mode, policy or Policy(), lambda: memory, SecretStore(Reach(environ=environ)))
+    return make_plan(one_realm(entry), gateway or in_sync_server(entry), means).realms[0]
+
+
+def test_the_value_last_written_is_unchanged_and_nothing_is_to_do():
+    realm = planned(Remembered(written(NOW)))
+    assert realm.secrets == {PASSWORD: SecretState.UNCHANGED}
+    assert realm.status is Status.IN_SYNC
+
+
+def test_another_value_than_last_written_is_a_change_of_its_own():
+    realm = planned(Remembered(written("the-old-password")))
+    assert realm.secrets == {PASSWORD: SecretState.CHANGED}
+    assert [change.field for change in realm.changes] == [PASSWORD]
+    assert realm.status is Status.CHANGED
+
+
+@pytest.mark.parametrize("known", [None, Remembered(), Remembered(Write("acme", {}, {}, {}, Step.VERIFIED))])
+def test_a_secret_the_journal_never_wrote_is_unknown_and_left_alone(known):
+    realm = planned(known)
+    assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
+    assert realm.status is Status.IN_SYNC
+
+
+def test_nothing_is_looked_up_for_an_unknown_secret_of_a_realm_that_stays():
+    assert planned(None, environ=Unreadable()).secrets == {PASSWORD: SecretState.UNKNOWN}
+
+
+def test_a_value_that_cannot_be_had_is_unknown_and_says_why():
+    realm = planned(Remembered(written(NOW)), environ={})
+    assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
+    assert realm.status is Status.IN_SYNC
+    assert "SMTP_PASSWORD" in realm.unresolved[PASSWORD].message
+
+
+@pytest.mark.parametrize("step", [Step.WRITING, Step.WRITTEN])
+def test_a_write_in_doubt_is_written_once_more(step):
+    realm = planned(Remembered(written(NOW), written(NOW, step)))
+    assert realm.secrets == {PASSWORD: SecretState.CHANGED}
+    assert realm.status is Status.CHANGED
+
+
+def test_a_write_in_doubt_without_a_secret_says_nothing_of_the_secret():
+    doubt = Write("acme", {}, {}, {}, Step.WRITING, run=8)
+    assert planned(Remembered(written(NOW), doubt)).secrets == {PASSWORD: SecretState.UNCHANGED}
+
+
+def test_keep_leaves_a_changed_secret_alone():
+    realm = planned(Remembered(written("the-old-password")), mode=SecretMode.KEEP)
+    assert realm.secrets == {PASSWORD: SecretState.CHANGED}
+    assert realm.status is Status.IN_SYNC
+
+
+def test_write_sends_an_unchanged_secret_too():
+    assert planned(Remembered(written(NOW)), mode=SecretMode.WRITE).status is Status.CHANGED
+
+
+def test_what_the_policy_forbids_is_never_looked_up():
+    realm = planned(Remembered(written(NOW)), environ=Unreadable(), policy=Policy(relays=("other.example",)))
+    assert [finding.rule for finding in realm.forbidden] == ["policy-relay"]
+    assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
+
+
+def test_without_a_store_nothing_is_resolved():
+    memory = Memory({"acme": Remembered(written(NOW))}, fingerprint)
+    realm = make_plan(one_realm(BASIC), in_sync_server(), Means(memory=lambda: memory)).realms[0]
+    assert (realm.secrets, realm.unresolved) == ({PASSWORD: SecretState.UNKNOWN}, {})
+
+
+def test_overwriting_an_unknown_password_is_told_as_a_loss():
+    gateway = in_sync_server()
+    gateway.stored["acme"]["port"] = "26"
+    assert planned(None, gateway=gateway).losses == {PASSWORD: ""}
+
+
+def test_a_loss_names_where_the_value_last_came_from():
+    intent = make_plan(one_realm(BASIC), FakeGateway({"acme": {}})).realms[0].wanted.fields
+    known = Remembered(Write("acme", {}, intent, {PASSWORD: "fingerprint of old"}, Step.VERIFIED, run=7))
+    assert planned(known).losses == {PASSWORD: "env:SMTP_PASSWORD"}
+
+
+def test_writing_the_value_last_written_loses_nothing():
+    gateway = in_sync_server()
+    gateway.stored["acme"]["port"] = "26"
+    assert planned(Remembered(written(NOW)), gateway=gateway).losses == {}
+
+
+@pytest.mark.parametrize("entry", [NO_LOGIN, {"disabled": True}])
+def test_taking_a_password_away_is_told_as_a_loss(entry):
+    assert planned(None, entry=entry, gateway=FakeGateway({"acme": STORED})).losses == {PASSWORD: ""}
+
+
+def test_a_realm_that_stays_as_it_is_loses_nothing():
+    assert planned(None).losses == {}

@@ -1,0 +1,70 @@
+"""Portions of a plan: the canary first, then waves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ztrust_mail.errors import UsageError
+from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.sync.resume import as_wanted
+from ztrust_mail.sync.waves import Waves
+
+
+def todo(*names: str) -> list[RealmPlan]:
+    return [RealmPlan(name, Status.CHANGED, as_wanted(name, {})) for name in names]
+
+
+def portions(waves: Waves, *names: str) -> list[tuple[bool, list[str]]]:
+    return [(wave.canary, [realm.realm for realm in wave.realms]) for wave in waves.of(todo(*names))]
+
+
+def test_without_options_all_realms_are_one_wave():
+    assert portions(Waves(), "a", "b", "c") == [(False, ["a", "b", "c"])]
+
+
+def test_a_number_takes_the_first_realms_as_canary():
+    assert portions(Waves(canary="2", size=2), *"abcde") == [
+        (True, ["a", "b"]),
+        (False, ["c", "d"]),
+        (False, ["e"]),
+    ]
+
+
+def test_a_glob_takes_what_it_matches_as_canary_wherever_it_stands():
+    assert portions(Waves(canary="test-*"), "a", "test-1", "b", "test-2") == [
+        (True, ["test-1", "test-2"]),
+        (False, ["a", "b"]),
+    ]
+
+
+def test_a_canary_that_is_everything_leaves_no_wave():
+    assert portions(Waves(canary="9"), "a", "b") == [(True, ["a", "b"])]
+
+
+@pytest.mark.parametrize("canary", ["0", "none-*", "-1"])
+def test_a_canary_that_chooses_nothing_is_refused(canary):
+    with pytest.raises(UsageError, match="chooses none"):
+        Waves(canary=canary).check(todo("a"))
+
+
+def test_where_nothing_is_to_be_written_any_canary_will_do():
+    Waves(canary="none-*").check([])
+
+
+@given(
+    names=st.lists(st.text("abc", min_size=1, max_size=3), unique=True),
+    size=st.integers(0, 4),
+    canary=st.sampled_from(["", "1", "3", "a*", "zz"]),
+)
+def test_every_realm_is_in_one_wave_and_no_wave_is_larger_than_asked_for(names, size, canary):
+    waves = list(Waves(canary, size).of(todo(*names)))
+    assert sorted(realm.realm for wave in waves for realm in wave.realms) == sorted(names)
+    assert all(len(wave.realms) <= size for wave in waves if size and not wave.canary)
+    assert [wave.canary for wave in waves[1:]] == [False] * (len(waves) - 1 if waves else 0)
+
+
+@pytest.mark.parametrize(("stop_after", "failed", "stops"), [(0, 99, False), (2, 1, False), (2, 2, True), (2, 3, True)])
+def test_so_many_failures_stop_the_rest(stop_after, failed, stops):
+    assert Waves(stop_after=stop_after).stops_at(failed) is stops

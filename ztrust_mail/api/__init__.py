@@ -1,0 +1,57 @@
+"""The front door: everything the command line does, as functions that neither print nor exit.
+
+A typical use::
+
+    import ztrust_mail
+
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": {...}}})
+    with ztrust_mail.connect("https://id.example.com", spec=spec) as connection:
+        plan = ztrust_mail.plan(spec, connection)
+        if plan.changed:
+            result = ztrust_mail.apply(plan, connection)
+"""
+
+from __future__ import annotations
+
+from ztrust_mail.api.connecting import connect, load_spec, validate
+from ztrust_mail.api.looking import doctor, drift, explain, plan, pull, test
+from ztrust_mail.api.past import history, leftovers, revert_plan, rotate_plan, run_to_revert
+from ztrust_mail.api.writing import (
+    apply,
+    dangers,
+    load_plan,
+    plan_saved,
+    refuse,
+    save_plan,
+    settle,
+    spec_digest,
+    unfinished,
+)
+from ztrust_mail.sync.connection import Connection
+
+__all__ = [
+    "Connection",
+    "apply",
+    "connect",
+    "dangers",
+    "doctor",
+    "drift",
+    "explain",
+    "history",
+    "leftovers",
+    "load_plan",
+    "load_spec",
+    "plan",
+    "plan_saved",
+    "pull",
+    "refuse",
+    "revert_plan",
+    "rotate_plan",
+    "run_to_revert",
+    "save_plan",
+    "settle",
+    "spec_digest",
+    "test",
+    "unfinished",
+    "validate",
+]

@@ -1,0 +1,149 @@
+"""The verbs that write: apply, with what is judged before it and taken up after it; and saved plans."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ztrust_mail.findings import Finding
+from ztrust_mail.spec.model import Spec
+from ztrust_mail.sync.connection import Connection
+from ztrust_mail.sync.journal.records import NewRun, Outcome
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.apply import Result
+    from ztrust_mail.sync.plan import Plan
+    from ztrust_mail.sync.resume import Settled, Unfinished
+    from ztrust_mail.sync.run import Progress
+    from ztrust_mail.sync.safety import Danger
+    from ztrust_mail.sync.saved import SavedPlan
+    from ztrust_mail.sync.waves import Waves
+
+
+def dangers(plan: Plan) -> tuple[Danger, ...]:
+    """Return why an apply of the plan would be refused, unless each reason is allowed."""
+    from ztrust_mail.sync.safety import dangers as judge
+
+    return judge(plan)
+
+
+def refuse(plan: Plan, allow: Iterable[str] = ()) -> None:
+    """Raise :class:`~ztrust_mail.errors.Unsafe` for a danger that ``allow`` does not name or a breach of the policy."""
+    from ztrust_mail.sync.safety import parse_allow
+    from ztrust_mail.sync.safety import refuse as refuse_unsafe
+
+    refuse_unsafe(plan, parse_allow(allow))
+
+
+def apply(
+    plan: Plan,
+    connection: Connection,
+    *,
+    spec: Spec | None = None,
+    allow: Iterable[str] = (),
+    waves: Waves | None = None,
+    wait: float = 0.0,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    command: str = "apply",
+    plan_digest: str = "",
+) -> Result:
+    """Do what a plan says, read it back, and return what became of each realm.
+
+    ``allow`` names dangers that are meant (``mass-change``, ``all``). ``waves`` portions the work; after a canary
+    the server tests the connection. ``wait`` is how many seconds to wait for another run on the same server.
+    ``progress`` is called from worker threads as realms are done; setting ``cancel`` lets the writes under way
+    finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` are noted in the journal.
+
+    Nothing is written when this raises: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach
+    of the policy or another run under way, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
+    """
+    from ztrust_mail.sync.apply import apply_plan
+    from ztrust_mail.sync.run import Conduct
+    from ztrust_mail.sync.waves import Waves
+
+    refuse(plan, allow)
+    cancel = cancel or threading.Event()
+    conduct = Conduct(waves or Waves(), lambda names: _failing_tests(connection, names), progress, cancel)
+    with connection.exclusively(wait=wait, lost=cancel.set):
+        run = NewRun(connection.gateway.url, command, connection.who, spec_digest(spec) if spec else "", plan_digest)
+        journal, memory, left = connection.journal, connection.memory(), unfinished(connection)
+        done = apply_plan(plan, connection.gateway, connection.secrets, journal, run, memory=memory, conduct=conduct)
+        if done.run and left and {*left.realms} <= {realm.realm for realm in plan.realms}:
+            journal.finish(left.run.number, Outcome.RESUMED)
+        return done
+
+
+def _failing_tests(connection: Connection, realms: Sequence[str]) -> list[Finding]:
+    """Have the server test what realms hold, and return what went wrong."""
+    from ztrust_mail.diagnose.server_test import test_stored
+
+    return [f for outcome in test_stored(connection.gateway, realms).outcomes for f in outcome.findings]
+
+
+def settle(connection: Connection) -> list[Settled]:
+    """Look at the realms whose last write was cut off, and note what really happened. Part of every apply.
+
+    To be called inside ``connection.exclusively()``: a write that is under way is not cut off.
+    """
+    from ztrust_mail.sync.resume import settle as settle_all
+
+    return settle_all(connection.journal, connection.gateway, connection.memory().realms)
+
+
+def unfinished(connection: Connection) -> Unfinished | None:
+    """Return the last run, if it was killed, interrupted or stopped or left realms behind, with these realms."""
+    from ztrust_mail.sync.resume import unfinished as left
+
+    return left(connection.reading_journal, connection.gateway.url)
+
+
+def spec_digest(spec: Spec) -> str:
+    """Return one digest over all files of a spec."""
+    from ztrust_mail.sync import digests
+
+    return digests.of_spec(spec)
+
+
+def save_plan(plan: Plan, spec: Spec, connection: Connection) -> str:
+    """Return a plan as JSON by ``schemas/plan.schema.json``, to be reviewed and applied later. It holds no secret."""
+    from ztrust_mail.sync import saved
+
+    gateway = connection.gateway
+    issuer, created = gateway.account(with_email=False).issuer, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return saved.to_text(plan, spec, dialect=gateway.dialect, issuer=issuer, created=created)
+
+
+def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
+    """Return a saved plan.
+
+    Raises :class:`~ztrust_mail.errors.UsageError` for a file that is none, :class:`~ztrust_mail.errors.Unsafe` where
+    it was altered or is not the one expected.
+    """
+    from ztrust_mail.sync import saved
+
+    return saved.load(path, expect_digest)
+
+
+def plan_saved(saved: SavedPlan, connection: Connection) -> Plan:
+    """Return the plan that was saved, made anew of what it wants.
+
+    Raises :class:`~ztrust_mail.errors.Unsafe` where it was made for another server, where a spec it was made of has
+    changed, or where a realm is no longer as it was, naming them.
+    """
+    from ztrust_mail.sync.planning import plan_wanted
+    from ztrust_mail.sync.saved import cannot_see, check_live, check_server, check_specs
+
+    gateway = connection.gateway
+    gateway.login()
+    check_server(saved, gateway.url, gateway.account(with_email=False).issuer)
+    notes = check_specs(saved)
+    with connection.recalling() as memory:
+        means = connection.means(saved.secrets, lambda: saved.within(memory()))
+        made = plan_wanted([one.desired for one in saved.realms], gateway, means)
+    check_live(saved, {r.realm: r.live.attributes for r in made.realms if r.live}, gateway.dialect)
+    realms = (*made.realms, *(one.as_planned for one in saved.left_out))
+    return replace(made, realms=realms, findings=(*made.findings, *notes, *cannot_see(saved)), unnamed=saved.in_sync)

@@ -1,0 +1,108 @@
+"""What every writing command does with a plan: hold the server, settle, show, judge, ask, write, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+
+from ztrust_mail import api
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.progress import Progress
+from ztrust_mail.cli.review import agreed, judged, show
+from ztrust_mail.errors import UsageError
+from ztrust_mail.findings import Finding
+from ztrust_mail.reports import json, text
+from ztrust_mail.reports.lines import Line, line
+from ztrust_mail.spec.fields import Duration, Kind
+from ztrust_mail.spec.model import Spec
+from ztrust_mail.spec.values import BadValue, parse
+from ztrust_mail.sync.connection import Connection
+from ztrust_mail.sync.plan import Plan, all_findings
+from ztrust_mail.sync.waves import Waves
+from ztrust_mail.text import quoted
+
+
+@dataclass(frozen=True)
+class Orders:
+    """How a plan is to be carried out, as the options said. ``wait`` is in seconds.
+
+    ``plan_digest`` is that of a saved plan, for the journal.
+    """
+
+    command: str
+    yes: bool = False
+    allow: Sequence[str] = ()
+    waves: Waves = field(default_factory=Waves)
+    wait: float = 0.0
+    plan_digest: str = ""
+
+    @classmethod
+    def of(
+        cls, command: str, *, yes: bool, allow: Sequence[str], canary: str, wave: int, stop_after: int, wait: str
+    ) -> Self:
+        """Return the orders that options give. Raises :class:`~ztrust_mail.errors.UsageError` for a wrong time."""
+        return cls(command, yes, tuple(allow), Waves(canary, wave, stop_after), _seconds(wait) if wait else 0.0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        time = parse(Kind.DURATION, text)
+    except BadValue as bad:
+        raise UsageError(f"--wait {quoted(text)} {bad.problem}", bad.hint) from None
+    assert isinstance(time, Duration)  # what a duration is parsed to
+    return time.milliseconds / 1000
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a command adds to its result."""
+
+    lines: Sequence[Line] = ()
+    findings: Sequence[Finding] = ()
+
+
+def carry_out(
+    output: Output,
+    connection: Connection,
+    make: Callable[[], Plan],
+    orders: Orders,
+    *,
+    spec: Spec | None = None,
+    ending: Callable[[], Ending] = Ending,
+) -> NoReturn:
+    """Make the plan while no other run may touch the server, show it, and apply it when it is safe and agreed to.
+
+    ``ending`` is asked after the writes, or where there is nothing to write.
+    """
+    output.connected(connection)
+    with connection.exclusively(wait=orders.wait):
+        output.tell(text.findings(one.finding for one in api.settle(connection)))
+        made = make()
+        show(output, made)
+        judgement = judged(output, made, orders.allow)
+        if judgement.refused:
+            output.finish(text.plan(made), judgement.report(orders.command))
+        if not made.changed:
+            end = ending()
+            output.finish([*text.plan(made), *end.lines], judgement.report(orders.command).with_findings(end.findings))
+        output.show(text.plan(made))
+        if not orders.yes and not agreed(made):
+            output.tell([line("Declined: nothing was written.")])
+            output.finish((), judgement.report(orders.command))
+        with Progress(len(made.changed)) as progress:
+            done = api.apply(
+                made,
+                connection,
+                spec=spec,
+                allow=orders.allow,
+                waves=orders.waves,
+                progress=progress,
+                command=orders.command,
+                plan_digest=orders.plan_digest,
+            )
+        end = ending()
+    told = set(all_findings(done.plan))
+    output.tell(text.findings(done.findings))
+    output.tell(text.findings(f for r in done.realms for f in r.findings if f not in told))
+    output.finish([*text.result(done), *end.lines], json.of_result(done, end.findings))

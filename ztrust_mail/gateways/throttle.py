@@ -1,0 +1,239 @@
+"""How many requests one server gets at once: fewer while it is busy or slow, none while it asks to wait or is down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import requests
+
+from ztrust_mail.errors import ServerUnreachable
+from ztrust_mail.gateways import http
+from ztrust_mail.gateways.base import CIRCUIT_OPEN
+
+RUN = 10
+"""After so many answers in a row, one more request at once is tried."""
+
+FIRST_PAUSE = 0.5
+"""Seconds to wait for a busy server that does not say how long; twice as long each time it stays busy."""
+
+LONGEST_PAUSE = 60.0
+"""No wait is longer, in seconds, whatever the server asks for."""
+
+MOST_REFUSALS = 4
+"""A server that stays busy after so many waits, with no answer in between, is given up."""
+
+MOST_WAITS = 10
+"""One request waits so often for a busy server that does answer others."""
+
+MOST_FAILURES = 3
+"""After so many requests in a row without an answer the server counts as down."""
+
+TRIAL_AFTER = 10.0
+"""Seconds after which one request is let through to a server that is down."""
+
+_BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
+
+
+class _Outcome(Enum):
+    ANSWERED = "the identity server answered"
+    BUSY = "it refuses for now"
+    SLOW = "it is there, and gave no answer in time"
+    BROKEN = "there is no connection, or only a proxy that has none"
+    UNKNOWN = "interrupted: nothing is to be learnt from it"
+
+
+_MEANING = {
+    requests.codes.bad_gateway: _Outcome.BROKEN,
+    requests.codes.gateway_timeout: _Outcome.SLOW,
+    **dict.fromkeys(_BUSY, _Outcome.BUSY),
+}
+
+Ask = Callable[[], requests.Response]
+
+
+class Throttle:
+    """One server's throttle and circuit breaker, shared by all threads that ask that server.
+
+    ``clock`` gives monotonic seconds; ``wait`` waits that many seconds, by default until :meth:`hurry` ends it.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        connections: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self._host, self._most, self._limit = host, connections, connections
+        self._clock = clock
+        self._hurried = threading.Event()
+        self._wait = wait or self._hurried.wait
+        self._changed = threading.Condition(threading.Lock())
+        self._under_way = 0
+        self._round = 0  # goes on with each halving: what began before it has nothing new to tell
+        self._answers = 0
+        self._refusals = 0
+        self._failures = 0
+        self._pause_until = 0.0
+        self._down_until: float | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way at once just now."""
+        return self._limit
+
+    def hurry(self) -> None:
+        """Wait no more for a busy server: what waits is told that it was not sent, or keeps the answer it has."""
+        self._hurried.set()
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.hurry()
+            raise
+
+    def patiently(self, ask: Ask) -> requests.Response:
+        """Ask, each time :meth:`in_turn`, and ask again after the wait when the server is too busy.
+
+        Returns the last answer, be it a refusal; only for requests that do no harm when they are repeated.
+        """
+        response = ask()
+        for _ in range(MOST_WAITS):
+            if response.status_code not in _BUSY:
+                break
+            try:
+                response = ask()
+            except ServerUnreachable as e:
+                if e.rule != CIRCUIT_OPEN:
+                    raise
+                break
+        return response
+
+    def in_turn(self, ask: Ask) -> requests.Response:
+        """Ask once, when it is this request's turn, and learn from what becomes of it.
+
+        Raises :class:`ServerUnreachable` with the rule ``circuit-open`` where the request was not sent.
+        """
+        began = self._enter()
+        outcome, pause = _Outcome.UNKNOWN, None
+        try:
+            response = ask()
+            outcome = _MEANING.get(response.status_code, _Outcome.ANSWERED)
+            pause = asked_wait(response) if outcome is _Outcome.BUSY else None
+            return response
+        except http.TooSlow:
+            outcome = _Outcome.SLOW
+            raise
+        except ServerUnreachable:
+            outcome = _Outcome.BROKEN
+            raise
+        finally:
+            self._leave(outcome, began, pause)
+
+    def _enter(self) -> int:
+        """Return the round in which the request begins, once nothing keeps it back."""
+        while True:
+            with self._changed:
+                while (pause := self._pause()) <= 0 and self._under_way >= self._limit:
+                    self._changed.wait()
+                if pause <= 0:
+                    self._under_way += 1
+                    return self._round
+            if self._hurried.is_set():
+                raise self._not_sent("asked us to wait, and there is no more time")
+            self._wait(pause)
+
+    def _pause(self) -> float:
+        """Return the seconds for which nothing may be sent; raises where the server is down."""
+        if not self._down_until and not self._pause_until:
+            return 0.0
+        now = self._clock()
+        pause = self._pause_until - now
+        if self._down_until is not None:
+            if now < self._down_until:
+                busy = self._refusals > MOST_REFUSALS
+                raise self._not_sent("stays too busy" if busy else f"gave the last {MOST_FAILURES} requests no answer")
+            if pause <= 0 and self._under_way < self._limit:
+                self._down_until = now + TRIAL_AFTER  # this one tries, the others go on being refused
+        return pause
+
+    def _not_sent(self, why: str) -> ServerUnreachable:
+        hint = "see that the server is up, then run the same again"
+        return ServerUnreachable(f"{self._host} {why}: this request was not sent", hint, CIRCUIT_OPEN)
+
+    def _leave(self, outcome: _Outcome, began: int, pause: float | None) -> None:
+        with self._changed:
+            self._under_way -= 1
+            news = began == self._round
+            if outcome is _Outcome.ANSWERED:
+                self._answered(news)
+            elif outcome is _Outcome.BUSY:
+                self._refused(news, pause)
+            elif outcome is _Outcome.BROKEN:
+                self._failed()
+            elif outcome is _Outcome.SLOW and news:  # of those sent together one speaks for all
+                self._halve()
+                self._failed()
+            self._changed.notify_all()
+
+    def _answered(self, news: bool) -> None:
+        self._refusals = self._failures = 0
+        self._down_until = None
+        if news and self._limit < self._most:
+            self._answers += 1
+            if self._answers >= RUN:
+                self._limit, self._answers = self._limit + 1, 0
+
+    def _refused(self, news: bool, pause: float | None) -> None:
+        if news:
+            self._refusals += 1
+            self._halve()
+        if pause is None:
+            pause = FIRST_PAUSE * 2.0 ** min(max(self._refusals - 1, 0), MOST_REFUSALS)
+        pause = min(pause, LONGEST_PAUSE)
+        now = self._clock()
+        self._pause_until = max(self._pause_until, now + pause)
+        if self._refusals > MOST_REFUSALS:
+            self._down_until = now + max(TRIAL_AFTER, pause)
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            self._down_until = self._clock() + TRIAL_AFTER
+
+    def _halve(self) -> None:
+        self._limit, self._answers = max(1, self._limit // 2), 0
+        self._round += 1
+
+
+def asked_wait(response: requests.Response) -> float | None:
+    """Return the seconds that an answer's ``Retry-After`` asks to wait; None where it says nothing of sense.
+
+    A date is measured against the answer's own ``Date``, since the server's clock may be another than ours.
+    """
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    then = _moment(text)
+    if then is None:
+        return None
+    now = _moment(response.headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

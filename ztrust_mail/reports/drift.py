@@ -1,0 +1,97 @@
+"""Drift as text for people, and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ztrust_mail.errors import ExitStatus
+from ztrust_mail.reports import json
+from ztrust_mail.reports.counts import STATUS, counts, incomparable, nothing_differs
+from ztrust_mail.reports.json import Json
+from ztrust_mail.reports.lines import Line, Span, line
+from ztrust_mail.spec.words import in_words
+from ztrust_mail.sync.attribution import Cause
+from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.text import counted
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.drift import Drift
+
+_CRITICAL = "bold red"
+_STYLES = {Cause.OUT_OF_BAND: "yellow", Cause.BOTH: "yellow", Cause.PENDING: "dim", Cause.UNATTRIBUTED: "dim"}
+
+
+def text(found: Drift) -> Iterator[Line]:
+    """What the server has that the spec does not say, critical changes first; one line alone when nothing drifted."""
+    made = found.plan
+    for realm in sorted(made.changed, key=lambda realm: not _critical(found, realm)):
+        yield from _realm(found, realm)
+    for realm in made.realms:
+        if realm.status not in (Status.CHANGED, Status.IN_SYNC):
+            yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
+    if made.changed:
+        hidden = incomparable(made)
+        drifted = counts(made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
+        yield line(drifted, f"; {hidden}" if hidden else ".")
+        yield line(_causes(found))
+    else:
+        yield line("" if found.vanished else "No drift: ", *nothing_differs(made))
+    if found.vanished:
+        yield line(Span("Vanished since they were written: ", _CRITICAL), _names(found.vanished))
+    if made.uncovered:
+        yield line(f"Not covered by the spec: {_names(made.uncovered)}")
+
+
+def report(found: Drift, status: ExitStatus) -> json.Report:
+    """Report drift: the plan's report, with the cause of each change, and each finding where it belongs."""
+    planned = {realm.realm for realm in found.plan.realms}
+    realms = [
+        replace(realm, findings=(*realm.findings, *(f for f in found.findings if f.realm == realm.realm)))
+        if realm.status is Status.CHANGED
+        else realm
+        for realm in found.plan.realms
+    ]
+    others = [finding for finding in found.findings if finding.realm not in planned]
+    made = json.of_plan("drift", found.plan, realms, status, others)
+    named = tuple(_with_causes(realm, found.causes.get(str(realm["realm"]), {})) for realm in made.realms)
+    return replace(made, realms=named, more={**made.more, "vanished": list(found.vanished)})
+
+
+def _realm(found: Drift, realm: RealmPlan) -> Iterator[Line]:
+    critical = {change.field for change in realm.changes if found.is_critical(realm.realm, change.field)}
+    yield line(Span(realm.realm, "bold"), "  ", Span("drifted", _CRITICAL if critical else "yellow"))
+    for change in sorted(realm.changes, key=lambda change: change.field not in critical):
+        cause = found.causes[realm.realm][change.field]
+        is_critical = change.field in critical
+        yield line(
+            Span(f"    {change.field}", _CRITICAL if is_critical else ""), " is ",
+            Span(in_words(change.before), _CRITICAL if is_critical else "red"), ", the spec says ",
+            Span(in_words(change.after), "green"), "  ",
+            Span(f"({cause})", _CRITICAL if is_critical else _STYLES[cause]),
+        )  # fmt: skip
+
+
+def _critical(found: Drift, realm: RealmPlan) -> bool:
+    return any(found.is_critical(realm.realm, change.field) for change in realm.changes)
+
+
+def _causes(found: Drift) -> str:
+    numbers = Counter(cause for causes in found.causes.values() for cause in causes.values())
+    critical = sum(found.is_critical(realm, name) for realm, causes in found.causes.items() for name in causes)
+    parts = [f"{numbers[cause]:,} {cause}" for cause in _STYLES if numbers[cause]]
+    grave = f"; {critical:,} critical" if critical else ""
+    unknown = "; no journal entry tells who changed the unattributed ones" if numbers[Cause.UNATTRIBUTED] else ""
+    return f"      {counted(numbers.total(), 'field')}: {', '.join(parts)}{grave}{unknown}."
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return f"{counted(len(names), 'realm')}: {', '.join(names)}"
+
+
+def _with_causes(realm: Mapping[str, Json], causes: Mapping[str, Cause]) -> Mapping[str, Json]:
+    changes = realm["changes"]
+    assert isinstance(changes, list)
+    return {**realm, "changes": [{**change, "cause": causes[change["field"]].value} for change in changes]}

@@ -1,0 +1,109 @@
+"""What runs did, as text for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ztrust_mail.errors import ExitStatus
+from ztrust_mail.reports.json import Json, Report
+from ztrust_mail.reports.lines import Line, Span, line
+from ztrust_mail.spec.words import in_words
+from ztrust_mail.sync import compare
+from ztrust_mail.sync.journal.records import Outcome, Step
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.history import PastRun, PastWrite
+
+_HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
+_GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green"}
+_BAD = "yellow"
+
+
+def listed(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
+    """The runs in a table, or one line that says that there is none."""
+    if not runs:
+        yield line(f"No run has been noted for {server}.")
+        return
+    rows = [_row(one) for one in runs]
+    widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
+    for row, style in [(_HEADS, "bold"), *((row, "") for row in rows)]:
+        yield line(Span("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)), style))
+
+
+def _row(one: PastRun) -> tuple[str, ...]:
+    run = one.run
+    return (str(run.number), _minute(run.started), run.command, run.outcome.value, _steps(one.steps), run.who)
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def _steps(steps: Mapping[Step, int]) -> str:
+    return ", ".join(f"{number:,} {step.value}" for step, number in steps.items()) or "none"
+
+
+def told(one: PastRun) -> Iterator[Line]:
+    """One run, and what it did to each realm."""
+    run = one.run
+    outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
+    yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)
+    ended = f" to {_minute(run.ended)}" if run.ended else ""
+    yield line(f"  {_minute(run.started)}{ended} UTC, by {run.who}")
+    yield line(f"  realms: {_steps(one.steps)}")
+    for realm in one.realms:
+        yield line()
+        yield from _realm(realm)
+
+
+def _realm(realm: PastWrite) -> Iterator[Line]:
+    write = realm.write
+    yield line(Span(write.realm, "bold"), "  ", Span(write.step.value, _GOOD.get(write.step, _BAD)))
+    width = max((len(change.field) for change in realm.changes), default=0)
+    for change in realm.changes:
+        before, after = Span(in_words(change.before), "red"), Span(in_words(change.after), "green")
+        yield line(f"    {change.field:<{width}}  ", before, " → ", after)
+    for name, ref in realm.secrets.items():
+        yield line(Span(f"    with {name} {in_words(ref)}", "dim"))
+    if write.error:
+        yield line("    ", Span(write.error, _BAD))
+
+
+def report(runs: Sequence[PastRun], server: str) -> Report:
+    """Report runs; one that was asked for by its number holds its realms."""
+    return Report("history", ExitStatus.OK, server, more={"runs": [_run_data(one) for one in runs]})
+
+
+def _run_data(one: PastRun) -> Mapping[str, Json]:
+    run = one.run
+    return {
+        "run": run.number,
+        "server": run.server,
+        "command": run.command,
+        "who": run.who,
+        "started": _moment(run.started),
+        "ended": _moment(run.ended) if run.ended else None,
+        "outcome": run.outcome.value,
+        "steps": {step.value: number for step, number in one.steps.items()},
+        "spec_digest": run.spec_digest,
+        "plan_digest": run.plan_digest,
+        "tool_version": run.tool_version,
+        "realms": [_realm_data(realm) for realm in one.realms],
+    }
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _realm_data(realm: PastWrite) -> Mapping[str, Json]:
+    write = realm.write
+    return {
+        "realm": write.realm,
+        "step": write.step.value,
+        "changes": [compare.told(change) for change in realm.changes],
+        "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
+        "error": write.error,
+    }

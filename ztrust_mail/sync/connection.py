@@ -1,0 +1,134 @@
+"""A server to work with, and all that goes with it: what a spec may reach there, its policy, its journal."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from ztrust_mail.config import Server
+from ztrust_mail.config.policy import Policy
+from ztrust_mail.findings import Finding
+from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.secrets.base import Reach
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.sync.compare import SecretMode
+from ztrust_mail.sync.hidden import Memory
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.journal.store import Journal
+    from ztrust_mail.sync.planning import Means
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A server to work with. A context manager; may be shared by threads.
+
+    ``findings`` tell of the settings. ``journal_url`` is None for the journal in the user's state folder.
+    """
+
+    server: Server
+    gateway: Gateway
+    reach: Reach
+    findings: tuple[Finding, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    journal_url: Secret | None = None
+    _leases: list[str] = field(default_factory=list, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections, the journal's too."""
+        self.gateway.close()
+        for name in ("journal", "_read_journal"):
+            if opened := vars(self).pop(name, None):
+                opened.close()
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        """The values of references, each fetched once."""
+        return SecretStore(self.reach)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The journal, made where there is none. Raises :class:`~ztrust_mail.errors.JournalError`."""
+        from ztrust_mail.sync.journal.store import open_journal
+
+        opened = open_journal(self.journal_url, writable=True)
+        assert opened is not None  # a writable one is always there
+        return opened
+
+    @cached_property
+    def _read_journal(self) -> Journal | None:
+        from ztrust_mail.sync.journal.store import open_journal
+
+        return open_journal(self.journal_url, writable=False)
+
+    @property
+    def reading_journal(self) -> Journal | None:
+        """The journal for reading, None where there is none yet. Raises :class:`~ztrust_mail.errors.JournalError`."""
+        return vars(self).get("journal") or self._read_journal
+
+    def memory(self) -> Memory:
+        """Return what the journal holds of this server's realms now."""
+        journal = self.reading_journal
+        return Memory(journal.remembered(self.gateway.url), journal.fingerprint) if journal else Memory()
+
+    @contextmanager
+    def recalling(self) -> Iterator[Callable[[], Memory]]:
+        """Read the journal while the server is asked: both take their time. Gives what returns the memory."""
+        with ThreadPoolExecutor(1) as pool:
+            recalled: Future[Memory] = pool.submit(self.memory)
+            yield recalled.result
+
+    def means(self, mode: SecretMode, memory: Callable[[], Memory], *, resolve: bool = True) -> Means:
+        """Return what planning may use here."""
+        from ztrust_mail.sync.planning import Means
+
+        return Means(mode, self.policy, memory, self.secrets if resolve else None)
+
+    @property
+    def who(self) -> str:
+        """Who works here: the server's account, and the person as far as this machine knows."""
+        account = self.gateway.account(with_email=False)
+        return f"{account.name} (realm {account.realm}), {_person()}"
+
+    @contextmanager
+    def exclusively(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keep other runs off this server meanwhile; inside one another they count once. ``wait`` is in seconds.
+
+        Raises :class:`~ztrust_mail.errors.Unsafe` naming who holds the server. ``lost`` is called, from another
+        thread, should the lease be lost.
+        """
+        if self._leases:
+            yield
+            return
+        with ThreadPoolExecutor(1) as pool:
+            login = pool.submit(self.gateway.login)  # the journal is opened meanwhile
+            _ = self.journal
+            login.result()
+        with self.journal.lease(self.gateway.url, self.who, wait=wait, lost=lost):
+            self._leases.append(self.gateway.url)
+            try:
+                yield
+            finally:
+                self._leases.clear()
+
+
+def _person() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user on this machine, as in some containers
+        user = "unknown"
+    return f"{user} on {platform.node() or 'this machine'}"

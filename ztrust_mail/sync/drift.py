@@ -1,0 +1,179 @@
+"""Three-way drift: live against desired against last applied, so that every difference has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ztrust_mail.errors import ExitStatus
+from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.gateways.admin_events import Edit
+from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.spec.fields import ABSENT, FieldValue, Masked
+from ztrust_mail.spec.resolve import MASTER, glob_matches
+from ztrust_mail.sync import culprits
+from ztrust_mail.sync.attribution import Cause, Past, is_critical
+from ztrust_mail.sync.compare import Change
+from ztrust_mail.sync.journal.records import Remembered, Write
+from ztrust_mail.sync.plan import Plan, RealmPlan, all_findings
+from ztrust_mail.text import counted, quoted
+
+_NOTHING = Remembered()
+_GONE_OUT = ", and which mail and password went there"
+_ANOTHER_JOURNAL = "A run with another journal looks the same"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the server differs from the spec, and why: the plan, and the cause of each change by realm and field.
+
+    ``vanished`` are realms that this tool wrote, that the spec's globs would cover, and that cannot be seen now.
+    ``findings`` come on top of the plan's.
+    """
+
+    plan: Plan
+    causes: Mapping[str, Mapping[str, Cause]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    vanished: tuple[str, ...] = ()
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What this means for the command."""
+        gone = [ExitStatus.DIFFERS] if self.vanished else []
+        return ExitStatus.worst([*gone, self.plan.exit_status])
+
+    @property
+    def all_findings(self) -> list[Finding]:
+        """Every finding, the plan's included; critical ones first."""
+        found = [*all_findings(self.plan), *self.findings]
+        return sorted(found, key=lambda one: one.severity is not Severity.CRITICAL)
+
+    def is_critical(self, realm: str, field: str) -> bool:
+        """Tell whether somebody changed a field by which credentials are stolen or mail is forged."""
+        return self.causes[realm][field].by_others and is_critical(field)
+
+
+def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *, selected: Sequence[str] = ()) -> Drift:
+    """Return what a plan's changes come from, by what the journal remembers of the server's realms.
+
+    ``selected`` are the globs that the plan is limited to. The gateway is asked who edited the realms that somebody
+    seems to have changed, and for nothing else.
+    """
+    pasts = {r.realm: Past.of(gateway.dialect, r, remembered.get(r.realm, _NOTHING)) for r in plan.changed}
+    causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
+    suspects = _suspects(plan, causes)
+    edits = culprits.edits_since(gateway, {r.realm: _since(remembered[r.realm].last) for r in suspects})
+    findings: list[Finding] = []
+    for realm in plan.changed:
+        known = remembered.get(realm.realm, _NOTHING)
+        told = _Told(realm, known, pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ()))
+        findings += told.findings()
+    findings += _left_open(len(suspects), len(edits))
+    vanished = _vanished(plan, remembered, selected)
+    findings += [_gone(name, remembered[name]) for name in vanished]
+    return Drift(plan, causes, tuple(findings), vanished)
+
+
+def _suspects(plan: Plan, causes: Mapping[str, Mapping[str, Cause]]) -> list[RealmPlan]:
+    """Return the realms that somebody changed, those with a critical change first."""
+    by_others = {
+        realm.realm: [c.field for c in realm.changes if causes[realm.realm][c.field].by_others]
+        for realm in plan.changed
+    }
+    suspects = [realm for realm in plan.changed if by_others[realm.realm]]
+    return sorted(suspects, key=lambda realm: not any(map(is_critical, by_others[realm.realm])))
+
+
+def _since(last: Write | None) -> datetime | None:
+    at = (last.ended or last.started) if last else None
+    return culprits.utc(at) if at else None
+
+
+@dataclass(frozen=True)
+class _Told:
+    """One realm's part of what there is to tell."""
+
+    realm: RealmPlan
+    known: Remembered
+    past: Past
+    causes: Mapping[str, Cause]
+    edits: Sequence[Edit]
+
+    def findings(self) -> list[Finding]:
+        """Return a finding for every field that somebody changed, and what else there is to say of the realm."""
+        others = [change for change in self.realm.changes if self.causes[change.field].by_others]
+        authors = {change.field: culprits.author(self.past, change, self.edits) for change in others}
+        found = [self._changed(change, authors[change.field]) for change in others]
+        if self.edits and None in authors.values():
+            message = f"since then the server saw this realm edited by {culprits.in_words(self.edits)}"
+            hint = "some may be of other settings than e-mail; admin events tell more with their details on"
+            found.append(Finding(Severity.NOTE, "edited-by", message, hint, realm=self.realm.realm))
+        if self.known.doubt:
+            message = f"{_run(self.known.doubt)} began to write this realm, and it is not known whether that arrived"
+            hint = "run apply --resume"
+            found.append(Finding(Severity.WARNING, "in-doubt", message, hint, realm=self.realm.realm))
+        return found
+
+    def _changed(self, change: Change, author: Edit | None) -> Finding:
+        last = self.known.last
+        assert last is not None  # without it, nothing is known to be by others
+        now, then = _in_words(change.before), _in_words(self.past.last_applied(change))
+        who = f" by {culprits.in_words([author])}" if author else ""
+        message = (
+            f"{quoted(change.field)} is {now}; it was {then} when {_run(last)} applied it, and was changed since{who}"
+        )
+        if self.causes[change.field] is Cause.BOTH:
+            message += f"; the spec has moved on too, it says {_in_words(change.after)}"
+        critical = is_critical(change.field)
+        hint = f"find out who did it{_GONE_OUT if critical else ''}; apply puts it right. {_ANOTHER_JOURNAL}"
+        severity = Severity.CRITICAL if critical else Severity.WARNING
+        return Finding(severity, "out-of-band", message, hint, realm=self.realm.realm, field=change.field)
+
+
+def _left_open(suspects: int, named: int) -> Iterator[Finding]:
+    asked = min(suspects, culprits.MOST_REALMS)
+    if unnamed := asked - named:
+        message = (
+            f"nothing tells who edited {counted(unnamed, 'realm')}: no admin events are kept, or we may not see them"
+        )
+        hint = "turn on admin events with their details there, and give the account the role view-events"
+        yield Finding(Severity.NOTE, "no-admin-events", message, hint)
+    if more := suspects - asked:
+        message = f"of {counted(more, 'more realm')} it was not asked who edited them"
+        yield Finding(Severity.NOTE, "not-asked", message, f"drift --realm GLOB asks for up to {asked} realms")
+
+
+def _vanished(plan: Plan, remembered: Mapping[str, Remembered], selected: Sequence[str]) -> tuple[str, ...]:
+    """Return the realms written before that a glob of the spec covers and the complete list does not have."""
+    if not plan.listed:
+        return ()
+    visible = {realm.realm for realm in plan.realms}.union(plan.uncovered)
+    globs = [match.entry.name for match in plan.globs]
+    return tuple(
+        name
+        for name in sorted(remembered.keys() - visible - {MASTER})
+        if any(glob_matches(glob, name) for glob in globs)
+        and (not selected or any(glob_matches(glob, name) for glob in selected))
+    )
+
+
+def _gone(realm: str, known: Remembered) -> Finding:
+    write = known.last or known.doubt
+    assert write is not None  # a realm is remembered for one of them
+    message = f"the realm is not there, or not to be seen any more; {_run(write)} wrote it"
+    hint = "look whether it was removed or renamed, and whether the account still has its role in it"
+    return Finding(Severity.ERROR, "vanished", message, hint, realm=realm)
+
+
+def _run(write: Write) -> str:
+    at = write.ended or write.started
+    return f"run {write.run}{f' of {culprits.moment(at)}' if at else ''}"
+
+
+def _in_words(value: FieldValue | None) -> str:
+    if value is None or value is ABSENT or value == "":
+        return "not set"
+    if isinstance(value, Masked):
+        return "a hidden secret"
+    return quoted(str(value).lower() if isinstance(value, bool) else value)

@@ -1,0 +1,125 @@
+"""Secrets that the server hides: what the journal tells of them, and what would be lost by writing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.errors import SecretError
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.sensitive import Secret, SecretRef
+from ztrust_mail.spec.fields import Masked
+from ztrust_mail.sync.compare import SecretMode, SecretState, compare, hidden_secrets, secret_fields
+from ztrust_mail.sync.journal.records import Remembered
+from ztrust_mail.sync.plan import RealmPlan, Status
+
+
+def _no_fingerprint(secret: Secret) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the journal holds of a server's realms, and how it takes a secret's fingerprint.
+
+    ``rewritten`` names by realm the fields whose secret is to be sent whatever the fingerprints say.
+    """
+
+    realms: Mapping[str, Remembered] = field(default_factory=dict)
+    fingerprint: Callable[[Secret], str] = _no_fingerprint
+    rewritten: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def of(self, realm: str) -> Remembered:
+        """Return what is known of a realm."""
+        return self.realms.get(realm, _NOTHING)
+
+
+_NOTHING = Remembered()
+
+NOTHING_REMEMBERED = Memory()
+"""The memory of a journal that is not there."""
+
+Values = Mapping[SecretRef, Secret | SecretError]
+
+
+def look_at_secrets(
+    planned: Sequence[RealmPlan], dialect: Dialect, mode: SecretMode, memory: Memory, secrets: SecretStore | None
+) -> list[RealmPlan]:
+    """Return the realms with the state of each hidden secret, and to be written where one is known to differ.
+
+    Only references that the policy permits are resolved, each once, and only where their value says something:
+    where the journal knows a fingerprint, or the realm is to be written.
+    """
+    values = secrets.get(ref for realm in planned for ref in _telling(realm, dialect, memory)) if secrets else {}
+    return [_looked_at(realm, dialect, mode, memory, values) for realm in planned]
+
+
+def _is_readable(realm: RealmPlan) -> bool:
+    return realm.live is not None and realm.status in (Status.CHANGED, Status.IN_SYNC)
+
+
+def _telling(realm: RealmPlan, dialect: Dialect, memory: Memory) -> Sequence[SecretRef]:
+    """Return the references whose values are needed to judge a realm."""
+    if not _is_readable(realm) or realm.forbidden:
+        return ()
+    if realm.changes:
+        return tuple(secret_fields(realm.wanted.fields).values())
+    known = _known_fingerprints(memory.of(realm.realm))
+    return tuple(ref for name, ref in _hidden(realm, dialect).items() if name in known)
+
+
+def _hidden(realm: RealmPlan, dialect: Dialect) -> dict[str, SecretRef]:
+    return hidden_secrets(dialect, realm.wanted, realm.live.attributes) if realm.live else {}
+
+
+def _known_fingerprints(known: Remembered) -> Mapping[str, str]:
+    return known.last.fingerprints if known.last else {}
+
+
+def _looked_at(realm: RealmPlan, dialect: Dialect, mode: SecretMode, memory: Memory, values: Values) -> RealmPlan:
+    if not _is_readable(realm) or realm.live is None:
+        return realm
+    known = memory.of(realm.realm)
+    rewritten = memory.rewritten.get(realm.realm, ())
+    states = {
+        name: SecretState.CHANGED if name in rewritten else _state(name, values.get(ref), known, memory.fingerprint)
+        for name, ref in _hidden(realm, dialect).items()
+    }
+    if SecretState.CHANGED in states.values():
+        difference = compare(dialect, realm.wanted, realm.live.attributes, mode, states)
+        realm = replace(realm, difference=difference, status=Status.CHANGED if difference.changes else realm.status)
+    unresolved = {
+        name: value
+        for name, ref in secret_fields(realm.wanted.fields).items()
+        if isinstance(value := values.get(ref), SecretError)
+    }
+    return replace(realm, secrets=states, unresolved=unresolved, losses=_losses(realm, dialect, mode, known, states))
+
+
+def _state(
+    name: str, value: Secret | SecretError | None, known: Remembered, fingerprint: Callable[[Secret], str]
+) -> SecretState:
+    if known.doubt and name in known.doubt.fingerprints:
+        return SecretState.CHANGED  # perhaps it is there: writing it once more does no harm
+    last = _known_fingerprints(known).get(name)
+    if last is None or not isinstance(value, Secret):
+        return SecretState.UNKNOWN
+    return SecretState.UNCHANGED if fingerprint(value) == last else SecretState.CHANGED
+
+
+def _losses(
+    realm: RealmPlan, dialect: Dialect, mode: SecretMode, known: Remembered, states: Mapping[str, SecretState]
+) -> dict[str, str]:
+    """Return the hidden secrets that a write takes away, with the reference they last came from, if it is known."""
+    if not realm.changes or realm.live is None:
+        return {}
+    intent = known.last.intent if known.last and known.last.intent else {}
+    changed = {change.field for change in realm.changes}
+    lost = {}
+    for name, value in dialect.decode(realm.live.attributes).items():
+        replaced = name in states and states[name] is not SecretState.UNCHANGED and mode is not SecretMode.KEEP
+        if isinstance(value, Masked) and (replaced or (name in changed and name not in states)):
+            source = intent.get(name) if name in _known_fingerprints(known) else None
+            lost[name] = str(source) if isinstance(source, SecretRef) else ""
+    return lost

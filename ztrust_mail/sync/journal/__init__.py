@@ -1,0 +1,1 @@
+"""The journal: what was written, by whom, and what stood there before."""

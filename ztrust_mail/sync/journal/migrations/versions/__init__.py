@@ -1,0 +1,1 @@
+"""One module per version of the schema. A version that was published never changes."""

@@ -1,0 +1,182 @@
+"""Opens a journal: makes a new one, brings an old one forward, refuses a newer one and one of another program."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, select
+from sqlalchemy.exc import DBAPIError
+
+from ztrust_mail._version import __version__
+from ztrust_mail.errors import JournalError
+from ztrust_mail.sync.journal.database import Database, Place, connect
+from ztrust_mail.sync.journal.failures import RULE, not_ours
+from ztrust_mail.sync.journal.tables import HEAD, SALT, VERSIONS, WRITTEN_BY, meta, metadata, versions
+from ztrust_mail.text import quoted
+
+_MAGIC = b"SQLite format 3\0"
+_NO_HELPERS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says where the files beside a journal that it needs even for reading cannot be made."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An up-to-date journal, and the salt of its fingerprints."""
+
+    database: Database
+    salt: bytes
+
+
+def open_at(place: Place, *, writable: bool) -> Opened | None:
+    """Return the journal at a place; None where there is none and none is to be made. Raises :class:`JournalError`."""
+    if place.file and not _is_there(place.file):
+        if not writable:
+            return None
+        _make(place.file)
+    elif place.file:
+        _check_kind(place.file, place.where)
+    database = connect(place, writable=True) if writable else _connected_to_read(place)
+    try:
+        return _opened(place, database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _opened(place: Place, database: Database) -> Opened | None:
+    with database.reading() as connection:
+        state = look(connection, database.where)
+    if state is None and not database.writable:
+        database.close()
+        return None
+    if state is None or state.version != HEAD:
+        state = _brought_forward(place, database)
+    return Opened(database, state.salt)
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return bool(file.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as e:
+        raise _closed(file, e) from None
+
+
+def _check_kind(file: Path, where: str) -> None:
+    """Refuse what is no database: SQLite would take a short text for an empty one and write over it."""
+    try:
+        with file.open("rb") as content:
+            beginning = content.read(len(_MAGIC))
+    except OSError as e:
+        raise _closed(file, e) from None
+    if beginning not in (b"", _MAGIC):
+        raise not_ours(where)
+
+
+def _make(file: Path) -> None:
+    """Make an empty file that only its owner may read."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError as e:
+        if not file.exists():  # else another program was faster
+            raise _closed(file, e) from None
+    except OSError as e:
+        raise _closed(file, e) from None
+
+
+def _closed(file: Path, e: OSError) -> JournalError:
+    hint = "check the rights of its folder, or name another journal"
+    return JournalError(f"the journal {quoted(file, 200)} cannot be opened: {e.strerror}", hint, RULE)
+
+
+def _connected_to_read(place: Place) -> Database:
+    database = connect(place, writable=False)
+    if place.file and _lacks_helpers(database):
+        database.close()
+        if _has_log(place.file):
+            message = f"{place.where} was not closed, and can only be read where its folder can be written"
+            raise JournalError(message, "run this where the folder can be written, or copy the folder", RULE)
+        return connect(place, writable=False, immutable=True)
+    return database
+
+
+def _lacks_helpers(database: Database) -> bool:
+    try:
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM sqlite_master").close()
+    except DBAPIError as e:
+        return getattr(e.orig, "sqlite_errorcode", 0) & 0xFF in _NO_HELPERS
+    return False
+
+
+def _has_log(file: Path) -> bool:
+    try:
+        return file.with_name(f"{file.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _brought_forward(place: Place, database: Database) -> State:
+    from ztrust_mail.sync.journal.migrating import migrate
+
+    if database.writable:
+        migrate(database)
+    else:
+        _migrate_beside(place)
+    with database.reading() as connection:
+        state = look(connection, database.where)
+    assert state is not None  # it was brought forward just now, and nothing ever takes a journal away
+    return state
+
+
+def _migrate_beside(place: Place) -> None:
+    from ztrust_mail.sync.journal.migrating import migrate
+
+    database = connect(place, writable=True)
+    try:
+        migrate(database)
+    except JournalError as e:
+        message = f"{place.where} was written by an older ztrust-mail and cannot be brought forward"
+        raise JournalError(message, f"run plan once where it can be written; {e.hint}", RULE) from None
+    finally:
+        database.close()
+
+
+def _foreign(where: str) -> JournalError:
+    hint = "give the journal a file, database or schema of its own"
+    return JournalError(f"{where} holds another program's tables", hint, RULE)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a journal says of itself."""
+
+    version: str
+    salt: bytes
+
+
+def look(connection: Connection, where: str) -> State | None:
+    """Return the state of the journal, None where the database is empty. Raises :class:`JournalError`."""
+    names = set(inspect(connection).get_table_names())
+    if versions.name not in names:
+        if names if connection.dialect.name == "sqlite" else names & set(metadata.tables):
+            raise _foreign(where)
+        return None
+    version = connection.scalar(select(versions.c.version_num))
+    if meta.name not in names:
+        raise _foreign(where)
+    notes = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
+    if version not in VERSIONS:
+        program = quoted(f"ztrust-mail {notes.get(WRITTEN_BY, '')}".strip())
+        message = f"{where} was written by {program}, which is newer than this ztrust-mail {__version__}"
+        raise JournalError(message, "update this one, or name another journal", RULE)
+    try:
+        return State(version, bytes.fromhex(notes[SALT]))
+    except (KeyError, ValueError):
+        hint = "restore it from a backup, or move it away and begin a new one"
+        raise JournalError(f"{where} is damaged: its salt is gone", hint, RULE) from None

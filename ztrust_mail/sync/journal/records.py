@@ -1,0 +1,115 @@
+"""What the journal holds: runs, and one write per realm of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from ztrust_mail.dialects.base import Attributes
+from ztrust_mail.spec.fields import FieldMap
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    RUNNING = "running"
+    """Not ended: it is under way, or was killed."""
+    DONE = "done"
+    FAILED = "failed"
+    """It ended by itself; some realms failed."""
+    STOPPED = "stopped"
+    """A canary or too many failures stopped it; some realms were not reached."""
+    INTERRUPTED = "interrupted"
+    RESUMED = "resumed"
+    """A later run took up all that this one left."""
+
+
+class Step(StrEnum):
+    """How far the write to one realm has come."""
+
+    PLANNED = "planned"
+    WRITING = "writing"
+    """The request is about to go out or has gone out: what became of it is in doubt."""
+    WRITTEN = "written"
+    """The server said it was done; nobody has looked yet."""
+    VERIFIED = "verified"
+    FAILED = "failed"
+    """Nothing was written, or something else than was meant; ``error`` says which."""
+    SKIPPED = "skipped"
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the server may or may not hold the write."""
+        return self in (Step.WRITING, Step.WRITTEN)
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run that is about to begin. ``who`` names the account, and the person as far as the machine knows."""
+
+    server: str
+    command: str
+    who: str
+    spec_digest: str = ""
+    plan_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Run(NewRun):
+    """A run as the journal has it; times are in UTC."""
+
+    number: int = 0
+    tool_version: str = ""
+    outcome: Outcome = Outcome.RUNNING
+    started: datetime = datetime.min
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Write:
+    """What a run does to one realm.
+
+    ``before`` and ``after`` are the server's attributes with masks in place of secrets; ``intent`` are the fields
+    to be written, secrets as references, None where the realm is to have no e-mail. ``fingerprints`` tell by field
+    which secret is written.
+    """
+
+    realm: str
+    before: Attributes
+    intent: FieldMap | None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    step: Step = Step.PLANNED
+    after: Attributes | None = None
+    error: str = ""
+    run: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """A step that a realm's write has come to."""
+
+    realm: str
+    step: Step
+    after: Attributes | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What is known of one realm: its last verified write, and a later one that is in doubt."""
+
+    last: Write | None = None
+    doubt: Write | None = None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lease on a server, and since when (UTC)."""
+
+    who: str
+    since: datetime
+    run: int | None = None

@@ -1,0 +1,184 @@
+"""The journal itself: runs and their writes, leases, fingerprints; on SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Executable, RowMapping, Text, UpdateBase, bindparam, func, insert, update
+
+from ztrust_mail._version import __version__
+from ztrust_mail.errors import JournalError
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.sync.journal import queries, tables
+from ztrust_mail.sync.journal.database import Database, place_of
+from ztrust_mail.sync.journal.failures import RULE
+from ztrust_mail.sync.journal.fingerprints import Fingerprints
+from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
+from ztrust_mail.sync.journal.opening import open_at
+from ztrust_mail.sync.journal.records import NewRun, Outcome, Remembered, Run, Step, Update, Write
+from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, write_of, write_values
+from ztrust_mail.text import printable
+
+_ENDS = frozenset({Step.VERIFIED, Step.FAILED, Step.SKIPPED})
+
+
+def open_journal(url: Secret | None, *, writable: bool) -> Journal | None:
+    """Open the journal at a URL, in the user's state folder without one.
+
+    A writable one is made where there is none; otherwise None is returned then. An old one is brought forward.
+    Raises :class:`~ztrust_mail.errors.JournalError` where it cannot be opened, is damaged, or is newer than this.
+    """
+    opened = open_at(place_of(url), writable=writable)
+    return Journal(opened.database, opened.salt) if opened else None
+
+
+class Journal:
+    """An open journal; a context manager. May be used by several threads.
+
+    Every method raises :class:`~ztrust_mail.errors.JournalError` when the database fails.
+    """
+
+    def __init__(self, database: Database, salt: bytes, timing: Timing = USUAL) -> None:
+        self._database = database
+        self._fingerprints = Fingerprints(salt)
+        self._timing = timing
+        self._leases: dict[str, Lease] = {}
+        self._guarded: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self._database.close()
+
+    @property
+    def where(self) -> str:
+        """The journal as messages name it: file or database, without login."""
+        return self._database.where
+
+    def begin(self, run: NewRun, writes: Sequence[Write]) -> int:
+        """Put a run and what it intends on disk, and return the run's number."""
+        with self._database.writing() as connection:
+            row = run_values(run) | {"tool_version": __version__, "outcome": Outcome.RUNNING.value}
+            entered = connection.execute(insert(tables.runs).values(**row, started=self._database.now()))
+            assert entered.inserted_primary_key is not None  # one row has one
+            number = int(entered.inserted_primary_key[0])
+            if writes:
+                rows = [write_values(write, number, run.server, n) for n, write in enumerate(writes)]
+                connection.execute(insert(tables.writes), rows)
+            lease = self._leases.get(run.server)
+            if lease and not lease.renew_within(connection, number):
+                raise lost_to_another(run.server)
+        if lease:
+            self._guarded[number] = run.server
+        return number
+
+    def record(self, run: int, updates: Sequence[Update]) -> None:
+        """Put steps on disk, all or none; no mark of a write to come where the lease on the server is lost."""
+        lease = self._leases.get(self._guarded.get(run, ""))
+        with self._database.writing() as connection:
+            ours = lease is None or lease.renew_within(connection)
+            self._record(connection, run, [u for u in updates if ours or u.step is not Step.WRITING])
+        if lease and not ours:
+            raise lost_to_another(lease.server)
+
+    def _record(self, connection: Connection, run: int, updates: Iterable[Update]) -> None:
+        for (starts, ends), several in groupby(updates, lambda u: (u.step is Step.WRITING, u.step in _ENDS)):
+            rows = [_update_values(run, one) for one in several]
+            if connection.execute(self._updating(starts=starts, ends=ends), rows).rowcount != len(rows):
+                hint = "it was changed by hand, or another one was put in its place"
+                raise JournalError(f"{self.where} knows no such write of run {run}", hint, RULE)
+
+    def _updating(self, *, starts: bool, ends: bool) -> UpdateBase:
+        now = self._database.now()
+        mine = (tables.writes.c.run == bindparam("of_run")) & (tables.writes.c.realm == bindparam("to_realm"))
+        seen = func.coalesce(bindparam("seen", type_=Text), tables.writes.c.after)
+        values = {"step": bindparam("new_step"), "error": bindparam("new_error"), "after": seen}
+        times = ({"started": now} if starts else {}) | ({"ended": now} if ends else {})
+        return update(tables.writes).where(mine).values(values | times)
+
+    def finish(self, run: int, outcome: Outcome) -> None:
+        """Put a run's outcome on disk."""
+        ended = func.coalesce(tables.runs.c.ended, self._database.now())
+        ending = update(tables.runs).where(tables.runs.c.number == run)
+        with self._database.writing() as connection:
+            connection.execute(ending.values(outcome=outcome.value, ended=ended))
+
+    def runs(self, server: str | None = None, limit: int = 50) -> list[Run]:
+        """Return the newest runs, newest first."""
+        return [run_of(row) for row in self._rows(queries.newest_runs(server, limit))]
+
+    def run(self, number: int) -> Run | None:
+        """Return one run."""
+        return next((run_of(row) for row in self._rows(queries.run_by_number(number))), None)
+
+    def writes(self, run: int) -> list[Write]:
+        """Return what a run did to each realm, in the plan's order."""
+        return [write_of(row) for row in self._rows(queries.writes_of(run))]
+
+    def history_of(self, server: str, realm: str) -> list[Write]:
+        """Return all writes to one realm, newest first."""
+        return [write_of(row) for row in self._rows(queries.history_of(server, realm))]
+
+    def remembered(self, server: str) -> dict[str, Remembered]:
+        """Return by realm the last verified write, and a later one that is in doubt."""
+        known = {row["realm"]: Remembered(write_of(row)) for row in self._rows(queries.last_verified(server))}
+        for row in self._rows(queries.in_doubt(server)):
+            doubt = write_of(row)
+            known[doubt.realm] = replace(known.get(doubt.realm, _NOTHING), doubt=doubt)
+        return known
+
+    def resumable(self, server: str) -> Run | None:
+        """Return the newest run that had something to write, if it was cut off or some realms failed."""
+        return next((run_of(row) for row in self._rows(queries.newest_run_if_left(server))), None)
+
+    def fingerprint(self, secret: Secret) -> str:
+        """Return the fingerprint of a secret: the same text for the same secret in the same journal."""
+        return self._fingerprints.of(secret)
+
+    def fingerprints(self, several: Iterable[Secret]) -> list[str]:
+        """Return the fingerprints of several secrets; quicker than one by one where there are several processors."""
+        return self._fingerprints.of_all(several)
+
+    @contextmanager
+    def lease(
+        self, server: str, who: str, *, wait: float = 0.0, lost: Callable[[], None] | None = None
+    ) -> Iterator[None]:
+        """Keep other runs off a server meanwhile; ``wait`` is how many seconds to wait for one that is under way.
+
+        Runs begun meanwhile are named to whoever is kept off, and can mark no more writes once the lease is lost;
+        ``lost`` is called then too, from another thread. Raises :class:`~ztrust_mail.errors.Unsafe`, with the rule
+        ``locked``, naming who holds the server since when.
+        """
+        with held(self._database, server, who, wait=wait, lost=lost, timing=self._timing) as lease:
+            self._leases[server] = lease
+            try:
+                yield
+            finally:
+                del self._leases[server]
+
+    def _rows(self, asked: Executable) -> Sequence[RowMapping]:
+        with self._database.reading() as connection:
+            return connection.execute(asked).mappings().all()
+
+
+_NOTHING = Remembered()
+
+
+def _update_values(run: int, one: Update) -> dict[str, str | int | None]:
+    return {
+        "of_run": run,
+        "to_realm": one.realm,
+        "new_step": one.step.value,
+        "new_error": printable(one.error),
+        "seen": None if one.after is None else attributes_text(one.after),
+    }

@@ -1,0 +1,107 @@
+"""Keeps the journal of one run: what is intended before the first request, each step as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.findings import Severity
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.sync.compare import SecretMode, secret_fields
+from ztrust_mail.sync.hidden import Memory
+from ztrust_mail.sync.journal.records import NewRun, Outcome, Step, Update, Write
+from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.sync.readback import Readback
+from ztrust_mail.sync.writing import Attempt, Values
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.journal.store import Journal
+
+_STEPS = {Status.APPLIED: Step.VERIFIED, Status.SKIPPED: Step.SKIPPED}
+
+
+class Recorder:
+    """One run in the journal. All methods may be called from several threads."""
+
+    def __init__(self, journal: Journal, dialect: Dialect) -> None:
+        self._journal = journal
+        self._dialect = dialect
+        self._lock = threading.Lock()
+        self._waiting: list[Update] = []
+        self.number = 0
+
+    def begin(self, run: NewRun, todo: Sequence[RealmPlan], mode: SecretMode, values: Values, memory: Memory) -> None:
+        """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then."""
+        fingerprints = _kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
+        writes = [
+            Write(
+                realm.realm,
+                self._dialect.masked(realm.live.attributes) if realm.live else {},
+                None if realm.wanted.disabled else realm.wanted.fields,
+                fingerprints[realm.realm],
+            )
+            for realm in todo
+        ]
+        self.number = self._journal.begin(run, writes)
+
+    def _taken(self, todo: Sequence[RealmPlan], values: Values) -> dict[str, dict[str, str]]:
+        return {
+            realm.realm: {
+                name: self._journal.fingerprint(value)
+                for name, ref in secret_fields(realm.wanted.fields).items()
+                if isinstance(value := values[ref], Secret)
+            }
+            for realm in todo
+        }
+
+    def writing(self, realms: Iterable[str]) -> None:
+        """Put on disk that these realms are about to be written, with the steps that came before."""
+        self._flush(Update(realm, Step.WRITING) for realm in realms)
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Take note of what a write's answer said; it reaches the disk with the next mark."""
+        realm = attempt.realm
+        if realm.status is Status.APPLIED:
+            step = Step.WRITTEN
+        elif attempt.in_doubt:
+            return
+        else:
+            step = _STEPS.get(realm.status, Step.FAILED)
+        with self._lock:
+            self._waiting.append(Update(realm.realm, step, error=_error(realm)))
+
+    def looked(self, seen: Readback) -> None:
+        """Put on disk what the look at the server showed."""
+        self._flush(
+            Update(
+                name,
+                _STEPS.get(realm.status, Step.FAILED),
+                self._dialect.masked(realm.live.attributes) if realm.live else None,
+                _error(realm),
+            )
+            for name, realm in seen.realms.items()
+            if name not in seen.unsettled
+        )
+
+    def finish(self, outcome: Outcome, skipped: Iterable[str]) -> None:
+        """End the run, with the realms that it did not come to."""
+        self._flush(Update(realm, Step.SKIPPED) for realm in skipped)
+        self._journal.finish(self.number, outcome)
+
+    def _flush(self, more: Iterable[Update]) -> None:
+        with self._lock:
+            updates, self._waiting = [*self._waiting, *more], []
+            if updates:
+                self._journal.record(self.number, updates)
+
+
+def _kept(todo: Sequence[RealmPlan], memory: Memory) -> dict[str, Mapping[str, str]]:
+    """Return the fingerprints of secrets that stay as they are: what was last written is still there."""
+    known = {realm.realm: memory.of(realm.realm) for realm in todo}
+    return {name: one.last.fingerprints if one.last and not one.doubt else {} for name, one in known.items()}
+
+
+def _error(realm: RealmPlan) -> str:
+    return next((f.message for f in realm.findings if f.severity is Severity.ERROR), "")

@@ -1,0 +1,217 @@
+"""Plans the way back to the state before a run.
+
+The rule: a realm is reverted while it is as the run left it, its secrets included as far as the journal can tell,
+whoever brought it there. Otherwise it is left alone and named, with what came after the run; to revert it all the same,
+the run and the realm are both named in full. So no later run and nobody's later edit is undone without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.errors import RealmError, UsageError
+from ztrust_mail.findings import Finding, Severity, has_errors
+from ztrust_mail.gateways.base import Gateway, LiveRealm
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import ABSENT, FieldMap, FieldValue, Raw, extra_field
+from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync.compare import compare
+from ztrust_mail.sync.earlier_secrets import Finder, Site, hidden_in
+from ztrust_mail.sync.history import find_run
+from ztrust_mail.sync.journal.records import Run, Step, Write
+from ztrust_mail.sync.plan import Plan, RealmPlan, Status
+from ztrust_mail.sync.planning import Means, plan_wanted
+from ztrust_mail.sync.policy import violations
+from ztrust_mail.sync.readback import Fate, fate
+from ztrust_mail.sync.resume import as_wanted
+from ztrust_mail.sync.trail import Trail, has_written, is_chosen
+from ztrust_mail.text import quoted
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.journal.store import Journal
+
+MANY_RUNS = 1_000
+"""So many runs are looked through for the newest one that wrote."""
+
+CHANGED_SINCE = "changed-since"
+"""The rule of a finding that says that a realm is no longer as the run left it."""
+
+
+def run_to_revert(journal: Journal | None, server: str, number: int | None = None, realms: Sequence[str] = ()) -> Run:
+    """Return the run of that number, without one the newest that wrote any of the realms, which are globs.
+
+    Raises :class:`UsageError` where there is none, or where it wrote to another server or to none of the realms.
+    """
+    if journal is None:
+        raise UsageError("there is nothing to revert: no run has written yet", "apply writes, and notes what it does")
+    if number is None:
+        for run in journal.runs(server, MANY_RUNS):
+            if _written(journal, run, realms):
+                return run
+        raise UsageError(f"there is nothing to revert on {quoted(server)}{_among(realms)}", "look at history")
+    _, chosen = find_run(journal, server, number)
+    if not _written(journal, chosen, realms):
+        raise UsageError(f"run {number} wrote nothing{_among(realms)}", f"look at history {number}")
+    return chosen
+
+
+def _written(journal: Journal, run: Run, realms: Sequence[str]) -> list[Write]:
+    return [write for write in journal.writes(run.number) if has_written(write) and is_chosen(write.realm, realms)]
+
+
+def _among(realms: Sequence[str]) -> str:
+    return f" to a realm that matches {' or '.join(quoted(glob) for glob in realms)}" if realms else ""
+
+
+def plan_revert(
+    journal: Journal, gateway: Gateway, means: Means, run: Run, realms: Sequence[str] = (), *, insist: bool = False
+) -> Plan:
+    """Return the plan that brings the realms a run wrote back to how they were before it.
+
+    ``realms`` are globs that limit it; with ``insist`` those that they name in full are reverted even though they have
+    changed since. Secrets that cannot be brought back are told. Raises ``ServerError`` when nothing can be read.
+    """
+    writes = _written(journal, run, realms)
+    gateway.login()
+    reading = gateway.read([write.realm for write in writes], everything=False)
+    back = _Back(gateway.dialect, means, Finder(means, journal.fingerprint), frozenset(realms if insist else ()))
+    ways = [
+        back.of(Trail.of(write, journal.history_of(gateway.url, write.realm)), reading.realms[write.realm])
+        for write in writes
+    ]
+    made = plan_wanted([way.wanted for way in ways if way.stays is None], gateway, means, reading=reading)
+    planned = {realm.realm: realm for realm in made.realms}
+    return replace(made, realms=tuple(way.planned(planned) for way in ways))
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What is to become of one realm. ``stays`` is where it stands if it is left as it is."""
+
+    wanted: Desired
+    findings: tuple[Finding, ...] = ()
+    stays: Status | None = None
+    live: LiveRealm | None = None
+
+    def planned(self, made: dict[str, RealmPlan]) -> RealmPlan:
+        """Return the realm's part of the plan."""
+        realm = self.wanted.realm
+        if self.stays is not None:
+            return RealmPlan(realm, self.stays, self.wanted, self.live, findings=self.findings)
+        return replace(made[realm], findings=(*made[realm].findings, *self.findings))
+
+
+@dataclass(frozen=True)
+class _Back:
+    """Finds the way back for each realm. ``insisted`` are the realms to be reverted whatever came later."""
+
+    dialect: Dialect
+    means: Means
+    finder: Finder
+    insisted: frozenset[str] = field(default_factory=frozenset)
+
+    def of(self, trail: Trail, live: LiveRealm | RealmError) -> _Way:
+        """Return the way back for one realm."""
+        write = trail.write
+        fields = _with_removals(self.dialect, write.before, live)
+        wanted = as_wanted(write.realm, fields or None)
+        if isinstance(live, RealmError):
+            return _Way(wanted)  # the plan says why
+        site = self._site(trail, wanted, self.dialect.masked(live.attributes))
+        if site.is_back or self._never_arrived(trail, site.live):
+            message = f"it is as it was before run {write.run}, as far as can be seen"
+            return _Way(wanted, (_note(Severity.NOTE, "already-so", write, message),), Status.IN_SYNC, live)
+        findings: tuple[Finding, ...] = ()
+        if later := self._later(trail, site.live):
+            if write.realm not in self.insisted:
+                return _Way(wanted, (_left_alone(write, later),), Status.SKIPPED, live)
+            findings = (_note(Severity.WARNING, CHANGED_SINCE, write, f"{later}: that is undone too"),)
+        if unsayable := self._unsayable(fields):
+            return _failing(wanted, [_cannot_be_said(write, unsayable)])
+        return self._with_secrets(site, wanted, findings)
+
+    def _site(self, trail: Trail, wanted: Desired, live: Attributes) -> Site:
+        fields = wanted.fields
+        seen_as_references = replace(wanted, fields={**fields, **_stand_in(hidden_in(fields))})
+        changes = compare(self.dialect, seen_as_references, live).changes
+        return Site(trail, fields, self.dialect.decode(live), live, changes)
+
+    def _never_arrived(self, trail: Trail, live: Attributes) -> bool:
+        return trail.latest.run == trail.write.run and self._fate(trail.write, live) is Fate.NOT_ARRIVED
+
+    def _fate(self, write: Write, live: Attributes) -> Fate | None:
+        if not write.step.in_doubt:
+            return None
+        return fate(self.dialect, as_wanted(write.realm, write.intent), write.before, live)
+
+    def _later(self, trail: Trail, live: Attributes) -> str:
+        """Say what came after the run, nothing where the realm is as the run left it."""
+        write, latest = trail.write, trail.latest
+        hidden = hidden_in(self.dialect.decode(live))
+        if latest.run != write.run:
+            return "" if trail.is_as_left(live, hidden) else f"run {latest.run} wrote it after run {write.run}"
+        if write.step is Step.FAILED:
+            return f"run {write.run} did not leave it as it meant to"
+        arrived = self._fate(write, live) in (Fate.ARRIVED, Fate.CANNOT_TELL)
+        return "" if arrived or trail.is_as_left(live, hidden) else f"somebody changed it after run {write.run}"
+
+    def _unsayable(self, fields: FieldMap) -> list[str]:
+        """Return the fields of which the dialect cannot write again the odd text that stood there."""
+        odd = {name: value for name, value in fields.items() if isinstance(value, Raw)}
+        return [name for name, value in odd.items() if not self._comes_back(name, value)]
+
+    def _comes_back(self, name: str, value: FieldValue) -> bool:
+        try:
+            written = self.dialect.encode({name: value}, {})
+        except TypeError:  # this field is never written as text
+            return False
+        return self.dialect.decode({n: text for n, text in written.items() if isinstance(text, str)}) == {name: value}
+
+    def _with_secrets(self, site: Site, wanted: Desired, findings: tuple[Finding, ...]) -> _Way:
+        """Return the realm with references in place of masks, failing where one that is needed is not to be had."""
+        plain = {name: value for name, value in wanted.fields.items() if name not in site.hidden}
+        if violations(self.means.policy, replace(wanted, fields=plain)):
+            refs = {name: ref for name in site.hidden for ref in site.trail.references(name)[:1]}
+            return _Way(replace(wanted, fields=plain | refs), findings)  # refused by whoever applies it: not resolved
+        answers = {name: self.finder.answer(site, name) for name in site.hidden}
+        told = [answer.finding for answer in answers.values() if answer.finding]
+        if has_errors(told):
+            return _failing(wanted, [*findings, *told])
+        values = {name: answer.value for name, answer in answers.items() if answer.value is not None}
+        fields = {n: values.get(n, v) for n, v in wanted.fields.items() if n in plain or n in values}
+        return _Way(replace(wanted, fields=fields), (*findings, *told))
+
+
+def _with_removals(dialect: Dialect, before: Attributes, live: LiveRealm | RealmError) -> FieldMap:
+    """Return the fields from before the run; extra attributes that have come since are not to be there."""
+    fields = dialect.decode(before)
+    if not fields or isinstance(live, RealmError):
+        return fields
+    extras = (extra_field(name) for name in live.attributes if name not in dialect.native_names)
+    return {**fields, **{name: ABSENT for name in extras if name not in fields}}
+
+
+def _stand_in(names: Iterable[str]) -> dict[str, FieldValue]:
+    """Return a reference for each secret that is not found yet: comparing asks only whether there is one."""
+    return {name: SecretRef(SecretKind.ENV, ("",)) for name in names}
+
+
+def _failing(wanted: Desired, findings: Sequence[Finding]) -> _Way:
+    return _Way(replace(wanted, fields={}, findings=tuple(findings)))
+
+
+def _left_alone(write: Write, later: str) -> Finding:
+    hint = f"to revert it all the same, name both: revert {write.run} --realm {quoted(write.realm)}"
+    return replace(_note(Severity.ERROR, CHANGED_SINCE, write, f"left alone: {later}"), hint=hint)
+
+
+def _cannot_be_said(write: Write, names: Sequence[str]) -> Finding:
+    message = f"{', '.join(quoted(name) for name in names)} cannot be written again as it was before run {write.run}"
+    return Finding(Severity.ERROR, "not-sayable", message, "set it by hand", realm=write.realm, field=names[0])
+
+
+def _note(severity: Severity, rule: str, write: Write, message: str) -> Finding:
+    return Finding(severity, rule, message, realm=write.realm)

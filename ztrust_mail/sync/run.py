@@ -1,0 +1,149 @@
+"""One apply under way: wave by wave, with the journal kept, until all is done or something stops it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ztrust_mail.errors import ExitStatus, JournalError
+from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, Gateway
+from ztrust_mail.sync.journal.records import Outcome
+from ztrust_mail.sync.plan import Plan, RealmPlan, Status
+from ztrust_mail.sync.queue import Queue, in_parallel
+from ztrust_mail.sync.readback import not_read_back, read_back
+from ztrust_mail.sync.recording import Recorder
+from ztrust_mail.sync.waves import Wave, Waves
+from ztrust_mail.sync.writing import Attempt, Writer
+from ztrust_mail.text import counted
+
+Progress = Callable[[RealmPlan], None]
+
+Check = Callable[[Sequence[str]], Sequence[Finding]]
+"""Has the server test the connection of realms; returns what went wrong."""
+
+
+def _checks_nothing(realms: Sequence[str]) -> Sequence[Finding]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a plan is to be applied, beside what it says.
+
+    ``check`` is asked after a canary. ``progress`` is called, from any thread, when a realm is written or has
+    failed. Setting ``cancel`` lets the writes under way finish and leaves the rest.
+    """
+
+    waves: Waves = field(default_factory=Waves)
+    check: Check = _checks_nothing
+    progress: Progress | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+_NO_JOURNAL = "the journal cannot be written"
+
+
+class Run:
+    """An apply under way; :meth:`go` does it, the attributes then say what became of it."""
+
+    def __init__(self, plan: Plan, gateway: Gateway, writer: Writer, recorder: Recorder, conduct: Conduct) -> None:
+        self._todo, self._mode = plan.changed, plan.secrets
+        self._gateway, self._writer, self._recorder, self._conduct = gateway, writer, recorder, conduct
+        self._attempts: dict[str, Attempt] = {}
+        self._lock = threading.Lock()
+        self._failures = 0
+        self.done: dict[str, RealmPlan] = {}
+        self.findings: list[Finding] = []
+        self.exit_statuses: list[ExitStatus] = []
+        self.stopped = ""
+        self.interrupted = False
+
+    def go(self) -> None:
+        """Apply all waves, and end the run in the journal whatever happens."""
+        try:
+            self._waves()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except JournalError as e:
+            self._lose_journal(e)
+        self.done = {**not_read_back(self._attempts), **self.done}
+        untouched = [replace(r, status=Status.SKIPPED) for r in self._todo if r.realm not in self._attempts]
+        self.done |= {realm.realm: realm for realm in untouched}
+        try:
+            self._recorder.finish(self._outcome(), [realm.realm for realm in untouched])
+        except JournalError as e:
+            self._lose_journal(e)
+
+    def _waves(self) -> None:
+        for wave in self._conduct.waves.of(self._todo):
+            if self._stops():
+                return
+            self._write(wave)
+            names = [realm.realm for realm in wave.realms if realm.realm in self._attempts]
+            seen = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
+            self.interrupted = self.interrupted or seen.interrupted
+            self.done |= seen.realms
+            self._recorder.looked(seen)
+            if wave.canary and not self._stops():
+                self._listen_to_canary(names)
+
+    def _write(self, wave: Wave) -> None:
+        queue = Queue(wave.realms, self._mark, self._stops)
+
+        def work() -> None:
+            while (planned := queue.next()) is not None:
+                self._take(self._writer.write(planned))
+
+        in_parallel(work, self._gateway.connections, self._interrupt)
+
+    def _mark(self, realms: Sequence[str]) -> None:
+        try:
+            self._recorder.writing(realms)
+        except JournalError:
+            self.stopped = _NO_JOURNAL  # for the threads that are still writing
+            raise
+
+    def _take(self, attempt: Attempt) -> None:
+        realm = attempt.realm
+        with self._lock:
+            self._attempts[realm.realm] = attempt
+            self._failures += realm.status is Status.FAILED
+            if self._conduct.waves.stops_at(self._failures):
+                self.stopped = f"{counted(self._failures, 'realm')} failed"
+            elif any(finding.rule == CIRCUIT_OPEN for finding in realm.findings):
+                self.stopped = "the server is down"
+        self._recorder.attempted(attempt)
+        if self._conduct.progress:
+            self._conduct.progress(realm)
+
+    def _stops(self) -> bool:
+        if self._conduct.cancel.is_set():
+            self.interrupted = True
+        return bool(self.stopped) or self.interrupted
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self._conduct.cancel.set()  # the writes under way finish, no other is begun
+
+    def _listen_to_canary(self, names: Sequence[str]) -> None:
+        if any(self.done[name].status is not Status.APPLIED for name in names):
+            self.stopped = "a realm of the canary failed"
+        elif problems := self._conduct.check(names):
+            self.findings += problems
+            self.exit_statuses.append(ExitStatus.DIFFERS)
+            self.stopped = "the server's test of the canary failed"
+
+    def _lose_journal(self, e: JournalError) -> None:
+        self.findings.append(Finding(Severity.ERROR, e.rule or "journal", e.message, e.hint))
+        self.exit_statuses.append(e.exit_status)
+        self.stopped = self.stopped or _NO_JOURNAL
+
+    def _outcome(self) -> Outcome:
+        if self.interrupted:
+            return Outcome.INTERRUPTED
+        if self.stopped:
+            return Outcome.STOPPED
+        bad = any(realm.status is not Status.APPLIED for realm in self.done.values())
+        return Outcome.FAILED if bad else Outcome.DONE

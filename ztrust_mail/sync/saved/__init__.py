@@ -1,0 +1,22 @@
+"""Saved plans: written to a file for review, and applied from it later, as they were reviewed or not at all."""
+
+from __future__ import annotations
+
+from ztrust_mail.sync.saved.checks import cannot_see, check_live, check_server, check_specs
+from ztrust_mail.sync.saved.reading import from_text, load
+from ztrust_mail.sync.saved.records import LeftOut, PlannedRealm, SavedPlan
+from ztrust_mail.sync.saved.writing import digest_of, to_text
+
+__all__ = [
+    "LeftOut",
+    "PlannedRealm",
+    "SavedPlan",
+    "cannot_see",
+    "check_live",
+    "check_server",
+    "check_specs",
+    "digest_of",
+    "from_text",
+    "load",
+    "to_text",
+]

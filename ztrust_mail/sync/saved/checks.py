@@ -1,0 +1,139 @@
+"""Whether a saved plan still fits: the server, the specs it was made of, the realms it was made for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.errors import Unsafe
+from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.secrets.file import RUN_SECRETS
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.source import MAX_BYTES, STDIN, SUFFIXES
+from ztrust_mail.sync.compare import compare
+from ztrust_mail.sync.digests import of_attributes, of_bytes
+from ztrust_mail.sync.saved.files import bytes_of
+from ztrust_mail.sync.saved.records import PlannedRealm, SavedPlan
+from ztrust_mail.text import counted, quoted
+
+_NEW_PLAN = "make a new plan and review it"
+
+
+def check_server(saved: SavedPlan, url: str, issuer: str) -> None:
+    """Raise :class:`Unsafe` where this is another server than the plan was made for.
+
+    ``issuer`` is the URL by which the server names the realm that we log in to. That may be another realm than when
+    the plan was made, and either may be empty: not known.
+    """
+    if url != saved.url:
+        message = f"the plan was made for the server {quoted(saved.url)}, and this is {quoted(url)}"
+        raise Unsafe(message, f"name the server it was made for, or {_NEW_PLAN}", "plan-server")
+    then, now = _server_of(saved.issuer), _server_of(issuer)
+    if then and now and then != now:
+        message = f"another server answers at {quoted(url)} than when the plan was made:"
+        message += f" it calls itself {quoted(now)}, and {quoted(then)} then"
+        raise Unsafe(message, _NEW_PLAN, "plan-server")
+
+
+def _server_of(issuer: str) -> str:
+    return issuer.partition("/realms/")[0].rstrip("/")
+
+
+def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
+    """Look at the specs that the plan was made of again, as far as they are here, and say which are not.
+
+    Raises :class:`Unsafe` where one has changed, and where the plan takes a secret from a file that only a spec beside
+    it may name, while none of its specs lies there as it was and nobody vouches for the plan by its digest.
+    """
+    now = {path: _digest_now(path) for path in saved.specs}
+    moved = [path for path, digest in now.items() if digest not in ("", saved.specs[path])]
+    if moved:
+        message = f"{counted(len(moved), 'spec file')} changed since the plan was made: {_list(moved)}"
+        raise Unsafe(message, _NEW_PLAN, "plan-spec-moved")
+    if not saved.expected:
+        here = [path for path, digest in now.items() if digest and path.lower().endswith(SUFFIXES)]
+        _check_folders(saved, {os.path.dirname(os.path.realpath(path)) for path in here})
+    return tuple(_not_here([path for path, digest in now.items() if not digest]))
+
+
+def _digest_now(path: str) -> str:
+    """Return the digest of a spec's bytes as they are now, empty where they cannot be had."""
+    try:
+        return "" if path == STDIN else of_bytes(bytes_of(path, MAX_BYTES))
+    except OSError:
+        return ""
+
+
+def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
+    found: dict[str, list[str]] = {}
+    for one in saved.realms:
+        for value in one.desired.fields.values():
+            if isinstance(value, SecretRef) and _is_beside_the_spec(value) and value.base not in vouched:
+                found.setdefault(value.base, []).append(one.realm)
+    for folder, realms in found.items():
+        message = f"the plan takes secrets from files in {quoted(folder)}, where none of its specs lies"
+        message += f"; {counted(len(realms), 'realm')} would get one: {_list(realms)}"
+        hint = "apply it where its specs are, or with --expect-digest and the digest that plan named"
+        raise Unsafe(message, hint, "plan-secret-folder")
+
+
+def _is_beside_the_spec(ref: SecretRef) -> bool:
+    """Tell whether a reference names a file that is within reach only since a spec lies in its folder."""
+    if ref.kind is not SecretKind.FILE:
+        return False
+    real = os.path.realpath(os.path.join(ref.base, ref.argument[0]))
+    return _is_inside(real, ref.base) and not _is_inside(real, RUN_SECRETS)
+
+
+def _is_inside(real: str, folder: str) -> bool:
+    root = os.path.realpath(folder)
+    return os.path.commonpath((real, root)) == root
+
+
+def _not_here(paths: Sequence[str]) -> Iterator[Finding]:
+    if paths:
+        message = f"{counted(len(paths), 'spec file')} cannot be looked at again from here: {_list(paths)}"
+        hint = "the plan is applied as it was saved; whether its spec has moved on is not known"
+        yield Finding(Severity.NOTE, "plan-spec-absent", message, hint)
+
+
+def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialect) -> None:
+    """Raise :class:`Unsafe`, naming the realms, where one is not as the plan saw it, or would be changed otherwise.
+
+    ``live`` holds the realms that can be read now. A realm with the same settings can be changed otherwise than the
+    plan shows only where the plan's words are not its own, or are those of another version of this program.
+    """
+    gone = [one.realm for one in saved.realms if one.realm not in live]
+    here = [one for one in saved.realms if one.realm in live]
+    moved = [one.realm for one in here if of_attributes(dialect.masked(live[one.realm])) != one.live_digest]
+    if gone or moved:
+        whats = [f"not as the plan saw it any more: {_list(moved)}"] if moved else []
+        whats += [f"gone, or cannot be read: {_list(gone)}"] if gone else []
+        message = f"the plan no longer fits {counted(len(moved) + len(gone), 'realm')}: {'; '.join(whats)}"
+        raise Unsafe(message, _NEW_PLAN, "plan-stale")
+    otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
+    if otherwise:
+        message = (
+            f"what the plan shows is not what it would do to {counted(len(otherwise), 'realm')}: {_list(otherwise)}"
+        )
+        raise Unsafe(message, _NEW_PLAN, "plan-otherwise")
+
+
+def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Dialect) -> bool:
+    return one.shows(compare(dialect, one.desired, live, saved.secrets).changes)
+
+
+def cannot_see(saved: SavedPlan) -> tuple[Finding, ...]:
+    """Return a note where realms are written whose stored secret the server hides."""
+    hidden = [one.realm for one in saved.realms if one.hidden]
+    if not hidden:
+        return ()
+    where = f"the server hides it in {counted(len(hidden), 'realm')}"
+    message = f"a password changed on the server since the plan was made cannot be seen: {where}"
+    return (Finding(Severity.NOTE, "plan-cannot-see", message, "the plan is applied as it was reviewed"),)
+
+
+def _list(names: Iterable[str]) -> str:
+    """Return every name, however many there are: whoever reads it has to look at each."""
+    return ", ".join(quoted(name, 255) for name in names)

@@ -1,0 +1,124 @@
+"""Writes one realm as planned, after a last look, and says whether the request may have arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ztrust_mail.dialects.base import Dialect, Outgoing
+from ztrust_mail.errors import RealmError, SecretError, ServerError
+from ztrust_mail.findings import Finding
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, Gateway
+from ztrust_mail.sensitive import Secret, SecretRef
+from ztrust_mail.spec.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
+from ztrust_mail.sync.compare import SecretMode, secret_fields
+from ztrust_mail.sync.newest import Newest
+from ztrust_mail.sync.plan import RealmPlan, Status, finding_of
+from ztrust_mail.text import quoted
+
+Values = Mapping[SecretRef, Secret | SecretError]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What became of a write. ``in_doubt`` where no answer came: the server may or may not have done it."""
+
+    realm: RealmPlan
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes realms, from any number of threads. ``warnings`` are told with each realm's outcome."""
+
+    gateway: Gateway
+    newest: Newest
+    mode: SecretMode
+    values: Values
+    warnings: Mapping[str, tuple[Finding, ...]]
+
+    def write(self, planned: RealmPlan) -> Attempt:
+        """Write one realm and return it as APPLIED, FAILED or SKIPPED. Nothing is raised for one realm."""
+        try:
+            outgoing = self._outgoing(planned)
+        except (RealmError, ServerError) as e:
+            return Attempt(self._ended(planned, e))
+        try:
+            self.gateway.write(planned.realm, outgoing)
+        except (RealmError, ServerError) as e:
+            return Attempt(self._ended(planned, e), in_doubt=_may_have_arrived(e))
+        return Attempt(self._told(replace(planned, status=Status.APPLIED)))
+
+    def _ended(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
+        done = failed(planned, e)
+        return self._told(replace(done, status=Status.SKIPPED) if e.rule == CIRCUIT_OPEN else done)
+
+    def _told(self, done: RealmPlan) -> RealmPlan:
+        return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))
+
+    def _outgoing(self, planned: RealmPlan) -> Outgoing:
+        assert planned.live is not None  # a changed realm was read
+        newest = self.newest.take(planned.realm)
+        if newest.attributes != planned.live.attributes:
+            hint = "look at a new plan, then apply it"
+            raise RealmError("somebody changed the settings after the plan was made", hint, "changed-meanwhile")
+        if planned.wanted.disabled:
+            return {}
+        fields = planned.wanted.fields
+        dialect = self.gateway.dialect
+        if self.mode is SecretMode.KEEP:
+            outgoing = as_stored(dialect, planned, dialect.encode(fields, _masks(dialect, planned)))
+        else:
+            outgoing = dialect.encode(fields, self._resolved(fields))
+        kept = {name: newest.attributes[name] for name in planned.difference.kept}
+        return {**kept, **outgoing}
+
+    def _resolved(self, fields: FieldMap) -> dict[SecretRef, Secret]:
+        values = {}
+        for name, ref in secret_fields(fields).items():
+            value = self.values[ref]
+            if isinstance(value, SecretError):
+                raise SecretError(f"`{name}`: {value.message}", value.hint, value.rule)
+            values[ref] = value
+        return values
+
+
+def _may_have_arrived(e: RealmError | ServerError) -> bool:
+    """Tell whether a failed write may have been done: the identity server itself did not answer it."""
+    return e.rule == NOT_THE_API or (isinstance(e, ServerError) and e.rule != CIRCUIT_OPEN)
+
+
+_BOUND = ("sender.address", HOST, PORT, SECURITY, LOGIN, USERNAME)
+"""While these stay, a mask sent back means "keep the stored secret"; 26.8 clears the secret otherwise."""
+
+
+def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
+    """Return the mask for each secret; raises :class:`RealmError` where it might not mean "keep"."""
+    assert planned.live is not None  # a changed realm was read
+    refs = secret_fields(planned.wanted.fields)
+    if not refs:
+        return {}
+    moved = [c.field for c in planned.changes if c.field in _BOUND or c.field.startswith(f"{TOKEN}.")]
+    shown = {name: planned.live.attributes.get(dialect.natives_of(name)[0]) for name in refs}
+    if moved or any(text != dialect.mask for text in shown.values()):
+        why = "none is stored" if None in shown.values() else "the server does not hide it"
+        why = f"{', '.join(quoted(name) for name in moved)} would change" if moved else why
+        message = f"the stored secret cannot be kept: {why}"
+        raise RealmError(message, "leave out --secrets keep, so that the secret itself is sent", "cannot-keep")
+    return dict.fromkeys(refs.values(), Secret(dialect.mask))
+
+
+def as_stored(dialect: Dialect, planned: RealmPlan, outgoing: Outgoing) -> dict[str, str | Secret]:
+    """Return the attributes with port and security as the server has them, where they stay.
+
+    26.8 compares texts: a port sent where none was stored would clear the secret, though both mean 25.
+    """
+    assert planned.live is not None  # a changed realm was read
+    live, changed = planned.live.attributes, {change.field for change in planned.changes}
+    same = {n for name in (PORT, SECURITY) if name not in changed for n in dialect.natives_of(name)}
+    return {n: v for n, v in outgoing.items() if n not in same} | {n: live[n] for n in same if n in live}
+
+
+def failed(realm: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
+    """Return the realm as FAILED, with the reason among its findings."""
+    return replace(realm, status=Status.FAILED, findings=(*realm.findings, finding_of(e, realm.realm)))
