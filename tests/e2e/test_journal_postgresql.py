@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
-from support.journals import RUN, SERVER, begun, journal_at, make_old, write
+from support.journals import RUN, SERVER, begun, change, journal_at, make_old, write
 from support.postgresql import PostgresqlServer
 from unit.test_journal import *  # noqa: F403  the same tests, on the other database
 from unit.test_journal_lease import *  # noqa: F403
@@ -21,7 +23,7 @@ from ztrust_mail.sync.journal.store import Journal, open_journal
 @pytest.fixture
 def database(postgresql: PostgresqlServer) -> str:
     """The name of an empty database."""
-    return postgresql.new_database()
+    return postgresql.empty_database()
 
 
 @pytest.fixture
@@ -83,6 +85,51 @@ def test_a_wrong_password_is_told_without_it(postgresql: PostgresqlServer, datab
     assert "user and password" in told.hint
 
 
+def test_no_log_tells_the_password(
+    postgresql: PostgresqlServer, journal_url: Secret, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("", "sqlalchemy", "psycopg", "alembic"):
+        caplog.set_level(logging.DEBUG, name)
+    with journal_at(journal_url) as journal:
+        begun(journal, "acme", step=Step.VERIFIED)
+        postgresql.halt()
+        try:
+            with pytest.raises(JournalError):
+                journal.runs()
+        finally:
+            postgresql.start()
+    told = caplog.text
+    assert "INSERT INTO runs" in told
+    assert "acme" not in told
+    for secret in (postgresql.password, quote(postgresql.password, safe="")):
+        assert secret not in told
+
+
+def test_a_server_with_no_room_for_one_more_is_told(postgresql: PostgresqlServer, database: str) -> None:
+    postgresql.run("CREATE ROLE busy LOGIN CONNECTION LIMIT 0 PASSWORD 'geheim'")
+    url = postgresql.url(database, "geheim").replace("journal%20keeper:", "busy:")
+    assert refusal(url, postgresql).message.endswith("cannot be reached or lets nobody in")
+    postgresql.run("DROP ROLE busy")
+
+
+def test_tables_that_somebody_took_away_are_told(journal: Journal, journal_url: Secret) -> None:
+    change(journal_url, "DROP TABLE writes")
+    with pytest.raises(JournalError, match=r"is damaged or no journal$"):
+        journal.remembered(SERVER)
+
+
+def test_what_a_trigger_refuses_is_told_without_its_words(
+    journal: Journal, postgresql: PostgresqlServer, database: str
+) -> None:
+    body = "BEGIN RAISE EXCEPTION 'geheim'; END"
+    postgresql.run(f"CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $${body}$$", database)
+    postgresql.run("CREATE TRIGGER no BEFORE INSERT ON runs FOR EACH ROW EXECUTE FUNCTION no()", database)
+    with pytest.raises(JournalError, match=r" fails$") as caught:
+        begun(journal, "acme")
+    assert "log" in caught.value.hint
+    assert "geheim" not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_a_database_that_does_not_exist_is_told(postgresql: PostgresqlServer) -> None:
     assert "cannot be reached or lets nobody in" in refusal(postgresql.url("nowhere"), postgresql).message
 
@@ -119,6 +166,22 @@ def test_somebody_who_may_not_even_look_is_told(
 ) -> None:
     postgresql.run("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reader", database)
     assert refusal(reader_url.reveal(), postgresql, writable=False).message.endswith("this account may not")
+
+
+def test_somebody_who_sees_no_schema_is_told(postgresql: PostgresqlServer, reader_url: Secret, database: str) -> None:
+    postgresql.run("REVOKE USAGE ON SCHEMA public FROM public", database)
+    told = refusal(reader_url.reveal(), postgresql, writable=False)
+    assert told.message.endswith("cannot be used: this account may see no schema")
+
+
+def test_a_schema_of_its_own_keeps_it_apart(postgresql: PostgresqlServer, journal_url: Secret, database: str) -> None:
+    postgresql.run("CREATE TABLE runs (of_another TEXT)", database)
+    postgresql.run("CREATE SCHEMA mail", database)
+    url = Secret(f"{journal_url.reveal()}?options=-csearch_path%3Dmail")
+    with journal_at(url) as journal:
+        number = begun(journal, "acme")
+    postgresql.run("DROP SCHEMA mail CASCADE", database)
+    assert number == 1
 
 
 def test_an_old_one_that_cannot_be_moved_forward_says_that_it_is_old(

@@ -121,6 +121,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def cli_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """The command line in an empty home and an empty working folder."""
     isolate(monkeypatch, tmp_path)
+    monkeypatch.setattr("ztrust_mail.gateways.throttle.FIRST_PAUSE", 0.0)  # a busy sandbox is not waited for
     return Cli(Path.cwd(), monkeypatch, capsys)
 
 

@@ -29,53 +29,65 @@ CALLS = ("gateway.read", "gateway.write", "journal.begin", "journal.record", "jo
 """The calls by which a run touches the world."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Mishap:
     """What befalls the ``nth`` call of one kind, counted from 0; ``after`` its work is done, else before."""
 
     call: str
-    nth: int
+    nth: int = 0
     after: bool = False
     kind: Kind = Kind.KILLED
-    struck: bool = False
-    over: bool = False
-    _seen: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def befall(self, connection: Connection) -> None:
+    def befall(self, connection: Connection) -> Trap:
         """Lie in wait on a connection."""
+        trap = Trap(self)
         for call in CALLS:
             owner, method = call.split(".")
             target = getattr(connection, owner)
-            setattr(target, method, self._around(call, getattr(target, method)))
+            setattr(target, method, trap.around(call, getattr(target, method)))
+        return trap
 
-    def _around(self, call: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def error(self) -> BaseException:
+        """Return what the call raises."""
+        if self.kind is Kind.KILLED:
+            return Killed()
+        if self.call.startswith("gateway"):
+            return ServerUnreachable("the connection broke off", rule="reset")
+        return JournalError("no space is left", rule="journal")
+
+
+@dataclass
+class Trap:
+    """A mishap that lies in wait, until it has ``struck`` or is ``disarmed``."""
+
+    mishap: Mishap
+    struck: bool = False
+    disarmed: bool = False
+    _seen: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def around(self, call: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the method that does what the original does, unless it is struck."""
+
         def wrapped(*arguments: Any, **named: Any) -> Any:
-            due = not self.over and self._is_due(call)
-            if due and not self.after:
-                self._strike(call)
+            due = not self.disarmed and self._is_due(call)
+            if due and not self.mishap.after:
+                self._strike()
             done = original(*arguments, **named)
-            if due and self.after:
-                self._strike(call)
+            if due and self.mishap.after:
+                self._strike()
             return done
 
         return wrapped
 
     def _is_due(self, call: str) -> bool:
+        mine = call == self.mishap.call
         with self._lock:
-            if self.struck and (self.kind is Kind.KILLED or (call.startswith("journal") and call == self.call)):
-                raise self._error(call)
-            mine = call == self.call and not self.struck
+            if self.struck and (self.mishap.kind is Kind.KILLED or (mine and call.startswith("journal"))):
+                raise self.mishap.error()
             self._seen += mine
-            return mine and self._seen == self.nth + 1
+            return mine and self._seen == self.mishap.nth + 1
 
-    def _strike(self, call: str) -> None:
+    def _strike(self) -> None:
         self.struck = True
-        raise self._error(call)
-
-    def _error(self, call: str) -> BaseException:
-        if self.kind is Kind.KILLED:
-            return Killed()
-        if call.startswith("gateway"):
-            return ServerUnreachable("the connection broke off", rule="reset")
-        return JournalError("no space is left", rule="journal")
+        raise self.mishap.error()

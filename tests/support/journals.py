@@ -8,19 +8,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
-from support.postgresql import PostgresqlServer
 
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import PASSWORD, Security
 from ztrust_mail.sync.journal.database import Database, connect, place_of
 from ztrust_mail.sync.journal.lease import USUAL, Timing
-from ztrust_mail.sync.journal.migrating import migrate
 from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.records import NewRun, Step, Update, Write
 from ztrust_mail.sync.journal.store import Journal
+
+if TYPE_CHECKING:
+    from support.postgresql import PostgresqlServer
 
 SERVER = "https://id.example.com"
 RUN = NewRun(SERVER, "apply", "admin (realm master), eve on desk")
@@ -89,6 +91,8 @@ def expire_leases(url: Secret) -> None:
 
 def make_old(url: Secret) -> None:
     """Make a journal as the first version of its schema had it."""
+    from ztrust_mail.sync.journal.migrating import migrate  # no other test waits for Alembic
+
     place = place_of(url)
     if place.file:
         place.file.parent.mkdir(exist_ok=True)
@@ -143,5 +147,7 @@ def journal(journal_url: Secret) -> Iterator[Journal]:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """A real PostgreSQL, started when the first test asks for it."""
+    from support.postgresql import PostgresqlServer  # only these tests need its driver
+
     with PostgresqlServer() as server:
         yield server

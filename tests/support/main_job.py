@@ -43,7 +43,7 @@ def spec_of(realms: Mapping[str, object], defaults: Mapping[str, object] | None 
 def apply_once(server: ServerUnderTest, spec: Spec) -> Result:
     """Plan and apply as the administrator."""
     with connected(server, spec) as connection:
-        return ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection, spec=spec, allow=["mass-change"])
+        return ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection, spec=spec, allow=["all"])
 
 
 def planned(server: ServerUnderTest, spec: Spec, **more: str) -> Plan:

@@ -15,7 +15,6 @@ import socket
 import subprocess
 import tempfile
 import time
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -23,7 +22,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-USER = "journal keeper"
+USER, DATABASE = "journal keeper", "journal"
 START_TIMEOUT = 60.0  # seconds; some 2 on an idle machine
 STOP_TIMEOUT = 30.0
 _ATTEMPTS = 3  # a port that was free may be taken a moment later
@@ -43,7 +42,7 @@ class PostgresqlServer:
         self._programs = _programs()
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = count(1)
+        self._has_database = False
 
     def __enter__(self) -> PostgresqlServer:
         atexit.register(self.stop)
@@ -71,16 +70,22 @@ class PostgresqlServer:
         login = f"{quote(USER, safe='')}:{quote(self.password if password is None else password, safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """Make an empty database and return its name."""
-        name = f"journal{next(self._numbers)}"
-        self.run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return name
+    def empty_database(self) -> str:
+        """Return the name of a database that holds nothing, always the same: a new one is 300 files each time."""
+        if self._has_database:
+            self.run(f"ALTER DATABASE {DATABASE} RESET ALL")
+            self.run("DROP SCHEMA public CASCADE", DATABASE)
+            self.run("CREATE SCHEMA public", DATABASE)
+            self.run("GRANT USAGE ON SCHEMA public TO public", DATABASE)
+        else:
+            self.run(f"CREATE DATABASE {DATABASE}")
+            self._has_database = True
+        return DATABASE
 
-    def run(self, statement: sql.Composable | str, database: str = "postgres") -> None:
+    def run(self, statement: str, database: str = "postgres") -> None:
         """Run one statement as the cluster's owner."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
-            connection.execute(statement if isinstance(statement, sql.Composable) else sql.SQL(statement))
+            connection.execute(sql.SQL(statement))
 
     def start(self) -> None:
         """Start the cluster, on the port it had if it ran before, and wait until it lets us in."""
@@ -92,7 +97,7 @@ class PostgresqlServer:
             "port": str(self.port),
             "unix_socket_directories": str(self._folder),
             "shared_buffers": "16MB",
-            "fsync": "off",  # many small databases are made, and none of them outlives the machine
+            "fsync": "off",  # nothing here outlives the machine
             "timezone": "Asia/Tokyo",  # what is told in UTC is not so by chance
         }
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data")]
@@ -108,11 +113,12 @@ class PostgresqlServer:
             self.port = 0
             raise
 
-    def halt(self) -> None:
-        """Stop the cluster and keep what it holds; :meth:`start` brings it back."""
+    def halt(self, *, for_good: bool = False) -> None:
+        """Stop the cluster and keep what it holds, unless ``for_good``; :meth:`start` brings it back."""
         if self._process is None:
             return
-        for end in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, by force
+        fast, immediate = signal.SIGINT, signal.SIGQUIT
+        for end in (immediate if for_good else fast, immediate, signal.SIGKILL):
             self._process.send_signal(end)
             try:
                 self._process.wait(STOP_TIMEOUT)
@@ -124,7 +130,7 @@ class PostgresqlServer:
     def stop(self) -> None:
         """Stop the cluster and remove it."""
         atexit.unregister(self.stop)
-        self.halt()
+        self.halt(for_good=True)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

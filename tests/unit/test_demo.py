@@ -25,7 +25,7 @@ def test_the_demo_takes_every_step_and_ends_with_0(cli: Cli, monkeypatch: pytest
     assert (ran.status, ran.err) == (0, "")
     for step in demo._STEPS:
         assert f"# {step.title}\n$ ztrust-mail {' '.join(step.arguments)}\n" in ran.out
-    assert ran.out.endswith("\nAll 8 steps did what they should.\n")
+    assert ran.out.endswith("\nAll 9 steps did what they should.\n")
     assert "    over TLS, logged in as apikey\n" in ran.out
     assert "relay.host is smtp.attacker.example, the spec says 127.0.0.1" in ran.out
     assert "went wrong" not in ran.out

@@ -338,8 +338,12 @@ def test_after_several_failures_in_a_row_nothing_is_sent_any_more() -> None:
             with pytest.raises(ServerUnreachable) as failure:
                 step(gateway)
             assert failure.value.rule == CIRCUIT_OPEN
-        gateway.close()
         assert server.accepted == 5
+        gateway.try_again()
+        with pytest.raises(http.Interrupted):
+            TEST(gateway)
+        gateway.close()
+        assert server.accepted == 6
 
 
 def test_a_write_that_broke_off_is_told_as_such_though_the_server_counts_as_down_by_then() -> None:

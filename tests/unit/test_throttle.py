@@ -398,6 +398,26 @@ def test_a_trial_that_fails_keeps_the_others_back(clock: Clock, throttle: Thrott
     refused(throttle, NO_ANSWER)
 
 
+def test_a_trial_may_be_had_at_once_and_is_still_only_one(throttle: Throttle) -> None:
+    down(throttle)
+    throttle.try_again()
+    with pytest.raises(ServerUnreachable, match="no connection"):
+        throttle.in_turn(broken)
+    refused(throttle, NO_ANSWER)
+    throttle.try_again()
+    assert throttle.in_turn(answered).status_code == 200
+    assert throttle.in_turn(answered).status_code == 200
+
+
+def test_a_trial_of_a_server_that_is_not_down_changes_nothing(clock: Clock, throttle: Throttle) -> None:
+    throttle.in_turn(lambda: answered(503, Retry_After="7"))
+    throttle.try_again()
+    throttle.in_turn(answered)
+    assert clock.waits == [7.0]
+    down(throttle)
+    refused(throttle, NO_ANSWER)
+
+
 def test_a_server_that_stays_busy_is_tried_again_after_what_it_asked_for(clock: Clock, throttle: Throttle) -> None:
     ask = Asked(lambda: answered(503, Retry_After="40"))
     throttle.patiently(lambda: throttle.in_turn(ask))

@@ -70,6 +70,10 @@ def _restored(sandbox: Sandbox, _: str) -> bool:
     return sandbox.smtp("tenant-b").get("host") == "127.0.0.1"
 
 
+def _two_runs(_: Sandbox, output: str) -> bool:
+    return [text.split()[0] for text in output.splitlines()] == ["RUN", "2", "1"]
+
+
 def _mail_arrived(sandbox: Sandbox, _: str) -> bool:
     mail = sandbox.mail.wait_for(1)[0]
     write_out(
@@ -100,6 +104,7 @@ _STEPS = (
         before=_edit_behind_our_back,
     ),
     Step("Put it right.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _restored),
+    Step("The journal knows every run.", ["history"], ExitStatus.OK, _two_runs),
     Step("And back: the live settings as a spec.", ["pull", "--factor"], ExitStatus.OK, _spelled_out),
 )
 
@@ -148,7 +153,8 @@ def _parts() -> Callable[[Path], Sandbox]:
 def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
     (folder / "mail.yaml").write_text(_SPEC.format(port=sandbox.mail.port), encoding="utf-8")
     (folder / FILE_NAME).write_text(f'[servers.sandbox]\nurl = "{sandbox.url}"\n', encoding="utf-8")
-    login = {"USERNAME": sandbox.options.admin_user, "PASSWORD": sandbox.options.admin_password}
+    own_places = {"CONFIG": str(folder / FILE_NAME), "JOURNAL": f"sqlite:///{folder / 'journal.sqlite3'}"}
+    login = {"USERNAME": sandbox.options.admin_user, "PASSWORD": sandbox.options.admin_password, **own_places}
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own |= {"NO_PROXY": sandbox.mail.host, "no_proxy": sandbox.mail.host, "PYTHONIOENCODING": "utf-8"}
     return {**own, **{PREFIX + name: value for name, value in login.items()}, "SMTP_PASSWORD": _SECRET}

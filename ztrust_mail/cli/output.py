@@ -111,7 +111,8 @@ class Output(AbstractContextManager["Output"]):
 
     def _remembered(self, said: Iterable[Line]) -> list[Line]:
         new = list(said)
-        self._said += new
+        if any(kind is Format.TEXT for kind, _ in self._files):
+            self._said += new
         return new
 
 

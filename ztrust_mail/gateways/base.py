@@ -126,6 +126,14 @@ class Gateway(ABC):
         """Return who edited a realm after a moment, the newest first; None where that cannot be known."""
         return None
 
+    def hurry(self) -> None:
+        """Wait no more for a server that is too busy: somebody wants to stop."""
+        return
+
+    def try_again(self) -> None:
+        """Let one request through to a server that counts as down."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Close all connections."""

@@ -6,7 +6,7 @@ import io
 import json
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -144,10 +144,13 @@ def _never_connected(cause: BaseException) -> bool:
     return isinstance(inner, urllib3.exceptions.MaxRetryError) and isinstance(inner.reason, refused)
 
 
-def parsed(response: requests.Response) -> Json:
-    """Return an answer's JSON; raises :class:`ServerUnreachable` where it is something else."""
+def parsed(response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
+    """Return an answer's JSON; raises :class:`ServerUnreachable` where it is something else.
+
+    ``slim`` is given every object in it and returns what to keep of it, so that large answers need no more memory.
+    """
     try:
-        value: Json = json.loads(response.content)
+        value: Json = json.loads(response.content, object_hook=slim)
     except (ValueError, RecursionError):
         raise unexpected(response) from None
     return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -132,7 +132,7 @@ class KeycloakGateway(Gateway):
         if response.status_code == requests.codes.forbidden:
             return {}, False
         try:
-            listed = _by_name(self._expect_ok(response))
+            listed = _by_name(self._expect_ok(response, _slim))
         except ServerUnreachable:
             if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
                 raise
@@ -148,12 +148,14 @@ class KeycloakGateway(Gateway):
                 raise
             return {}, False
 
-    def _expect_ok(self, response: requests.Response) -> Json:
+    def _expect_ok(
+        self, response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None
+    ) -> Json:
         if response.status_code == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if response.status_code != requests.codes.ok:
             raise http.unexpected(response)
-        return http.parsed(response)
+        return http.parsed(response, slim)
 
     def _singles(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
         token = self._tokens.current()
@@ -177,6 +179,10 @@ class KeycloakGateway(Gateway):
     def hurry(self) -> None:
         """Wait no more for a server that is too busy: what waits ends with the answer it has, or is not sent."""
         self._throttle.hurry()
+
+    def try_again(self) -> None:
+        """Let one request through to a server that counts as down, such as a last look at what was written."""
+        self._throttle.try_again()
 
     def read_one(self, realm: str) -> LiveRealm:
         sent = time.monotonic()
@@ -293,6 +299,13 @@ def _by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
         raise ServerUnreachable("the realm list is no list", "check the URL", NOT_THE_API)
     found = [realm for realm in listed if isinstance(realm, dict)]
     return {str(realm["realm"]): realm for realm in found if "realm" in realm}
+
+
+def _slim(realm: dict[str, Json]) -> Json:
+    """Return a whole realm without what is not looked at: ten thousand of them would take hundreds of megabytes."""
+    if not isinstance(realm.get("smtpServer"), dict):  # a part of a realm, or one that is not shown whole
+        return realm
+    return {name: realm[name] for name in ("realm", "smtpServer", *NEEDS_MAIL) if name in realm}
 
 
 def _live(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:

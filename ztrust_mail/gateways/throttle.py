@@ -93,6 +93,12 @@ class Throttle:
         """Wait no more for a busy server: what waits is told that it was not sent, or keeps the answer it has."""
         self._hurried.set()
 
+    def try_again(self) -> None:
+        """Let the next request through to a server that counts as down, once the wait that it asked for is over."""
+        with self._changed:
+            if self._down_until is not None:
+                self._down_until = self._clock()
+
     @contextmanager
     def hurrying(self) -> Iterator[None]:
         """Hurry on Ctrl-C, for a thread that would then have to wait for others."""

@@ -47,6 +47,7 @@ class Recorder:
         self.number = self._journal.begin(run, writes)
 
     def _taken(self, todo: Sequence[RealmPlan], values: Values) -> dict[str, dict[str, str]]:
+        self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once
         return {
             realm.realm: {
                 name: self._journal.fingerprint(value)

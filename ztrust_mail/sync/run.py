@@ -82,6 +82,8 @@ class Run:
                 return
             self._write(wave)
             names = [realm.realm for realm in wave.realms if realm.realm in self._attempts]
+            if self.stopped:
+                self._gateway.try_again()  # one list may settle what a server that broke off made of the writes
             seen = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
             self.interrupted = self.interrupted or seen.interrupted
             self.done |= seen.realms
@@ -126,6 +128,7 @@ class Run:
     def _interrupt(self) -> None:
         self.interrupted = True
         self._conduct.cancel.set()  # the writes under way finish, no other is begun
+        self._gateway.hurry()
 
     def _listen_to_canary(self, names: Sequence[str]) -> None:
         if any(self.done[name].status is not Status.APPLIED for name in names):

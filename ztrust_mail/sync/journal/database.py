@@ -164,6 +164,7 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None  # the driver's own transactions leave schema changes out
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = ON")  # on a Mac only this reaches the disk itself
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -166,6 +166,9 @@ def look(connection: Connection, where: str) -> State | None:
     if versions.name not in names:
         if names if connection.dialect.name == "sqlite" else names & set(metadata.tables):
             raise _foreign(where)
+        if connection.dialect.default_schema_name is None:
+            hint = "grant it USAGE on the journal's schema, or name another with ?options=-csearch_path%3DNAME"
+            raise JournalError(f"{where} cannot be used: this account may see no schema", hint, RULE)
         return None
     version = connection.scalar(select(versions.c.version_num))
     if meta.name not in names:
