@@ -96,29 +96,37 @@ class Troubled:
 
 CALM = Troubled()
 
+indices = st.integers(0, REALMS - 1)
+logins = st.sampled_from(["FIRST", "SECOND"])
 hosts = st.sampled_from(["one.example.com", "two.example.com"])
 names = st.sampled_from(["One", "Two"])
-indices = st.integers(0, REALMS - 1)
+entries = st.builds(Entry, hosts, names, st.sampled_from(["FIRST", "FIRST", "SECOND", ""]))
 modes = st.sampled_from([SecretMode.AUTO, SecretMode.AUTO, SecretMode.WRITE, SecretMode.KEEP])
-
-MISHAPS = [
-    Mishap(call, nth, after, kind)
-    for call, times in {
-        "gateway.write": 3,
-        "journal.record": 3,
-        "journal.begin": 1,
-        "journal.finish": 2,
-        "gateway.read": 6,
-    }.items()
-    for nth in range(times)
-    for after in (True, False)
-    for kind in Kind
-]
-mishaps = st.sampled_from([None, *MISHAPS])
+edits = st.sampled_from(
+    [
+        {"fromDisplayName": "One"},
+        {"fromDisplayName": "Two"},
+        {"host": "one.example.com"},
+        {"host": "two.example.com"},
+        {"x-note": "somebody was here"},
+        {"password": f"{FOREIGN}one"},
+        {"password": f"{FOREIGN}two"},
+    ]
+)
+_TIMES = {"gateway.read": 5, "gateway.write": 2, "journal.begin": 1, "journal.record": 3, "journal.finish": 2}
+mishaps = st.sampled_from(
+    [
+        Mishap(call, nth, after, kind)
+        for call, times in _TIMES.items()
+        for nth in range(times)
+        for after in (True, False)
+        for kind in Kind
+    ]
+)
 
 
 class Story(RuleBasedStateMachine):
-    """One spec over three realms, one server, one journal; beside them a realm that is nobody's business."""
+    """One spec over a few realms, one server, one journal; beside them a realm that is nobody's business."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
@@ -150,12 +158,13 @@ class Story(RuleBasedStateMachine):
 
     # What people do
 
-    @initialize()
-    def secrets(self) -> None:
-        for login in ("FIRST", "SECOND"):
-            self.values[login] = f"{MARK}{login}-0"
+    @initialize(settled=st.booleans())
+    def begin(self, settled: bool) -> None:
+        self.values = {"FIRST": f"{MARK}FIRST-0", "SECOND": f"{MARK}SECOND-0"}
+        if settled:
+            self.bring_it_all_home()
 
-    @rule(index=indices, entry=st.builds(Entry, hosts, names, st.sampled_from(["FIRST", "SECOND", ""])))
+    @rule(index=indices, entry=entries)
     def change_the_spec(self, index: int, entry: Entry) -> None:
         self.entries[self.realms[index]] = entry
 
@@ -164,39 +173,26 @@ class Story(RuleBasedStateMachine):
         realm = self.realms[index]
         self.entries[realm] = replace(self.entries[realm], disabled=not self.entries[realm].disabled)
 
-    @rule(login=st.sampled_from(["FIRST", "SECOND"]), number=st.integers(0, 1))
+    @rule(login=logins, number=st.integers(0, 1))
     def give_a_variable_another_value(self, login: str, number: int) -> None:
         self.values[login] = f"{MARK}{login}-{number}"
 
-    @rule(login=st.sampled_from(["FIRST", "SECOND"]))
+    @rule(login=logins)
     def lose_a_variable(self, login: str) -> None:
         self.values.pop(login, None)
 
-    @rule(index=indices, change=st.builds(Entry, hosts, names))
-    def edit_in_the_console(self, index: int, change: Entry) -> None:
-        self._edit(index, {"host": change.host, "fromDisplayName": change.name})
+    @rule(index=indices, edit=edits)
+    def edit_in_the_console(self, index: int, edit: Mapping[str, str]) -> None:
+        held = self._held(self.realms[index])
+        if held and ("password" not in edit or held.get("auth") == "true"):
+            self.sandbox.edit_smtp(self.realms[index], {**held, **edit})
 
-    @rule(index=indices, number=st.integers(0, 9))
-    def edit_what_the_spec_does_not_manage(self, index: int, number: int) -> None:
-        self._edit(index, {"x-note": str(number)})
-
-    @rule(index=indices, number=st.integers(0, 9))
-    def set_a_password_in_the_console(self, index: int, number: int) -> None:
-        if self._held(self.realms[index]).get("auth") == "true":
-            self._edit(index, {"password": f"{FOREIGN}{number}"})
-
-    def _edit(self, index: int, attributes: Mapping[str, str]) -> None:
-        realm = self.realms[index]
-        if self._held(realm):
-            self.sandbox.edit_smtp(realm, {**self._held(realm), **attributes})
-
-    @rule(index=indices)
-    def delete_or_make_a_realm(self, index: int) -> None:
-        realm = self.realms[index]
-        try:
-            self.sandbox.remove_realm(realm)
-        except KeyError:
-            self.sandbox.create_realm(realm)
+    @rule(index=indices, is_made_anew=st.booleans())
+    def delete_a_realm(self, index: int, is_made_anew: bool) -> None:
+        with suppress(KeyError):
+            self.sandbox.remove_realm(self.realms[index])
+        if is_made_anew:
+            self.sandbox.create_realm(self.realms[index])
 
     # What the tool does
 
@@ -211,15 +207,27 @@ class Story(RuleBasedStateMachine):
         assert sent(self.sandbox, "PUT", since) == []
         assert self.file.read_bytes() == content
 
-    @rule(mode=modes, mishap=mishaps, wave=st.integers(0, 1), edited=st.none() | indices)
-    def apply(self, mode: SecretMode, mishap: Mishap | None, wave: int, edited: int | None) -> None:
-        spec = self._spec()
-        meanwhile = None if edited is None else lambda: self._edit(edited, {"x-note": "meanwhile"})
-        self._carry_out(
-            lambda connection: api.plan(spec, connection, secrets=mode), Troubled(mishap, wave, meanwhile), spec
-        )
+    @rule(mode=modes, wave=st.integers(0, 1))
+    def apply(self, mode: SecretMode, wave: int) -> None:
+        self._apply(mode, Troubled(wave=wave))
 
-    @rule(mode=modes, mishap=mishaps)
+    @rule(mode=modes, index=indices, edit=edits)
+    def apply_while_somebody_edits(self, mode: SecretMode, index: int, edit: Mapping[str, str]) -> None:
+        self._apply(mode, Troubled(meanwhile=lambda: self.edit_in_the_console(index, edit)))
+
+    @rule(mode=modes, wave=st.integers(0, 1), mishap=mishaps)
+    def apply_with_a_mishap(self, mode: SecretMode, wave: int, mishap: Mishap) -> None:
+        self._apply(mode, Troubled(mishap, wave))
+
+    def _apply(self, mode: SecretMode, trouble: Troubled) -> Result | None:
+        spec = self._spec()
+        return self._carry_out(lambda connection: api.plan(spec, connection, secrets=mode), trouble, spec)
+
+    @rule()
+    def bring_it_all_home(self) -> None:
+        assert self._apply(SecretMode.AUTO, CALM)
+
+    @rule(mode=modes, mishap=st.none() | mishaps)
     def resume(self, mode: SecretMode, mishap: Mishap | None) -> None:
         spec = self._spec()
 
@@ -227,13 +235,13 @@ class Story(RuleBasedStateMachine):
             left = api.unfinished(connection)
             if left is None or left.run.spec_digest != api.spec_digest(spec):
                 return None  # the command refuses
-            made = api.plan(spec, connection, realms=left.realms, secrets=mode)
+            made = api.plan(spec, connection, left=left, secrets=mode)
             assert {realm.realm for realm in made.realms} == set(left.realms)
             return made
 
         self._carry_out(make, Troubled(mishap), spec)
 
-    @rule(mishap=mishaps)
+    @rule(mishap=st.none() | mishaps)
     def revert(self, mishap: Mishap | None) -> None:
         number = []
 
@@ -246,16 +254,9 @@ class Story(RuleBasedStateMachine):
             return api.revert_plan(run, connection)
 
         result = self._carry_out(make, Troubled(mishap))
-        if result:
-            for realm in result.realms:
-                if realm.status is Status.APPLIED:
-                    self._check_back(realm, self.before[number[-1]][realm.realm])
-
-    @rule()
-    def bring_it_all_home(self) -> None:
-        spec = self._spec()
-        result = self._carry_out(lambda connection: api.plan(spec, connection), CALM, spec)
-        assert result
+        for realm in result.realms if result else ():
+            if realm.status is Status.APPLIED:
+                self._check_back(realm, self.before[number[-1]][realm.realm])
 
     # How a command goes, and what has to be true after it
 
@@ -298,7 +299,7 @@ class Story(RuleBasedStateMachine):
             return None
         assert len(set(put)) == len(put)
         assert set(put) <= {realm.realm for realm in made.changed}
-        assert not {realm for realm in put if held[realm] != planned[realm]}, "somebody's edit was overwritten"
+        assert not {r for r in put if _shown(held[r]) != _shown(planned[r])}, "somebody's edit was overwritten"
         self._check_shown(made, put, held)
         self._check_journal(put, result)
         return result
@@ -439,6 +440,10 @@ _DOUBTFUL = """
 """
 
 _ABSENT = {"ssl": "false", "starttls": "false", "auth": "false", "debug": "false", "port": "25"}
+
+
+def _shown(attributes: Mapping[str, str]) -> Mapping[str, str]:
+    return KEYCLOAK.masked(attributes)
 
 
 def _means(name: str, attributes: Mapping[str, str]) -> str:

@@ -25,6 +25,15 @@ from ztrust_mail.errors import (
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NOT_THE_API, Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.http import Json
+from ztrust_mail.gateways.representation import (
+    UNREACHABLE_NAMES,
+    as_object,
+    by_name,
+    live_realm,
+    path_of,
+    revealed,
+    slim,
+)
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import TokenSource
 from ztrust_mail.sensitive import Secret
@@ -38,12 +47,6 @@ if TYPE_CHECKING:
 
 SINGLES_UP_TO = 8
 """So many realms are read one by one; for more, one GET of the whole list is quicker."""
-
-NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
-"""A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
-
-UNREACHABLE_NAMES = ("", ".", "..")
-"""Realm names that a URL cannot hold: the path is normalised before it is sent."""
 
 
 class KeycloakGateway(Gateway):
@@ -96,7 +99,7 @@ class KeycloakGateway(Gateway):
     def _looked_up_email(self, realm: str, user_id: object) -> str | None:
         if not isinstance(user_id, str) or user_id in UNREACHABLE_NAMES or realm in UNREACHABLE_NAMES:
             return None
-        response = self._connection.send("GET", f"{_path(realm)}/users/{quote(user_id, safe='')}")
+        response = self._connection.send("GET", f"{path_of(realm)}/users/{quote(user_id, safe='')}")
         user = http.parsed(response) if response.status_code == requests.codes.ok else None
         return str(user.get("email") or "") if isinstance(user, dict) else None
 
@@ -110,7 +113,7 @@ class KeycloakGateway(Gateway):
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
         if response.status_code == requests.codes.forbidden:
             return []
-        return sorted(_by_name(self._expect_ok(response)))
+        return sorted(by_name(self._expect_ok(response)))
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         if not everything and len(wanted) <= SINGLES_UP_TO:
@@ -132,12 +135,12 @@ class KeycloakGateway(Gateway):
         if response.status_code == requests.codes.forbidden:
             return {}, False
         try:
-            listed = _by_name(self._expect_ok(response, _slim))
+            listed = by_name(self._expect_ok(response, slim))
         except ServerUnreachable:
             if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
                 raise
             return self._names()  # 200 and broken in the middle: known of a rolled-back read
-        return {name: _live(name, realm, sent) for name, realm in listed.items()}, True
+        return {name: live_realm(name, realm, sent) for name, realm in listed.items()}, True
 
     def _names(self) -> tuple[dict[str, LiveRealm | None], bool]:
         """Return every realm by name alone; nothing, and not complete, where the short list is broken too."""
@@ -148,9 +151,7 @@ class KeycloakGateway(Gateway):
                 raise
             return {}, False
 
-    def _expect_ok(
-        self, response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None
-    ) -> Json:
+    def _expect_ok(self, response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
         if response.status_code == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if response.status_code != requests.codes.ok:
@@ -186,13 +187,13 @@ class KeycloakGateway(Gateway):
 
     def read_one(self, realm: str) -> LiveRealm:
         sent = time.monotonic()
-        response = self._connection.send("GET", _path(realm))
+        response = self._connection.send("GET", path_of(realm))
         if response.status_code != requests.codes.ok:
             raise self._problem(response, realm, "read")
-        body = _object(response)
+        body = as_object(response)
         if body is None:
             raise _page(response)
-        live = _live(realm, body, sent)
+        live = live_realm(realm, body, sent)
         if live is None:
             hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
             message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
@@ -200,14 +201,14 @@ class KeycloakGateway(Gateway):
         return live
 
     def write(self, realm: str, attributes: Outgoing) -> None:
-        body = Secret(json.dumps({"smtpServer": _revealed(attributes)}))
-        response = self._connection.send("PUT", _path(realm), body)
+        body = Secret(json.dumps({"smtpServer": revealed(attributes)}))
+        response = self._connection.send("PUT", path_of(realm), body)
         if not http.is_done(response):
             raise self._problem(response, realm, "write", attributes)
 
     def test(self, realm: str, attributes: Outgoing) -> None:
-        body = Secret(json.dumps(_revealed(attributes)))
-        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
+        body = Secret(json.dumps(revealed(attributes)))
+        response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
         if http.is_done(response):
             return
         said = http.own_message(response, attributes.values())
@@ -227,7 +228,7 @@ class KeycloakGateway(Gateway):
             roles = self._roles.get(realm)
             return isinstance(roles, list) and "manage-realm" in roles
         body = Secret(json.dumps({"from": ""}))
-        response = self._connection.send("POST", f"{_path(realm)}/testSMTPConnection", body)
+        response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
         refused = response.status_code in (requests.codes.bad_request, requests.codes.server_error)
         return refused and bool(http.own_message(response))
 
@@ -240,7 +241,7 @@ class KeycloakGateway(Gateway):
         return roles if isinstance(roles, dict) else None
 
     def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
-        return self._admin_events.edits(_path(realm), since)
+        return self._admin_events.edits(path_of(realm), since)
 
     @cached_property
     def _admin_events(self) -> AdminEvents:
@@ -273,50 +274,3 @@ class KeycloakGateway(Gateway):
 def _page(response: requests.Response) -> RealmError:
     page = http.unexpected(response)
     return RealmError(page.message, page.hint, page.rule)
-
-
-def _object(response: requests.Response) -> Mapping[str, Json] | None:
-    try:
-        body = http.parsed(response)
-    except ServerUnreachable:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _path(realm: str) -> str:
-    try:
-        segment = quote(realm, safe="")
-    except UnicodeEncodeError:  # half a character, from a command line that is not UTF-8
-        segment = ""
-    if segment in UNREACHABLE_NAMES:
-        hint = "check the spelling, or rename the realm in the server's console"
-        raise RealmError(f"{quoted(realm)} cannot be named in a URL: it would mean another place", hint, "bad-name")
-    return f"admin/realms/{segment}"
-
-
-def _by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
-    if not isinstance(listed, list):
-        raise ServerUnreachable("the realm list is no list", "check the URL", NOT_THE_API)
-    found = [realm for realm in listed if isinstance(realm, dict)]
-    return {str(realm["realm"]): realm for realm in found if "realm" in realm}
-
-
-def _slim(realm: dict[str, Json]) -> Json:
-    """Return a whole realm without what is not looked at: ten thousand of them would take hundreds of megabytes."""
-    if not isinstance(realm.get("smtpServer"), dict):  # a part of a realm, or one that is not shown whole
-        return realm
-    return {name: realm[name] for name in ("realm", "smtpServer", *NEEDS_MAIL) if name in realm}
-
-
-def _live(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:
-    """Return a realm's settings, or None for a view without them, which says "may not see"."""
-    attributes = realm.get("smtpServer")
-    if not isinstance(attributes, dict):
-        return None
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
-    shown = {key: text for key, text in texts.items() if attributes[key] is not None}
-    return LiveRealm(name, shown, read_at, tuple(switch for switch in NEEDS_MAIL if realm.get(switch) is True))
-
-
-def _revealed(attributes: Outgoing) -> dict[str, str]:
-    return {k: v.reveal() if isinstance(v, Secret) else v for k, v in attributes.items()}

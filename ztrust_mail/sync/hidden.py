@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.dialects.base import Dialect
@@ -52,7 +54,17 @@ def look_at_secrets(
     where the journal knows a fingerprint, or the realm is to be written.
     """
     values = secrets.get(ref for realm in planned for ref in _telling(realm, dialect, memory)) if secrets else {}
+    _take_fingerprints(planned, dialect, memory, values)
     return [_looked_at(realm, dialect, mode, memory, values) for realm in planned]
+
+
+def _take_fingerprints(planned: Sequence[RealmPlan], dialect: Dialect, memory: Memory, values: Values) -> None:
+    """Have the fingerprints taken that will be compared: each takes its time, and several processors may help."""
+    compared = {ref for realm in planned if _is_readable(realm) for ref in _known(realm, dialect, memory)}
+    found = [value for ref in compared if isinstance(value := values.get(ref), Secret)]
+    if len(found) > 1:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(memory.fingerprint, found))
 
 
 def _is_readable(realm: RealmPlan) -> bool:
@@ -65,8 +77,13 @@ def _telling(realm: RealmPlan, dialect: Dialect, memory: Memory) -> Sequence[Sec
         return ()
     if realm.changes:
         return tuple(secret_fields(realm.wanted.fields).values())
+    return _known(realm, dialect, memory)
+
+
+def _known(realm: RealmPlan, dialect: Dialect, memory: Memory) -> tuple[SecretRef, ...]:
+    """Return the references of hidden secrets that the journal wrote before."""
     known = _known_fingerprints(memory.of(realm.realm))
-    return tuple(ref for name, ref in _hidden(realm, dialect).items() if name in known)
+    return tuple(ref for name, ref in _hidden(realm, dialect).items() if name in known) if known else ()
 
 
 def _hidden(realm: RealmPlan, dialect: Dialect) -> dict[str, SecretRef]:
