@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.connecting import FakeGateway
 from support.mail_settings import NO_LOGIN, STORED, one_realm, realms
 
 from ztrust_mail import load_spec, validate
 from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.sync.digests import of_attributes, of_bytes, of_json, of_spec
+from ztrust_mail.sync.digests import of_attributes, of_bytes, of_json, of_plan, of_spec
+from ztrust_mail.sync.planning import make_plan
 
 SPEC = b"version: 1\nrealms:\n  acme: {sender: {address: a@acme.example}, relay: {host: smtp.example.com}}\n"
 
@@ -90,3 +92,13 @@ def test_a_secret_shown_in_clear_leaves_no_trace_in_the_digest_of_masked_attribu
     shown = [{**STORED, "authTokenClientSecret": secret} for secret in ("one", "another")]
     digests = {of_attributes(KEYCLOAK.masked(attributes)) for attributes in shown}
     assert len(digests) == 1
+
+
+def test_the_digest_of_a_plan_tells_what_is_written_where_and_over_what() -> None:
+    def digest(entry: dict[str, object], **stored: dict[str, str]) -> str:
+        return of_plan(make_plan(realms(dict.fromkeys(stored, entry)), FakeGateway(stored)), KEYCLOAK)
+
+    same = digest(NO_LOGIN, a={}, b={})
+    assert digest(NO_LOGIN, a={}, b={}) == same
+    others = [digest(NO_LOGIN, a={}), digest(NO_LOGIN, a={}, b={"x": "1"}), digest({"disabled": True}, a={"x": "1"})]
+    assert len({same, *others}) == 4

@@ -56,11 +56,12 @@ def apply(
     ``allow`` names dangers that are meant (``mass-change``, ``all``). ``waves`` portions the work; after a canary
     the server tests the connection. ``wait`` is how many seconds to wait for another run on the same server.
     ``progress`` is called from worker threads as realms are done; setting ``cancel`` lets the writes under way
-    finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` are noted in the journal.
+    finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are noted in the journal.
 
     Nothing is written when this raises: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach
     of the policy or another run under way, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
     """
+    from ztrust_mail.sync import digests
     from ztrust_mail.sync.apply import apply_plan
     from ztrust_mail.sync.run import Conduct
     from ztrust_mail.sync.waves import Waves
@@ -69,9 +70,11 @@ def apply(
     cancel = cancel or threading.Event()
     conduct = Conduct(waves or Waves(), lambda names: _failing_tests(connection, names), progress, cancel)
     with connection.exclusively(wait=wait, lost=cancel.set):
-        run = NewRun(connection.gateway.url, command, connection.who, spec_digest(spec) if spec else "", plan_digest)
+        gateway, told = connection.gateway, spec_digest(spec) if spec else ""
+        digest = plan_digest or digests.of_plan(plan, gateway.dialect)
+        run = NewRun(gateway.url, command, connection.who, told, digest)
         journal, memory, left = connection.journal, connection.memory(), unfinished(connection)
-        done = apply_plan(plan, connection.gateway, connection.secrets, journal, run, memory=memory, conduct=conduct)
+        done = apply_plan(plan, gateway, connection.secrets, journal, run, memory=memory, conduct=conduct)
         if done.run and left and {*left.realms} <= {realm.realm for realm in plan.realms}:
             journal.finish(left.run.number, Outcome.RESUMED)
         return done
