@@ -1,0 +1,152 @@
+"""Saved plans through the command line: reviewed, applied as they are, or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+
+from ztrust_mail.sandbox import Sandbox
+
+SPEC = """
+version: 1
+defaults:
+  sender: {address: "no-reply@{realm.slug}.example.com"}
+  relay: {host: smtp.example.com, auth: {username: apikey, password: {env: SMTP_PASSWORD}}}
+realms: {acme: {}, globex: {}}
+"""
+
+
+@pytest.fixture
+def plan(cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The digest of a plan saved in ``plan.json``."""
+    monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
+    ran = cli("plan", cli.write("mail.yaml", SPEC), "--out", "plan.json")
+    assert ran.status == 1
+    digest = ran.err.splitlines()[-1].removeprefix("Saved to `plan.json`; its digest is ")
+    assert json.loads(Path("plan.json").read_text(encoding="ascii"))["digest"] == digest
+    return digest
+
+
+def test_a_saved_plan_is_applied_without_the_spec(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    Path("mail.yaml").unlink()
+    ran = cli("apply", "--plan", "plan.json", "--expect-digest", plan[:12], "--yes")
+    assert ran.status == 0
+    assert ran.out.endswith("Done: 2 realms applied (run 1).\n")
+    assert "plan-spec-absent" in ran.err
+    assert sandbox.smtp("globex")["password"] == "relay-password"
+
+
+def test_the_journal_names_the_plan_that_was_applied(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    cli("apply", "--plan", "plan.json", "--yes")
+    told = json.loads(cli("history", "1", "--format", "json").out)
+    assert told["runs"][0]["plan_digest"] == plan
+
+
+def test_no_secret_is_in_the_file(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    assert "relay-password" not in Path("plan.json").read_text(encoding="ascii")
+
+
+def test_a_new_secret_alone_is_planned_and_applied(
+    cli: Cli, sandbox: Sandbox, plan: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("apply", "--plan", "plan.json", "--yes")
+    monkeypatch.setenv("SMTP_PASSWORD", "another-password")
+    assert cli("plan", "mail.yaml", "--out", "second.json").status == 1
+    ran = cli("apply", "--plan", "second.json", "--yes")
+    assert (ran.status, sandbox.smtp("acme")["password"]) == (0, "another-password")
+    assert "plan-cannot-see" in ran.err
+
+
+def altered(text: str) -> None:
+    path = Path("plan.json")
+    path.write_text(path.read_text(encoding="ascii").replace("smtp.example.com", text), encoding="ascii")
+
+
+@pytest.mark.parametrize("change", ["file", "spec", "realm", "digest"])
+def test_what_is_no_longer_as_it_was_is_refused_and_nothing_is_written(
+    cli: Cli, sandbox: Sandbox, plan: str, change: str
+) -> None:
+    options = []
+    if change == "file":
+        altered("smtp.attacker.example")
+    elif change == "spec":
+        cli.write("mail.yaml", SPEC + "# more\n")
+    elif change == "realm":
+        sandbox.edit_smtp("globex", {"host": "else.example"})
+    else:
+        options = ["--expect-digest", "0" * 12]
+    before = {name: sandbox.smtp(name) for name in ("acme", "globex")}
+    ran = cli("apply", "--plan", "plan.json", "--yes", *options)
+    rule = {"file": "plan-altered", "spec": "plan-spec-moved", "realm": "plan-stale", "digest": "plan-other"}[change]
+    assert ran.status == 5
+    assert f"[{rule}]" in ran.err
+    assert ("globex" in ran.err) is (change == "realm")
+    assert {name: sandbox.smtp(name) for name in before} == before
+
+
+@pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--resume"], ["--secrets", "write"]])
+def test_a_saved_plan_takes_no_options_that_would_change_it(
+    cli: Cli, sandbox: Sandbox, plan: str, more: list[str]
+) -> None:
+    ran = cli("apply", "--plan", "plan.json", "--yes", *more)
+    assert ran.status == 2
+    assert "a saved plan is applied as it is" in ran.err
+
+
+def test_a_digest_without_a_plan_is_refused(cli: Cli, sandbox: Sandbox) -> None:
+    assert cli("apply", cli.write("mail.yaml", SPEC), "--expect-digest", "0" * 12, "--yes").status == 2
+
+
+def test_nothing_to_apply_is_refused(cli: Cli, sandbox: Sandbox) -> None:
+    ran = cli("apply", "--yes")
+    assert ran.status == 2
+    assert "nothing to apply is given" in ran.err
+
+
+def test_a_plan_is_not_overwritten_unless_that_is_said_and_that_shows_first(
+    cli: Cli, sandbox: Sandbox, plan: str
+) -> None:
+    before = len(sandbox.requests)
+    assert cli("plan", "mail.yaml", "--out", "plan.json").status == 2
+    assert len(sandbox.requests) == before
+    assert cli("plan", "mail.yaml", "--out", "plan.json", "--force").status == 1
+    assert cli("plan", "mail.yaml", "--out", "nowhere/plan.json").status == 2
+
+
+@pytest.mark.parametrize("wait", ["5", "soon", "-1s"])
+def test_a_time_to_wait_needs_its_unit(cli: Cli, sandbox: Sandbox, wait: str) -> None:
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--yes", f"--wait={wait}")
+    assert ran.status == 2
+    assert f"--wait `{wait}`" in ran.err
+
+
+def test_resuming_where_nothing_was_left_is_said(cli: Cli, sandbox: Sandbox) -> None:
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--resume", "--yes")
+    assert ran.status == 2
+    assert "there is nothing to resume" in ran.err
+
+
+def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
+    cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
+    spec = cli.write("mail.yaml", SPEC)
+    sandbox.faults.before_write = sandbox.faults.failing_realms.add
+    first = cli("apply", spec, "--yes", "--wave", "1", "--stop-after", "1")
+    assert (first.status, first.out.splitlines()[-1]) == (
+        4,
+        "What is left is taken up by: ztrust-mail apply --resume",
+    )
+    sandbox.faults.before_write = None
+    sandbox.faults.failing_realms.clear()
+
+    other = cli("apply", cli.write("other.yaml", SPEC + "# another\n"), "--resume", "--yes")
+    assert other.status == 5
+    assert "[spec-moved]" in other.err
+    resumed = cli("apply", spec, "--resume", "--yes")
+    assert resumed.out.endswith("Done: 2 realms applied (run 2).\n")
+    outcomes = [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
+    assert outcomes == ["done", "resumed"]
