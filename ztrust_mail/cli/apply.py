@@ -26,11 +26,13 @@ from ztrust_mail.cli.options import (
 )
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.review import must_be_answerable
-from ztrust_mail.errors import Unsafe, UsageError
+from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
+from ztrust_mail.reports import json
 from ztrust_mail.reports.lines import line
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.connection import Connection
+from ztrust_mail.sync.journal.records import Outcome
 from ztrust_mail.sync.plan import Plan
 from ztrust_mail.sync.resume import Unfinished
 from ztrust_mail.text import counted
@@ -91,6 +93,8 @@ def command(
         def make(connection: Connection) -> Plan:
             left = api.unfinished(connection)
             if resume:
+                if left is None:
+                    _leave_it(output, connection)
                 return api.plan(spec, connection, left=_resumable(left, spec), secrets=secrets)
             if left:
                 output.tell([line(f"Run {left.run.number} left {counted(len(left.realms), 'realm')}: see history.")])
@@ -98,6 +102,14 @@ def command(
 
         with api.connect(server, spec=spec, config_path=config) as connection:
             carry_out(output, connection, lambda: make(connection), orders, spec=spec)
+
+
+def _leave_it(output: Output, connection: Connection) -> None:
+    """End well where all that the last run wrote turned out to have arrived: nothing is left of it."""
+    last = api.history(connection, limit=1)
+    if last and last[0].run.outcome is Outcome.RESUMED:
+        done = line(f"Nothing is left of run {last[0].run.number}: all that it wrote has arrived.")
+        output.finish([done], json.of_findings(NAME, ExitStatus.OK, ()))
 
 
 def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:

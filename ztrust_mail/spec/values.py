@@ -69,6 +69,8 @@ def _host(value: object) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
+    if "@" in text:  # what stands before it may be a password: it is not shown
+        raise BadValue("is not a host name: it holds an @", "write the name alone; the login has keys under relay.auth")
     if "://" in text or "/" in text:
         raise BadValue(f"is not a host name: {quoted(text)}", "write the name alone, without scheme and path")
     if re.fullmatch(r"[^:]+:\d+", text):

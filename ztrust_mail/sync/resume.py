@@ -48,10 +48,18 @@ def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, Remember
         settled = [_judged(gateway, write, reading.realms[write.realm]) for write in doubtful]
     for number in dict.fromkeys(one.write.run for one in settled):
         journal.record(number, [_update(gateway, one, reading.realms) for one in settled if _ends(one, number)])
-    for run in journal.runs(gateway.url):
+    _end_runs(journal, gateway.url)
+    return settled
+
+
+def _end_runs(journal: Journal, server: str) -> None:
+    """End the runs that were killed, and the last one for good where all that it wrote turns out to have arrived."""
+    for run in journal.runs(server):
         if run.outcome is Outcome.RUNNING:
             journal.finish(run.number, Outcome.INTERRUPTED)
-    return settled
+    last = journal.resumable(server)
+    if last and unfinished(journal, server) is None:
+        journal.finish(last.number, Outcome.RESUMED)
 
 
 def _ends(one: Settled, number: int) -> bool:

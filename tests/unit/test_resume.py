@@ -1,0 +1,68 @@
+"""What ``apply --resume`` makes of a run whose writes were answered, and which could not look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.cli import Cli, Ran, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.fault_proxy import Fault, FaultProxy
+
+from ztrust_mail.sandbox import Sandbox
+
+SPEC = """
+version: 1
+defaults: {sender: {address: no-reply@acme.example}, relay: {host: smtp.example.com}}
+realms: {acme: {}, globex: {}}
+"""
+
+
+@pytest.fixture
+def proxy(sandbox: Sandbox) -> Iterator[FaultProxy]:
+    with FaultProxy(sandbox.url) as made:
+        yield made
+
+
+@pytest.fixture
+def blind(cli: Cli, sandbox: Sandbox, proxy: FaultProxy) -> Ran:
+    """A run, the first, that wrote two realms and then could read nothing any more; the server is back again."""
+    cli.set(URL=proxy.url)
+    proxy.fault(Fault.CUT_BEFORE_ANSWER, method="GET", path="/admin/realms/", at=3, times=100)
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--yes")
+    proxy.clear()
+    return ran
+
+
+def test_all_that_had_arrived_is_settled_and_nothing_is_left(cli: Cli, proxy: FaultProxy, blind: Ran) -> None:
+    assert blind.status == 4
+    assert "apply --resume" in blind.err
+    again = cli("apply", "mail.yaml", "--resume", "--yes")
+    assert (again.status, again.out) == (0, "Nothing is left of run 1: all that it wrote has arrived.\n")
+    assert again.err.count("run 1 was cut off here: the write had arrived") == 2
+    assert len(proxy.forwarded("PUT")) == 2
+    assert cli("plan", "mail.yaml").status == 0
+
+
+def test_to_resume_once_more_does_no_harm(cli: Cli, blind: Ran) -> None:
+    for _ in range(2):
+        report = cli.json("apply", "mail.yaml", "--resume", "--yes")
+        assert (report["exit_status"], report["findings"]) == (0, [])
+
+
+def test_the_history_says_that_nothing_is_left_of_it(cli: Cli, blind: Ran) -> None:
+    assert cli.json("history")["runs"][0]["outcome"] == "failed"
+    assert cli("apply", "mail.yaml", "--yes").status == 0
+    assert [run["outcome"] for run in cli.json("history")["runs"]] == ["resumed"]
+
+
+def test_without_a_run_there_is_nothing_to_resume(cli: Cli, sandbox: Sandbox) -> None:
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--resume", "--yes")
+    assert ran.status == 2
+    assert "there is nothing to resume" in ran.err
+
+
+def test_after_a_run_that_did_all_there_is_nothing_to_resume(cli: Cli, sandbox: Sandbox) -> None:
+    assert cli("apply", cli.write("mail.yaml", SPEC), "--yes").status == 0
+    ran = cli("apply", "mail.yaml", "--resume", "--yes")
+    assert ran.status == 2
+    assert "there is nothing to resume" in ran.err
