@@ -47,10 +47,10 @@ def world(request: pytest.FixtureRequest, ca_file: Path, tmp_path_factory: pytes
     serving = real_server(request.getfixturevalue("keycloak_26")) if is_real else sandbox_server("sandbox-26", ca_file)
     with serving as server, world_on(server, tmp_path_factory.mktemp("journals")) as made:
         yield made
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    told = f"fault matrix on {request.param} {server.version}: {len(made.tried)} cases, {made.taken_up} taken up again"
-    reporter.ensure_newline()
-    reporter.write_line(told)
+    plugins = request.config.pluginmanager
+    told = f"\nfault matrix on {request.param}: {len(made.tried)} cases, {made.taken_up} taken up by a second run"
+    with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+        plugins.getplugin("terminalreporter").write_line(told)
 
 
 @pytest.fixture
@@ -134,8 +134,8 @@ def command(turn: World, *options: str, **more: str) -> Ran:
 def applied_under(turn: World, case: Case, patch: pytest.MonkeyPatch) -> ExitStatus:
     """Apply the spec while the fault lies in wait at its step, and return what came of it."""
     timeout = "30s"
-    if case.fault in SLOW:  # one second for what is meant to come late, more for a login that is not
-        timeout, patience = ("1s", 1) if case.step is Step.LOGIN else ("5s", 0.2)
+    if case.fault in SLOW:  # haste only for what is meant to come late: a real login takes its time
+        timeout, patience = ("1s", 1.0) if case.step is Step.LOGIN else ("5s", turn.haste / 5)
         patch.setattr(http, "PATIENCE", patience)
     strike = {step: (lambda: None) for step in Step} | {case.step: lambda: case.strike(turn.proxy)}
     with turn.connect(ZTRUST_MAIL_TIMEOUT=timeout) as connection:

@@ -376,3 +376,24 @@ def test_cancelling_between_waves_leaves_the_rest_to_the_next_run(journal):
     left = unfinished(journal, gateway.url)
     assert left is not None
     assert left.realms == ("r2", "r3")
+
+
+def test_a_realm_that_could_not_be_planned_is_left_to_be_taken_up(journal):
+    gateway = FakeGateway({"a": {}, "b": {}})
+    read = gateway.read_one
+
+    def unreadable(realm: str):
+        if realm == "b":
+            raise RealmError("the server says no")
+        return read(realm)
+
+    gateway.read_one = unreadable  # type: ignore[method-assign]
+    result = run(gateway, journal)
+    assert statuses(result) == {"a": "applied", "b": "failed"}
+    left = unfinished(journal, gateway.url)
+    assert left is not None
+    assert left.realms == ("b",)
+    assert steps(journal, result.run) == {"a": Step.VERIFIED, "b": Step.FAILED}
+    gateway.read_one = read  # type: ignore[method-assign]
+    assert statuses(run(gateway, journal, names=left.realms)) == {"b": "applied"}
+    assert unfinished(journal, gateway.url) is None

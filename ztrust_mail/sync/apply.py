@@ -73,7 +73,7 @@ def apply_plan(
         values = secrets.get(ref for realm in todo for ref in secret_fields(realm.wanted.fields).values())
     recorder = Recorder(journal, gateway.dialect)
     writer = Writer(gateway, Newest(gateway, todo), plan.secrets, values, _too_new(plan, gateway))
-    recorder.begin(run, todo, plan.secrets, values, memory)
+    recorder.begin(run, plan, values, memory)
     going = Run(plan, gateway, writer, recorder, conduct)
     going.go()
     return Result(

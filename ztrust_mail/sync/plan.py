@@ -62,6 +62,11 @@ class RealmPlan:
         """What would be written."""
         return self.difference.changes
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the realm is there, and for some reason could not be planned."""
+        return self.status in (Status.FAILED, Status.UNREADABLE)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -12,7 +12,7 @@ from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.compare import SecretMode, secret_fields
 from ztrust_mail.sync.hidden import Memory
 from ztrust_mail.sync.journal.records import NewRun, Outcome, Step, Update, Write
-from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.sync.plan import Plan, RealmPlan, Status
 from ztrust_mail.sync.readback import Readback
 from ztrust_mail.sync.writing import Attempt, Values
 
@@ -32,8 +32,12 @@ class Recorder:
         self._waiting: list[Update] = []
         self.number = 0
 
-    def begin(self, run: NewRun, todo: Sequence[RealmPlan], mode: SecretMode, values: Values, memory: Memory) -> None:
-        """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then."""
+    def begin(self, run: NewRun, plan: Plan, values: Values, memory: Memory) -> None:
+        """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then.
+
+        Realms that could not be planned stand there too, as failed: else nobody would take them up.
+        """
+        todo, mode = plan.changed, plan.secrets
         fingerprints = _kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
         writes = [
             Write(
@@ -44,7 +48,12 @@ class Recorder:
             )
             for realm in todo
         ]
-        self.number = self._journal.begin(run, writes)
+        unplanned = [
+            Write(realm.realm, {}, realm.wanted.fields, step=Step.FAILED, error=_error(realm))
+            for realm in plan.realms
+            if realm.is_left_out
+        ]
+        self.number = self._journal.begin(run, [*writes, *unplanned])
 
     def _taken(self, todo: Sequence[RealmPlan], values: Values) -> dict[str, dict[str, str]]:
         self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once

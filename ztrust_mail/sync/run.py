@@ -50,6 +50,7 @@ class Run:
 
     def __init__(self, plan: Plan, gateway: Gateway, writer: Writer, recorder: Recorder, conduct: Conduct) -> None:
         self._todo, self._mode = plan.changed, plan.secrets
+        self._left_out = any(realm.is_left_out for realm in plan.realms)
         self._gateway, self._writer, self._recorder, self._conduct = gateway, writer, recorder, conduct
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
@@ -149,4 +150,4 @@ class Run:
         if self.stopped:
             return Outcome.STOPPED
         bad = any(realm.status is not Status.APPLIED for realm in self.done.values())
-        return Outcome.FAILED if bad else Outcome.DONE
+        return Outcome.FAILED if bad or self._left_out else Outcome.DONE
