@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # where the tests run in the background it is ignored, here too
 
 pytest_plugins = ["support.fixtures", "support.journals", "ztrust_mail.sandbox.pytest_plugin"]
 

@@ -28,7 +28,7 @@ from ztrust_mail.spec.source import (
 from ztrust_mail.text import quoted
 
 _SPACE = re.compile(r"[ \t\n]*")
-_TEXT = re.compile(r'"((?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+)')
+_TEXT = re.compile(r'"([^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*)')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?(?![0-9A-Za-z_.+-])")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"null": None, "true": True, "false": False}

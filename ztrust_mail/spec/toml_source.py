@@ -12,18 +12,19 @@ from typing import NoReturn
 
 from ztrust_mail.spec.source import MAX_DEPTH, MAX_VALUES, Broken, JsonValue, Parsed, SourceInt, SourceText
 
-_BLANK = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
-_SPACE = re.compile(r"[ \t]*+")
-_LINE_END = re.compile(r"(?:#[^\n]*+)?(?:\n|\Z)")
-_KEY = re.compile(r"""([A-Za-z0-9_-]+)|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'""")
+# No possessive groups: CPython 3.11 before 3.11.4, which Debian 12 has, takes some texts for no match.
+_BLANK = re.compile(r"[ \t\n]*(?:#[^\n]*[ \t\n]*)*")
+_SPACE = re.compile(r"[ \t]*")
+_LINE_END = re.compile(r"(?:#[^\n]*)?(?:\n|\Z)")
+_KEY = re.compile(r"""([A-Za-z0-9_-]+)|"[^"\\\n]*(?:\\.[^"\\\n]*)*"|'[^'\n]*'""")
 _TEXT = re.compile(
-    r'''"""(?:[^"\\]++|\\.|""?(?!"))*+"{3,5}'''
-    r"""|'''(?:[^']++|''?(?!'))*+'{3,5}"""
-    r'''|"(?!"")(?:[^"\\\n]++|\\[^\n])*+"'''
-    r"""|'(?!'')[^'\n]*+'""",
+    r"""\"{3}[^"\\]*(?:(?:\\.|""?(?!"))[^"\\]*)*"{3,5}"""
+    r"""|'{3}[^']*(?:''?(?!')[^']*)*'{3,5}"""
+    r"""|"(?!"")[^"\\\n]*(?:\\[^\n][^"\\\n]*)*\""""
+    r"""|'(?!'')[^'\n]*'""",
     re.DOTALL,
 )
-_BARE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9][^\s,\]}#]*+|[^\s,\]}#\[{=\"']++")
+_BARE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9][^\s,\]}#]*|[^\s,\]}#\[{=\"']+")
 _PLACE = re.compile(r"\(at line ([0-9]+), column ([0-9]+)\)$")
 _GENERIC = "this is not valid TOML", "check the quotes, the brackets and the `=` at this place"
 _ESCAPE = "this text holds an escape that TOML does not know", "use single quotes"
