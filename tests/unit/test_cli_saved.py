@@ -138,7 +138,7 @@ def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
     first = cli("apply", spec, "--yes", "--wave", "1", "--stop-after", "1")
     assert (first.status, first.out.splitlines()[-1]) == (
         4,
-        "What is left is taken up by: ztrust-mail apply --resume",
+        "What is left is taken up by: ztrust-mail apply SPEC... --resume",
     )
     sandbox.faults.before_write = None
     sandbox.faults.failing_realms.clear()
@@ -150,3 +150,16 @@ def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
     assert resumed.out.endswith("Done: 2 realms applied (run 2).\n")
     outcomes = [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
     assert outcomes == ["done", "resumed"]
+
+
+def test_resuming_only_some_realms_is_refused(cli: Cli, sandbox: Sandbox) -> None:
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--resume", "--realm", "acme", "--yes")
+    assert ran.status == 2
+    assert "--realm" in ran.err
+
+
+def test_a_misspelt_reason_is_told_before_any_request(cli: Cli, sandbox: Sandbox) -> None:
+    ran = cli("apply", cli.write("mail.yaml", SPEC), "--allow", "mass-chnage", "--yes")
+    assert ran.status == 2
+    assert "mass-change" in ran.err
+    assert list(sandbox.requests) == []

@@ -205,7 +205,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def test_whatever_happens_nothing_is_lost_and_nothing_is_done_unasked(world: World) -> None:
     bounded = settings(
-        max_examples=60,
+        max_examples=50,
         stateful_step_count=12,
         derandomize=True,
         deadline=None,

@@ -262,7 +262,7 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
         "c  skipped",
         "Interrupted: realms marked skipped were not touched.",
         "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
-        "What is left is taken up by: ztrust-mail apply --resume",
+        "What is left is taken up by: ztrust-mail apply SPEC... --resume",
     ]
 
 

@@ -38,6 +38,8 @@ from ztrust_mail.sync.resume import Unfinished
 from ztrust_mail.text import counted
 
 NAME = "apply"
+PLANNED = "apply --plan"
+"""What the journal calls the apply of a saved plan."""
 
 Specs = Annotated[
     list[str] | None,
@@ -83,11 +85,15 @@ def command(
                 hint = "leave out SPEC, --realm, --resume and --secrets, or make a new plan with them"
                 raise UsageError("a saved plan is applied as it is", hint)
             saved = api.load_plan(plan, expect_digest)
-            orders = replace(orders, plan_digest=saved.digest)
+            orders = replace(orders, command=PLANNED, plan_digest=saved.digest)
             with api.connect(server or saved.url, config_path=config) as connection:
                 carry_out(output, connection, lambda: api.plan_saved(saved, connection), orders)
         if not specs:
-            raise UsageError("nothing to apply is given", "name SPEC files, or a saved plan with --plan FILE")
+            hint = "name SPEC files, also beside --resume, or a saved plan with --plan FILE"
+            raise UsageError("nothing to apply is given", hint)
+        if resume and realm:
+            hint = "leave out one of the two"
+            raise UsageError("--resume takes up all that the last run left, --realm or not", hint)
         spec = api.load_spec(specs)
 
         def make(connection: Connection) -> Plan:
@@ -118,6 +124,9 @@ def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:
         raise UsageError("there is nothing to resume: the last run left no realm", "apply without --resume")
     if left.run.command.startswith("revert "):
         raise UsageError(f"run {left.run.number} was a revert", f"take it up with: ztrust-mail {left.run.command}")
+    if left.run.command == "rotate":
+        hint = "rotate again: it takes up what is left, a tested realm first"
+        raise UsageError(f"run {left.run.number} was a rotation", hint)
     if left.run.spec_digest and left.run.spec_digest != api.spec_digest(spec):
         message = f"the spec is no longer the one that run {left.run.number} applied"
         raise Unsafe(message, "look at plan, then apply without --resume", "spec-moved")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, Self
@@ -19,6 +21,7 @@ from ztrust_mail.spec.model import Spec
 from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.sync.connection import Connection
 from ztrust_mail.sync.plan import Plan, all_findings
+from ztrust_mail.sync.safety import parse_allow
 from ztrust_mail.sync.waves import Waves
 from ztrust_mail.text import quoted
 
@@ -41,7 +44,8 @@ class Orders:
     def of(
         cls, command: str, *, yes: bool, allow: Sequence[str], canary: str, wave: int, stop_after: int, wait: str
     ) -> Self:
-        """Return the orders that options give. Raises :class:`~ztrust_mail.errors.UsageError` for a wrong time."""
+        """Return the orders that options give. Raises :class:`~ztrust_mail.errors.UsageError`."""
+        parse_allow(allow)
         return cls(command, yes, tuple(allow), Waves(canary, wave, stop_after), _seconds(wait) if wait else 0.0)
 
 
@@ -52,6 +56,12 @@ def _seconds(text: str) -> float:
         raise UsageError(f"--wait {quoted(text)} {bad.problem}", bad.hint) from None
     assert isinstance(time, Duration)  # what a duration is parsed to
     return time.milliseconds / 1000
+
+
+def _end_well_when_told() -> None:
+    """Take SIGTERM, as a cancelled job sends it, for Ctrl-C: the writes under way finish and are noted."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ def carry_out(
     ``ending`` is asked after the writes, or where there is nothing to write.
     """
     output.connected(connection)
+    _end_well_when_told()
     with connection.exclusively(wait=orders.wait):
         output.tell(text.findings(one.finding for one in api.settle(connection)))
         made = make()

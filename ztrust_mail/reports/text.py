@@ -127,8 +127,17 @@ def result(done: Result) -> Iterator[Line]:
         yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
     yield line(Span("Done: ", "bold"), counts(done.realms), f" (run {done.run})." if done.run else ".")
     if done.interrupted or done.stopped:
-        again = done.command if done.command.startswith("revert ") else "apply --resume"
-        yield line(f"What is left is taken up by: ztrust-mail {again}")
+        yield line(f"What is left is taken up by: {_next_step(done)}")
+
+
+def _next_step(done: Result) -> str:
+    if done.command == "apply --plan":
+        return "a new plan"
+    if done.command == "rotate":
+        return "the same rotate again, when the cause is mended"
+    canary = " --canary 1, when the cause is mended" if "canary" in done.stopped else ""
+    again = done.command if done.command.startswith("revert ") else f"apply SPEC... --resume{canary}"
+    return f"ztrust-mail {again}"
 
 
 def explained(wanted: Desired) -> Iterator[Line]:
