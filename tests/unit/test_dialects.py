@@ -164,7 +164,7 @@ def test_every_field_of_a_spec_has_a_row_and_every_attribute_only_one():
 
 
 def test_ztrust_is_keycloaks_table_with_its_own_labels():
-    assert DIALECTS == {"keycloak": KEYCLOAK, "ztrust": ZTRUST}
+    assert (DIALECTS["keycloak"], DIALECTS["ztrust"]) == (KEYCLOAK, ZTRUST)
     assert ZTRUST.native_names == KEYCLOAK.native_names
     assert ZTRUST.decode(stored({"relay.port": 25})) == {"relay.port": 25}
     assert (ZTRUST.label("relay.security"), KEYCLOAK.label("relay.security")) == ("Enable SSL, Enable StartTLS", "")

@@ -10,6 +10,7 @@ from ztrust_mail._version import __version__
 from ztrust_mail.cli import (
     apply,
     completion,
+    convert,
     demo,
     doctor,
     drift,
@@ -57,7 +58,7 @@ def root(
 
 
 for module in (
-    *(validate, explain, plan, apply, history, revert, rotate, drift, test, pull),
+    *(validate, explain, plan, apply, history, revert, rotate, drift, test, pull, convert),
     *(init, doctor, schema, completion, sandbox, demo),
 ):
     app.command(name=module.NAME, cls=Command)(module.command)

@@ -8,8 +8,24 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ztrust_mail.dialects.codecs import Codec
+from ztrust_mail.dialects.constraints import Constraint
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, EXTRA, FieldMap, FieldValue, extra_field, field_of
+from ztrust_mail.spec.fields import (
+    ABSENT,
+    EXTRA,
+    LOGIN,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Raw,
+    extra_field,
+    field_of,
+)
+from ztrust_mail.spec.model import is_within
+from ztrust_mail.spec.words import in_words
+from ztrust_mail.text import quoted
 
 Attributes = Mapping[str, str]
 """A server's own map of e-mail attributes, as read: secrets are masked there."""
@@ -18,6 +34,9 @@ Outgoing = Mapping[str, str | Secret]
 """A server's own map of e-mail attributes, to be written: secrets are real there."""
 
 Version = tuple[int, ...]
+
+CANNOT_HOLD = "cannot-hold"
+_HIDDEN = SecretRef(SecretKind.ENV, ("",))
 
 
 def parse_version(text: str) -> Version:
@@ -32,6 +51,10 @@ class Row:
     ``absent`` is what the server takes when the attribute is not there. ``since`` lists the first
     version of every release line that has the attribute, oldest first; the last holds for all newer
     lines. ``label`` is what the product's own console calls it.
+
+    ``reads`` are attributes of other rows that the codec reads after its own and never writes: a row
+    without attributes of its own follows from them. ``mandatory`` says that the product takes no
+    settings without the field, ``default`` is what it fills in by itself.
     """
 
     field: str
@@ -40,6 +63,9 @@ class Row:
     absent: FieldValue | None = None
     since: tuple[Version, ...] = ()
     label: str = ""
+    reads: tuple[str, ...] = ()
+    mandatory: bool = False
+    default: FieldValue | None = None
 
     def known_to(self, version: Version) -> bool:
         """Tell whether a server of this version has the attribute; an unknown version has it."""
@@ -50,12 +76,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A product's table. ``mask`` is what its server shows in place of a secret."""
+    """A product's table, its rows in the order of the product's own page.
+
+    ``mask`` is what its server shows in place of a secret. ``extras`` tells whether it keeps attributes
+    that the table does not know. ``constraints`` are what it demands beyond single fields, and
+    ``advice`` is what its own documentation tells people to mind.
+    """
 
     name: str
     title: str
     rows: tuple[Row, ...]
     mask: str
+    extras: bool = True
+    constraints: tuple[Constraint, ...] = ()
+    advice: tuple[str, ...] = ()
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
         """Return the same table under another name, with the labels of another console."""
@@ -72,9 +106,9 @@ class Dialect:
         return {row.field: row for row in self.rows}
 
     def natives_of(self, name: str) -> tuple[str, ...]:
-        """Return the attributes that hold a field; an extra attribute holds itself."""
+        """Return the attributes that hold a field, or that it follows from; an extra attribute holds itself."""
         row = self._by_field.get(name)
-        return row.natives if row else (name.removeprefix(f"{EXTRA}."),)
+        return row.natives or row.reads if row else (name.removeprefix(f"{EXTRA}."),)
 
     def label(self, name: str) -> str:
         """Return what the product's console calls a field, or nothing."""
@@ -86,21 +120,24 @@ class Dialect:
         if value is ABSENT:
             return None
         row = self._by_field.get(name)
-        return row.absent if row and value is None else value
+        if row is None or value is not None:
+            return value
+        return row.default if row.absent is None else row.absent
 
     @cached_property
-    def _secret_natives(self) -> frozenset[str]:
-        return frozenset(native for row in self.rows if field_of(row.field).secret for native in row.natives)
+    def _secret_codecs(self) -> Mapping[str, Codec]:
+        return {native: row.codec for row in self.rows if field_of(row.field).secret for native in row.natives}
 
     def masked(self, attributes: Attributes) -> Attributes:
         """Return live attributes with the mask in place of every secret; a vault's reference is none.
 
         Servers older than 26.2 show a token's client secret in clear.
         """
-        return {
-            name: self.mask if name in self._secret_natives and text and not _is_reference(text) else text
-            for name, text in attributes.items()
-        }
+        return {name: self.mask if text and self._hides(name, text) else text for name, text in attributes.items()}
+
+    def _hides(self, native: str, text: str) -> bool:
+        codec = self._secret_codecs.get(native)
+        return codec is not None and isinstance(codec.decode((text,)), Masked)
 
     def decode(self, attributes: Attributes) -> FieldMap:
         """Return the fields a server's attributes hold; never fails, whatever stands there.
@@ -110,7 +147,7 @@ class Dialect:
         given = {native: text for native, text in attributes.items() if text != ""}
         fields: dict[str, FieldValue] = {}
         for row in self.rows:
-            texts = tuple(given.get(native) for native in row.natives)
+            texts = tuple(given.get(native) for native in (*row.natives, *row.reads))
             if any(text is not None for text in texts):
                 value = row.codec.decode(texts)
                 if value is not None:
@@ -121,12 +158,13 @@ class Dialect:
     def encode(self, fields: FieldMap, secrets: Mapping[SecretRef, Secret]) -> dict[str, str | Secret]:
         """Return the attributes that hold the fields. ``secrets`` holds each reference's resolved value.
 
+        What the product has no place for is left out: see :meth:`lacks`.
         Raises ``KeyError`` for a reference that ``secrets`` lacks: nothing is written without it.
         """
         attributes: dict[str, str | Secret] = {}
         for name, value in fields.items():
             row = self._by_field.get(name)
-            if value is ABSENT:
+            if value is ABSENT or not self._has_place(name):
                 continue
             if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
                 attributes[self.natives_of(name)[0]] = secrets[value]
@@ -142,6 +180,85 @@ class Dialect:
         rows = (self._by_field[name] for name in fields if name in self._by_field)
         return [row for row in rows if not row.known_to(version)]
 
+    def _has_place(self, name: str) -> bool:
+        if name in self._by_field:
+            return True
+        native = name.removeprefix(f"{EXTRA}.")
+        return self.extras and native != name and native not in self.native_names
 
-def _is_reference(text: str) -> bool:
-    return text.startswith("${vault.") and text.endswith("}")
+    def held(self, fields: FieldMap) -> FieldMap:
+        """Return the fields that are the same after encoding and decoding.
+
+        A hidden secret counts as the same. Where the kind of login is not held, no part of it is.
+        """
+        kept = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)}
+        while True:
+            back = self._there_and_back(kept)
+            same = {name: value for name, value in kept.items() if self._survives(name, value, back)}
+            if LOGIN in fields and LOGIN not in same:
+                same = {name: value for name, value in same.items() if not is_within(name, LOGIN)}
+            if len(same) == len(kept):
+                return same
+            kept = same  # a field may follow from one that just fell away
+
+    def lacks(self, fields: FieldMap) -> tuple[Finding, ...]:
+        """Return a warning for every field that the product cannot hold, in the order of the fields."""
+        kept = self.held(fields)
+        lost = {name: value for name, value in fields.items() if name not in kept}
+        back = self._there_and_back({n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)})
+        return tuple(self._lost(name, value, back.get(name)) for name, value in lost.items())
+
+    def problems(self, fields: FieldMap) -> tuple[Finding, ...]:
+        """Return what the product would refuse or advises against; settings of a realm without e-mail are fine."""
+        missing = (
+            self._missing(row)
+            for row in self.rows
+            if row.mandatory and row.default is None and fields.get(row.field, ABSENT) is ABSENT
+        )
+        broken = (finding for constraint in self.constraints for finding in constraint.check(fields))
+        return (*missing, *broken) if fields else ()
+
+    def _takes(self, name: str, value: FieldValue) -> bool:
+        row = self._by_field.get(name)
+        return row.codec.holds(value) if row else self._has_place(name) or _says_nothing(value)
+
+    def _there_and_back(self, fields: FieldMap) -> FieldMap:
+        referenced = {n: _HIDDEN if isinstance(v, Masked) else v for n, v in fields.items()}
+        secrets = {value: Secret(self.mask) for value in referenced.values() if isinstance(value, SecretRef)}
+        written = self.encode(referenced, secrets)
+        return self.decode({n: self.mask if isinstance(text, Secret) else text for n, text in written.items()})
+
+    def _survives(self, name: str, value: FieldValue, back: FieldMap) -> bool:
+        if value is ABSENT or (_says_nothing(value) and name not in self._by_field):
+            return True
+        found = self.meaning(name, back.get(name))
+        if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
+            value = Masked()
+        return type(found) is type(value) and found == value
+
+    def _lost(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
+        if not self._has_place(name):
+            message = f"{self.title} has no place for {quoted(name)}"
+        elif field_of(name).secret:
+            message = f"{self.title} cannot hold such a secret as {quoted(name)}"
+        elif back == value:
+            message = f"{self.title} cannot hold this kind of login, and so not {quoted(name)}"
+        elif type(back) is type(value):
+            message = f"{self.title} would take {quoted(name)} to be {_shown(back)}, not {_shown(value)}"
+        else:
+            message = f"{self.title} cannot hold {_shown(value)} as {quoted(name)}"
+        return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out: set it by other means", field=name)
+
+    def _missing(self, row: Row) -> Finding:
+        called = f", called {quoted(row.label)} there" if row.label else ""
+        message = f"{self.title} needs `{row.field}`{called}"
+        return Finding(Severity.ERROR, "missing-field", message, f"set `{row.field}`", field=row.field)
+
+
+def _says_nothing(value: FieldValue) -> bool:
+    """Tell whether a product without such a field does just what the value says."""
+    return value is ABSENT or value is False or value is Login.NONE
+
+
+def _shown(value: FieldValue | None) -> str:
+    return quoted("nothing" if value is None else in_words(value))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import Duration, FieldValue, Login, Masked, Raw, Security
+from ztrust_mail.spec.fields import DEFAULT_PORTS, Duration, FieldValue, Login, Masked, Raw, Security
 from ztrust_mail.spec.values import MAX_DURATION_MS
 
 Texts = tuple[str | None, ...]
@@ -24,7 +25,14 @@ class Codec(ABC):
 
     @abstractmethod
     def decode(self, texts: Texts) -> FieldValue | None:
-        """Return the value, or None where the attributes say nothing. At least one text is given."""
+        """Return the value, or None where the attributes say nothing. At least one text is given.
+
+        The texts of attributes that the row only reads follow those of its own.
+        """
+
+    def holds(self, value: FieldValue) -> bool:
+        """Tell whether there is a way to write the value."""
+        return True
 
 
 class Text(Codec):
@@ -143,3 +151,96 @@ class SecretText(Codec):
         if not found:
             return Masked()
         return SecretRef(SecretKind.KEYCLOAK_VAULT, (found[1],)) if self._KEY.fullmatch(found[1]) else Raw(text)
+
+
+class HiddenText(Codec):
+    """A secret in a product that has no vault: written as it is, and never shown."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        raise TypeError("a secret is resolved before it is written, and this product has no vault to refer to")
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        return Masked()
+
+    def holds(self, value: FieldValue) -> bool:
+        return not isinstance(value, SecretRef) or value.kind is not SecretKind.KEYCLOAK_VAULT
+
+
+@dataclass(frozen=True)
+class SecurityByPort(Codec):
+    """The relay's security as one word for encrypted and one for not; reads the port.
+
+    Encrypted on 465 is TLS from the first byte, on any other port it is STARTTLS. Case does not matter.
+    ``port`` is what the product takes where none is given.
+    """
+
+    on: str
+    off: str
+    port: int = DEFAULT_PORTS[Security.STARTTLS]
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (value.text if isinstance(value, Raw) else self.off if value is Security.NONE else self.on,)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        word, port = texts
+        if word is None:
+            return None
+        if word.casefold() not in (self.on.casefold(), self.off.casefold()):
+            return Raw(word)
+        if word.casefold() == self.off.casefold():
+            return Security.NONE
+        implicit = Port().decode((port or str(self.port),)) == DEFAULT_PORTS[Security.TLS]
+        return Security.TLS if implicit else Security.STARTTLS
+
+
+class Implied(Codec):
+    """What follows from attributes of other rows and has none of its own."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return ()
+
+
+class LoginIfGiven(Implied):
+    """A login by user and password wherever the attribute that it reads is there."""
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        return Login.BASIC
+
+
+class AddressAsAccount(Implied):
+    """The user of a login for which the sending address is also the account; reads the address and the password."""
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        address, password = texts
+        return address if password else None
+
+
+class DefaultCredentials(Codec):
+    """The login in a product that can also log in with the account its server runs under; reads the user.
+
+    That account is nothing a spec can say.
+    """
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (value.text if isinstance(value, Raw) else "false",)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        switch, user = texts
+        if (switch or "false").casefold() != "false":
+            return Raw(str(switch))
+        return Login.BASIC if user else Login.NONE
+
+
+@dataclass(frozen=True)
+class Unsaid(Codec):
+    """A setting of which a spec means one value without saying it; any other is nothing a spec can say."""
+
+    text: str
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (str(value),)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        return None if text.casefold() == self.text.casefold() else Raw(text)

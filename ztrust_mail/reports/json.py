@@ -64,6 +64,11 @@ def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> R
     return Report(command, status, findings=tuple(found))
 
 
+def with_converted(report: Report, converted: str) -> Report:
+    """Return the report with the text that was made."""
+    return replace(report, more={**report.more, "converted": converted})
+
+
 def of_plan(
     command: str, plan: Plan, realms: Sequence[RealmPlan], status: ExitStatus, found: Iterable[Finding] = ()
 ) -> Report:

@@ -46,7 +46,7 @@ _REFUSED = {
     "unknown-file-type": ("the name does not tell the file's type", _NAMES),
 }
 # Beside C0: what YAML never allows, and the line ends that only YAML 1.1 counts as such.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -243,7 +243,7 @@ class _Reader:
 
     def _file(self, path: str, folder: str) -> None:
         try:
-            refusal, data = _bytes(path)
+            refusal, data = file_bytes(path)
         except FileNotFoundError:
             refusal = "no-such-file"
         except OSError:
@@ -266,15 +266,15 @@ class _Reader:
         self.findings.append(error(rule, *_REFUSED[rule], Location(path)))
 
 
-def _bytes(path: str) -> tuple[str, bytes]:
-    """Return the rule that forbids to read a file, or nothing and its bytes."""
+def file_bytes(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[str, bytes]:
+    """Return the rule that forbids to read a file, or nothing and its bytes. Raises :class:`OSError`."""
     if path == STDIN:
         data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""
     else:
         status = os.stat(path)  # before opening it, which has an effect on some devices
         if not stat.S_ISREG(status.st_mode):
             return "not-a-file", b""
-        if not path.lower().endswith(SUFFIXES):
+        if not path.lower().endswith(suffixes):
             return "unknown-file-type", b""
         if status.st_size > MAX_BYTES:
             return "too-large", b""
@@ -288,7 +288,7 @@ def _parse(source: SourceText) -> Parsed:
     """Return what the text says. Raises :class:`Broken`."""
     if found := SURROGATE.search(source.text):
         source.stop("not-utf-8", found.start(), "the file is not UTF-8 text from here on", "save it as UTF-8")
-    if found := _CONTROL.search(source.text):
+    if found := CONTROL.search(source.text):
         message = f"the invisible character U+{ord(found.group()):04X} is not allowed"
         source.stop("control-character", found.start(), message, "remove it, or write an escape in quotes")
     if not source.text.strip():

@@ -18,10 +18,16 @@ Node = Leaf | list[str] | dict[str, "Node"]
 _HIDDEN = re.compile(r"^(.*\{env: '?SMTP_(?:PASSWORD|CLIENT_SECRET)_.*)$", re.MULTILINE)
 
 
-def to_yaml(realms: Mapping[str, Leaves | None], defaults: Leaves, head: str = "") -> str:
+def to_yaml(
+    realms: Mapping[str, Leaves | None],
+    defaults: Leaves,
+    head: str = "",
+    *,
+    because: str = "the server hides the value",
+) -> str:
     """Return a spec with these entries; None stands for a realm that shall have no e-mail.
 
-    References that stand in for a secret which the server hides get a comment.
+    References that stand in for a secret get a comment that says why, ``because``.
     """
     import yaml
 
@@ -32,7 +38,7 @@ def to_yaml(realms: Mapping[str, Leaves | None], defaults: Leaves, head: str = "
     text: str = yaml.safe_dump(
         body, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=None, indent=2
     )
-    text = _HIDDEN.sub(r"\1  # the server hides the value: put it into this variable", text)
+    text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", text)
     return "".join(f"# {line}\n" for line in head.splitlines()) + text
 
 

@@ -1,0 +1,563 @@
+"""The products' tables: their own samples, what each demands, and moving settings between any two of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.mail_settings import field_maps, shown
+
+from ztrust_mail.config import GATEWAYS
+from ztrust_mail.dialects import DIALECTS
+from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect, Row
+from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
+from ztrust_mail.dialects.constraints import Constraint, no_clear_text
+from ztrust_mail.dialects.digitanium import DIGITANIUM
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.omnibyte import OMNIBYTE
+from ztrust_mail.dialects.oneaccess import ONEACCESS
+from ztrust_mail.dialects.uipath import UIPATH
+from ztrust_mail.dialects.ztrust import ZTRUST
+from ztrust_mail.findings import Severity
+from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
+from ztrust_mail.spec.fields import ABSENT, Duration, FieldMap, FieldValue, Login, Masked, Raw, Security, field_of
+
+RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
+REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
+VAULT = SecretRef(SecretKind.KEYCLOAK_VAULT, ("smtp",))
+
+# A product that does not exist: nothing but this table is written for it.
+PIGEON = Dialect(
+    name="pigeon",
+    title="Pigeon",
+    mask="<hidden>",
+    extras=False,
+    rows=(
+        Row("relay.host", ("loft",), Text(), label="Loft", mandatory=True),
+        Row("relay.port", ("hatch",), Port(), label="Hatch", default=2525),
+        Row("relay.security", ("armour",), SecurityByPort("steel", "feathers"), reads=("hatch",), label="Armour"),
+        Row("relay.auth", (), LoginIfGiven(), reads=("ring",), absent=Login.NONE),
+        Row("relay.auth.username", ("ring",), Text(), label="Ring"),
+        Row("relay.auth.password", ("coo",), HiddenText(), label="Coo"),
+        Row("envelope_from", ("home",), Text(), label="Home"),
+        Row("sender.address", ("from",), Text(), label="From", mandatory=True),
+        Row("relay.timeouts.read", ("patience",), Milliseconds(), label="Patience"),
+    ),
+    constraints=(no_clear_text("Armour", "steel"),),
+)
+ALL: Mapping[str, Dialect] = {**DIALECTS, "pigeon": PIGEON}
+
+_by_name = st.booleans()
+moved_maps: st.SearchStrategy[FieldMap] = st.builds(
+    lambda fields, same, port: (
+        dict(fields)
+        | ({"relay.auth.username": fields["sender.address"]} if same and "relay.auth.username" in fields else {})
+        | ({"relay.port": port} if port else {})
+    ),
+    field_maps,
+    _by_name,
+    st.sampled_from([None, 465, 587]),
+)
+"""Whole settings, often with the sender for a user and a usual port."""
+
+
+def through(dialect: Dialect, fields: FieldMap) -> FieldMap:
+    """Return what comes back of settings that were written into a product."""
+    refs = {n: REF if isinstance(v, Masked) else v for n, v in fields.items()}
+    values = {value: Secret("s") for value in refs.values() if isinstance(value, SecretRef)}
+    return dialect.decode(shown(dialect.encode(refs, values)))
+
+
+def as_shown(value: FieldValue) -> FieldValue:
+    hidden = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
+    return Masked() if hidden else value
+
+
+def off(value: FieldValue) -> bool:
+    """Whether a product without such a field does just the same."""
+    return value is ABSENT or value is False or value is Login.NONE
+
+
+def said(fields: FieldMap) -> FieldMap:
+    return {name: as_shown(value) for name, value in fields.items() if not off(value)}
+
+
+def lost_by(product: str, fields: FieldMap) -> set[str]:
+    """Say by hand, and by no table, what a product cannot hold."""
+    if product in ("keycloak", "ztrust"):
+        return set()
+    no_place = {
+        "oneaccess": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
+        "omnibyte": ("reply_to.", "envelope_from", "relay.timeouts.", "extra.", "sender.name"),
+        "digitanium": ("relay.timeouts.", "extra."),
+        "uipath": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
+        "pigeon": ("reply_to.", "relay.timeouts.connect", "relay.timeouts.write", "extra.", "sender.name"),
+    }[product]
+    switches = ("relay.utf8", "relay.debug")
+    lost = {n for n, v in fields.items() if n.startswith((*no_place, *switches)) and not off(v)}
+    login = {name for name in fields if name == "relay.auth" or name.startswith("relay.auth.")}
+    security, port = fields["relay.security"], fields["relay.port"]
+    if product != "digitanium" and security is not Security.NONE and (security is Security.TLS) is not (port == 465):
+        lost.add("relay.security")
+    if fields["relay.auth"] is Login.TOKEN:
+        return lost | login
+    in_vault = getattr(fields.get("relay.auth.password"), "kind", None) is SecretKind.KEYCLOAK_VAULT
+    if in_vault and product == "oneaccess":  # no code, no account
+        return lost | login
+    if in_vault:
+        lost.add("relay.auth.password")
+    if product == "oneaccess" and fields.get("relay.auth.username") not in (None, fields["sender.address"]):
+        lost.add("relay.auth.username")
+    return lost
+
+
+# Moving settings
+
+
+@pytest.mark.parametrize("product", ALL)
+@RANDOM
+@given(fields=moved_maps)
+def test_a_product_keeps_all_it_can_hold_and_lists_exactly_what_it_cannot(product: str, fields: FieldMap) -> None:
+    dialect = ALL[product]
+    lacking = dialect.lacks(fields)
+    lost = lost_by(product, fields)
+    assert {finding.field for finding in lacking} == lost
+    assert len(lacking) == len(lost)
+    held = dialect.held(fields)
+    assert dict(held) == {name: value for name, value in fields.items() if name not in lost}
+    # an account follows from the sender where it is no setting of its own
+    implied = {"relay.auth.username"} if product == "oneaccess" and "relay.auth.username" in lost else set()
+    assert {n: v for n, v in said(through(dialect, held)).items() if n not in implied} == said(held)
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.permutations(ALL, 2)])
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(fields=moved_maps)
+def test_between_any_two_products_nothing_is_lost_that_is_not_listed(first: str, second: str, fields: FieldMap) -> None:
+    one, other = ALL[first], ALL[second]
+    arrived = through(one, one.held(fields))
+    moved = through(other, other.held(arrived))
+    listed = {f.field for f in (*one.lacks(fields), *other.lacks(arrived))}
+    for name, value in said(fields).items():
+        assert name in listed or moved.get(name) == value
+    assert other.lacks(moved) == ()
+    assert said(through(other, moved)) == said(moved)
+
+
+@pytest.mark.parametrize("dialect", [*ALL.values()], ids=[*ALL])
+@RANDOM
+@given(data=st.data())
+def test_whatever_a_product_holds_decodes_and_what_is_sound_of_it_stays_the_same(
+    dialect: Dialect, data: st.DataObject
+) -> None:
+    words = st.sampled_from(["true", "TRUE", "off", "on", "SSL", "tls", "none", "465", "0587", "x", "", "a@b.example"])
+    attributes = data.draw(st.dictionaries(st.sampled_from([*dialect.native_names, "other"]), words | st.text()))
+    fields = dialect.decode(attributes)
+    held = dialect.held(fields)
+    assert {name for name in fields if name not in held} == {finding.field for finding in dialect.lacks(fields)}
+    assert dialect.held(held) == held
+    back = through(dialect, held)
+    assert all(dialect.meaning(name, back.get(name)) == value for name, value in held.items() if not off(value))
+
+
+# Each product's own sample
+
+
+OFFICE_365 = {
+    "Connection Type": "SMTP",
+    "Username": "no-reply@acme.example",
+    "SMTP Server": "smtp.office365.com",
+    "Password": "x",
+    "Port Number": "587",
+    "From Email": "no-reply@acme.example",
+    "Enable SSL": "on",
+}
+GOOGLE = {
+    "Email.Smtp.UseDefaultCredentials": "false",
+    "Email.Smtp.EnableSsl": "true",
+    "Email.Smtp.Host": "smtp.gmail.com",
+    "Email.Smtp.Port": "587",
+    "Email.Smtp.UserName": "robot@acme.example",
+    "Email.Smtp.Password": "x",
+    "Email.Smtp.FromEmail": "robot@acme.example",
+    "Email.Smtp.FromDisplayName": "Robot",
+}
+KOBIL = {
+    "replyToDisplayName": "Receiver",
+    "starttls": "true",
+    "port": "587",
+    "host": "smtp.gmail.com",
+    "replyTo": "reply@acme.example",
+    "from": "from@acme.example",
+    "fromDisplayName": "From KC Test team",
+    "envelopeFrom": "",
+    "ssl": "false",
+    "user": "from@acme.example",
+    "password": "*******",
+}
+HUAWEI = {
+    "enable switch": "on",
+    "SMTP HOST": "smtp.example.com",
+    "SMTP Port": "465",
+    "Email Address": "no-reply@acme.example",
+    "Sender Name": "Acme",
+    "Authorization Code": "x",
+    "Security type": "TLS",
+}
+TAB = {
+    "from": "no-reply@acme.example",
+    "fromDisplayName": "Acme",
+    "replyTo": "help@acme.example",
+    "replyToDisplayName": "Help",
+    "envelopeFrom": "bounces@acme.example",
+    "host": "smtp.example.com",
+    "port": "465",
+    "ssl": "true",
+    "starttls": "false",
+    "auth": "true",
+    "authType": "basic",
+    "user": "no-reply@acme.example",
+    "password": "x",
+}
+BASIC_LOGIN: FieldMap = {"relay.auth": Login.BASIC, "relay.auth.password": Masked()}
+SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
+    "omnibyte": (
+        OFFICE_365,
+        BASIC_LOGIN
+        | {
+            "relay.auth.username": "no-reply@acme.example",
+            "relay.host": "smtp.office365.com",
+            "relay.port": 587,
+            "relay.security": Security.STARTTLS,
+            "sender.address": "no-reply@acme.example",
+        },
+    ),
+    "uipath": (
+        GOOGLE,
+        BASIC_LOGIN
+        | {
+            "relay.auth.username": "robot@acme.example",
+            "relay.host": "smtp.gmail.com",
+            "relay.port": 587,
+            "relay.security": Security.STARTTLS,
+            "sender.address": "robot@acme.example",
+            "sender.name": "Robot",
+        },
+    ),
+    "digitanium": (
+        KOBIL,
+        BASIC_LOGIN
+        | {
+            "relay.auth.username": "from@acme.example",
+            "relay.host": "smtp.gmail.com",
+            "relay.port": 587,
+            "relay.security": Security.STARTTLS,
+            "reply_to.address": "reply@acme.example",
+            "reply_to.name": "Receiver",
+            "sender.address": "from@acme.example",
+            "sender.name": "From KC Test team",
+        },
+    ),
+    "oneaccess": (
+        HUAWEI,
+        BASIC_LOGIN
+        | {
+            "relay.auth.username": "no-reply@acme.example",
+            "relay.host": "smtp.example.com",
+            "relay.port": 465,
+            "relay.security": Security.TLS,
+            "sender.address": "no-reply@acme.example",
+            "sender.name": "Acme",
+        },
+    ),
+    "ztrust": (
+        TAB,
+        BASIC_LOGIN
+        | {
+            "relay.auth.username": "no-reply@acme.example",
+            "relay.host": "smtp.example.com",
+            "relay.port": 465,
+            "relay.security": Security.TLS,
+            "reply_to.address": "help@acme.example",
+            "reply_to.name": "Help",
+            "envelope_from": "bounces@acme.example",
+            "sender.address": "no-reply@acme.example",
+            "sender.name": "Acme",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("product", SAMPLES)
+def test_a_products_own_sample_is_read_and_written_back(product: str) -> None:
+    attributes, fields = SAMPLES[product]
+    dialect = DIALECTS[product]
+    assert dialect.decode(attributes) == fields
+    assert dialect.lacks(fields) == ()
+    assert [f for f in dialect.problems(fields) if f.severity is not Severity.NOTE] == []
+    unsaid = {"enable switch", "Connection Type"}
+    written = dialect.encode({n: REF if v == Masked() else v for n, v in fields.items()}, {REF: Secret("pw")})
+    expected = {n: text for n, text in attributes.items() if text and n not in unsaid}
+    secret = next(n for n, field in dialect.native_names.items() if field == "relay.auth.password")
+    assert written == expected | {secret: Secret("pw")}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "labels"),
+    [
+        (
+            ONEACCESS,
+            "enable switch · SMTP HOST · SMTP Port · Email Address · Sender Name · Authorization Code · "
+            "Security type · Template Settings",
+        ),
+        (
+            OMNIBYTE,
+            "Connection Type · Username · SMTP Server · Password · Port Number · From Email · Enable SSL · "
+            "Test Email Address · Sending Error Logs",
+        ),
+        (
+            UIPATH,
+            "Use default credentials · Enable SSL · SMTP Host · SMTP Port · SMTP Username · SMTP Password · "
+            "Default From Address · Default From Display Name",
+        ),
+        (
+            ZTRUST,
+            "From · From Display Name · Reply To · Reply To Display Name · Envelope From · Host · Port · "
+            "Enable SSL, Enable StartTLS · Authentication · Username · Password",
+        ),
+    ],
+    ids=lambda part: getattr(part, "name", ""),
+)
+def test_labels_stand_in_the_order_of_the_products_page(dialect: Dialect, labels: str) -> None:
+    assert " · ".join(row.label for row in dialect.rows if row.natives and row.label) == labels
+
+
+def test_the_form_products_call_their_attributes_as_their_page_does() -> None:
+    for dialect in (ONEACCESS, OMNIBYTE):
+        assert list(dialect.native_names) == [row.label for row in dialect.rows if row.natives]
+
+
+@pytest.mark.parametrize("dialect", [*ALL.values()], ids=[*ALL])
+def test_every_field_has_one_row_and_every_attribute_one_owner(dialect: Dialect) -> None:
+    fields = [row.field for row in dialect.rows]
+    natives = [native for row in dialect.rows for native in row.natives]
+    assert len(set(fields)) == len(fields)
+    assert len(set(natives)) == len(natives)
+    assert {native for row in dialect.rows for native in row.reads} <= set(natives)
+
+
+def test_a_product_without_a_gateway_has_a_table_only() -> None:
+    assert set(GATEWAYS) < set(DIALECTS)
+    assert not {"oneaccess", "omnibyte", "digitanium", "uipath"} & set(GATEWAYS)
+    assert [name for name, dialect in DIALECTS.items() if dialect.name != name] == []
+
+
+# Reading what people and servers write
+
+
+@pytest.mark.parametrize(
+    ("dialect", "attributes", "fields"),
+    [
+        (ONEACCESS, {"Security type": "tls"}, {"relay.security": Security.TLS}),
+        (ONEACCESS, {"Security type": "TLS", "SMTP Port": "587"}, {"relay.security": Security.STARTTLS}),
+        (ONEACCESS, {"Security type": "SSL"}, {"relay.security": Raw("SSL")}),
+        (ONEACCESS, {"Security type": "None"}, {"relay.security": Security.NONE}),
+        (ONEACCESS, {"SMTP Port": "465"}, {}),
+        (ONEACCESS, {"Email Address": "a@b.example"}, {"sender.address": "a@b.example"}),
+        (ONEACCESS, {"enable switch": "ON"}, {}),
+        (ONEACCESS, {"enable switch": "off"}, {"extra.enable switch": Raw("off")}),
+        (ONEACCESS, {"Template Settings": "T1"}, {"extra.Template Settings": "T1"}),
+        (OMNIBYTE, {"Connection Type": "Exchange"}, {"extra.Connection Type": Raw("Exchange")}),
+        (OMNIBYTE, {"Enable SSL": "On"}, {"relay.security": Security.STARTTLS}),
+        (OMNIBYTE, {"Enable SSL": "on", "Port Number": "465"}, {"relay.security": Security.TLS}),
+        (OMNIBYTE, {"Enable SSL": "on", "Port Number": "x"}, {"relay.security": Security.STARTTLS}),
+        (OMNIBYTE, {"Enable SSL": "off", "Port Number": "465"}, {"relay.security": Security.NONE}),
+        (OMNIBYTE, {"Enable SSL": "perhaps"}, {"relay.security": Raw("perhaps")}),
+        (OMNIBYTE, {"Sending Error Logs": "ops@b.example"}, {"extra.Sending Error Logs": "ops@b.example"}),
+        (OMNIBYTE, {"unheard of": "1"}, {"extra.unheard of": "1"}),
+        (DIGITANIUM, {"ssl": "true", "starttls": "true"}, {"relay.security": Raw("starttls=true ssl=true")}),
+        (DIGITANIUM, {"password": "${vault.x}"}, {"relay.auth.password": Masked()}),
+        (UIPATH, {"Email.Smtp.EnableSsl": "True"}, {"relay.security": Security.STARTTLS}),
+        (UIPATH, {"Email.Smtp.UseDefaultCredentials": "False"}, {"relay.auth": Login.NONE}),
+        (UIPATH, {"Email.Smtp.UseDefaultCredentials": "true"}, {"relay.auth": Raw("true")}),
+        (UIPATH, {"Email.Smtp.Domain": "ACME"}, {"extra.Email.Smtp.Domain": "ACME"}),
+    ],
+)
+def test_a_products_text_decodes_to(dialect: Dialect, attributes: Attributes, fields: FieldMap) -> None:
+    decoded = dialect.decode(attributes)
+    assert {name: value for name, value in decoded.items() if name != "relay.port"} == fields
+
+
+@pytest.mark.parametrize("dialect", [UIPATH, OMNIBYTE, ONEACCESS, PIGEON])
+def test_odd_text_of_a_codec_is_written_back_as_it_was(dialect: Dialect) -> None:
+    native = dialect.natives_of("relay.security")[0]
+    assert dialect.encode({"relay.security": Raw("odd")}, {}) == {native: "odd"}
+
+
+def test_odd_words_of_other_switches_are_written_back_as_they_were() -> None:
+    assert UIPATH.encode({"relay.auth": Raw("true")}, {}) == {"Email.Smtp.UseDefaultCredentials": "true"}
+    assert OMNIBYTE.encode({"extra.Connection Type": Raw("Exchange")}, {}) == {"Connection Type": "Exchange"}
+
+
+def test_a_field_without_a_place_is_never_written() -> None:
+    assert OMNIBYTE.encode({"reply_to.address": "a@b.example", "extra.x": "1"}, {}) == {}
+    assert KEYCLOAK.encode({"extra.x": "1"}, {}) == {"x": "1"}
+    assert KEYCLOAK.encode({"extra.host": "other"}, {}) == {}
+
+
+def test_a_vaults_reference_is_not_written_where_there_is_no_vault() -> None:
+    with pytest.raises(TypeError, match="no vault"):
+        UIPATH.encode({"relay.auth.password": VAULT}, {})
+
+
+def test_a_password_is_masked_even_if_it_looks_like_a_reference_where_there_is_no_vault() -> None:
+    assert DIGITANIUM.masked({"password": "${vault.x}", "host": "h"}) == {"password": DIGITANIUM.mask, "host": "h"}
+    assert KEYCLOAK.masked({"password": "${vault.x}"}) == {"password": "${vault.x}"}
+
+
+def test_what_follows_from_other_attributes_names_them() -> None:
+    assert ONEACCESS.natives_of("relay.auth.username") == ("Email Address", "Authorization Code")
+    assert UIPATH.natives_of("relay.auth") == ("Email.Smtp.UseDefaultCredentials",)
+
+
+def test_a_default_is_what_absence_means_unless_the_server_takes_something_else() -> None:
+    assert ONEACCESS.meaning("relay.port", None) == 465
+    assert ONEACCESS.meaning("relay.security", None) is Security.TLS
+    assert ONEACCESS.meaning("relay.port", 25) == 25
+    both = Dialect("d", "D", (Row("relay.port", ("p",), Port(), absent=25, default=587),), "*")
+    assert both.meaning("relay.port", None) == 25
+
+
+# What cannot be held, in words
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields", "messages"),
+    [
+        (
+            OMNIBYTE,
+            {"relay.security": Security.TLS, "relay.port": 587},
+            {"relay.security": "Omnibyte would take `relay.security` to be `starttls`, not `tls`"},
+        ),
+        (
+            OMNIBYTE,
+            {"reply_to.address": "a@b.example", "relay.utf8": False, "extra.x": ABSENT},
+            {"reply_to.address": "Omnibyte has no place for `reply_to.address`"},
+        ),
+        (
+            ONEACCESS,
+            {"sender.address": "a@b.example", "relay.auth": Login.BASIC, "relay.auth.username": "apikey",
+             "relay.auth.password": REF},
+            {"relay.auth.username": "OneAccess would take `relay.auth.username` to be `a@b.example`, not `apikey`"},
+        ),
+        (
+            UIPATH,
+            {"relay.auth": Login.TOKEN, "relay.auth.username": "u"},
+            {
+                "relay.auth": "UiPath Orchestrator would take `relay.auth` to be `basic`, not `token`",
+                "relay.auth.username": "UiPath Orchestrator cannot hold this kind of login, "
+                "and so not `relay.auth.username`",
+            },
+        ),
+        (
+            DIGITANIUM,
+            {"relay.auth.password": VAULT},
+            {"relay.auth.password": "Digitanium cannot hold such a secret as `relay.auth.password`"},
+        ),
+        (KEYCLOAK, {"relay.port": Raw("abc")}, {"relay.port": "Keycloak cannot hold `abc` as `relay.port`"}),
+        (KEYCLOAK, {"extra.host": "h"}, {"extra.host": "Keycloak has no place for `extra.host`"}),
+        (KEYCLOAK, {"relay.auth.password": Masked(), "relay.timeouts.read": Duration(1)}, {}),
+        (ONEACCESS, {"extra.enable switch": "on"}, {"extra.enable switch": "OneAccess cannot hold `on` as "
+                                                     "`extra.enable switch`"}),
+    ],
+)  # fmt: skip
+def test_what_a_product_cannot_hold_is_told(dialect: Dialect, fields: FieldMap, messages: Mapping[str, str]) -> None:
+    found = dialect.lacks(fields)
+    assert {finding.field: finding.message for finding in found} == messages
+    assert {(finding.rule, finding.severity) for finding in found} <= {(CANNOT_HOLD, Severity.WARNING)}
+
+
+@pytest.mark.parametrize("dialect", [*ALL.values()], ids=[*ALL])
+def test_no_text_in_a_secrets_place_is_told(dialect: Dialect) -> None:
+    fields: FieldMap = {
+        "relay.auth.password": Raw("${vault.hunter2 x}"),
+        "relay.auth.token.client_secret": Raw("hunter2"),
+    }
+    found = dialect.lacks(fields)
+    assert [finding.field for finding in found] == list(fields)
+    assert "hunter2" not in repr(found)
+
+
+# What the products demand
+
+
+@pytest.mark.parametrize("product", [*SAMPLES, "keycloak", "pigeon"])
+def test_a_realm_without_email_has_no_problems(product: str) -> None:
+    assert ALL[product].problems({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("product", "mandatory"),
+    [
+        ("oneaccess", ["relay.host", "sender.address", "sender.name", "relay.auth.password"]),
+        ("omnibyte", ["relay.host", "sender.address"]),
+        ("digitanium", ["relay.host", "sender.address"]),
+        ("uipath", ["relay.host", "sender.address"]),
+        ("ztrust", ["sender.address", "relay.host"]),
+        ("keycloak", ["sender.address", "relay.host"]),
+        ("pigeon", ["relay.host", "sender.address"]),
+    ],
+)
+def test_mandatory_fields_are_missed_unless_the_product_fills_them_in(product: str, mandatory: list[str]) -> None:
+    found = ALL[product].problems({"relay.utf8": True, "relay.host": ABSENT})
+    assert [finding.field for finding in found] == mandatory
+    assert {(finding.rule, finding.severity) for finding in found} == {("missing-field", Severity.ERROR)}
+    complete: FieldMap = {name: REF if field_of(name).secret else "x" for name in mandatory}
+    assert ALL[product].problems(complete) == ()
+
+
+def test_a_missing_field_is_called_what_the_products_page_calls_it() -> None:
+    messages = [finding.message for finding in ONEACCESS.problems({"relay.port": 465})]
+    assert messages[0] == "OneAccess needs `relay.host`, called `SMTP HOST` there"
+    assert DIGITANIUM.problems({"relay.port": 465})[0].message == "Digitanium needs `relay.host`"
+
+
+@pytest.mark.parametrize(
+    ("product", "change", "rules"),
+    [
+        ("oneaccess", {"relay.security": Security.NONE}, {"not-encrypted": Severity.WARNING}),
+        ("oneaccess", {"relay.security": Raw("SSL")}, {"outdated-ssl": Severity.WARNING}),
+        ("oneaccess", {"relay.security": Raw("odd")}, {}),
+        ("omnibyte", {"relay.security": Security.NONE}, {"not-encrypted": Severity.WARNING}),
+        ("uipath", {"sender.address": "a@b.example"}, {"from-is-not-user": Severity.ERROR, "google": Severity.NOTE}),
+        ("uipath", {"relay.port": 465, "relay.auth.password": ABSENT}, {"google": Severity.WARNING}),
+        ("uipath", {"relay.host": "smtp.example.com", "relay.port": 465}, {}),
+        ("uipath", {}, {"google": Severity.NOTE}),
+        ("digitanium", {"relay.security": Security.NONE}, {}),
+    ],
+)
+def test_a_product_demands(product: str, change: FieldMap, rules: Mapping[str, Severity]) -> None:
+    fields = dict(SAMPLES[product][1]) | dict(change)
+    fields = {name: value for name, value in fields.items() if value is not ABSENT}
+    assert {finding.rule: finding.severity for finding in DIALECTS[product].problems(fields)} == rules
+
+
+def test_a_user_who_is_not_there_is_no_other_than_the_sender() -> None:
+    fields: FieldMap = {"sender.address": "a@b.example", "relay.host": "h"}
+    assert UIPATH.problems(fields) == ()
+
+
+def test_the_page_that_gives_advice_has_it_in_its_table() -> None:
+    assert any("test before saving" in line for line in OMNIBYTE.advice)
+    assert KEYCLOAK.advice == ()
+
+
+def test_a_constraint_names_its_rule_and_field() -> None:
+    constraint = Constraint("too-loud", lambda fields: iter([(Severity.NOTE, "relay.debug", "it is loud", "hush")]))
+    (finding,) = constraint.check({})
+    assert (finding.rule, finding.field, finding.severity, finding.hint) == (
+        "too-loud", "relay.debug", Severity.NOTE, "hush",
+    )  # fmt: skip

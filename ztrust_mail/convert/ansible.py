@@ -1,0 +1,145 @@
+"""Ansible's ``community.general.keycloak_realm`` tasks.
+
+The module's options for ``smtp_server`` bear Keycloak's names, typed; other names are refused by it (community.general
+11 and 12), and so is an empty map: ``host`` and ``from`` are required.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held, named_secrets, note, warning
+from ztrust_mail.convert.base import with_variables as variables
+from ztrust_mail.convert.files import Files
+from ztrust_mail.convert.keycloak import SMTP_SERVER, encoded, read_map
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.findings import Finding, error
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
+from ztrust_mail.spec.source import JsonValue, Pointer
+from ztrust_mail.text import quoted
+
+MODULE: Final = "community.general.keycloak_realm"
+_OPTIONS = ("smtp_server", SMTP_SERVER)
+_FIELDS = (
+    *("sender.address", "sender.name", "reply_to.address", "reply_to.name", "envelope_from"),
+    *("relay.host", PORT, SECURITY, LOGIN, USERNAME, PASSWORD),
+)
+_SWITCHES = (*KEYCLOAK.natives_of(SECURITY), KEYCLOAK.natives_of(LOGIN)[0])
+_ON, _OFF = ("yes", "on", "y", "t", "1", "true"), ("no", "off", "n", "f", "0", "false")
+_ONE_STRING = re.compile(r"\{\{ '((?:[^'\\]|\\['\\])*)' \}\}")
+_TAG = re.compile(r"^([ \t]*(?:- )?[\w.-]+:[ \t]+)(!(?:vault|unsafe))(?=\s)", re.MULTILINE)
+
+
+class Ansible(Format):
+    """Tasks that look after a realm, of which the e-mail settings are read; written as tasks with those alone."""
+
+    name = "ansible"
+    title = "an Ansible task"
+
+    def read(self, path: str) -> Extract:
+        """Return the settings of the tasks in a playbook or a list of tasks."""
+        files = Files((".yaml", ".yml"))
+        realms: dict[str, FieldMap] = {}
+        notes: list[Finding] = []
+        for document in files.documents(path, _without_tags):
+            for module, at in _modules(document.value, ()):
+                realm = next((_text(str(r)) for key in ("realm", "name", "id") if (r := module.get(key))), "")
+                option = next((key for key in _OPTIONS if module.get(key) is not None), "")
+                where = document.locate(at)
+                if not option or not realm:
+                    message = f"the task has no {'smtp_server' if realm else 'realm'}, which says nothing of e-mail"
+                    notes.append(note("nothing-said", message, "left out", realm, where))
+                elif realm in realms:
+                    message = f"{quoted(realm)} has e-mail settings in two tasks"
+                    files.findings.append(error("defined-twice", message, "keep one of the two", where))
+                else:
+                    _resolve(module, option)
+                    fields = read_map(document, (*at, option), realm, files.findings)
+                    if fields is not None:
+                        realms[realm] = fields
+        return Extract(named_secrets(realms), (*files.findings, *notes))
+
+    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+        """Return one task for each realm that has e-mail."""
+        import yaml
+
+        named, findings = variables(realms, self.title)
+        tasks = []
+        for realm, fields in named.items():
+            known = [n for n in _FIELDS if n not in (LOGIN, USERNAME, PASSWORD) or fields.get(LOGIN) != Login.TOKEN]
+            kept, lost = held(realm, fields, self.title, known)
+            findings.extend(lost)
+            if kept:
+                tasks.append(_task(realm, kept))
+            else:
+                message = "an Ansible task cannot say that a realm has no e-mail"
+                findings.append(warning(CANNOT_HOLD, message, "left out: empty it by other means", realm))
+        text = yaml.safe_dump(tasks, sort_keys=False, allow_unicode=True, width=1_000_000)
+        return Written(f"# Add the server and the login of each task, or use module_defaults.\n{text}", tuple(findings))
+
+
+def _without_tags(text: str) -> str:
+    """Blank out Ansible's own tags, so that every character keeps its place."""
+    return _TAG.sub(lambda found: found[1] + " " * len(found[2]), text)
+
+
+def _modules(value: JsonValue, at: Pointer) -> Iterator[tuple[dict[str, JsonValue], Pointer]]:
+    """Yield the arguments of every task of the module, however deep in plays and blocks."""
+    if isinstance(value, list):
+        for n, inner in enumerate(value):
+            yield from _modules(inner, (*at, n))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key.rpartition(".")[2] == "keycloak_realm" and isinstance(inner, dict):
+                yield inner, (*at, key)
+            elif isinstance(inner, list):
+                yield from _modules(inner, (*at, key))
+
+
+def _resolve(module: dict[str, JsonValue], option: str) -> None:
+    """Bring switches to true and false as Ansible reads them, and templates that are one text to that text."""
+    options = module[option]
+    if not isinstance(options, dict):
+        return
+    options.update({native: _text(value) for native, value in options.items() if isinstance(value, str)})
+    for native in _SWITCHES:
+        word = str(options.get(native)).lower()
+        if word in (*_ON, *_OFF):
+            options[native] = word in _ON
+
+
+def _task(realm: str, fields: FieldMap) -> dict[str, object]:
+    login = KEYCLOAK.natives_of(LOGIN)[1]
+    secrets = {n: v for n, v in fields.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
+    options: dict[str, object] = {n: _plain(text) for n, text in encoded(_but(fields, secrets)).items() if n != login}
+    for name, reference in secrets.items():
+        options[KEYCLOAK.natives_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
+    for native in _SWITCHES:
+        if native in options:
+            options[native] = options[native] == "true"
+    (port,) = KEYCLOAK.natives_of(PORT)
+    if port in options:
+        options[port] = int(str(options[port]))
+    module = {"realm": _plain(realm), "state": "present", "smtp_server": options}
+    return {"name": f"E-mail settings of {_plain(realm)}", MODULE: module, "no_log": True}
+
+
+def _but(fields: FieldMap, without: Mapping[str, object]) -> FieldMap:
+    return {name: value for name, value in fields.items() if name not in without}
+
+
+def _plain(text: str) -> str:
+    """Return text that Ansible gives back as it is, as a template of one string where it could be taken for one."""
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return text
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{{{{ '{escaped}' }}}}"
+
+
+def _text(template: str) -> str:
+    """Return the text that :func:`_plain` made a template of; other templates as they are."""
+    found = _ONE_STRING.fullmatch(template)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else template

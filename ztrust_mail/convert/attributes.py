@@ -1,0 +1,135 @@
+"""From attributes as people write them into files to the fields they mean, and to words on what is odd."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ztrust_mail.convert.base import UNNAMED, warning
+from ztrust_mail.convert.markers import has_marker, marker
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.findings import Finding, Location
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import (
+    LOGIN,
+    PASSWORD,
+    SECURITY,
+    USERNAME,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Raw,
+    field_of,
+)
+from ztrust_mail.spec.sayable import dormant, login_of
+from ztrust_mail.spec.source import JsonValue, SourceFloat, SourceInt
+from ztrust_mail.text import did_you_mean, quoted
+
+Locate = Callable[[str], Location]
+
+_MASK = re.compile(r"\*{3,}")
+_SECRETIVE = re.compile(r"pass(?:word|wd|phrase)|secret", re.IGNORECASE)
+_VAULTED = "$ANSIBLE_VAULT;"
+_FILL_IN = "put the value into the variable named instead"
+
+
+@dataclass
+class AttributeReader:
+    """Reads one realm's attributes. ``locate`` tells where an attribute stands."""
+
+    realm: str
+    locate: Locate
+    findings: list[Finding] = field(default_factory=list)
+
+    def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
+        """Return the fields, or None where attributes are there and not one of them can be used."""
+        texts = {name: text for name, value in given.items() if (text := self._text(name, value)) not in (None, "")}
+        references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)}
+        plain = {n: t for n, t in texts.items() if n not in references and self._usable(n, t)}
+        attributes = self._one_switch({**plain, **{n: texts[n] for n in references}})
+        fields = dict(KEYCLOAK.decode(attributes))
+        for native, reference in references.items():
+            name = KEYCLOAK.native_names[native]
+            if isinstance(fields[name], Masked):
+                fields[name] = reference
+        self._judge(fields)
+        return fields if fields or not any(value not in ("", None) for value in given.values()) else None
+
+    def tell(self, rule: str, message: str, hint: str, native: str) -> None:
+        """Note something odd about an attribute."""
+        name = KEYCLOAK.native_names.get(native, native)
+        self.findings.append(warning(rule, message, hint, self.realm, name, self.locate(native)))
+
+    def _text(self, name: str, value: JsonValue) -> str | None:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, SourceInt | SourceFloat):
+            return value.text
+        if isinstance(value, int | float | str):
+            return str(value)
+        if value is not None:
+            self.tell("bad-value", f"{quoted(name)} is no text", "left out: write a text, a number or a switch", name)
+        return None
+
+    def _is_secret(self, native: str) -> bool:
+        return native in KEYCLOAK.native_names and field_of(KEYCLOAK.native_names[native]).secret
+
+    def _reference(self, native: str, text: str) -> SecretRef:
+        """Return what stands for a secret, and point out one that stands in the file."""
+        if _MASK.fullmatch(text.strip()):
+            self.tell("masked-secret", f"{quoted(native)} is a mask, not a value", _FILL_IN, native)
+        elif text.startswith(_VAULTED):
+            self.tell("encrypted-secret", f"{quoted(native)} is encrypted by Ansible Vault", _FILL_IN, native)
+        elif found := marker(text):
+            if found.has_default:
+                hint = "left out: change it at the relay if the file was ever shared"
+                self.tell("plain-secret", f"the placeholder in {quoted(native)} has a default in clear", hint, native)
+            if found.name:
+                return SecretRef(SecretKind.ENV, (found.name,))
+            self.tell("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
+        elif not text.startswith("${vault."):
+            hint = f"{_FILL_IN}, and change it at the relay if the file was ever shared"
+            self.tell("plain-secret", f"{quoted(native)} stands there in clear; it is not taken along", hint, native)
+        return UNNAMED
+
+    def _usable(self, native: str, text: str) -> bool:
+        """Tell whether an attribute is taken along, and point out what looks wrong about it."""
+        if _MASK.fullmatch(text.strip()):
+            self.tell("masked-value", f"{quoted(native)} is a mask, not a value", "left out: write the value", native)
+            return False
+        if native in KEYCLOAK.native_names:
+            if has_marker(text):
+                message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
+                self.tell("placeholder", message, "write the value itself; it is taken as it stands", native)
+            return True
+        if _SECRETIVE.search(native):
+            message = f"{quoted(native)} looks like a secret, and is no attribute that Keycloak uses"
+            hint = did_you_mean(native, KEYCLOAK.native_names)
+            self.tell("plain-secret", message, "left out" + (f": {hint}" if hint else ""), native)
+            return False
+        if hint := did_you_mean(native, KEYCLOAK.native_names):
+            self.tell("unknown-attribute", f"{quoted(native)} is no attribute that Keycloak uses", hint, native)
+        return True
+
+    def _one_switch(self, attributes: dict[str, str]) -> dict[str, str]:
+        starttls, ssl = KEYCLOAK.natives_of(SECURITY)
+        if attributes.get(starttls) == attributes.get(ssl) == "true":
+            message = f"`{ssl}` and `{starttls}` are both on; taken as implicit TLS"
+            self.tell("both-switches", message, "switch one of them off", starttls)
+            return {**attributes, starttls: "false"}
+        return attributes
+
+    def _judge(self, fields: Mapping[str, FieldValue]) -> None:
+        for name, value in fields.items():
+            if isinstance(value, Raw) and not has_marker(value.text):
+                shown = "what stands there" if field_of(name).secret else quoted(value)
+                self.tell("bad-value", f"{shown} is no value for `{name}`", "write one that is", self._native(name))
+        if login_of(fields) is not Login.NONE and USERNAME not in fields:
+            self.tell("no-username", "the login is on and has no user", "write the user", self._native(LOGIN))
+        if login_of(fields) is Login.NONE and PASSWORD in dormant(fields):
+            self.tell("login-off", "a password is given and the login is not on", "switch it on", self._native(LOGIN))
+
+    def _native(self, name: str) -> str:
+        return KEYCLOAK.natives_of(name)[0]

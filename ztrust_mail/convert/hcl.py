@@ -1,0 +1,161 @@
+"""Terraform's language as far as realm resources need it: read by python-hcl2, written by hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from ztrust_mail.convert.markers import has_marker
+from ztrust_mail.errors import UsageError
+from ztrust_mail.findings import Finding, Location, error
+from ztrust_mail.spec.source import SourceText
+
+if TYPE_CHECKING:
+    from lark import Token, Tree
+
+Value = str | bool | int | float | None
+Block = Mapping[str, "Value | Block"]
+
+MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 100
+_ESCAPE = re.compile(r"\\(?:([nrt\"\\])|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))|\$\$\{|%%\{")
+_SIGN = re.compile(r"(?<![$%])([$%])\{([\w.:-]+)\}|[$%]\{")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+_TO_ESCAPE = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A ``keycloak_realm`` resource; ``problem`` says why its settings cannot be read."""
+
+    realm: str
+    smtp_server: Block = field(default_factory=dict, repr=False)
+    problem: str = ""
+
+
+def string(text: str) -> str:
+    """Return a quoted string that stands for this very text."""
+    quoted = "".join(_TO_ESCAPE.get(c, c) for c in text)
+    return '"' + _SIGN.sub(_escaped, quoted) + '"'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return what stands for a sign and its brace: doubled where that is read back, else by its number."""
+    return f"{found[1] * 2}{{{found[2]}}}" if found[2] else f"\\u{ord(found[0][0]):04x}{{"
+
+
+def realms_in(source: SourceText) -> Iterator[Resource]:
+    """Yield the realm resources of a file; what is wrong with it is noted in ``source``.
+
+    Raises :class:`UsageError` where python-hcl2 is not installed.
+    """
+    for block in _blocks(_parsed(source), "resource"):
+        for kind, resources in block.items():
+            if _text(kind) == "keycloak_realm" and isinstance(resources, dict):
+                for label, body in resources.items():
+                    if isinstance(body, dict):
+                        yield _resource(str(_text(label)), body)
+
+
+def _resource(label: str, body: dict[str, object]) -> Resource:
+    realm = _text(body.get("realm"))
+    if not isinstance(realm, str) or not realm or has_marker(realm):
+        return Resource(label, problem="the realm's name is computed, so nobody knows it here")
+    blocks = _blocks(body, "smtp_server")
+    if any("smtp_server" in block for block in _blocks(body, "dynamic")) or '"smtp_server"' in str(body.get("dynamic")):
+        return Resource(realm, problem="the smtp_server block is dynamic, so nobody knows it here")
+    if len(blocks) != 1:
+        return Resource(realm, problem="the resource has no smtp_server block, which says nothing of e-mail")
+    return Resource(realm, _block(blocks[0]))
+
+
+def _block(given: dict[str, object]) -> Block:
+    block: dict[str, Value | Block] = {}
+    for name, value in given.items():
+        if name.startswith("__"):
+            continue
+        inner = _blocks(given, name)
+        block[name] = _block(inner[0]) if inner else _text(value)
+    return block
+
+
+def _blocks(given: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    found = given.get(name)
+    return [block for block in found if isinstance(block, dict)] if isinstance(found, list) else []
+
+
+def _text(value: object) -> Value:
+    """Return a value as text; an expression stays ``${…}``, a quoted string is freed of its escapes."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    return _ESCAPE.sub(_unescaped, text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    if found[1]:
+        return _ESCAPES[found[1]]
+    code = int(found[2] or found[3] or "0", 16)
+    return chr(code) if 0 < code < 0x110000 else found[0][1:]
+
+
+def _parsed(source: SourceText) -> dict[str, object]:
+    try:
+        import hcl2
+        from hcl2.utils import SerializationOptions
+        from lark.exceptions import LarkError, UnexpectedInput
+    except ImportError:
+        hint = "install it: pip install 'ztrust-mail[convert]'"
+        raise UsageError("reading Terraform's language needs python-hcl2, which is not installed", hint) from None
+    if len(source.text) > MAX_CHARACTERS or _depth(source.text) > MAX_DEPTH:
+        source.findings.append(_too_much(source))
+        return {}
+    try:
+        tree = hcl2.parses_to_tree(source.text)
+        _tell_duplicates(tree, source)
+        options = SerializationOptions(with_comments=False, preserve_heredocs=False)
+        parsed: dict[str, object] = hcl2.serialize(hcl2.transform(tree), serialization_options=options)
+    except LarkError as e:
+        at = e.pos_in_stream if isinstance(e, UnexpectedInput) else 0
+        source.findings.append(_syntax(source, at or 0))
+        return {}
+    return parsed
+
+
+def _too_much(source: SourceText) -> Finding:
+    message = f"the file has more than {MAX_CHARACTERS:,} characters, or is nested more than {MAX_DEPTH} deep"
+    return error("too-large", message, "give the file with the realms alone", Location(source.path))
+
+
+def _syntax(source: SourceText, offset: int) -> Finding:
+    return error("hcl-syntax", "this is not valid HCL", "terraform validate tells more", source.location(offset))
+
+
+def _depth(text: str) -> int:
+    """Return how deep brackets stand in one another; those in strings count too."""
+    depth = deepest = 0
+    for bracket in re.finditer(r"([{(\[])|[})\]]", text):
+        depth += 1 if bracket[1] else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _tell_duplicates(tree: Tree[Token], source: SourceText) -> None:
+    """Note arguments that stand twice in one block: python-hcl2 takes the last and says nothing."""
+    for body in tree.find_data("body"):
+        first: dict[str, int] = {}
+        for name in (_name(child) for child in body.children if _is(child, "attribute")):
+            if name.value in first:
+                source.duplicate(name.value, name.start_pos or 0, first[name.value])
+            first.setdefault(name.value, name.start_pos or 0)
+
+
+def _is(node: Tree[Token] | Token, kind: str) -> bool:
+    return getattr(node, "data", None) == kind
+
+
+def _name(attribute: Tree[Token] | Token) -> Token:
+    """Return the word an argument begins with."""
+    return next(iter(cast("Tree[Token]", attribute).scan_values(lambda _: True)))

@@ -1,0 +1,15 @@
+"""Every format by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ztrust_mail.convert.ansible import Ansible
+from ztrust_mail.convert.base import Format
+from ztrust_mail.convert.keycloak import Keycloak
+from ztrust_mail.convert.realm_export import RealmExport
+from ztrust_mail.convert.spec import Spec
+from ztrust_mail.convert.terraform import Terraform
+
+FORMATS: Mapping[str, Format] = {f.name: f for f in (Spec(), Keycloak(), RealmExport(), Terraform(), Ansible())}
+"""The formats in the order people read them."""

@@ -1,0 +1,177 @@
+"""The ``smtp_server`` block of Terraform's ``keycloak_realm`` resources (keycloak/keycloak provider, 5.x)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from itertools import chain, count
+
+from ztrust_mail.convert.attributes import AttributeReader
+from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held, named_secrets, note, warning
+from ztrust_mail.convert.base import with_variables as variables
+from ztrust_mail.convert.files import Files
+from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
+from ztrust_mail.convert.keycloak import encoded
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.findings import Finding, Location, error
+from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.fields import LOGIN, PASSWORD, PORT, SECURITY, TOKEN, USERNAME, FieldMap, Login, Raw
+from ztrust_mail.spec.source import JsonValue
+from ztrust_mail.text import quoted
+
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "relay.host": ("host",),
+    PORT: ("port",),
+    "sender.address": ("from",),
+    "sender.name": ("from_display_name",),
+    "reply_to.address": ("reply_to",),
+    "reply_to.name": ("reply_to_display_name",),
+    "envelope_from": ("envelope_from",),
+    SECURITY: ("starttls", "ssl"),
+}
+_BASIC: Mapping[str, tuple[str, ...]] = {USERNAME: ("username",), PASSWORD: ("password",)}
+_TOKEN: Mapping[str, tuple[str, ...]] = {
+    USERNAME: ("username",),
+    f"{TOKEN}.url": ("url",),
+    f"{TOKEN}.client_id": ("client_id",),
+    f"{TOKEN}.client_secret": ("client_secret",),
+    f"{TOKEN}.scope": ("scope",),
+}
+_LOGINS = {"auth": (Login.BASIC, _BASIC), "token_auth": (Login.TOKEN, _TOKEN)}
+_HEAD = """\
+# Merge each smtp_server and lifecycle block into the realm's own resource: what a resource does not say, the provider
+# resets. With ignore_changes ztrust-mail looks after the e-mail settings and Terraform after all else.
+"""
+
+
+class Terraform(Format):
+    """Realm resources, of which the e-mail settings are read; written with those alone."""
+
+    name = "terraform"
+    title = "Terraform's smtp_server"
+
+    def read(self, path: str) -> Extract:
+        """Return the settings of the resources in a file or a folder. Needs the extra ``convert``."""
+        files = Files((".tf",))
+        realms: dict[str, FieldMap] = {}
+        notes: list[Finding] = []
+        for source in files.texts(path):
+            for resource in realms_in(source):
+                where = Location(source.path)
+                realm = resource.realm
+                if resource.problem:
+                    notes.append(warning("nothing-said", resource.problem, "left out", realm, at=where))
+                elif realm in realms:
+                    message = f"{quoted(realm)} has e-mail settings in two resources"
+                    files.findings.append(error("defined-twice", message, "keep one of the two", where))
+                else:
+                    fields = _fields(resource, where, files.findings)
+                    if fields is not None:
+                        realms[realm] = fields
+            files.findings.extend(source.findings)
+        return Extract(named_secrets(realms), (*files.findings, *notes))
+
+    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+        """Return a resource for each realm that has e-mail, and the variables they take secrets from."""
+        named, findings = variables(realms, self.title)
+        labels: set[str] = set()
+        blocks: list[str] = []
+        taken: dict[str, None] = {}
+        for realm, fields in named.items():
+            login = fields.get(LOGIN)
+            table = _TOKEN if login is Login.TOKEN else _BASIC if login is Login.BASIC else {}
+            known = {*_ARGUMENTS, *table, *([LOGIN] if table else [])}
+            kept, lost = held(realm, fields, self.title, known, raw=(PORT,))
+            findings.extend(lost)
+            findings.extend(_incomplete(realm, kept, table))
+            if not kept:
+                message = "a resource says that a realm has no e-mail by having no smtp_server block"
+                findings.append(warning(CANNOT_HOLD, message, "left out: remove the block", realm))
+                continue
+            blocks.append(_resource(_label(realm, labels), realm, kept))
+            taken |= dict.fromkeys(variable for v in kept.values() if (variable := _variable(v)))
+        declared = [f'variable "{name}" {{\n  type      = string\n  sensitive = true\n}}\n' for name in taken]
+        if taken:
+            message = "Terraform takes the secrets from variables"
+            findings.append(note("variables", message, f"set TF_VAR_{next(iter(taken))} and the like"))
+        return Written("\n".join([_HEAD, *blocks, *declared]), tuple(findings))
+
+
+def _fields(resource: Resource, where: Location, findings: list[Finding]) -> FieldMap | None:
+    reader = AttributeReader(resource.realm, lambda _: where)
+    given = _natives(resource.smtp_server, _ARGUMENTS, reader, tuple(_LOGINS))
+    for block, (login, table) in _LOGINS.items():
+        if isinstance(inner := resource.smtp_server.get(block), Mapping):
+            switch, kind = KEYCLOAK.natives_of(LOGIN)
+            given |= {**_natives(inner, table, reader, ()), switch: True, kind: str(login)}
+        elif inner is not None:
+            reader.tell("bad-value", f"{quoted(block)} is no block", "left out: write it as a block", block)
+    fields = reader.read(given)
+    findings.extend(reader.findings)
+    return fields
+
+
+def _natives(
+    block: Block, table: Mapping[str, tuple[str, ...]], reader: AttributeReader, blocks: tuple[str, ...]
+) -> dict[str, JsonValue]:
+    """Return a block's arguments by Keycloak's names; one that the provider does not know is told."""
+    natives = {arg: n for name, args in table.items() for arg, n in zip(args, KEYCLOAK.natives_of(name), strict=True)}
+    given: dict[str, JsonValue] = {}
+    for argument, value in block.items():
+        if argument in natives and not isinstance(value, Mapping):
+            given[natives[argument]] = value
+        elif argument not in blocks:
+            reader.tell("unknown-attribute", f"the provider has no argument {quoted(argument)}", "left out", argument)
+    return given
+
+
+def _incomplete(realm: str, fields: FieldMap, table: Mapping[str, tuple[str, ...]]) -> list[Finding]:
+    required = ["relay.host", "sender.address", *(table if LOGIN in fields else ())]
+    absent = [name for name in required if fields and name not in fields]
+    return [
+        warning("missing-field", f"there is no `{name}`, which the provider requires", "add it", realm, name)
+        for name in absent
+    ]
+
+
+def _resource(label: str, realm: str, fields: FieldMap) -> str:
+    table = _TOKEN if fields.get(LOGIN) is Login.TOKEN else _BASIC
+    lines = [f'resource "keycloak_realm" "{label}" {{', f"  realm = {string(realm)}", "", "  smtp_server {"]
+    lines += _arguments(fields, _ARGUMENTS, "    ")
+    if LOGIN in fields:
+        lines += ["", f"    {'token_auth' if table is _TOKEN else 'auth'} {{", *_arguments(fields, table, " " * 6)]
+        lines.append("    }")
+    lines += ["  }", "", "  lifecycle {", "    ignore_changes = [smtp_server]", "  }", "}", ""]
+    return "\n".join(lines)
+
+
+def _arguments(fields: FieldMap, table: Mapping[str, tuple[str, ...]], indent: str) -> list[str]:
+    """Return a line for each argument, aligned as ``terraform fmt`` does."""
+    written: dict[str, str] = {}
+    for name, arguments in table.items():
+        if name not in fields:
+            continue
+        value = fields[name]
+        if variable := _variable(value):
+            written[arguments[0]] = f"var.{variable}"
+            continue
+        attributes = encoded({name: value})
+        for argument, native in zip(arguments, KEYCLOAK.natives_of(name), strict=True):
+            text = attributes.get(native, "")
+            written[argument] = text if len(arguments) > 1 and not isinstance(value, Raw) else string(text)
+    width = max(map(len, written), default=0)
+    return [f"{indent}{argument:<{width}} = {text}" for argument, text in written.items()]
+
+
+def _variable(value: object) -> str:
+    """Return the variable a secret comes from, or nothing."""
+    return value.argument[0] if isinstance(value, SecretRef) and value.kind is SecretKind.ENV else ""
+
+
+def _label(realm: str, used: set[str]) -> str:
+    """Return a resource's label of its own: Terraform's names begin with a letter or ``_``."""
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", realm)
+    stem = stem if re.match(r"[A-Za-z_]", stem) else f"_{stem}"
+    label = next(n for n in chain([stem], (f"{stem}_{k}" for k in count(2))) if n not in used)
+    used.add(label)
+    return label
