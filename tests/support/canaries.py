@@ -228,6 +228,7 @@ OTHERS: list[tuple[str, ...]] = [
     ("init",),
     ("init", "--realm", "acme"),
     ("schema", "spec"),
+    *(("convert", "--from", "spec", "--to", to, "mail.json") for to in ("realm-export", "terraform", "ansible")),
 ]
 PLAIN = ("pull", "init", "schema")
 """Commands without ``--format``."""

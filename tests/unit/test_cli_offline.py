@@ -18,10 +18,9 @@ from support.cli import Cli, Ran, cli_fixture, raising, run_process  # noqa: F40
 
 from ztrust_mail import api
 from ztrust_mail.cli import entry, validate
-from ztrust_mail.cli.app import app
+from ztrust_mail.cli.app import COMMANDS
 from ztrust_mail.errors import ExitStatus
 
-COMMANDS = [str(command.name) for command in app.registered_commands]
 GOOD = """\
 version: 1
 defaults:
@@ -264,27 +263,23 @@ def test_the_report_schema_says_every_exit_status_and_its_word(cli: Cli) -> None
 def test_a_completion_script_asks_through_the_variable_that_is_answered(cli: Cli, shell: str) -> None:
     ran = cli("completion", shell)
     assert (ran.status, ran.err) == (0, "")
-    assert f"{entry.COMPLETION_VARIABLE}=complete_{shell}" in ran.out
+    assert f"{entry.COMPLETION_VARIABLE}={shell}_complete" in ran.out
 
 
 @pytest.mark.parametrize(
     ("shell", "asked", "answer"),
     [
-        ("bash", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "1"}, "validate\n"),
-        ("bash", {"COMP_WORDS": "ztrust-mail plan --sec", "COMP_CWORD": "2"}, "--secrets\n"),
-        ("bash", {"COMP_WORDS": "ztrust-mail plan --secrets k", "COMP_CWORD": "3"}, "keep\n"),
-        ("zsh", {"_TYPER_COMPLETE_ARGS": "ztrust-mail va"}, '"validate":'),
-        (
-            "fish",
-            {"_TYPER_COMPLETE_ARGS": "ztrust-mail va", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
-            "validate",
-        ),
+        ("bash", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "1"}, "plain,validate\n"),
+        ("bash", {"COMP_WORDS": "ztrust-mail plan --sec", "COMP_CWORD": "2"}, "plain,--secrets\n"),
+        ("bash", {"COMP_WORDS": "ztrust-mail plan --secrets k", "COMP_CWORD": "3"}, "plain,keep\n"),
+        ("zsh", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "1"}, "plain\nvalidate\nCheck spec files offline.\n"),
+        ("fish", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "va"}, "validate"),
     ],
 )
 def test_a_shell_that_asks_gets_the_completions(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, shell: str, asked: dict[str, str], answer: str
 ) -> None:
-    monkeypatch.setenv(entry.COMPLETION_VARIABLE, f"complete_{shell}")
+    monkeypatch.setenv(entry.COMPLETION_VARIABLE, f"{shell}_complete")
     for name, value in asked.items():
         monkeypatch.setenv(name, value)
     ran = cli()
@@ -326,7 +321,7 @@ def test_help_fits_80_columns_and_shows_no_markup_nor_pythons_types(
 def test_the_list_of_commands_cuts_no_sentence(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     listed = cli("--help").out.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in listed] == COMMANDS
+    assert [line.split()[0] for line in listed] == list(COMMANDS)
     assert all(line.endswith(".") and not line.endswith("..") for line in listed)
 
 
@@ -365,6 +360,31 @@ def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage_on_
     assert ran.err.startswith("Usage: ztrust-mail")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command", "message"),
+    [
+        (["plan", "--format", "json"], "plan", "SPEC..."),
+        (["plan", "a.yaml", "--nix", "--format=json"], "plan", "--nix"),
+        (["plam", "--format=json"], "", "did you mean `plan`?"),
+    ],
+)
+def test_a_command_line_that_cannot_be_understood_is_a_report_too_where_one_was_asked_for(
+    cli: Cli, arguments: list[str], command: str, message: str
+) -> None:
+    ran = cli(*arguments)
+    assert (ran.json["command"], ran.json["status"], ran.status) == (command, "usage", 2)
+    (found,) = ran.json["findings"]
+    assert message in found["message"]
+    assert found["hint"] == f"see: {f'ztrust-mail {command}'.strip()} --help"
+    assert ran.err.startswith("Usage: ztrust-mail")
+
+
+def test_a_command_imports_no_other_command() -> None:
+    code = "import sys; from ztrust_mail.cli.entry import run; run(['schema']); print(*sys.modules, file=sys.stderr)"
+    imported = run_process(python=("-c", code)).err.split()
+    assert {name for name in COMMANDS if f"ztrust_mail.cli.{name}" in imported} == {"schema"}
+
+
 def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
     ran = cli()
     assert ran.out + ran.err == cli("--help").out
@@ -383,7 +403,7 @@ def test_the_version_is_told_before_anything_heavy_is_imported(cli: Cli) -> None
     assert ran.status == 0
     assert ran.out == cli("--version").out
     assert "ztrust_mail" in imported
-    assert not imported & {"typer", "click", "rich", "yaml", "jsonschema", "requests", "keycloak", "keyring"}
+    assert not imported & {"click", "yaml", "jsonschema", "requests", "keycloak", "keyring"}
 
 
 @pytest.mark.parametrize("format", ["text", "json"])
@@ -412,7 +432,7 @@ def test_a_bug_after_the_report_was_written_adds_no_second_one(
 
 
 def test_a_bug_while_loading_the_commands_is_status_70_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app", raising(RuntimeError("canary-secret")))
+    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(RuntimeError("canary-secret")))
     ran = cli("schema")
     assert (ran.status, ran.out) == (70, "")
     assert "canary-secret" not in ran.err
@@ -442,7 +462,7 @@ def test_an_interruption_while_the_result_is_written_adds_no_second_report(
 
 
 def test_an_interruption_outside_of_a_command_is_status_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(KeyboardInterrupt()))
     assert cli("schema") == Ran(130, "")
 
 
@@ -450,12 +470,12 @@ def test_an_interruption_outside_of_a_command_is_status_130(cli: Cli, monkeypatc
 def test_however_a_command_ends_there_is_a_status(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, given: object, status: int
 ) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app", raising(SystemExit(given)))
+    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(SystemExit(given)))
     assert cli("schema").status == status
 
 
 def test_a_command_that_simply_returns_ended_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app", lambda *_, **__: None)
+    monkeypatch.setattr("ztrust_mail.cli.app.app.main", lambda *_, **__: None)
     assert cli("schema").status == 0
 
 

@@ -1,64 +1,51 @@
-"""The commands, in the order in which a person meets them."""
+"""The commands, in the order in which a person meets them; each is imported when it is wanted."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
 
-import typer
+import click
 
 from ztrust_mail._version import __version__
-from ztrust_mail.cli import (
-    apply,
-    completion,
-    convert,
-    demo,
-    doctor,
-    drift,
-    explain,
-    history,
-    init,
-    plan,
-    pull,
-    revert,
-    rotate,
-    sandbox,
-    schema,
-    test,
-    validate,
+from ztrust_mail.text import did_you_mean, quoted
+
+COMMANDS = (
+    *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
+    *("init", "doctor", "schema", "completion", "sandbox", "demo"),
 )
-from ztrust_mail.cli.help import Command
-
-app = typer.Typer(
-    name="ztrust-mail",
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+"""Every command's name, which is that of its module."""
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"ztrust-mail {__version__}")
-        raise typer.Exit
+class Commands(click.Group):
+    """The commands by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None where there is no such."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"ztrust_mail.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with; a misspelt one is told with the one that was meant."""
+        if not args[0].startswith("-") and args[0] not in COMMANDS:
+            hint = did_you_mean(args[0], COMMANDS) or "the help lists them"
+            ctx.fail(f"there is no command {quoted(args[0])}: {hint}")
+        return super().resolve_command(ctx, args)
 
 
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def app() -> None:
     """E-mail settings of identity servers as code.
 
     Exit status: 0 in sync or done, 1 differs or declined or a test failed, 2 usage or invalid spec,
     3 server unreachable or refuses us, 4 some realms failed, 5 refused as unsafe, 70 a bug of ours, 130 interrupted.
     """
-
-
-for module in (
-    *(validate, explain, plan, apply, history, revert, rotate, drift, test, pull, convert),
-    *(init, doctor, schema, completion, sandbox, demo),
-):
-    app.command(name=module.NAME, cls=Command)(module.command)

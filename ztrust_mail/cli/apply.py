@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
-
-import typer
 
 from ztrust_mail import api
+from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Orders, carry_out
-from ztrust_mail.cli.options import (
-    AllowOption,
-    CanaryOption,
-    ConfigOption,
-    Format,
-    FormatOption,
-    RealmGlobs,
-    ReportOption,
-    SecretsOption,
-    ServerOption,
-    StopAfterOption,
-    WaitOption,
-    WaveOption,
-    Yes,
-)
+from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
@@ -41,43 +26,36 @@ NAME = "apply"
 PLANNED = "apply --plan"
 """What the journal calls the apply of a saved plan."""
 
-Specs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[SPEC...]", help="Spec files or folders; - is standard input.", show_default=False),
-]
-PlanFile = Annotated[
-    str | None,
-    typer.Option("--plan", metavar="FILE", help="Apply a saved plan, and nothing else.", show_default=False),
-]
-ExpectDigest = Annotated[
-    str | None,
-    typer.Option("--expect-digest", metavar="DIGEST", help="Only the saved plan with this digest.", show_default=False),
-]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Only what the last run left.")]
 
-
+@options.command(NAME)
+@options.specs(required=False)
+@options.text("--plan", metavar="FILE", help="Apply a saved plan, and nothing else.")
+@options.text("--expect-digest", metavar="DIGEST", help="Only the saved plan with this digest.")
+@options.flag("--resume", help="Only what the last run left.")
+@options.server
+@options.realm
+@options.secrets
+@options.writing()
+@options.result_format
+@options.report
+@options.config
 def command(
-    specs: Specs = None,
-    plan: PlanFile = None,
-    expect_digest: ExpectDigest = None,
-    resume: ResumeOption = False,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    yes: Yes = False,
-    secrets: SecretsOption = SecretMode.AUTO,
-    allow: AllowOption = [],
-    canary: CanaryOption = "",
-    wave: WaveOption = 0,
-    stop_after: StopAfterOption = 0,
-    wait: WaitOption = "",
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    specs: Sequence[str],
+    plan: str | None,
+    expect_digest: str | None,
+    resume: bool,
+    server: str | None,
+    realm: Sequence[str],
+    secrets: SecretMode,
+    writing: Writing,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Show the plan, ask, write, and read back what was written."""
     with Output(NAME, format, report) as output:
-        must_be_answerable(yes)
-        orders = Orders.of(NAME, yes=yes, allow=allow, canary=canary, wave=wave, stop_after=stop_after, wait=wait)
+        must_be_answerable(writing)
+        orders = Orders.of(NAME, writing)
         if plan is None and expect_digest is not None:
             raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")
         if plan is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from ztrust_mail import api
+from ztrust_mail.cli.options import Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.progress import Progress
 from ztrust_mail.cli.review import agreed, judged, show
@@ -41,12 +42,11 @@ class Orders:
     plan_digest: str = ""
 
     @classmethod
-    def of(
-        cls, command: str, *, yes: bool, allow: Sequence[str], canary: str, wave: int, stop_after: int, wait: str
-    ) -> Self:
+    def of(cls, command: str, writing: Writing) -> Self:
         """Return the orders that options give. Raises :class:`~ztrust_mail.errors.UsageError`."""
-        parse_allow(allow)
-        return cls(command, yes, tuple(allow), Waves(canary, wave, stop_after), _seconds(wait) if wait else 0.0)
+        parse_allow(writing.allow)
+        waves = Waves(writing.canary, writing.wave, writing.stop_after)
+        return cls(command, writing.yes, writing.allow, waves, _seconds(writing.wait) if writing.wait else 0.0)
 
 
 def _seconds(text: str) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
-import typer
+import click
 
+from ztrust_mail.cli import options
 from ztrust_mail.cli.entry import COMPLETION_VARIABLE
 
 NAME = "completion"
@@ -20,14 +20,15 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def command(
-    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish", help="Which shell.", show_default=False)],
-) -> None:
+@options.command(NAME)
+@options.argument("shell", "bash|zsh|fish", "Which shell.", type=options.OneOf(Shell))
+@click.pass_context
+def command(context: click.Context, shell: Shell) -> None:
     """Print the script that makes a shell complete commands.
 
     For bash: source <(ztrust-mail completion bash)
     """
-    from typer.completion import get_completion_script  # type: ignore[attr-defined]  # there since 0.1
+    from click.shell_completion import shell_complete
 
-    script = get_completion_script(prog_name="ztrust-mail", complete_var=COMPLETION_VARIABLE, shell=shell.value)
-    typer.echo(script)
+    root = context.find_root()
+    context.exit(shell_complete(root.command, {}, str(root.info_name), COMPLETION_VARIABLE, f"{shell.value}_source"))

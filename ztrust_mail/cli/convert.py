@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from ztrust_mail.cli.options import ForceOption, Format, FormatOption
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output, check_product, save_product
 from ztrust_mail.convert import FORMATS, convert, format_named
 from ztrust_mail.errors import ExitStatus
@@ -15,23 +15,15 @@ from ztrust_mail.reports import json, text
 
 NAME = "convert"
 
-_NAMES = ", ".join(FORMATS)
-Source = Annotated[
-    str, typer.Option("--from", metavar="FORMAT", help=f"What the file is: {_NAMES}.", show_default=False)
-]
-Target = Annotated[str, typer.Option("--to", metavar="FORMAT", help="What to make of it.", show_default=False)]
-File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A file or a folder; - is standard input.", show_default=False)
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file.", show_default=False)
-]
 
-
-def command(
-    file: File, source: Source, target: Target, out: Out = None, force: ForceOption = False,
-    format: FormatOption = Format.TEXT,
-) -> None:  # fmt: skip
+@options.command(NAME)
+@options.argument("path", "FILE", "A file or a folder; - is standard input.")
+@click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
+@click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
+@options.file("--out", "Write the result to a file.")
+@options.force
+@options.result_format
+def command(path: str, source: str, target: str, out: Path | None, force: bool, format: Format) -> None:
     """Turn settings kept for one tool into those of another.
 
     Works offline. Secrets become references; what the target cannot hold is told.
@@ -39,7 +31,7 @@ def command(
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
         check_product(out, force=force)
-        written = convert(reader, writer, file)
+        written = convert(reader, writer, path)
         in_report = format is Format.JSON and out is None
         output.tell(text.findings(written.findings))
         if not in_report:

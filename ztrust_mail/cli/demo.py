@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.cli.sandbox import missing_extra
 from ztrust_mail.config import FILE_NAME, PREFIX
@@ -109,6 +110,7 @@ _STEPS = (
 )
 
 
+@options.command(NAME)
 def command() -> None:
     """Take the tour on this machine: spec, apply, test mail, drift.
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, RealmGlobs, ReportOption, ServerOption
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
-from ztrust_mail.diagnose.doctor import setup_commands
+from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import line
 
 NAME = "doctor"
 
-Setup = Annotated[
-    bool, typer.Option("--setup-commands", help="Print the kcadm lines for a service account with the least rights.")
-]
 
-
+@options.command(NAME)
+@options.server
+@options.realm
+@options.flag("--setup-commands", help="Print the kcadm lines for a service account with the least rights.")
+@options.result_format
+@options.report
+@options.config
 def command(
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    setup: Setup = False,
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    server: str | None,
+    realm: Sequence[str],
+    setup_commands: bool,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Tell what works between us and the server.
 
@@ -35,8 +37,8 @@ def command(
     """
     with Output(NAME, format, report) as output, api.connect(server, config_path=config) as connection:
         output.connected(connection)
-        if setup:
-            commands = setup_commands(connection.server, realm or ["REALM"])
+        if setup_commands:
+            commands = kcadm_lines(connection.server, realm or ["REALM"])
             output.finish(map(line, commands), json.of_commands(NAME, commands))
         found = api.doctor(connection, realm)
         output.finish(text.examination(found), json.of_examination(found))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
-
-import typer
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, RealmGlobs, ReportOption, ServerOption, Specs
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import drift as told
@@ -24,19 +23,22 @@ class Uncovered(StrEnum):
     FAIL = "fail"
 
 
-UncoveredOption = Annotated[
-    Uncovered, typer.Option("--uncovered", help="note: name realms without an entry; fail: exit 1 for them.")
-]
-
-
+@options.command(NAME)
+@options.specs()
+@options.server
+@options.realm
+@options.choice("--uncovered", Uncovered.NOTE, "note: name realms without an entry; fail: exit 1 for them.")
+@options.result_format
+@options.report
+@options.config
 def command(
-    specs: Specs,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    uncovered: UncoveredOption = Uncovered.NOTE,
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    specs: Sequence[str],
+    server: str | None,
+    realm: Sequence[str],
+    uncovered: Uncovered,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Tell whether the server still is what the spec says.
 

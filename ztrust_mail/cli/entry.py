@@ -7,13 +7,19 @@ import io
 import os
 import sys
 import traceback
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import ExitStatus
 
+if TYPE_CHECKING:
+    import click
+
 COLLECT_AFTER = 100_000
 """So many more objects than were freed before the garbage is looked through: imports make few circles."""
+
+PROGRAM = "ztrust-mail"
 
 COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
 """Set by a shell's completion script when it asks what may follow."""
@@ -33,26 +39,39 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status."""
-    try:
-        from ztrust_mail.cli.app import app
+    import click
 
-        if COMPLETION_VARIABLE in os.environ:
-            _prepare_completion()
-        app(arguments, prog_name="ztrust-mail")
-    except SystemExit as e:  # how the command line ends, whether well or badly
+    from ztrust_mail.cli.app import app
+
+    try:
+        if instruction := os.environ.get(COMPLETION_VARIABLE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(app, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
+    except click.UsageError as e:
+        return _misused(e, arguments)
+    except SystemExit as e:  # how a command ends, whether well or badly
         return e.code if isinstance(e.code, int) else ExitStatus.OK
-    except KeyboardInterrupt:  # before or after a command's own handling
+    except (click.Abort, KeyboardInterrupt):  # before or after a command's own handling
         return ExitStatus.INTERRUPTED
     except Exception as e:  # a bug of ours, whatever it is: told without values, which may be secrets
         return _bug(e)
-    return ExitStatus.OK
 
 
-def _prepare_completion() -> None:
-    """Register the shells, which typer does by itself only together with options of its own."""
-    from typer.completion import completion_init  # type: ignore[attr-defined]  # there since 0.1
+def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
+    """Tell of arguments that make no command; as a report where one was asked for."""
+    e.show()
+    words = "\0".join(arguments)
+    if "--format\0json" in words or "--format=json" in words:
+        from ztrust_mail.findings import Finding, Severity
+        from ztrust_mail.reports import json
 
-    completion_init()
+        command = e.ctx.info_name if e.ctx and e.ctx.parent else ""
+        hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
+        found = Finding(Severity.ERROR, "usage", e.format_message(), hint)
+        sys.stdout.write(json.of_findings(command or "", ExitStatus.USAGE, [found]).text())
+    return ExitStatus.USAGE
 
 
 def _bug(e: Exception) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
-
-import typer
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import Format, FormatOption
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports import json, text
@@ -20,17 +19,13 @@ from ztrust_mail.text import did_you_mean, quoted
 
 NAME = "explain"
 
-Words = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SPEC... REALM [FIELD]",
-        help="Spec files or folders, a realm, and what to show of it.",
-        show_default=False,
-    ),
-]
 
-
-def command(words: Words, format: FormatOption = Format.TEXT) -> None:
+@options.command(NAME)
+@options.argument(
+    "words", "SPEC... REALM [FIELD]", "Spec files or folders, a realm, and what to show of it.", nargs=-1, required=True
+)
+@options.result_format
+def command(words: Sequence[str], format: Format) -> None:
     """Show a realm's settings and where each value was written.
 
     Works offline. FIELD is a field or a group of fields, such as relay.port or sender.
@@ -46,7 +41,7 @@ def command(words: Words, format: FormatOption = Format.TEXT) -> None:
         output.finish(text.explained(wanted), json.of_explained(wanted, status))
 
 
-def _split(words: list[str]) -> tuple[list[str], str, str]:
+def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
     """Tell specs, realm and field apart: the last word is a field when it names one and no spec stands before it."""
     if len(words) < 2:
         raise UsageError("a spec and a realm are needed", "write: ztrust-mail explain SPEC... REALM [FIELD]")

@@ -1,41 +1,48 @@
-"""How a command's help shows its arguments: as the person types them, without Python's types."""
+"""How a command's help shows its arguments: as the person types them, beside the options."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TypedDict, Unpack
 
-import typer
-from typer.core import TyperCommand
+import click
 
 
-class Formatter(Protocol):
-    """What typer lays help out with."""
+class Settings(TypedDict, total=False):
+    """What else may be said of an argument, in click's words."""
 
-    def section(self, name: str) -> AbstractContextManager[None]:
-        """Begin a section."""
+    nargs: int
+    required: bool
+    type: click.Choice[str] | click.IntRange
+    default: str
 
-    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Write names with their descriptions beside them."""
+
+class Argument(click.Argument):
+    """An argument that the help explains, and shows by its metavar alone, such as ``SPEC...``."""
+
+    def __init__(self, names: Sequence[str], *, metavar: str, help: str, **settings: Unpack[Settings]) -> None:
+        super().__init__(names, metavar=metavar, **settings)
+        self.shown = metavar
+        self.explained = help
+
+    def make_metavar(self, ctx: click.Context) -> str:
+        """Return how a person writes the argument."""
+        return self.shown
 
 
-class Command(TyperCommand):
-    """A command whose arguments stand in the help by their metavar alone, such as ``SPEC...``."""
+class Command(click.Command):
+    """A command whose arguments stand in the help as they are typed, such as ``SPEC...``."""
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what follows the command's name in the usage line."""
-        return ["[OPTIONS]", *(str(a.metavar) for a in self.params if a.param_type_name == "argument")]
+        return ["[OPTIONS]", *(argument.shown for argument in self._arguments())]
 
-    def format_options(self, ctx: typer.Context, formatter: Formatter) -> None:  # type: ignore[override]
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the arguments, then the options."""
-        arguments, options = [], []
-        for parameter in self.get_params(ctx):
-            if parameter.param_type_name == "argument":
-                arguments.append((str(parameter.metavar), str(getattr(parameter, "help", ""))))
-            elif record := parameter.get_help_record(ctx):
-                options.append(record)
-        for title, rows in (("Arguments", arguments), ("Options", options)):
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        if rows := [(argument.shown, argument.explained) for argument in self._arguments()]:
+            with formatter.section("Arguments"):
+                formatter.write_dl(rows)
+        super().format_options(ctx, formatter)
+
+    def _arguments(self) -> list[Argument]:
+        return [parameter for parameter in self.params if isinstance(parameter, Argument)]

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, RealmGlobs, ReportOption, ServerOption
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.reports import history
 
 NAME = "history"
 LARGEST_RUN = 2**31 - 1  # what any database takes for a number
 
-RunArgument = Annotated[
-    int | None,
-    typer.Argument(
-        metavar="[RUN]", min=1, max=LARGEST_RUN, help="The number of a run to be shown whole.", show_default=False
-    ),
-]
-LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="List so many runs.")]
 
-
+@options.command(NAME)
+@options.number_argument("run", "[RUN]", LARGEST_RUN, "The number of a run to be shown whole.")
+@options.server
+@options.realm
+@options.number("--limit", "N", 20, 1, 10_000, "List so many runs.")
+@options.result_format
+@options.report
+@options.config
 def command(
-    run: RunArgument = None,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    limit: LimitOption = 20,
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    run: int | None,
+    server: str | None,
+    realm: Sequence[str],
+    limit: int,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """List the runs on a server, or tell what one did to each realm.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from pathlib import Path
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, ForceOption, OutOption, ServerOption
+from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, save_product
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import text
@@ -44,18 +42,14 @@ A first spec from a live realm: see what it says of the server with
   ztrust-mail plan FILE
 and add realms, globs and defaults as you go (ztrust-mail schema spec explains every field)."""
 
-RealmOption = Annotated[
-    str | None, typer.Option("--realm", metavar="REALM", help="Begin with what this realm has.", show_default=False)
-]
 
-
-def command(
-    realm: RealmOption = None,
-    server: ServerOption = None,
-    out: OutOption = None,
-    force: ForceOption = False,
-    config: ConfigOption = None,
-) -> None:
+@options.command(NAME)
+@options.text("--realm", metavar="REALM", help="Begin with what this realm has.")
+@options.server
+@options.out
+@options.force
+@options.config
+def command(realm: str | None, server: str | None, out: Path | None, force: bool, config: str | None) -> None:
     """Write a first spec: an example, or what a live realm has."""
     with Output(NAME) as output:
         status, content = ExitStatus.OK, TEMPLATE

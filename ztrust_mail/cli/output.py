@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
-import typer
-
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.errors import ExitStatus, SpecError, UsageError, ZtrustMailError
@@ -54,7 +52,7 @@ class Output(AbstractContextManager["Output"]):
             self.tell([lines.line("Interrupted.")])
             self._give_up(ExitStatus.INTERRUPTED, "interrupted", "interrupted")
             exit_with(ExitStatus.INTERRUPTED)
-        elif isinstance(e, Exception) and not isinstance(e, typer.Exit | BrokenPipeError):
+        elif isinstance(e, Exception) and not isinstance(e, BrokenPipeError):
             self._give_up(ExitStatus.BUG, "bug", f"a bug of ours: {type(e).__name__}")
 
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = ()) -> NoReturn:
@@ -158,4 +156,4 @@ def save_product(path: Path | None, content: str, *, force: bool) -> None:
 
 def exit_with(status: ExitStatus) -> NoReturn:
     """End the command."""
-    raise typer.Exit(int(status))
+    sys.exit(status)

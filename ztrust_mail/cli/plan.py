@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import (
-    AllowOption,
-    ConfigOption,
-    ForceOption,
-    Format,
-    FormatOption,
-    NoSecretsOption,
-    RealmGlobs,
-    ReportOption,
-    SecretsOption,
-    ServerOption,
-    Specs,
-)
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output, check_product, save_product
 from ztrust_mail.cli.review import judged, show
 from ztrust_mail.reports import text
@@ -31,24 +18,31 @@ from ztrust_mail.text import quoted
 
 NAME = "plan"
 
-PlanOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="Save the plan, for apply --plan.", show_default=False),
-]
 
-
+@options.command(NAME)
+@options.specs()
+@options.server
+@options.realm
+@options.secrets
+@options.no_secrets
+@options.allow
+@options.file("--out", "Save the plan, for apply --plan.")
+@options.force
+@options.result_format
+@options.report
+@options.config
 def command(
-    specs: Specs,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    secrets: SecretsOption = SecretMode.AUTO,
-    no_secrets: NoSecretsOption = False,
-    allow: AllowOption = [],
-    out: PlanOption = None,
-    force: ForceOption = False,
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    specs: Sequence[str],
+    server: str | None,
+    realm: Sequence[str],
+    secrets: SecretMode,
+    no_secrets: bool,
+    allow: Sequence[str],
+    out: Path | None,
+    force: bool,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Show what apply would change; writes nothing to the server."""
     with Output(NAME, format, report) as output:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TextIO, cast
 
 from ztrust_mail.reports import lines
 from ztrust_mail.sync.plan import RealmPlan, Status
 from ztrust_mail.text import counted
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
 
 QUIET = 2.0
 """For so many seconds nothing is shown: a run that is done by then needs no progress."""
 
 EVERY = 5.0
 """So many seconds lie between two plain lines, at least."""
+
+
+REDRAW = 0.1
+"""So many seconds lie between two looks of the bar, at least."""
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -40,7 +42,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._counts = dict.fromkeys(Status, 0)
         self._began = clock()
         self._next = self._began + QUIET
-        self._bar: RichProgress | None = None
+        self._drawn = False
 
     def __enter__(self) -> Progress:
         self._began = self._clock()
@@ -50,9 +52,8 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         with self._lock:
             self._next = float("inf")
-            bar, self._bar = self._bar, None
-        if bar is not None:
-            bar.stop()
+            if self._drawn:
+                self._draw("")
 
     def __call__(self, realm: RealmPlan) -> None:
         """Take note of a realm that was written, has failed or was passed over."""
@@ -67,11 +68,16 @@ class Progress(AbstractContextManager["Progress"]):
             self._next = now + EVERY
             lines.write([lines.line(self.words(now))], self._stream)
             return
-        if self._bar is None:
-            self._bar = _bar(self._stream, self._total)
-            self._bar.start()
-        (task,) = self._bar.task_ids
-        self._bar.update(task, completed=sum(self._counts.values()), description=self.words(now))
+        self._next = now + REDRAW
+        words = f"{self.words(now)} "
+        room = max(shutil.get_terminal_size().columns - len(words) - 1, 0)
+        filled = room * sum(self._counts.values()) // max(self._total, 1)
+        self._draw(f"{words}{'━' * filled}"[: len(words) + room])
+
+    def _draw(self, words: str) -> None:
+        self._drawn = True
+        self._stream.write(f"\r\x1b[2K{words}")
+        self._stream.flush()
 
     def words(self, now: float) -> str:
         """Return how far it is at a time of the clock: ``120 of 400 realms written, 3 failed, 35/s, 8 s left``."""
@@ -121,25 +127,3 @@ def _span(seconds: float) -> str:
 
 def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _bar(stream: TextIO, total: int) -> RichProgress:
-    """Return a bar that is gone without a trace when it stops."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as RichProgress
-    from rich.table import Column
-
-    console = Console(file=stream, markup=False, highlight=False, emoji=False)
-    words = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
-    bar = RichProgress(
-        words,
-        BarColumn(bar_width=None),
-        console=console,
-        transient=True,
-        expand=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    bar.add_task("", total=total)
-    return bar

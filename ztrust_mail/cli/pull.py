@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
+from pathlib import Path
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, ForceOption, OutOption, RealmGlobs, ServerOption
+from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, save_product
 from ztrust_mail.reports import text
 from ztrust_mail.reports.lines import line
@@ -16,16 +15,16 @@ from ztrust_mail.text import counted
 
 NAME = "pull"
 
-Factor = Annotated[bool, typer.Option("--factor", help="Lift what all realms share into the defaults.")]
 
-
+@options.command(NAME)
+@options.server
+@options.realm
+@options.flag("--factor", help="Lift what all realms share into the defaults.")
+@options.out
+@options.force
+@options.config
 def command(
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    factor: Factor = False,
-    out: OutOption = None,
-    force: ForceOption = False,
-    config: ConfigOption = None,
+    server: str | None, realm: Sequence[str], factor: bool, out: Path | None, force: bool, config: str | None
 ) -> None:
     """Write live settings as a spec that plans to nothing.
 

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ztrust_mail import api
+from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.history import LARGEST_RUN
-from ztrust_mail.cli.options import (
-    AllowOption,
-    CanaryOption,
-    ConfigOption,
-    Format,
-    FormatOption,
-    RealmGlobs,
-    ReportOption,
-    SecretsOption,
-    ServerOption,
-    StopAfterOption,
-    WaitOption,
-    WaveOption,
-    Yes,
-)
+from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.reports.lines import line
@@ -32,43 +18,36 @@ from ztrust_mail.sync.plan import Plan
 
 NAME = "revert"
 
-RunArgument = Annotated[
-    int | None,
-    typer.Argument(
-        metavar="[RUN]",
-        min=1,
-        max=LARGEST_RUN,
-        help="The number of the run; without it, the newest that wrote.",
-        show_default=False,
-    ),
-]
 
-
+@options.command(NAME)
+@options.number_argument("run", "[RUN]", LARGEST_RUN, "The number of the run; without it, the newest that wrote.")
+@options.server
+@options.realm
+@options.secrets
+@options.writing()
+@options.result_format
+@options.report
+@options.config
 def command(
-    run: RunArgument = None,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    yes: Yes = False,
-    secrets: SecretsOption = SecretMode.AUTO,
-    allow: AllowOption = [],
-    canary: CanaryOption = "",
-    wave: WaveOption = 0,
-    stop_after: StopAfterOption = 0,
-    wait: WaitOption = "",
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    run: int | None,
+    server: str | None,
+    realm: Sequence[str],
+    secrets: SecretMode,
+    writing: Writing,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Bring realms back to how they were before a run.
 
     A realm that has changed since the run is left alone, unless run and realm are both named.
     """
     with Output(NAME, format, report) as output:
-        must_be_answerable(yes)
+        must_be_answerable(writing)
+        orders = Orders.of(NAME, writing)
         with api.connect(server, config_path=config) as connection:
             chosen = api.run_to_revert(connection, run, realms=realm)
-            name = f"{NAME} {chosen.number}"
-            orders = Orders.of(name, yes=yes, allow=allow, canary=canary, wave=wave, stop_after=stop_after, wait=wait)
+            orders = replace(orders, command=f"{NAME} {chosen.number}")
 
             def make() -> Plan:
                 when = f"{chosen.started:%Y-%m-%d %H:%M} UTC"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ztrust_mail import api
+from ztrust_mail.cli.options import Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.findings import Finding, Severity
@@ -15,9 +16,9 @@ from ztrust_mail.sync.plan import Plan, all_findings
 from ztrust_mail.text import counted, printable
 
 
-def must_be_answerable(yes: bool) -> None:
+def must_be_answerable(writing: Writing) -> None:
     """Raise :class:`UsageError` where nobody can be asked and nobody said yes."""
-    if not yes and not sys.stdin.isatty():
+    if not writing.yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on", "look at plan, then add --yes")
 
 

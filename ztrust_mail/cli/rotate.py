@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ztrust_mail import api
+from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Ending, Orders, carry_out
-from ztrust_mail.cli.options import (
-    AllowOption,
-    ConfigOption,
-    Format,
-    FormatOption,
-    RealmGlobs,
-    ReportOption,
-    ServerOption,
-    Specs,
-    StopAfterOption,
-    WaitOption,
-    WaveOption,
-    Yes,
-)
+from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.sync.plan import Plan
@@ -32,33 +20,25 @@ if TYPE_CHECKING:
 
 NAME = "rotate"
 
-Reference = Annotated[
-    str, typer.Argument(metavar="REFERENCE", help="As plans show it: env:SMTP_PASSWORD.", show_default=False)
-]
-CanaryOption = Annotated[
-    str,
-    typer.Option(
-        "--canary",
-        metavar="N|GLOB",
-        help="Write these realms first, and go on when the server's test of them passes; 0 for none.",
-    ),
-]
 
-
+@options.command(NAME)
+@options.argument("reference", "REFERENCE", "As plans show it: env:SMTP_PASSWORD.")
+@options.specs()
+@options.server
+@options.realm
+@options.writing(canary="1")
+@options.result_format
+@options.report
+@options.config
 def command(
-    reference: Reference,
-    specs: Specs,
-    server: ServerOption = None,
-    realm: RealmGlobs = [],
-    yes: Yes = False,
-    allow: AllowOption = [],
-    canary: CanaryOption = "1",
-    wave: WaveOption = 0,
-    stop_after: StopAfterOption = 0,
-    wait: WaitOption = "",
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    reference: str,
+    specs: Sequence[str],
+    server: str | None,
+    realm: Sequence[str],
+    writing: Writing,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Write a secret's new value wherever it is used.
 
@@ -68,16 +48,16 @@ def command(
     from ztrust_mail.sync.rotate import check_reference
 
     with Output(NAME, format, report) as output:
-        must_be_answerable(yes)
+        must_be_answerable(writing)
         check_reference(reference)
-        first, meant = "" if canary == "0" else canary, [*allow, Reason.MASS_CHANGE]
-        orders = Orders.of(NAME, yes=yes, allow=meant, canary=first, wave=wave, stop_after=stop_after, wait=wait)
+        first = "" if writing.canary == "0" else writing.canary
+        orders = Orders.of(NAME, replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE)))
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             made: list[Rotation] = []
 
             def make() -> Plan:
-                made.append(api.rotate_plan(spec, connection, reference, realms=realm, allow=allow))
+                made.append(api.rotate_plan(spec, connection, reference, realms=realm, allow=writing.allow))
                 return made[0].plan
 
             def ending() -> Ending:

@@ -7,10 +7,12 @@ import re
 import signal
 import socket
 import threading
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
+from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports.lines import line, write_out
@@ -22,23 +24,19 @@ if TYPE_CHECKING:
 
 NAME = "sandbox"
 
-Port = Annotated[
-    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port of the server; 0 takes a free one.")
-]
-Version = Annotated[
-    str, typer.Option("--version", metavar="VERSION", help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.")
-]
-BasePath = Annotated[
-    str, typer.Option("--base-path", metavar="PATH", help="Path of the server: /auth for old versions.")
-]
-Realms = Annotated[
-    list[str], typer.Option("--realm", metavar="REALM", help="A realm to begin with; may be given again.")
-]
 
-
-def command(
-    port: Port = 8080, version: Version = "26.7.4", base_path: BasePath = "", realm: Realms = ["acme", "globex"]
-) -> None:
+@options.command(NAME)
+@options.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 takes a free one.")
+@click.option(
+    "--version",
+    metavar="VERSION",
+    default="26.7.4",
+    show_default=True,
+    help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.",
+)
+@click.option("--base-path", metavar="PATH", default="", help="Path of the server: /auth for old versions.")
+@options.texts("--realm", "REALM", "A realm to begin with; may be given again.", default=("acme", "globex"))
+def command(port: int, version: str, base_path: str, realm: Sequence[str]) -> None:
     """Run a loopback identity server with a mail sink.
 
     Its page shows the mails received; Ctrl-C ends it.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
 
-import typer
+import click
 
+from ztrust_mail.cli import options
 from ztrust_mail.spec.schema import schema_text
 
 NAME = "schema"
@@ -21,10 +21,14 @@ class Which(StrEnum):
     PLAN = "plan"
 
 
-def command(
-    which: Annotated[
-        Which, typer.Argument(metavar="[spec|settings|report|plan]", help="Which schema; that of specs without.")
-    ] = Which.SPEC,
-) -> None:
+@options.command(NAME)
+@options.argument(
+    "which",
+    "[spec|settings|report|plan]",
+    "Which schema; that of specs without.",
+    type=options.OneOf(Which),
+    default=Which.SPEC.value,
+)
+def command(which: Which) -> None:
     """Print the JSON Schema of specs, settings, reports or plans."""
-    typer.echo(schema_text(which.value), nl=False)
+    click.echo(schema_text(which.value), nl=False)

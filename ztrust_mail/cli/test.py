@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
+from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import ConfigOption, Format, FormatOption, ReportOption, ServerOption
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.reports import json, text
 
 NAME = "test"
 
-Realms = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[REALM...]", help="Realms or globs; without any, all.", show_default=False),
-]
-SpecOption = Annotated[
-    list[str],
-    typer.Option("--spec", metavar="SPEC", help="Test what a spec says, without storing it.", show_default=False),
-]
 
-
+@options.command(NAME)
+@options.argument("realms", "[REALM...]", "Realms or globs; without any, all.", nargs=-1)
+@options.texts("--spec", "SPEC", "Test what a spec says, without storing it.")
+@options.server
+@options.result_format
+@options.report
+@options.config
 def command(
-    realms: Realms = None,
-    spec: SpecOption = [],
-    server: ServerOption = None,
-    format: FormatOption = Format.TEXT,
-    report: ReportOption = [],
-    config: ConfigOption = None,
+    realms: Sequence[str],
+    spec: Sequence[str],
+    server: str | None,
+    format: Format,
+    report: Sequence[str],
+    config: str | None,
 ) -> None:
     """Have the server send a test mail per realm.
 
@@ -39,6 +36,6 @@ def command(
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as connection:
             output.connected(connection)
-            run = api.test(connection, realms or (), spec=loaded)
+            run = api.test(connection, realms, spec=loaded)
         output.tell(text.findings(f for outcome in run.outcomes for f in outcome.findings))
         output.finish(text.tests(run), json.of_tests(run))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ztrust_mail import api
-from ztrust_mail.cli.options import Format, FormatOption, ReportOption, Specs
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.findings import has_errors
@@ -15,7 +18,11 @@ from ztrust_mail.text import counted
 NAME = "validate"
 
 
-def command(specs: Specs, format: FormatOption = Format.TEXT, report: ReportOption = []) -> None:
+@options.command(NAME)
+@options.specs()
+@options.result_format
+@options.report
+def command(specs: Sequence[str], format: Format, report: Sequence[str]) -> None:
     """Check spec files offline.
 
     Form, inheritance, addresses and doubtful settings; all problems of all files are told at once.

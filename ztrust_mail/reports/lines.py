@@ -13,13 +13,16 @@ from ztrust_mail.text import printable
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of a line with a style of rich's: ``bold`` or ``red``."""
+    """A piece of a line with a style such as ``bold red``."""
 
     text: str
     style: str = ""
 
 
 Line = tuple[Span, ...]
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+"""What a terminal calls each word of a style."""
 
 
 def line(*parts: str | Span) -> Line:
@@ -38,12 +41,16 @@ def write(lines: Iterable[Line], stream: TextIO) -> None:
         stream.write(plain(lines))
         stream.flush()
         return
-    from rich.console import Console
-    from rich.text import Text
+    import click  # knows how to colour a Windows console, too
 
-    console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
     for one in lines:
-        console.print(Text.assemble(*((printable(span.text), span.style) for span in one)))
+        click.echo("".join(_styled(span) for span in one), file=stream)
+
+
+def _styled(span: Span) -> str:
+    codes = [_CODES[word] for word in span.style.split()]
+    text = printable(span.text)
+    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes and text else text
 
 
 def to_stderr(lines: Iterable[Line]) -> None:
