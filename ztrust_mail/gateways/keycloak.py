@@ -253,8 +253,8 @@ class KeycloakGateway(Gateway):
 
         return AdminEvents(get, self.dialect)
 
-    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing = {}) -> RealmError:
-        status, said = response.status_code, http.own_message(response, sent.values())
+    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
+        status, said = response.status_code, http.own_message(response, (sent or {}).values())
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if status == requests.codes.not_found and "ealm" in said:
