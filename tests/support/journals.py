@@ -15,9 +15,10 @@ from sqlalchemy import text
 
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import PASSWORD, Security
-from ztrust_mail.sync.journal.database import Database, connect, place_of
+from ztrust_mail.sync.journal.database import Database, connect
 from ztrust_mail.sync.journal.lease import USUAL, Timing
 from ztrust_mail.sync.journal.opening import open_at
+from ztrust_mail.sync.journal.place import place_of
 from ztrust_mail.sync.journal.records import NewRun, Step, Update, Write
 from ztrust_mail.sync.journal.store import Journal
 

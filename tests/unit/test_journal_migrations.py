@@ -16,9 +16,9 @@ from ztrust_mail._version import __version__
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.journal import migrations
-from ztrust_mail.sync.journal.records import Step
+from ztrust_mail.sync.journal.records import HEAD, VERSIONS, Step
 from ztrust_mail.sync.journal.store import open_journal
-from ztrust_mail.sync.journal.tables import HEAD, VERSIONS, metadata
+from ztrust_mail.sync.journal.tables import metadata
 
 VERSION = "SELECT version_num FROM alembic_version"
 OLD_RUN = (

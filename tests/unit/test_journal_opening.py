@@ -20,8 +20,7 @@ from support.journals import RUN, SERVER, begun, database_at, journal_at, make_o
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.journal import database as databases
-from ztrust_mail.sync.journal.database import place_of
-from ztrust_mail.sync.journal.queries import in_doubt, last_verified
+from ztrust_mail.sync.journal.place import place_of
 from ztrust_mail.sync.journal.records import Step, Update
 from ztrust_mail.sync.journal.store import Journal, open_journal
 
@@ -101,16 +100,6 @@ def test_what_is_put_down_outlives_a_power_cut(journal: Journal, journal_url: Se
     assert raw(file, "PRAGMA journal_mode") == [("wal",)]
     number = begun(journal, "acme", step=Step.WRITING)
     assert raw(file, "SELECT run, step FROM writes") == [(number, "writing")]
-
-
-def test_years_of_history_are_not_walked_through(journal: Journal, journal_url: Secret) -> None:
-    begun(journal, "acme", step=Step.VERIFIED)
-    with database_at(journal_url) as database, database.reading() as connection:
-        for asked in (last_verified(SERVER), in_doubt(SERVER)):
-            text = str(asked.compile(connection, compile_kwargs={"literal_binds": True}))  # type: ignore[attr-defined]
-            steps = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
-            assert [step for step in steps if step.startswith("SEARCH writes")]
-            assert not [step for step in steps if step.startswith("SCAN writes")]
 
 
 @pytest.mark.parametrize("name", ["a b.sqlite3", "what?mode=memory", "100%41#x", "ünï", "a:b;c&d=e"])

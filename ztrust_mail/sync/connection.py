@@ -82,8 +82,19 @@ class Connection:
 
     def memory(self) -> Memory:
         """Return what the journal holds of this server's realms now."""
+        if not (vars(self).keys() & {"journal", "_read_journal"}) and (quick := self._recalled()):
+            return quick
         journal = self.reading_journal
         return Memory(journal.remembered(self.gateway.url), journal.fingerprint) if journal else Memory()
+
+    def _recalled(self) -> Memory | None:
+        from ztrust_mail.sync.journal.fingerprints import Fingerprints
+        from ztrust_mail.sync.journal.place import place_of
+        from ztrust_mail.sync.journal.recall import recall
+
+        file = place_of(self.journal_url).file
+        recalled = recall(file, self.gateway.url) if file else None
+        return Memory(recalled.realms, Fingerprints(recalled.salt).of) if recalled else None
 
     @contextmanager
     def recalling(self) -> Iterator[Callable[[], Memory]]:

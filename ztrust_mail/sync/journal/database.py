@@ -11,28 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, ColumnElement, Connection, DateTime, Engine, create_engine, event, func, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL, ColumnElement, Connection, DateTime, Engine, create_engine, event, func
 
 from ztrust_mail.errors import JournalError
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal.failures import RULE, told
-from ztrust_mail.text import printable, quoted
+from ztrust_mail.sync.journal.failures import told
+from ztrust_mail.sync.journal.place import BUSY_TIMEOUT, POSTGRESQL, Place, file_url, parsed
+from ztrust_mail.sync.journal.records import RULE
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-FILE_NAME: Final = "journal.sqlite3"
-BUSY_TIMEOUT: Final = 10.0
-"""Seconds to wait for another program that is writing to the same journal."""
-
 SWITCH_TIMEOUT, _SWITCH_PAUSE = 10.0, 0.05
 
 _WRITES: Final = "ztrust_mail_writes"
-_POSTGRESQL: Final = "postgresql+psycopg"
 _CONNECT: Final = {"connect_timeout": "10", "tcp_user_timeout": "15000", "application_name": "ztrust-mail"}
 LIMITS: Final = (
     "SET SESSION statement_timeout = '60s'",
@@ -47,55 +40,6 @@ Moment = ColumnElement[datetime] | datetime
 def local_clock() -> datetime:
     """Return this machine's time."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a journal lies: a file, or else a URL, which may hold a password."""
-
-    file: Path | None = None
-    url: Secret | None = None
-
-    @property
-    def where(self) -> str:
-        """The journal as messages name it, without login."""
-        if self.file:
-            return f"the journal {quoted(self.file, 200)}"
-        parsed = _parsed(self.url)
-        host = parsed.host or parsed.query.get("host") or "localhost"
-        at = host if isinstance(host, str) else ", ".join(host)
-        port = f":{parsed.port}" if parsed.port else ""
-        return f"the journal in the PostgreSQL database {quoted(parsed.database or '')} at {printable(at)}{port}"
-
-
-def place_of(url: Secret | None) -> Place:
-    """Return the place a URL names, in the user's state folder without one. Raises :class:`JournalError`."""
-    if url is None:
-        import platformdirs
-
-        return Place(Path(platformdirs.user_state_dir("ztrust-mail", appauthor=False)) / FILE_NAME)
-    if url.reveal().startswith("sqlite:"):
-        return Place(_file_of(url))
-    parsed = _parsed(url)
-    if parsed.drivername in ("postgresql", _POSTGRESQL):
-        return Place(url=url)
-    message = f"a journal cannot be kept in {quoted(parsed.drivername)}"
-    raise JournalError(message, "its URL begins with sqlite:/// or postgresql://", RULE)
-
-
-def _file_of(url: Secret) -> Path:
-    before, _, path = url.reveal().partition("sqlite:///")
-    if before or path in ("", ":memory:") or "?" in path:
-        raise JournalError("the journal's URL names no file", "write sqlite:////folder/journal.sqlite3", RULE)
-    return Path(unquote(path))
-
-
-def _parsed(url: Secret | None) -> URL:
-    try:
-        return make_url(url.reveal() if url else "")
-    except (ArgumentError, ValueError):
-        hint = "write sqlite:////folder/journal.sqlite3 or postgresql://user:password@host/database"
-        raise JournalError("the journal's URL cannot be read", hint, RULE) from None
 
 
 @dataclass(frozen=True)
@@ -146,8 +90,7 @@ def connect(place: Place, *, writable: bool, immutable: bool = False) -> Databas
 
 
 def _sqlite(file: Path, *, writable: bool, immutable: bool) -> Engine:
-    mode = "rw" if writable else "ro"
-    name = f"file:{quote(str(file.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
+    name = file_url(file, writable=writable, immutable=immutable)
     engine = create_engine(
         URL.create("sqlite", database=name, query={"uri": "true"}),
         connect_args={"timeout": BUSY_TIMEOUT},
@@ -193,7 +136,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgresql(place: Place, *, writable: bool) -> Engine:
-    url = _parsed(place.url).set(drivername=_POSTGRESQL)
+    url = parsed(place.url).set(drivername=POSTGRESQL)
     arguments = {name: value for name, value in _CONNECT.items() if name not in url.query}
     try:
         engine = create_engine(

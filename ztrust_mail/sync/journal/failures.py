@@ -10,8 +10,7 @@ from typing import Final
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from ztrust_mail.errors import JournalError
-
-RULE: Final = "journal"
+from ztrust_mail.sync.journal.records import RULE
 
 _Words = tuple[str, str]  # what is the matter with the journal, and what to do
 

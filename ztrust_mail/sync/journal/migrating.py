@@ -13,7 +13,8 @@ from ztrust_mail._version import __version__
 from ztrust_mail.sync.journal.database import Database
 from ztrust_mail.sync.journal.fingerprints import new_salt
 from ztrust_mail.sync.journal.opening import look
-from ztrust_mail.sync.journal.tables import HEAD, SALT, WRITTEN_BY, meta
+from ztrust_mail.sync.journal.records import HEAD, SALT, WRITTEN_BY
+from ztrust_mail.sync.journal.tables import meta
 
 _ALEMBIC = threading.Lock()  # it keeps what it works on in a global
 _ONE_AT_A_TIME = 0x7A74727573746D61  # "ztrustma": the name of a lock in a PostgreSQL database

@@ -12,9 +12,11 @@ from sqlalchemy.exc import DBAPIError
 
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import JournalError
-from ztrust_mail.sync.journal.database import Database, Place, connect
-from ztrust_mail.sync.journal.failures import RULE, not_ours
-from ztrust_mail.sync.journal.tables import HEAD, SALT, VERSIONS, WRITTEN_BY, meta, metadata, versions
+from ztrust_mail.sync.journal.database import Database, connect
+from ztrust_mail.sync.journal.failures import not_ours
+from ztrust_mail.sync.journal.place import Place
+from ztrust_mail.sync.journal.records import HEAD, RULE, SALT, VERSIONS, WRITTEN_BY
+from ztrust_mail.sync.journal.tables import meta, metadata, versions
 from ztrust_mail.text import quoted
 
 _MAGIC = b"SQLite format 3\0"

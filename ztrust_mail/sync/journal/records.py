@@ -6,9 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from ztrust_mail.dialects.base import Attributes
 from ztrust_mail.spec.fields import FieldMap
+
+RULE: Final = "journal"
+"""The rule of every error that is about the journal itself."""
+
+HEAD: Final = "0002"
+"""The newest migration; stands here too so that opening an up-to-date journal needs no Alembic."""
+
+VERSIONS: Final = ("0001", HEAD)
+"""All versions of the schema that this program can bring to the newest."""
+
+SALT, WRITTEN_BY = "salt", "written_by"
+"""Names in ``meta``: the salt of the fingerprints, as hex digits, and the program that made or migrated the journal."""
 
 
 class Outcome(StrEnum):

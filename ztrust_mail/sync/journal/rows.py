@@ -6,17 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ztrust_mail.errors import JournalError
 from ztrust_mail.spec import field_json
 from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.sync.journal.failures import RULE
-from ztrust_mail.sync.journal.records import NewRun, Outcome, Run, Step, Write
+from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Run, Step, Write
 from ztrust_mail.text import printable, quoted
-
-if TYPE_CHECKING:
-    from sqlalchemy import RowMapping
 
 Values = dict[str, str | int | None]
 
@@ -32,7 +28,7 @@ def run_values(run: NewRun) -> Values:
     }
 
 
-def run_of(row: RowMapping) -> Run:
+def run_of(row: Mapping[str, Any]) -> Run:
     """Return a row of ``runs``. Raises :class:`JournalError` where it is damaged."""
     with _sound(f"run {row['number']}"):
         return Run(**{**row, "outcome": Outcome(row["outcome"])})
@@ -54,7 +50,7 @@ def write_values(write: Write, run: int, server: str, position: int) -> Values:
     }
 
 
-def write_of(row: RowMapping) -> Write:
+def write_of(row: Mapping[str, Any]) -> Write:
     """Return a row of ``writes``. Raises :class:`JournalError` where it is damaged."""
     with _sound(f"run {row['run']}, realm {quoted(row['realm'])}"):
         return Write(

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import groupby
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Executable, RowMapping, Text, UpdateBase, bindparam, func, insert, update
+from sqlalchemy import Connection, Executable, Text, UpdateBase, bindparam, func, insert, update
 
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import JournalError
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.journal import queries, tables
-from ztrust_mail.sync.journal.database import Database, place_of
-from ztrust_mail.sync.journal.failures import RULE
+from ztrust_mail.sync.journal.database import Database
 from ztrust_mail.sync.journal.fingerprints import Fingerprints
 from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
 from ztrust_mail.sync.journal.opening import open_at
-from ztrust_mail.sync.journal.records import NewRun, Outcome, Remembered, Run, Step, Update, Write
+from ztrust_mail.sync.journal.place import place_of
+from ztrust_mail.sync.journal.recall import Row, remembered
+from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Remembered, Run, Step, Update, Write
 from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, write_of, write_values
 from ztrust_mail.text import printable
 
@@ -131,11 +131,7 @@ class Journal:
 
     def remembered(self, server: str) -> dict[str, Remembered]:
         """Return by realm the last verified write, and a later one that is in doubt."""
-        known = {row["realm"]: Remembered(write_of(row)) for row in self._rows(queries.last_verified(server))}
-        for row in self._rows(queries.in_doubt(server)):
-            doubt = write_of(row)
-            known[doubt.realm] = replace(known.get(doubt.realm, _NOTHING), doubt=doubt)
-        return known
+        return remembered(self._rows(queries.remembered(server)))
 
     def resumable(self, server: str) -> Run | None:
         """Return the newest run that had something to write, if it was cut off or some realms failed."""
@@ -166,12 +162,9 @@ class Journal:
             finally:
                 del self._leases[server]
 
-    def _rows(self, asked: Executable) -> Sequence[RowMapping]:
+    def _rows(self, asked: Executable) -> list[Row]:
         with self._database.reading() as connection:
-            return connection.execute(asked).mappings().all()
-
-
-_NOTHING = Remembered()
+            return [dict(row) for row in connection.execute(asked).mappings()]
 
 
 def _update_values(run: int, one: Update) -> dict[str, str | int | None]:

@@ -1,4 +1,4 @@
-"""The journal's tables as this program knows them, and the version of its schema."""
+"""The journal's tables as this program knows them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from typing import Final
 
 from sqlalchemy import Column, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, String, Table, Text
 from sqlalchemy.types import TypeDecorator
-
-HEAD: Final = "0002"
-"""The newest migration; stands here too so that opening an up-to-date journal needs no Alembic."""
-
-VERSIONS: Final = ("0001", HEAD)
-"""All versions of the schema that this program can bring to the newest."""
-
-SALT, WRITTEN_BY = "salt", "written_by"
-"""Names in ``meta``: the salt of the fingerprints, as hex digits, and the program that made or migrated the journal."""
 
 
 class UtcTime(TypeDecorator[datetime]):
