@@ -120,7 +120,7 @@ def test_a_plan_is_not_overwritten_unless_that_is_said_and_that_shows_first(
 def test_a_time_to_wait_needs_its_unit(cli: Cli, sandbox: Sandbox, wait: str) -> None:
     ran = cli("apply", cli.write("mail.yaml", SPEC), "--yes", f"--wait={wait}")
     assert ran.status == 2
-    assert f"--wait `{wait}`" in ran.err
+    assert f"--wait is no time with a unit: `{wait}`" in ran.err
 
 
 def test_resuming_where_nothing_was_left_is_said(cli: Cli, sandbox: Sandbox) -> None:

@@ -205,6 +205,42 @@ def test_apply_without_a_terminal_and_without_yes_stops_before_any_request(
     assert sandbox.requests == ()
 
 
+def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
+    cli: Cli, sandbox: Sandbox, spec: str
+) -> None:
+    assert cli("apply", spec, "--yes").status == 0
+    asked = len(sandbox.requests)
+    assert "; look at what it would do, on a terminal, then add --yes" in cli("revert").err
+    assert len(sandbox.requests) == asked
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--allow", "nix"], "`nix`"),
+        (["--wait", "5"], "--wait is no time with a unit: `5`; write a time such as 10s"),
+        (["--wait", "0s"], "--wait is not between 1ms and 60m: `0s`"),
+        (["--expect-digest", "ab"], "add --plan FILE"),
+    ],
+)
+def test_a_mistake_in_the_options_is_told_before_a_missing_yes(
+    cli: Cli, sandbox: Sandbox, spec: str, options: list[str], said: str
+) -> None:
+    ran = cli("apply", spec, *options)
+    assert ran.status == 2
+    assert said in ran.err
+    assert "no terminal" not in ran.err
+    assert sandbox.requests == ()
+
+
+def test_a_canary_that_chooses_nothing_is_told_before_the_question(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    ran = cli("apply", spec, "--canary", "none-*", typed="y\n")
+    assert ran.status == 2
+    assert "--canary `none-*` chooses none of the realms to be written" in ran.err
+    assert "[y/N]" not in ran.err
+    assert not [request for request in sandbox.requests if request.method == "PUT"]
+
+
 @pytest.mark.parametrize("answer", ["y\n", "Y\n", "yes\n", " yes \n"])
 def test_apply_writes_when_the_person_says_yes(cli: Cli, sandbox: Sandbox, spec: str, answer: str) -> None:
     ran = cli("apply", spec, typed=answer)

@@ -10,7 +10,6 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.reports import json
 from ztrust_mail.reports.lines import line
@@ -54,7 +53,6 @@ def command(
 ) -> None:
     """Show the plan, ask, write, and read back what was written."""
     with Output(NAME, format, report) as output:
-        must_be_answerable(writing)
         orders = Orders.of(NAME, writing)
         if plan is None and expect_digest is not None:
             raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")

@@ -12,7 +12,7 @@ from ztrust_mail import api
 from ztrust_mail.cli.options import Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.progress import Progress
-from ztrust_mail.cli.review import agreed, judged, show
+from ztrust_mail.cli.review import agreed, judged, must_be_answerable, show
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding
 from ztrust_mail.reports import json, text
@@ -24,7 +24,6 @@ from ztrust_mail.sync.connection import Connection
 from ztrust_mail.sync.plan import Plan, all_findings
 from ztrust_mail.sync.safety import parse_allow
 from ztrust_mail.sync.waves import Waves
-from ztrust_mail.text import quoted
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def _seconds(text: str) -> float:
     try:
         time = parse(Kind.DURATION, text)
     except BadValue as bad:
-        raise UsageError(f"--wait {quoted(text)} {bad.problem}", bad.hint) from None
+        raise UsageError(f"--wait {bad.problem}", bad.hint) from None
     assert isinstance(time, Duration)  # what a duration is parsed to
     return time.milliseconds / 1000
 
@@ -85,6 +84,7 @@ def carry_out(
 
     ``ending`` is asked after the writes, or where there is nothing to write.
     """
+    must_be_answerable(orders.command, yes=orders.yes)
     output.connected(connection)
     _end_well_when_told()
     with connection.exclusively(wait=orders.wait):
@@ -97,6 +97,7 @@ def carry_out(
         if not made.changed:
             end = ending()
             output.finish([*text.plan(made), *end.lines], judgement.report(orders.command).with_findings(end.findings))
+        orders.waves.check(made.changed)
         output.show(text.plan(made))
         if not orders.yes and not agreed(made):
             output.tell([line("Declined: nothing was written.")])

@@ -11,7 +11,6 @@ from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.history import LARGEST_RUN
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.reports.lines import line
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.plan import Plan
@@ -43,7 +42,6 @@ def command(
     A realm that has changed since the run is left alone, unless run and realm are both named.
     """
     with Output(NAME, format, report) as output:
-        must_be_answerable(writing)
         orders = Orders.of(NAME, writing)
         with api.connect(server, config_path=config) as connection:
             chosen = api.run_to_revert(connection, run, realms=realm)

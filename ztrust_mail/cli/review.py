@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ztrust_mail import api
-from ztrust_mail.cli.options import Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.findings import Finding, Severity
@@ -16,10 +15,11 @@ from ztrust_mail.sync.plan import Plan, all_findings
 from ztrust_mail.text import counted, printable
 
 
-def must_be_answerable(writing: Writing) -> None:
+def must_be_answerable(command: str, *, yes: bool) -> None:
     """Raise :class:`UsageError` where nobody can be asked and nobody said yes."""
-    if not writing.yes and not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask on", "look at plan, then add --yes")
+    if not yes and not sys.stdin.isatty():
+        look = "look at plan" if command.startswith("apply") else "look at what it would do, on a terminal"
+        raise UsageError("there is no terminal to ask on", f"{look}, then add --yes")
 
 
 def show(output: Output, made: Plan) -> None:

@@ -98,7 +98,9 @@ def _url(value: object) -> str:
 
 def _duration(value: object) -> Duration:
     found = re.fullmatch(r"(\d{1,9})(ms|s|m)", str(value))
-    duration = Duration(int(found[1]) * _UNITS[found[2]]) if found else Duration(0)
+    if not found:
+        raise BadValue(f"is no time with a unit: {quoted(value)}", "write a time such as 10s or 1500ms")
+    duration = Duration(int(found[1]) * _UNITS[found[2]])
     if not 0 < duration.milliseconds <= MAX_DURATION_MS:
         raise BadValue(f"is not between 1ms and 60m: {quoted(value)}", "write a time such as 10s or 1500ms")
     return duration
