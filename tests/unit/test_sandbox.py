@@ -500,6 +500,22 @@ def test_a_sink_stops_with_clients_still_connected(relays: Relays, authority: tr
         client.close()
 
 
+def test_a_sink_stops_although_a_client_leaves_the_end_of_tls_unanswered(
+    relays: Relays, authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    relay = relays.tls()
+    with smtplib.SMTP_SSL("localhost", relay.port, timeout=5.0, context=trusting) as client:
+        assert client.docmd("QUIT")[0] == 221
+        relay.stop()
+        assert isinstance(client.sock, ssl.SSLSocket)
+        with client.sock.unwrap() as connection:
+            assert connection.recv(1) == b""
+        client.close()
+    assert caplog.messages == []
+
+
 # The test call, in the corners
 
 

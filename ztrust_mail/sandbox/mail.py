@@ -24,6 +24,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 _PATIENCE = 10.0  # seconds for starting and for stopping, both of which take none
+_FAREWELL = 1.0  # seconds for a client to answer the end of TLS
 _XOAUTH2 = re.compile(rb"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
 
 # aiosmtpd prints every client's comings and goings when the caller logs at INFO; the sandbox is silent.
@@ -144,7 +145,12 @@ class MailSink:
         self._stop = stop_from_outside
         connections: set[_Connection] = set()
         implicit = self._tls_context if self.encryption is Encryption.TLS else None
-        server = await loop.create_server(lambda: self._connection(connections), sock=listener, ssl=implicit)
+        server = await loop.create_server(
+            lambda: self._connection(connections),
+            sock=listener,
+            ssl=implicit,
+            ssl_shutdown_timeout=_FAREWELL if implicit else None,
+        )
         ready.set()
         await stop.wait()
         server.close()
@@ -202,9 +208,11 @@ class _Connection(SMTP):
         # limits is shared by all connections, which each raise it.
         self.command_size_limits = defaultdict(lambda: SMTP.command_size_limit, AUTH=self.line_length_limit)
         self._connections = connections
+        self._implicit = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections.add(self)
+        self._implicit = self._original_transport is None and transport.get_extra_info("sslcontext") is not None
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -212,9 +220,10 @@ class _Connection(SMTP):
         super().connection_lost(error)
 
     def hang_up(self) -> None:
-        """Drop the connection at once, without a TLS farewell."""
+        """Drop the connection at once, without a TLS farewell unless implicit TLS is at it already."""
         transport = self._original_transport or self.transport
-        if isinstance(transport, asyncio.WriteTransport):
+        # A closing TLS transport has let go of its connection: aborting it is an error to Python 3.11.2.
+        if isinstance(transport, asyncio.WriteTransport) and not (self._implicit and transport.is_closing()):
             transport.abort()
 
 
