@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.fault_proxy import Fault, FaultProxy
 
 from ztrust_mail.sandbox import Sandbox
 
@@ -87,7 +90,7 @@ def test_what_is_no_longer_as_it_was_is_refused_and_nothing_is_written(
     assert {name: sandbox.smtp(name) for name in before} == before
 
 
-@pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--resume"], ["--secrets", "write"]])
+@pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--secrets", "write"]])
 def test_a_saved_plan_takes_no_options_that_would_change_it(
     cli: Cli, sandbox: Sandbox, plan: str, more: list[str]
 ) -> None:
@@ -150,6 +153,116 @@ def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
     assert resumed.out.endswith("Done: 2 realms applied (run 2).\n")
     outcomes = [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
     assert outcomes == ["done", "resumed"]
+
+
+# A saved plan whose apply was stopped
+
+
+@contextmanager
+def failing(sandbox: Sandbox, realm: str) -> Iterator[None]:
+    """Let a realm fail from its first write on."""
+    sandbox.faults.before_write = lambda name: sandbox.faults.failing_realms.update({realm} & {name})
+    yield
+    sandbox.faults.before_write = None
+    sandbox.faults.failing_realms.clear()
+
+
+@pytest.fixture
+def stopped(cli: Cli, sandbox: Sandbox, plan: str) -> str:
+    """The last line of the apply of ``plan.json``, which wrote acme and then failed at globex."""
+    with failing(sandbox, "globex"):
+        ran = cli("apply", "--plan", "plan.json", "--yes", "--wave", "1", "--stop-after", "1")
+    assert (ran.status, sandbox.smtp("acme")["password"]) == (4, "relay-password")
+    return ran.out.splitlines()[-1]
+
+
+def outcomes(cli: Cli) -> list[str]:
+    return [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
+
+
+def test_what_the_run_of_a_plan_left_is_taken_up_from_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    assert stopped == "What is left is taken up by: ztrust-mail apply --plan FILE --resume"
+    before = writes(sandbox)
+    ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "Done: 1 realm applied (run 2).")
+    assert writes(sandbox)[len(before) :] == ["/admin/realms/globex"]
+    assert sandbox.smtp("globex")["password"] == "relay-password"
+    assert outcomes(cli) == ["done", "resumed"]
+    assert json.loads(cli("history", "2", "--format", "json").out)["runs"][0]["command"] == "apply --plan"
+
+
+def writes(sandbox: Sandbox) -> list[str]:
+    return [call.path for call in sandbox.requests if call.method == "PUT"]
+
+
+def test_a_resume_that_is_stopped_is_resumed_too(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    with failing(sandbox, "globex"):
+        assert cli("apply", "--plan", "plan.json", "--resume", "--yes").status == 4
+    assert cli("apply", "--plan", "plan.json", "--resume", "--yes").status == 0
+    assert outcomes(cli) == ["done", "resumed", "resumed"]
+
+
+def test_without_resume_the_plan_is_stale_and_it_is_said_what_helps(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    ran = cli("apply", "--plan", "plan.json", "--yes")
+    assert ran.status == 5
+    assert "run 1 wrote a part of this plan: add --resume" in ran.err
+
+
+def test_a_realm_that_was_left_and_changed_since_is_refused(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    sandbox.edit_smtp("globex", {"host": "else.example"})
+    sandbox.edit_smtp("acme", {"host": "else.example"})  # written by that run: what came later is a matter of drift
+    ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
+    assert ran.status == 5
+    assert "the plan no longer fits 1 realm: not as the plan saw it any more: `globex`" in ran.err
+
+
+@pytest.mark.parametrize("other", ["spec", "plan"])
+def test_the_run_of_another_plan_is_not_taken_up(cli: Cli, sandbox: Sandbox, plan: str, other: str) -> None:
+    cli("plan", "mail.yaml", "--realm", "acme", "--out", "other.json")
+    with failing(sandbox, "acme"):
+        assert cli("apply", *(["mail.yaml"] if other == "spec" else ["--plan", "other.json"]), "--yes").status == 4
+    ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
+    assert ran.status == 5
+    assert "run 1, the last one, was not of this plan" in ran.err
+
+
+def test_where_the_run_of_the_plan_left_nothing_it_is_said(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    for _ in range(2):
+        ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
+        assert ran.status == 2
+        assert "there is nothing to resume" in ran.err
+        cli("apply", "--plan", "plan.json", "--yes")
+
+
+def test_a_realm_left_out_of_the_plan_stays_left_out(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    sandbox.faults.failing_realms.add("globex")
+    assert cli("plan", "mail.yaml", "--out", "part.json").status == 4
+    sandbox.faults.failing_realms.clear()
+    assert cli("apply", "--plan", "part.json", "--yes").status == 4
+    again = cli("apply", "--plan", "part.json", "--resume", "--yes")
+    assert again.status == 4
+    assert "globex: error: not in the plan" in again.err
+    assert writes(sandbox) == ["/admin/realms/acme"]
+
+
+def test_the_run_of_a_saved_plan_is_not_taken_up_by_a_spec(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    ran = cli("apply", "mail.yaml", "--resume", "--yes")
+    assert ran.status == 2
+    assert "apply --plan FILE --resume" in ran.err
+
+
+def test_where_all_that_the_run_of_the_plan_wrote_had_arrived_nothing_is_left(
+    cli: Cli, sandbox: Sandbox, plan: str
+) -> None:
+    with FaultProxy(sandbox.url) as proxy:
+        cli.set(URL=proxy.url)
+        assert cli("plan", "mail.yaml", "--out", "proxied.json").status == 1
+        proxy.fault(Fault.CUT_BEFORE_ANSWER, method="GET", path="/admin/realms/", at=3, times=100)
+        assert cli("apply", "--plan", "proxied.json", "--yes").status == 4
+        proxy.clear()
+        ran = cli("apply", "--plan", "proxied.json", "--resume", "--yes")
+        assert (ran.status, ran.out) == (0, "Nothing is left of run 1: all that it wrote has arrived.\n")
+        assert cli("apply", "--plan", "plan.json", "--resume", "--yes", "--server", proxy.url).status == 2
 
 
 def test_resuming_only_some_realms_is_refused(cli: Cli, sandbox: Sandbox) -> None:

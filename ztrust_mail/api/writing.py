@@ -131,16 +131,20 @@ def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
     return saved.load(path, expect_digest)
 
 
-def plan_saved(saved: SavedPlan, connection: Connection) -> Plan:
+def plan_saved(saved: SavedPlan, connection: Connection, *, left: Unfinished | None = None) -> Plan:
     """Return the plan that was saved, made anew of what it wants.
 
-    Raises :class:`~ztrust_mail.errors.Unsafe` where it was made for another server, where a spec it was made of has
-    changed, or where a realm is no longer as it was, naming them.
+    ``left`` limits it to what a run of this very plan left, see :func:`unfinished`; the realms that the run wrote count
+    as done. Raises :class:`~ztrust_mail.errors.Unsafe` where that run was of another plan, where the plan was made for
+    another server, where a spec it was made of has changed, or where a realm is no longer as it was, naming them.
     """
     from ztrust_mail.sync.planning import plan_wanted
-    from ztrust_mail.sync.saved import cannot_see, check_live, check_server, check_specs
+    from ztrust_mail.sync.saved import cannot_see, check_live, check_run, check_server, check_specs
 
     gateway = connection.gateway
+    if left:
+        check_run(saved, left.run)
+        saved = saved.only(left.realms)
     gateway.login()
     check_server(saved, gateway.url, gateway.account(with_email=False).issuer)
     notes = check_specs(saved)

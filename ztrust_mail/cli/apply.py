@@ -16,14 +16,13 @@ from ztrust_mail.reports.lines import line
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.connection import Connection
-from ztrust_mail.sync.journal.records import Outcome
+from ztrust_mail.sync.journal.records import OF_SAVED_PLAN, Outcome
 from ztrust_mail.sync.plan import Plan
 from ztrust_mail.sync.resume import Unfinished
+from ztrust_mail.sync.saved import STALE, SavedPlan
 from ztrust_mail.text import counted
 
 NAME = "apply"
-PLANNED = "apply --plan"
-"""What the journal calls the apply of a saved plan."""
 
 
 @options.command(NAME)
@@ -57,13 +56,13 @@ def command(
         if plan is None and expect_digest is not None:
             raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")
         if plan is not None:
-            if specs or realm or resume or secrets is not SecretMode.AUTO:
-                hint = "leave out SPEC, --realm, --resume and --secrets, or make a new plan with them"
+            if specs or realm or secrets is not SecretMode.AUTO:
+                hint = "leave out SPEC, --realm and --secrets, or make a new plan with them"
                 raise UsageError("a saved plan is applied as it is", hint)
             saved = api.load_plan(plan, expect_digest)
-            orders = replace(orders, command=PLANNED, plan_digest=saved.digest)
+            orders = replace(orders, command=OF_SAVED_PLAN, plan_digest=saved.digest)
             with api.connect(server or saved.url, config_path=config) as connection:
-                carry_out(output, connection, lambda: api.plan_saved(saved, connection), orders)
+                carry_out(output, connection, lambda: _saved(saved, output, connection, resume=resume), orders)
         if not specs:
             hint = "name SPEC files, also beside --resume, or a saved plan with --plan FILE"
             raise UsageError("nothing to apply is given", hint)
@@ -86,10 +85,32 @@ def command(
             carry_out(output, connection, lambda: make(connection), orders, spec=spec)
 
 
-def _leave_it(output: Output, connection: Connection) -> None:
-    """End well where all that the last run wrote turned out to have arrived: nothing is left of it."""
+def _saved(saved: SavedPlan, output: Output, connection: Connection, *, resume: bool) -> Plan:
+    """Return the saved plan, or what the last run left of it."""
+    left = api.unfinished(connection)
+    if not resume:
+        return _from_the_start(saved, connection, left)
+    if left is None:
+        _leave_it(output, connection, saved.digest)
+        raise _nothing_left()
+    return api.plan_saved(saved, connection, left=left)
+
+
+def _from_the_start(saved: SavedPlan, connection: Connection, left: Unfinished | None) -> Plan:
+    try:
+        return api.plan_saved(saved, connection)
+    except Unsafe as e:
+        if left and left.run.plan_digest == saved.digest and e.rule == STALE:
+            hint = f"run {left.run.number} wrote a part of this plan: add --resume for what it left, or {e.hint}"
+            raise Unsafe(e.message, hint, e.rule) from None
+        raise
+
+
+def _leave_it(output: Output, connection: Connection, plan_digest: str = "") -> None:
+    """End well where all that the last run wrote, of that saved plan, turned out to have arrived: nothing is left."""
     last = api.history(connection, limit=1)
-    if last and last[0].run.outcome is Outcome.RESUMED:
+    same = bool(last) and plan_digest in ("", last[0].run.plan_digest)
+    if same and last[0].run.outcome is Outcome.RESUMED:
         done = line(f"Nothing is left of run {last[0].run.number}: all that it wrote has arrived.")
         output.finish([done], json.of_findings(NAME, ExitStatus.OK, ()))
 
@@ -97,9 +118,12 @@ def _leave_it(output: Output, connection: Connection) -> None:
 def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:
     """Return what the last run left. Raises where that is nothing, or where the spec is another one."""
     if left is None:
-        raise UsageError("there is nothing to resume: the last run left no realm", "apply without --resume")
+        raise _nothing_left()
     if left.run.command.startswith("revert "):
         raise UsageError(f"run {left.run.number} was a revert", f"take it up with: ztrust-mail {left.run.command}")
+    if left.run.command == OF_SAVED_PLAN:
+        hint = f"take it up with: ztrust-mail {OF_SAVED_PLAN} FILE --resume"
+        raise UsageError(f"run {left.run.number} was of a saved plan", hint)
     if left.run.command == "rotate":
         hint = "rotate again: it takes up what is left, a tested realm first"
         raise UsageError(f"run {left.run.number} was a rotation", hint)
@@ -107,3 +131,7 @@ def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:
         message = f"the spec is no longer the one that run {left.run.number} applied"
         raise Unsafe(message, "look at plan, then apply without --resume", "spec-moved")
     return left
+
+
+def _nothing_left() -> UsageError:
+    return UsageError("there is nothing to resume: the last run left no realm", "apply without --resume")

@@ -14,6 +14,7 @@ from ztrust_mail.reports.lines import Line, Span, line
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.spec.words import in_words
 from ztrust_mail.sync.compare import Action, Change, SecretMode, SecretState
+from ztrust_mail.sync.journal.records import OF_SAVED_PLAN
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
 from ztrust_mail.text import counted
 
@@ -131,12 +132,11 @@ def result(done: Result) -> Iterator[Line]:
 
 
 def _next_step(done: Result) -> str:
-    if done.command == "apply --plan":
-        return "a new plan"
     if done.command == "rotate":
         return "the same rotate again, when the cause is mended"
     canary = " --canary 1, when the cause is mended" if "canary" in done.stopped else ""
-    again = done.command if done.command.startswith("revert ") else f"apply SPEC... --resume{canary}"
+    what = "--plan FILE" if done.command == OF_SAVED_PLAN else "SPEC..."
+    again = done.command if done.command.startswith("revert ") else f"apply {what} --resume{canary}"
     return f"ztrust-mail {again}"
 
 

@@ -23,6 +23,9 @@ VERSIONS: Final = ("0001", HEAD)
 SALT, WRITTEN_BY = "salt", "written_by"
 """Names in ``meta``: the salt of the fingerprints, as hex digits, and the program that made or migrated the journal."""
 
+OF_SAVED_PLAN: Final = "apply --plan"
+"""The command of a run that applied a saved plan."""
+
 
 class Outcome(StrEnum):
     """How a run ended."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from ztrust_mail.sync.saved.checks import cannot_see, check_live, check_server, check_specs
+from ztrust_mail.sync.saved.checks import STALE, cannot_see, check_live, check_run, check_server, check_specs
 from ztrust_mail.sync.saved.reading import from_text, load
 from ztrust_mail.sync.saved.records import LeftOut, PlannedRealm, SavedPlan
 from ztrust_mail.sync.saved.writing import digest_of, to_text
 
 __all__ = [
+    "STALE",
     "LeftOut",
     "PlannedRealm",
     "SavedPlan",
     "cannot_see",
     "check_live",
+    "check_run",
     "check_server",
     "check_specs",
     "digest_of",

@@ -13,9 +13,13 @@ from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.source import MAX_BYTES, STDIN, SUFFIXES
 from ztrust_mail.sync.compare import compare
 from ztrust_mail.sync.digests import of_attributes, of_bytes
+from ztrust_mail.sync.journal.records import Run
 from ztrust_mail.sync.saved.files import bytes_of
 from ztrust_mail.sync.saved.records import PlannedRealm, SavedPlan
 from ztrust_mail.text import counted, quoted
+
+STALE = "plan-stale"
+"""The rule of a refusal since a realm is no longer as the plan saw it."""
 
 _NEW_PLAN = "make a new plan and review it"
 
@@ -98,6 +102,13 @@ def _not_here(paths: Sequence[str]) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, "plan-spec-absent", message, hint)
 
 
+def check_run(saved: SavedPlan, run: Run) -> None:
+    """Raise :class:`Unsafe` where a run, of which a part is to be taken up, was not of this very plan."""
+    if run.plan_digest != saved.digest:
+        message = f"run {run.number}, the last one, was not of this plan: what it left is not this plan's to take up"
+        raise Unsafe(message, f"take it up as it was begun, see history {run.number}; or {_NEW_PLAN}", "plan-other")
+
+
 def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialect) -> None:
     """Raise :class:`Unsafe`, naming the realms, where one is not as the plan saw it, or would be changed otherwise.
 
@@ -111,7 +122,7 @@ def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialec
         whats = [f"not as the plan saw it any more: {_list(moved)}"] if moved else []
         whats += [f"gone, or cannot be read: {_list(gone)}"] if gone else []
         message = f"the plan no longer fits {counted(len(moved) + len(gone), 'realm')}: {'; '.join(whats)}"
-        raise Unsafe(message, _NEW_PLAN, "plan-stale")
+        raise Unsafe(message, _NEW_PLAN, STALE)
     otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
     if otherwise:
         message = (

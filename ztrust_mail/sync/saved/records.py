@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Account
@@ -79,7 +80,7 @@ class LeftOut:
 class SavedPlan:
     """A plan read from a file. ``digest`` is what ``--expect-digest`` is compared with.
 
-    ``specs`` tells of each path of the spec which digest its bytes had. ``in_sync`` counts the realms that needed
+    ``specs`` tells of each path of the spec which digest its bytes had. ``in_sync`` counts the realms that need
     nothing. ``expected`` says that somebody vouches for the plan: its digest was given from elsewhere.
     """
 
@@ -99,6 +100,11 @@ class SavedPlan:
     def within(self, memory: Memory) -> Memory:
         """Return the memory with the secrets that the plan replaces as ones that will be written."""
         return replace(memory, rewritten={one.realm: one.rewritten for one in self.realms})
+
+    def only(self, realms: Collection[str]) -> Self:
+        """Return the plan for some of its realms; the others count as done."""
+        chosen = tuple(one for one in self.realms if one.realm in realms)
+        return replace(self, realms=chosen, in_sync=self.in_sync + len(self.realms) - len(chosen))
 
     @property
     def issuer(self) -> str:
