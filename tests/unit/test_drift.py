@@ -17,7 +17,7 @@ from support.mail_settings import BASIC, JUNK, NO_LOGIN, STORED, one_realm, real
 import ztrust_mail
 from ztrust_mail import Connection
 from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
-from ztrust_mail.errors import ExitStatus, RealmError, ServerUnreachable
+from ztrust_mail.errors import ExitStatus, RealmError, ServerUnreachable, UsageError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.admin_events import MOST_NAMES, AdminEvents, Edit
 from ztrust_mail.gateways.base import LiveRealm, Reading
@@ -591,6 +591,14 @@ def test_realms_that_no_glob_covers_or_nobody_asked_for_have_not_vanished() -> N
     assert gone(gateway, realms({"a-*": BASIC}), "a-2", remembered=["a-1"]).vanished == ()
     assert gone(gateway, realms({"a-*": BASIC}), "a-?", remembered=["a-1"]).vanished == ("a-1",)
     assert gone(gateway, realms({"*": BASIC}), remembered=["master", "a-2", "z"]).vanished == ()
+
+
+def test_a_vanished_realm_may_be_asked_for_by_its_name_alone() -> None:
+    found = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-1")
+    assert (found.vanished, found.exit_status, found.plan.realms) == (("a-1",), ExitStatus.DIFFERS, ())
+    assert told(found) == ["Vanished since they were written: 1 realm: a-1"]
+    with pytest.raises(UsageError, match="no realm of the spec matches --realm `a-9`"):
+        gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-9")
 
 
 def test_a_realm_with_an_entry_of_its_own_is_missing_and_not_vanished() -> None:

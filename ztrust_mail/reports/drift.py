@@ -37,7 +37,7 @@ def text(found: Drift) -> Iterator[Line]:
         drifted = counts(made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
         yield line(drifted, f"; {hidden}" if hidden else ".")
         yield line(_causes(found))
-    else:
+    elif made.realms or not found.vanished:
         yield line("" if found.vanished else "No drift: ", *nothing_differs(made))
     if found.vanished:
         yield line(Span("Vanished since they were written: ", _CRITICAL), _names(found.vanished))

@@ -17,6 +17,7 @@ from ztrust_mail.sync.attribution import Cause, Past, is_critical
 from ztrust_mail.sync.compare import Change
 from ztrust_mail.sync.journal.records import Remembered, Write
 from ztrust_mail.sync.plan import Plan, RealmPlan, all_findings
+from ztrust_mail.sync.planning import nothing_selected
 from ztrust_mail.text import counted, quoted
 
 _NOTHING = Remembered()
@@ -58,8 +59,12 @@ def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *,
     """Return what a plan's changes come from, by what the journal remembers of the server's realms.
 
     ``selected`` are the globs that the plan is limited to. The gateway is asked who edited the realms that somebody
-    seems to have changed, and for nothing else.
+    seems to have changed, and for nothing else. Raises ``UsageError`` where the globs fit no realm of the spec, not
+    even one that has vanished.
     """
+    vanished = _vanished(plan, remembered, selected)
+    if not plan.realms and not vanished:
+        nothing_selected(selected)
     pasts = {r.realm: Past.of(gateway.dialect, r, remembered.get(r.realm, _NOTHING)) for r in plan.changed}
     causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
     suspects = _suspects(plan, causes)
@@ -70,7 +75,6 @@ def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *,
         told = _Told(realm, known, pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ()))
         findings += told.findings()
     findings += _left_open(len(suspects), len(edits))
-    vanished = _vanished(plan, remembered, selected)
     findings += [_gone(name, remembered[name]) for name in vanished]
     return Drift(plan, causes, tuple(findings), vanished)
 

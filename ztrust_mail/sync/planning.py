@@ -70,20 +70,21 @@ def make_plan(
 ) -> Plan:
     """Read the server and compare it with the spec.
 
-    ``realms`` are globs that limit the plan; ``everything`` reads the realms without an entry too.
-    Raises :class:`UsageError` when the globs leave nothing, ``ServerError`` when nothing can be read.
+    ``realms`` are globs that limit the plan; ``everything`` reads the realms without an entry too, and may come to a
+    plan without a realm. Raises :class:`UsageError` when the globs leave nothing otherwise, ``ServerError`` when
+    nothing can be read.
     """
     gateway.login()
     spec, named = _narrowed(spec, realms)
     exact = [entry.name for entry in spec.entries if not entry.is_glob and _selected(entry.name, realms)]
     listing = bool(spec.globs) or (everything and not named)
     if not exact and not listing:
-        _nothing_selected(realms)
+        nothing_selected(realms)
     reading = gateway.read(exact, everything=listing)
     matching = match(spec, [r for r, live in reading.realms.items() if not isinstance(live, RealmMissing)])
     chosen = {realm: entry for realm, entry in matching.entries.items() if _selected(realm, realms)}
-    if not chosen:
-        _nothing_selected(realms)
+    if not chosen and not everything:
+        nothing_selected(realms)
     wanted = aim.choose([_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()])
     held_back = {g.entry.name for g in matching.globs if g.count < g.entry.expect_min}
     findings = [*spec.warnings, *matching.findings]
@@ -140,7 +141,8 @@ def _selected(realm: str, globs: Sequence[str]) -> bool:
     return not globs or any(glob_matches(glob, realm) for glob in globs)
 
 
-def _nothing_selected(globs: Sequence[str]) -> None:
+def nothing_selected(globs: Sequence[str]) -> None:
+    """Raise :class:`UsageError` where globs were given, and nothing fits them."""
     if globs:
         wanted = " or ".join(quoted(glob) for glob in globs)
         raise UsageError(f"no realm of the spec matches --realm {wanted}", "realm names are matched to the letter")
