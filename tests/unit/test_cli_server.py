@@ -597,3 +597,21 @@ def test_an_interruption_while_reading_is_status_130(
     assert cli.json("plan", spec)["status"] == "interrupted"
     assert cli("apply", spec, "--yes").status == 130
     assert writes(sandbox) == []
+
+
+# Against the policy
+
+
+def test_a_realm_that_is_as_the_spec_says_against_the_policy_fails_alone(cli: Cli, sandbox: Sandbox) -> None:
+    sandbox.create_realm("globex")
+    spec = "version: 1\nrealms: {acme: {sender: {address: a@acme.example}, relay: {host: smtp.acme.example}}"
+    assert cli("apply", cli.write("mail.yaml", spec + "}"), "--yes").status == 0
+    other = ", globex: {sender: {address: a@acme.example}, relay: {host: smtp.example.com}}}"
+    cli.write("policy.toml", '[policy]\nrelays = ["smtp.example.com"]\n')
+    for command in ("plan", "drift", "apply"):
+        options = ["--yes"] if command == "apply" else []
+        report = cli.json(command, cli.write("both.yaml", spec + other), "--config", "policy.toml", *options)
+        acme = report["realms"][0]
+        assert (report["exit_status"], acme["status"], acme["findings"][0]["rule"]) == (4, "in_sync", "policy-relay")
+    assert sandbox.smtp("globex")["host"] == "smtp.example.com"
+    assert cli("apply", "both.yaml", "--config", "policy.toml", "--yes").status == 4  # with nothing to write, too

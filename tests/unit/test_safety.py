@@ -333,9 +333,10 @@ def test_what_the_policy_forbids_is_told_beside_the_dangers() -> None:
     assert "[lost-secret]" not in refusal(made, frozenset(Reason)).message
 
 
-def test_a_realm_to_which_nothing_is_written_breaks_no_policy() -> None:
+def test_a_realm_against_the_policy_to_which_nothing_is_written_fails_alone() -> None:
     made = planned({"acme": BASIC}, {"acme": STORED}, policy=NO_RELAYS)
     assert made.realms[0].forbidden
+    assert (made.realms[0].status, made.exit_status) == (Status.IN_SYNC, ExitStatus.PARTIAL)
     refuse(made)
 
 

@@ -63,6 +63,12 @@ class RealmPlan:
         return self.difference.changes
 
     @property
+    def exit_status(self) -> ExitStatus:
+        """What the realm means for the command. Against the policy, it fails though nothing is to be written."""
+        against = [ExitStatus.PARTIAL] if self.forbidden else []
+        return ExitStatus.worst([*against, self.status.exit_status])
+
+    @property
     def is_left_out(self) -> bool:
         """Whether the realm is there, and for some reason could not be planned."""
         return self.status in (Status.FAILED, Status.UNREADABLE)
@@ -95,7 +101,7 @@ class Plan:
     def exit_status(self) -> ExitStatus:
         """What this plan means for a command that writes nothing."""
         own = [ExitStatus.PARTIAL] if has_errors(self.findings) else []
-        return ExitStatus.worst([*own, *(realm.status.exit_status for realm in self.realms)])
+        return ExitStatus.worst([*own, *(realm.exit_status for realm in self.realms)])
 
 
 def finding_of(e: RealmError | ServerError, realm: str) -> Finding:
