@@ -213,6 +213,7 @@ class World:
         """Begin anew, after whatever went wrong: no e-mail in any realm, another journal."""
         self.heal()
         self._journals += 1
+        (self.folder / str(self._journals)).mkdir()
         for realm in REALMS:
             self.admin.put_smtp(realm, {}).raise_for_status()
 

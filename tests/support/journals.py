@@ -135,6 +135,7 @@ def raw(file: Path, statement: str) -> list[tuple[object, ...]]:
 @pytest.fixture
 def journal_url(tmp_path: Path) -> Secret:
     """The URL of a journal that is not there yet."""
+    (tmp_path / "kept").mkdir(mode=0o700)
     return Secret(f"sqlite:///{tmp_path}/kept/journal.sqlite3")
 
 

@@ -615,3 +615,33 @@ def test_a_realm_that_is_as_the_spec_says_against_the_policy_fails_alone(cli: Cl
         assert (report["exit_status"], acme["status"], acme["findings"][0]["rule"]) == (4, "in_sync", "policy-relay")
     assert sandbox.smtp("globex")["host"] == "smtp.example.com"
     assert cli("apply", "both.yaml", "--config", "policy.toml", "--yes").status == 4  # with nothing to write, too
+
+
+# A journal that is not where its URL says
+
+
+@pytest.mark.parametrize("command", ["plan", "drift", "apply", "history"])
+def test_a_journal_in_a_folder_that_is_not_there_is_refused(cli: Cli, sandbox: Sandbox, command: str) -> None:
+    spec = cli.write("mail.yaml", "version: 1\nrealms: {acme: {disabled: true}}\n")
+    cli.set(JOURNAL=f"sqlite:///{cli.folder}/stata/journal.sqlite3")
+    arguments = {"apply": [spec, "--yes"], "history": []}.get(command, [spec])
+    ran = cli(command, *arguments)
+    assert ran.status == 2
+    assert "/stata` does not exist" in ran.err
+    assert "ZTRUST_MAIL_JOURNAL" in ran.err
+    assert not (cli.folder / "stata").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "drift", "history"])
+def test_a_journal_that_was_named_and_is_not_there_yet_is_told(cli: Cli, sandbox: Sandbox, command: str) -> None:
+    spec = cli.write("mail.yaml", "version: 1\nrealms: {acme: {disabled: true}}\n")
+    arguments = [] if command == "history" else [spec]
+    assert "no-journal" not in cli(command, *arguments).err  # nobody named one
+    cli.set(JOURNAL=f"sqlite:///{cli.folder}/mistyped.sqlite3")
+    ran = cli(command, *arguments)
+    assert ran.status == 0
+    assert "mistyped.sqlite3` is not there yet, so nothing is known of earlier runs" in ran.err
+    assert cli("apply", spec, "--yes").status == 0
+    sandbox.edit_smtp("acme", {"host": "smtp.acme.example", "from": "a@acme.example"})
+    assert cli("apply", spec, "--yes").status == 0
+    assert "no-journal" not in cli(command, *arguments).err

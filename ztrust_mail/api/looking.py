@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ztrust_mail.errors import Unsafe, UsageError
@@ -44,7 +45,8 @@ def plan(
     with connection.recalling() as memory:
         recall = (lambda: left.within(memory())) if left else memory
         means = connection.means(secrets, recall, resolve=resolve)
-        return make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
+        made = make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
+    return replace(made, findings=(*made.findings, *connection.absent_journal()))
 
 
 def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> Drift:
@@ -58,6 +60,7 @@ def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> 
     with connection.recalling() as memory:
         means = Means(policy=connection.policy, moves=False)
         made = make_plan(spec, connection.gateway, means, realms=realms, everything=True)
+        made = replace(made, findings=(*made.findings, *connection.absent_journal()))
         return judge(made, memory().realms, connection.gateway, selected=realms)
 
 

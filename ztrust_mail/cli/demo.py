@@ -19,6 +19,7 @@ from ztrust_mail.cli.sandbox import missing_extra
 from ztrust_mail.config import FILE_NAME, PREFIX
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports.lines import Span, line, write_out
+from ztrust_mail.sensitive import Secret
 
 if TYPE_CHECKING:
     from ztrust_mail.sandbox import Sandbox
@@ -155,11 +156,21 @@ def _parts() -> Callable[[Path], Sandbox]:
 def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
     (folder / "mail.yaml").write_text(_SPEC.format(port=sandbox.mail.port), encoding="utf-8")
     (folder / FILE_NAME).write_text(f'[servers.sandbox]\nurl = "{sandbox.url}"\n', encoding="utf-8")
-    own_places = {"CONFIG": str(folder / FILE_NAME), "JOURNAL": f"sqlite:///{folder / 'journal.sqlite3'}"}
+    own_places = {"CONFIG": str(folder / FILE_NAME), "JOURNAL": _journal(folder)}
     login = {"USERNAME": sandbox.options.admin_user, "PASSWORD": sandbox.options.admin_password, **own_places}
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own |= {"NO_PROXY": sandbox.mail.host, "no_proxy": sandbox.mail.host, "PYTHONIOENCODING": "utf-8"}
     return {**own, **{PREFIX + name: value for name, value in login.items()}, "SMTP_PASSWORD": _SECRET}
+
+
+def _journal(folder: Path) -> str:
+    """Begin a journal, so that no step has to tell that there is none, and return its URL."""
+    from ztrust_mail.sync.journal.store import open_journal
+
+    url = f"sqlite:///{folder / 'journal.sqlite3'}"
+    if journal := open_journal(Secret(url), writable=True):
+        journal.close()
+    return url
 
 
 def _take(step: Step, sandbox: Sandbox, folder: Path, environ: dict[str, str]) -> bool:

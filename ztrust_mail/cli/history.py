@@ -8,7 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
-from ztrust_mail.reports import history
+from ztrust_mail.reports import history, text
 
 NAME = "history"
 LARGEST_RUN = 2**31 - 1  # what any database takes for a number
@@ -38,6 +38,7 @@ def command(
     with Output(NAME, format, report) as output:
         with api.connect(server, config_path=config) as connection:
             output.connected(connection)
+            output.tell(text.findings(connection.absent_journal()))
             found = api.history(connection, run, realms=realm, limit=limit)
         url = connection.gateway.url
         lines = history.listed(found, url) if run is None else history.told(found[0])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from ztrust_mail.config import Server
 from ztrust_mail.config.policy import Policy
-from ztrust_mail.findings import Finding
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
@@ -80,6 +80,17 @@ class Connection:
         """The journal for reading, None where there is none yet. Raises :class:`~ztrust_mail.errors.JournalError`."""
         return vars(self).get("journal") or self._read_journal
 
+    def absent_journal(self) -> tuple[Finding, ...]:
+        """Return a note where a journal was named and is not there: perhaps its name is mistyped."""
+        from ztrust_mail.sync.journal.place import place_of
+
+        place = place_of(self.journal_url)
+        if place.usual or (place.is_there if place.file else self.reading_journal):
+            return ()
+        message = f"{place.where} is not there yet, so nothing is known of earlier runs"
+        hint = "the first apply begins it; if there was one, correct its URL in the settings or ZTRUST_MAIL_JOURNAL"
+        return (Finding(Severity.NOTE, "no-journal", message, hint),)
+
     def memory(self) -> Memory:
         """Return what the journal holds of this server's realms now."""
         if not (vars(self).keys() & {"journal", "_read_journal"}) and (quick := self._recalled()):
@@ -92,8 +103,10 @@ class Connection:
         from ztrust_mail.sync.journal.place import place_of
         from ztrust_mail.sync.journal.recall import recall
 
-        file = place_of(self.journal_url).file
-        recalled = recall(file, self.gateway.url) if file else None
+        place = place_of(self.journal_url)
+        if place.usual and not place.is_there:
+            return Memory()
+        recalled = recall(place.file, self.gateway.url) if place.file else None
         return Memory(recalled.realms, Fingerprints(recalled.salt).of) if recalled else None
 
     @contextmanager

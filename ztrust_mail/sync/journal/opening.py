@@ -34,12 +34,14 @@ class Opened:
 
 def open_at(place: Place, *, writable: bool) -> Opened | None:
     """Return the journal at a place; None where there is none and none is to be made. Raises :class:`JournalError`."""
-    if place.file and not _is_there(place.file):
+    if place.file and not place.is_there:
+        if not place.usual:
+            _check_folder(place.file.parent, place.where)
         if not writable:
             return None
-        _make(place.file)
+        _make(place, place.file)
     elif place.file:
-        _check_kind(place.file, place.where)
+        _check_kind(place, place.file)
     database = connect(place, writable=True) if writable else _connected_to_read(place)
     try:
         return _opened(place, database)
@@ -59,41 +61,34 @@ def _opened(place: Place, database: Database) -> Opened | None:
     return Opened(database, state.salt)
 
 
-def _is_there(file: Path) -> bool:
-    try:
-        return bool(file.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as e:
-        raise _closed(file, e) from None
+def _check_folder(folder: Path, where: str) -> None:
+    """Refuse a folder that is not there: a slip in its name would begin a second journal that knows of nothing."""
+    if not folder.exists():
+        hint = "correct the journal's URL, in the settings or ZTRUST_MAIL_JOURNAL, or make the folder"
+        raise JournalError(f"{where} cannot be there: its folder {quoted(folder, 200)} does not exist", hint, RULE)
 
 
-def _check_kind(file: Path, where: str) -> None:
+def _check_kind(place: Place, file: Path) -> None:
     """Refuse what is no database: SQLite would take a short text for an empty one and write over it."""
     try:
         with file.open("rb") as content:
             beginning = content.read(len(_MAGIC))
     except OSError as e:
-        raise _closed(file, e) from None
+        raise place.closed(e) from None
     if beginning not in (b"", _MAGIC):
-        raise not_ours(where)
+        raise not_ours(place.where)
 
 
-def _make(file: Path) -> None:
+def _make(place: Place, file: Path) -> None:
     """Make an empty file that only its owner may read."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError as e:
         if not file.exists():  # else another program was faster
-            raise _closed(file, e) from None
+            raise place.closed(e) from None
     except OSError as e:
-        raise _closed(file, e) from None
-
-
-def _closed(file: Path, e: OSError) -> JournalError:
-    hint = "check the rights of its folder, or name another journal"
-    return JournalError(f"the journal {quoted(file, 200)} cannot be opened: {e.strerror}", hint, RULE)
+        raise place.closed(e) from None
 
 
 def _connected_to_read(place: Place) -> Database:

@@ -24,10 +24,29 @@ POSTGRESQL: Final = "postgresql+psycopg"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a journal lies: a file, or else a URL, which may hold a password."""
+    """Where a journal lies: a file, or else a URL, which may hold a password.
+
+    ``usual`` says that nobody named the place: its folder is made where it is not there.
+    """
 
     file: Path | None = None
     url: Secret | None = None
+    usual: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its file is there; of a database nobody knows before it is asked. Raises :class:`JournalError`."""
+        try:
+            return self.file is None or bool(self.file.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as e:
+            raise self.closed(e) from None
+
+    def closed(self, e: OSError) -> JournalError:
+        """Return what to raise where its file cannot be opened or made."""
+        hint = "check the rights of its folder, or name another journal"
+        return JournalError(f"{self.where} cannot be opened: {e.strerror}", hint, RULE)
 
     @property
     def where(self) -> str:
@@ -46,7 +65,7 @@ def place_of(url: Secret | None) -> Place:
     if url is None:
         import platformdirs
 
-        return Place(Path(platformdirs.user_state_dir("ztrust-mail", appauthor=False)) / FILE_NAME)
+        return Place(Path(platformdirs.user_state_dir("ztrust-mail", appauthor=False)) / FILE_NAME, usual=True)
     if url.reveal().startswith("sqlite:"):
         return Place(_file_of(url))
     driver = parsed(url).drivername
