@@ -695,7 +695,7 @@ def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> Non
     misspelt = named(tmp_path, entry(url=f'"{URL}"', gateway='"keyclock"'))
     assert refused(misspelt).hint == "did you mean `keycloak`?"
     unknown = named(tmp_path, entry(url=f'"{URL}"', gateway='"x"'))
-    assert refused(unknown).hint == "known: keycloak, ztrust"
+    assert refused(unknown).hint == "known: keycloak, ztrust, realm_files"
 
 
 # URLs
@@ -788,7 +788,6 @@ def test_a_url_with_a_login_a_query_or_a_fragment_is_refused_and_not_quoted(url:
     "url",
     [
         "ftp://id.example.com",
-        "file:///etc/passwd",
         "javascript://x",
         "https://",
         "https:///auth",
@@ -938,7 +937,9 @@ GOOD = [
     entry(url=f'"{URL}"', username='"a"', password='"p"', client_secret='"c"', realm='"a b"', client_id='"c"'),
     *(entry(url=f'"{URL}"', timeout=f'"{t}"') for t in ("1ms", "600000ms", "599999ms", "1s", "600s", "10m", "99s")),
     *(entry(url=f'"{URL}"', connections=n) for n in ("1", "64")),
-    *(entry(url=f'"{URL}"', gateway=f'"{g}"') for g in config.GATEWAYS),
+    *(entry(url=f'"{URL}"', gateway=f'"{g}"') for g in config.GATEWAYS if g != config.FILES),
+    entry(url='"file:///srv/exports"'),
+    entry(url='"file:///srv/exports"', gateway='"realm_files"'),
 ]
 BAD = [
     "servers = 1\n",
@@ -964,6 +965,10 @@ BAD = [
     *(entry(url=f'"{URL}"', gateway=f'"{g}"') for g in ("", "keyclock", "Keycloak")),
     *(entry(url=f'"{URL}"', realm=f'"{r}"') for r in ("", ".", "..")),
     *(entry(url=f'"{URL}"', **{k: '""'}) for k in ("client_id", "client_secret", "username", "password", "ca_bundle")),
+    entry(url=f'"{URL}"', gateway='"realm_files"'),
+    entry(url='"file:///srv/exports"', gateway='"keycloak"'),
+    entry(url='"file:///srv/exports"', username='"admin"'),
+    *(entry(url=f'"{u}"') for u in ("file:exports", "file:/srv", "file://host/srv", "FILE:///srv")),
     entry(url='""'),
     entry(url="1"),
     entry(url=f'"{URL}"', usernane='"x"'),

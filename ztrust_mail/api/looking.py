@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ztrust_mail.config import FILES
 from ztrust_mail.errors import Unsafe, UsageError
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.spec.resolve import Desired, desired, glob_matches, match
@@ -153,5 +154,8 @@ def explain(spec: Spec, realm: str) -> Desired:
 def doctor(connection: Connection, realms: Sequence[str] = ()) -> Examination:
     """Return what works and what does not between us and the server, and what to do about each no."""
     from ztrust_mail.diagnose.doctor import examine
+    from ztrust_mail.diagnose.realm_files import examine_files
 
+    if connection.server.gateway == FILES:
+        return examine_files(connection.server, realms)
     return examine(connection.server, connection.gateway, realms)

@@ -6,6 +6,7 @@ A file that only lies in the working folder is not trusted: of its tables only `
 
 from __future__ import annotations
 
+from ztrust_mail.config.file_urls import FILES, folder_of
 from ztrust_mail.config.policy import Policy
 from ztrust_mail.config.servers import (
     DEFAULT_CLIENT,
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_CONNECTIONS",
     "DEFAULT_REALM",
     "DEFAULT_TIMEOUT",
+    "FILES",
     "FILE_NAME",
     "GATEWAYS",
     "MAX_CONNECTIONS",
@@ -36,6 +38,7 @@ __all__ = [
     "Server",
     "Settings",
     "choose_server",
+    "folder_of",
     "is_loopback",
     "journal_url",
     "load",

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from ztrust_mail.config.file_urls import FILES, canonical, is_file_url
 from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings
 from ztrust_mail.config.tables import Table
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import did_you_mean, quoted
 
-GATEWAYS = ("keycloak", "ztrust")
+GATEWAYS = ("keycloak", "ztrust", FILES)
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
 
@@ -50,7 +51,7 @@ def choose_server(
     Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met.
     """
     chosen = option or environ.get(f"{PREFIX}SERVER") or _implied(settings, guard, environ)
-    if "://" in chosen:
+    if "://" in chosen or is_file_url(chosen):
         named = [name for name, entry in settings.servers.items() if _same_url(entry.get("url"), chosen)]
         entry: Table = {"url": chosen}
         name = next((n for n in named if n in guard), "")
@@ -97,9 +98,11 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
         text = environ.get(f"{PREFIX}{key.upper()}", "").removesuffix("\n").removesuffix("\r")
         return Secret(text) if text else None
 
+    if is_file_url(url := value("url")) or value("gateway") == FILES:
+        return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
     own_login = "username" in entry or "client_secret" in entry
     server = Server(
-        url=_checked_url(value("url"), name, settings.permissions),
+        url=_checked_url(url, name, settings.permissions),
         name=name,
         gateway=value("gateway", "keycloak"),
         realm=_login_realm(value("realm", DEFAULT_REALM)),

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ztrust_mail.config import Server
+from ztrust_mail.config import FILES, Server
 from ztrust_mail.dialects.base import Version
-from ztrust_mail.errors import ExitStatus, RealmError, ServerError
+from ztrust_mail.errors import ExitStatus, RealmError, ServerError, UsageError
 from ztrust_mail.gateways.base import Account, Gateway
 from ztrust_mail.spec.resolve import MASTER, glob_matches
 from ztrust_mail.text import counted, quoted
@@ -75,15 +75,16 @@ def _rights(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
     names = [r for r in sorted(reading.realms) if not globs or any(glob_matches(g, r) for g in globs)]
     readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
     role = "give the account the role view-realm (to plan) or manage-realm (to apply) there"
-    yield _share("read e-mail settings", readable, names, role)
+    yield share("read e-mail settings", readable, names, role)
     question = "write e-mail settings"
     with ThreadPoolExecutor(gateway.connections) as pool:
         may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
     hint = "give the account the role manage-realm there; --setup-commands prints how"
-    yield _share(question, [name for name in readable if may[name]], names, hint)
+    yield share(question, [name for name in readable if may[name]], names, hint)
 
 
-def _share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
+def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
+    """Answer for how many of the realms named something is fine."""
     lacking = [name for name in names if name not in fine]
     if not names:
         return Check(question, False, "this account sees no realm", hint)
@@ -109,8 +110,10 @@ def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
 
     The account gets view-realm and manage-realm, and an address for test mails. In master, each realm has
     a client ``REALM-realm`` for its rights; an account of another realm has only ``realm-management``, for
-    that realm itself. No line holds a secret.
+    that realm itself. No line holds a secret. Raises :class:`UsageError` for realm files.
     """
+    if server.gateway == FILES:
+        raise UsageError("realm files need no account", "leave out --setup-commands")
     client, home = "ztrust-mail", _shell(server.realm)
     lines = [
         f"kcadm.sh config credentials --server {_shell(server.url)} --realm {home} --user ADMIN",

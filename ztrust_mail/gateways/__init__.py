@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from ztrust_mail.config import Server
+from ztrust_mail.config import FILES, Server
 from ztrust_mail.dialects import DIALECTS
+from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.gateways.base import Gateway
 
 
 def connect(server: Server) -> Gateway:
     """Return the gateway to a server; nothing is sent yet."""
+    if server.gateway == FILES:
+        from ztrust_mail.gateways.realm_files import RealmFilesGateway
+
+        return RealmFilesGateway(server, KEYCLOAK)
     from ztrust_mail.gateways.keycloak import KeycloakGateway
 
     return KeycloakGateway(server, DIALECTS[server.gateway])

@@ -22,6 +22,10 @@ NOT_THE_API = "not-the-admin-api"
 """The rule of an error that says that something else than the identity server answered, such as a proxy."""
 
 
+NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
+"""A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a product's API can do at all."""
@@ -69,6 +73,10 @@ class Account:
     realm: str
     email: str | None
     issuer: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        """Return who we are in words; files have no realm to log in at."""
+        return f"{self.name} (realm {self.realm})" if self.realm else self.name
 
 
 class Gateway(ABC):

@@ -11,13 +11,10 @@ import requests
 from ztrust_mail.dialects.base import Outgoing
 from ztrust_mail.errors import RealmError, ServerUnreachable
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import NOT_THE_API, LiveRealm
+from ztrust_mail.gateways.base import NEEDS_MAIL, NOT_THE_API, LiveRealm
 from ztrust_mail.gateways.http import Json
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
-
-NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
-"""A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
 
 UNREACHABLE_NAMES = ("", ".", "..")
 """Realm names that a URL cannot hold: the path is normalised before it is sent."""

@@ -47,7 +47,7 @@ def findings(found: Iterable[Finding]) -> Iterator[Line]:
 
 def heading(plan: Plan) -> Iterator[Line]:
     """Name the server and the account, and how many realms each glob matched."""
-    yield line(plan.url, f"  as {plan.account.name} (realm {plan.account.realm})")
+    yield line(plan.url, f"  as {plan.account}")
     for glob in plan.globs:
         yield line(f"{glob.entry.name} matches {counted(glob.count, 'realm')}")
 

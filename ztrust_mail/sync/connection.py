@@ -125,8 +125,7 @@ class Connection:
     @property
     def who(self) -> str:
         """Who works here: the server's account, and the person as far as this machine knows."""
-        account = self.gateway.account(with_email=False)
-        return f"{account.name} (realm {account.realm}), {_person()}"
+        return f"{self.gateway.account(with_email=False)}, {_person()}"
 
     @contextmanager
     def exclusively(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[None]:
