@@ -74,7 +74,7 @@ class Unreadable(Mapping[str, str]):
 class FakeGateway(Gateway):
     """A server in memory. The hooks stand for what goes wrong: they may raise, or change what is stored."""
 
-    capabilities = Capabilities(read=True, write=True, test=True)
+    capabilities = Capabilities(read=True, write=True, test=True, test_unstored=True, set_up=True)
     dialect = KEYCLOAK
     url = "https://fake.example"
 

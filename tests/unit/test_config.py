@@ -544,6 +544,30 @@ def test_a_ready_token_is_used_unless_the_entry_has_a_login_of_its_own(tmp_path:
     assert token == (Secret("ready") if used else None)
 
 
+@pytest.mark.parametrize("login", [{}, {"username": '"own"'}, {"client_secret": '"own"'}])
+def test_an_entrys_own_token_comes_before_every_login(tmp_path: Path, login: dict[str, str]) -> None:
+    settings = named(tmp_path, entry(url=f'"{URL}"', token='"own-token"', **login))
+    assert choose_server(settings, environ={"ZTRUST_MAIL_TOKEN": "ready"}).token == Secret("own-token")
+    assert "own-token" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost/auth", "HTTP://id.example.com"])
+def test_digitanium_is_refused_over_plain_http_even_on_this_machine(tmp_path: Path, url: str) -> None:
+    text = entry(url=f'"{url}"', gateway='"digitanium"') + "\n[allow]\nplain_http = true\n"
+    told = refused(named(tmp_path, text))
+    assert told.message == "the URL of `main` is plain http, and its product takes https only"
+    assert told.rule == "plain-http"
+    environ = {"ZTRUST_MAIL_URL": url, "ZTRUST_MAIL_GATEWAY": "digitanium"}
+    assert refused(Settings(), environ=environ).rule == "plain-http"
+
+
+def test_uipath_is_refused_over_plain_http_as_every_product_is(tmp_path: Path) -> None:
+    far = named(tmp_path, entry(url='"http://id.example.com"', gateway='"uipath"'))
+    assert "is plain http" in refused(far).message
+    near = named(tmp_path, entry(url='"http://127.0.0.1:1"', gateway='"uipath"'))
+    assert choose_server(near, environ={}).gateway == "uipath"
+
+
 def test_an_empty_variable_is_none_at_all() -> None:
     environ = dict.fromkeys([*ENVIRONMENT, "ZTRUST_MAIL_TOKEN", "ZTRUST_MAIL_CA_BUNDLE", "ZTRUST_MAIL_SERVER"], "")
     assert choose_server(Settings(), URL, environ=environ) == Server(url=URL)
@@ -570,7 +594,7 @@ def test_a_line_break_alone_is_no_secret() -> None:
         ("colour = 1\n", "unknown key `colour`", "known here: servers, allow"),
         (entry(usernane='"x"'), "unknown key `servers.main.usernane`", "did you mean `username`?"),
         (entry(clientId='"x"'), "unknown key `servers.main.clientId`", "did you mean `client_id`?"),
-        (entry(token='"x"'), "unknown key `servers.main.token`", ""),
+        (entry(bearer='"x"'), "unknown key `servers.main.bearer`", ""),
         ("[allow]\ncommands = true\n", "unknown key `allow.commands`", "did you mean `command`?"),
         ("servers = 1\n", "`servers` must be a table", ""),
         ("allow = []\n", "`allow` must be a table", ""),
@@ -695,7 +719,7 @@ def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> Non
     misspelt = named(tmp_path, entry(url=f'"{URL}"', gateway='"keyclock"'))
     assert refused(misspelt).hint == "did you mean `keycloak`?"
     unknown = named(tmp_path, entry(url=f'"{URL}"', gateway='"x"'))
-    assert refused(unknown).hint == "known: keycloak, ztrust, realm_files"
+    assert refused(unknown).hint == f"known: {', '.join(config.GATEWAYS)}"
 
 
 # URLs

@@ -351,7 +351,7 @@ def test_every_field_has_one_row_and_every_attribute_one_owner(dialect: Dialect)
 
 def test_a_product_without_a_gateway_has_a_table_only() -> None:
     assert set(GATEWAYS) - {FILES} < set(DIALECTS)
-    assert not {"oneaccess", "omnibyte", "digitanium", "uipath"} & set(GATEWAYS)
+    assert not {"oneaccess", "omnibyte"} & set(GATEWAYS)
     assert [name for name, dialect in DIALECTS.items() if dialect.name != name] == []
 
 

@@ -73,8 +73,10 @@ def test(connection: Connection, realms: Sequence[str] = (), *, spec: Spec | Non
     settings' policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.server_test import test_stored, test_wanted
+    from ztrust_mail.gateways.verbs import Verb, need
 
     gateway = connection.gateway
+    need(gateway, Verb.TEST if spec is None else Verb.TEST_UNSTORED)
     gateway.login()
     if spec is None:
         return test_stored(gateway, _named(gateway, realms))
@@ -101,10 +103,16 @@ def _named(gateway: Gateway, globs: Sequence[str]) -> list[str]:
     exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
     if globs and len(exact) == len(globs):
         return exact
+    _need_list(gateway)
     found = [realm for realm in gateway.realms() if not globs or any(glob_matches(g, realm) for g in globs)]
     if not found:
         raise UsageError("no realm matches", "check the names and the account's rights")
     return list(dict.fromkeys([*exact, *found]))
+
+
+def _need_list(gateway: Gateway) -> None:
+    if not gateway.capabilities.list_realms:
+        raise UsageError(f"{gateway.title} gives no list of its realms", "name each realm in full")
 
 
 def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
@@ -122,13 +130,18 @@ def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]
 def pull(connection: Connection, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
     """Return live settings as spec entries; ``factor`` lifts what all realms share into the defaults.
 
-    ``realms`` are globs. Raises :class:`~ztrust_mail.errors.UsageError` where the account sees none of them.
+    ``realms`` are globs. Raises :class:`~ztrust_mail.errors.UsageError` where the account sees none of them, or
+    where the product shows none.
     """
+    from ztrust_mail.gateways.verbs import Verb, need
     from ztrust_mail.sync.pull import pull as pull_entries
 
     gateway = connection.gateway
-    gateway.login()
+    need(gateway, Verb.PULL)
     exact = bool(realms) and not any("*" in glob or "?" in glob for glob in realms)
+    if not exact:
+        _need_list(gateway)
+    gateway.login()
     reading = gateway.read(realms if exact else (), everything=not exact)
     names = [r for r in sorted(reading.realms) if not realms or any(glob_matches(g, r) for g in realms)]
     if not names:

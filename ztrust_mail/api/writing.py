@@ -59,13 +59,17 @@ def apply(
     finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are noted in the journal.
 
     Nothing is written when this raises: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach
-    of the policy or another run under way, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
+    of the policy or another run under way, :class:`~ztrust_mail.errors.UsageError` for a canary that nothing can test,
+    :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
     """
+    from ztrust_mail.gateways.verbs import Verb, need
     from ztrust_mail.sync import digests
     from ztrust_mail.sync.apply import apply_plan
     from ztrust_mail.sync.run import Conduct
     from ztrust_mail.sync.waves import Waves
 
+    if waves and waves.canary:
+        need(connection.gateway, Verb.CANARY)
     refuse(plan, allow)
     cancel = cancel or threading.Event()
     conduct = Conduct(waves or Waves(), lambda names: _failing_tests(connection, names), progress, cancel)

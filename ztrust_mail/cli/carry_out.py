@@ -15,6 +15,7 @@ from ztrust_mail.cli.progress import Progress
 from ztrust_mail.cli.review import agreed, judged, must_be_answerable, show
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding
+from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import Line, line
 from ztrust_mail.spec.fields import Duration, Kind
@@ -86,6 +87,8 @@ def carry_out(
     """
     must_be_answerable(orders.command, yes=orders.yes)
     output.connected(connection)
+    if orders.waves.canary:
+        need(connection.gateway, Verb.CANARY)
     _end_well_when_told()
     with connection.exclusively(wait=orders.wait):
         output.tell(text.findings(one.finding for one in api.settle(connection)))

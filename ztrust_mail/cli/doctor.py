@@ -9,6 +9,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
+from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import line
 
@@ -38,6 +39,7 @@ def command(
     with Output(NAME, format, report) as output, api.connect(server, config_path=config) as connection:
         output.connected(connection)
         if setup_commands:
+            need(connection.gateway, Verb.SET_UP)
             commands = kcadm_lines(connection.server, realm or ["REALM"])
             output.finish(map(line, commands), json.of_commands(NAME, commands))
         found = api.doctor(connection, realm)

@@ -16,7 +16,10 @@ from ztrust_mail.errors import ConfigError
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import did_you_mean, quoted
 
-GATEWAYS = ("keycloak", "ztrust", FILES)
+GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
+HTTPS_ONLY = ("digitanium",)
+"""Gateways of products that take no plain http, not even on this machine."""
+
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
 
@@ -100,7 +103,10 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
         return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
-    own_login = "username" in entry or "client_secret" in entry
+    own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
+    if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
+        message = f"the URL of {quoted(name or 'the server')} is plain http, and its product takes https only"
+        raise ConfigError(message, "write https://; it is refused before anything is sent", "plain-http")
     server = Server(
         url=_checked_url(url, name, settings.permissions),
         name=name,

@@ -29,6 +29,7 @@ SERVER_KEYS: Keys = {
     "client_secret": Secret,
     "username": str,
     "password": Secret,
+    "token": Secret,
     "ca_bundle": str,
     "connections": int,
     "timeout": str,

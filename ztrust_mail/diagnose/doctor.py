@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ztrust_mail.config import FILES, Server
+from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Version
-from ztrust_mail.errors import ExitStatus, RealmError, ServerError, UsageError
-from ztrust_mail.gateways.base import Account, Gateway
+from ztrust_mail.errors import ExitStatus, RealmError, ServerError
+from ztrust_mail.gateways.base import Account, Gateway, Reading
+from ztrust_mail.gateways.verbs import Ability, abilities
 from ztrust_mail.spec.resolve import MASTER, glob_matches
 from ztrust_mail.text import counted, quoted
 
@@ -29,11 +30,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Examination:
-    """All answers, in the order they were asked."""
+    """All answers, in the order they were asked, and what can be done with the product at all."""
 
     url: str
     checks: tuple[Check, ...]
     exit_status: ExitStatus
+    title: str = ""
+    abilities: tuple[Ability, ...] = ()
 
 
 def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Examination:
@@ -42,21 +45,34 @@ def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Exa
     ``realms`` are globs that limit which realms are looked at. Whether a realm may be written is told by
     the answer to a test mail without a sender, which needs the same right and cannot be sent.
     """
+    checks, worst = _checked(server, gateway, realms)
+    return Examination(server.url, tuple(checks), worst, gateway.title, abilities(gateway.capabilities))
+
+
+def _checked(server: Server, gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check], ExitStatus]:
     try:
         gateway.login()
         account = gateway.account()
     except ServerError as e:
-        return Examination(server.url, (Check("reach and log in", False, e.message, e.hint),), e.exit_status)
-    checks = [Check("reach and log in", True, f"{account.name} of realm {account.realm}")]
+        return [Check("reach and log in", False, e.message, e.hint)], e.exit_status
+    checks = [_reached(gateway, account)]
     try:
-        checks.append(_version(gateway.version()))
+        if any(row.since for row in gateway.dialect.rows):
+            checks.append(_version(gateway.version()))
         checks.extend(_rights(gateway, realms))
-        checks.append(_address(account))
+        if gateway.capabilities.test:
+            checks.append(_address(account))
     except ServerError as e:
         checks.append(Check("work with the admin API", False, e.message, e.hint))
-        return Examination(server.url, tuple(checks), e.exit_status)
-    worst = ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
-    return Examination(server.url, tuple(checks), worst)
+        return checks, e.exit_status
+    return checks, ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
+
+
+def _reached(gateway: Gateway, account: Account) -> Check:
+    if gateway.capabilities.list_realms:
+        return Check("reach and log in", True, account.described)
+    detail = f"there is a token, of {account.described}; nothing was sent: only a realm asked for shows its worth"
+    return Check("reach and log in", None, detail)
 
 
 def _version(version: Version) -> Check:
@@ -71,16 +87,31 @@ def _version(version: Version) -> Check:
 
 
 def _rights(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
+    if not gateway.capabilities.read:
+        yield Check("write e-mail settings", None, "nothing shows it before a write; test REALM tries the token")
+        return
     reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
     names = [r for r in sorted(reading.realms) if not globs or any(glob_matches(g, r) for g in globs)]
+    if not names and not gateway.capabilities.list_realms:
+        hint = "name some with --realm"
+        yield Check("read e-mail settings", None, f"{gateway.title} gives no list of its realms", hint)
+        return
     readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
-    role = "give the account the role view-realm (to plan) or manage-realm (to apply) there"
-    yield share("read e-mail settings", readable, names, role)
+    yield share("read e-mail settings", readable, names, _reading_hint(gateway, reading))
     question = "write e-mail settings"
     with ThreadPoolExecutor(gateway.connections) as pool:
         may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
+    if None in may.values():
+        yield Check(question, None, "nothing shows it before a write")
+        return
     hint = "give the account the role manage-realm there; --setup-commands prints how"
     yield share(question, [name for name in readable if may[name]], names, hint)
+
+
+def _reading_hint(gateway: Gateway, reading: Reading) -> str:
+    if gateway.capabilities.list_realms:
+        return "give the account the role view-realm (to plan) or manage-realm (to apply) there"
+    return next((live.hint for live in reading.realms.values() if isinstance(live, RealmError)), "")
 
 
 def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
@@ -96,7 +127,7 @@ def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -
 
 
 def _address(account: Account) -> Check:
-    question, whose = "address for test mails", f"{account.name} of realm {account.realm}"
+    question, whose = "address for test mails", account.described
     if account.email:
         return Check(question, True, account.email)
     hint = f"set the e-mail address of {whose}; the server sends test mails to nobody else"
@@ -112,8 +143,6 @@ def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
     a client ``REALM-realm`` for its rights; an account of another realm has only ``realm-management``, for
     that realm itself. No line holds a secret. Raises :class:`UsageError` for realm files.
     """
-    if server.gateway == FILES:
-        raise UsageError("realm files need no account", "leave out --setup-commands")
     client, home = "ztrust-mail", _shell(server.realm)
     lines = [
         f"kcadm.sh config credentials --server {_shell(server.url)} --realm {home} --user ADMIN",

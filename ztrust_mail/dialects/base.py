@@ -14,6 +14,7 @@ from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import (
     ABSENT,
     EXTRA,
+    FIELDS,
     LOGIN,
     FieldMap,
     FieldValue,
@@ -164,7 +165,7 @@ class Dialect:
         attributes: dict[str, str | Secret] = {}
         for name, value in fields.items():
             row = self._by_field.get(name)
-            if value is ABSENT or not self._has_place(name):
+            if value is ABSENT or not self.has_place(name):
                 continue
             if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
                 attributes[self.natives_of(name)[0]] = secrets[value]
@@ -180,7 +181,13 @@ class Dialect:
         rows = (self._by_field[name] for name in fields if name in self._by_field)
         return [row for row in rows if not row.known_to(version)]
 
-    def _has_place(self, name: str) -> bool:
+    @cached_property
+    def holds_all(self) -> bool:
+        """Whether there is a place for whatever a spec can say."""
+        return self.extras and FIELDS.keys() <= self._by_field.keys()
+
+    def has_place(self, name: str) -> bool:
+        """Tell whether the product knows the field at all; it may still not hold each of its values."""
         if name in self._by_field:
             return True
         native = name.removeprefix(f"{EXTRA}.")
@@ -220,7 +227,7 @@ class Dialect:
 
     def _takes(self, name: str, value: FieldValue) -> bool:
         row = self._by_field.get(name)
-        return row.codec.holds(value) if row else self._has_place(name) or _says_nothing(value)
+        return row.codec.holds(value) if row else self.has_place(name) or _says_nothing(value)
 
     def _there_and_back(self, fields: FieldMap) -> FieldMap:
         referenced = {n: _HIDDEN if isinstance(v, Masked) else v for n, v in fields.items()}
@@ -237,7 +244,7 @@ class Dialect:
         return type(found) is type(value) and found == value
 
     def _lost(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
-        if not self._has_place(name):
+        if not self.has_place(name):
             message = f"{self.title} has no place for {quoted(name)}"
         elif field_of(name).secret:
             message = f"{self.title} cannot hold such a secret as {quoted(name)}"

@@ -14,6 +14,14 @@ def connect(server: Server) -> Gateway:
         from ztrust_mail.gateways.realm_files import RealmFilesGateway
 
         return RealmFilesGateway(server, KEYCLOAK)
+    if server.gateway == "digitanium":
+        from ztrust_mail.gateways.digitanium import DigitaniumGateway
+
+        return DigitaniumGateway(server, DIALECTS[server.gateway])
+    if server.gateway == "uipath":
+        from ztrust_mail.gateways.uipath import UiPathGateway
+
+        return UiPathGateway(server, DIALECTS[server.gateway])
     from ztrust_mail.gateways.keycloak import KeycloakGateway
 
     return KeycloakGateway(server, DIALECTS[server.gateway])

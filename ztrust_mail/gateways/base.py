@@ -28,11 +28,21 @@ NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a product's API can do at all."""
+    """What a product's API can do at all.
+
+    ``list_realms`` tells whether it names the realms there are, ``test_unstored`` whether it tests settings before
+    they are stored, ``keep_secrets`` whether a write can leave the stored secret alone, ``clear`` whether a realm can
+    be left without e-mail, ``set_up`` whether we know the commands that make an account for us.
+    """
 
     read: bool
     write: bool
     test: bool
+    list_realms: bool = True
+    test_unstored: bool = False
+    keep_secrets: bool = True
+    clear: bool = True
+    set_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class Reading:
 class Account:
     """Who the server takes us for. ``email`` is None where that cannot be found out, empty where unset.
 
+    ``realm`` is empty where the product's accounts live in none, or where that cannot be known.
+
     ``issuer`` is the URL by which the server names the account's realm, empty where its token does not say; two
     accounts are the same whatever the server calls itself.
     """
@@ -75,8 +87,12 @@ class Account:
     issuer: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        """Return who we are in words; files have no realm to log in at."""
         return f"{self.name} (realm {self.realm})" if self.realm else self.name
+
+    @property
+    def described(self) -> str:
+        """The account within a sentence."""
+        return f"{self.name} of realm {self.realm}" if self.realm else self.name
 
 
 class Gateway(ABC):
@@ -90,6 +106,11 @@ class Gateway(ABC):
     capabilities: Capabilities
     connections: int
     """How many requests may be under way at once."""
+
+    @property
+    def title(self) -> str:
+        """What messages call the product."""
+        return self.dialect.title
 
     @abstractmethod
     def login(self) -> None:
@@ -127,8 +148,11 @@ class Gateway(ABC):
         """
 
     @abstractmethod
-    def may_write(self, realm: str) -> bool:
-        """Tell whether the account may change a realm's e-mail settings, without changing any."""
+    def may_write(self, realm: str) -> bool | None:
+        """Tell whether the account may change a realm's e-mail settings, without changing any.
+
+        None where that cannot be known beforehand.
+        """
 
     def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
         """Return who edited a realm after a moment, the newest first; None where that cannot be known."""

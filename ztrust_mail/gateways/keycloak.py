@@ -52,7 +52,7 @@ SINGLES_UP_TO = 8
 class KeycloakGateway(Gateway):
     """A Keycloak server or a derivative of it."""
 
-    capabilities = Capabilities(read=True, write=True, test=True)
+    capabilities = Capabilities(read=True, write=True, test=True, test_unstored=True, set_up=True)
 
     def __init__(self, server: Server, dialect: Dialect, throttle: Throttle | None = None) -> None:
         self.url = server.url

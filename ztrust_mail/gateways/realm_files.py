@@ -23,6 +23,9 @@ from ztrust_mail.text import printable, quoted
 _VARIABLE = re.compile(r"\$\{(?!vault\.)")
 
 
+TITLE = "A folder of realm exports"
+
+
 class RealmFilesGateway(Gateway):
     """A folder of realm exports, or one file of them.
 
@@ -38,6 +41,10 @@ class RealmFilesGateway(Gateway):
         self.target = folder_of(server.url)
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, bytes]] = {}
+
+    @property
+    def title(self) -> str:
+        return TITLE
 
     def login(self) -> None:
         """Look whether there are any realms, so that a wrong path shows before anything else is done."""

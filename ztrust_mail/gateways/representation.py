@@ -31,6 +31,11 @@ def as_object(response: requests.Response) -> Mapping[str, Json] | None:
 
 def path_of(realm: str) -> str:
     """Return the path of a realm; raises :class:`RealmError` for a name that a URL cannot hold."""
+    return f"admin/realms/{segment_of(realm)}"
+
+
+def segment_of(realm: str) -> str:
+    """Return a realm's name as one segment of a path; raises as :func:`path_of` does."""
     try:
         segment = quote(realm, safe="")
     except UnicodeEncodeError:  # half a character, from a command line that is not UTF-8
@@ -38,7 +43,7 @@ def path_of(realm: str) -> str:
     if segment in UNREACHABLE_NAMES:
         hint = "check the spelling, or rename the realm in the server's console"
         raise RealmError(f"{quoted(realm)} cannot be named in a URL: it would mean another place", hint, "bad-name")
-    return f"admin/realms/{segment}"
+    return segment
 
 
 def by_name(listed: Json) -> dict[str, Mapping[str, Json]]:

@@ -104,7 +104,7 @@ class TokenSource:
             raise http.unexpected(response)
         lifetime = body.get("expires_in")
         seconds = min(lifetime, MAX_LIFETIME) if isinstance(lifetime, int | float) else 60
-        claims = {**_claims(access), **_claims(body.get("id_token"))}
+        claims = {**claims_of(access), **claims_of(body.get("id_token"))}
         return Token(Secret(access), time.monotonic() + seconds * (1 - RENEW_BEFORE), claims)
 
     def _ready(self, given: Secret) -> Token:
@@ -117,7 +117,7 @@ class TokenSource:
         if not re.fullmatch(r"[!-~]+", given.reveal()):
             hint = "copy it anew, without quotes, spaces or line breaks"
             raise ServerRefused("ZTRUST_MAIL_TOKEN holds characters that no token has", hint, "token-refused")
-        return Token(given, float("inf"), _claims(given.reveal()))
+        return Token(given, float("inf"), claims_of(given.reveal()))
 
     def _post(self) -> requests.Response:
         server = self._server
@@ -172,7 +172,7 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _claims(token: object) -> Mapping[str, object]:
+def claims_of(token: object) -> Mapping[str, object]:
     """Return what a token says, unverified: it is only shown, never relied on."""
     try:
         payload = str(token).split(".")[1]

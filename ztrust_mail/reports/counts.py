@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ztrust_mail.reports.lines import Line, Span, line
 from ztrust_mail.sync.compare import SecretState
@@ -31,6 +31,18 @@ def counts(realms: Sequence[RealmPlan]) -> str:
     return ", ".join([f"{counted(numbers[first], 'realm')} {STATUS[first].text}", *parts])
 
 
+def standing(made: Plan, realms: Sequence[RealmPlan]) -> str:
+    """Return the counts of a plan's realms; in sync is what somebody has looked at."""
+    said = counts(realms)
+    return said.replace(STATUS[Status.IN_SYNC].text, "as last applied") if made.unseen else said
+
+
+def unseen(made: Plan) -> Iterator[Line]:
+    """Say that nobody looked at the server, where that is so."""
+    if made.unseen:
+        yield line(Span("Not seen: ", "yellow"), made.unseen, ".")
+
+
 def incomparable(made: Plan) -> str:
     """Count the hidden secrets of realms that nothing else is written to."""
     states = [
@@ -49,4 +61,4 @@ def incomparable(made: Plan) -> str:
 def nothing_differs(made: Plan) -> Line:
     """Return the one line of a plan that changes nothing."""
     hidden = incomparable(made)
-    return line(counts(made.realms), f"; {hidden}" if hidden else ".")
+    return line(standing(made, made.realms), f"; {hidden}" if hidden else ".")

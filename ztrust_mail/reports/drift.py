@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import json
-from ztrust_mail.reports.counts import STATUS, counts, incomparable, nothing_differs
+from ztrust_mail.reports.counts import STATUS, incomparable, nothing_differs, standing, unseen
 from ztrust_mail.reports.json import Json
 from ztrust_mail.reports.lines import Line, Span, line
 from ztrust_mail.spec.words import in_words
@@ -34,11 +34,12 @@ def text(found: Drift) -> Iterator[Line]:
             yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     if made.changed:
         hidden = incomparable(made)
-        drifted = counts(made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
+        drifted = standing(made, made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
         yield line(drifted, f"; {hidden}" if hidden else ".")
         yield line(_causes(found))
     elif made.realms or not found.vanished:
-        yield line("" if found.vanished else "No drift: ", *nothing_differs(made))
+        yield line("" if found.vanished or made.unseen else "No drift: ", *nothing_differs(made))
+    yield from unseen(made)
     if found.vanished:
         yield line(Span("Vanished since they were written: ", _CRITICAL), _names(found.vanished))
     if made.uncovered:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ztrust_mail.sync.history import PastRun, PastWrite
 
 _HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
-_GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green"}
+_GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green", Step.ACCEPTED: "green"}
 _BAD = "yellow"
 
 

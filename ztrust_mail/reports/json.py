@@ -114,7 +114,8 @@ def of_examination(found: Examination) -> Report:
     checks: list[Json] = [
         {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
     ]
-    return Report("doctor", found.exit_status, found.url, more={"checks": checks})
+    able: list[Json] = [{"verb": a.verb.value, "able": a.able, "remark": a.remark} for a in found.abilities]
+    return Report("doctor", found.exit_status, found.url, more={"checks": checks, "abilities": able})
 
 
 def of_commands(command: str, commands: Sequence[str]) -> Report:

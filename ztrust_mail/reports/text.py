@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.diagnose.doctor import Examination
 from ztrust_mail.diagnose.server_test import TestRun, TestStatus
 from ztrust_mail.findings import Finding, Severity
-from ztrust_mail.reports.counts import STATUS, counts, incomparable, nothing_differs
+from ztrust_mail.reports.counts import STATUS, incomparable, nothing_differs, standing, unseen
 from ztrust_mail.reports.lines import Line, Span, line
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.spec.words import in_words
@@ -57,12 +57,13 @@ def plan(made: Plan) -> Iterator[Line]:
     for realm in made.realms:
         yield from _realm(realm, made.secrets)
     if made.changed:
-        yield line(Span("Plan: ", "bold"), counts(made.realms), ".")
+        yield line(Span("Plan: ", "bold"), standing(made, made.realms), ".")
         yield line(_fields(made.realms))
         if hidden := incomparable(made):
             yield line(hidden)
     else:
         yield nothing_differs(made)
+    yield from unseen(made)
 
 
 def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
@@ -126,7 +127,10 @@ def result(done: Result) -> Iterator[Line]:
         yield line(Span("Interrupted: ", "bold red"), "realms marked skipped were not touched.")
     elif done.stopped:
         yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
-    yield line(Span("Done: ", "bold"), counts(done.realms), f" (run {done.run})." if done.run else ".")
+    run = f" (run {done.run})." if done.run else "."
+    yield line(Span("Done: ", "bold"), standing(done.plan, done.realms), run)
+    if done.plan.unseen:
+        yield line(Span("Not read back: ", "yellow"), "applied is what the server said was done; it shows no settings.")
     if done.interrupted or done.stopped:
         yield line(f"What is left is taken up by: {_next_step(done)}")
 
@@ -166,9 +170,8 @@ def tests(run: TestRun) -> Iterator[Line]:
         parts = [f"{numbers[status]:,} {status.value}" for status in TestStatus if numbers[status]]
         yield line(Span("Tested: ", "bold"), f"{counted(len(run.outcomes), 'realm')}: {', '.join(parts)}.")
     if sent := numbers[TestStatus.SENT]:
-        whose = f"{run.account.name} of realm {run.account.realm}"
         address = run.account.email or "an address this account may not see"
-        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {whose}.")
+        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.described}.")
 
 
 def examination(found: Examination) -> Iterator[Line]:
@@ -180,3 +183,8 @@ def examination(found: Examination) -> Iterator[Line]:
         yield line("  ", mark, " " * (4 - len(mark.text)), f"{check.question:<22}  {check.detail}")
         if check.hint and check.answer is not True:
             yield line(Span(f"{'':30}{check.hint}", "dim"))
+    yield line(f"What {found.title} can do:")
+    width = max(len(ability.verb) for ability in found.abilities)
+    for ability in found.abilities:
+        mark = marks[ability.able]
+        yield line("  ", mark, " " * (4 - len(mark.text)), f"{ability.verb:<{width}}  {ability.remark}")

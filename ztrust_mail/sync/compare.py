@@ -105,8 +105,9 @@ def compare(
     if wanted.disabled:
         return Difference(tuple(_emptied(dialect, live)))
     now, then = dialect.decode(live), wanted.fields
-    kept = tuple(sorted(n for n in live if n not in dialect.native_names and extra_field(n) not in then))
-    names = [*(row.field for row in dialect.rows), *sorted(name for name in then if name.startswith(f"{EXTRA}."))]
+    owners = {native: dialect.native_names.get(native, extra_field(native)) for native in live}
+    kept = tuple(sorted(native for native, name in owners.items() if _is_extra(name) and name not in then))
+    names = [row.field for row in dialect.rows if not _is_extra(row.field)] + sorted(filter(_is_extra, then))
     changes, incomparable = [], []
     for name in names:
         before, after = now.get(name), then.get(name)
@@ -119,6 +120,11 @@ def compare(
             continue
         changes.append(_change(dialect, name, before, after))
     return Difference(tuple(changes), tuple(incomparable), kept)
+
+
+def _is_extra(name: str) -> bool:
+    """Whether a field is managed only where a spec names it, be there a row for it or not."""
+    return name.startswith(f"{EXTRA}.")
 
 
 def hidden_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:

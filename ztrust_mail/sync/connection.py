@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,11 +17,13 @@ from ztrust_mail.config import Server
 from ztrust_mail.config.policy import Policy
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.hidden import Memory
+from ztrust_mail.sync.unseen import LastApplied
 
 if TYPE_CHECKING:
     from ztrust_mail.sync.journal.store import Journal
@@ -31,16 +34,18 @@ if TYPE_CHECKING:
 class Connection:
     """A server to work with. A context manager; may be shared by threads.
 
+    ``opened`` is the server's own gateway.
     ``findings`` tell of the settings. ``journal_url`` is None for the journal in the user's state folder.
     """
 
     server: Server
-    gateway: Gateway
+    opened: Gateway
     reach: Reach
     findings: tuple[Finding, ...] = ()
     policy: Policy = field(default_factory=Policy)
     journal_url: Secret | None = None
     _leases: list[str] = field(default_factory=list, repr=False)
+    _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __enter__(self) -> Self:
         return self
@@ -50,10 +55,15 @@ class Connection:
 
     def close(self) -> None:
         """Close all connections, the journal's too."""
-        self.gateway.close()
+        self.opened.close()
         for name in ("journal", "_read_journal"):
             if opened := vars(self).pop(name, None):
                 opened.close()
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The gateway to work with: of a server that shows nothing, what was last applied stands for what is live."""
+        return self.opened if self.opened.capabilities.read else LastApplied(self.opened, self.memory)
 
     @cached_property
     def secrets(self) -> SecretStore:
@@ -78,7 +88,8 @@ class Connection:
     @property
     def reading_journal(self) -> Journal | None:
         """The journal for reading, None where there is none yet. Raises :class:`~ztrust_mail.errors.JournalError`."""
-        return vars(self).get("journal") or self._read_journal
+        with self._opening:  # the journal is read while the server is asked
+            return vars(self).get("journal") or self._read_journal
 
     def absent_journal(self) -> tuple[Finding, ...]:
         """Return a note where a journal was named and is not there: perhaps its name is mistyped."""
@@ -117,9 +128,14 @@ class Connection:
             yield recalled.result
 
     def means(self, mode: SecretMode, memory: Callable[[], Memory], *, resolve: bool = True) -> Means:
-        """Return what planning may use here."""
+        """Return what planning may use here.
+
+        Raises :class:`~ztrust_mail.errors.UsageError` for a mode that the product cannot serve.
+        """
         from ztrust_mail.sync.planning import Means
 
+        if mode is SecretMode.KEEP:
+            need(self.gateway, Verb.KEEP)
         return Means(mode, self.policy, memory, self.secrets if resolve else None)
 
     @property

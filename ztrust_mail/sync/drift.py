@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ztrust_mail.errors import ExitStatus
@@ -59,12 +59,14 @@ def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *,
     """Return what a plan's changes come from, by what the journal remembers of the server's realms.
 
     ``selected`` are the globs that the plan is limited to. The gateway is asked who edited the realms that somebody
-    seems to have changed, and for nothing else. Raises ``UsageError`` where the globs fit no realm of the spec, not
-    even one that has vanished.
+    seems to have changed, and for nothing else. Of one that shows nothing, nobody can be said to have changed it.
+    Raises ``UsageError`` where the globs fit no realm of the spec, not even one that has vanished.
     """
     vanished = _vanished(plan, remembered, selected)
     if not plan.realms and not vanished:
         nothing_selected(selected)
+    if not gateway.capabilities.read:
+        remembered = {name: replace(known, last=None) if known.doubt else known for name, known in remembered.items()}
     pasts = {r.realm: Past.of(gateway.dialect, r, remembered.get(r.realm, _NOTHING)) for r in plan.changed}
     causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
     suspects = _suspects(plan, causes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.errors import JournalError, RealmMissing, ServerError
@@ -53,7 +53,9 @@ def leftovers(
     except (ServerError, JournalError) as e:
         return (Finding(Severity.WARNING, NOT_LOOKED, f"where the old value is cannot be told: {e.message}", e.hint),)
     found = (*search.unwritten(), *search.elsewhere(reading), *search.unknown(reading))
-    return found if reading.complete else (*found, _NO_LIST)
+    if reading.complete:
+        return found
+    return (*found, _NO_LIST if gateway.capabilities.list_realms else replace(_NO_LIST, hint="look at each by name"))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ FRESH_SECONDS = 5.0
 class Newest:
     """Gives each realm's settings as they were at most five seconds ago; may be shared by threads.
 
-    When one realm has grown old, the others still to come have too: one reading serves them all.
+    When one realm has grown old, the others still to come have too: one reading serves them all. Of a server that
+    shows nothing there is no newer look than the plan's.
     """
 
     def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
@@ -29,7 +30,7 @@ class Newest:
         """Return one realm's settings, once; raises :class:`RealmError` where they cannot be read any more."""
         with self._lock:
             live = self._seen.pop(realm)
-            if not _fresh(live):
+            if self._gateway.capabilities.read and not _fresh(live):
                 reading = self._gateway.read([realm, *self._seen], everything=False).realms
                 live = reading[realm]
                 self._seen = {name: reading[name] for name in self._seen}

@@ -17,6 +17,9 @@ from ztrust_mail.gateways.base import Account, LiveRealm
 from ztrust_mail.spec.resolve import Desired, GlobMatch
 from ztrust_mail.sync.compare import Change, Difference, SecretMode, SecretState
 
+NOT_SEEN = "live-not-seen"
+"""The rule of the finding that says that a plan was made without a look at the server."""
+
 
 class Status(StrEnum):
     """Where a realm stands."""
@@ -96,6 +99,11 @@ class Plan:
     def changed(self) -> tuple[RealmPlan, ...]:
         """The realms an apply would write to."""
         return tuple(realm for realm in self.realms if realm.status is Status.CHANGED)
+
+    @property
+    def unseen(self) -> str:
+        """What to say where the plan was made without a look at the server, nothing where it was looked at."""
+        return next((finding.message for finding in self.findings if finding.rule == NOT_SEEN), "")
 
     @property
     def exit_status(self) -> ExitStatus:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 
 from ztrust_mail.config.policy import Policy
 from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, UsageError
-from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import Gateway, LiveRealm, Reading
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.spec import rules
 from ztrust_mail.spec.model import Entry, Spec
 from ztrust_mail.spec.resolve import Desired, Matching, desired, glob_matches, match
 from ztrust_mail.sync.compare import SecretMode, compare
+from ztrust_mail.sync.fitting import fitted
 from ztrust_mail.sync.hidden import Memory, look_at_secrets
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.sync.policy import violations
 from ztrust_mail.sync.safety import notices
+from ztrust_mail.sync.unseen import not_seen
 from ztrust_mail.text import quoted
 
 
@@ -89,7 +91,7 @@ def make_plan(
     held_back = {g.entry.name for g in matching.globs if g.count < g.entry.expect_min}
     findings = [*spec.warnings, *matching.findings]
     if listing and not reading.complete:
-        findings.append(_no_list(spec))
+        findings.append(_no_list(spec, gateway))
     made = plan_wanted(wanted, gateway, means, reading=reading, held_back=held_back, trim=aim.trim)
     return replace(
         made,
@@ -119,7 +121,7 @@ def plan_wanted(
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = look_at_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
     plan = Plan(gateway.url, gateway.account(with_email=False), tuple(map(trim, planned)), means.mode)
-    return replace(plan, findings=notices(plan)) if means.moves else plan
+    return replace(plan, findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
 
 
 def _wanted(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
@@ -148,9 +150,12 @@ def nothing_selected(globs: Sequence[str]) -> None:
         raise UsageError(f"no realm of the spec matches --realm {wanted}", "realm names are matched to the letter")
 
 
-def _no_list(spec: Spec) -> Finding:
+def _no_list(spec: Spec, gateway: Gateway) -> Finding:
     severity = Severity.ERROR if spec.globs else Severity.WARNING
     so = "globs match nothing" if spec.globs else "realms without an entry stay unknown"
+    if not gateway.capabilities.list_realms:
+        severity, hint = (severity, "name each realm in full") if spec.globs else (Severity.NOTE, "")
+        return Finding(severity, "no-realm-list", f"{gateway.title} gives no list of its realms, so {so}", hint)
     message = f"the server gives no list of its realms, so {so}"
     hint = "give the account the role view-realm in its realms; if it has it, look at the server's log"
     return Finding(severity, "no-realm-list", message, hint)
@@ -171,9 +176,12 @@ def _plan_realm(
         return RealmPlan(realm, Status.FAILED, wanted, live, findings=wanted.findings)
     if wanted.entry.name in held_back:
         return RealmPlan(realm, Status.SKIPPED, wanted, live)
+    wanted, unfit = fitted(gateway, wanted)
+    if has_errors(unfit):
+        return RealmPlan(realm, Status.FAILED, wanted, live, findings=unfit)
     difference = compare(gateway.dialect, wanted, live.attributes, means.mode)
     status = Status.CHANGED if difference.changes else Status.IN_SYNC
     forbidden = violations(means.policy, wanted)
     return RealmPlan(
-        realm, status, wanted, live, difference, (*rules.warnings(wanted), *forbidden), forbidden=forbidden
+        realm, status, wanted, live, difference, (*rules.warnings(wanted), *unfit, *forbidden), forbidden=forbidden
     )

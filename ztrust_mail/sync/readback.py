@@ -10,6 +10,7 @@ from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing
 from ztrust_mail.errors import RealmError, ServerError, ServerUnreachable
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway, LiveRealm
+from ztrust_mail.sensitive import Secret
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.compare import SecretMode, compare, secret_fields
@@ -43,11 +44,15 @@ def fate(dialect: Dialect, wanted: Desired, before: Attributes, live: Attributes
 
 @dataclass(frozen=True)
 class Readback:
-    """The outcome of one wave after the look at the server. ``unsettled`` are realms still in doubt."""
+    """The outcome of one wave after the look at the server. ``unsettled`` are realms still in doubt.
+
+    ``seen`` is False where the server shows nothing, so that its answers to the writes are all there is.
+    """
 
     realms: Mapping[str, RealmPlan]
     unsettled: frozenset[str] = frozenset()
     interrupted: bool = False
+    seen: bool = True
 
 
 def read_back(attempts: Mapping[str, Attempt], gateway: Gateway, mode: SecretMode) -> Readback:
@@ -56,6 +61,8 @@ def read_back(attempts: Mapping[str, Attempt], gateway: Gateway, mode: SecretMod
     looked_for = [n for n, a in attempts.items() if a.in_doubt or a.realm.status is Status.APPLIED]
     if not looked_for:
         return Readback(done)
+    if not gateway.capabilities.read:
+        return _as_answered(attempts, gateway.dialect)
     try:
         reading = gateway.read(looked_for, everything=False)
     except ServerError as e:
@@ -68,6 +75,28 @@ def read_back(attempts: Mapping[str, Attempt], gateway: Gateway, mode: SecretMod
         if not settled:
             unsettled.add(name)
     return Readback(done, frozenset(unsettled))
+
+
+def _as_answered(attempts: Mapping[str, Attempt], dialect: Dialect) -> Readback:
+    """Take the server at its word: what it said was done holds what was sent, and what it did not answer is open."""
+    realms, doubtful = {}, set()
+    for name, attempt in attempts.items():
+        realms[name] = attempt.realm
+        if attempt.in_doubt:
+            hint = "apply again: it writes the whole once more, which does no harm"
+            realms[name] = failed(attempt.realm, RealmError("nothing shows whether it arrived", hint, NOT_KNOWN))
+            doubtful.add(name)
+        elif attempt.realm.status is Status.APPLIED:
+            assert attempt.realm.live is not None  # a changed realm was read
+            held = replace(attempt.realm.live, attributes=_as_sent(dialect, attempt.realm.wanted))
+            realms[name] = replace(attempt.realm, live=held)
+    return Readback(realms, frozenset(doubtful), seen=False)
+
+
+def _as_sent(dialect: Dialect, wanted: Desired) -> Attributes:
+    masks = dict.fromkeys(secret_fields(wanted.fields).values(), Secret(dialect.mask))
+    sent = dialect.encode(wanted.fields, masks)
+    return {name: dialect.mask if isinstance(text, Secret) else text for name, text in sent.items()}
 
 
 def not_read_back(attempts: Mapping[str, Attempt], why: str = "interrupted") -> dict[str, RealmPlan]:

@@ -83,11 +83,12 @@ class Recorder:
             self._waiting.append(Update(realm.realm, step, error=_error(realm)))
 
     def looked(self, seen: Readback) -> None:
-        """Put on disk what the look at the server showed."""
+        """Put on disk what the look at the server showed, or what it said where it shows nothing."""
+        steps = _STEPS if seen.seen else {**_STEPS, Status.APPLIED: Step.ACCEPTED}
         self._flush(
             Update(
                 name,
-                _STEPS.get(realm.status, Step.FAILED),
+                steps.get(realm.status, Step.FAILED),
                 self._dialect.masked(realm.live.attributes) if realm.live else None,
                 _error(realm),
             )

@@ -39,9 +39,13 @@ class Settled:
 def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, Remembered]) -> list[Settled]:
     """Look at every realm whose last write is in doubt, and put into the journal what really happened.
 
-    To be called by whoever holds the lease: else a write that is under way would be taken for one cut off.
+    To be called by whoever holds the lease: else a write that is under way would be taken for one cut off. Where the
+    server shows nothing, doubt stays: such a realm is written again as a whole.
     """
     doubtful = [known.doubt for known in remembered.values() if known.doubt]
+    if doubtful and not gateway.capabilities.read:
+        _end_runs(journal, gateway.url)
+        return [Settled(write, None, "nothing shows whether it arrived, so it is written again") for write in doubtful]
     settled: list[Settled] = []
     if doubtful:
         reading = gateway.read([write.realm for write in doubtful], everything=False)
@@ -116,5 +120,5 @@ def unfinished(journal: Journal | None, server: str) -> Unfinished | None:
     run = journal.resumable(server) if journal else None
     if journal is None or run is None:
         return None
-    left = tuple(write for write in journal.writes(run.number) if write.step is not Step.VERIFIED)
+    left = tuple(write for write in journal.writes(run.number) if not write.step.is_done)
     return Unfinished(run, left) if left else None

@@ -77,7 +77,8 @@ def plan_revert(
     writes = _written(journal, run, realms)
     gateway.login()
     reading = gateway.read([write.realm for write in writes], everything=False)
-    back = _Back(gateway.dialect, means, Finder(means, journal.fingerprint), frozenset(realms if insist else ()))
+    insisted = frozenset(realms if insist else ())
+    back = _Back(gateway.dialect, means, Finder(means, journal.fingerprint), insisted, gateway.capabilities.read)
     ways = [
         back.of(Trail.of(write, journal.history_of(gateway.url, write.realm)), reading.realms[write.realm])
         for write in writes
@@ -106,12 +107,16 @@ class _Way:
 
 @dataclass(frozen=True)
 class _Back:
-    """Finds the way back for each realm. ``insisted`` are the realms to be reverted whatever came later."""
+    """Finds the way back for each realm.
+
+    ``insisted`` are the realms to be reverted whatever came later. ``sees`` is False where the server shows nothing.
+    """
 
     dialect: Dialect
     means: Means
     finder: Finder
     insisted: frozenset[str] = field(default_factory=frozenset)
+    sees: bool = True
 
     def of(self, trail: Trail, live: LiveRealm | RealmError) -> _Way:
         """Return the way back for one realm."""
@@ -120,6 +125,8 @@ class _Back:
         wanted = as_wanted(write.realm, fields or None)
         if isinstance(live, RealmError):
             return _Way(wanted)  # the plan says why
+        if not self.sees and not write.before:
+            return _failing(wanted, [_never_seen(write)])
         site = self._site(trail, wanted, self.dialect.masked(live.attributes))
         if site.is_back or self._never_arrived(trail, site.live):
             message = f"it is as it was before run {write.run}, as far as can be seen"
@@ -145,6 +152,8 @@ class _Back:
     def _fate(self, write: Write, live: Attributes) -> Fate | None:
         if not write.step.in_doubt:
             return None
+        if not self.sees:
+            return Fate.CANNOT_TELL
         return fate(self.dialect, as_wanted(write.realm, write.intent), write.before, live)
 
     def _later(self, trail: Trail, live: Attributes) -> str:
@@ -211,6 +220,11 @@ def _left_alone(write: Write, later: str) -> Finding:
 def _cannot_be_said(write: Write, names: Sequence[str]) -> Finding:
     message = f"{', '.join(quoted(name) for name in names)} cannot be written again as it was before run {write.run}"
     return Finding(Severity.ERROR, "not-sayable", message, "set it by hand", realm=write.realm, field=names[0])
+
+
+def _never_seen(write: Write) -> Finding:
+    message = f"what stood there before run {write.run} is not known: nobody could look"
+    return replace(_note(Severity.ERROR, "never-seen", write, message), hint="write an entry for it, and apply that")
 
 
 def _note(severity: Severity, rule: str, write: Write, message: str) -> Finding:

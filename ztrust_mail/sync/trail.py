@@ -16,7 +16,7 @@ def has_written(write: Write) -> bool:
     """Tell whether a write changed its realm, may have done so, or was followed by something else than was meant."""
     if write.step is Step.FAILED:
         return write.after is not None and write.after != write.before
-    return write.step is Step.VERIFIED or write.step.in_doubt
+    return write.step.is_done or write.step.in_doubt
 
 
 def is_chosen(realm: str, globs: Sequence[str]) -> bool:
@@ -89,4 +89,4 @@ class Trail:
 
 def _left(write: Write, attributes: Attributes) -> bool:
     """Tell whether a write is known to have left these attributes behind."""
-    return write.step is Step.VERIFIED and write.after == attributes
+    return write.step.is_done and write.after == attributes

@@ -41,6 +41,6 @@ def history_of(server: str, realm: str) -> Executable:
 
 
 def remembered(server: str) -> Executable:
-    """Return the query for each realm's last verified write and a later one in doubt."""
+    """Return the query for each realm's last write that was done and a later one in doubt."""
     asked = text(REMEMBERED).bindparams(**parameters(server))
     return asked.columns(started=UtcTime, ended=UtcTime)

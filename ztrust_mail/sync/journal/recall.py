@@ -29,22 +29,22 @@ WITH RECURSIVE realms(realm) AS (
 sure AS (
     SELECT realm, (
         SELECT max(w.run) FROM writes AS w
-        WHERE w.server = :server AND w.realm = realms.realm AND w.step = :verified
-    ) AS verified
+        WHERE w.server = :server AND w.realm = realms.realm AND w.step IN (:verified, :accepted)
+    ) AS done
     FROM realms WHERE realm IS NOT NULL
 ),
 latest AS (
-    SELECT realm, verified, (
+    SELECT realm, done, (
         SELECT max(w.run) FROM writes AS w
         WHERE w.server = :server AND w.realm = sure.realm AND w.step IN (:writing, :written)
-        AND w.run > coalesce(verified, 0)
+        AND w.run > coalesce(done, 0)
     ) AS doubt
     FROM sure
 )
 SELECT w.run, w.realm, w.before, w.intent, w.fingerprints, w.step, w.after, w.error, w.started, w.ended
-FROM latest JOIN writes AS w ON w.realm = latest.realm AND w.run IN (latest.verified, latest.doubt)
+FROM latest JOIN writes AS w ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt)
 """
-"""Each realm's last verified write, and its newest in doubt where no verified one came later.
+"""Each realm's last write that was done, and its newest in doubt where none that was done came later.
 
 A realm is found by one step through the index, however often it was written.
 """
@@ -52,7 +52,7 @@ A realm is found by one step through the index, however often it was written.
 
 def parameters(server: str) -> dict[str, str]:
     """Return what :data:`REMEMBERED` is asked with."""
-    return {"server": server} | {step.value: step.value for step in (Step.VERIFIED, Step.WRITING, Step.WRITTEN)}
+    return {"server": server} | {step.value: step.value for step in Step if step.is_done or step.in_doubt}
 
 
 def remembered(rows: Iterable[Row]) -> dict[str, Remembered]:

@@ -51,6 +51,8 @@ class Step(StrEnum):
     WRITTEN = "written"
     """The server said it was done; nobody has looked yet."""
     VERIFIED = "verified"
+    ACCEPTED = "accepted"
+    """The server said it was done, and shows nothing by which anybody could look."""
     FAILED = "failed"
     """Nothing was written, or something else than was meant; ``error`` says which."""
     SKIPPED = "skipped"
@@ -59,6 +61,11 @@ class Step(StrEnum):
     def in_doubt(self) -> bool:
         """Whether the server may or may not hold the write."""
         return self in (Step.WRITING, Step.WRITTEN)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the write counts as done: seen there, or accepted by a server that shows nothing."""
+        return self in (Step.VERIFIED, Step.ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What is known of one realm: its last verified write, and a later one that is in doubt."""
+    """What is known of one realm: its last write that was done, and a later one that is in doubt."""
 
     last: Write | None = None
     doubt: Write | None = None

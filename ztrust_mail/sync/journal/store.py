@@ -24,7 +24,7 @@ from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Remembered, 
 from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, write_of, write_values
 from ztrust_mail.text import printable
 
-_ENDS = frozenset({Step.VERIFIED, Step.FAILED, Step.SKIPPED})
+_ENDS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
 
 
 def open_journal(url: Secret | None, *, writable: bool) -> Journal | None:
@@ -130,7 +130,7 @@ class Journal:
         return [write_of(row) for row in self._rows(queries.history_of(server, realm))]
 
     def remembered(self, server: str) -> dict[str, Remembered]:
-        """Return by realm the last verified write, and a later one that is in doubt."""
+        """Return by realm the last write that was done, and a later one that is in doubt."""
         return remembered(self._rows(queries.remembered(server)))
 
     def resumable(self, server: str) -> Run | None:

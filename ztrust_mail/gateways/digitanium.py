@@ -1,0 +1,137 @@
+"""Digitanium's (KOBIL) mail API: a tenant's settings are written and tested, and never shown.
+
+From the vendor's documentation of the API, 4.18.1, developer.kobil.com: "SMTP Configuration" and "Test SMTP
+Configuration". Answers other than the 200, 400, 401 and 404 that it lists leave a write in doubt.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from urllib.parse import urlsplit
+
+import requests
+
+from ztrust_mail.config import Server
+from ztrust_mail.dialects.base import Dialect, Outgoing, Version
+from ztrust_mail.errors import ConfigError, RealmError, RealmUnreadable, ServerUnreachable, TestMailFailed
+from ztrust_mail.gateways import http
+from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.bearer import Bearer, undocumented
+from ztrust_mail.gateways.representation import as_object, revealed, segment_of
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.text import quoted
+
+SHIFT_PATH = "/auth"
+"""The path of a server's URL where it is of the form SHIFT; without a path it is of the form SSMS."""
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_TEST = Secret(json.dumps({"mailType": "TEST"}))
+
+
+class DigitaniumGateway(Gateway):
+    """A Digitanium server; a realm is a tenant. Every request is https, whatever the server's URL says."""
+
+    capabilities = Capabilities(
+        read=False, write=True, test=True, list_realms=False, keep_secrets=False, clear=False
+    )  # fmt: skip
+
+    def __init__(self, server: Server, dialect: Dialect) -> None:
+        self.url = server.url
+        self.dialect = dialect
+        self.connections = server.connections
+        parts = urlsplit(server.url)
+        if parts.path not in ("", SHIFT_PATH):
+            hint = f"https://HOST is SSMS, where the tenant goes before HOST, and https://HOST{SHIFT_PATH} is SHIFT"
+            raise ConfigError(f"{quoted(server.url)} is of neither form that {dialect.title} has", hint, "url-form")
+        self._host, self._is_shift = parts.netloc, parts.path == SHIFT_PATH
+        self._api = Bearer(server, dialect.title)
+
+    def login(self) -> None:
+        """See that there is a token; nothing is sent, since only a write or a test would show what it is worth."""
+        self._api.check()
+
+    def account(self, *, with_email: bool = True) -> Account:
+        return self._api.account()
+
+    def version(self) -> Version:
+        return ()
+
+    def realms(self) -> list[str]:
+        return []
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        return Reading({realm: self._unseen(realm) for realm in wanted}, complete=False)
+
+    def read_one(self, realm: str) -> LiveRealm:
+        raise self._unseen(realm)
+
+    def _unseen(self, realm: str) -> RealmUnreadable:
+        message = f"{self.title} shows nobody the settings of {quoted(realm)}"
+        return RealmUnreadable(message, "history tells what was applied", "live-not-seen")
+
+    def write(self, realm: str, attributes: Outgoing) -> None:
+        """Replace a tenant's settings; a text that is not set is sent empty, as the vendor's sample does."""
+        every = dict.fromkeys(self.dialect.native_names, "")
+        body, url = Secret(json.dumps(every | revealed(attributes))), self._address(realm, "config", "setup")
+        response = _of_one_realm(lambda: self._api.send("POST", url, body))
+        if not _is_done(response):
+            raise self._problem(response, realm, "write", attributes)
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        """Have the tenant's stored settings tested; the attributes are not asked for."""
+        url = self._address(realm, "test", "test")
+        response = _of_one_realm(lambda: self._api.send_once("POST", url, _TEST))
+        if _is_done(response):
+            return
+        if response.status_code == requests.codes.not_found and http.own_message(response):
+            message = f"{self.title} knows no such user in {quoted(realm)}: {quoted(http.own_message(response), 300)}"
+            hint = "the mail goes to the token's user: use a token of a user of this tenant who has an address"
+            raise TestMailFailed(message, hint, "no-user")
+        raise self._problem(response, realm, "test")
+
+    def may_write(self, realm: str) -> bool | None:
+        return None
+
+    def hurry(self) -> None:
+        self._api.hurry()
+
+    def try_again(self) -> None:
+        self._api.try_again()
+
+    def close(self) -> None:
+        self._api.close()
+
+    def _address(self, realm: str, ssms: str, shift: str) -> str:
+        if self._is_shift:
+            return f"https://{self._host}{SHIFT_PATH}/realms/{segment_of(realm)}/mail/{shift}"
+        if not _LABEL.fullmatch(realm):
+            hint = "a tenant's name is a part of its host's name here: letters, digits and - only"
+            raise RealmError(f"{quoted(realm)} cannot be a tenant of {self._host}", hint, "bad-name")
+        return f"https://{realm}.{self._host}/digitanium/v4/mail/{ssms}"
+
+    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
+        status, said = response.status_code, http.own_message(response, (sent or {}).values())
+        if status == requests.codes.unauthorized:
+            hint = "set a fresh ZTRUST_MAIL_TOKEN that is good for this tenant"
+            return RealmError(f"{self.title} refuses the token for {quoted(realm)}", hint, "token-refused")
+        if status == requests.codes.bad_request and said:
+            message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
+            return RealmError(message, "correct the value it names, then apply again", "server-says")
+        return undocumented(response, self.title)
+
+
+def _is_done(response: requests.Response) -> bool:
+    body = as_object(response) if response.status_code == requests.codes.ok else None
+    return body is not None and body.get("status") == "OK"
+
+
+def _of_one_realm(send: Callable[[], requests.Response]) -> requests.Response:
+    """Send, and let what kept a request from arriving be one tenant's own trouble: each may have a host of its own."""
+    try:
+        return send()
+    except (http.Interrupted, http.TooSlow):
+        raise  # the request may have arrived
+    except ServerUnreachable as e:
+        raise RealmError(e.message, e.hint, e.rule) from None

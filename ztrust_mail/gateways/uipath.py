@@ -1,0 +1,129 @@
+"""UiPath's Identity Server: an organisation's mail settings, read and written key by key.
+
+From the vendor's API guide, docs.uipath.com, "Get Settings" (GET; ``key``, repeated, and ``partitionGlobalId``;
+scopes PM.Setting, PM.Setting.Read) and "Update Settings" (PUT; ``settings`` as keys and values, and
+``partitionGlobalId``; scopes PM.Setting, PM.Setting.Write; it changes the keys that it is given and keeps the others).
+The server wants host, port and sender in one request, and masks the password (the guide of ``uip admin smtp``).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import requests
+
+from ztrust_mail.config import Server
+from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
+from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, ServerRefused, ServerUnreachable, UsageError
+from ztrust_mail.gateways import http
+from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.bearer import Bearer, undocumented
+from ztrust_mail.gateways.http import Json
+from ztrust_mail.gateways.representation import revealed
+from ztrust_mail.sensitive import Secret
+from ztrust_mail.text import quoted
+
+_BASES = ("/identity", "/identity_")
+"""How a URL ends that names the Identity Server itself: the second in Automation Suite and Cloud."""
+
+
+class UiPathGateway(Gateway):
+    """An Identity Server; a realm is an organisation, named by its id, the ``partitionGlobalId`` of the API."""
+
+    capabilities = Capabilities(read=True, write=True, test=False, list_realms=False, clear=False)
+
+    def __init__(self, server: Server, dialect: Dialect) -> None:
+        self.url = server.url
+        self.dialect = dialect
+        self.connections = server.connections
+        base = server.url if server.url.endswith(_BASES) else f"{server.url}{_BASES[0]}"
+        self._host, self._address = urlsplit(server.url).netloc, f"{base}/api/Setting"
+        self._api = Bearer(server, dialect.title)
+
+    def login(self) -> None:
+        """See that there is a token; the first reading shows what it is worth."""
+        self._api.check()
+
+    def account(self, *, with_email: bool = True) -> Account:
+        return self._api.account()
+
+    def version(self) -> Version:
+        return ()
+
+    def realms(self) -> list[str]:
+        return []
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        def attempt(realm: str) -> LiveRealm | RealmError:
+            try:
+                return self.read_one(realm)
+            except RealmError as e:
+                return e
+
+        with ThreadPoolExecutor(self.connections) as pool:
+            return Reading(dict(zip(wanted, pool.map(attempt, wanted), strict=True)), complete=False)
+
+    def read_one(self, realm: str) -> LiveRealm:
+        keys = [("key", name) for name in self.dialect.native_names]
+        sent = time.monotonic()
+        response = self._api.send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
+        if response.status_code != requests.codes.ok:
+            raise self._problem(response, realm, "read")
+        return LiveRealm(realm, self.dialect.masked(self._rows(response)), sent)
+
+    def _rows(self, response: requests.Response) -> Attributes:
+        """Return the organisation's own values; a row with a user's id is that user's."""
+        try:
+            rows = http.parsed(response)
+        except ServerUnreachable:
+            rows = None
+        if not isinstance(rows, list):
+            raise undocumented(response, self.title)
+        own = [row for row in rows if isinstance(row, dict) and not row.get("userId")]
+        texts = {key: row.get("value") for row in own if isinstance(key := row.get("key"), str)}
+        known = self.dialect.native_names
+        return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
+
+    def write(self, realm: str, attributes: Outgoing) -> None:
+        """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
+        texts = dict.fromkeys(self.dialect.native_names, "") | revealed(attributes)
+        settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
+        body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
+        response = self._api.send("PUT", self._address, body)
+        if not http.is_done(response):
+            raise self._problem(response, realm, "write", attributes)
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        raise UsageError(f"{self.title} documents no test call", "plan compares what it holds", "not-served")
+
+    def may_write(self, realm: str) -> bool | None:
+        return None
+
+    def hurry(self) -> None:
+        self._api.hurry()
+
+    def try_again(self) -> None:
+        self._api.try_again()
+
+    def close(self) -> None:
+        self._api.close()
+
+    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
+        status, said = response.status_code, http.own_message(response, (sent or {}).values())
+        if status == requests.codes.unauthorized:
+            raise ServerRefused(f"{self._host} refuses the token", "set a fresh ZTRUST_MAIL_TOKEN", "token-refused")
+        if status == requests.codes.forbidden:
+            kind, scope = (RealmUnreadable, "Read") if doing == "read" else (RealmError, "Write")
+            hint = f"give its application the scopes PM.Setting and PM.Setting.{scope} in this organisation"
+            return kind(f"this token may not {doing} the settings of {quoted(realm)}", hint, "no-rights")
+        if status == requests.codes.not_found and said:
+            message = f"{self._host} knows no organisation {quoted(realm)}: {quoted(said, 300)}"
+            return RealmMissing(message, "an entry is named by the organisation's id, partitionGlobalId", "no-realm")
+        if status == requests.codes.bad_request and said:
+            message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
+            return RealmError(message, "correct the value it names, then apply again", "server-says")
+        return undocumented(response, self.title)

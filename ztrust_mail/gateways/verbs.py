@@ -1,0 +1,72 @@
+"""What can be done with the product at hand, and the nearest thing where it cannot: made from its capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ztrust_mail.errors import UsageError
+from ztrust_mail.gateways.base import Capabilities, Gateway
+
+
+class Verb(StrEnum):
+    """What a product can serve or not, by the words in which people ask for it."""
+
+    PLAN = "plan"
+    APPLY = "apply"
+    DRIFT = "drift"
+    REVERT = "revert"
+    ROTATE = "rotate"
+    PULL = "pull"
+    TEST = "test"
+    TEST_UNSTORED = "test --spec"
+    CANARY = "--canary"
+    KEEP = "--secrets keep"
+    GLOBS = "globs"
+    DISABLED = "disabled: true"
+    SET_UP = "doctor --setup-commands"
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Whether a product serves a verb. ``remark`` says how, where not as usual, or else what comes nearest."""
+
+    verb: Verb
+    able: bool
+    remark: str = ""
+
+
+def abilities(can: Capabilities) -> tuple[Ability, ...]:
+    """Return what can be done with a product, in the order in which people meet it."""
+    unseen = "" if can.read else "compared with what was last applied: nothing shows what the server holds"
+    untested = "plan and drift compare what the server holds" if can.read else "history RUN tells what was applied"
+    return (
+        Ability(Verb.PLAN, can.write, unseen),
+        Ability(Verb.APPLY, can.write, "" if can.read else "not read back: the server's answer is all there is"),
+        Ability(Verb.DRIFT, can.write, unseen),
+        Ability(Verb.REVERT, can.write, "" if can.read else "to what was applied before, where that is known"),
+        Ability(Verb.ROTATE, can.write, "" if can.test else "with --canary 0: there is no test for a canary"),
+        Ability(Verb.PULL, can.read, _unless(can.read, "history RUN tells what was applied")),
+        Ability(Verb.TEST, can.test, _unless(can.test, untested)),
+        Ability(
+            Verb.TEST_UNSTORED,
+            can.test_unstored,
+            _unless(can.test_unstored, "apply, then test REALM" if can.test else untested),
+        ),
+        Ability(Verb.CANARY, can.test, _unless(can.test, "--wave SIZE with --stop-after 1; for rotate --canary 0")),
+        Ability(Verb.KEEP, can.keep_secrets, _unless(can.keep_secrets, "a write sends the secret itself")),
+        Ability(Verb.GLOBS, can.list_realms, _unless(can.list_realms, "name each realm in full")),
+        Ability(Verb.DISABLED, can.clear, _unless(can.clear, "an entry with other settings")),
+        Ability(Verb.SET_UP, can.set_up, _unless(can.set_up, "make the account by the product's own means")),
+    )
+
+
+def _unless(able: bool, nearest: str) -> str:
+    return "" if able else nearest
+
+
+def need(gateway: Gateway, verb: Verb) -> None:
+    """Raise :class:`UsageError`, naming the nearest thing, where the product cannot serve a verb."""
+    ability = next(one for one in abilities(gateway.capabilities) if one.verb is verb)
+    if not ability.able:
+        raise UsageError(f"{gateway.title} cannot serve `{verb}`", f"the nearest: {ability.remark}", "not-served")
