@@ -22,11 +22,13 @@ from support.mail_settings import (
 
 from ztrust_mail import SecretMode, explain
 from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
+from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.dialects.ztrust import ZTRUST
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, Login, Masked, Raw, Security
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.compare import Action, Difference, compare, secret_fields
+from ztrust_mail.sync.resume import as_wanted
 
 RANDOM = settings(max_examples=100, deadline=None, derandomize=True)
 REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
@@ -207,3 +209,26 @@ def test_only_secrets_resolved_on_this_side_have_to_be_sent():
     assert [*secret_fields(wanted(ENTRIES["token"]).fields)] == ["relay.auth.token.client_secret"]
     assert secret_fields(wanted(ENTRIES["vault"]).fields) == {}
     assert all(value not in repr(wanted(BASIC)) for value in ENVIRON.values())
+
+
+DOMAIN = "extra.Email.Smtp.Domain"
+
+
+@pytest.mark.parametrize(
+    ("extra", "held", "changed", "kept"),
+    [
+        ({}, {"Email.Smtp.Domain": "corp"}, [], ("Email.Smtp.Domain",)),
+        ({DOMAIN: "corp"}, {"Email.Smtp.Domain": "corp"}, [], ()),
+        ({DOMAIN: "other"}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
+        ({DOMAIN: "corp"}, {}, [DOMAIN], ()),
+        ({DOMAIN: ABSENT}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
+    ],
+)
+def test_an_extra_attribute_with_a_row_of_its_own_is_compared_once_and_only_where_it_is_named(
+    extra, held, changed, kept
+):
+    fields = {"sender.address": "a@b.example", "relay.host": "h", "relay.security": Security.NONE}
+    shown_there = {"Email.Smtp.FromEmail": "a@b.example", "Email.Smtp.Host": "h", "Email.Smtp.EnableSsl": "false"}
+    given = as_wanted("acme", {**fields, **extra})
+    difference = compare(UIPATH, given, {**shown_there, **held})
+    assert (differing(difference), difference.kept) == (changed, kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
-from support.published import TOKEN, UIPATH_KEYS, UiPath, served
+from support.published import PAGE, TOKEN, UIPATH_KEYS, UiPath, served
 
 PASSWORD = "App-password-canary-1"
 GOOGLE = """
@@ -77,3 +77,162 @@ def test_the_whole_way_with_googles_settings(cli, uipath):
     assert (drifted.status, "out of band" in drifted.out, "critical" in drifted.out) == (1, True, True)
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert held(uipath) == HELD
+
+
+def test_a_second_organisation_is_a_realm_of_its_own(cli, uipath):
+    uipath.stored["org-2"] = {}
+    second = "\n  org-2:\n    sender: {address: a@b.example}\n    relay: {host: smtp.example.com}\n"
+    cli.write("spec.yaml", GOOGLE + second)
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    assert (held(uipath), held(uipath, "org-2")["Email.Smtp.Host"]) == (HELD, "smtp.example.com")
+
+
+def test_the_address_of_an_automation_suite_is_taken_as_it_is(cli, uipath):
+    uipath.path = "/acme/identity_/api/Setting"
+    settle_on(cli, uipath, f"{uipath.url}/acme/identity_")
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    assert held(uipath) == HELD
+
+
+def test_what_a_spec_does_not_manage_is_kept_and_named(cli, uipath):
+    uipath.stored["org-1"] = {"Email.Smtp.Domain": "corp", "Email.Smtp.ConnectionTimeout": "180000"}
+    ran = cli("apply", "spec.yaml", "--yes")
+    assert ran.status == 0, ran
+    assert "kept as they are: Email.Smtp.ConnectionTimeout, Email.Smtp.Domain" in ran.out
+    assert held(uipath) == {**HELD, "Email.Smtp.Domain": "corp", "Email.Smtp.ConnectionTimeout": "180000"}
+    extra = "    extra: {Email.Smtp.Domain: other, Email.Smtp.ConnectionTimeout: false}\n"
+    cli.write("spec.yaml", GOOGLE + extra)
+    assert [c["field"] for c in cli.json("plan", "spec.yaml")["realms"][0]["changes"]] == [
+        "extra.Email.Smtp.ConnectionTimeout",
+        "extra.Email.Smtp.Domain",
+    ]
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    assert held(uipath) == {**HELD, "Email.Smtp.Domain": "other"}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_write_whose_answer_is_lost_is_settled_by_reading(cli, uipath, number):
+    uipath.faults[number] = PAGE  # 1 is the write, 2 the reading after it
+    ran = cli("apply", "spec.yaml", "--yes")
+    assert held(uipath) == HELD
+    if number == 1:
+        assert (ran.status, "no answer came, but the server holds it" in ran.err) == (0, True), ran
+    else:
+        assert (ran.status, "does not document" in ran.err) == (4, True), ran
+        resumed = cli("apply", "spec.yaml", "--resume", "--yes")
+        assert (resumed.status, "Nothing is left of run 1" in resumed.out) == (0, True), resumed
+
+
+def test_revert_brings_back_what_stood_there(cli, uipath, monkeypatch):
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    cli.write("moved.yaml", GOOGLE.replace("name: Robot", "name: Android"))
+    assert cli("apply", "moved.yaml", "--yes").status == 0
+    reverted = cli("revert", "--yes")
+    assert (reverted.status, held(uipath)) == (0, HELD), reverted
+    emptied = cli("revert", "1", "--realm", "org-1", "--yes")
+    assert emptied.status == 4
+    assert "no way to be left without e-mail settings" in emptied.err
+    assert held(uipath) == HELD
+
+
+def test_a_stored_password_is_kept_without_being_sent(cli, uipath, monkeypatch):
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    monkeypatch.delenv("MAIL_PASSWORD")
+    cli.write("spec.yaml", GOOGLE.replace("name: Robot", "name: Android"))
+    ran = cli("apply", "spec.yaml", "--yes", "--secrets", "keep")
+    assert ran.status == 0, ran
+    assert held(uipath) == {**HELD, "Email.Smtp.FromDisplayName": "Android"}
+
+
+def test_a_rotation_goes_without_a_canary_only(cli, uipath, monkeypatch):
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    monkeypatch.setenv("MAIL_PASSWORD", "App-password-canary-2")
+    refused = cli("rotate", "env:MAIL_PASSWORD", "spec.yaml", "--yes")
+    assert (refused.status, "for rotate --canary 0" in refused.err) == (2, True)
+    ran = cli("rotate", "env:MAIL_PASSWORD", "spec.yaml", "--yes", "--canary", "0")
+    assert (ran.status, held(uipath)["Email.Smtp.Password"]) == (0, "App-password-canary-2"), ran
+
+
+def test_pull_gives_a_spec_that_plans_to_nothing(cli, uipath, monkeypatch):
+    uipath.stored["org-1"] = {**HELD, "Email.Smtp.Domain": "corp"}
+    assert cli("pull", "--realm", "org-1", "--out", "pulled.yaml").status == 0
+    monkeypatch.setenv("SMTP_PASSWORD_ORG_1", PASSWORD)
+    again = cli("plan", "pulled.yaml")
+    assert (again.status, "1 realm in sync" in again.out) == (0, True), again
+    named = cli("pull")
+    assert (named.status, "name each realm in full" in named.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (("test", "org-1"), "plan and drift compare what the server holds"),
+        (("test", "--spec", "spec.yaml"), "plan and drift compare what the server holds"),
+        (("apply", "spec.yaml", "--yes", "--canary", "1"), "--wave SIZE with --stop-after 1"),
+        (("doctor", "--setup-commands"), "make the account by the product's own means"),
+    ],
+)
+def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, uipath, arguments, nearest):
+    ran = cli(*arguments)
+    assert ran.status == 2
+    assert "UiPath Orchestrator cannot serve" in ran.err
+    assert nearest in ran.err
+    assert uipath.requests == []
+
+
+def test_doctor_reads_the_realms_it_is_told_of(cli, uipath):
+    report = cli.json("doctor")
+    assert (report["exit_status"], uipath.requests) == (0, [])
+    known = cli("doctor", "--realm", "org-1")
+    assert (known.status, "yes read e-mail settings    in 1 realm" in known.out) == (0, True), known
+    assert "What UiPath Orchestrator can do:" in known.out
+    unknown = cli("doctor", "--realm", "org-9")
+    assert (unknown.status, "partitionGlobalId" in unknown.out) == (4, True), unknown
+    cli.set(TOKEN="another")
+    refused = cli("doctor", "--realm", "org-1")
+    assert (refused.status, "refuses the token" in refused.out) == (3, True), refused
+
+
+ROBOT = "sender: {address: robot@example.com}"
+BAD = {
+    "from-is-not-user": (
+        "sender: {address: other@example.com}",
+        "{host: h.example, auth: {username: robot@example.com, password: {env: MAIL_PASSWORD}}}",
+        4,
+        "`Default From Address` `other@example.com` is not the SMTP username `robot@example.com`",
+    ),
+    "no-host": (ROBOT, "{port: 25}", 4, "`relay.host` is missing"),
+    "wrong-port": (ROBOT, "{host: h.example, port: 70000}", 2, "`70000`"),
+    "starttls-on-465": (ROBOT, "{host: h.example, port: 465}", 4, "would take `relay.security` to be `tls`"),
+}
+
+
+@pytest.mark.parametrize(("sender", "relay", "status", "said"), BAD.values(), ids=BAD)
+def test_what_the_product_cannot_take_is_told_and_not_sent(cli, uipath, sender, relay, status, said):
+    cli.write("bad.yaml", f"version: 1\nrealms:\n  org-1:\n    {sender}\n    relay: {relay}\n")
+    ran = cli("apply", "bad.yaml", "--yes")
+    assert ran.status == status, ran
+    assert said in ran.err
+    assert "bad.yaml:" in ran.err
+    assert held(uipath) == {}
+
+
+def test_googles_port_and_what_has_no_place_are_warnings(cli, uipath):
+    cli.write(
+        "spec.yaml",
+        GOOGLE.replace("587", "2525").replace("name: Robot}", "name: Robot}\n    envelope_from: b@b.example"),
+    )
+    report = cli.json("plan", "spec.yaml")
+    (realm,) = report["realms"]
+    found = {finding["message"]: finding["severity"] for finding in realm["findings"]}
+    assert found["Google is reached on port 587, not `2525`"] == "warning"
+    assert found["UiPath Orchestrator has no place for `envelope_from`"] == "warning"
+    assert (report["exit_status"], realm["status"]) == (1, "changed")
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    assert cli("plan", "spec.yaml").status == 0
+
+
+def test_an_unknown_organisation_is_missing_and_a_strange_name_stays_a_name(cli, uipath):
+    cli.write("spec.yaml", GOOGLE.replace("org-1", '"a&key=Auth.X"'))
+    ran = cli("plan", "spec.yaml")
+    assert (ran.status, "knows no organisation" in ran.err) == (4, True), ran

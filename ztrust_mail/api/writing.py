@@ -68,6 +68,7 @@ def apply(
     from ztrust_mail.sync.run import Conduct
     from ztrust_mail.sync.waves import Waves
 
+    need(connection.gateway, Verb.APPLY)
     if waves and waves.canary:
         need(connection.gateway, Verb.CANARY)
     refuse(plan, allow)

@@ -87,6 +87,7 @@ def carry_out(
     """
     must_be_answerable(orders.command, yes=orders.yes)
     output.connected(connection)
+    need(connection.gateway, Verb.APPLY)
     if orders.waves.canary:
         need(connection.gateway, Verb.CANARY)
     _end_well_when_told()

@@ -40,12 +40,13 @@ def abilities(can: Capabilities) -> tuple[Ability, ...]:
     """Return what can be done with a product, in the order in which people meet it."""
     unseen = "" if can.read else "compared with what was last applied: nothing shows what the server holds"
     untested = "plan and drift compare what the server holds" if can.read else "history RUN tells what was applied"
+    by_hand = _unless(can.write, "plan tells what to do by hand")
     return (
-        Ability(Verb.PLAN, can.write, unseen),
-        Ability(Verb.APPLY, can.write, "" if can.read else "not read back: the server's answer is all there is"),
-        Ability(Verb.DRIFT, can.write, unseen),
-        Ability(Verb.REVERT, can.write, "" if can.read else "to what was applied before, where that is known"),
-        Ability(Verb.ROTATE, can.write, "" if can.test else "with --canary 0: there is no test for a canary"),
+        Ability(Verb.PLAN, True, unseen),
+        Ability(Verb.APPLY, can.write, by_hand or _unless(can.read, "not read back: its answer is all there is")),
+        Ability(Verb.DRIFT, True, unseen),
+        Ability(Verb.REVERT, can.write, by_hand or _unless(can.read, "to what was applied before, where it is known")),
+        Ability(Verb.ROTATE, can.write, by_hand or _unless(can.test, "with --canary 0: nothing tests a canary")),
         Ability(Verb.PULL, can.read, _unless(can.read, "history RUN tells what was applied")),
         Ability(Verb.TEST, can.test, _unless(can.test, untested)),
         Ability(
@@ -61,8 +62,8 @@ def abilities(can: Capabilities) -> tuple[Ability, ...]:
     )
 
 
-def _unless(able: bool, nearest: str) -> str:
-    return "" if able else nearest
+def _unless(able: bool, remark: str) -> str:
+    return "" if able else remark
 
 
 def need(gateway: Gateway, verb: Verb) -> None:

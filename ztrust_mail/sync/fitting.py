@@ -40,4 +40,5 @@ def _weighed(gateway: Gateway, finding: Finding) -> Finding:
 
 
 def _at(wanted: Desired, finding: Finding) -> Finding:
-    return replace(finding, realm=wanted.realm, location=wanted.origins.get(finding.field or ""))
+    location = wanted.origins.get(finding.field or "") or wanted.entry.location
+    return replace(finding, realm=wanted.realm, location=location)

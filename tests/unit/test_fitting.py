@@ -1,0 +1,89 @@
+"""What a product makes of a realm's settings before anything is planned of it."""
+
+from __future__ import annotations
+
+import pytest
+from support.connecting import FakeGateway
+
+from ztrust_mail import explain, load_spec
+from ztrust_mail.dialects import DIALECTS
+from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.findings import Severity
+from ztrust_mail.gateways.base import Capabilities
+from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync.fitting import fitted
+from ztrust_mail.sync.plan import Status
+from ztrust_mail.sync.planning import make_plan
+
+FULL = {
+    "sender": {"address": "a@b.example", "name": "A"},
+    "reply_to": {"address": "r@b.example"},
+    "relay": {"host": "h.example", "auth": {"username": "a@b.example", "password": {"env": "P"}}},
+}
+
+
+def spec(entry: dict):
+    return load_spec({"version": 1, "realms": {"acme": entry}})
+
+
+def wanted(entry: dict) -> Desired:
+    return explain(spec(entry), "acme")
+
+
+def gateway(dialect: Dialect, *, clear: bool = True) -> FakeGateway:
+    opened = FakeGateway({"acme": {}})
+    opened.dialect = dialect
+    opened.capabilities = Capabilities(read=True, write=True, test=True, clear=clear)
+    return opened
+
+
+@pytest.mark.parametrize("product", ["keycloak", "ztrust"])
+def test_a_product_that_holds_all_a_spec_says_is_not_even_asked(product, monkeypatch):
+    monkeypatch.setattr(Dialect, "lacks", lambda *arguments: pytest.fail("asked"))
+    given = wanted(FULL)
+    assert fitted(gateway(DIALECTS[product]), given) == (given, ())
+    assert [name for name, dialect in DIALECTS.items() if dialect.holds_all] == ["keycloak", "ztrust"]
+
+
+def test_what_has_no_place_is_left_out_with_a_warning_at_its_line():
+    fields, found = fitted(gateway(DIALECTS["uipath"]), wanted(FULL))
+    assert "reply_to.address" not in fields.fields
+    assert fields.fields.keys() | {"reply_to.address"} == wanted(FULL).fields.keys()
+    (finding,) = found
+    assert (finding.severity, finding.field, finding.realm) == (Severity.WARNING, "reply_to.address", "acme")
+    assert finding.location == wanted(FULL).origins["reply_to.address"]
+
+
+@pytest.mark.parametrize(
+    ("product", "entry", "field"),
+    [
+        ("uipath", {**FULL, "sender": {"address": "other@b.example"}}, "sender.address"),
+        ("uipath", {**FULL, "relay": {"host": "h.example", "port": 465}}, "relay.security"),
+        (
+            "digitanium",
+            {**FULL, "relay": {"host": "h", "auth": {"username": "u", "password": {"keycloak_vault": "k"}}}},
+            "relay.auth.password",
+        ),
+    ],
+)
+def test_what_would_be_refused_or_taken_for_something_else_fails_the_realm(product, entry, field):
+    _, found = fitted(gateway(DIALECTS[product]), wanted(entry))
+    assert field in [finding.field for finding in found if finding.severity is Severity.ERROR]
+    assert all(finding.hint and finding.location for finding in found)
+    plan = make_plan(spec(entry), gateway(DIALECTS[product]))
+    assert [(realm.status, realm.changes) for realm in plan.realms] == [(Status.FAILED, ())]
+
+
+def test_a_missing_mandatory_field_fails_the_realm():
+    lacking = Desired("acme", wanted(FULL).entry, {"sender.address": "a@b.example"})
+    _, found = fitted(gateway(DIALECTS["digitanium"]), lacking)
+    assert [(one.severity, one.field) for one in found] == [(Severity.ERROR, "relay.host")]
+
+
+@pytest.mark.parametrize(("clear", "rules"), [(True, []), (False, ["cannot-clear"])])
+def test_no_e_mail_at_all_is_refused_only_where_that_cannot_be(clear, rules):
+    disabled = wanted({"disabled": True})
+    kept, found = fitted(gateway(KEYCLOAK, clear=clear), disabled)
+    assert kept == disabled
+    assert [finding.rule for finding in found] == rules
