@@ -56,14 +56,25 @@ KEYCLOAK_16 = Distribution("16.1.1", "org.keycloak:keycloak-server-dist:16.1.1:z
 
 
 class KeycloakServer:
-    """One running server, as a context manager. ``ca_file`` is a PEM certificate it is to trust for mail."""
+    """One running server, as a context manager. ``ca_file`` is a PEM certificate it is to trust for mail.
 
-    def __init__(self, distribution: Distribution, ca_file: Path | None = None) -> None:
+    ``options`` are added to its command line; ``imports`` is a folder of realm exports that it takes in as it starts.
+    """
+
+    def __init__(
+        self,
+        distribution: Distribution,
+        ca_file: Path | None = None,
+        options: Sequence[str] = (),
+        imports: Path | None = None,
+    ) -> None:
         self.distribution = distribution
         self.version = distribution.version
         self.admin_user, self.admin_password = ADMIN, PASSWORD
         self.url = ""
         self._ca_file = ca_file
+        self._options = options
+        self._imports = imports
         self._home: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -103,6 +114,7 @@ class KeycloakServer:
         self._home = Path(tempfile.mkdtemp(prefix=f"{self.distribution.folder}-"))
         prepare = _prepare_quarkus if self.distribution is KEYCLOAK_26 else _prepare_wildfly
         command, environment, port = prepare(installed, self._home, self._ca_file)
+        command += [*self._options, *self._importing(self._home)]
         self.url = f"http://127.0.0.1:{port}{self.distribution.base_path}"
         log = self._home / "test-server.log"
         with log.open("wb") as output:
@@ -111,6 +123,20 @@ class KeycloakServer:
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         _wait_until_up(self.url, self._process, log)
+
+    def _importing(self, home: Path) -> list[str]:
+        if self._imports is None:
+            return []
+        if self.distribution is KEYCLOAK_16:
+            return [*migration("import", self._imports), "-Dkeycloak.migration.strategy=OVERWRITE_EXISTING"]
+        shutil.copytree(self._imports, home / "server" / "data" / "import")
+        return ["--import-realm"]
+
+
+def migration(action: str, folder: Path) -> list[str]:
+    """Return the options with which a Keycloak 16 imports or exports realms as it starts."""
+    names = {"action": action, "provider": "dir", "dir": str(folder)}
+    return [f"-Dkeycloak.migration.{name}={value}" for name, value in names.items()]
 
 
 def install(distribution: Distribution) -> Path:

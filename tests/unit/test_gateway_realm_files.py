@@ -304,13 +304,16 @@ def test_a_folder_that_cannot_be_opened_is_told(folder: Path, monkeypatch: pytes
     scandir = os.scandir
 
     def refusing(path: str) -> object:
-        if str(path).endswith("closed"):
+        if os.path.basename(path) in closed:
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-
+    closed = ["closed"]
     assert "closed cannot be opened: Permission denied" in problem(folder, "closed").message
+    closed = ["exports"]
+    with pytest.raises(ServerUnreachable, match="exports cannot be opened: Permission denied"):
+        open_at(folder).login()
 
 
 def test_of_a_huge_file_only_the_head_is_read(folder: Path) -> None:
@@ -697,6 +700,7 @@ def test_plan_apply_drift_and_history_work_offline(cli: Cli, folder: Path, at: t
     assert {**acme, "smtpServer": SMTP} == json.loads(before["acme-realm.json"])
     assert "3 realms in sync; 3 passwords as last written" in cli("plan", "mail.yaml", *at).out
     assert "No drift" in cli("drift", "mail.yaml", *at).out
+    assert cli.json("plan", "mail.yaml", *at)["server"] == folder.as_uri()
     assert "3 verified" in cli("history", *at).out
 
     path = folder / "beta-realm.json"

@@ -163,8 +163,10 @@ def _below(folder: str, stock: _Stock) -> Iterator[str]:
     root, count = os.path.realpath(folder), 0
 
     def closed(e: OSError) -> None:
-        message = f"{_shown(str(e.filename))} cannot be opened: {e.strerror}"
-        stock.refuse(_named_after(str(e.filename)), Trouble(message, "check the permissions", "cannot-read"))
+        message, hint = f"{_shown(str(e.filename))} cannot be opened: {e.strerror}", "check the permissions"
+        if e.filename == root:
+            raise ServerUnreachable(message, hint, "cannot-read")
+        stock.refuse(_named_after(str(e.filename)), Trouble(message, hint, "cannot-read"))
 
     for parent, folders, names in os.walk(root, onerror=closed):  # which follows no link to a folder
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
