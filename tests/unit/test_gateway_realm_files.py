@@ -783,7 +783,10 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     assert "1 of 3 realms; not `beta`, `gamma`" in bad.out
     assert cli("doctor", "--realm", "x*", *at).status == 4
     assert cli("doctor", "--server", "file:///no/such/folder").status == 3
-    assert "realm files need no account" in cli("doctor", "--setup-commands", *at).err
+    assert (
+        "cannot serve `doctor --setup-commands`; the nearest: make the account, where one is needed"
+        in cli("doctor", "--setup-commands", *at).err
+    )
 
 
 def test_the_library_takes_a_file_url(folder: Path) -> None:

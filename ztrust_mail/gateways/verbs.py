@@ -58,7 +58,11 @@ def abilities(can: Capabilities) -> tuple[Ability, ...]:
         Ability(Verb.KEEP, can.keep_secrets, _unless(can.keep_secrets, "a write sends the secret itself")),
         Ability(Verb.GLOBS, can.list_realms, _unless(can.list_realms, "name each realm in full")),
         Ability(Verb.DISABLED, can.clear, _unless(can.clear, "an entry with other settings")),
-        Ability(Verb.SET_UP, can.set_up, _unless(can.set_up, "make the account by the product's own means")),
+        Ability(
+            Verb.SET_UP,
+            can.set_up,
+            _unless(can.set_up, "make the account, where one is needed, by the product's own means"),
+        ),
     )
 
 
