@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from support.connecting import FakeGateway, Unreadable
@@ -11,7 +12,7 @@ from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm
 from ztrust_mail.config import Policy
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
-from ztrust_mail.sensitive import Secret
+from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import PASSWORD
 from ztrust_mail.sync.compare import SecretMode, SecretState
 from ztrust_mail.sync.hidden import Memory
@@ -20,6 +21,8 @@ from ztrust_mail.sync.plan import RealmPlan, Status
 from ztrust_mail.sync.planning import Means, make_plan
 
 NOW = "the-present-password"
+REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
+OTHER_RELAY = {**BASIC, "relay": {**BASIC["relay"], "host": "earlier.example.com"}}
 
 
 def fingerprint(secret: Secret) -> str:
@@ -148,3 +151,47 @@ def test_taking_a_password_away_is_told_as_a_loss(entry):
 
 def test_a_realm_that_stays_as_it_is_loses_nothing():
     assert planned(None).losses == {}
+
+
+# After somebody changed where or as whom the realm logs in
+
+
+def with_last_write(gateway: FakeGateway, value: str = NOW) -> Remembered:
+    """Return what the journal knows where the last write left what the server holds now."""
+    after = gateway.dialect.masked(gateway.stored["acme"])
+    return Remembered(replace(written(value, **{PASSWORD: REF}), after=after))
+
+
+@pytest.mark.parametrize(("attribute", "field"), [("host", "relay.host"), ("user", "relay.auth.username")])
+def test_a_password_is_not_known_to_be_the_last_written_where_its_login_was_changed(attribute: str, field: str):
+    gateway = in_sync_server()
+    known = with_last_write(gateway)
+    assert planned(known, gateway=gateway).secrets == {PASSWORD: SecretState.UNCHANGED}
+    gateway.stored["acme"][attribute] = "other.example.com"
+    realm = planned(known, gateway=gateway)
+    assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
+    assert realm.losses == {PASSWORD: ""}  # also not where it last came from
+    (told,) = [finding for finding in realm.findings if finding.rule == "secret-in-doubt"]
+    assert f"`{field}` changed on the server since" in told.message
+
+
+def test_nor_where_the_spec_has_followed_that_change():
+    gateway = in_sync_server()
+    known = with_last_write(in_sync_server(OTHER_RELAY))
+    realm = planned(known, gateway=gateway)
+    assert (realm.status, realm.secrets) == (Status.IN_SYNC, {PASSWORD: SecretState.UNKNOWN})
+
+
+def test_any_other_change_leaves_the_password_the_last_written():
+    gateway = in_sync_server()
+    known = with_last_write(gateway)
+    gateway.stored["acme"] |= {"port": "26", "fromDisplayName": "X"}
+    realm = planned(known, gateway=gateway)
+    assert (realm.secrets, realm.losses) == ({PASSWORD: SecretState.UNCHANGED}, {})
+
+
+def test_a_value_that_is_new_is_written_all_the_same():
+    gateway = in_sync_server()
+    known = with_last_write(gateway, "the-old-password")
+    gateway.stored["acme"]["host"] = "other.example.com"
+    assert planned(known, gateway=gateway).secrets == {PASSWORD: SecretState.CHANGED}

@@ -124,6 +124,24 @@ def test_a_realm_that_had_no_settings_has_none_again(fleet):
     assert fleet.sandbox.smtp("acme") == {}
 
 
+def test_a_revert_over_a_changed_login_warns_that_its_password_is_lost(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    fleet.set("acme", host="else.example.com", user="somebody", password="somebody-elses")
+    made = fleet.plan(2, ["acme"], insist=True)
+    assert made.realms[0].losses == {"relay.auth.password": ""}
+    assert "`relay.host` and `relay.auth.username` changed on the server since" in told(made, Severity.NOTE)
+
+
+def test_a_secret_kept_after_its_login_was_changed_is_not_taken_for_the_last_written(fleet):
+    fleet.apply({"acme": moved("one.example.com")})
+    fleet.set("acme", host="two.example.com", password="somebody-elses")
+    kept = {**moved("two.example.com"), "sender": {"address": "no-reply@acme.example", "name": "New"}}
+    assert statuses(fleet.apply({"acme": kept}, mode=SecretMode.KEEP)) == {"acme": "applied"}
+    with connected(fleet.sandbox, ENVIRON) as connection:
+        assert api.plan(realms({"acme": kept}), connection).realms[0].secrets == {"relay.auth.password": "unknown"}
+
+
 def test_a_disabled_realm_gets_its_settings_and_its_password_back(fleet):
     fleet.apply({"acme": BASIC})
     before = fleet.sandbox.smtp("acme")

@@ -33,7 +33,7 @@ class SecretState(StrEnum):
     CHANGED = "changed"
     """Another value than was last written, or the write of it was cut off."""
     UNKNOWN = "unknown"
-    """The journal never wrote it, or its value cannot be had here."""
+    """The journal never wrote it, its value cannot be had here, or the login was changed on the server since."""
 
 
 class Action(StrEnum):

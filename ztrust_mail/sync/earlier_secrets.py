@@ -9,8 +9,9 @@ from ztrust_mail.dialects.base import Attributes
 from ztrust_mail.errors import SecretError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretRef
-from ztrust_mail.spec.fields import HOST, LOGIN, PASSWORD, TOKEN, USERNAME, FieldMap, FieldValue, Login, Masked
+from ztrust_mail.spec.fields import LOGIN, PASSWORD, TOKEN, FieldMap, FieldValue, Login, Masked
 from ztrust_mail.sync.compare import Change, SecretMode
+from ztrust_mail.sync.hidden import WHERE
 from ztrust_mail.sync.planning import Means
 from ztrust_mail.sync.policy import violations
 from ztrust_mail.sync.resume import as_wanted
@@ -19,9 +20,6 @@ from ztrust_mail.text import quoted
 
 RULE = "earlier-secret"
 """The rule of a finding that says that a secret from before a run cannot be had."""
-
-_WHERE = (HOST, LOGIN, USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id")
-"""Where and as whom a realm logs in: while these stay, the present secret goes nowhere that it does not go now."""
 
 _USED = {Login.BASIC: PASSWORD, Login.TOKEN: f"{TOKEN}.client_secret"}
 
@@ -58,7 +56,7 @@ class Site:
     @property
     def keeps_login(self) -> bool:
         """Whether the realm logs in at the same host and as the same user as now."""
-        return all(self.fields.get(name) == self.now.get(name) for name in _WHERE)
+        return all(self.fields.get(name) == self.now.get(name) for name in WHERE)
 
 
 def hidden_in(fields: FieldMap) -> tuple[str, ...]:

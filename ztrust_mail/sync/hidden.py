@@ -7,14 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.errors import SecretError
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret, SecretRef
-from ztrust_mail.spec.fields import Masked
+from ztrust_mail.spec.fields import HOST, LOGIN, TOKEN, USERNAME, Masked
 from ztrust_mail.sync.compare import SecretMode, SecretState, compare, hidden_secrets, secret_fields
-from ztrust_mail.sync.journal.records import Remembered
+from ztrust_mail.sync.journal.records import Remembered, Write
 from ztrust_mail.sync.plan import RealmPlan, Status
+from ztrust_mail.text import quoted
 
 
 def _no_fingerprint(secret: Secret) -> str:
@@ -38,6 +40,9 @@ class Memory:
 
 
 _NOTHING = Remembered()
+
+WHERE = (HOST, LOGIN, USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id")
+"""Where and as whom a realm logs in: while these stay, its secret most likely does, and goes nowhere new."""
 
 NOTHING_REMEMBERED = Memory()
 """The memory of a journal that is not there."""
@@ -98,11 +103,14 @@ def _looked_at(realm: RealmPlan, dialect: Dialect, mode: SecretMode, memory: Mem
     if not _is_readable(realm) or realm.live is None:
         return realm
     known = memory.of(realm.realm)
+    moved = moved_login(dialect, known.last, realm.live.attributes)
     rewritten = memory.rewritten.get(realm.realm, ())
     states = {
         name: SecretState.CHANGED if name in rewritten else _state(name, values.get(ref), known, memory.fingerprint)
         for name, ref in _hidden(realm, dialect).items()
     }
+    doubtful = [name for name, state in states.items() if moved and state is SecretState.UNCHANGED]
+    states |= dict.fromkeys(doubtful, SecretState.UNKNOWN)
     if SecretState.CHANGED in states.values():
         difference = compare(dialect, realm.wanted, realm.live.attributes, mode, states)
         realm = replace(realm, difference=difference, status=Status.CHANGED if difference.changes else realm.status)
@@ -111,7 +119,26 @@ def _looked_at(realm: RealmPlan, dialect: Dialect, mode: SecretMode, memory: Mem
         for name, ref in secret_fields(realm.wanted.fields).items()
         if isinstance(value := values.get(ref), SecretError)
     }
-    return replace(realm, secrets=states, unresolved=unresolved, losses=_losses(realm, dialect, mode, known, states))
+    losses = _losses(realm, dialect, mode, _NOTHING if moved else known, states)
+    findings = (*realm.findings, *(_in_doubt(realm.realm, name, moved) for name in doubtful))
+    return replace(realm, secrets=states, unresolved=unresolved, losses=losses, findings=findings)
+
+
+def moved_login(dialect: Dialect, last: Write | None, live: Attributes) -> tuple[str, ...]:
+    """Return by which fields a realm logs in elsewhere, or as somebody else, than the last write left it.
+
+    Whoever changed these most likely gave it a secret that goes with them.
+    """
+    if last is None or last.after is None or last.after == dialect.masked(live):
+        return ()
+    then, now = dialect.decode(last.after), dialect.decode(live)
+    return tuple(n for n in WHERE if dialect.meaning(n, then.get(n)) != dialect.meaning(n, now.get(n)))
+
+
+def _in_doubt(realm: str, name: str, moved: Sequence[str]) -> Finding:
+    since = f"{' and '.join(quoted(one) for one in moved)} changed on the server since"
+    message = f"`{name}` may be another than the one last written: {since}"
+    return Finding(Severity.NOTE, "secret-in-doubt", message, "what is stored cannot be seen", realm=realm, field=name)
 
 
 def _state(

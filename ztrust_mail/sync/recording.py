@@ -10,8 +10,8 @@ from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.findings import Severity
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.compare import SecretMode, secret_fields
-from ztrust_mail.sync.hidden import Memory
-from ztrust_mail.sync.journal.records import NewRun, Outcome, Step, Update, Write
+from ztrust_mail.sync.hidden import Memory, moved_login
+from ztrust_mail.sync.journal.records import NewRun, Outcome, Remembered, Step, Update, Write
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
 from ztrust_mail.sync.readback import Readback
 from ztrust_mail.sync.writing import Attempt, Values
@@ -38,7 +38,7 @@ class Recorder:
         Realms that could not be planned stand there too, as failed: else nobody would take them up.
         """
         todo, mode = plan.changed, plan.secrets
-        fingerprints = _kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
+        fingerprints = self._kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
         writes = [
             Write(
                 realm.realm,
@@ -65,6 +65,16 @@ class Recorder:
             }
             for realm in todo
         }
+
+    def _kept(self, todo: Sequence[RealmPlan], memory: Memory) -> dict[str, Mapping[str, str]]:
+        """Return the fingerprints of secrets that stay as they are: what was last written is still there."""
+        return {realm.realm: self._still_there(realm, memory.of(realm.realm)) for realm in todo}
+
+    def _still_there(self, realm: RealmPlan, known: Remembered) -> Mapping[str, str]:
+        live = realm.live.attributes if realm.live else {}
+        if known.last is None or known.doubt or moved_login(self._dialect, known.last, live):
+            return {}
+        return known.last.fingerprints
 
     def writing(self, realms: Iterable[str]) -> None:
         """Put on disk that these realms are about to be written, with the steps that came before."""
@@ -106,12 +116,6 @@ class Recorder:
             updates, self._waiting = [*self._waiting, *more], []
             if updates:
                 self._journal.record(self.number, updates)
-
-
-def _kept(todo: Sequence[RealmPlan], memory: Memory) -> dict[str, Mapping[str, str]]:
-    """Return the fingerprints of secrets that stay as they are: what was last written is still there."""
-    known = {realm.realm: memory.of(realm.realm) for realm in todo}
-    return {name: one.last.fingerprints if one.last and not one.doubt else {} for name, one in known.items()}
 
 
 def _error(realm: RealmPlan) -> str:
