@@ -12,6 +12,7 @@ from support.postgresql import PostgresqlServer
 from unit.test_journal import *  # noqa: F403  the same tests, on the other database
 from unit.test_journal_lease import *  # noqa: F403
 from unit.test_journal_migrations import *  # noqa: F403
+from unit.test_journal_pruning import *  # noqa: F403
 
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.sensitive import Secret

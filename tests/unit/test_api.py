@@ -31,8 +31,22 @@ HEAVY = (
     "sqlalchemy",
 )
 VERBS = (
-    *("apply", "connect", "dangers", "doctor", "drift", "explain", "history", "leftovers", "load_plan", "load_spec"),
-    *("plan", "plan_saved", "pull", "refuse", "revert_plan", "rotate_plan", "run_to_revert", "save_plan", "settle"),
+    *("apply", "connect", "dangers", "doctor", "drift", "explain", "forget", "history", "leftovers"),
+    *(
+        "load_plan",
+        "load_spec",
+        "plan",
+        "plan_saved",
+        "prunable",
+        "prune",
+        "pull",
+        "refuse",
+        "revert_plan",
+        "rotate_plan",
+        "run_to_revert",
+        "save_plan",
+        "settle",
+    ),
     *("test", "unfinished", "validate"),
 )
 

@@ -182,3 +182,77 @@ def test_the_command_lists_runs_and_tells_one(cli, sandbox):
     }  # fmt: skip
     assert cli("history", "7").status == 2
     assert len(sandbox.requests) == sent
+
+
+# Taking out what is old or gone
+
+
+GLOB = SPEC.replace("acme:", "'tenant-*':")
+
+
+def vanished(cli) -> list[str]:
+    return cli.json("drift", "glob.yaml")["vanished"]
+
+
+def test_a_realm_that_is_gone_for_good_is_forgotten_and_no_longer_missed(cli, sandbox):
+    sandbox.create_realm("tenant-a")
+    sandbox.create_realm("tenant-b")
+    assert cli("apply", cli.write("glob.yaml", GLOB), "--yes").status == 0
+    sandbox.remove_realm("tenant-a")
+    assert vanished(cli) == ["tenant-a"]
+    assert "history --forget REALM" in cli("drift", "glob.yaml").err
+    sent = len(sandbox.requests)
+    declined = cli("history", "--forget", "tenant-a", typed="no\n")
+    assert (declined.status, "It cannot be reverted any more. [y/N]" in declined.err) == (1, True)
+    ran = cli("history", "--forget", "tenant-a", typed="yes\n")
+    assert (ran.status, ran.out) == (0, "Forgotten: tenant-a, 1 write.\n")
+    assert len(sandbox.requests) == sent
+    assert vanished(cli) == []
+    assert cli("history", "--forget", "tenant-a", "--yes").status == 2
+
+
+def test_old_runs_are_pruned_and_a_revert_is_still_possible(cli, sandbox):
+    for number in range(5):
+        cli("apply", cli.write("spec.yaml", SPEC.replace("smtp.", f"smtp{number}.")), "--yes")
+    assert cli("history", "--prune", "1", typed="n\n").status == 1
+    report = cli.json("history", "--prune", "2", "--yes")
+    assert report["removed"] == {"runs": 1, "writes": 1}
+    assert cli("history", "--prune", "2", "--yes").out == (
+        "Pruned: 0 runs and 0 writes removed; of 2 older the journal keeps what revert and plan need.\n"
+    )
+    assert cli("history", "--prune", "2020-01-31", "--yes").out == "No run is that old.\n"
+    assert cli("history", "--prune", "9", "--yes").out == "No run is that old.\n"
+    assert cli("revert", "--yes").status == 0
+    assert sandbox.smtp("acme")["host"] == "smtp3.example.com"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--prune", "0"],
+        ["--prune", "-1"],
+        ["--prune", "soon"],
+        ["--prune", "2026-02-30"],
+        ["--prune", "99999999999"],
+        ["--prune", "2", "--forget", "acme"],
+        ["1", "--prune", "2"],
+        ["--forget", "acme", "--realm", "a*"],
+    ],
+)
+def test_what_cannot_be_meant_is_refused(cli, sandbox, arguments):
+    ran = cli("history", *arguments, "--yes")
+    assert (ran.status, ran.out) == (2, "")
+
+
+def test_nothing_is_taken_out_unasked_or_where_there_is_no_journal(cli, sandbox, state_folder):
+    assert "there is no terminal to ask on" in cli("history", "--forget", "acme").err
+    assert "there is no journal yet" in cli("history", "--forget", "acme", "--yes").err
+    assert cli("history", "--prune", "1", "--yes").out == "No run is that old.\n"
+    assert not state_folder.exists()
+
+
+def test_nothing_is_taken_out_while_a_run_is_under_way(cli, sandbox):
+    cli("apply", cli.write("spec.yaml", SPEC), "--yes")
+    with connected(sandbox) as connection, connection.exclusively():
+        ran = cli("history", "--forget", "acme", "--yes")
+    assert (ran.status, "[locked]" in ran.err) == (5, True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from ztrust_mail.api.connecting import connect, load_spec, validate
 from ztrust_mail.api.looking import doctor, drift, explain, plan, pull, test
-from ztrust_mail.api.past import history, leftovers, revert_plan, rotate_plan, run_to_revert
+from ztrust_mail.api.past import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
 from ztrust_mail.api.writing import (
     apply,
     dangers,
@@ -37,12 +37,15 @@ __all__ = [
     "doctor",
     "drift",
     "explain",
+    "forget",
     "history",
     "leftovers",
     "load_plan",
     "load_spec",
     "plan",
     "plan_saved",
+    "prunable",
+    "prune",
     "pull",
     "refuse",
     "revert_plan",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ztrust_mail.findings import Finding
@@ -31,6 +32,35 @@ def history(
     if run is not None:
         return [one_run(journal, gateway.dialect, gateway.url, run, realms)]
     return list_runs(journal, gateway.url, realms, limit) if journal else []
+
+
+def forget(connection: Connection, realm: str) -> int:
+    """Take out of the journal all that was noted of a realm, and return how many writes that were.
+
+    For realms that are gone for good: drift no longer misses them then. Raises as
+    ``connection.keeping_runs_off()`` does.
+    """
+    with connection.keeping_runs_off() as journal:
+        return journal.forget(connection.gateway.url, realm)
+
+
+def prunable(connection: Connection, *, keep: int = 0, before: datetime | None = None) -> tuple[int, int]:
+    """Return the first run that :func:`prune` may leave whole, and how many there are before it.
+
+    Either ``keep`` says how many of the newest runs are to stay, or ``before`` when the others began.
+    """
+    journal = connection.reading_journal
+    return journal.prunable(connection.gateway.url, keep=keep, before=before) if journal else (0, 0)
+
+
+def prune(connection: Connection, first: int) -> tuple[int, int]:
+    """Take old writes of the runs before one out of the journal; return how many runs are gone whole, and writes.
+
+    Each realm's last two verified writes stay, and what is in doubt: revert, fingerprints and resume need them.
+    Raises as ``connection.keeping_runs_off()`` does.
+    """
+    with connection.keeping_runs_off() as journal:
+        return journal.prune(connection.gateway.url, first)
 
 
 def run_to_revert(connection: Connection, run: int | None = None, *, realms: Sequence[str] = ()) -> Run:

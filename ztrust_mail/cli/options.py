@@ -108,6 +108,7 @@ config = text("--config", metavar="FILE", help="The settings file.")
 result_format = choice("--format", Format.TEXT, "How the result is written.")
 report = texts("--report", "FORMAT=FILE", "Write a report too: text or json.")
 out = file("--out", "Write the spec to a file.")
+yes = flag("--yes", "-y", help="Do not ask.")
 force = flag("--force", help="Overwrite the file named by --out.")
 secrets = choice(
     "--secrets",
@@ -126,7 +127,7 @@ def writing(*, canary: str = "") -> Declaration:
     """Declare how a plan is carried out; the function is given a ``writing`` of type :class:`Writing`."""
     first = "Write these realms first, and go on when the server's test of them passes"
     options = (
-        flag("--yes", "-y", help="Do not ask."),
+        yes,
         allow,
         click.option(
             "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),

@@ -76,6 +76,11 @@ def report(runs: Sequence[PastRun], server: str) -> Report:
     return Report("history", ExitStatus.OK, server, more={"runs": [_run_data(one) for one in runs]})
 
 
+def removed(runs: int, writes: int) -> Report:
+    """Report what was taken out of the journal."""
+    return Report("history", ExitStatus.OK, more={"removed": {"runs": runs, "writes": writes}})
+
+
 def _run_data(one: PastRun) -> Mapping[str, Json]:
     run = one.run
     return {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from ztrust_mail.config import Server
 from ztrust_mail.config.policy import Policy
+from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway
 from ztrust_mail.gateways.verbs import Verb, need
@@ -126,6 +127,17 @@ class Connection:
         with ThreadPoolExecutor(1) as pool:
             recalled: Future[Memory] = pool.submit(self.memory)
             yield recalled.result
+
+    @contextmanager
+    def keeping_runs_off(self) -> Iterator[Journal]:
+        """Give the journal while no run can begin, without asking the server.
+
+        Raises :class:`~ztrust_mail.errors.UsageError` where there is no journal, else as :meth:`exclusively` does.
+        """
+        if not self.reading_journal:
+            raise UsageError("there is no journal yet", "the first apply begins it")
+        with self.journal.lease(self.gateway.url, _person()):
+            yield self.journal
 
     def means(self, mode: SecretMode, memory: Callable[[], Memory], *, resolve: bool = True) -> Means:
         """Return what planning may use here.

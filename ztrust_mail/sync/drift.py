@@ -169,6 +169,7 @@ def _gone(realm: str, known: Remembered) -> Finding:
     assert write is not None  # a realm is remembered for one of them
     message = f"the realm is not there, or not to be seen any more; {_run(write)} wrote it"
     hint = "look whether it was removed or renamed, and whether the account still has its role in it"
+    hint += "; if it is gone for good: history --forget REALM"
     return Finding(Severity.ERROR, "vanished", message, hint, realm=realm)
 
 

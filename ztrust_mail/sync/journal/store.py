@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import groupby
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Executable, Text, UpdateBase, bindparam, func
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import JournalError
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal import queries, tables
+from ztrust_mail.sync.journal import pruning, queries, tables
 from ztrust_mail.sync.journal.database import Database
 from ztrust_mail.sync.journal.fingerprints import Fingerprints
 from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
@@ -136,6 +137,22 @@ class Journal:
     def resumable(self, server: str) -> Run | None:
         """Return the newest run that had something to write, if it was cut off or some realms failed."""
         return next((run_of(row) for row in self._rows(queries.newest_run_if_left(server))), None)
+
+    def forget(self, server: str, realm: str) -> int:
+        """Take out all that was noted of a realm; return how many writes that were."""
+        with self._database.writing() as connection:
+            return pruning.forget(connection, server, realm)
+
+    def prunable(self, server: str, *, keep: int = 0, before: datetime | None = None) -> tuple[int, int]:
+        """Return the first run that would stay whole, and how many there are before it."""
+        with self._database.reading() as connection:
+            first = pruning.first_kept(connection, server, keep=keep, before=before)
+            return first, pruning.runs_before(connection, server, first)
+
+    def prune(self, server: str, first: int) -> tuple[int, int]:
+        """Take out what nobody needs of the runs before one; return how many runs are gone, and how many writes."""
+        with self._database.writing() as connection:
+            return pruning.prune(connection, server, first)
 
     def fingerprint(self, secret: Secret) -> str:
         """Return the fingerprint of a secret: the same text for the same secret in the same journal."""
