@@ -237,7 +237,7 @@ def test_globs_match_nothing_and_the_hint_says_what_to_write(cli, digitanium):
         (("test", "--spec", "spec.yaml"), "apply, then test REALM"),
         (("plan", "spec.yaml", "--secrets", "keep"), "a write sends the secret itself"),
         (("apply", "spec.yaml", "--yes", "--secrets", "keep"), "a write sends the secret itself"),
-        (("doctor", "--setup-commands"), "make the account by the product's own means"),
+        (("doctor", "--setup-commands"), "by the product's own means"),
     ],
 )
 def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, digitanium, arguments, nearest):
