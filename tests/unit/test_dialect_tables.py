@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.mail_settings import field_maps, shown
+from support.mail_settings import shown
+from support.products import ALL, PIGEON, REF, SAMPLES, VAULT, lost_by, moved_maps, off
 
 from ztrust_mail.config import FILES, GATEWAYS
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect, Row
-from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
-from ztrust_mail.dialects.constraints import Constraint, no_clear_text
+from ztrust_mail.dialects.codecs import Port
+from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.dialects.digitanium import DIGITANIUM
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.dialects.omnibyte import OMNIBYTE
@@ -26,42 +27,6 @@ from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, Duration, FieldMap, FieldValue, Login, Masked, Raw, Security, field_of
 
 RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
-REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
-VAULT = SecretRef(SecretKind.KEYCLOAK_VAULT, ("smtp",))
-
-# A product that does not exist: nothing but this table is written for it.
-PIGEON = Dialect(
-    name="pigeon",
-    title="Pigeon",
-    mask="<hidden>",
-    extras=False,
-    rows=(
-        Row("relay.host", ("loft",), Text(), label="Loft", mandatory=True),
-        Row("relay.port", ("hatch",), Port(), label="Hatch", default=2525),
-        Row("relay.security", ("armour",), SecurityByPort("steel", "feathers"), reads=("hatch",), label="Armour"),
-        Row("relay.auth", (), LoginIfGiven(), reads=("ring",), absent=Login.NONE),
-        Row("relay.auth.username", ("ring",), Text(), label="Ring"),
-        Row("relay.auth.password", ("coo",), HiddenText(), label="Coo"),
-        Row("envelope_from", ("home",), Text(), label="Home"),
-        Row("sender.address", ("from",), Text(), label="From", mandatory=True),
-        Row("relay.timeouts.read", ("patience",), Milliseconds(), label="Patience"),
-    ),
-    constraints=(no_clear_text("Armour", "steel"),),
-)
-ALL: Mapping[str, Dialect] = {**DIALECTS, "pigeon": PIGEON}
-
-_by_name = st.booleans()
-moved_maps: st.SearchStrategy[FieldMap] = st.builds(
-    lambda fields, same, port: (
-        dict(fields)
-        | ({"relay.auth.username": fields["sender.address"]} if same and "relay.auth.username" in fields else {})
-        | ({"relay.port": port} if port else {})
-    ),
-    field_maps,
-    _by_name,
-    st.sampled_from([None, 465, 587]),
-)
-"""Whole settings, often with the sender for a user and a usual port."""
 
 
 def through(dialect: Dialect, fields: FieldMap) -> FieldMap:
@@ -76,42 +41,8 @@ def as_shown(value: FieldValue) -> FieldValue:
     return Masked() if hidden else value
 
 
-def off(value: FieldValue) -> bool:
-    """Whether a product without such a field does just the same."""
-    return value is ABSENT or value is False or value is Login.NONE
-
-
 def said(fields: FieldMap) -> FieldMap:
     return {name: as_shown(value) for name, value in fields.items() if not off(value)}
-
-
-def lost_by(product: str, fields: FieldMap) -> set[str]:
-    """Say by hand, and by no table, what a product cannot hold."""
-    if product in ("keycloak", "ztrust"):
-        return set()
-    no_place = {
-        "oneaccess": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
-        "omnibyte": ("reply_to.", "envelope_from", "relay.timeouts.", "extra.", "sender.name"),
-        "digitanium": ("relay.timeouts.", "extra."),
-        "uipath": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
-        "pigeon": ("reply_to.", "relay.timeouts.connect", "relay.timeouts.write", "extra.", "sender.name"),
-    }[product]
-    switches = ("relay.utf8", "relay.debug")
-    lost = {n for n, v in fields.items() if n.startswith((*no_place, *switches)) and not off(v)}
-    login = {name for name in fields if name == "relay.auth" or name.startswith("relay.auth.")}
-    security, port = fields["relay.security"], fields["relay.port"]
-    if product != "digitanium" and security is not Security.NONE and (security is Security.TLS) is not (port == 465):
-        lost.add("relay.security")
-    if fields["relay.auth"] is Login.TOKEN:
-        return lost | login
-    in_vault = getattr(fields.get("relay.auth.password"), "kind", None) is SecretKind.KEYCLOAK_VAULT
-    if in_vault and product == "oneaccess":  # no code, no account
-        return lost | login
-    if in_vault:
-        lost.add("relay.auth.password")
-    if product == "oneaccess" and fields.get("relay.auth.username") not in (None, fields["sender.address"]):
-        lost.add("relay.auth.username")
-    return lost
 
 
 # Moving settings
@@ -164,131 +95,6 @@ def test_whatever_a_product_holds_decodes_and_what_is_sound_of_it_stays_the_same
 
 
 # Each product's own sample
-
-
-OFFICE_365 = {
-    "Connection Type": "SMTP",
-    "Username": "no-reply@acme.example",
-    "SMTP Server": "smtp.office365.com",
-    "Password": "x",
-    "Port Number": "587",
-    "From Email": "no-reply@acme.example",
-    "Enable SSL": "on",
-}
-GOOGLE = {
-    "Email.Smtp.UseDefaultCredentials": "false",
-    "Email.Smtp.EnableSsl": "true",
-    "Email.Smtp.Host": "smtp.gmail.com",
-    "Email.Smtp.Port": "587",
-    "Email.Smtp.UserName": "robot@acme.example",
-    "Email.Smtp.Password": "x",
-    "Email.Smtp.FromEmail": "robot@acme.example",
-    "Email.Smtp.FromDisplayName": "Robot",
-}
-KOBIL = {
-    "replyToDisplayName": "Receiver",
-    "starttls": "true",
-    "port": "587",
-    "host": "smtp.gmail.com",
-    "replyTo": "reply@acme.example",
-    "from": "from@acme.example",
-    "fromDisplayName": "From KC Test team",
-    "envelopeFrom": "",
-    "ssl": "false",
-    "user": "from@acme.example",
-    "password": "*******",
-}
-HUAWEI = {
-    "enable switch": "on",
-    "SMTP HOST": "smtp.example.com",
-    "SMTP Port": "465",
-    "Email Address": "no-reply@acme.example",
-    "Sender Name": "Acme",
-    "Authorization Code": "x",
-    "Security type": "TLS",
-}
-TAB = {
-    "from": "no-reply@acme.example",
-    "fromDisplayName": "Acme",
-    "replyTo": "help@acme.example",
-    "replyToDisplayName": "Help",
-    "envelopeFrom": "bounces@acme.example",
-    "host": "smtp.example.com",
-    "port": "465",
-    "ssl": "true",
-    "starttls": "false",
-    "auth": "true",
-    "authType": "basic",
-    "user": "no-reply@acme.example",
-    "password": "x",
-}
-BASIC_LOGIN: FieldMap = {"relay.auth": Login.BASIC, "relay.auth.password": Masked()}
-SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
-    "omnibyte": (
-        OFFICE_365,
-        BASIC_LOGIN
-        | {
-            "relay.auth.username": "no-reply@acme.example",
-            "relay.host": "smtp.office365.com",
-            "relay.port": 587,
-            "relay.security": Security.STARTTLS,
-            "sender.address": "no-reply@acme.example",
-        },
-    ),
-    "uipath": (
-        GOOGLE,
-        BASIC_LOGIN
-        | {
-            "relay.auth.username": "robot@acme.example",
-            "relay.host": "smtp.gmail.com",
-            "relay.port": 587,
-            "relay.security": Security.STARTTLS,
-            "sender.address": "robot@acme.example",
-            "sender.name": "Robot",
-        },
-    ),
-    "digitanium": (
-        KOBIL,
-        BASIC_LOGIN
-        | {
-            "relay.auth.username": "from@acme.example",
-            "relay.host": "smtp.gmail.com",
-            "relay.port": 587,
-            "relay.security": Security.STARTTLS,
-            "reply_to.address": "reply@acme.example",
-            "reply_to.name": "Receiver",
-            "sender.address": "from@acme.example",
-            "sender.name": "From KC Test team",
-        },
-    ),
-    "oneaccess": (
-        HUAWEI,
-        BASIC_LOGIN
-        | {
-            "relay.auth.username": "no-reply@acme.example",
-            "relay.host": "smtp.example.com",
-            "relay.port": 465,
-            "relay.security": Security.TLS,
-            "sender.address": "no-reply@acme.example",
-            "sender.name": "Acme",
-        },
-    ),
-    "ztrust": (
-        TAB,
-        BASIC_LOGIN
-        | {
-            "relay.auth.username": "no-reply@acme.example",
-            "relay.host": "smtp.example.com",
-            "relay.port": 465,
-            "relay.security": Security.TLS,
-            "reply_to.address": "help@acme.example",
-            "reply_to.name": "Help",
-            "envelope_from": "bounces@acme.example",
-            "sender.address": "no-reply@acme.example",
-            "sender.name": "Acme",
-        },
-    ),
-}
 
 
 @pytest.mark.parametrize("product", SAMPLES)

@@ -9,7 +9,8 @@ import click
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output, check_product, save_product
-from ztrust_mail.convert import FORMATS, convert, format_named
+from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
+from ztrust_mail.convert.product import Product
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import json, text
 
@@ -20,18 +21,29 @@ NAME = "convert"
 @options.argument("path", "FILE", "A file or a folder; - is standard input.")
 @click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
 @click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
+@click.option(
+    "--as",
+    "style",
+    type=options.OneOf(Style),
+    help="How a product's settings are written; also told by the name of --out.",
+)
 @options.file("--out", "Write the result to a file.")
 @options.force
 @options.result_format
-def command(path: str, source: str, target: str, out: Path | None, force: bool, format: Format) -> None:
+def command(
+    path: str, source: str, target: str, style: Style | None, out: Path | None, force: bool, format: Format
+) -> None:
     """Turn settings kept for one tool into those of another.
 
-    Works offline. Secrets become references; what the target cannot hold is told.
+    Works offline. Secrets become references; what the target cannot hold is told. A product that
+    has only a form gets a sheet to type from.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
         check_product(out, force=force)
-        written = convert(reader, writer, path)
+        if style is None and out is not None and isinstance(writer, Product):
+            style = style_of(out.suffix)
+        written = convert(reader, writer, path, style)
         in_report = format is Format.JSON and out is None
         output.tell(text.findings(written.findings))
         if not in_report:

@@ -13,7 +13,8 @@ from typing import Final
 from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held, named_secrets, note, warning
 from ztrust_mail.convert.base import with_variables as variables
 from ztrust_mail.convert.files import Files
-from ztrust_mail.convert.keycloak import SMTP_SERVER, encoded, read_map
+from ztrust_mail.convert.keycloak import SMTP_SERVER, read_map
+from ztrust_mail.convert.native import encoded
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
@@ -46,6 +47,11 @@ class Ansible(Format):
         notes: list[Finding] = []
         for document in files.documents(path, _without_tags):
             for module, at in _modules(document.value, ()):
+                if not isinstance(module, dict):
+                    message = "the task's arguments are not written as a mapping, and are not read"
+                    hint = "left out: write them as a mapping below the module's name"
+                    notes.append(warning("not-a-map", message, hint, at=document.locate(at)))
+                    continue
                 realm = next((_text(str(r)) for key in ("realm", "name", "id") if (r := module.get(key))), "")
                 option = next((key for key in _OPTIONS if module.get(key) is not None), "")
                 where = document.locate(at)
@@ -86,17 +92,29 @@ def _without_tags(text: str) -> str:
     return _TAG.sub(lambda found: found[1] + " " * len(found[2]), text)
 
 
-def _modules(value: JsonValue, at: Pointer) -> Iterator[tuple[dict[str, JsonValue], Pointer]]:
-    """Yield the arguments of every task of the module, however deep in plays and blocks."""
+def _modules(value: JsonValue, at: Pointer) -> Iterator[tuple[JsonValue, Pointer]]:
+    """Yield the arguments of every task of the module, however deep in plays and blocks.
+
+    They may be ``key=value`` text, and the module may be named by the old words ``action`` and ``local_action``.
+    """
     if isinstance(value, list):
         for n, inner in enumerate(value):
             yield from _modules(inner, (*at, n))
     elif isinstance(value, dict):
         for key, inner in value.items():
-            if key.rpartition(".")[2] == "keycloak_realm" and isinstance(inner, dict):
-                yield inner, (*at, key)
+            if _is_module(key) or (key in ("action", "local_action") and _calls_module(inner)):
+                yield inner if _is_module(key) else None, (*at, key)
             elif isinstance(inner, list):
                 yield from _modules(inner, (*at, key))
+
+
+def _is_module(name: str) -> bool:
+    return name.rpartition(".")[2] == MODULE.rpartition(".")[2]
+
+
+def _calls_module(action: JsonValue) -> bool:
+    called = action.get("module") if isinstance(action, dict) else action
+    return isinstance(called, str) and _is_module(called.partition(" ")[0])
 
 
 def _resolve(module: dict[str, JsonValue], option: str) -> None:

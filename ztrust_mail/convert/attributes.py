@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ztrust_mail.convert.base import UNNAMED, warning
 from ztrust_mail.convert.markers import has_marker, marker
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Location
 from ztrust_mail.sensitive import SecretKind, SecretRef
@@ -30,18 +31,19 @@ from ztrust_mail.text import did_you_mean, quoted
 Locate = Callable[[str], Location]
 
 _MASK = re.compile(r"\*{3,}")
-_SECRETIVE = re.compile(r"pass(?:word|wd|phrase)|secret", re.IGNORECASE)
+_SECRETIVE = re.compile(r"(?:pass(?:word|wd|phrase)|secret)(?!\.)", re.IGNORECASE)
 _VAULTED = "$ANSIBLE_VAULT;"
 _FILL_IN = "put the value into the variable named instead"
 
 
 @dataclass
 class AttributeReader:
-    """Reads one realm's attributes. ``locate`` tells where an attribute stands."""
+    """Reads one realm's attributes of a product. ``locate`` tells where an attribute stands."""
 
     realm: str
     locate: Locate
     findings: list[Finding] = field(default_factory=list)
+    dialect: Dialect = KEYCLOAK
 
     def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
         """Return the fields, or None where attributes are there and not one of them can be used."""
@@ -49,9 +51,9 @@ class AttributeReader:
         references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)}
         plain = {n: t for n, t in texts.items() if n not in references and self._usable(n, t)}
         attributes = self._one_switch({**plain, **{n: texts[n] for n in references}})
-        fields = dict(KEYCLOAK.decode(attributes))
+        fields = dict(self.dialect.decode(attributes))
         for native, reference in references.items():
-            name = KEYCLOAK.native_names[native]
+            name = self.dialect.native_names[native]
             if isinstance(fields[name], Masked):
                 fields[name] = reference
         self._judge(fields)
@@ -59,7 +61,7 @@ class AttributeReader:
 
     def tell(self, rule: str, message: str, hint: str, native: str) -> None:
         """Note something odd about an attribute."""
-        name = KEYCLOAK.native_names.get(native, native)
+        name = self.dialect.native_names.get(native, native)
         self.findings.append(warning(rule, message, hint, self.realm, name, self.locate(native)))
 
     def _text(self, name: str, value: JsonValue) -> str | None:
@@ -74,7 +76,7 @@ class AttributeReader:
         return None
 
     def _is_secret(self, native: str) -> bool:
-        return native in KEYCLOAK.native_names and field_of(KEYCLOAK.native_names[native]).secret
+        return field_of(self.dialect.native_names.get(native, "")).secret
 
     def _reference(self, native: str, text: str) -> SecretRef:
         """Return what stands for a secret, and point out one that stands in the file."""
@@ -89,7 +91,7 @@ class AttributeReader:
             if found.name:
                 return SecretRef(SecretKind.ENV, (found.name,))
             self.tell("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
-        elif not text.startswith("${vault."):
+        elif self.dialect.hides(native, text):
             hint = f"{_FILL_IN}, and change it at the relay if the file was ever shared"
             self.tell("plain-secret", f"{quoted(native)} stands there in clear; it is not taken along", hint, native)
         return UNNAMED
@@ -99,23 +101,27 @@ class AttributeReader:
         if _MASK.fullmatch(text.strip()):
             self.tell("masked-value", f"{quoted(native)} is a mask, not a value", "left out: write the value", native)
             return False
-        if native in KEYCLOAK.native_names:
+        known = self.dialect.native_names
+        if native in known:
             if has_marker(text):
                 message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
                 self.tell("placeholder", message, "write the value itself; it is taken as it stands", native)
             return True
         if _SECRETIVE.search(native):
-            message = f"{quoted(native)} looks like a secret, and is no attribute that Keycloak uses"
-            hint = did_you_mean(native, KEYCLOAK.native_names)
+            message = f"{quoted(native)} looks like a secret, and is nothing that {self.dialect.title} uses"
+            hint = did_you_mean(native, known)
             self.tell("plain-secret", message, "left out" + (f": {hint}" if hint else ""), native)
             return False
-        if hint := did_you_mean(native, KEYCLOAK.native_names):
-            self.tell("unknown-attribute", f"{quoted(native)} is no attribute that Keycloak uses", hint, native)
-        return True
+        hint = did_you_mean(native, known)
+        if hint or not self.dialect.extras:
+            hint = hint if self.dialect.extras else f"left out: {hint}" if hint else "left out"
+            self.tell("unknown-attribute", f"{quoted(native)} is nothing that {self.dialect.title} uses", hint, native)
+        return self.dialect.extras
 
     def _one_switch(self, attributes: dict[str, str]) -> dict[str, str]:
-        starttls, ssl = KEYCLOAK.natives_of(SECURITY)
-        if attributes.get(starttls) == attributes.get(ssl) == "true":
+        switches = self.dialect.natives_of(SECURITY)
+        if len(switches) > 1 and all(attributes.get(native) == "true" for native in switches):
+            starttls, ssl = switches
             message = f"`{ssl}` and `{starttls}` are both on; taken as implicit TLS"
             self.tell("both-switches", message, "switch one of them off", starttls)
             return {**attributes, starttls: "false"}
@@ -132,4 +138,4 @@ class AttributeReader:
             self.tell("login-off", "a password is given and the login is not on", "switch it on", self._native(LOGIN))
 
     def _native(self, name: str) -> str:
-        return KEYCLOAK.natives_of(name)[0]
+        return self.dialect.natives_of(name)[0]

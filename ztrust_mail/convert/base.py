@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Location, Severity
@@ -40,8 +40,8 @@ class Written:
 class Format(ABC):
     """One way in which settings are kept in files."""
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
 
     @abstractmethod
     def read(self, path: str) -> Extract:
@@ -54,6 +54,11 @@ class Format(ABC):
     @abstractmethod
     def write(self, realms: Mapping[str, FieldMap]) -> Written:
         """Return the settings as text; what cannot be said is a finding."""
+
+
+def as_json(data: object) -> str:
+    """Return JSON as the server writes it."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def warning(rule: str, message: str, hint: str, realm: str = "", name: str = "", at: Location | None = None) -> Finding:
@@ -78,14 +83,20 @@ def named_secrets(realms: Mapping[str, FieldMap]) -> dict[str, FieldMap]:
     return {realm: {n: put(realm, n, v) for n, v in fields.items()} for realm, fields in realms.items()}
 
 
-def with_variables(realms: Mapping[str, FieldMap], title: str) -> tuple[dict[str, FieldMap], list[Finding]]:
-    """Return the realms with variables for all secrets but those in the server's vault, and what that changes."""
+def _in_variable_or_vault(name: str, reference: SecretRef) -> bool:
+    return reference.kind in (SecretKind.ENV, SecretKind.KEYCLOAK_VAULT)
+
+
+def with_variables(
+    realms: Mapping[str, FieldMap], title: str, keeps: Callable[[str, SecretRef], bool] = _in_variable_or_vault
+) -> tuple[dict[str, FieldMap], list[Finding]]:
+    """Return the realms with variables for all secrets but those that a format ``keeps``, and what that changes."""
     found = []
     result: dict[str, FieldMap] = {}
     for realm, fields in realms.items():
         result[realm] = dict(fields)
         for name, value in fields.items():
-            if isinstance(value, SecretRef) and value.kind not in (SecretKind.ENV, SecretKind.KEYCLOAK_VAULT):
+            if isinstance(value, SecretRef) and not keeps(name, value):
                 result[realm] = {**result[realm], name: UNNAMED}
                 message = f"{title} cannot take `{name}` from a {value.kind.value} reference"
                 found.append(warning(CANNOT_HOLD, message, "put the value into the variable named there", realm, name))

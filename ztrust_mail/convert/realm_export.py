@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ztrust_mail.convert.base import Extract, Format, Written, named_secrets, note
+from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, with_variables
 from ztrust_mail.convert.files import Files
-from ztrust_mail.convert.keycloak import SMTP_SERVER, as_text, attributes_of, read_map
+from ztrust_mail.convert.keycloak import SMTP_SERVER, read_map
+from ztrust_mail.convert.native import attributes_of
+from ztrust_mail.dialects.base import Attributes
+from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.source import Document, Pointer
@@ -50,7 +53,12 @@ class RealmExport(Format):
 
     def write(self, realms: Mapping[str, FieldMap]) -> Written:
         """Return one realm as an object, several as a list."""
-        attributes, findings = attributes_of(realms, self.title)
+        named, findings = with_variables(realms, self.title)
+        attributes: dict[str, Attributes] = {}
+        for realm, fields in named.items():
+            given, found = attributes_of(KEYCLOAK, realm, fields)
+            attributes[realm] = given or {}
+            findings.extend(found)
         written = [{"realm": realm, SMTP_SERVER: smtp} for realm, smtp in attributes.items()]
         message = "these realms hold e-mail settings and nothing else"
         hint = "merge them into the realms' own files: an import that overrides replaces the whole realm"
@@ -58,7 +66,7 @@ class RealmExport(Format):
         if any("${" in text for smtp in attributes.values() for text in smtp.values()):
             message = "variables are written as ${NAME}, which kc.sh import fills in"
             findings.append(note("variables", message, "keycloak-config-cli writes $(env:NAME)"))
-        return Written(as_text(written[0] if len(written) == 1 else written), tuple(findings))
+        return Written(as_json(written[0] if len(written) == 1 else written), tuple(findings))
 
 
 def _realms(document: Document) -> Iterator[tuple[str, Pointer]]:

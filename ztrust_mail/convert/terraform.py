@@ -11,7 +11,7 @@ from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held
 from ztrust_mail.convert.base import with_variables as variables
 from ztrust_mail.convert.files import Files
 from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
-from ztrust_mail.convert.keycloak import encoded
+from ztrust_mail.convert.native import encoded
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 
-from ztrust_mail.dialects.codecs import Codec
+from ztrust_mail.dialects.codecs import Codec, Unsaid
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
@@ -45,13 +46,22 @@ def parse_version(text: str) -> Version:
     return tuple(int(part) for part in re.findall(r"\d{1,9}", text.partition("-")[0])[:3])
 
 
+class Shape(StrEnum):
+    """How a product takes its settings: an object of attributes, a list of keys and values, or a page to type into."""
+
+    MAP = "map"
+    PAIRS = "pairs"
+    FORM = "form"
+
+
 @dataclass(frozen=True)
 class Row:
     """One field in one product.
 
     ``absent`` is what the server takes when the attribute is not there. ``since`` lists the first
     version of every release line that has the attribute, oldest first; the last holds for all newer
-    lines. ``label`` is what the product's own console calls it.
+    lines. ``label`` is what the product's own console calls it; of several attributes it has the labels, parted by
+    commas, of ``shown`` if they stand in another order on the page.
 
     ``reads`` are attributes of other rows that the codec reads after its own and never writes: a row
     without attributes of its own follows from them. ``mandatory`` says that the product takes no
@@ -67,6 +77,15 @@ class Row:
     reads: tuple[str, ...] = ()
     mandatory: bool = False
     default: FieldValue | None = None
+    shown: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Each attribute with what the page calls it, in the page's order; without a label it keeps its name."""
+        shown = self.shown or self.natives
+        words = self.label.split(", ") if self.label and len(self.natives) > 1 else [self.label]
+        labels = dict(zip(shown, words, strict=False))
+        return {native: labels.get(native) or native for native in dict.fromkeys((*shown, *self.natives))}
 
     def known_to(self, version: Version) -> bool:
         """Tell whether a server of this version has the attribute; an unknown version has it."""
@@ -81,7 +100,8 @@ class Dialect:
 
     ``mask`` is what its server shows in place of a secret. ``extras`` tells whether it keeps attributes
     that the table does not know. ``constraints`` are what it demands beyond single fields, and
-    ``advice`` is what its own documentation tells people to mind.
+    ``advice`` is what its own documentation tells people to mind. ``page`` is the way to its page, and
+    ``off`` are the attributes that say of a realm that it has no e-mail, None where nothing says so.
     """
 
     name: str
@@ -91,11 +111,18 @@ class Dialect:
     extras: bool = True
     constraints: tuple[Constraint, ...] = ()
     advice: tuple[str, ...] = ()
+    shape: Shape = Shape.MAP
+    page: str = ""
+    off: Attributes | None = field(default=None, hash=False)
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
-        """Return the same table under another name, with the labels of another console."""
-        rows = tuple(replace(row, label=labels.get(row.field, row.label)) for row in self.rows)
-        return replace(self, name=name, title=title, rows=rows)
+        """Return the same table under another name, with another console's label for each attribute, in its order."""
+
+        def labelled(row: Row) -> Row:
+            shown = tuple(native for native in labels if native in row.natives)
+            return replace(row, label=", ".join(labels[native] for native in shown), shown=shown)
+
+        return replace(self, name=name, title=title, rows=tuple(labelled(row) for row in self.rows))
 
     @cached_property
     def native_names(self) -> Mapping[str, str]:
@@ -103,8 +130,22 @@ class Dialect:
         return {native: row.field for row in self.rows for native in row.natives}
 
     @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Every attribute the table knows with what the page calls it, in the page's order."""
+        return {native: label for row in self.rows for native, label in row.labels.items()}
+
+    @cached_property
+    def unsaid(self) -> Attributes:
+        """The attributes that a spec means without saying them."""
+        return {row.natives[0]: row.codec.text for row in self.rows if isinstance(row.codec, Unsaid)}
+
+    @cached_property
     def _by_field(self) -> Mapping[str, Row]:
         return {row.field: row for row in self.rows}
+
+    def row(self, name: str) -> Row | None:
+        """Return the row of a field."""
+        return self._by_field.get(name)
 
     def natives_of(self, name: str) -> tuple[str, ...]:
         """Return the attributes that hold a field, or that it follows from; an extra attribute holds itself."""
@@ -134,9 +175,10 @@ class Dialect:
 
         Servers older than 26.2 show a token's client secret in clear.
         """
-        return {name: self.mask if text and self._hides(name, text) else text for name, text in attributes.items()}
+        return {name: self.mask if text and self.hides(name, text) else text for name, text in attributes.items()}
 
-    def _hides(self, native: str, text: str) -> bool:
+    def hides(self, native: str, text: str) -> bool:
+        """Tell whether an attribute's text is a secret, and not only a reference to one."""
         codec = self._secret_codecs.get(native)
         return codec is not None and isinstance(codec.decode((text,)), Masked)
 

@@ -163,7 +163,8 @@ class HiddenText(Codec):
         return Masked()
 
     def holds(self, value: FieldValue) -> bool:
-        return not isinstance(value, SecretRef) or value.kind is not SecretKind.KEYCLOAK_VAULT
+        in_vault = isinstance(value, SecretRef) and value.kind is SecretKind.KEYCLOAK_VAULT
+        return not in_vault and not isinstance(value, Raw)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ KEYCLOAK = Dialect(
     name="keycloak",
     title="Keycloak",
     mask=MASK,
+    page="Realm settings → Email",
+    off={},
     rows=(
         Row("sender.address", ("from",), Text(), mandatory=True),
         Row("sender.name", ("fromDisplayName",), Text()),

@@ -1,8 +1,8 @@
-"""Omnibyte: Configuration → Email, a form whose labels are its names."""
+"""Omnibyte: a form whose labels are its names."""
 
 from __future__ import annotations
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect, Row, Shape
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
 from ztrust_mail.dialects.constraints import no_clear_text
 from ztrust_mail.spec.fields import Login
@@ -14,6 +14,8 @@ OMNIBYTE = Dialect(
     title="Omnibyte",
     mask="**********",
     extras=False,
+    shape=Shape.FORM,
+    page="Configuration → Email",
     rows=(
         Row("extra.Connection Type", ("Connection Type",), Unsaid("SMTP"), label="Connection Type"),
         Row("relay.auth", (), LoginIfGiven(), reads=(_USER,), label=_USER, absent=Login.NONE),

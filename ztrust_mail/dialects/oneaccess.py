@@ -1,16 +1,17 @@
-"""OneAccess (Huawei Cloud): Settings → Enterprise Settings → Email Gateway, a form whose labels are its names."""
+"""OneAccess (Huawei Cloud): a form whose labels are its names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect, Row, Shape
 from ztrust_mail.dialects.codecs import AddressAsAccount, HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
 from ztrust_mail.dialects.constraints import Constraint, no_clear_text
 from ztrust_mail.findings import Severity
 from ztrust_mail.spec.fields import SECURITY, FieldMap, Login, Raw, Security
 
 _ADDRESS, _PORT, _CODE = "Email Address", "SMTP Port", "Authorization Code"
+_SWITCH = "enable switch"
 _DEFAULT_PORT = 465
 
 
@@ -26,8 +27,11 @@ ONEACCESS = Dialect(
     title="OneAccess",
     mask="**********",
     extras=False,
+    shape=Shape.FORM,
+    page="Settings → Enterprise Settings → Email Gateway",
+    off={_SWITCH: "off"},
     rows=(
-        Row("extra.enable switch", ("enable switch",), Unsaid("on"), label="enable switch"),
+        Row(f"extra.{_SWITCH}", (_SWITCH,), Unsaid("on"), label=_SWITCH),
         Row("relay.host", ("SMTP HOST",), Text(), label="SMTP HOST", mandatory=True),
         Row("relay.port", (_PORT,), Port(), label=_PORT, mandatory=True, default=_DEFAULT_PORT),
         Row("sender.address", (_ADDRESS,), Text(), label=_ADDRESS, mandatory=True),

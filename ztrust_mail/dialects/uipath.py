@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect, Row, Shape
 from ztrust_mail.dialects.codecs import DefaultCredentials, HiddenText, Port, SecurityByPort, Text
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.findings import Severity
@@ -42,6 +42,8 @@ UIPATH = Dialect(
     title="UiPath Orchestrator",
     mask="**********",
     extras=False,
+    shape=Shape.PAIRS,
+    page="Settings → Mail",
     rows=(
         Row(
             "relay.auth", (f"{_KEY}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
