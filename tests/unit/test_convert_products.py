@@ -18,10 +18,11 @@ from support.products import ALL, PIGEON, SAMPLES, lost_by, moved_maps
 from ztrust_mail.convert import FORMATS, Extract, Format, Style, convert, style_of
 from ztrust_mail.convert.native import attributes_of, completed
 from ztrust_mail.convert.product import Product
-from ztrust_mail.dialects.base import Dialect, Shape
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.dialects.omnibyte import OMNIBYTE
 from ztrust_mail.dialects.oneaccess import ONEACCESS
+from ztrust_mail.dialects.page import Shape, labels_of
 from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Severity, has_errors
@@ -125,7 +126,7 @@ def test_a_products_own_sample_moves_into_a_spec_and_back(product: str, tmp_path
     assert meant(again.realms["acme"]) == meant(expected)
     sheet = PRODUCTS[product].write(again.realms, Style.TEXT)
     shown = yaml.load(sheet.text, yaml.BaseLoader)["acme"]
-    labels = ALL[product].labels
+    labels = labels_of(ALL[product])
     secret = next(n for n, name in ALL[product].native_names.items() if name == PASSWORD)
     wanted = {labels[n]: text for n, text in attributes.items()} | {labels[secret]: "${SMTP_PASSWORD_ACME}"}
     assert {label: text for label, text in shown.items() if text} == {label: t for label, t in wanted.items() if t}
@@ -225,7 +226,7 @@ def test_what_a_spec_removes_is_told_to_be_left_out() -> None:
 def test_a_form_is_typed_from_top_to_bottom_in_the_order_of_its_page(dialect: Dialect) -> None:
     text = Product(dialect).write({"acme": LOGGED_IN}).text
     lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
-    assert [line.partition(":")[0] for line in lines] == list(dialect.labels)
+    assert [line.partition(":")[0] for line in lines] == list(labels_of(dialect))
     assert [advice for advice in dialect.advice if f"# [ ] {advice}" not in text] == []
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ztrust_mail.convert.base import CANNOT_HOLD, note, warning
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.page import labels_of, unsaid_by
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, PORT, SECURITY, FieldMap, FieldValue, Raw, Security
@@ -46,8 +47,8 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     for name in (n for n, value in fields.items() if value is ABSENT):
         message = f"{dialect.title} has no word for {quoted(name)} not being there"
         found.append(note(CANNOT_HOLD, message, "left out: what is not given is not there", realm))
-    written = {**dialect.unsaid, **encoded(kept, dialect)}
-    order = dict.fromkeys((*dialect.labels, *written))
+    written = {**unsaid_by(dialect), **encoded(kept, dialect)}
+    order = dict.fromkeys((*labels_of(dialect), *written))
     return {native: written[native] for native in order if native in written}, found
 
 

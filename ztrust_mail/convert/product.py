@@ -12,7 +12,8 @@ from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_se
 from ztrust_mail.convert.files import Files
 from ztrust_mail.convert.keycloak import SMTP_SERVER
 from ztrust_mail.convert.sheet import Style, written_as
-from ztrust_mail.dialects.base import Attributes, Dialect, Shape
+from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.dialects.page import Shape, labels_of
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import FieldMap
@@ -146,7 +147,7 @@ class Product(Format):
 
     def _entries(self, value: JsonValue, at: Pointer) -> list[Entry] | None:
         """Return the settings by attribute; a label of the page stands for its attribute."""
-        by_label = {label: name for name, label in self.dialect.labels.items()}
+        by_label = {label: name for name, label in labels_of(self.dialect).items()}
         if isinstance(value, dict) and (key := _settings_key(value)):
             value, at = value[key], (*at, key)
         if isinstance(value, dict):

@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
-from ztrust_mail.dialects.base import Attributes, Dialect, Shape
+from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.dialects.page import Shape, labels_of
 from ztrust_mail.text import printable
 
 WIDTH = 80
@@ -44,11 +45,12 @@ def written_as(style: Style, dialect: Dialect, realms: Mapping[str, Attributes])
 
 def _lines(dialect: Dialect, attributes: Attributes) -> Iterator[Line]:
     """Yield label and value of each line; what is empty and not on the page is left out."""
-    for native, label in dialect.labels.items():
+    labels = labels_of(dialect)
+    for native, label in labels.items():
         if native in attributes or label != native or dialect.shape is Shape.FORM:
             yield label, attributes.get(native, "")
     for native, text in attributes.items():
-        if native not in dialect.labels:
+        if native not in labels:
             yield native, text
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 
-from ztrust_mail.dialects.codecs import Codec, Unsaid
+from ztrust_mail.dialects.codecs import Codec
 from ztrust_mail.dialects.constraints import Constraint
+from ztrust_mail.dialects.page import Shape
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import (
@@ -46,14 +46,6 @@ def parse_version(text: str) -> Version:
     return tuple(int(part) for part in re.findall(r"\d{1,9}", text.partition("-")[0])[:3])
 
 
-class Shape(StrEnum):
-    """How a product takes its settings: an object of attributes, a list of keys and values, or a page to type into."""
-
-    MAP = "map"
-    PAIRS = "pairs"
-    FORM = "form"
-
-
 @dataclass(frozen=True)
 class Row:
     """One field in one product.
@@ -78,14 +70,6 @@ class Row:
     mandatory: bool = False
     default: FieldValue | None = None
     shown: tuple[str, ...] = ()
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """Each attribute with what the page calls it, in the page's order; without a label it keeps its name."""
-        shown = self.shown or self.natives
-        words = self.label.split(", ") if self.label and len(self.natives) > 1 else [self.label]
-        labels = dict(zip(shown, words, strict=False))
-        return {native: labels.get(native) or native for native in dict.fromkeys((*shown, *self.natives))}
 
     def known_to(self, version: Version) -> bool:
         """Tell whether a server of this version has the attribute; an unknown version has it."""
@@ -128,16 +112,6 @@ class Dialect:
     def native_names(self) -> Mapping[str, str]:
         """Every attribute the table knows, with the field it belongs to."""
         return {native: row.field for row in self.rows for native in row.natives}
-
-    @cached_property
-    def labels(self) -> Mapping[str, str]:
-        """Every attribute the table knows with what the page calls it, in the page's order."""
-        return {native: label for row in self.rows for native, label in row.labels.items()}
-
-    @cached_property
-    def unsaid(self) -> Attributes:
-        """The attributes that a spec means without saying them."""
-        return {row.natives[0]: row.codec.text for row in self.rows if isinstance(row.codec, Unsaid)}
 
     @cached_property
     def _by_field(self) -> Mapping[str, Row]:
