@@ -612,6 +612,39 @@ def test_nothing_vanishes_from_a_list_that_is_not_complete() -> None:
     assert (found.vanished, found.findings) == ((), ())
 
 
+# What the server did not keep
+
+
+def not_kept(after: Mapping[str, str], entry: Mapping[str, object] = BASIC, run: int = 13) -> Remembered:
+    """Return a memory of what was applied before, and of a write of which the server made something else."""
+    write = replace(
+        written(after, entry, run=run), step=Step.FAILED, error="the server did not keep `relay.port` as written"
+    )
+    return Remembered(written({**STORED, "port": "25"}), unkept=write)
+
+
+def test_what_the_server_made_of_an_own_write_is_not_out_of_band() -> None:
+    live = {**STORED, "port": "465"}
+    spec, gateway = one_realm(BASIC), Watched({"acme": live})
+    found = judge(make_plan(spec, gateway), {"acme": not_kept(live)}, gateway)
+    assert (found.causes, gateway.asked) == ({"acme": {PORT: Cause.NOT_KEPT}}, {})
+    (said,) = found.findings
+    assert (said.severity, said.rule, said.field) == (Severity.WARNING, "not-kept", PORT)
+    assert said.message == "`relay.port` is `465`: the server did not keep what run 13 of 2026-11-20 14:03 UTC wrote"
+    assert told(found)[1].endswith("(not kept)")
+    assert reporting(found)["realms"][0]["changes"][0]["cause"] == "not_kept"  # type: ignore[index]
+
+
+def test_what_came_after_a_write_that_was_not_kept_is_out_of_band_and_a_spec_that_moved_on_is_pending() -> None:
+    live = {**STORED, "port": "465"}
+    gateway = Server({"acme": {**live, "host": "evil.example"}})
+    found = judge(make_plan(SPEC, gateway), {"acme": not_kept(live)}, gateway)
+    assert found.causes == {"acme": {HOST: Cause.OUT_OF_BAND, PORT: Cause.NOT_KEPT}}
+    moved = one_realm(changed(BASIC, port=2525))
+    gateway = Server({"acme": live})
+    assert judge(make_plan(moved, gateway), {"acme": not_kept(live)}, gateway).causes == {"acme": {PORT: Cause.PENDING}}
+
+
 # How it is told
 
 

@@ -176,6 +176,22 @@ def test_a_later_write_in_doubt_is_remembered_beside_it(journal: Journal, step: 
     }
 
 
+def test_a_later_write_that_the_server_did_not_keep_is_remembered_until_one_is_verified(journal: Journal) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    for error, after in (
+        ("the server did not keep `x` as written", {"host": "h"}),
+        ("the server holds something else", {}),
+    ):
+        run = begun(journal, "acme")
+        journal.record(run, [Update("acme", Step.FAILED, after, error)])
+    known = journal.remembered(SERVER)["acme"]
+    assert known.last
+    assert known.unkept
+    assert (known.last.run, known.unkept.run, known.doubt) == (1, 2, None)
+    begun(journal, "acme", step=Step.VERIFIED)
+    assert journal.remembered(SERVER)["acme"].unkept is None
+
+
 def test_a_doubt_ends_with_a_later_verified_write(journal: Journal) -> None:
     begun(journal, "acme", step=Step.WRITING)
     last = begun(journal, "acme", step=Step.VERIFIED)

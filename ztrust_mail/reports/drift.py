@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from ztrust_mail.sync.drift import Drift
 
 _CRITICAL = "bold red"
-_STYLES = {Cause.OUT_OF_BAND: "yellow", Cause.BOTH: "yellow", Cause.PENDING: "dim", Cause.UNATTRIBUTED: "dim"}
+_STYLES = {
+    Cause.OUT_OF_BAND: "yellow",
+    Cause.BOTH: "yellow",
+    Cause.NOT_KEPT: "yellow",
+    Cause.PENDING: "dim",
+    Cause.UNATTRIBUTED: "dim",
+}
 
 
 def text(found: Drift) -> Iterator[Line]:

@@ -25,6 +25,8 @@ class Cause(StrEnum):
     """Somebody changed the server."""
     BOTH = "both"
     """Somebody changed the server, and the spec moved on too."""
+    NOT_KEPT = "not_kept"
+    """This tool wrote what the spec says, and the server holds what it made of that."""
     UNATTRIBUTED = "unattributed"
     """The journal holds nothing that tells."""
 
@@ -59,7 +61,8 @@ Meaning = Callable[[str, FieldValue | None], FieldValue | None]
 class Past:
     """What the journal tells of one realm: the fields last applied, and those of a later write in doubt.
 
-    ``before`` are the fields that stood there before the write in doubt. ``meaning`` says what a field's value, or
+    ``before`` are the fields that stood there before the write in doubt. ``meant`` are those of a later write that the
+    server did not keep, ``made`` what it made of them. ``meaning`` says what a field's value, or
     its absence, is taken for.
     """
 
@@ -67,6 +70,8 @@ class Past:
     applied: FieldMap | None = None
     doubtful: FieldMap | None = None
     before: FieldMap | None = None
+    meant: FieldMap | None = None
+    made: FieldMap | None = None
 
     @classmethod
     def of(cls, dialect: Dialect, realm: RealmPlan, known: Remembered) -> Past:
@@ -78,15 +83,21 @@ class Past:
             applied = (last.intent or {}) if last.after is None else _fields(dialect, last.after, exact=exact)
         if doubt:
             doubtful, before = doubt.intent or {}, _fields(dialect, doubt.before, exact=exact)
-        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before)
+        meant = made = None
+        if (unkept := known.unkept) and unkept.after is not None:
+            meant, made = unkept.intent or {}, _fields(dialect, unkept.after, exact=exact)
+        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made)
 
     def cause(self, change: Change) -> Cause:
         """Return why the server differs in one field.
 
-        What a write in doubt meant to write is ours. Where nothing was ever seen applied, the state before such a
-        write is nobody's doing either.
+        What a write in doubt meant to write is ours, and so is what the server made of a write. Where nothing was ever
+        seen applied, the state before a write in doubt is nobody's doing either.
         """
         live, wanted = self._value(change, change.before), self._value(change, change.after)
+        if self.made is not None and same(live, self._value(change, self.made.get(change.field))):
+            meant = self._value(change, (self.meant or {}).get(change.field))
+            return Cause.NOT_KEPT if same(wanted, meant) else Cause.PENDING
         ours = [self._value(change, f.get(change.field)) for f in (self.applied, self.doubtful) if f is not None]
         if not ours:
             return Cause.UNATTRIBUTED

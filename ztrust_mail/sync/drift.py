@@ -15,7 +15,7 @@ from ztrust_mail.spec.resolve import MASTER, glob_matches
 from ztrust_mail.sync import culprits
 from ztrust_mail.sync.attribution import Cause, Past, is_critical
 from ztrust_mail.sync.compare import Change
-from ztrust_mail.sync.journal.records import Remembered, Write
+from ztrust_mail.sync.journal.records import NOT_KEPT, Remembered, Write
 from ztrust_mail.sync.plan import Plan, RealmPlan, all_findings
 from ztrust_mail.sync.planning import nothing_selected
 from ztrust_mail.text import counted, quoted
@@ -111,6 +111,7 @@ class _Told:
         others = [change for change in self.realm.changes if self.causes[change.field].by_others]
         authors = {change.field: culprits.author(self.past, change, self.edits) for change in others}
         found = [self._changed(change, authors[change.field]) for change in others]
+        found += [self._not_kept(c) for c in self.realm.changes if self.causes[c.field] is Cause.NOT_KEPT]
         if self.edits and None in authors.values():
             message = f"since then the server saw this realm edited by {culprits.in_words(self.edits)}"
             hint = "some may be of other settings than e-mail; admin events tell more with their details on"
@@ -120,6 +121,14 @@ class _Told:
             hint = "run apply --resume"
             found.append(Finding(Severity.WARNING, "in-doubt", message, hint, realm=self.realm.realm))
         return found
+
+    def _not_kept(self, change: Change) -> Finding:
+        assert self.known.unkept is not None  # without it, nothing is known not to be kept
+        message = (
+            f"{quoted(change.field)} is {_in_words(change.before)}: {NOT_KEPT} what {_run(self.known.unkept)} wrote"
+        )
+        hint = "look at the server's log; it may not take this value"
+        return Finding(Severity.WARNING, "not-kept", message, hint, realm=self.realm.realm, field=change.field)
 
     def _changed(self, change: Change, author: Edit | None) -> Finding:
         last = self.known.last
@@ -165,7 +174,7 @@ def _vanished(plan: Plan, remembered: Mapping[str, Remembered], selected: Sequen
 
 
 def _gone(realm: str, known: Remembered) -> Finding:
-    write = known.last or known.doubt
+    write = known.last or known.doubt or known.unkept
     assert write is not None  # a realm is remembered for one of them
     message = f"the realm is not there, or not to be seen any more; {_run(write)} wrote it"
     hint = "look whether it was removed or renamed, and whether the account still has its role in it"

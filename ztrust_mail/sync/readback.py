@@ -14,6 +14,7 @@ from ztrust_mail.sensitive import Secret
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.compare import SecretMode, compare, secret_fields
+from ztrust_mail.sync.journal.records import NOT_KEPT
 from ztrust_mail.sync.plan import RealmPlan, Status
 from ztrust_mail.sync.writing import Attempt, as_stored, failed
 from ztrust_mail.text import counted, quoted
@@ -137,7 +138,7 @@ def _checked(realm: RealmPlan, live: LiveRealm, gateway: Gateway, mode: SecretMo
         notes = _stored_otherwise(realm, live.attributes, gateway, mode)
         return replace(realm, live=live, findings=(*realm.findings, *notes))
     names = ", ".join(quoted(name) for name in different)
-    refused = RealmError(f"the server did not keep {names} as written", "run plan to see what it holds", "not-kept")
+    refused = RealmError(f"{NOT_KEPT} {names} as written", "run plan to see what it holds", "not-kept")
     return replace(failed(realm, refused), live=live)
 
 

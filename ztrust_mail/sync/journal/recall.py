@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ztrust_mail.sync.journal.place import BUSY_TIMEOUT, file_url
-from ztrust_mail.sync.journal.records import HEAD, SALT, Remembered, Step
+from ztrust_mail.sync.journal.records import HEAD, NOT_KEPT, SALT, Remembered, Step
 from ztrust_mail.sync.journal.rows import write_of
 
 Row = Mapping[str, Any]  # as databases give it: write_of looks at every value
@@ -38,13 +38,17 @@ latest AS (
         SELECT max(w.run) FROM writes AS w
         WHERE w.server = :server AND w.realm = sure.realm AND w.step IN (:writing, :written)
         AND w.run > coalesce(done, 0)
-    ) AS doubt
+    ) AS doubt, (
+        SELECT max(w.run) FROM writes AS w
+        WHERE w.server = :server AND w.realm = sure.realm AND w.step = :failed AND w.error LIKE :not_kept
+        AND w.run > coalesce(done, 0)
+    ) AS unkept
     FROM sure
 )
 SELECT w.run, w.realm, w.before, w.intent, w.fingerprints, w.step, w.after, w.error, w.started, w.ended
-FROM latest JOIN writes AS w ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt)
+FROM latest JOIN writes AS w ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt, latest.unkept)
 """
-"""Each realm's last write that was done, and its newest in doubt where none that was done came later.
+"""Each realm's last write that was done; its newest in doubt and its newest not kept, where none that was done came later.
 
 A realm is found by one step through the index, however often it was written.
 """
@@ -52,16 +56,16 @@ A realm is found by one step through the index, however often it was written.
 
 def parameters(server: str) -> dict[str, str]:
     """Return what :data:`REMEMBERED` is asked with."""
-    return {"server": server} | {step.value: step.value for step in Step if step.is_done or step.in_doubt}
+    steps = {step.value: step.value for step in Step if step.is_done or step.in_doubt or step is Step.FAILED}
+    return {"server": server, "not_kept": f"{NOT_KEPT}%", **steps}
 
 
 def remembered(rows: Iterable[Row]) -> dict[str, Remembered]:
     """Return by realm what the answer tells. Raises :class:`~ztrust_mail.errors.JournalError` where it is damaged."""
     known: dict[str, Remembered] = {}
     for write in map(write_of, rows):
-        of_realm = known.get(write.realm, _NOTHING)
-        told = replace(of_realm, doubt=write) if write.step.in_doubt else replace(of_realm, last=write)
-        known[write.realm] = told
+        part = "last" if write.step.is_done else "doubt" if write.step.in_doubt else "unkept"
+        known[write.realm] = replace(known.get(write.realm, _NOTHING), **{part: write})
     return known
 
 

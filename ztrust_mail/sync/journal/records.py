@@ -27,6 +27,10 @@ OF_SAVED_PLAN: Final = "apply --plan"
 """The command of a run that applied a saved plan."""
 
 
+NOT_KEPT: Final = "the server did not keep"
+"""So begins the error of a write that the server answered, and did not keep as it was meant."""
+
+
 class Outcome(StrEnum):
     """How a run ended."""
 
@@ -123,10 +127,11 @@ class Update:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What is known of one realm: its last write that was done, and a later one that is in doubt."""
+    """What is known of one realm: its last write that was done, a later one in doubt, a later one that was not kept."""
 
     last: Write | None = None
     doubt: Write | None = None
+    unkept: Write | None = None
 
 
 @dataclass(frozen=True)

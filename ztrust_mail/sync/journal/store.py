@@ -131,7 +131,7 @@ class Journal:
         return [write_of(row) for row in self._rows(queries.history_of(server, realm))]
 
     def remembered(self, server: str) -> dict[str, Remembered]:
-        """Return by realm the last write that was done, and a later one that is in doubt."""
+        """Return by realm the last write that was done, a later one that is in doubt, and one that was not kept."""
         return remembered(self._rows(queries.remembered(server)))
 
     def resumable(self, server: str) -> Run | None:
