@@ -47,7 +47,7 @@ class OneOf(click.Choice[str]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
         """Return the member that a word names; click says what is wrong with any other word."""
-        return self._kind(super().convert(value, param, ctx))
+        return self._kind(super().convert(str(value), param, ctx))
 
 
 def command(name: str) -> Callable[[Function], Command]:

@@ -48,7 +48,7 @@ latest AS (
 SELECT w.run, w.realm, w.before, w.intent, w.fingerprints, w.step, w.after, w.error, w.started, w.ended
 FROM latest JOIN writes AS w ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt, latest.unkept)
 """
-"""Each realm's last write that was done; its newest in doubt and its newest not kept, where none that was done came later.
+"""Each realm's last write that was done; its newest in doubt and its newest not kept, where no later one was done.
 
 A realm is found by one step through the index, however often it was written.
 """
