@@ -237,6 +237,7 @@ def test_globs_match_nothing_and_the_hint_says_what_to_write(cli, digitanium):
         (("test", "--spec", "spec.yaml"), "apply, then test REALM"),
         (("plan", "spec.yaml", "--secrets", "keep"), "a write sends the secret itself"),
         (("apply", "spec.yaml", "--yes", "--secrets", "keep"), "a write sends the secret itself"),
+        (("drift", "spec.yaml", "--uncovered", "fail"), "drift of the realms that the spec names"),
         (("doctor", "--setup-commands"), "by the product's own means"),
     ],
 )
@@ -260,6 +261,7 @@ def test_doctor_sends_nothing_and_prints_what_can_be_done(cli, digitanium):
         "test --spec",
         "--secrets keep",
         "globs",
+        "drift --uncovered fail",
         "disabled: true",
         "doctor --setup-commands",
     }

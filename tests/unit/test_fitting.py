@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 from support.connecting import FakeGateway
+from support.mail_settings import entry_of, field_maps
 
 from ztrust_mail import explain, load_spec
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Severity
+from ztrust_mail.findings import Severity, has_errors
 from ztrust_mail.gateways.base import Capabilities
+from ztrust_mail.sensitive import Secret
 from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync.compare import compare, secret_fields
 from ztrust_mail.sync.fitting import fitted
 from ztrust_mail.sync.plan import Status
 from ztrust_mail.sync.planning import make_plan
@@ -87,3 +91,16 @@ def test_no_e_mail_at_all_is_refused_only_where_that_cannot_be(clear, rules):
     kept, found = fitted(gateway(KEYCLOAK, clear=clear), disabled)
     assert kept == disabled
     assert [finding.rule for finding in found] == rules
+
+
+@pytest.mark.parametrize("product", ["digitanium", "uipath"])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(fields=field_maps)
+def test_what_was_written_is_no_difference_for_ever(product, fields):
+    dialect = DIALECTS[product]
+    kept, found = fitted(gateway(dialect), wanted(entry_of(fields)))
+    if not has_errors(found):
+        masks = dict.fromkeys(secret_fields(kept.fields).values(), Secret(dialect.mask))
+        sent = dialect.encode(kept.fields, masks)
+        stored = {name: dialect.mask if isinstance(text, Secret) else text for name, text in sent.items()}
+        assert compare(dialect, kept, stored).changes == ()

@@ -193,3 +193,18 @@ def test_nothing_but_reading_and_writing_is_offered(answers):
     with pytest.raises(ServerRefused):
         gateway(token=None).login()
     assert len(answers.calls) == 0
+
+
+def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
+    opened = gateway()
+    hurried: list[str] = []
+    monkeypatch.setattr(opened._api, "hurry", lambda: hurried.append("hurry"))
+
+    def interrupted(realm: str):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opened, "read_one", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        opened.read(["a"], everything=False)
+    assert hurried == ["hurry"]
+    assert len(answers.calls) == 0

@@ -15,6 +15,7 @@ from ztrust_mail.diagnose.server_test import TestOutcome, TestRun, TestStatus
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.gateways.base import Account, LiveRealm
+from ztrust_mail.gateways.verbs import Ability, Verb
 from ztrust_mail.reports import json as as_json
 from ztrust_mail.reports import lines, text
 from ztrust_mail.reports.lines import Span, line
@@ -341,17 +342,22 @@ def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
         Check("server version", None, "cannot be seen", "a hint"),
         Check("read", False, "in no realm"),
     )
-    found = Examination("https://id.example.com", checks, ExitStatus.PARTIAL)
+    able = (Ability(Verb.PLAN, True, "by hand"), Ability(Verb.CANARY, False, "--wave"))
+    found = Examination("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
     assert shown(text.examination(found)) == [
         "https://id.example.com",
         "  yes reach and log in        admin",
         "  ?   server version          cannot be seen",
         f"{'':30}a hint",
         "  no  read                    in no realm",
+        "What Form can do:",
+        "  yes plan      by hand",
+        "  no  --canary  --wave",
     ]
     report = as_json.of_examination(found).data()
     report_validator().validate(report)
     assert [check["answer"] for check in report["checks"]] == [True, None, False]
+    assert report["abilities"][1] == {"verb": "--canary", "able": False, "remark": "--wave"}
 
 
 def test_commands_to_run_are_a_report_too() -> None:

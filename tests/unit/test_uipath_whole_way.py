@@ -85,6 +85,7 @@ def test_a_second_organisation_is_a_realm_of_its_own(cli, uipath):
     cli.write("spec.yaml", GOOGLE + second)
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert (held(uipath), held(uipath, "org-2")["Email.Smtp.Host"]) == (HELD, "smtp.example.com")
+    assert cli("plan", "spec.yaml").status == 0
 
 
 def test_the_address_of_an_automation_suite_is_taken_as_it_is(cli, uipath):

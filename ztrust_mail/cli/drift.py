@@ -10,6 +10,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus
+from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import drift as told
 from ztrust_mail.reports import text
 
@@ -48,6 +49,8 @@ def command(
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             output.connected(connection)
+            if uncovered is Uncovered.FAIL:
+                need(connection.gateway, Verb.UNCOVERED)
             found = api.drift(spec, connection, realms=realm)
         output.tell(text.heading(found.plan))
         output.tell(text.findings(found.all_findings))

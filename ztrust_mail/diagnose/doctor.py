@@ -35,8 +35,8 @@ class Examination:
     url: str
     checks: tuple[Check, ...]
     exit_status: ExitStatus
-    title: str = ""
-    abilities: tuple[Ability, ...] = ()
+    title: str
+    abilities: tuple[Ability, ...]
 
 
 def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Examination:

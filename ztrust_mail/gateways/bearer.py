@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import requests
@@ -88,6 +89,15 @@ class Bearer:
     def hurry(self) -> None:
         """Wait no more for hosts that are too busy."""
         self._each(Throttle.hurry)
+
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.hurry()
+            raise
 
     def try_again(self) -> None:
         """Let one request through to each host that counts as down."""

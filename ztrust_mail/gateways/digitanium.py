@@ -33,9 +33,7 @@ _TEST = Secret(json.dumps({"mailType": "TEST"}))
 class DigitaniumGateway(Gateway):
     """A Digitanium server; a realm is a tenant. Every request is https, whatever the server's URL says."""
 
-    capabilities = Capabilities(
-        read=False, write=True, test=True, list_realms=False, keep_secrets=False, clear=False
-    )  # fmt: skip
+    capabilities = Capabilities(read=False, write=True, test=True, list_realms=False, keep_secrets=False, clear=False)
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
         self.url = server.url

@@ -64,7 +64,7 @@ class UiPathGateway(Gateway):
             except RealmError as e:
                 return e
 
-        with ThreadPoolExecutor(self.connections) as pool:
+        with ThreadPoolExecutor(self.connections) as pool, self._api.hurrying():
             return Reading(dict(zip(wanted, pool.map(attempt, wanted), strict=True)), complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:

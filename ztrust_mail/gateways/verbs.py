@@ -23,6 +23,7 @@ class Verb(StrEnum):
     CANARY = "--canary"
     KEEP = "--secrets keep"
     GLOBS = "globs"
+    UNCOVERED = "drift --uncovered fail"
     DISABLED = "disabled: true"
     SET_UP = "doctor --setup-commands"
 
@@ -57,6 +58,7 @@ def abilities(can: Capabilities) -> tuple[Ability, ...]:
         Ability(Verb.CANARY, can.test, _unless(can.test, "--wave SIZE with --stop-after 1; for rotate --canary 0")),
         Ability(Verb.KEEP, can.keep_secrets, _unless(can.keep_secrets, "a write sends the secret itself")),
         Ability(Verb.GLOBS, can.list_realms, _unless(can.list_realms, "name each realm in full")),
+        Ability(Verb.UNCOVERED, can.list_realms, _unless(can.list_realms, "drift of the realms that the spec names")),
         Ability(Verb.DISABLED, can.clear, _unless(can.clear, "an entry with other settings")),
         Ability(
             Verb.SET_UP,
