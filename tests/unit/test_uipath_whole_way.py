@@ -136,6 +136,22 @@ def test_revert_brings_back_what_stood_there(cli, uipath, monkeypatch):
     assert held(uipath) == HELD
 
 
+def test_revert_brings_back_the_servers_own_account_too(cli, uipath):
+    before = {
+        "Email.Smtp.UseDefaultCredentials": "true",
+        "Email.Smtp.EnableSsl": "True",
+        "Email.Smtp.Host": "relay.example.com",
+        "Email.Smtp.Port": "25",
+        "Email.Smtp.FromEmail": "robot@example.com",
+    }
+    uipath.stored["org-1"] = dict(before)
+    assert cli("apply", "spec.yaml", "--yes").status == 0
+    assert held(uipath) == HELD
+    reverted = cli("revert", "--yes")
+    assert reverted.status == 0, reverted
+    assert held(uipath) == {**before, "Email.Smtp.EnableSsl": "true"}
+
+
 def test_a_stored_password_is_kept_without_being_sent(cli, uipath, monkeypatch):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     monkeypatch.delenv("MAIL_PASSWORD")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.spec.fields import Raw
 from ztrust_mail.spec.resolve import Desired
 
 
@@ -14,16 +15,18 @@ def fitted(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Finding, .
     """Return what is wanted of a realm without what the product has no place for, and all there is to say of it.
 
     An error among it means that nothing may be written: a mandatory field is missing, or the product would take a
-    value for another one.
+    value for another one. Odd text that only a server can have said, and that a revert brings back, is left as it is.
     """
     if wanted.disabled:
         return wanted, tuple(_at(wanted, finding) for finding in _cannot_be_cleared(gateway))
     dialect = gateway.dialect
     if dialect.holds_all and not dialect.constraints:  # a good part of a plan's time, for nothing
         return wanted, ()
-    lacking = (_weighed(gateway, finding) for finding in dialect.lacks(wanted.fields))
+    odd = {name: value for name, value in wanted.fields.items() if isinstance(value, Raw)}
+    said = {name: value for name, value in wanted.fields.items() if name not in odd}
+    lacking = (_weighed(gateway, finding) for finding in dialect.lacks(said))
     found = tuple(_at(wanted, finding) for finding in (*dialect.problems(wanted.fields), *lacking))
-    return replace(wanted, fields=dialect.held(wanted.fields)), found
+    return replace(wanted, fields={**dialect.held(said), **odd}), found
 
 
 def _cannot_be_cleared(gateway: Gateway) -> Iterator[Finding]:
