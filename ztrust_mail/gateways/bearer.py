@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ztrust_mail.config import Server
-from ztrust_mail.errors import RealmError, ServerRefused
+from ztrust_mail.errors import RealmError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NOT_THE_API, Account
 from ztrust_mail.gateways.throttle import Throttle
@@ -54,9 +54,12 @@ class Bearer:
         return Account(name, "", None)
 
     def send(self, method: str, url: str, body: Secret | None = None, query: Query = ()) -> requests.Response:
-        """Send a request that may be repeated without harm: it waits and is sent again while the host is too busy."""
+        """Send a request that may be repeated without harm.
+
+        It is sent once more after a broken connection, and again after a wait while the host is too busy.
+        """
         throttle = self._throttle(url)
-        return throttle.patiently(lambda: throttle.in_turn(lambda: self._once(method, url, body, query)))
+        return throttle.patiently(lambda: throttle.in_turn(lambda: self._unbroken(method, url, body, query)))
 
     def send_once(self, method: str, url: str, body: Secret) -> requests.Response:
         """Send a request that is never repeated."""
@@ -65,6 +68,15 @@ class Bearer:
     def _throttle(self, url: str) -> Throttle:
         host = urlsplit(url).netloc
         return self._throttles.setdefault(host, Throttle(host, self._connections))
+
+    def _unbroken(self, method: str, url: str, body: Secret | None, query: Query) -> requests.Response:
+        try:
+            return self._once(method, url, body, query)
+        except http.Interrupted as first:
+            try:
+                return self._once(method, url, body, query)
+            except ServerUnreachable:
+                raise first from None  # whatever came then, the first may have arrived
 
     def _once(self, method: str, url: str, body: Secret | None, query: Query) -> requests.Response:
         self.check()

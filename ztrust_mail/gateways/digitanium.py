@@ -26,7 +26,9 @@ from ztrust_mail.text import quoted
 SHIFT_PATH = "/auth"
 """The path of a server's URL where it is of the form SHIFT; without a path it is of the form SSMS."""
 
-_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""A host's name has no case: two tenants that differ in it alone would be one."""
+
 _TEST = Secret(json.dumps({"mailType": "TEST"}))
 
 
@@ -105,7 +107,7 @@ class DigitaniumGateway(Gateway):
         if self._is_shift:
             return f"https://{self._host}{SHIFT_PATH}/realms/{segment_of(realm)}/mail/{shift}"
         if not _LABEL.fullmatch(realm):
-            hint = "a tenant's name is a part of its host's name here: letters, digits and - only"
+            hint = "a tenant's name is a part of its host's name here: lower-case letters, digits and -"
             raise RealmError(f"{quoted(realm)} cannot be a tenant of {self._host}", hint, "bad-name")
         return f"https://{realm}.{self._host}/digitanium/v4/mail/{ssms}"
 
