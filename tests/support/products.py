@@ -11,8 +11,20 @@ from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.base import Attributes, Dialect, Row
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
 from ztrust_mail.dialects.constraints import no_clear_text
+from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, FieldMap, FieldValue, Login, Masked, Security
+from ztrust_mail.spec.fields import (
+    ABSENT,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Security,
+)
 
 REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
 VAULT = SecretRef(SecretKind.KEYCLOAK_VAULT, ("smtp",))
@@ -209,3 +221,15 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
         },
     ),
 }
+
+FORMAT_SUFFIXES = {"spec": ".yaml", "terraform": ".tf", "ansible": ".yml", "oneaccess": ".txt", "omnibyte": ".txt"}
+LOGGED_IN: FieldMap = {
+    "relay.host": "smtp.example.com", PORT: 587, SECURITY: Security.STARTTLS, LOGIN: Login.BASIC,
+    "relay.auth.username": "no-reply@acme.example", PASSWORD: REF,
+    "sender.address": "no-reply@acme.example", "sender.name": "Acme",
+}  # fmt: skip
+
+
+def meant(fields: FieldMap) -> FieldMap:
+    """Return fields without those that say no more than their absence does to Keycloak."""
+    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.meaning(n, None) != v}

@@ -346,6 +346,22 @@ def test_ansible_is_read_in_plays_and_blocks_with_its_tags_and_its_words_for_tru
     assert sorted(rules(found)) == ["encrypted-secret", "not-a-map", "nothing-said"]
 
 
+def test_a_task_whose_arguments_are_text_is_told(tmp_path):
+    text = """\
+- tasks:
+    - community.general.keycloak_realm: realm=acme smtp_server={{ smtp }}
+    - action: keycloak_realm realm=b
+    - local_action: {module: community.general.keycloak_realm, realm: c}
+    - keycloak_realm:
+      args: {realm: d}
+    - action: debug msg=x
+    - keycloak_realm: {realm: e, smtp_server: {host: h}}
+"""
+    found = extract(tmp_path, "ansible", text)
+    assert found.realms == {"e": {"relay.host": "h"}}
+    assert [(f.rule, f.location.line) for f in found.findings] == [("not-a-map", line) for line in (2, 3, 4, 5)]
+
+
 def test_ansible_tasks_say_nothing_that_a_template_would_change(tmp_path):
     fields = {"relay.host": "h", "sender.name": r"{{ x }}{% endraw %}' ~ lookup('pipe', 'id') \\"}
     text = FORMATS["ansible"].write({"{{ r }}": fields}).text

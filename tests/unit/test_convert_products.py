@@ -13,7 +13,8 @@ import pytest
 import yaml
 from hypothesis import Phase, given, settings
 from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
-from support.products import ALL, PIGEON, SAMPLES, lost_by, moved_maps
+from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, meant, moved_maps
+from support.products import FORMAT_SUFFIXES as SUFFIX
 
 from ztrust_mail.convert import FORMATS, Extract, Format, Style, convert, style_of
 from ztrust_mail.convert.native import attributes_of, completed
@@ -27,20 +28,13 @@ from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Severity, has_errors
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, LOGIN, PASSWORD, PORT, SECURITY, FieldMap, Login, Raw, Security
+from ztrust_mail.spec.fields import ABSENT, LOGIN, PASSWORD, PORT, SECURITY, FieldMap, Raw, Security
 
 RANDOM = settings(max_examples=25, deadline=None, derandomize=True)
 FEW = settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 CANARY = "hunter2-canary"
-REF = SecretRef(SecretKind.ENV, ("PW",))
 PRODUCTS = {name: Product(dialect) for name, dialect in ALL.items()}
 ANY: Mapping[str, Format] = {**FORMATS, **PRODUCTS}
-SUFFIX = {"spec": ".yaml", "terraform": ".tf", "ansible": ".yml", "oneaccess": ".txt", "omnibyte": ".txt"}
-LOGGED_IN: FieldMap = {
-    "relay.host": "smtp.example.com", PORT: 587, SECURITY: Security.STARTTLS, LOGIN: Login.BASIC,
-    "relay.auth.username": "no-reply@acme.example", PASSWORD: REF,
-    "sender.address": "no-reply@acme.example", "sender.name": "Acme",
-}  # fmt: skip
 
 
 def read(folder: Path, format: Format, text: str, suffix: str = "", file: str = "acme") -> Extract:
@@ -51,15 +45,6 @@ def read(folder: Path, format: Format, text: str, suffix: str = "", file: str = 
 
 def rules(found: Extract) -> list[str]:
     return [finding.rule for finding in found.findings]
-
-
-def meant(fields: FieldMap) -> FieldMap:
-    """Return fields without those that say no more than their absence does to Keycloak."""
-    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.meaning(n, None) != v}
-
-
-def lost_in(findings: Extract) -> set[str]:
-    return {f.field for f in findings.findings if f.rule in ("cannot-hold", "plain-secret", "bad-value") and f.field}
 
 
 # there and back
@@ -526,3 +511,29 @@ def test_what_both_sides_say_is_told_once(cli: Cli) -> None:
     cli.write("a.json", '{"host": "h"}')
     ran = cli("convert", "--from", "keycloak", "--to", "ztrust", "a.json")
     assert ran.err.count("sender.address") == 2  # one line: what is needed, and what to set
+
+
+@pytest.mark.parametrize("target", ["uipath", "ansible", "terraform"])
+def test_realms_are_chosen_by_name_and_by_pattern(cli: Cli, target: str) -> None:
+    cli.write("mail.yaml", FORMATS["spec"].write({"acme": LOGGED_IN, "bank": {}, "bar": LOGGED_IN}).text)
+    ran = cli("convert", "--from", "spec", "--to", target, "mail.yaml", "--realm", "ac*", "--realm", "b?r")
+    assert ran.status == 0
+    assert "acme" in ran.out
+    assert "bar" in ran.out
+    assert "bank" not in ran.out + ran.err
+
+
+def test_a_realm_that_is_not_chosen_may_be_wrong(cli: Cli) -> None:
+    spec = FORMATS["spec"].write({"acme": LOGGED_IN}).text + "  wrong: {}\n"
+    cli.write("mail.yaml", spec)
+    assert cli("convert", "--from", "spec", "--to", "uipath", "mail.yaml").status == 2
+    ran = cli("convert", "--from", "spec", "--to", "uipath", "mail.yaml", "--realm", "acme")
+    assert (ran.status, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize(("pattern", "says"), [("acne", "did you mean `acme`?"), ("zzz*", "there is `acme`")])
+def test_a_pattern_that_matches_no_realm_is_refused(cli: Cli, pattern: str, says: str) -> None:
+    cli.write("mail.yaml", FORMATS["spec"].write({"acme": LOGGED_IN}).text)
+    ran = cli("convert", "--from", "spec", "--to", "uipath", "mail.yaml", "--realm", pattern)
+    assert (ran.status, ran.out) == (2, "")
+    assert says in ran.err

@@ -13,7 +13,7 @@ from support.products import ALL, PIGEON, REF, SAMPLES, VAULT, lost_by, moved_ma
 
 from ztrust_mail.config import FILES, GATEWAYS
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect, Row
+from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect, Row, parse_version
 from ztrust_mail.dialects.codecs import Port
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.dialects.digitanium import DIGITANIUM
@@ -139,6 +139,22 @@ def test_a_products_own_sample_is_read_and_written_back(product: str) -> None:
 )
 def test_labels_stand_in_the_order_of_the_products_page(dialect: Dialect, labels: str) -> None:
     assert " · ".join(row.label for row in dialect.rows if row.natives and row.label) == labels
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [
+        ("16.1.1", ["url", "client_id", "client_secret", "scope", "connect", "read", "write", "utf8"]),
+        ("26.2.0", ["connect", "read", "write", "utf8"]),
+        ("26.7.4", []),
+    ],
+)
+def test_ztrusts_tab_is_there_in_every_version_and_what_came_later_is_known(version: str, missing: list[str]) -> None:
+    assert len(SAMPLES["ztrust"][0]) == 13
+    assert ZTRUST.too_new(SAMPLES["ztrust"][1], parse_version(version)) == []
+    newer = [row.field for row in ZTRUST.too_new([row.field for row in ZTRUST.rows], parse_version(version))]
+    assert [name for name in newer if not name.endswith(tuple(missing))] == []
+    assert len(newer) == len(missing)
 
 
 def test_the_form_products_call_their_attributes_as_their_page_does() -> None:

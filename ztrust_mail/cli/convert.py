@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ NAME = "convert"
 @options.argument("path", "FILE", "A file or a folder; - is standard input.")
 @click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
 @click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
+@options.realm
 @click.option(
     "--as",
     "style",
@@ -31,7 +33,14 @@ NAME = "convert"
 @options.force
 @options.result_format
 def command(
-    path: str, source: str, target: str, style: Style | None, out: Path | None, force: bool, format: Format
+    path: str,
+    source: str,
+    target: str,
+    realm: Sequence[str],
+    style: Style | None,
+    out: Path | None,
+    force: bool,
+    format: Format,
 ) -> None:
     """Turn settings kept for one tool into those of another.
 
@@ -43,7 +52,7 @@ def command(
         check_product(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
-        written = convert(reader, writer, path, style)
+        written = convert(reader, writer, path, style, realm)
         in_report = format is Format.JSON and out is None
         output.tell(text.findings(written.findings))
         if not in_report:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from ztrust_mail.convert.base import Extract, Format, Written
 from ztrust_mail.convert.product import Product
 from ztrust_mail.convert.registry import FORMATS
 from ztrust_mail.convert.sheet import Style, style_of
 from ztrust_mail.errors import SpecError, UsageError
 from ztrust_mail.findings import has_errors
+from ztrust_mail.spec.fields import FieldMap
+from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.text import did_you_mean, quoted
 
 __all__ = ["FORMATS", "Extract", "Format", "Style", "Written", "convert", "format_named", "style_of"]
@@ -21,28 +25,45 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def convert(source: Format, target: Format, path: str, style: Style | None = None) -> Written:
+def convert(
+    source: Format, target: Format, path: str, style: Style | None = None, globs: Sequence[str] = ()
+) -> Written:
     """Return the settings in a file or folder in another format, and all that is worth telling of both.
 
     ``style`` says how a product's settings are written; a sheet may be made of that same product's settings.
+    ``globs`` limit it to the realms they match.
 
     Raises :class:`SpecError` with every finding where anything cannot be read: half of the settings are none;
-    and :class:`UsageError` where both formats are the same, the target has no styles, or nothing there says anything
-    of e-mail.
+    and :class:`UsageError` where both formats are the same, the target has no styles, no realm is chosen, or nothing
+    there says anything of e-mail.
     """
     if style and not isinstance(target, Product):
         raise UsageError(f"{quoted(target.name)} is written in one way only", "leave out --as")
     if source is target and not style:
         raise UsageError(f"both sides are {quoted(source.name)}", "give two different formats")
     extract = source.read(path)
-    if has_errors(extract.findings):
-        raise SpecError(extract.findings)
+    found = tuple(f for f in extract.findings if f.realm is None or _is_chosen(f.realm, globs))
+    if has_errors(found):
+        raise SpecError(found)
     if not extract.realms:
         reasons = "; ".join(finding.message for finding in extract.findings[:3])
         message = f"nothing in {quoted(path)} says anything of a realm's e-mail"
         raise UsageError(f"{message}: {reasons}" if reasons else message, "check --from and the path")
-    written = target.write(extract.realms, style) if isinstance(target, Product) else target.write(extract.realms)
-    told = {(f.rule, f.realm, f.field) for f in extract.findings if f.field}
-    return Written(
-        written.text, (*extract.findings, *(f for f in written.findings if (f.rule, f.realm, f.field) not in told))
-    )
+    realms = _chosen(extract.realms, globs)
+    written = target.write(realms, style) if isinstance(target, Product) else target.write(realms)
+    told = {(f.rule, f.realm, f.field) for f in found if f.field}
+    new = [f for f in written.findings if (f.rule, f.realm, f.field) not in told]
+    return Written(written.text, (*found, *new))
+
+
+def _chosen(realms: Mapping[str, FieldMap], globs: Sequence[str]) -> Mapping[str, FieldMap]:
+    chosen = {realm: fields for realm, fields in realms.items() if _is_chosen(realm, globs)}
+    if not chosen:
+        wanted = " or ".join(quoted(glob) for glob in globs)
+        hint = did_you_mean(globs[0], realms) or f"there is {', '.join(map(quoted, list(realms)[:5]))}"
+        raise UsageError(f"no realm matches {wanted}", hint)
+    return chosen
+
+
+def _is_chosen(realm: str, globs: Sequence[str]) -> bool:
+    return not globs or any(glob_matches(glob, realm) for glob in globs)

@@ -83,7 +83,7 @@ class Product(Format):
             return Written(written_as(style, self.dialect, written), tuple(findings))
         if len(written) > 1:
             message = f"{self.title} takes one realm's settings at a time; the result holds several, by name"
-            findings.append(note("several-realms", message, "take them out one by one"))
+            findings.append(note("several-realms", message, "choose one with --realm"))
         return Written(self._json(written), tuple(findings))
 
     def _keeps(self, name: str, reference: SecretRef) -> bool:
