@@ -12,7 +12,7 @@ from support.connecting import connected
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 
 from ztrust_mail import SecretMode, api
-from ztrust_mail.errors import UsageError
+from ztrust_mail.errors import JournalError, UsageError
 from ztrust_mail.reports import history as reports
 from ztrust_mail.reports.lines import plain
 from ztrust_mail.sandbox import Sandbox
@@ -106,6 +106,34 @@ def test_a_run_is_told_realm_by_realm(ztrust_sandbox):
     assert two.realms[0].write.error
     assert f"    {two.realms[0].write.error}\n" in told
     assert ENVIRON["SMTP_PASSWORD"] not in told
+
+
+def test_a_realm_that_could_not_be_planned_failed_without_changes(ztrust_sandbox):
+    ztrust_sandbox.faults.failing_realms.add("globex")
+    apply(ztrust_sandbox, {"acme": NO_LOGIN, "globex": BASIC})
+    (one,) = history(ztrust_sandbox, 1)
+    assert one.steps == {Step.VERIFIED: 1, Step.FAILED: 1}
+    globex = one.realms[1]
+    assert (globex.write.step, globex.changes, globex.secrets) == (Step.FAILED, (), {})
+    assert globex.write.error
+
+
+def test_a_list_of_runs_is_counted_without_reading_what_was_written(ztrust_sandbox, monkeypatch):
+    apply(ztrust_sandbox, {"acme": NO_LOGIN, "globex": NO_LOGIN})
+    with monkeypatch.context() as patch:
+        patch.setattr("ztrust_mail.sync.journal.store.write_of", lambda row: pytest.fail("a write was read"))
+        assert history(ztrust_sandbox)[0].steps == {Step.VERIFIED: 2}
+        assert history(ztrust_sandbox, realms=["ac*"])[0].steps == {Step.VERIFIED: 1}
+
+
+def test_a_step_that_is_none_is_damage(ztrust_sandbox):
+    apply(ztrust_sandbox, {"acme": NO_LOGIN})
+    with connected(ztrust_sandbox) as connection:
+        connection.journal.record(1, [Update("acme", Step.VERIFIED)])
+        with connection.journal._database.writing() as database:
+            database.exec_driver_sql("UPDATE writes SET step = 'sideways'")
+        with pytest.raises(JournalError, match="the journal is damaged at the step `sideways`"):
+            api.history(connection)
 
 
 def test_a_run_that_was_cut_off_has_no_end(ztrust_sandbox):

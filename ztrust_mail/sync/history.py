@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.base import Dialect
@@ -43,14 +44,18 @@ class PastRun:
 
 def list_runs(journal: Journal, server: str, realms: Sequence[str] = (), limit: int = 20) -> list[PastRun]:
     """Return the newest runs on a server, newest first; with globs those that had to do with a realm they match."""
-    found: list[PastRun] = []
-    for run in journal.runs(server, MANY_RUNS if realms else limit):
-        writes = _chosen(journal, run, realms)
-        if writes or not realms:
-            found.append(PastRun(run, _steps(writes)))
-        if len(found) == limit:
-            break
-    return found
+    if not realms:
+        runs = journal.runs(server, limit)
+        steps = journal.steps([run.number for run in runs])
+        return [PastRun(run, _in_order(steps[run.number])) for run in runs]
+    return list(islice(_with_realms(journal, server, realms), limit))
+
+
+def _with_realms(journal: Journal, server: str, realms: Sequence[str]) -> Iterator[PastRun]:
+    for run in journal.runs(server, MANY_RUNS):
+        steps = [step for realm, step in journal.steps_by_realm(run.number).items() if is_chosen(realm, realms)]
+        if steps:
+            yield PastRun(run, _in_order(Counter(steps)))
 
 
 def find_run(journal: Journal | None, server: str, number: int) -> tuple[Journal, Run]:
@@ -69,20 +74,18 @@ def find_run(journal: Journal | None, server: str, number: int) -> tuple[Journal
 def one_run(journal: Journal | None, dialect: Dialect, server: str, number: int, realms: Sequence[str] = ()) -> PastRun:
     """Return one run with what it did to each realm, or to those that globs match. Raises as :func:`find_run` does."""
     journal, run = find_run(journal, server, number)
-    writes = _chosen(journal, run, realms)
-    return PastRun(run, _steps(writes), tuple(_told(dialect, write) for write in writes))
+    writes = [write for write in journal.writes(run.number) if is_chosen(write.realm, realms)]
+    steps = Counter(write.step for write in writes)
+    return PastRun(run, _in_order(steps), tuple(_told(dialect, write) for write in writes))
 
 
-def _chosen(journal: Journal, run: Run, realms: Sequence[str]) -> list[Write]:
-    return [write for write in journal.writes(run.number) if is_chosen(write.realm, realms)]
-
-
-def _steps(writes: Sequence[Write]) -> dict[Step, int]:
-    numbers = Counter(write.step for write in writes)
-    return {step: numbers[step] for step in Step if numbers[step]}
+def _in_order(numbers: Mapping[Step, int]) -> dict[Step, int]:
+    return {step: numbers[step] for step in Step if step in numbers}
 
 
 def _told(dialect: Dialect, write: Write) -> PastWrite:
+    if write.is_unplanned:
+        return PastWrite(write, (), {})
     wanted = as_wanted(write.realm, write.intent)
     changes = compare(dialect, wanted, write.before).changes
     return PastWrite(write, changes, hidden_secrets(dialect, wanted, write.before))

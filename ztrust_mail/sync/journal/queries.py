@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Executable, exists, func, select, text
 
 from ztrust_mail.sync.journal.recall import REMEMBERED, parameters
@@ -32,6 +34,17 @@ def newest_run_if_left(server: str) -> Executable:
 def writes_of(run: int) -> Executable:
     """Return the query for a run's writes, in the plan's order."""
     return select(writes).where(writes.c.run == run).order_by(writes.c.position)
+
+
+def steps_of(numbers: Sequence[int]) -> Executable:
+    """Return the query for how many realms of each of some runs came to each step."""
+    counted = select(writes.c.run, writes.c.step, func.count().label("number"))
+    return counted.where(writes.c.run.in_(numbers)).group_by(writes.c.run, writes.c.step)
+
+
+def steps_by_realm(run: int) -> Executable:
+    """Return the query for the step that each realm of a run came to."""
+    return select(writes.c.realm, writes.c.step).where(writes.c.run == run)
 
 
 def history_of(server: str, realm: str) -> Executable:

@@ -114,6 +114,11 @@ class Write:
     started: datetime | None = None
     ended: datetime | None = None
 
+    @property
+    def is_unplanned(self) -> bool:
+        """Whether the realm could not even be planned, so that nothing was to be written to it."""
+        return self.step is Step.FAILED and self.started is None
+
 
 @dataclass(frozen=True)
 class Update:

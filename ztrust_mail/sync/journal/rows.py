@@ -67,6 +67,12 @@ def write_of(row: Mapping[str, Any]) -> Write:
         )
 
 
+def step_of(text: str) -> Step:
+    """Return a step as a row names it. Raises :class:`JournalError` where it is none."""
+    with _sound(f"the step {quoted(text)}"):
+        return Step(text)
+
+
 def attributes_text(attributes: Mapping[str, str]) -> str:
     """Return attributes as they are kept."""
     return _dumped(dict(attributes))

@@ -22,7 +22,7 @@ from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.place import place_of
 from ztrust_mail.sync.journal.recall import Row, remembered
 from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Remembered, Run, Step, Update, Write
-from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, write_of, write_values
+from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, step_of, write_of, write_values
 from ztrust_mail.text import printable
 
 _ENDS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
@@ -125,6 +125,17 @@ class Journal:
     def writes(self, run: int) -> list[Write]:
         """Return what a run did to each realm, in the plan's order."""
         return [write_of(row) for row in self._rows(queries.writes_of(run))]
+
+    def steps(self, numbers: Sequence[int]) -> dict[int, dict[Step, int]]:
+        """Return by run how many realms came to each step; what was written to them is not read."""
+        found: dict[int, dict[Step, int]] = {number: {} for number in numbers}
+        for row in self._rows(queries.steps_of(numbers)):
+            found[row["run"]][step_of(row["step"])] = row["number"]
+        return found
+
+    def steps_by_realm(self, run: int) -> dict[str, Step]:
+        """Return by realm the step that it came to in a run."""
+        return {row["realm"]: step_of(row["step"]) for row in self._rows(queries.steps_by_realm(run))}
 
     def history_of(self, server: str, realm: str) -> list[Write]:
         """Return all writes to one realm, newest first."""
