@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -123,7 +124,7 @@ class FakeGateway(Gateway):
         }
         return LiveRealm(realm, shown(held), time.monotonic())
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         self.before_write(realm)
         self.written.append(realm)
         plain = {n: v.reveal() if isinstance(v, Secret) else v for n, v in attributes.items()}

@@ -154,8 +154,8 @@ def _wait_for_ctrl_c(handle: int) -> None:
     noticed = threading.Event()
     write, interrupt = KeycloakGateway.write, Run._interrupt
 
-    def writing(*arguments: Any) -> None:
-        write(*arguments)
+    def writing(*arguments: Any, **more: Any) -> None:
+        write(*arguments, **more)
         os.write(handle, b".")
         noticed.wait(PATIENCE)
 

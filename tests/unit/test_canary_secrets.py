@@ -240,7 +240,7 @@ for name in sys.argv.pop(1).split(","):
     logging.getLogger(name).setLevel(logging.DEBUG)
 if sys.argv.pop(1) == "broken":
     from ztrust_mail.gateways.keycloak import KeycloakGateway
-    def write(self, realm, attributes):
+    def write(self, realm, attributes, before):
         raise ValueError({name: getattr(value, "reveal", lambda: value)() for name, value in attributes.items()})
     KeycloakGateway.write = write
 from ztrust_mail.cli.entry import main

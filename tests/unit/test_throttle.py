@@ -14,7 +14,7 @@ from support.waiting import Clock
 
 from ztrust_mail.errors import ExitStatus, ServerUnreachable
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import CIRCUIT_OPEN
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, HeldBack
 from ztrust_mail.gateways.throttle import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -396,6 +396,19 @@ def test_a_trial_that_fails_keeps_the_others_back(clock: Clock, throttle: Thrott
     with pytest.raises(ServerUnreachable, match="no connection"):
         throttle.in_turn(broken)
     refused(throttle, NO_ANSWER)
+
+
+def test_a_trial_that_was_held_back_lets_the_next_one_try(clock: Clock, throttle: Throttle) -> None:
+    def held_back() -> requests.Response:
+        raise HeldBack("too busy")
+
+    for _ in range(MOST_FAILURES):
+        outcome(throttle, broken)
+    assert outcome(throttle, answered) == CIRCUIT_OPEN
+    clock.now += TRIAL_AFTER
+    with pytest.raises(HeldBack):
+        throttle.in_turn(held_back)
+    assert outcome(throttle, answered) == 200
 
 
 def test_a_trial_may_be_had_at_once_and_is_still_only_one(throttle: Throttle) -> None:

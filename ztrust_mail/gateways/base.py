@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
-from ztrust_mail.errors import RealmError
+from ztrust_mail.errors import RealmError, ServerError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +25,10 @@ NOT_THE_API = "not-the-admin-api"
 
 NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
 """A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
+
+
+class HeldBack(ServerError):
+    """The server was busy until it was too late to send a write. It may have been sent before, and been refused."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +142,11 @@ class Gateway(ABC):
         """Read one realm; raises :class:`RealmError`."""
 
     @abstractmethod
-    def write(self, realm: str, attributes: Outgoing) -> None:
-        """Replace a realm's e-mail attributes by these; raises :class:`RealmError`."""
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        """Replace a realm's e-mail attributes by these; raises :class:`RealmError`.
+
+        Raises :class:`HeldBack` instead of sending them, be it again, later than ``before``, in monotonic seconds.
+        """
 
     @abstractmethod
     def test(self, realm: str, attributes: Outgoing) -> None:

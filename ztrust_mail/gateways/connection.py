@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from typing import cast
 
 import requests
@@ -13,6 +16,7 @@ from keycloak.exceptions import KeycloakConnectionError
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.gateways import http
+from ztrust_mail.gateways.base import HeldBack
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import Token, TokenSource
 from ztrust_mail.sensitive import Secret
@@ -44,23 +48,32 @@ class Connection(ConnectionManager):
         self._s.auth = self._authorize
         http.secure(self._s, server.url, server.connections)
 
-    def send(self, method: str, path: str, body: Secret | None = None) -> requests.Response:
+    def send(
+        self, method: str, path: str, body: Secret | None = None, *, before: float = math.inf
+    ) -> requests.Response:
         """Send one request when its turn comes, with a new token after 401.
 
         Reads and PUTs are repeated: once after a broken connection, and after a wait when the server is too busy. A
-        PUT of the same whole map may be repeated without harm; a POST is sent once.
+        PUT of the same whole map may be repeated without harm; a POST is sent once. Raises :class:`HeldBack` where the
+        turn comes later than ``before``, in monotonic seconds.
         """
-        if method == "POST":
-            return self._authorized(method, path, body)
-        return self._throttle.patiently(lambda: self._authorized(method, path, body))
 
-    def _authorized(self, method: str, path: str, body: Secret | None) -> requests.Response:
+        def ask(token: Token) -> requests.Response:
+            if time.monotonic() > before:
+                raise HeldBack("the server is too busy", "run the same again later", "too-busy")
+            return self._unbroken(method, path, body, token)
+
+        if method == "POST":
+            return self._authorized(ask)
+        return self._throttle.patiently(lambda: self._authorized(ask))
+
+    def _authorized(self, ask: Callable[[Token], requests.Response]) -> requests.Response:
         token = self._tokens.current()  # before the turn: a login takes a turn of its own
-        response = self._throttle.in_turn(lambda: self._unbroken(method, path, body, token))
+        response = self._throttle.in_turn(lambda: ask(token))
         if response.status_code != requests.codes.unauthorized:
             return response
         renewed = self._tokens.renew(token)
-        return self._throttle.in_turn(lambda: self._unbroken(method, path, body, renewed))
+        return self._throttle.in_turn(lambda: ask(renewed))
 
     def _unbroken(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
         try:

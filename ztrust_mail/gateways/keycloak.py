@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -200,9 +201,9 @@ class KeycloakGateway(Gateway):
             raise RealmUnreadable(message, hint, "may-not-see")
         return live
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         body = Secret(json.dumps({"smtpServer": revealed(attributes)}))
-        response = self._connection.send("PUT", path_of(realm), body)
+        response = self._connection.send("PUT", path_of(realm), body, before=before)
         if not http.is_done(response):
             raise self._problem(response, realm, "write", attributes)
 

@@ -190,6 +190,8 @@ class Throttle:
             elif outcome is _Outcome.SLOW and news:  # of those sent together one speaks for all
                 self._halve()
                 self._failed()
+            elif outcome is _Outcome.UNKNOWN and self._down_until is not None:
+                self._down_until = min(self._down_until, self._clock())  # it tried nothing: the next one may
             self._changed.notify_all()
 
     def _answered(self, news: bool) -> None:

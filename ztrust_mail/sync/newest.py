@@ -39,6 +39,13 @@ class Newest:
         assert live is not None  # a reading holds settings or an error
         return live
 
+    def again(self, realm: str) -> LiveRealm:
+        """Return the settings of a realm that was taken already, from a new look; raises as :meth:`take` does."""
+        live = self._gateway.read([realm], everything=False).realms[realm]
+        if isinstance(live, RealmError):
+            raise live
+        return live
+
 
 def _fresh(live: LiveRealm | RealmError | None) -> bool:
     return isinstance(live, LiveRealm) and time.monotonic() - live.read_at <= FRESH_SECONDS

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ztrust_mail.dialects.base import Dialect, Outgoing
 from ztrust_mail.errors import RealmError, SecretError, ServerError
 from ztrust_mail.findings import Finding
-from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, Gateway
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, Gateway, HeldBack, LiveRealm
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
 from ztrust_mail.sync.compare import SecretMode, secret_fields
-from ztrust_mail.sync.newest import Newest
+from ztrust_mail.sync.newest import FRESH_SECONDS, Newest
 from ztrust_mail.sync.plan import RealmPlan, Status, finding_of
 from ztrust_mail.text import quoted
+
+MOST_LOOKS = 10
+"""A write is given up after so many looks at its realm, each of which a busy server let grow old."""
 
 Values = Mapping[SecretRef, Secret | SecretError]
 
@@ -38,16 +42,26 @@ class Writer:
     warnings: Mapping[str, tuple[Finding, ...]]
 
     def write(self, planned: RealmPlan) -> Attempt:
-        """Write one realm and return it as APPLIED, FAILED or SKIPPED. Nothing is raised for one realm."""
-        try:
-            outgoing = self._outgoing(planned)
-        except (RealmError, ServerError) as e:
-            return Attempt(self._ended(planned, e))
-        try:
-            self.gateway.write(planned.realm, outgoing)
-        except (RealmError, ServerError) as e:
-            return Attempt(self._ended(planned, e), in_doubt=_may_have_arrived(e))
-        return Attempt(self._told(replace(planned, status=Status.APPLIED)))
+        """Write one realm and return it as APPLIED, FAILED or SKIPPED. Nothing is raised for one realm.
+
+        A write that a busy server holds back until its realm was looked at too long ago follows on a new look.
+        """
+        held_back = HeldBack("")
+        for looks in range(MOST_LOOKS):
+            try:
+                live = self.newest.again(planned.realm) if looks else self.newest.take(planned.realm)
+                outgoing = self._outgoing(planned, live)
+            except (RealmError, ServerError) as e:
+                return Attempt(self._ended(planned, e), in_doubt=looks > 0)  # it may have been sent before
+            try:
+                self.gateway.write(planned.realm, outgoing, before=_grows_old(live))
+            except HeldBack as e:
+                held_back = e
+            except (RealmError, ServerError) as e:
+                return Attempt(self._ended(planned, e), in_doubt=_may_have_arrived(e))
+            else:
+                return Attempt(self._told(replace(planned, status=Status.APPLIED)))
+        return Attempt(self._ended(planned, held_back), in_doubt=True)
 
     def _ended(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
         done = failed(planned, e)
@@ -56,9 +70,8 @@ class Writer:
     def _told(self, done: RealmPlan) -> RealmPlan:
         return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))
 
-    def _outgoing(self, planned: RealmPlan) -> Outgoing:
+    def _outgoing(self, planned: RealmPlan, newest: LiveRealm) -> Outgoing:
         assert planned.live is not None  # a changed realm was read
-        newest = self.newest.take(planned.realm)
         if newest.attributes != planned.live.attributes:
             hint = "look at a new plan, then apply it"
             raise RealmError("somebody changed the settings after the plan was made", hint, "changed-meanwhile")
@@ -81,6 +94,16 @@ class Writer:
                 raise SecretError(f"`{name}`: {value.message}", value.hint, value.rule)
             values[ref] = value
         return values
+
+
+def _grows_old(live: LiveRealm) -> float:
+    """Return the monotonic time after which a realm is to be looked at anew.
+
+    A look that took longer than it is good for counts from now: the next one would be no newer.
+    """
+    now = time.monotonic()
+    then = live.read_at + FRESH_SECONDS
+    return then if then > now else now + FRESH_SECONDS
 
 
 def _may_have_arrived(e: RealmError | ServerError) -> bool:
