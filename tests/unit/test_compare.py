@@ -25,7 +25,7 @@ from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
 from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.dialects.ztrust import ZTRUST
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, Login, Masked, Raw, Security
+from ztrust_mail.spec.fields import ABSENT, ALERTS, Login, Masked, Raw, Security
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.compare import Action, Difference, compare, secret_fields
 from ztrust_mail.sync.resume import as_wanted
@@ -222,9 +222,12 @@ DOMAIN = "extra.Email.Smtp.Domain"
         ({DOMAIN: "other"}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
         ({DOMAIN: "corp"}, {}, [DOMAIN], ()),
         ({DOMAIN: ABSENT}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
+        ({}, {"Alerts.Email.Enabled": "true"}, [], ("Alerts.Email.Enabled",)),
+        ({ALERTS: True}, {"Alerts.Email.Enabled": "true"}, [], ()),
+        ({ALERTS: False}, {"Alerts.Email.Enabled": "true"}, [ALERTS], ()),
     ],
 )
-def test_an_extra_attribute_with_a_row_of_its_own_is_compared_once_and_only_where_it_is_named(
+def test_an_extra_attribute_and_a_notification_with_a_row_are_compared_once_and_only_where_they_are_named(
     extra, held, changed, kept
 ):
     fields = {"sender.address": "a@b.example", "relay.host": "h", "relay.security": Security.NONE}

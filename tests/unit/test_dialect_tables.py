@@ -24,7 +24,19 @@ from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.dialects.ztrust import ZTRUST
 from ztrust_mail.findings import Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, Duration, FieldMap, FieldValue, Login, Masked, Raw, Security, field_of
+from ztrust_mail.spec.fields import (
+    ABSENT,
+    ALERTS,
+    RECIPIENTS,
+    Duration,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Raw,
+    Security,
+    field_of,
+)
 
 RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -126,8 +138,8 @@ def test_a_products_own_sample_is_read_and_written_back(product: str) -> None:
         ),
         (
             UIPATH,
-            "Use default credentials · Enable SSL · SMTP Host · SMTP Port · SMTP Username · SMTP Password · "
-            "Default From Address · Default From Display Name",
+            "Enable email alerts · Use default credentials · Enable SSL · SMTP Host · SMTP Port · SMTP Username · "
+            "SMTP Password · Default From Address · Default From Display Name",
         ),
         (
             ZTRUST,
@@ -191,14 +203,17 @@ def test_a_product_without_a_gateway_has_a_table_only() -> None:
         (ONEACCESS, {"Email Address": "a@b.example"}, {"sender.address": "a@b.example"}),
         (ONEACCESS, {"enable switch": "ON"}, {}),
         (ONEACCESS, {"enable switch": "off"}, {"extra.enable switch": Raw("off")}),
-        (ONEACCESS, {"Template Settings": "T1"}, {"extra.Template Settings": "T1"}),
+        (ONEACCESS, {"Template Settings": "T1"}, {"templates.theme": "T1"}),
         (OMNIBYTE, {"Connection Type": "Exchange"}, {"extra.Connection Type": Raw("Exchange")}),
         (OMNIBYTE, {"Enable SSL": "On"}, {"relay.security": Security.STARTTLS}),
         (OMNIBYTE, {"Enable SSL": "on", "Port Number": "465"}, {"relay.security": Security.TLS}),
         (OMNIBYTE, {"Enable SSL": "on", "Port Number": "x"}, {"relay.security": Security.STARTTLS}),
         (OMNIBYTE, {"Enable SSL": "off", "Port Number": "465"}, {"relay.security": Security.NONE}),
         (OMNIBYTE, {"Enable SSL": "perhaps"}, {"relay.security": Raw("perhaps")}),
-        (OMNIBYTE, {"Sending Error Logs": "ops@b.example"}, {"extra.Sending Error Logs": "ops@b.example"}),
+        (OMNIBYTE, {"Sending Error Logs": "a@b.example; c@b.example"}, {RECIPIENTS: "a@b.example, c@b.example"}),
+        (OMNIBYTE, {"Sending Error Logs": "the team"}, {RECIPIENTS: Raw("the team")}),
+        (UIPATH, {"Alerts.Email.Enabled": "True"}, {ALERTS: True}),
+        (UIPATH, {"Alerts.Email.Enabled": "maybe"}, {ALERTS: Raw("maybe")}),
         (OMNIBYTE, {"unheard of": "1"}, {"extra.unheard of": "1"}),
         (DIGITANIUM, {"ssl": "true", "starttls": "true"}, {"relay.security": Raw("starttls=true ssl=true")}),
         (DIGITANIUM, {"password": "${vault.x}"}, {"relay.auth.password": Masked()}),

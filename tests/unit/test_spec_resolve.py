@@ -269,6 +269,8 @@ PLACES = {
     "relay.host": ({"relay": {"host": "{v}.{realm}.example"}}, "eu.acme.example"),
     "relay.auth.username": ({"relay": {"auth": {"username": "{v}", "password": ENV}}}, "eu"),
     "extra.k": ({"extra": {"k": "{v}"}}, "eu"),
+    "notify.recipients": ({"notify": {"recipients": ["{v}@b.example", "b@b.example"]}}, "eu@b.example, b@b.example"),
+    "templates.theme": ({"templates": {"theme": "{v}-{realm.slug}"}}, "eu-acme"),
     "relay.auth.password": (
         {"relay": {"auth": {"username": "u", "password": {"env": "P_{v}_{realm}"}}}},
         SecretRef(SecretKind.ENV, ("P_EU_ACME",)),

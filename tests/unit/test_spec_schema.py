@@ -40,7 +40,10 @@ def leaves(node, path=()) -> Iterator[tuple[str, dict, bool]]:
     name = ".".join(path)
     if "properties" in shape and shape is not SPEC["$defs"]["secret"]:
         for key, child in shape["properties"].items():
-            if path or key not in ("vars", "disabled", "expect", "extra"):
+            if (path or key not in ("vars", "disabled", "expect", "extra")) and (*path, key) != (
+                "templates",
+                "messages",
+            ):
                 yield from leaves(child, (*path, key))
     else:
         yield name, shape, any(s.get("const") is False for s in shapes(node))
@@ -92,6 +95,8 @@ TYPES = {
     Kind.PORT: "integer",
     Kind.SECRET: "object",
     Kind.BOOLEAN: "boolean",
+    Kind.ADDRESSES: "array",
+    Kind.THEME: "string",
 }
 
 

@@ -210,6 +210,7 @@ def test_only_secrets_are_secret_and_only_the_fields_of_the_contract_take_placeh
     assert {n for n, r in FIELDS.items() if r.secret} == {"relay.auth.password", "relay.auth.token.client_secret"}
     assert {n for n, r in FIELDS.items() if r.placeholders} == {
         "sender.address", "sender.name", "reply_to.address", "reply_to.name", "envelope_from", "relay.host",
-        "relay.auth.username", "relay.auth.password", "relay.auth.token.client_secret",
+        "relay.auth.username", "relay.auth.password", "relay.auth.token.client_secret", "notify.recipients",
+        "templates.theme",
     }  # fmt: skip
     assert {n for n, r in FIELDS.items() if r.mandatory} == {"sender.address", "relay.host"}

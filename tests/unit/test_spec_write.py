@@ -23,6 +23,7 @@ from ztrust_mail.spec.fields import (
     Security,
     extra_field,
     field_of,
+    message_field,
 )
 from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.spec.write import Leaf, Leaves, to_yaml
@@ -103,8 +104,13 @@ OF_KIND = {
     Kind.URL: st.sampled_from(["https://a.example/{x}", "https://a.example:8443/?a=b#c"]),
     Kind.DURATION: DURATION,
     Kind.BOOLEAN: st.booleans(),
+    Kind.ADDRESSES: st.lists(ADDRESS, min_size=1, max_size=3, unique=True).map(", ".join),
+    Kind.THEME: TEXT.filter(lambda name: "/" not in name and "\\" not in name and name not in (".", "..")),
 }
 RESERVED = {"from", "user", "host", "port", "ssl", "auth", "password", "starttls", "debug", "timeout"}
+MESSAGE = st.builds(
+    message_field, st.sampled_from(["en", "no", "pt-BR"]), st.sampled_from(["emailTestSubject", "a.b", "a.b.c", "null"])
+)
 REALM = TEXT.filter(lambda name: not any(c in name for c in "*?/") and name not in (".", ".."))
 
 
@@ -127,6 +133,7 @@ def field_maps(draw: st.DrawFn) -> FieldMap:
     if "reply_to.address" not in values:
         values.pop("reply_to.name", None)
     extras = draw(st.dictionaries(TEXT.filter(lambda n: n not in RESERVED), TEXT, max_size=3))
+    values |= draw(st.dictionaries(MESSAGE, TEXT.filter(lambda text: "{" not in text and "'" not in text), max_size=3))
     return values | {extra_field(n): text for n, text in extras.items()} | {"relay.auth": login}
 
 

@@ -12,7 +12,7 @@ from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports import json, text
-from ztrust_mail.spec.fields import EXTRA, FIELDS, LOGIN
+from ztrust_mail.spec.fields import EXTRA, FIELDS, LOGIN, MESSAGES
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.source import SUFFIXES
 from ztrust_mail.text import did_you_mean, quoted
@@ -56,14 +56,14 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
     return specs, last, ""
 
 
-_GROUPS = {EXTRA: None, LOGIN: None} | {
+_GROUPS = {EXTRA: None, LOGIN: None, MESSAGES: None} | {
     row.name.rsplit(".", n)[0]: None for row in FIELDS.values() for n in range(row.name.count(".") + 1)
 }
 """Every field and every group of fields."""
 
 
 def _is_field(word: str) -> bool:
-    return word in _GROUPS or word.startswith(f"{EXTRA}.")
+    return word in _GROUPS or word.startswith((f"{EXTRA}.", f"{MESSAGES}."))
 
 
 def _is_spec_file(word: str) -> bool:

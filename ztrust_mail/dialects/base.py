@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from ztrust_mail.dialects.beside import as_attribute, as_native, is_beside
 from ztrust_mail.dialects.codecs import Codec
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.dialects.page import Shape
@@ -15,8 +16,8 @@ from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import (
     ABSENT,
     EXTRA,
-    FIELDS,
     LOGIN,
+    TEMPLATES,
     FieldMap,
     FieldValue,
     Login,
@@ -24,6 +25,8 @@ from ztrust_mail.spec.fields import (
     Raw,
     extra_field,
     field_of,
+    message_field,
+    message_of,
 )
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.words import in_words
@@ -85,7 +88,8 @@ class Dialect:
     ``mask`` is what its server shows in place of a secret. ``extras`` tells whether it keeps attributes
     that the table does not know. ``constraints`` are what it demands beyond single fields, and
     ``advice`` is what its own documentation tells people to mind. ``page`` is the way to its page, and
-    ``off`` are the attributes that say of a realm that it has no e-mail, None where nothing says so.
+    ``off`` are the attributes that say of a realm that it has no e-mail, None where nothing says so. ``texts``
+    is the path, beside the settings, under which it keeps localised texts; empty where it has none.
     """
 
     name: str
@@ -98,6 +102,7 @@ class Dialect:
     shape: Shape = Shape.MAP
     page: str = ""
     off: Attributes | None = field(default=None, hash=False)
+    texts: str = ""
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
         """Return the same table under another name, with another console's label for each attribute, in its order."""
@@ -123,8 +128,21 @@ class Dialect:
 
     def natives_of(self, name: str) -> tuple[str, ...]:
         """Return the attributes that hold a field, or that it follows from; an extra attribute holds itself."""
-        row = self._by_field.get(name)
-        return row.natives or row.reads if row else (name.removeprefix(f"{EXTRA}."),)
+        if row := self._by_field.get(name):
+            return row.natives or row.reads
+        if self.texts and (message := message_of(name)):
+            return (f"{self.texts}{'/'.join(message)}",)
+        attribute = name.removeprefix(f"{EXTRA}.")
+        return (attribute if attribute == name else as_native(attribute),)
+
+    def field_at(self, native: str) -> str:
+        """Return the field that an attribute belongs to; the inverse of :meth:`natives_of`."""
+        if known := self.native_names.get(native):
+            return known
+        locale, found, key = native.removeprefix(self.texts).partition("/")
+        if self.texts and native.startswith(self.texts) and found:
+            return message_field(locale, key)
+        return extra_field(native if is_beside(native) else as_attribute(native))
 
     def label(self, name: str) -> str:
         """Return what the product's console calls a field, or nothing."""
@@ -170,7 +188,7 @@ class Dialect:
                 if value is not None:
                     fields[row.field] = value
         known = self.native_names
-        return fields | {extra_field(n): text for n, text in given.items() if n not in known}
+        return fields | {self.field_at(n): text for n, text in given.items() if n not in known}
 
     def encode(self, fields: FieldMap, secrets: Mapping[SecretRef, Secret]) -> dict[str, str | Secret]:
         """Return the attributes that hold the fields. ``secrets`` holds each reference's resolved value.
@@ -197,17 +215,23 @@ class Dialect:
         rows = (self._by_field[name] for name in fields if name in self._by_field)
         return [row for row in rows if not row.known_to(version)]
 
-    @cached_property
-    def holds_all(self) -> bool:
-        """Whether there is a place for whatever a spec can say."""
-        return self.extras and FIELDS.keys() <= self._by_field.keys()
+    def holds_whatever(self, names: Iterable[str]) -> bool:
+        """Tell whether there is a place for these fields whatever their values are."""
+        return self.extras and all(map(self.has_place, names))
 
     def has_place(self, name: str) -> bool:
         """Tell whether the product knows the field at all; it may still not hold each of its values."""
         if name in self._by_field:
             return True
+        if message_of(name):
+            return bool(self.texts)
         native = name.removeprefix(f"{EXTRA}.")
         return self.extras and native != name and native not in self.native_names
+
+    def beside(self, fields: Iterable[str]) -> frozenset[str]:
+        """Return the names of all that these fields touch beside the realm's e-mail settings."""
+        within = [name for name in fields if is_within(name, TEMPLATES)]
+        return frozenset(native for name in within for native in self.natives_of(name) if is_beside(native))
 
     def held(self, fields: FieldMap) -> FieldMap:
         """Return the fields that are the same after encoding and decoding.

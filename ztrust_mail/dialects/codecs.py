@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import DEFAULT_PORTS, Duration, FieldValue, Login, Masked, Raw, Security
-from ztrust_mail.spec.values import MAX_DURATION_MS
+from ztrust_mail.spec.fields import DEFAULT_PORTS, Duration, FieldValue, Kind, Login, Masked, Raw, Security
+from ztrust_mail.spec.values import MAX_DURATION_MS, BadValue, parse
 
 Texts = tuple[str | None, ...]
 
@@ -43,6 +43,21 @@ class Text(Codec):
 
     def decode(self, texts: Texts) -> FieldValue | None:
         return texts[0]
+
+
+class AddressList(Codec):
+    """Several addresses in one text; commas and semicolons both part them."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return (str(value),)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        try:
+            return parse(Kind.ADDRESSES, text.replace(";", ","), utf8=True)
+        except BadValue:
+            return Raw(text)
 
 
 class Port(Codec):
@@ -85,6 +100,16 @@ class Switch(Codec):
 
 def _truth(text: str | None) -> bool:
     return text == "true"
+
+
+class AnySwitch(Switch):
+    """``true`` or ``false`` in any case, as .NET writes and reads them."""
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        (text,) = texts
+        assert text is not None
+        lower = text.casefold()
+        return _truth(lower) if lower in ("true", "false") else Raw(text)
 
 
 class StartTlsAndSsl(Codec):

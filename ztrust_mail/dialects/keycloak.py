@@ -6,15 +6,19 @@ product's release notes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.beside import BESIDE
 from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
-from ztrust_mail.spec.fields import Login, Security
+from ztrust_mail.spec.fields import THEME, Login, Security
 
 _TOKEN = ((26, 2, 0),)
 _UTF8 = ((26, 2, 8), (26, 3, 3), (26, 4, 0))
 _TIMEOUTS = ((26, 5, 0),)
 
 MASK = "**********"
+EMAIL_THEME, LOCALIZATION = "emailTheme", "localization"
 
 KEYCLOAK = Dialect(
     name="keycloak",
@@ -46,3 +50,9 @@ KEYCLOAK = Dialect(
         Row("relay.debug", ("debug",), Switch(), absent=False),
     ),
 )  # fmt: skip
+
+
+def with_templates(dialect: Dialect) -> Dialect:
+    """Return the table with what a whole realm holds beside ``smtpServer``: its e-mail theme and its own texts."""
+    theme = Row(THEME, (f"{BESIDE}{EMAIL_THEME}",), Text())
+    return replace(dialect, rows=(*dialect.rows, theme), texts=f"{BESIDE}{LOCALIZATION}/")

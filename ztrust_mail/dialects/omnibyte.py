@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ztrust_mail.dialects.base import Dialect, Row
-from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
+from ztrust_mail.dialects.codecs import AddressList, HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
 from ztrust_mail.dialects.constraints import no_clear_text
 from ztrust_mail.dialects.page import Shape
-from ztrust_mail.spec.fields import Login
+from ztrust_mail.spec.fields import RECIPIENTS, Login
 
 _USER, _PORT = "Username", "Port Number"
 
@@ -27,7 +27,7 @@ OMNIBYTE = Dialect(
         Row("sender.address", ("From Email",), Text(), label="From Email", mandatory=True),
         Row("relay.security", ("Enable SSL",), SecurityByPort("on", "off"), reads=(_PORT,), label="Enable SSL"),
         Row("extra.Test Email Address", ("Test Email Address",), Text(), label="Test Email Address"),
-        Row("extra.Sending Error Logs", ("Sending Error Logs",), Text(), label="Sending Error Logs"),
+        Row(RECIPIENTS, ("Sending Error Logs",), AddressList(), label="Sending Error Logs"),
     ),
     constraints=(no_clear_text("Enable SSL", "Enable SSL"),),
     advice=(

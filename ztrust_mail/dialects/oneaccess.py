@@ -9,7 +9,7 @@ from ztrust_mail.dialects.codecs import AddressAsAccount, HiddenText, LoginIfGiv
 from ztrust_mail.dialects.constraints import Constraint, no_clear_text
 from ztrust_mail.dialects.page import Shape
 from ztrust_mail.findings import Severity
-from ztrust_mail.spec.fields import SECURITY, FieldMap, Login, Raw, Security
+from ztrust_mail.spec.fields import SECURITY, THEME, FieldMap, Login, Raw, Security
 
 _ADDRESS, _PORT, _CODE = "Email Address", "SMTP Port", "Authorization Code"
 _SWITCH = "enable switch"
@@ -44,7 +44,7 @@ ONEACCESS = Dialect(
             "relay.security", ("Security type",), SecurityByPort("TLS", "none", _DEFAULT_PORT),
             reads=(_PORT,), label="Security type", mandatory=True, default=Security.TLS,
         ),
-        Row("extra.Template Settings", ("Template Settings",), Text(), label="Template Settings"),
+        Row(THEME, ("Template Settings",), Text(), label="Template Settings"),
     ),
     constraints=(no_clear_text("Security type", "TLS"), Constraint("outdated-ssl", _no_ssl)),
 )  # fmt: skip

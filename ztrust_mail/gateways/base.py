@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,12 @@ class HeldBack(ServerError):
     """The server was busy until it was too late to send a write. It may have been sent before, and been refused."""
 
 
+def in_time(before: float) -> None:
+    """Raise :class:`HeldBack` when it is later than ``before``, in monotonic seconds."""
+    if time.monotonic() > before:
+        raise HeldBack("the server is too busy", "run the same again later", "too-busy")
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a product's API can do at all.
@@ -55,14 +62,16 @@ class LiveRealm:
     """A realm's e-mail attributes as the server showed them.
 
     ``read_at`` is the monotonic time in seconds at which the request for them was sent. ``needs_mail`` names the
-    realm's switches that are on and do not work without e-mail. The attributes do not stand in the repr: a server
-    older than 26.2 shows a token's client secret in clear.
+    realm's switches that are on and do not work without e-mail. ``theme`` is the e-mail theme, which came along; it
+    stands among the attributes only where it was asked for, see :meth:`Gateway.read_beside`. The attributes do not
+    stand in the repr: a server older than 26.2 shows a token's client secret in clear.
     """
 
     realm: str
     attributes: Attributes = field(repr=False)
     read_at: float
     needs_mail: tuple[str, ...] = ()
+    theme: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,12 +150,25 @@ class Gateway(ABC):
     def read_one(self, realm: str) -> LiveRealm:
         """Read one realm; raises :class:`RealmError`."""
 
+    def read_beside(
+        self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
+    ) -> Mapping[str, LiveRealm | RealmError]:
+        """Return realms with what the server holds of these names, by realm, beside its e-mail settings.
+
+        A product that holds nothing there is never asked: its dialect has no such name.
+        """
+        return found
+
     @abstractmethod
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Replace a realm's e-mail attributes by these; raises :class:`RealmError`.
 
         Raises :class:`HeldBack` instead of sending them, be it again, later than ``before``, in monotonic seconds.
         """
+
+    def write_beside(self, realm: str, texts: Mapping[str, str | None]) -> None:
+        """Write what stands beside a realm's e-mail settings, None to remove it; raises :class:`RealmError`."""
+        return
 
     @abstractmethod
     def test(self, realm: str, attributes: Outgoing) -> None:

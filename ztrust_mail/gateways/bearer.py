@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import requests
 from ztrust_mail.config import Server
 from ztrust_mail.errors import RealmError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import NOT_THE_API, Account
+from ztrust_mail.gateways.base import NOT_THE_API, Account, in_time
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import claims_of
 from ztrust_mail.sensitive import Secret
@@ -53,13 +54,21 @@ class Bearer:
         name = next((name for name in names if isinstance(name, str) and name), "the ready token's owner")
         return Account(name, "", None)
 
-    def send(self, method: str, url: str, body: Secret | None = None, query: Query = ()) -> requests.Response:
+    def send(
+        self, method: str, url: str, body: Secret | None = None, query: Query = (), *, before: float = math.inf
+    ) -> requests.Response:
         """Send a request that may be repeated without harm.
 
-        It is sent once more after a broken connection, and again after a wait while the host is too busy.
+        It is sent once more after a broken connection, and again after a wait while the host is too busy. Raises
+        :class:`HeldBack` where its turn comes later than ``before``, in monotonic seconds.
         """
         throttle = self._throttle(url)
-        return throttle.patiently(lambda: throttle.in_turn(lambda: self._unbroken(method, url, body, query)))
+
+        def ask() -> requests.Response:
+            in_time(before)
+            return self._unbroken(method, url, body, query)
+
+        return throttle.patiently(lambda: throttle.in_turn(ask))
 
     def send_once(self, method: str, url: str, body: Secret) -> requests.Response:
         """Send a request that is never repeated."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from typing import cast
 
@@ -16,7 +15,7 @@ from keycloak.exceptions import KeycloakConnectionError
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import HeldBack
+from ztrust_mail.gateways.base import in_time
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import Token, TokenSource
 from ztrust_mail.sensitive import Secret
@@ -49,21 +48,27 @@ class Connection(ConnectionManager):
         http.secure(self._s, server.url, server.connections)
 
     def send(
-        self, method: str, path: str, body: Secret | None = None, *, before: float = math.inf
+        self,
+        method: str,
+        path: str,
+        body: Secret | None = None,
+        *,
+        before: float = math.inf,
+        harmless: bool = False,
     ) -> requests.Response:
         """Send one request when its turn comes, with a new token after 401.
 
-        Reads and PUTs are repeated: once after a broken connection, and after a wait when the server is too busy. A
-        PUT of the same whole map may be repeated without harm; a POST is sent once. Raises :class:`HeldBack` where the
-        turn comes later than ``before``, in monotonic seconds.
+        All but POSTs are repeated: once after a broken connection, and after a wait when the server is too busy. A
+        PUT of the same whole map may be repeated without harm; a POST is sent once, unless it is ``harmless`` too.
+        Raises :class:`HeldBack` where the turn comes later than ``before``, in monotonic seconds.
         """
+        once = method == "POST" and not harmless
 
         def ask(token: Token) -> requests.Response:
-            if time.monotonic() > before:
-                raise HeldBack("the server is too busy", "run the same again later", "too-busy")
-            return self._unbroken(method, path, body, token)
+            in_time(before)
+            return self._unbroken(method, path, body, token, once)
 
-        if method == "POST":
+        if once:
             return self._authorized(ask)
         return self._throttle.patiently(lambda: self._authorized(ask))
 
@@ -75,11 +80,11 @@ class Connection(ConnectionManager):
         renewed = self._tokens.renew(token)
         return self._throttle.in_turn(lambda: ask(renewed))
 
-    def _unbroken(self, method: str, path: str, body: Secret | None, token: Token) -> requests.Response:
+    def _unbroken(self, method: str, path: str, body: Secret | None, token: Token, once: bool) -> requests.Response:
         try:
             return self._once(method, path, body, token)
         except http.Interrupted:
-            if method == "POST":
+            if once:
                 raise
         return self._once(method, path, body, token)
 
@@ -88,6 +93,8 @@ class Connection(ConnectionManager):
         try:
             if method == "GET":
                 return self.raw_get(path)
+            if method == "DELETE":
+                return self.raw_delete(path)
             send = self.raw_put if method == "PUT" else self.raw_post
             return send(path, body.reveal() if body else "")
         except KeycloakConnectionError as e:

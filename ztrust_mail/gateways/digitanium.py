@@ -7,6 +7,7 @@ Configuration". Answers other than the 200, 400, 401 and 404 that it lists leave
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ class DigitaniumGateway(Gateway):
         message = f"{self.title} shows nobody the settings of {quoted(realm)}"
         return RealmUnreadable(message, "history tells what was applied", "live-not-seen")
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Replace a tenant's settings; a text that is not set is sent empty, as the vendor's sample does."""
         every = dict.fromkeys(self.dialect.native_names, "")
         body, url = Secret(json.dumps(every | revealed(attributes))), self._address(realm, "config", "setup")

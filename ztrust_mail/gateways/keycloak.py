@@ -15,6 +15,7 @@ import requests
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
+from ztrust_mail.dialects.keycloak import with_templates
 from ztrust_mail.errors import (
     RealmError,
     RealmMissing,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from ztrust_mail.gateways.admin_events import AdminEvents, Edit
     from ztrust_mail.gateways.connection import Connection
+    from ztrust_mail.gateways.templates import Templates
 
 SINGLES_UP_TO = 8
 """So many realms are read one by one; for more, one GET of the whole list is quicker."""
@@ -57,7 +59,7 @@ class KeycloakGateway(Gateway):
 
     def __init__(self, server: Server, dialect: Dialect, throttle: Throttle | None = None) -> None:
         self.url = server.url
-        self.dialect = dialect
+        self.dialect = with_templates(dialect)
         self.connections = server.connections
         self._server = server
         self._host = urlsplit(server.url).netloc
@@ -169,9 +171,12 @@ class KeycloakGateway(Gateway):
         return found
 
     def _each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        return self._of_each(realms, self.read_one)
+
+    def _of_each(self, realms: Collection[str], read: Callable[[str], LiveRealm]) -> dict[str, LiveRealm | RealmError]:
         def attempt(realm: str) -> LiveRealm | RealmError:
             try:
-                return self.read_one(realm)
+                return read(realm)
             except RealmError as e:
                 return e
 
@@ -200,6 +205,20 @@ class KeycloakGateway(Gateway):
             message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
             raise RealmUnreadable(message, hint, "may-not-see")
         return live
+
+    def read_beside(
+        self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
+    ) -> Mapping[str, LiveRealm | RealmError]:
+        return self._of_each(found, lambda realm: self._templates.read(found[realm], names[realm]))
+
+    def write_beside(self, realm: str, texts: Mapping[str, str | None]) -> None:
+        self._templates.write(realm, texts)
+
+    @cached_property
+    def _templates(self) -> Templates:
+        from ztrust_mail.gateways.templates import Templates
+
+        return Templates(self._connection, self._problem)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         body = Secret(json.dumps({"smtpServer": revealed(attributes)}))

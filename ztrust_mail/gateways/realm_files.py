@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import math
 import re
 import threading
 import time
@@ -94,7 +95,7 @@ class RealmFilesGateway(Gateway):
         attributes = self.dialect.masked(place.realm.attributes)
         return LiveRealm(name, attributes, now, place.realm.needs_mail)
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Put these attributes into the realm's file, if those there are still as they were last read."""
         for name, value in attributes.items():
             if isinstance(value, Secret) and _VARIABLE.search(value.reveal()):

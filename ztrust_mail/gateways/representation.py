@@ -9,6 +9,8 @@ from urllib.parse import quote
 import requests
 
 from ztrust_mail.dialects.base import Outgoing
+from ztrust_mail.dialects.beside import as_attribute, as_native, is_beside
+from ztrust_mail.dialects.keycloak import EMAIL_THEME
 from ztrust_mail.errors import RealmError, ServerUnreachable
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NEEDS_MAIL, NOT_THE_API, LiveRealm
@@ -58,7 +60,7 @@ def slim(realm: dict[str, Json]) -> Json:
     """Return a whole realm without what is not looked at: ten thousand of them would take hundreds of megabytes."""
     if not isinstance(realm.get("smtpServer"), dict):  # a part of a realm, or one that is not shown whole
         return realm
-    return {name: realm[name] for name in ("realm", "smtpServer", *NEEDS_MAIL) if name in realm}
+    return {name: realm[name] for name in ("realm", "smtpServer", EMAIL_THEME, *NEEDS_MAIL) if name in realm}
 
 
 def live_realm(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:
@@ -67,10 +69,12 @@ def live_realm(name: str, realm: Mapping[str, Json], read_at: float) -> LiveReal
     if not isinstance(attributes, dict):
         return None
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
-    shown = {key: text for key, text in texts.items() if attributes[key] is not None}
-    return LiveRealm(name, shown, read_at, tuple(switch for switch in NEEDS_MAIL if realm.get(switch) is True))
+    shown = {as_native(key): text for key, text in texts.items() if attributes[key] is not None}
+    needs_mail, theme = tuple(switch for switch in NEEDS_MAIL if realm.get(switch) is True), realm.get(EMAIL_THEME)
+    return LiveRealm(name, shown, read_at, needs_mail, theme if isinstance(theme, str) else "")
 
 
 def revealed(attributes: Outgoing) -> dict[str, str]:
-    """Return attributes as they go on the wire."""
-    return {k: v.reveal() if isinstance(v, Secret) else v for k, v in attributes.items()}
+    """Return attributes as they go on the wire, without what stands beside them."""
+    own = {as_attribute(name): value for name, value in attributes.items() if not is_beside(name)}
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in own.items()}

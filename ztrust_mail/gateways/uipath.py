@@ -9,6 +9,7 @@ The server wants host, port and sender in one request, and masks the password (t
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import requests
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
+from ztrust_mail.dialects.uipath import SMTP
 from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
@@ -88,12 +90,13 @@ class UiPathGateway(Gateway):
         known = self.dialect.native_names
         return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
-        """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
-        texts = dict.fromkeys(self.dialect.native_names, "") | revealed(attributes)
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        """Set every key of the relay, empty where it is not set; a mask stands for a secret that stays as it is."""
+        relay = [key for key in self.dialect.native_names if key.startswith(SMTP)]
+        texts = dict.fromkeys(relay, "") | revealed(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
-        response = self._api.send("PUT", self._address, body)
+        response = self._api.send("PUT", self._address, body, before=before)
         if not http.is_done(response):
             raise self._problem(response, realm, "write", attributes)
 

@@ -12,6 +12,7 @@ from ztrust_mail.sandbox.calls import Call
 from ztrust_mail.sandbox.representation import BRIEF, KNOWN, full, has_wrong_type
 from ztrust_mail.sandbox.sending import SendFailed, send_test_mail
 from ztrust_mail.sandbox.state import Realm
+from ztrust_mail.sandbox.texts import test_mail
 
 _FORBIDDEN_IN_NAMES = frozenset("/?;#&")
 
@@ -103,10 +104,11 @@ def test_connection(call: Call, name: str) -> Answer:
         call.require(caller.may_manage(realm) or not quirks.test_needs_role)
         payload = smtp_settings.as_text(call.body(numbers_as_text=True), quirks)
         settings = smtp_settings.for_test(payload, realm.smtp, quirks)
+        content = test_mail(realm)
     if not caller.user.email:
         raise Refused(quirks.errors.no_address)
     try:
-        send_test_mail(settings, caller.user.email, quirks, call.server.options.ca_bundle)
+        send_test_mail(settings, caller.user.email, content, quirks, call.server.options.ca_bundle)
     except SendFailed:
         return error_message(500, "Failed to send email")
     return Answer(204)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from ztrust_mail.sandbox import about, events, login, people, realms
+from ztrust_mail.sandbox import about, events, login, people, realms, texts
 from ztrust_mail.sandbox.answers import Answer, Refused, error
 from ztrust_mail.sandbox.calls import Call
 from ztrust_mail.sandbox.options import Busy
@@ -15,6 +15,7 @@ Handler = Callable[..., Answer]
 _OIDC = "realms/*/protocol/openid-connect"
 _USER = "admin/realms/*/users/*"
 _CLIENT = "admin/realms/*/clients/*"
+_LOCALIZATION = "admin/realms/*/localization"
 # A star is one segment, given to the handler. Paths that overlap stand with the more exact one first.
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "realms/*", login.public_realm),
@@ -32,6 +33,12 @@ _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "admin/realms/*/admin-events", events.list_admin_events),
     ("GET", "admin/realms/*/events/config", events.get_config),
     ("PUT", "admin/realms/*/events/config", events.update_config),
+    ("GET", _LOCALIZATION, texts.list_locales),
+    ("GET", f"{_LOCALIZATION}/*", texts.get_texts),
+    ("POST", f"{_LOCALIZATION}/*", texts.add_texts),
+    ("GET", f"{_LOCALIZATION}/*/*", texts.get_text),
+    ("PUT", f"{_LOCALIZATION}/*/*", texts.put_text),
+    ("DELETE", f"{_LOCALIZATION}/*/*", texts.delete_text),
     ("GET", "admin/realms/*/roles/*", people.realm_role),
     ("GET", "admin/realms/*/users", people.find_users),
     ("POST", "admin/realms/*/users", people.create_user),

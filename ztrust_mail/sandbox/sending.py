@@ -19,28 +19,39 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from ztrust_mail.sandbox.quirks import Quirks
+from ztrust_mail.sandbox.texts import TestMail
 from ztrust_mail.spec.addresses import address_problem, ascii_domain
 
 TIMEOUT = 10.0  # seconds, for connecting and for each answer
-_TEXT = "This is a test message"
-_SUBJECT = "[KEYCLOAK] - SMTP test message"
 
 
 class SendFailed(Exception):
     """The mail did not go out; as on the server, the caller is not told why."""
 
 
-def send_test_mail(settings: Mapping[str, str], recipient: str, quirks: Quirks, ca_bundle: str | None) -> None:
-    """Send the test mail through the relay in ``settings``. Raises SendFailed whatever the reason is."""
+def send_test_mail(
+    settings: Mapping[str, str], recipient: str, content: TestMail | None, quirks: Quirks, ca_bundle: str | None
+) -> None:
+    """Send the test mail through the relay in ``settings``. Raises SendFailed whatever the reason is.
+
+    ``content`` is None where there is nothing to send.
+    """
+    if content is None:
+        raise SendFailed
     try:
-        _send(settings, recipient, quirks, ca_bundle)
+        _send(settings, recipient, content, quirks, ca_bundle)
     except (OSError, smtplib.SMTPException, ValueError) as failure:
         raise SendFailed from failure
 
 
-def _send(settings: Mapping[str, str], recipient: str, quirks: Quirks, ca_bundle: str | None) -> None:
+def _send(
+    settings: Mapping[str, str], recipient: str, content: TestMail, quirks: Quirks, ca_bundle: str | None
+) -> None:
     utf8 = settings.get("allowutf8") == "true" or not quirks.checks_addresses
     message, envelope_from = _message(settings, recipient, quirks, utf8)
+    message["Subject"] = " ".join(content.subject.splitlines())
+    message.set_content(content.text)
+    message.add_alternative(content.html, subtype="html")
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)
@@ -133,9 +144,6 @@ def _message(settings: Mapping[str, str], to: str, quirks: Quirks, utf8: bool) -
     else:
         message["Reply-To"] = message["From"]
     message["To"] = to
-    message["Subject"] = _SUBJECT
-    message.set_content(_TEXT)
-    message.add_alternative(f"<p>{_TEXT}</p>", subtype="html")
     envelope_from = settings.get("envelopeFrom") or plain
     return message, envelope_from if utf8 else ascii_domain(envelope_from)
 

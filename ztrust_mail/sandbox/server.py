@@ -143,10 +143,25 @@ class Sandbox:
         with self._state.lock:
             return dict(self._realm(realm).smtp)
 
+    def edit_realm(self, realm: str, **top_level: object) -> None:
+        """Change what is stored beside the e-mail settings, as somebody else would. Raises KeyError as above."""
+        with self._state.lock:
+            self._realm(realm).settings.update(top_level)
+
     def realm_settings(self, realm: str) -> Json:
         """Return what is stored beside the e-mail settings. Raises KeyError when there is no such realm."""
         with self._state.lock:
             return dict(self._realm(realm).settings)
+
+    def edit_texts(self, realm: str, locale: str, texts: Mapping[str, str]) -> None:
+        """Put localised texts into a realm, as somebody else would. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            self._realm(realm).texts.setdefault(locale, {}).update(texts)
+
+    def texts(self, realm: str) -> dict[str, dict[str, str]]:
+        """Return a realm's own texts by locale. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            return {locale: dict(texts) for locale, texts in self._realm(realm).texts.items()}
 
     def create_user(
         self, realm: str, username: str, password: str, roles: Iterable[str] = (), email: str | None = None

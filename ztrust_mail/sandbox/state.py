@@ -83,11 +83,12 @@ class Client:
 
 @dataclass
 class Realm:
-    """A realm: its plain top-level settings, and the e-mail settings apart from them."""
+    """A realm: its plain top-level settings, and apart from them the e-mail settings, and its own texts by locale."""
 
     name: str
     settings: Json = field(default_factory=dict)
     smtp: dict[str, str] = field(default_factory=dict, repr=False)
+    texts: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
     users: dict[str, User] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     admin_events: list[Json] = field(default_factory=list, repr=False)

@@ -83,6 +83,10 @@ class Kind(Enum):
     URL = "an https URL"
     DURATION = "a duration"
     BOOLEAN = "true or false"
+    ADDRESSES = "a list of e-mail addresses"
+    THEME = "the name of a theme"
+    SUBJECT = "a mail's subject"
+    MESSAGE = "a message text"
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ LOGIN, USERNAME, PASSWORD, TOKEN = (
 )
 UTF8 = "relay.utf8"
 EXTRA = "extra"
+NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
+TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"
 
 _ROWS = (
     Field("sender.address", Kind.ADDRESS, mandatory=True, placeholders=True),
@@ -135,10 +141,16 @@ _ROWS = (
     Field("relay.timeouts.write", Kind.DURATION),
     Field(UTF8, Kind.BOOLEAN),
     Field("relay.debug", Kind.BOOLEAN),
+    Field(RECIPIENTS, Kind.ADDRESSES, placeholders=True),
+    Field(ALERTS, Kind.BOOLEAN),
+    Field(THEME, Kind.THEME, placeholders=True),
 )
 
 FIELDS: Mapping[str, Field] = {row.name: row for row in _ROWS}
-"""Every field a spec can set, in the order people read them; ``extra.NAME`` comes on top."""
+"""Every field a spec can set, in the order people read them.
+
+``templates.messages.LOCALE.KEY`` and ``extra.NAME`` come on top.
+"""
 
 DEFAULT_SECURITY = Security.STARTTLS
 DEFAULT_PORTS: Mapping[Security, int] = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
@@ -149,6 +161,31 @@ def extra_field(attribute: str) -> str:
     return f"{EXTRA}.{attribute}"
 
 
+def message_field(locale: str, key: str) -> str:
+    """Return the field name of a localised text; a locale has no dot, a key may have some."""
+    return f"{MESSAGES}.{locale}.{key}"
+
+
+def message_of(name: str) -> tuple[str, str] | None:
+    """Return the locale and the key of a localised text's field, None for any other field and for a group."""
+    if not name.startswith(f"{MESSAGES}."):
+        return None
+    locale, _, key = name.removeprefix(f"{MESSAGES}.").partition(".")
+    return (locale, key) if locale and key else None
+
+
+def is_removable(name: str) -> bool:
+    """Tell whether ``false`` has a field removed that is left alone where the spec does not name it."""
+    return name == THEME or message_of(name) is not None or name.partition(".")[0] == EXTRA
+
+
 def field_of(name: str) -> Field:
-    """Return the row of a field; every ``extra.NAME`` is text."""
-    return FIELDS.get(name) or Field(name, Kind.TEXT, placeholders=True)
+    """Return the row of a field; every ``extra.NAME`` is text.
+
+    The braces in a localised text are the server's own, so it has no placeholders.
+    """
+    if row := FIELDS.get(name):
+        return row
+    if message := message_of(name):
+        return Field(name, Kind.SUBJECT if message[1].endswith("Subject") else Kind.MESSAGE)
+    return Field(name, Kind.TEXT, placeholders=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, EXTRA, FIELDS, TOKEN, FieldValue, Kind, extra_field, field_of
+from ztrust_mail.spec.fields import ABSENT, EXTRA, FIELDS, TOKEN, FieldValue, Kind, extra_field, field_of, message_of
 from ztrust_mail.spec.schema_words import named
 from ztrust_mail.spec.source import Document, JsonValue, Pointer
 from ztrust_mail.spec.values import BadValue, parse
@@ -180,6 +180,8 @@ class _Reader:
 
     def _setting(self, name: str, value: JsonValue, at: Pointer) -> Iterator[tuple[str, Setting]]:
         row, where = field_of(name), self.document.locate(at)
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
         try:
             if row.kind is Kind.SECRET:
                 reference = self._reference(value)
@@ -213,7 +215,7 @@ def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[st
             continue
         if prefix == f"{EXTRA}.":
             yield extra_field(key), value, at
-        elif name in FIELDS or value is False:
+        elif name in FIELDS or message_of(name) or value is False:
             yield name, value, at
         else:
             yield from _leaves(value, at, f"{name}.")
@@ -222,9 +224,10 @@ def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[st
 def is_within(name: str, group: str) -> bool:
     """Tell whether a field is the group itself or stands under it.
 
-    An extra attribute is no group, though its name may hold dots.
+    An extra attribute is no group, though its name may hold dots; nor is a localised text.
     """
-    return name == group or (name.startswith(f"{group}.") and not group.startswith(f"{EXTRA}."))
+    is_leaf = group.startswith(f"{EXTRA}.") or message_of(group)
+    return name == group or (name.startswith(f"{group}.") and not is_leaf)
 
 
 def in_token(name: str) -> bool:

@@ -12,7 +12,6 @@ from ztrust_mail.spec.fields import (
     ABSENT,
     DEFAULT_PORTS,
     DEFAULT_SECURITY,
-    EXTRA,
     FIELDS,
     HOST,
     LOGIN,
@@ -27,6 +26,7 @@ from ztrust_mail.spec.fields import (
     Login,
     Security,
     field_of,
+    is_removable,
 )
 from ztrust_mail.spec.model import Entry, Setting, Spec, in_token, is_within
 from ztrust_mail.spec.values import BadValue, parse
@@ -177,7 +177,7 @@ def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
         try:
             if not setting.removed:
                 fields[name] = _expanded(name, setting.value, values, utf8=utf8)
-            elif is_within(name, EXTRA):
+            elif is_removable(name):
                 fields[name] = ABSENT
         except BadValue as bad:
             finding = Finding(Severity.ERROR, bad.rule, f"`{name}` {bad.problem}", bad.hint)

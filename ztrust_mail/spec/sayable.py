@@ -24,9 +24,10 @@ from ztrust_mail.spec.fields import (
     Raw,
     Security,
     field_of,
+    message_of,
 )
 from ztrust_mail.spec.model import in_token
-from ztrust_mail.spec.values import BadValue, parse
+from ztrust_mail.spec.values import BadValue, is_locale, is_message_key, parse
 from ztrust_mail.spec.write import Leaf, Leaves
 
 _LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 characters
@@ -67,7 +68,10 @@ def unsayable(fields: FieldMap) -> list[str]:
 def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
     if not isinstance(value, str) or name in (SECURITY, LOGIN):
         return True
-    if not _is_text(name.removeprefix(f"{EXTRA}.")) or not _is_text(str(_leaf(name, value))):
+    message = message_of(name)
+    if message and not (is_locale(message[0]) and is_message_key(message[1])):
+        return False
+    if not message and not (_is_text(name.removeprefix(f"{EXTRA}.")) and _is_text(str(_leaf(name, value)))):
         return False
     try:
         return parse(field_of(name).kind, value, utf8=utf8) == value

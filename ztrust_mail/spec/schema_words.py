@@ -123,8 +123,12 @@ class Report:
         wanted = {
             "realms": "a realm's name or glob has 1 to 255 characters, no / and no control characters",
             "vars": "a variable's name has lower-case letters, digits and _, and is not realm",
-        }.get(str(e.pointer[-1]), "a name has 1 to 255 characters and no control characters")
-        return error("bad-name", f"{quoted(e.instance)} cannot be a name{_inside(e.pointer)}", wanted, where)
+            "messages": "a locale is written such as en, de or pt-BR",
+            "text": "a message's key has 1 to 255 letters, digits, dots, - and _, and does not end with a dot",
+        }
+        group = "text" if e.pointer[-2:-1] == ("messages",) else str(e.pointer[-1])
+        hint = wanted.get(group, "a name has 1 to 255 characters and no control characters")
+        return error("bad-name", f"{quoted(e.instance)} cannot be a name{_inside(e.pointer)}", hint, where)
 
 
 _SECRET_HINT = "write a reference: {env: NAME}, {file: PATH}, {command: […]}, {keyring: […]}, {keycloak_vault: KEY}"

@@ -14,10 +14,24 @@ from ztrust_mail.text import quoted
 
 MAX_LENGTH = 255  # a Keycloak attribute's column; longer is refused by the server
 MAX_DURATION_MS = 3_600_000
+MAX_MESSAGE = 20_000  # ours: Keycloak takes a million
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[_-][A-Za-z0-9]{1,8}){0,4}")
+_MESSAGE_KEY = re.compile(r"[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-]")
+_ARGUMENT = re.compile(r"\{\d{1,4}(?:,[^{}]*)?\}")
+
+
+def is_locale(text: str) -> bool:
+    """Tell whether a text names a locale: ``en``, ``pt-BR``, ``zh_Hans``."""
+    return _LOCALE.fullmatch(text) is not None
+
+
+def is_message_key(text: str) -> bool:
+    """Tell whether a text is the key of a message; one of dots alone would be another place in a URL."""
+    return _MESSAGE_KEY.fullmatch(text) is not None
 
 
 class BadValue(ValueError):
@@ -38,6 +52,8 @@ def parse(kind: Kind, value: object, *, utf8: bool = False) -> FieldValue:
     """
     if kind is Kind.ADDRESS:
         return _address(_text(value), utf8=utf8)
+    if kind is Kind.ADDRESSES:
+        return _addresses(str(value), utf8=utf8)
     return _PARSERS[kind](value)
 
 
@@ -61,6 +77,43 @@ def _address(text: str, *, utf8: bool) -> str:
     if problem := address_problem(text, utf8=utf8):
         raise BadValue(f"is not an address Keycloak accepts: {quoted(text)} {problem}", "write name@domain")
     return text
+
+
+def _addresses(text: str, *, utf8: bool) -> str:
+    """Return the list in its one form: each address once, with a comma and a space between."""
+    return ", ".join(dict.fromkeys(_address(_text(one.strip()), utf8=utf8) for one in text.split(",")))
+
+
+def _theme(value: object) -> str:
+    text = _text(value)
+    if "/" in text or "\\" in text or text in (".", ".."):  # it is a folder's name on the server
+        raise BadValue(f"is not a theme's name: {quoted(text)}", "write the name alone, without a path")
+    return text
+
+
+def _subject(value: object) -> str:
+    return _with_arguments(_text(value))
+
+
+def _message(value: object) -> str:
+    text = str(value)
+    if found := _STEERING.search(text.replace("\n", "")):
+        raise BadValue(f"holds the control character U+{ord(found.group()):04X}", "remove it: a line break is fine")
+    if len(text) > MAX_MESSAGE:
+        raise BadValue(f"is {len(text):,} characters long; {MAX_MESSAGE:,} is the most", "put it into a theme")
+    if not text.strip():
+        raise BadValue("is empty", "leave the key out")
+    return _with_arguments(text)
+
+
+def _with_arguments(text: str) -> str:
+    """Return a text that Java's MessageFormat takes: with one that it does not, the server sends no mail at all."""
+    rest, before = re.sub(r"'[^']*(?:'|\Z)", "", text.replace("''", "")), ""
+    while rest != before:  # a choice may hold arguments
+        rest, before = _ARGUMENT.sub("", rest), rest
+    if "{" not in rest:
+        return text
+    raise BadValue("has a brace that begins no argument such as {0}", "write '{' for a plain brace")
 
 
 def _host(value: object) -> str:
@@ -140,4 +193,7 @@ _PARSERS: dict[Kind, Callable[[object], FieldValue]] = {
     Kind.URL: _url,
     Kind.DURATION: _duration,
     Kind.BOOLEAN: _boolean,
+    Kind.THEME: _theme,
+    Kind.SUBJECT: _subject,
+    Kind.MESSAGE: _message,
 }

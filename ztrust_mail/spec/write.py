@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import EXTRA
+from ztrust_mail.spec.fields import EXTRA, RECIPIENTS, message_of
 
 Leaf = str | int | bool | SecretRef
 Leaves = dict[str, Leaf]
@@ -45,11 +45,15 @@ def to_yaml(
 def _nested(leaves: Leaves) -> Node:
     root: dict[str, Node] = {}
     for name, value in leaves.items():
-        keys = name.split(".", 1) if name.startswith(f"{EXTRA}.") else name.split(".")
+        message = message_of(name)
+        keys = name.split(".", 3 if message else 1 if name.startswith(f"{EXTRA}.") else -1)
         node = root
         for key in keys[:-1]:
             node = cast("dict[str, Node]", node.setdefault(key, {}))
-        node[keys[-1]] = _reference(value) if isinstance(value, SecretRef) else value
+        listed = name == RECIPIENTS and isinstance(value, str)
+        node[keys[-1]] = (
+            str(value).split(", ") if listed else _reference(value) if isinstance(value, SecretRef) else value
+        )
     return root
 
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, HOST, LOGIN, PORT, SECURITY, FieldMap, FieldValue, Masked, extra_field
+from ztrust_mail.spec.fields import ABSENT, HOST, LOGIN, PORT, SECURITY, TEMPLATES, FieldMap, FieldValue, Masked
+from ztrust_mail.spec.model import is_within
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.compare import Change
 from ztrust_mail.sync.journal.records import Remembered
 from ztrust_mail.sync.plan import RealmPlan
@@ -62,8 +64,8 @@ class Past:
     """What the journal tells of one realm: the fields last applied, and those of a later write in doubt.
 
     ``before`` are the fields that stood there before the write in doubt. ``meant`` are those of a later write that the
-    server did not keep, ``made`` what it made of them. ``meaning`` says what a field's value, or
-    its absence, is taken for.
+    server did not keep, ``made`` what it made of them. ``meaning`` says what a field's value, or its absence, is taken
+    for. ``templates`` are the fields beside the e-mail settings that were written or seen then.
     """
 
     meaning: Meaning
@@ -72,6 +74,7 @@ class Past:
     before: FieldMap | None = None
     meant: FieldMap | None = None
     made: FieldMap | None = None
+    templates: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, dialect: Dialect, realm: RealmPlan, known: Remembered) -> Past:
@@ -86,7 +89,9 @@ class Past:
         meant = made = None
         if (unkept := known.unkept) and unkept.after is not None:
             meant, made = unkept.intent or {}, _fields(dialect, unkept.after, exact=exact)
-        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made)
+        about = {name for write in (last, doubt, unkept) if write for name in beside.names_of(dialect, write)}
+        templates = frozenset(map(dialect.field_at, about))
+        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made, templates)
 
     def cause(self, change: Change) -> Cause:
         """Return why the server differs in one field.
@@ -94,6 +99,8 @@ class Past:
         What a write in doubt meant to write is ours, and so is what the server made of a write. Where nothing was ever
         seen applied, the state before a write in doubt is nobody's doing either.
         """
+        if is_within(change.field, TEMPLATES) and change.field not in self.templates:
+            return Cause.UNATTRIBUTED
         live, wanted = self._value(change, change.before), self._value(change, change.after)
         if self.made is not None and same(live, self._value(change, self.made.get(change.field))):
             meant = self._value(change, (self.meant or {}).get(change.field))
@@ -129,4 +136,4 @@ def _fields(dialect: Dialect, attributes: Attributes, *, exact: bool) -> Mapping
     fields = dialect.decode(attributes)
     if not exact:
         return fields
-    return {dialect.native_names.get(native, extra_field(native)): "" for native in attributes} | dict(fields)
+    return {dialect.field_at(native): "" for native in attributes} | dict(fields)

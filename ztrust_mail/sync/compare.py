@@ -9,7 +9,8 @@ from enum import StrEnum
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.digest import Json
-from ztrust_mail.spec.fields import EXTRA, FieldMap, FieldValue, Masked, extra_field, field_of
+from ztrust_mail.spec.fields import EXTRA, NOTIFY, FieldMap, FieldValue, Masked, field_of, message_of
+from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.spec.words import in_words
 
@@ -105,9 +106,10 @@ def compare(
     if wanted.disabled:
         return Difference(tuple(_emptied(dialect, live)))
     now, then = dialect.decode(live), wanted.fields
-    owners = {native: dialect.native_names.get(native, extra_field(native)) for native in live}
-    kept = tuple(sorted(native for native, name in owners.items() if _is_extra(name) and name not in then))
-    names = [row.field for row in dialect.rows if not _is_extra(row.field)] + sorted(filter(_is_extra, then))
+    owners = {native: dialect.field_at(native) for native in live}
+    kept = tuple(sorted(native for native, name in owners.items() if _is_open(name) and name not in then))
+    named = sorted(name for name in then if _is_open(name) and (_is_extra(name) or dialect.has_place(name)))
+    names = [row.field for row in dialect.rows if not _is_open(row.field)] + named
     changes, incomparable = [], []
     for name in names:
         before, after = now.get(name), then.get(name)
@@ -123,8 +125,12 @@ def compare(
 
 
 def _is_extra(name: str) -> bool:
-    """Whether a field is managed only where a spec names it, be there a row for it or not."""
     return name.startswith(f"{EXTRA}.")
+
+
+def _is_open(name: str) -> bool:
+    """Whether a field is managed only where a spec names it, be there a row for it or not."""
+    return _is_extra(name) or is_within(name, NOTIFY) or message_of(name) is not None
 
 
 def hidden_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:
@@ -154,7 +160,7 @@ def _emptied(dialect: Dialect, live: Attributes) -> Iterator[Change]:
     shown = dialect.decode(live)
     by_field: dict[str, list[str]] = {}
     for native in live:
-        by_field.setdefault(dialect.native_names.get(native, extra_field(native)), []).append(native)
+        by_field.setdefault(dialect.field_at(native), []).append(native)
     order = {row.field: n for n, row in enumerate(dialect.rows)}
     for name in sorted(by_field, key=lambda n: (order.get(n, len(order)), n)):
         before = shown.get(name, "")

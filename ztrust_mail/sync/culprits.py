@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from ztrust_mail.errors import RealmError, ServerError
 from ztrust_mail.gateways.admin_events import Edit
 from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.spec.fields import TEMPLATES
+from ztrust_mail.spec.model import is_within
 from ztrust_mail.sync.attribution import Past
 from ztrust_mail.sync.compare import Change
 from ztrust_mail.text import quoted
@@ -45,7 +47,12 @@ def edits_since(gateway: Gateway, moments: Mapping[str, datetime | None]) -> dic
 
 
 def author(past: Past, change: Change, edits: Sequence[Edit]) -> Edit | None:
-    """Return the edit that gave a field its live value: the first of those since which it never was another."""
+    """Return the edit that gave a field its live value: the first of those since which it never was another.
+
+    Edits do not tell of what stands beside the e-mail settings.
+    """
+    if is_within(change.field, TEMPLATES):
+        return None
     found = None
     for edit in edits:
         if edit.fields is None or not past.is_live(change, edit.fields):

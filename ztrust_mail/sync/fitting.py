@@ -20,7 +20,7 @@ def fitted(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Finding, .
     if wanted.disabled:
         return wanted, tuple(_at(wanted, finding) for finding in _cannot_be_cleared(gateway))
     dialect = gateway.dialect
-    if dialect.holds_all and not dialect.constraints:  # a good part of a plan's time, for nothing
+    if not dialect.constraints and dialect.holds_whatever(wanted.fields):  # a good part of a plan's time, for nothing
         return wanted, ()
     odd = {name: value for name, value in wanted.fields.items() if isinstance(value, Raw)}
     said = {name: value for name, value in wanted.fields.items() if name not in odd}

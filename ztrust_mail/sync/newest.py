@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ztrust_mail.errors import RealmError
 from ztrust_mail.gateways.base import Gateway, LiveRealm
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.plan import RealmPlan
 
 FRESH_SECONDS = 5.0
@@ -25,13 +26,14 @@ class Newest:
         self._gateway = gateway
         self._lock = threading.Lock()
         self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
+        self._names = {realm.realm: gateway.dialect.beside(realm.wanted.fields) for realm in planned}
 
     def take(self, realm: str) -> LiveRealm:
         """Return one realm's settings, once; raises :class:`RealmError` where they cannot be read any more."""
         with self._lock:
             live = self._seen.pop(realm)
             if self._gateway.capabilities.read and not _fresh(live):
-                reading = self._gateway.read([realm, *self._seen], everything=False).realms
+                reading = beside.read(self._gateway, [realm, *self._seen], self._names).realms
                 live = reading[realm]
                 self._seen = {name: reading[name] for name in self._seen}
         if isinstance(live, RealmError):
@@ -41,7 +43,7 @@ class Newest:
 
     def again(self, realm: str) -> LiveRealm:
         """Return the settings of a realm that was taken already, from a new look; raises as :meth:`take` does."""
-        live = self._gateway.read([realm], everything=False).realms[realm]
+        live = beside.read(self._gateway, [realm], self._names).realms[realm]
         if isinstance(live, RealmError):
             raise live
         return live

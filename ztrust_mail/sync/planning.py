@@ -13,6 +13,7 @@ from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.spec import rules
 from ztrust_mail.spec.model import Entry, Spec
 from ztrust_mail.spec.resolve import Desired, Matching, desired, glob_matches, match
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.compare import SecretMode, compare
 from ztrust_mail.sync.fitting import fitted
 from ztrust_mail.sync.hidden import Memory, look_at_secrets
@@ -118,6 +119,7 @@ def plan_wanted(
     if reading is None:
         gateway.login()
         reading = gateway.read([one.realm for one in wanted], everything=False)
+    reading = beside.completed(gateway, reading, {one.realm: gateway.dialect.beside(one.fields) for one in wanted})
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = look_at_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
     plan = Plan(gateway.url, gateway.account(with_email=False), tuple(map(trim, planned)), means.mode)
@@ -182,6 +184,5 @@ def _plan_realm(
     difference = compare(gateway.dialect, wanted, live.attributes, means.mode)
     status = Status.CHANGED if difference.changes else Status.IN_SYNC
     forbidden = violations(means.policy, wanted)
-    return RealmPlan(
-        realm, status, wanted, live, difference, (*rules.warnings(wanted), *unfit, *forbidden), forbidden=forbidden
-    )
+    findings = (*rules.warnings(wanted), *unfit, *forbidden)
+    return RealmPlan(realm, status, wanted, live, difference, findings, forbidden=forbidden)

@@ -13,6 +13,7 @@ from ztrust_mail.gateways.base import Gateway, LiveRealm
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.compare import SecretMode, compare, secret_fields
 from ztrust_mail.sync.journal.records import NOT_KEPT
 from ztrust_mail.sync.plan import RealmPlan, Status
@@ -65,7 +66,8 @@ def read_back(attempts: Mapping[str, Attempt], gateway: Gateway, mode: SecretMod
     if not gateway.capabilities.read:
         return _as_answered(attempts, gateway.dialect)
     try:
-        reading = gateway.read(looked_for, everything=False)
+        names = {name: gateway.dialect.beside(attempts[name].realm.wanted.fields) for name in looked_for}
+        reading = beside.read(gateway, looked_for, names)
     except ServerError as e:
         return Readback(not_read_back(attempts, e.message), frozenset(looked_for))
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from ztrust_mail.gateways.base import Gateway, LiveRealm
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.model import Entry
 from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.hidden import Memory
 from ztrust_mail.sync.journal.records import Outcome, Remembered, Run, Step, Update, Write
 from ztrust_mail.sync.readback import Fate, fate
@@ -48,7 +49,8 @@ def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, Remember
         return [Settled(write, None, "nothing shows whether it arrived, so it is written again") for write in doubtful]
     settled: list[Settled] = []
     if doubtful:
-        reading = gateway.read([write.realm for write in doubtful], everything=False)
+        names = {write.realm: beside.names_of(gateway.dialect, write) for write in doubtful}
+        reading = beside.read(gateway, [*names], names)
         settled = [_judged(gateway, write, reading.realms[write.realm]) for write in doubtful]
     for number in dict.fromkeys(one.write.run for one in settled):
         journal.record(number, [_update(gateway, one, reading.realms) for one in settled if _ends(one, number)])

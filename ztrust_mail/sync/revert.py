@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.base import Attributes, Dialect
+from ztrust_mail.dialects.beside import is_beside
 from ztrust_mail.errors import RealmError, UsageError
 from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import Gateway, LiveRealm
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, FieldMap, FieldValue, Raw, extra_field
+from ztrust_mail.spec.fields import ABSENT, FieldMap, FieldValue, Raw
 from ztrust_mail.spec.resolve import Desired
+from ztrust_mail.sync import beside
 from ztrust_mail.sync.compare import compare
 from ztrust_mail.sync.earlier_secrets import Finder, Site, hidden_in
 from ztrust_mail.sync.history import find_run
@@ -76,7 +78,8 @@ def plan_revert(
     """
     writes = _written(journal, run, realms)
     gateway.login()
-    reading = gateway.read([write.realm for write in writes], everything=False)
+    names = {write.realm: beside.names_of(gateway.dialect, write) for write in writes}
+    reading = beside.read(gateway, [*names], names)
     insisted = frozenset(realms if insist else ())
     back = _Back(gateway.dialect, means, Finder(means, journal.fingerprint), insisted, gateway.capabilities.read)
     ways = [
@@ -195,12 +198,15 @@ class _Back:
 
 
 def _with_removals(dialect: Dialect, before: Attributes, live: LiveRealm | RealmError) -> FieldMap:
-    """Return the fields from before the run; extra attributes that have come since are not to be there."""
+    """Return the fields from before the run; what a spec has to name, and has come since, is not to be there."""
     fields = dialect.decode(before)
-    if not fields or isinstance(live, RealmError):
+    if isinstance(live, RealmError):
         return fields
-    extras = (extra_field(name) for name in live.attributes if name not in dialect.native_names)
-    return {**fields, **{name: ABSENT for name in extras if name not in fields}}
+    come = [name for name in live.attributes if name not in before]
+    if not fields and not any(map(is_beside, come)):
+        return {}
+    named = [dialect.field_at(name) for name in come if is_beside(name) or name not in dialect.native_names]
+    return {**fields, **{name: ABSENT for name in named if name not in fields}}
 
 
 def _stand_in(names: Iterable[str]) -> dict[str, FieldValue]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ztrust_mail.dialects.base import Attributes
+from ztrust_mail.dialects.beside import is_beside
 from ztrust_mail.sensitive import SecretRef
 from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.sync.compare import secret_fields
@@ -56,7 +57,7 @@ class Trail:
 
     def is_as_left(self, live: Attributes, hidden: Sequence[str]) -> bool:
         """Tell whether the realm is as the run left it, the ``hidden`` secrets included."""
-        if not _left(self.write, live):
+        if not _left(self.write, live) or self.write.after != live:
             return False
         if self.latest.run == self.write.run:
             return True
@@ -88,5 +89,12 @@ class Trail:
 
 
 def _left(write: Write, attributes: Attributes) -> bool:
-    """Tell whether a write is known to have left these attributes behind."""
-    return write.step.is_done and write.after == attributes
+    """Tell whether a write is known to have left these attributes behind, whatever stands beside them.
+
+    Which secret stands there depends on the attributes alone, and not every write looked beside them.
+    """
+    return write.step.is_done and _own(write.after or {}) == _own(attributes)
+
+
+def _own(attributes: Attributes) -> dict[str, str]:
+    return {name: text for name, text in attributes.items() if not is_beside(name)}

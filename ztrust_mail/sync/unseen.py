@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -66,8 +67,8 @@ class LastApplied(Gateway):
     def realms(self) -> list[str]:
         return self._gateway.realms()
 
-    def write(self, realm: str, attributes: Outgoing) -> None:
-        self._gateway.write(realm, attributes)
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        self._gateway.write(realm, attributes)  # whenever it is sent: there is no newer look to wait for
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         self._gateway.test(realm, attributes)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ztrust_mail.dialects.base import Dialect, Outgoing
+from ztrust_mail.dialects.beside import is_beside
 from ztrust_mail.errors import RealmError, SecretError, ServerError
 from ztrust_mail.findings import Finding
 from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, Gateway, HeldBack, LiveRealm
@@ -60,8 +61,17 @@ class Writer:
             except (RealmError, ServerError) as e:
                 return Attempt(self._ended(planned, e), in_doubt=_may_have_arrived(e))
             else:
-                return Attempt(self._told(replace(planned, status=Status.APPLIED)))
+                return self._beside(planned)
         return Attempt(self._ended(planned, held_back), in_doubt=True)
+
+    def _beside(self, planned: RealmPlan) -> Attempt:
+        """Write what stands beside the settings, which are written."""
+        try:
+            if texts := _texts(planned):
+                self.gateway.write_beside(planned.realm, texts)
+        except (RealmError, ServerError) as e:  # perhaps some of the texts are written
+            return Attempt(self._told(failed(planned, e)), in_doubt=True)
+        return Attempt(self._told(replace(planned, status=Status.APPLIED)))
 
     def _ended(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
         done = failed(planned, e)
@@ -104,6 +114,12 @@ def _grows_old(live: LiveRealm) -> float:
     now = time.monotonic()
     then = live.read_at + FRESH_SECONDS
     return then if then > now else now + FRESH_SECONDS
+
+
+def _texts(planned: RealmPlan) -> dict[str, str | None]:
+    """Return what changes beside the e-mail settings, None for what goes."""
+    changes = {native: change.after for change in planned.changes for native in change.attributes if is_beside(native)}
+    return {native: None if text is None else str(text) for native, text in changes.items()}
 
 
 def _may_have_arrived(e: RealmError | ServerError) -> bool:

@@ -27,10 +27,13 @@ from ztrust_mail.spec.fields import (
     Login,
     Security,
     extra_field,
+    field_of,
+    is_removable,
+    message_of,
 )
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.source import SURROGATE
-from ztrust_mail.spec.values import MAX_LENGTH, BadValue, parse
+from ztrust_mail.spec.values import MAX_LENGTH, BadValue, is_locale, is_message_key, parse
 from ztrust_mail.text import quoted
 
 _TYPES: Mapping[Kind, type] = {
@@ -44,6 +47,10 @@ _TYPES: Mapping[Kind, type] = {
     Kind.URL: str,
     Kind.DURATION: Duration,
     Kind.BOOLEAN: bool,
+    Kind.ADDRESSES: str,
+    Kind.THEME: str,
+    Kind.SUBJECT: str,
+    Kind.MESSAGE: str,
 }
 _ALWAYS = (*(row.name for row in FIELDS.values() if row.mandatory), PORT, SECURITY, LOGIN)
 _TOKEN_LOGIN = {USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"}
@@ -77,7 +84,7 @@ def checked(data: Mapping[str, Json]) -> FieldMap:
 def _check(name: str, value: FieldValue, *, utf8: bool) -> None:
     try:
         kind = _kind(name)
-        if value is ABSENT and is_within(name, EXTRA):
+        if value is ABSENT and is_removable(name):
             return
         if type(value) is not _TYPES[kind] or name == EXTRA:
             raise BadValue(f"is not {kind.value}")
@@ -102,6 +109,10 @@ def _kind(name: str) -> Kind:
         return Kind.LOGIN
     if row := FIELDS.get(name):
         return row.kind
+    if message := message_of(name):
+        if not is_locale(message[0]) or not is_message_key(message[1]):
+            raise BadValue("names no text")
+        return field_of(name).kind
     if not is_within(name, EXTRA):
         raise BadValue("is no field")
     attribute = name.removeprefix(extra_field(""))
