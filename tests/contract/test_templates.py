@@ -36,6 +36,15 @@ def realm(admin: AdminApi) -> Iterator[str]:
     admin.delete_realm(name)
 
 
+@pytest.fixture
+def plain_realm(admin: AdminApi) -> Iterator[str]:
+    """A realm of ASCII letters: 16 takes no token of its own of any other."""
+    name = f"templates{next(_numbers)}"
+    admin.create_realm(name)
+    yield name
+    admin.delete_realm(name)
+
+
 def entry(server: ServerUnderTest, **templates: object) -> dict[str, object]:
     relay = {"host": "localhost", "port": server.relay.port, "security": "none"}
     return {"sender": {"address": "a@acme.example"}, "relay": relay, **({"templates": templates} if templates else {})}
@@ -126,7 +135,7 @@ def test_the_servers_test_mail_says_the_texts_of_the_default_locale_of_an_intern
     assert outcome.status is TestStatus.SENT
     (mail,) = server.relay.wait_for(1)
     assert mail.subject == f"{locale} 's"
-    assert mail.text.strip() == f"{locale} Acme"
+    assert mail.text.strip() == f"{locale} {realm if server.version.startswith('16.') else 'Acme'}"
 
 
 def test_a_theme_that_the_server_does_not_have_is_kept_and_mail_still_goes_out(
@@ -181,8 +190,9 @@ def test_the_endpoints_of_texts_answer_alike_everywhere(admin: AdminApi, realm: 
     ids=["manager", "viewer", "querier", "nobody"],
 )
 def test_any_role_reads_texts_and_only_managers_write_them(
-    admin: AdminApi, realm: str, roles: list[str], read: int, write: int
+    admin: AdminApi, plain_realm: str, roles: list[str], read: int, write: int
 ) -> None:
+    realm = plain_realm
     admin.create_user(realm, "somebody", roles, "somebody@acme.example")
     token, path = admin.user_token(realm, "somebody"), f"{realm_path(realm)}/localization/en"
     put(admin, realm, "en", a="1")

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
 from support.connecting import connected, sent
 
 import ztrust_mail
 from ztrust_mail import Connection
+from ztrust_mail.convert import FORMATS
 from ztrust_mail.dialects.beside import as_attribute, as_native, is_beside
 from ztrust_mail.dialects.keycloak import KEYCLOAK, with_templates
 from ztrust_mail.errors import ServerUnreachable, Unsafe
 from ztrust_mail.findings import Severity
+from ztrust_mail.reports import text
+from ztrust_mail.reports.lines import plain
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.options import Busy
-from ztrust_mail.spec.fields import ABSENT
+from ztrust_mail.spec.field_json import Json
+from ztrust_mail.spec.fields import ABSENT, Kind, field_of
 from ztrust_mail.spec.model import Spec
+from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.sync.apply import Result
 from ztrust_mail.sync.plan import Plan, Status
+from ztrust_mail.sync.saved.fields import checked
 
 PLAIN: Mapping[str, object] = {"sender": {"address": "a@acme.example"}, "relay": {"host": "h.example"}}
 SUBJECT = "templates.messages.en.emailTestSubject"
 TABLE = with_templates(KEYCLOAK)
+MANY = [f"somebody.with.a.long.name.{n}@acme.example" for n in range(9)]
 
 
 def spec_of(templates: object = None, **realms: object) -> Spec:
@@ -303,3 +312,150 @@ def test_a_reading_that_is_no_map_of_texts_fails_the_realm(acme: Sandbox) -> Non
         (realm,) = ztrust_mail.plan(spec_of({"messages": {"en": {"a": "1"}}}), connection).realms
     assert realm.status is Status.FAILED
     assert realm.findings[0].rule == "not-the-admin-api"
+
+
+# Seen by people
+
+
+def test_a_long_or_foreign_text_neither_floods_nor_steers_the_terminal(acme: Sandbox) -> None:
+    acme.edit_texts("acme", "en", {"emailTestBody": "\x1b[31m" + "x" * 5_000})
+    with connected(acme) as connection:
+        made = ztrust_mail.plan(spec_of({"messages": {"en": {"emailTestBody": "a\nb"}}}), connection)
+    shown = plain(text.plan(made))
+    assert "\\x1b[31mxxx" in shown
+    assert "… (5,005 characters) → a\\x0ab" in shown
+    assert max(map(len, shown.splitlines())) < 400
+
+
+@pytest.mark.parametrize("given", ["it's {0", "{0,choice,0#none|1#one {1}}", "'{' {12} '{x}'", "a\nb", "x" * 20_000])
+def test_a_text_is_what_the_server_can_send(given: str) -> None:
+    assert parse(Kind.MESSAGE, given) == given
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("a {b}", "has a brace that begins no argument such as {0}"),
+        ("'' {", "has a brace that begins no argument such as {0}"),
+        ("a\x00b", "holds the control character U+0000"),
+        ("a\r\nb", "holds the control character U+000D"),
+        ("a\n\tb", "holds the control character U+0009"),
+        (" \n", "is empty"),
+    ],
+)
+def test_another_text_is_refused(given: str, problem: str) -> None:
+    with pytest.raises(BadValue) as refused:
+        parse(Kind.MESSAGE, given)
+    assert refused.value.problem == problem
+
+
+def test_a_subject_is_one_line_and_a_text_has_a_bound() -> None:
+    for kind, given in ((Kind.SUBJECT, "a\nb"), (Kind.SUBJECT, "x" * 256), (Kind.MESSAGE, "x" * 20_001)):
+        with pytest.raises(BadValue):
+            parse(kind, given)
+    assert (field_of(SUBJECT).kind, field_of("templates.messages.en.body").kind) == (Kind.SUBJECT, Kind.MESSAGE)
+
+
+@pytest.mark.parametrize("name", ["../x", "a\\b", ".", ".."])
+def test_a_themes_name_is_no_path(name: str) -> None:
+    with pytest.raises(BadValue, match="not a theme's name"):
+        parse(Kind.THEME, name)
+
+
+# Levels of a spec
+
+
+def test_a_group_set_to_false_only_drops_what_is_inherited_and_a_leaf_removes() -> None:
+    defaults = {"templates": {"theme": "d", "messages": {"en": {"a": "1", "a.b": "2"}, "de": {"a": "3"}}}}
+    entries = {
+        "all": {},
+        "none": {"templates": False},
+        "no-texts": {"templates": {"messages": False}},
+        "english": {"templates": {"messages": {"de": False}}},
+        "leaves": {"templates": {"theme": False, "messages": {"en": {"a": False}}}},
+    }
+    spec = ztrust_mail.load_spec({"version": 1, "defaults": {**PLAIN, **defaults}, "realms": entries})
+    wanted = {
+        name: {n.removeprefix("templates."): v for n, v in ztrust_mail.explain(spec, name).fields.items() if "tem" in n}
+        for name in entries
+    }
+    texts = {"messages.en.a": "1", "messages.en.a.b": "2"}
+    assert wanted == {
+        "all": {"theme": "d", **texts, "messages.de.a": "3"},
+        "none": {},
+        "no-texts": {"theme": "d"},
+        "english": {"theme": "d", **texts},
+        "leaves": {"theme": ABSENT, **texts, "messages.en.a": ABSENT, "messages.de.a": "3"},
+    }
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["templates.messages.e n.a", "templates.messages.en.a/b", "templates.messages.en...", "templates.messages.en"],
+)
+def test_a_plan_file_holds_no_text_that_a_spec_cannot_name(field: str) -> None:
+    login = {"relay.port": 25, "relay.security": {"security": "none"}, "relay.auth": {"login": "none"}}
+    settings: dict[str, Json] = {"sender.address": "a@b.example", "relay.host": "h", **login}
+    assert checked({**settings, SUBJECT: "A", "templates.messages.en.a": {"absent": True}})[SUBJECT] == "A"
+    with pytest.raises(BadValue):
+        checked({**settings, field: "x"})
+
+
+def test_explain_shows_one_text_or_all_of_them(cli: Cli) -> None:
+    cli.write(
+        "s.json",
+        json.dumps({"version": 1, "realms": {"acme": {**PLAIN, "templates": {"messages": {"en": {"a.b": "x"}}}}}}),
+    )
+    for field in ("templates.messages.en.a.b", "templates.messages", "templates"):
+        assert [one["field"] for one in cli.json("explain", "s.json", "acme", field)["settings"]] == [
+            "templates.messages.en.a.b"
+        ]
+
+
+# Files
+
+
+def test_a_realm_export_carries_theme_and_texts_both_ways(tmp_path: Path) -> None:
+    own = {"emailTheme": "acme", "localizationTexts": {"en": {"emailTestSubject": "A {0}", "a.b": "x\ny"}}}
+    realm = {"realm": "acme", "smtpServer": {"from": "a@acme.example", "host": "h"}, **own}
+    (tmp_path / "a.json").write_text(json.dumps(realm))
+    extract = FORMATS["realm-export"].read(str(tmp_path / "a.json"))
+    assert extract.findings == ()
+    (tmp_path / "a.yaml").write_text(FORMATS["spec"].write(extract.realms).text)
+    again = FORMATS["realm-export"].write(FORMATS["spec"].read(str(tmp_path / "a.yaml")).realms)
+    written = json.loads(again.text)
+    assert {key: written[key] for key in own} == own
+
+
+def test_what_is_no_text_in_a_realm_export_is_told_and_without_e_mail_nothing_is_taken(tmp_path: Path) -> None:
+    theirs = {"emailTheme": 5, "localizationTexts": {"en": {"a": ["x"], "b": ""}, "de": "x"}}
+    realms = [
+        {"realm": "acme", "smtpServer": {"host": "h"}, **theirs},
+        {"realm": "none", "smtpServer": {}, "emailTheme": "x", "localizationTexts": []},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(realms))
+    extract = FORMATS["realm-export"].read(str(tmp_path / "a.json"))
+    assert extract.realms == {"acme": {"relay.host": "h"}, "none": {}}
+    assert [(f.rule, f.field) for f in extract.findings] == [
+        ("bad-value", "templates.theme"),
+        ("bad-value", "templates.messages.en.a"),
+    ]
+
+
+def test_what_a_file_has_no_place_for_is_told() -> None:
+    fields = {"relay.host": "h", "notify.recipients": "a@b.example", "templates.theme": ABSENT, SUBJECT: "A"}
+    told = {
+        name: [(f.field, f.message) for f in FORMATS[name].write({"acme": fields}).findings if f.rule == "cannot-hold"]
+        for name in ("keycloak", "realm-export")
+    }
+    assert (None, "Keycloak has no word for `templates.theme` not being there") in told["realm-export"]
+    assert ("notify.recipients", "Keycloak has no place for `notify.recipients`") in told["realm-export"]
+    assert (SUBJECT, f"Keycloak keeps `{SUBJECT}` beside its e-mail settings, or nowhere") in told["keycloak"]
+
+
+def test_texts_that_a_spec_cannot_say_are_told_when_written_as_one() -> None:
+    odd = {"templates.messages.en.a b": "x", "templates.messages.en.a": "\ud800", "templates.messages.en.b": "{"}
+    fields = {"sender.address": "a@b.example", "relay.host": "h", "notify.recipients": ", ".join(MANY), **odd}
+    written = FORMATS["spec"].write({"acme": fields})
+    assert {f.field for f in written.findings} == odd.keys()
+    assert all(address in written.text for address in MANY)

@@ -11,7 +11,8 @@ from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.dialects.page import labels_of, unsaid_by
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, PORT, SECURITY, FieldMap, FieldValue, Raw, Security
+from ztrust_mail.spec.fields import ABSENT, PORT, SECURITY, TEMPLATES, FieldMap, FieldValue, Raw, Security
+from ztrust_mail.spec.model import is_within
 from ztrust_mail.text import quoted
 
 
@@ -34,6 +35,8 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
             return dialect.off, []
         message = f"{dialect.title} has no way to say that a realm has no e-mail"
         return None, [warning(CANNOT_HOLD, message, "left out: switch e-mail off there by hand", realm)]
+    beside = {name: value for name, value in fields.items() if is_within(name, TEMPLATES) and value is not ABSENT}
+    fields = {name: value for name, value in fields.items() if name not in beside}
     meant = {**fields, **_left_to(KEYCLOAK, fields, dialect)}
     odd = {name: value for name, value in meant.items() if isinstance(value, Raw) and holds(dialect, name, value)}
     sound = {name: value for name, value in meant.items() if name not in odd}
@@ -44,6 +47,9 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
         hint = "written as encrypted all the same: change the port, or the kind of encryption"
         found = [replace(finding, hint=hint) if finding.field == SECURITY else finding for finding in found]
     found.extend(problems(dialect, realm, kept))
+    for name in beside:
+        message = f"{dialect.title} keeps {quoted(name)} beside its e-mail settings, or nowhere"
+        found.append(warning(CANNOT_HOLD, message, "left out: set it by other means", realm, name))
     for name in (n for n, value in fields.items() if value is ABSENT):
         message = f"{dialect.title} has no word for {quoted(name)} not being there"
         found.append(note(CANNOT_HOLD, message, "left out: what is not given is not there", realm))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from ztrust_mail.convert import templates
 from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, with_variables
 from ztrust_mail.convert.files import Files
 from ztrust_mail.convert.keycloak import SMTP_SERVER, read_map
 from ztrust_mail.convert.native import attributes_of
-from ztrust_mail.dialects.base import Attributes
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.spec.fields import FieldMap
@@ -45,7 +45,7 @@ class RealmExport(Format):
                     places[realm] = where
                     fields = read_map(document, (*at, SMTP_SERVER), realm, files.findings)
                     if fields is not None:
-                        realms[realm] = fields
+                        realms[realm] = templates.with_templates(fields, document, at, files.findings)
             if not found:
                 message = "this file names no realm"
                 notes.append(note(_NOT_SAID, message, "left out", at=document.locate(())))
@@ -54,16 +54,19 @@ class RealmExport(Format):
     def write(self, realms: Mapping[str, FieldMap]) -> Written:
         """Return one realm as an object, several as a list."""
         named, findings = with_variables(realms, self.title)
-        attributes: dict[str, Attributes] = {}
+        written: list[dict[str, object]] = []
+        variables = False
         for realm, fields in named.items():
-            given, found = attributes_of(KEYCLOAK, realm, fields)
-            attributes[realm] = given or {}
+            own, beside = templates.split(fields)
+            given, found = attributes_of(KEYCLOAK, realm, own)
+            smtp = given or {}
+            written.append({"realm": realm, SMTP_SERVER: smtp, **beside})
+            variables |= any("${" in text for text in smtp.values())
             findings.extend(found)
-        written = [{"realm": realm, SMTP_SERVER: smtp} for realm, smtp in attributes.items()]
         message = "these realms hold e-mail settings and nothing else"
         hint = "merge them into the realms' own files: an import that overrides replaces the whole realm"
         findings.append(note("partial-realm", message, hint))
-        if any("${" in text for smtp in attributes.values() for text in smtp.values()):
+        if variables:
             message = "variables are written as ${NAME}, which kc.sh import fills in"
             findings.append(note("variables", message, "keycloak-config-cli writes $(env:NAME)"))
         return Written(as_json(written[0] if len(written) == 1 else written), tuple(findings))

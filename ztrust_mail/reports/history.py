@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports.json import Json, Report
 from ztrust_mail.reports.lines import Line, Span, line
-from ztrust_mail.spec.words import in_words
+from ztrust_mail.spec.words import in_short, in_words
 from ztrust_mail.sync import compare
 from ztrust_mail.sync.journal.records import Outcome, Step
 
@@ -63,7 +63,7 @@ def _realm(realm: PastWrite) -> Iterator[Line]:
     yield line(Span(write.realm, "bold"), "  ", Span(write.step.value, _GOOD.get(write.step, _BAD)))
     width = max((len(change.field) for change in realm.changes), default=0)
     for change in realm.changes:
-        before, after = Span(in_words(change.before), "red"), Span(in_words(change.after), "green")
+        before, after = Span(in_short(change.before), "red"), Span(in_short(change.after), "green")
         yield line(f"    {change.field:<{width}}  ", before, " → ", after)
     for name, ref in realm.secrets.items():
         yield line(Span(f"    with {name} {in_words(ref)}", "dim"))

@@ -12,7 +12,7 @@ from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports.counts import STATUS, incomparable, nothing_differs, standing, unseen
 from ztrust_mail.reports.lines import Line, Span, line
 from ztrust_mail.spec.resolve import Desired
-from ztrust_mail.spec.words import in_words
+from ztrust_mail.spec.words import in_short, in_words
 from ztrust_mail.sync.compare import Action, Change, SecretMode, SecretState
 from ztrust_mail.sync.journal.records import OF_SAVED_PLAN
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
@@ -100,7 +100,7 @@ def _lost(realm: RealmPlan) -> Iterator[Line]:
 
 def _change(change: Change, width: int) -> Line:
     name = f"  {change.field:<{width}}  "
-    before, after = Span(in_words(change.before), "red"), Span(in_words(change.after), "green")
+    before, after = Span(in_short(change.before), "red"), Span(in_short(change.after), "green")
     label = f"  ({change.label})" if change.label else ""
     values: tuple[str | Span, ...] = (before, " → ", after)
     if change.action is Action.ADD:
@@ -152,7 +152,7 @@ def explained(wanted: Desired) -> Iterator[Line]:
         yield line("  no e-mail at all: the entry is disabled")
     elif not wanted.fields and not wanted.findings:
         yield line("  not set")
-    values = {name: in_words(value) for name, value in wanted.fields.items()}
+    values = {name: in_short(value) for name, value in wanted.fields.items()}
     names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
     for name, text in values.items():
         origin = wanted.origins.get(name)

@@ -128,6 +128,7 @@ class Quirks:
     full_tokens_age: bool = True
     tls_by_address: bool = True
     new_events: bool = True
+    mail_says_display_name: bool = True
 
 
 _WILDFLY = Quirks(
@@ -143,6 +144,7 @@ _WILDFLY = Quirks(
     truncated_flags=False,
     tls_by_address=False,
     new_events=False,
+    mail_says_display_name=False,
 )
 _26_0 = Quirks(errors=_MODERN_ERRORS, masked=("password",), mask_matches=("host", "port", "user", "auth"))
 _26_2_0 = replace(

@@ -104,7 +104,7 @@ def test_connection(call: Call, name: str) -> Answer:
         call.require(caller.may_manage(realm) or not quirks.test_needs_role)
         payload = smtp_settings.as_text(call.body(numbers_as_text=True), quirks)
         settings = smtp_settings.for_test(payload, realm.smtp, quirks)
-        content = test_mail(realm)
+        content = test_mail(realm, quirks)
     if not caller.user.email:
         raise Refused(quirks.errors.no_address)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ztrust_mail.sandbox.answers import Answer, Refused, error
 from ztrust_mail.sandbox.calls import Call
+from ztrust_mail.sandbox.quirks import Quirks
 from ztrust_mail.sandbox.state import Realm
 
 _TEXT = "text/plain"
@@ -77,14 +78,16 @@ def _writable(call: Call, name: str) -> Realm:
     return realm
 
 
-def test_mail(realm: Realm) -> TestMail | None:
+def test_mail(realm: Realm, quirks: Quirks) -> TestMail | None:
     """Return what the realm's texts make of the test mail: those of its default locale, if it is international.
 
     None stands for a text that Java's MessageFormat does not take, for which nothing is sent.
     """
     international = realm.settings.get("internationalizationEnabled") is True
     own = realm.texts.get(str(realm.settings.get("defaultLocale") or "en") if international else "en", {})
-    told, name = TestMail(), str(realm.settings.get("displayName") or realm.name)
+    told, name = TestMail(), realm.name
+    if quirks.mail_says_display_name:
+        name = str(realm.settings.get("displayName") or name[:1].upper() + name[1:])
     try:
         return TestMail(
             _formatted(own.get("emailTestSubject", told.subject)),

@@ -13,6 +13,7 @@ from ztrust_mail.spec.fields import (
     LOGIN,
     PASSWORD,
     PORT,
+    RECIPIENTS,
     SECURITY,
     TOKEN,
     USERNAME,
@@ -27,6 +28,7 @@ from ztrust_mail.spec.fields import (
     message_of,
 )
 from ztrust_mail.spec.model import in_token
+from ztrust_mail.spec.source import SURROGATE
 from ztrust_mail.spec.values import BadValue, is_locale, is_message_key, parse
 from ztrust_mail.spec.write import Leaf, Leaves
 
@@ -68,10 +70,11 @@ def unsayable(fields: FieldMap) -> list[str]:
 def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
     if not isinstance(value, str) or name in (SECURITY, LOGIN):
         return True
-    message = message_of(name)
-    if message and not (is_locale(message[0]) and is_message_key(message[1])):
-        return False
-    if not message and not (_is_text(name.removeprefix(f"{EXTRA}.")) and _is_text(str(_leaf(name, value)))):
+    if message := message_of(name):
+        named = is_locale(message[0]) and is_message_key(message[1]) and not SURROGATE.search(value)
+    else:
+        named = _is_text(name.removeprefix(f"{EXTRA}.")) and (name == RECIPIENTS or _is_text(str(_leaf(name, value))))
+    if not named:
         return False
     try:
         return parse(field_of(name).kind, value, utf8=utf8) == value

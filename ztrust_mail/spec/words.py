@@ -6,6 +6,7 @@ from ztrust_mail.sensitive import SecretRef
 from ztrust_mail.spec.fields import ABSENT, FieldValue, Masked
 
 NOT_SET = "(not set)"
+_SHOWN = 255
 
 
 def in_words(value: FieldValue | None) -> str:
@@ -17,3 +18,9 @@ def in_words(value: FieldValue | None) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "(secret, hidden)" if isinstance(value, Masked) else str(value)
+
+
+def in_short(value: FieldValue | None) -> str:
+    """Return a value for people, of a long text only its beginning."""
+    words = in_words(value)
+    return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}… ({len(words):,} characters)"
