@@ -264,6 +264,7 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
         sender_domains = ["example.com"]
         reply_domains = []
         minimum_security = "tls"
+        templates = false
         [policy.secrets]
         env = ["SMTP_"]
         file = ["/run/secrets/", "keys", ""]
@@ -276,6 +277,7 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
         sender_domains=("example.com",),
         reply_domains=(),
         minimum_security="tls",
+        templates=False,
         secrets={
             SecretKind.ENV: ("SMTP_",),
             SecretKind.FILE: (os.path.realpath("/run/secrets"), os.path.realpath(tmp_path / "keys"), ""),

@@ -452,6 +452,17 @@ def test_nor_where_no_spec_has_been_read(native: str) -> None:
     assert violations(Policy(relays=("smtp.example.com",)), removed) == ()
 
 
+def test_templates_are_allowed_unless_the_policy_says_otherwise() -> None:
+    plain = {"sender": {"address": "a@acme.example"}, "relay": {"host": "h.example"}}
+    one = wanted({**plain, "templates": {"theme": False, "messages": {"en": {"emailTestSubject": "x"}}}})
+    assert rules(Policy(relays=("*",)), one) == []
+    assert rules(Policy(templates=False), one) == [
+        ("policy-templates", "templates.theme"),
+        ("policy-templates", "templates.messages.en.emailTestSubject"),
+    ]
+    assert rules(Policy(templates=False), wanted(plain)) == []
+
+
 def test_extra_attributes_that_no_server_knows_are_free() -> None:
     policy = Policy(relays=("smtp.example.com",), secrets={SecretKind.ENV: ("SMTP_",)})
     assert violations(policy, wanted(ENTRIES["extra"])) == ()

@@ -22,6 +22,7 @@ POLICY_KEYS: Keys = {
     "reply_domains": list,
     "minimum_security": str,
     "secrets": dict,
+    "templates": bool,
 }
 SECRET_KEYS: Keys = {kind.value: list for kind in SecretKind}
 SECURITY_WORDS = ("starttls", "tls")
@@ -47,6 +48,7 @@ class Policy:
 
     Of the lists, None forbids nothing, and an empty one everything. Patterns of hosts and domains are in lower
     case. ``secrets`` holds the prefixes allowed for each kind of reference; a kind that it lacks is forbidden.
+    ``templates`` tells whether a spec may name a theme and texts at all.
     ``path`` is the settings file.
     """
 
@@ -56,6 +58,7 @@ class Policy:
     reply_domains: tuple[str, ...] | None = None
     minimum_security: str = ""
     secrets: Mapping[SecretKind, tuple[str, ...]] | None = None
+    templates: bool = True
     path: str = ""
 
 
@@ -69,6 +72,7 @@ def read_policy(path: Path, table: Table) -> Policy:
         reply_domains=_patterns(path, table, "reply_domains"),
         minimum_security=_security(path, table),
         secrets=_secrets(path, cast("Table", table["secrets"])) if "secrets" in table else None,
+        templates=table.get("templates") is not False,
         path=str(path),
     )
 

@@ -13,11 +13,14 @@ from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.addresses import ascii_domain
-from ztrust_mail.spec.fields import ABSENT, HOST, SECURITY, TOKEN, Security, extra_field
+from ztrust_mail.spec.fields import ABSENT, HOST, SECURITY, TEMPLATES, TOKEN, Security, extra_field
+from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.resolve import Desired, glob_matches
+from ztrust_mail.spec.values import MAX_LENGTH
 from ztrust_mail.text import quoted
 
 RELAY, SENDER, SECURITY_RULE, SECRET = "policy-relay", "policy-sender", "policy-security", "policy-secret"
+TEMPLATES_RULE = "policy-templates"
 TOKEN_URL = f"{TOKEN}.url"
 
 _STRENGTH = {Security.NONE: 0, Security.STARTTLS: 1, Security.TLS: 2}
@@ -60,6 +63,7 @@ class _Judge:
         yield from self._places(SENDER, "reply_to.address", policy.reply_domains)
         yield from self._security()
         yield from self._secrets()
+        yield from self._templates()
         yield from self._smuggled()
 
     def _places(self, rule: str, name: str, allowed: tuple[str, ...] | None) -> Iterator[Finding]:
@@ -89,6 +93,13 @@ class _Judge:
             if isinstance(value, SecretRef) and not any(_begins(value, p) for p in allowed.get(value.kind, ())):
                 message = f"`{name}` comes from {quoted(value)}, which the policy does not allow"
                 yield self._finding(SECRET, name, message, _alternatives(value.kind, allowed))
+
+    def _templates(self) -> Iterator[Finding]:
+        """Judge what mails say: a text may lead to a stranger's page."""
+        for name in self.fields if not self.policy.templates else ():
+            if is_within(name, TEMPLATES):
+                message = f"{quoted(name, MAX_LENGTH)} is set, and the policy allows no templates"
+                yield self._finding(TEMPLATES_RULE, name, message, "take it out of the spec")
 
     def _smuggled(self) -> Iterator[Finding]:
         """Judge extra attributes that are fields in truth: no spec may say them, but not all comes from a spec."""
