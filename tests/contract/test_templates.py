@@ -149,17 +149,26 @@ def test_a_theme_that_the_server_does_not_have_is_kept_and_mail_still_goes_out(
     assert outcome.status is TestStatus.SENT
 
 
-def test_a_lone_brace_in_a_text_keeps_the_server_from_sending_so_a_spec_cannot_say_it(
-    server: ServerUnderTest, admin: AdminApi, realm: str
+@pytest.mark.parametrize("text", ["a {brace", "{0,text}", "'' {0"], ids=["lone", "unknown format", "open"])
+def test_a_text_that_keeps_the_server_from_sending_is_nothing_a_spec_can_say(
+    server: ServerUnderTest, admin: AdminApi, realm: str, text: str
 ) -> None:
     apply_once(server, spec_of({realm: entry(server)}))
-    put(admin, realm, "en", emailTestSubject="a {brace")
+    put(admin, realm, "en", emailTestSubject=text)
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
     assert outcome.status is TestStatus.FAILED
     with pytest.raises(SpecError) as refused:
-        spec_of({realm: entry(server, messages={"en": {"emailTestSubject": "a {brace"}})})
+        spec_of({realm: entry(server, messages={"en": {"emailTestSubject": text}})})
     assert "begins no argument" in refused.value.findings[0].message
+
+
+@pytest.mark.parametrize("text", ["it's {0", "a '{' brace }", "{0} {1,number}"], ids=["quote", "brace", "number"])
+def test_a_text_that_a_spec_can_say_can_be_sent(server: ServerUnderTest, realm: str, text: str) -> None:
+    apply_once(server, spec_of({realm: entry(server, messages={"en": {"emailTestSubject": text}})}))
+    with connected(server) as connection:
+        (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
+    assert outcome.status is TestStatus.SENT
 
 
 def test_the_endpoints_of_texts_answer_alike_everywhere(admin: AdminApi, realm: str) -> None:

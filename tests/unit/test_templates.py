@@ -327,7 +327,10 @@ def test_a_long_or_foreign_text_neither_floods_nor_steers_the_terminal(acme: San
     assert max(map(len, shown.splitlines())) < 400
 
 
-@pytest.mark.parametrize("given", ["it's {0", "{0,choice,0#none|1#one {1}}", "'{' {12} '{x}'", "a\nb", "x" * 20_000])
+@pytest.mark.parametrize(
+    "given",
+    ["it's {0", "{0,number}, {1,date,short}", "{0,choice,0#none|1#one {1}}", "'{' {12} '{x}'", "a\nb", "x" * 20_000],
+)
 def test_a_text_is_what_the_server_can_send(given: str) -> None:
     assert parse(Kind.MESSAGE, given) == given
 
@@ -335,6 +338,8 @@ def test_a_text_is_what_the_server_can_send(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
+        ("{0,text}", "has a brace that begins no argument such as {0}"),
+        ("{0,choice,0#" * 6 + "}" * 6, "has a brace that begins no argument such as {0}"),
         ("a {b}", "has a brace that begins no argument such as {0}"),
         ("'' {", "has a brace that begins no argument such as {0}"),
         ("a\x00b", "holds the control character U+0000"),

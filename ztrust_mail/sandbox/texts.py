@@ -12,7 +12,8 @@ from ztrust_mail.sandbox.state import Realm
 
 _TEXT = "text/plain"
 _NOT_FOUND = error(404, "Localization text not found")
-_PARTS = re.compile(r"''|'([^']*)(?:'|\Z)|\{(\d+)[^{}]*\}|(\{)")
+_FORMAT = r"(?:, *(?:number|date|time|choice) *(?:,[^{}]*)?)?"
+_PARTS = re.compile(rf"''|'([^']*)(?:'|\Z)|\{{(\d+){_FORMAT}\}}|(\{{)")
 
 
 @dataclass(frozen=True)

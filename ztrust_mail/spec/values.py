@@ -21,7 +21,8 @@ _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[_-][A-Za-z0-9]{1,8}){0,4}")
 _MESSAGE_KEY = re.compile(r"[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-]")
-_ARGUMENT = re.compile(r"\{\d{1,4}(?:,[^{}]*)?\}")
+_ARGUMENT = re.compile(r"\{\d{1,4}(?:, *(?:number|date|time|choice) *(?:,[^{}]*)?)?\}")
+_NESTED = 5  # a choice may hold arguments, even one with a choice of its own
 
 
 def is_locale(text: str) -> bool:
@@ -108,9 +109,9 @@ def _message(value: object) -> str:
 
 def _with_arguments(text: str) -> str:
     """Return a text that Java's MessageFormat takes: with one that it does not, the server sends no mail at all."""
-    rest, before = re.sub(r"'[^']*(?:'|\Z)", "", text.replace("''", "")), ""
-    while rest != before:  # a choice may hold arguments
-        rest, before = _ARGUMENT.sub("", rest), rest
+    rest = re.sub(r"'[^']*(?:'|\Z)", "", text.replace("''", ""))
+    for _ in range(_NESTED):
+        rest = _ARGUMENT.sub("", rest)
     if "{" not in rest:
         return text
     raise BadValue("has a brace that begins no argument such as {0}", "write '{' for a plain brace")
