@@ -166,9 +166,15 @@ def test_a_realm_without_email_is_nothing_to_complete() -> None:
 
 
 def test_a_switch_that_is_off_is_a_realm_without_email_and_what_stands_beside_it_is_told(tmp_path: Path) -> None:
-    found = read(tmp_path, PRODUCTS["oneaccess"], "{enable switch: OFF, SMTP HOST: h, SMTP Port: }", ".yaml")
+    text = f"{{enable switch: OFF, SMTP HOST: h, SMTP Port: , Authorization Code: {CANARY}}}"
+    found = read(tmp_path, PRODUCTS["oneaccess"], text, ".yaml")
     assert found.realms == {"acme": {}}
-    assert [(f.rule, f.field) for f in found.findings] == [("switched-off", "relay.host"), ("realm-name", None)]
+    assert [(f.rule, f.field) for f in found.findings] == [
+        ("plain-secret", PASSWORD), ("switched-off", None), ("realm-name", None),
+    ]  # fmt: skip
+    assert "`SMTP HOST`, `Authorization Code`" in found.findings[1].message
+    assert rules(read(tmp_path, PRODUCTS["oneaccess"], "{enable switch: off}", ".yaml")) == ["realm-name"]
+    assert CANARY not in repr(found)
     assert json.loads(PRODUCTS["oneaccess"].write({"acme": {}}, Style.JSON).text) == {"enable switch": "off"}
 
 

@@ -38,7 +38,10 @@ _FILL_IN = "put the value into the variable named instead"
 
 @dataclass
 class AttributeReader:
-    """Reads one realm's attributes of a product. ``locate`` tells where an attribute stands."""
+    """Reads one realm's attributes of a product. ``locate`` tells where an attribute stands.
+
+    What is odd about them is added to ``findings``.
+    """
 
     realm: str
     locate: Locate

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ztrust_mail.convert import native
 from ztrust_mail.convert.attributes import AttributeReader
-from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, with_variables
+from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, warning, with_variables
+from ztrust_mail.convert.entries import SETTINGS, entries_of, is_body, is_off
 from ztrust_mail.convert.files import Files
 from ztrust_mail.convert.keycloak import SMTP_SERVER
 from ztrust_mail.convert.sheet import Style, written_as
 from ztrust_mail.dialects.base import Attributes, Dialect
-from ztrust_mail.dialects.page import Shape, labels_of
+from ztrust_mail.dialects.page import Shape
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.spec.source import STDIN, Document, JsonValue, Pointer
+from ztrust_mail.spec.source import STDIN, Document, Pointer
 from ztrust_mail.text import quoted
 
 _SUFFIXES = (".json", ".yaml", ".yml", ".txt")
-_SETTINGS = "settings"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One setting in a file, by the product's own name for it, and where it stands."""
-
-    native: str
-    value: JsonValue
-    at: Pointer
 
 
 class Product(Format):
@@ -99,7 +90,7 @@ class Product(Format):
 
     def _body(self, attributes: Attributes) -> object:
         if self.dialect.shape is Shape.PAIRS:
-            return {_SETTINGS: [{"key": key, "value": text} for key, text in attributes.items()]}
+            return {SETTINGS: [{"key": key, "value": text} for key, text in attributes.items()]}
         return attributes
 
     def _realms(self, document: Document, findings: list[Finding]) -> Iterator[tuple[str, Pointer, bool]]:
@@ -110,7 +101,7 @@ class Product(Format):
             findings.append(error("not-a-map", "this is a whole realm", hint, document.locate(())))
         elif isinstance(value, dict) and {"version", "realms"} <= value.keys():
             findings.append(error("not-a-map", "this is a spec", "use --from spec", document.locate(())))
-        elif isinstance(value, dict) and value and not _is_body(value):
+        elif isinstance(value, dict) and value and not is_body(value):
             yield from ((realm, (realm,), True) for realm in value)
         else:
             yield Path(document.path).stem if document.path != STDIN else "realm", (), False
@@ -118,54 +109,32 @@ class Product(Format):
     def _fields(self, document: Document, realm: str, at: Pointer, findings: list[Finding]) -> FieldMap | None:
         """Return one realm's fields, or None where nothing can be used."""
         value = document.value[str(at[0])] if at and isinstance(document.value, dict) else document.value
-        entries = self._entries(value, at)
+        entries = entries_of(self.dialect, value, at)
         if entries is None:
             message = "the e-mail settings are no mapping of attributes"
             findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
             return None
-        given: dict[str, JsonValue] = {}
-        places: dict[str, Pointer] = {}
+        given = {entry.native: entry for entry in entries}
         for entry in entries:
-            if entry.native in given:
-                message = f"{quoted(entry.native)} stands here a second time"
-                findings.append(error("duplicate-key", message, "keep one of the two", document.locate(entry.at)))
-            given[entry.native], places[entry.native] = entry.value, entry.at
-        reader = AttributeReader(realm, lambda name: document.locate_key(places.get(name, at)), dialect=self.dialect)
-        if self.dialect.off and all(str(given.get(name)).casefold() == text for name, text in self.dialect.off.items()):
-            for name in (n for n, v in given.items() if n not in self.dialect.off and v not in (None, "")):
-                reader.tell("switched-off", f"{quoted(name)} stands beside a switch that is off", "left out", name)
-            findings.extend(reader.findings)
+            if given[entry.native] is not entry:
+                message = f"{quoted(entry.native)} is given here and a second time"
+                findings.append(error("duplicate-key", message, "keep one of the two", document.locate_key(entry.at)))
+
+        def locate(name: str) -> Location:
+            return document.locate_key(given[name].at if name in given else at)
+
+        reader = AttributeReader(realm, locate, dialect=self.dialect)
+        fields = reader.read({name: entry.value for name, entry in given.items()})
+        if is_off(self.dialect, given):
+            findings.extend(finding for finding in reader.findings if finding.rule == "plain-secret")
+            if beside := [name for name, e in given.items() if name not in (self.dialect.off or {}) and e.says]:
+                message = f"e-mail is switched off, and {', '.join(map(quoted, beside))} given beside that"
+                findings.append(warning("switched-off", message, "left out", realm, at=document.locate_key(at)))
             return {}
-        fields = reader.read(given)
         findings.extend(reader.findings)
         if not fields:
             return fields
         for found in (*native.unknown_port(self.dialect, realm, fields), *native.problems(self.dialect, realm, fields)):
             name = next(iter(self.dialect.natives_of(str(found.field))), "")
-            findings.append(replace(found, location=reader.locate(name)))
+            findings.append(replace(found, location=locate(name)))
         return native.completed(self.dialect, fields)
-
-    def _entries(self, value: JsonValue, at: Pointer) -> list[Entry] | None:
-        """Return the settings by attribute; a label of the page stands for its attribute."""
-        by_label = {label: name for name, label in labels_of(self.dialect).items()}
-        if isinstance(value, dict) and (key := _settings_key(value)):
-            value, at = value[key], (*at, key)
-        if isinstance(value, dict):
-            return [Entry(by_label.get(name, name), text, (*at, name)) for name, text in value.items()]
-        if not isinstance(value, list) or self.dialect.shape is not Shape.PAIRS:
-            return None
-        entries = []
-        for n, pair in enumerate(value):
-            keys = {key.casefold(): key for key in pair} if isinstance(pair, dict) else {}
-            if not isinstance(pair, dict) or not isinstance(name := pair.get(keys.get("key", "")), str):
-                return None
-            entries.append(Entry(name, pair.get(keys.get("value", "")), (*at, n)))
-        return entries
-
-
-def _settings_key(value: Mapping[str, JsonValue]) -> str:
-    return next((key for key in value if key.casefold() == _SETTINGS and isinstance(value[key], list)), "")
-
-
-def _is_body(value: Mapping[str, JsonValue]) -> bool:
-    return bool(_settings_key(value)) or not all(isinstance(inner, dict | list) for inner in value.values())

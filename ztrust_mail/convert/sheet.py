@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -162,6 +161,8 @@ def _as_html(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
 
 
 def _escaped(text: str) -> str:
+    import html
+
     return html.escape(printable(text))
 
 
