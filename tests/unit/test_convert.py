@@ -20,7 +20,7 @@ from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.errors import SpecError, UsageError
 from ztrust_mail.findings import has_errors
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, LOGIN, PASSWORD, FieldMap, Login, Security
+from ztrust_mail.spec.fields import ABSENT, LOGIN, PASSWORD, SECURITY, FieldMap, Login, Raw, Security
 from ztrust_mail.spec.resolve import desired
 from ztrust_mail.spec.source import MAX_BYTES
 
@@ -317,6 +317,15 @@ def test_a_login_of_which_a_part_cannot_be_held_is_left_out_whole():
     kept, lost = held("acme", fields, "X", ["relay.host", "relay.auth.username"])
     assert kept == {"relay.host": "h"}
     assert [f.field for f in lost] == [LOGIN, "relay.auth.username"]
+
+
+@pytest.mark.parametrize("name", ["terraform", "ansible"])
+def test_a_value_that_is_none_is_left_out_and_told(name):
+    fields = {"relay.host": "h", SECURITY: Raw("starttls=TRUE ssl="), PASSWORD: Raw("${vault.a b}")}
+    written = FORMATS[name].write({"acme": fields})
+    messages = {f.field: f.message for f in written.findings if f.rule == "cannot-hold"}
+    assert messages[SECURITY].endswith("cannot hold `starttls=TRUE ssl=` as `relay.security`")
+    assert messages[PASSWORD].endswith("cannot hold `relay.auth.password`")
 
 
 def test_ansible_is_read_in_plays_and_blocks_with_its_tags_and_its_words_for_true(tmp_path):

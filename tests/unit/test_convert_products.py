@@ -293,7 +293,8 @@ def test_advice_that_is_long_is_wrapped() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: b # c", "'q'", "0587", "TRUE", "true", "on", "null", "~", "\u202ex", "\U000e0001", "😀", "-", "{x}"]
+    "text",
+    ["a: b # c", "'q'", "0587", "TRUE", "true", "on", "null", "~", "on 1", "\u202ex", "\U000e0001", "😀", "-", "{x}"],
 )
 def test_a_sheet_reads_back_whatever_a_value_looks_like(text: str, tmp_path: Path) -> None:
     fields = {**LOGGED_IN, "sender.name": text}

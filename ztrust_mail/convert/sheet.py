@@ -16,7 +16,8 @@ _HOW = "Type in the values from top to bottom; a field without a value stays emp
 _SECRETS = "${NAME} stands for a secret: type what the variable NAME holds, not the name."
 _QUOTES = "Quotes around a value are not part of it."
 _ADVICE = "Before you leave the page"
-_AS_IT_IS = re.compile(r"\d{1,9}|true|false|on|off")  # read back as they are written, whatever YAML takes them for
+# Read back as they are written, whatever YAML takes them for; most names and addresses are among them.
+_AS_IT_IS = re.compile(r"\d{1,9}|true|false|on|off|[A-Za-z][A-Za-z0-9]*(?:[@._ -][A-Za-z0-9]+)+", re.ASCII)
 
 Line = tuple[str, str]
 
