@@ -364,11 +364,14 @@ def test_a_task_whose_arguments_are_text_is_told(tmp_path):
     - keycloak_realm:
       args: {realm: d}
     - action: debug msg=x
+    - keycloak_realm: "{{ realm_arguments }}"
+    - debug: msg=x
+      loop: [{keycloak_realm: acme}]
     - keycloak_realm: {realm: e, smtp_server: {host: h}}
 """
     found = extract(tmp_path, "ansible", text)
     assert found.realms == {"e": {"relay.host": "h"}}
-    assert [(f.rule, f.location.line) for f in found.findings] == [("not-a-map", line) for line in (2, 3, 4, 5)]
+    assert [(f.rule, f.location.line) for f in found.findings] == [("not-a-map", line) for line in (2, 3, 4, 5, 8)]
 
 
 def test_ansible_tasks_say_nothing_that_a_template_would_change(tmp_path):

@@ -205,9 +205,24 @@ def test_what_is_odd_to_both_sides_moves_as_it_is_and_what_one_cannot_hold_is_to
     assert [f.field for f in found if f.rule == "cannot-hold"] == [PASSWORD]
 
 
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_a_kind_of_encryption_that_a_product_cannot_hold_is_still_encryption(security: Security) -> None:
+    fields = {**LOGGED_IN, SECURITY: security, PORT: 465 if security is Security.STARTTLS else 2525}
+    written, found = attributes_of(OMNIBYTE, "acme", fields)
+    assert written is not None
+    assert written["Enable SSL"] == "on"
+    (told,) = [f for f in found if f.field == SECURITY]
+    assert (told.rule, told.realm) == ("cannot-hold", "acme")
+    assert told.hint.startswith("written as encrypted all the same")
+    nowhere = replace(OMNIBYTE, rows=tuple(row for row in OMNIBYTE.rows if row.field != SECURITY))
+    _, found = attributes_of(nowhere, "acme", fields)
+    assert [f.hint for f in found if f.field == SECURITY] == ["left out: set it by other means"]
+
+
 def test_what_a_spec_removes_is_told_to_be_left_out() -> None:
     _, found = attributes_of(KEYCLOAK, "acme", {**LOGGED_IN, "extra.x": ABSENT})
     assert [(f.severity, f.rule, f.realm) for f in found] == [(Severity.NOTE, "cannot-hold", "acme")]
+    assert attributes_of(ONEACCESS, "acme", {**LOGGED_IN, "extra.x": ABSENT})[1] == []
 
 
 # sheets

@@ -102,14 +102,21 @@ def _modules(value: JsonValue, at: Pointer) -> Iterator[tuple[JsonValue, Pointer
             yield from _modules(inner, (*at, n))
     elif isinstance(value, dict):
         for key, inner in value.items():
-            if _is_module(key) or (key in ("action", "local_action") and _calls_module(inner)):
-                yield inner if _is_module(key) else None, (*at, key)
+            if _is_module(key) and _are_arguments(inner):
+                yield inner, (*at, key)
+            elif key in ("action", "local_action") and _calls_module(inner):
+                yield None, (*at, key)
             elif isinstance(inner, list):
                 yield from _modules(inner, (*at, key))
 
 
 def _is_module(name: str) -> bool:
     return name.rpartition(".")[2] == MODULE.rpartition(".")[2]
+
+
+def _are_arguments(value: JsonValue) -> bool:
+    """Tell whether a value is what a module is called with, and not some variable's that bears the module's name."""
+    return value is None or isinstance(value, dict) or (isinstance(value, str) and ("=" in value or "{{" in value))
 
 
 def _calls_module(action: JsonValue) -> bool:

@@ -42,7 +42,8 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     sound = {name: value for name, value in meant.items() if name not in odd}
     kept = {**dialect.held(sound), **odd}
     found = [replace(finding, realm=realm) for finding in dialect.lacks(sound)]
-    if SECURITY in sound and SECURITY not in kept and isinstance(security := sound[SECURITY], Security):
+    security = sound.get(SECURITY)
+    if SECURITY not in kept and security in (Security.TLS, Security.STARTTLS) and dialect.row(SECURITY):
         kept[SECURITY] = security
         hint = "written as encrypted all the same: change the port, or the kind of encryption"
         found = [replace(finding, hint=hint) if finding.field == SECURITY else finding for finding in found]
@@ -50,7 +51,7 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     for name in beside:
         message = f"{dialect.title} keeps {quoted(name)} beside its e-mail settings, or nowhere"
         found.append(warning(CANNOT_HOLD, message, "left out: set it by other means", realm, name))
-    for name in (n for n, value in fields.items() if value is ABSENT):
+    for name in (n for n, value in fields.items() if value is ABSENT and (dialect.extras or dialect.row(n))):
         message = f"{dialect.title} has no word for {quoted(name)} not being there"
         found.append(note(CANNOT_HOLD, message, "left out: what is not given is not there", realm))
     written = {**unsaid_by(dialect), **encoded(kept, dialect)}
