@@ -66,9 +66,16 @@ class JournalError(ZtrustMailError):
 
 
 class Unsafe(ZtrustMailError):
-    """Refused before anything was written: what was asked for is dangerous, forbidden, or not what was reviewed."""
+    """Refused before anything was written: what was asked for is dangerous, forbidden, or not what was reviewed.
+
+    ``findings`` tell of each realm that it is about, where the message names only some.
+    """
 
     exit_status = ExitStatus.UNSAFE
+
+    def __init__(self, message: str, hint: str = "", rule: str = "", findings: Iterable[Finding] = ()) -> None:
+        super().__init__(message, hint, rule)
+        self.findings = tuple(findings)
 
 
 class ServerError(ZtrustMailError):

@@ -99,6 +99,14 @@ def test_a_saved_plan_takes_no_options_that_would_change_it(
     assert "a saved plan is applied as it is" in ran.err
 
 
+def test_a_refusal_names_every_realm_in_json(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    for name in ("acme", "globex"):
+        sandbox.edit_smtp(name, {"host": "else.example"})
+    report = cli.json("apply", "--plan", "plan.json", "--yes")
+    assert report["exit_status"] == 5
+    assert [finding["realm"] for finding in report["findings"]] == [None, "acme", "globex"]
+
+
 def test_a_digest_without_a_plan_is_refused(cli: Cli, sandbox: Sandbox) -> None:
     assert cli("apply", cli.write("mail.yaml", SPEC), "--expect-digest", "0" * 12, "--yes").status == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from support.cli import report_validator
@@ -12,7 +13,7 @@ from support.cli import report_validator
 from ztrust_mail.config import Server
 from ztrust_mail.diagnose.doctor import Check, Examination
 from ztrust_mail.diagnose.server_test import TestOutcome, TestRun, TestStatus
-from ztrust_mail.errors import ExitStatus
+from ztrust_mail.errors import ExitStatus, SecretError
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.gateways.base import Account, LiveRealm
 from ztrust_mail.gateways.verbs import Ability, Verb
@@ -178,6 +179,19 @@ def test_each_finding_is_told_once() -> None:
     ]
 
 
+def test_what_one_place_brings_about_in_many_realms_is_one_line_and_in_json_a_finding_each() -> None:
+    many = [replace(WARNING, realm=f"tenant-{number}") for number in range(40)]
+    other = replace(WARNING, message="something else", realm="tenant-1")
+    placeless = [Finding(Severity.ERROR, "r", "what", realm=name) for name in ("a", "b")]
+    assert shown(text.findings([*many, other, *placeless])) == [
+        "a.yaml:3:7: 40 realms (tenant-0, tenant-1 and 38 more): warning: something is odd; look at it [odd]",
+        "a.yaml:3:7: realm tenant-1: warning: something else; look at it [odd]",
+        "realm a: error: what [r]",
+        "realm b: error: what [r]",
+    ]
+    assert len(as_json.of_findings("plan", ExitStatus.OK, many).data()["findings"]) == 40
+
+
 def test_a_place_without_lines_is_null_in_json() -> None:
     found = Finding(Severity.ERROR, "r", "what", location=Location("the spec"))
     report = as_json.of_findings("validate", ExitStatus.USAGE, [found]).data()
@@ -222,6 +236,20 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
         "Plan: 2 realms to change, 1 in sync, 1 missing.",
         "      4 fields: 1 to add, 1 to change, 2 to remove.",
         "2 passwords cannot be compared.",
+    ]
+
+
+def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
+    lost = {PASSWORD: "env:SMTP_PASSWORD_OF_EVERY_TENANT", "relay.auth.token.client_secret": ""}
+    unresolved = {PASSWORD: SecretError("the environment variable `SMTP_PASSWORD_OF_EVERY_TENANT` is not set")}
+    made = plan(replace(realm("acme", Status.CHANGED, HOST), losses=lost, unresolved=unresolved))
+    assert shown(text.plan(made))[2:8] == [
+        "    this overwrites a password that cannot be read back: relay.auth.password; it",
+        "      last came from env:SMTP_PASSWORD_OF_EVERY_TENANT",
+        "    this overwrites a password that cannot be read back:",
+        "      relay.auth.token.client_secret",
+        "    cannot be had here: relay.auth.password: the environment variable",
+        "      `SMTP_PASSWORD_OF_EVERY_TENANT` is not set",
     ]
 
 

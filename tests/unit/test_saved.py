@@ -662,7 +662,19 @@ def test_every_realm_that_is_not_as_the_plan_saw_it_is_named() -> None:
     assert caught.value.rule == "plan-stale"
     words = "not as the plan saw it any more: `a`, `c`; gone, or cannot be read: `d`"
     assert caught.value.message == f"the plan no longer fits 3 realms: {words}"
+    assert [(f.realm, f.rule) for f in caught.value.findings] == [(name, "plan-stale") for name in "acd"]
     assert "new plan" in caught.value.hint
+
+
+def test_of_many_realms_the_message_names_some_and_the_findings_all() -> None:
+    names = [f"tenant-{number}" for number in range(8)]
+    spec = realms(dict.fromkeys(names, BASIC))
+    plan = make_plan(spec, FakeGateway(dict.fromkeys(names, OLD)))
+    with pytest.raises(Unsafe) as caught:
+        check_live(from_text(text_of(plan, spec)), {}, KEYCLOAK)
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    assert caught.value.message.endswith(f"gone, or cannot be read: {shown} and 3 more")
+    assert [finding.realm for finding in caught.value.findings] == names
 
 
 def test_a_client_secret_in_clear_is_masked_before_realms_are_compared() -> None:

@@ -102,7 +102,7 @@ def _from_the_start(saved: SavedPlan, connection: Connection, left: Unfinished |
     except Unsafe as e:
         if left and left.run.plan_digest == saved.digest and e.rule == STALE:
             hint = f"run {left.run.number} wrote a part of this plan: add --resume for what it left, or {e.hint}"
-            raise Unsafe(e.message, hint, e.rule) from None
+            raise Unsafe(e.message, hint, e.rule, e.findings) from None
         raise
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
-from ztrust_mail.errors import ExitStatus, SpecError, UsageError, ZtrustMailError
+from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
 from ztrust_mail.reports.lines import Line
@@ -46,6 +46,8 @@ class Output(AbstractContextManager["Output"]):
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         if isinstance(e, SpecError):
             self._fail(e, e.findings)
+        elif isinstance(e, Unsafe):
+            self._fail(e, more=e.findings)
         elif isinstance(e, ZtrustMailError):
             self._fail(e)
         elif isinstance(e, KeyboardInterrupt):
@@ -55,10 +57,11 @@ class Output(AbstractContextManager["Output"]):
         elif isinstance(e, Exception) and not isinstance(e, BrokenPipeError):
             self._give_up(ExitStatus.BUG, "bug", f"a bug of ours: {type(e).__name__}")
 
-    def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = ()) -> NoReturn:
+    def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
+        """End with an error; ``more`` stands in the report only."""
         found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
         self.tell(text.findings(found))
-        self.finish((), json.of_findings(self.command, e.exit_status, found))
+        self.finish((), json.of_findings(self.command, e.exit_status, [*found, *more]))
 
     def _give_up(self, status: ExitStatus, rule: str, message: str) -> None:
         if not self._finished:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from ztrust_mail.diagnose.doctor import Examination
@@ -15,8 +17,9 @@ from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.spec.words import in_short, in_words
 from ztrust_mail.sync.compare import Action, Change, SecretMode, SecretState
 from ztrust_mail.sync.journal.records import OF_SAVED_PLAN
+from ztrust_mail.sync.moves import some_of
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
-from ztrust_mail.text import counted
+from ztrust_mail.text import counted, printable
 
 if TYPE_CHECKING:
     from ztrust_mail.sync.apply import Result
@@ -41,8 +44,19 @@ def finding(found: Finding) -> Line:
 
 
 def findings(found: Iterable[Finding]) -> Iterator[Line]:
-    """Return a line per finding, each only once."""
-    return (finding(one) for one in dict.fromkeys(found))
+    """Return a line per finding, each only once; what one place in a spec brings about in many realms is one line."""
+    groups: dict[Finding, list[Finding]] = {}
+    for one in dict.fromkeys(found):
+        groups.setdefault(replace(one, realm=None) if one.location else one, []).append(one)
+    return (_together(several) for several in groups.values())
+
+
+def _together(several: Sequence[Finding]) -> Line:
+    first, realms = several[0], [one.realm for one in several if one.realm]
+    if len(several) == 1:
+        return finding(first)
+    where, *rest = finding(replace(first, realm=None))
+    return line(f"{where.text}{counted(len(realms), 'realm')} ({some_of(realms)}): ", *rest)
 
 
 def heading(plan: Plan) -> Iterator[Line]:
@@ -93,9 +107,15 @@ def _lost(realm: RealmPlan) -> Iterator[Line]:
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
         where = f"; it last came from {source}" if source else ""
-        yield line(Span(f"    this {verb} a password that cannot be read back: {name}{where}", "yellow"))
+        yield from _wrapped(f"this {verb} a password that cannot be read back: {name}{where}")
     for name, e in realm.unresolved.items() if realm.changes else ():
-        yield line(Span(f"    cannot be had here: {name}: {e.message}", "yellow"))
+        yield from _wrapped(f"cannot be had here: {name}: {e.message}")
+
+
+def _wrapped(text: str) -> Iterator[Line]:
+    """Break a warning into lines of 80 columns; a long word stays whole."""
+    broken = wrap(printable(text), 76, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return (line(Span(f"    {one}", "yellow")) for one in broken)
 
 
 def _change(change: Change, width: int) -> Line:

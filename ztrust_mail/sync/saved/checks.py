@@ -21,7 +21,11 @@ from ztrust_mail.text import counted, quoted
 STALE = "plan-stale"
 """The rule of a refusal since a realm is no longer as the plan saw it."""
 
+SHOWN_REALMS = 5
+"""So many realms a refusal names; its findings tell of all."""
+
 _NEW_PLAN = "make a new plan and review it"
+_MOVED, _GONE = "not as the plan saw it any more", "gone, or cannot be read"
 
 
 def check_server(saved: SavedPlan, url: str, issuer: str) -> None:
@@ -77,9 +81,10 @@ def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
                 found.setdefault(value.base, []).append(one.realm)
     for folder, realms in found.items():
         message = f"the plan takes secrets from files in {quoted(folder)}, where none of its specs lies"
-        message += f"; {counted(len(realms), 'realm')} would get one: {_list(realms)}"
+        message += f"; {counted(len(realms), 'realm')} would get one: {_some(realms)}"
         hint = "apply it where its specs are, or with --expect-digest and the digest that plan named"
-        raise Unsafe(message, hint, "plan-secret-folder")
+        rule = "plan-secret-folder"
+        raise Unsafe(message, hint, rule, _each(realms, rule, f"it would get a secret from {quoted(folder)}"))
 
 
 def _is_beside_the_spec(ref: SecretRef) -> bool:
@@ -110,7 +115,7 @@ def check_run(saved: SavedPlan, run: Run) -> None:
 
 
 def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialect) -> None:
-    """Raise :class:`Unsafe`, naming the realms, where one is not as the plan saw it, or would be changed otherwise.
+    """Raise :class:`Unsafe`, with each realm that is not as the plan saw it, or would be changed otherwise.
 
     ``live`` holds the realms that can be read now. A realm with the same settings can be changed otherwise than the
     plan shows only where the plan's words are not its own, or are those of another version of this program.
@@ -119,16 +124,16 @@ def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialec
     here = [one for one in saved.realms if one.realm in live]
     moved = [one.realm for one in here if of_attributes(dialect.masked(live[one.realm])) != one.live_digest]
     if gone or moved:
-        whats = [f"not as the plan saw it any more: {_list(moved)}"] if moved else []
-        whats += [f"gone, or cannot be read: {_list(gone)}"] if gone else []
-        message = f"the plan no longer fits {counted(len(moved) + len(gone), 'realm')}: {'; '.join(whats)}"
-        raise Unsafe(message, _NEW_PLAN, STALE)
+        found = {_MOVED: moved, _GONE: gone}
+        whats = "; ".join(f"{what}: {_some(realms)}" for what, realms in found.items() if realms)
+        message = f"the plan no longer fits {counted(len(moved) + len(gone), 'realm')}: {whats}"
+        each = [finding for what, realms in found.items() for finding in _each(realms, STALE, what)]
+        raise Unsafe(message, _NEW_PLAN, STALE, each)
     otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
     if otherwise:
-        message = (
-            f"what the plan shows is not what it would do to {counted(len(otherwise), 'realm')}: {_list(otherwise)}"
-        )
-        raise Unsafe(message, _NEW_PLAN, "plan-otherwise")
+        what, rule = "what the plan shows is not what it would do", "plan-otherwise"
+        message = f"{what} to {counted(len(otherwise), 'realm')}: {_some(otherwise)}"
+        raise Unsafe(message, _NEW_PLAN, rule, _each(otherwise, rule, what))
 
 
 def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Dialect) -> bool:
@@ -146,5 +151,14 @@ def cannot_see(saved: SavedPlan) -> tuple[Finding, ...]:
 
 
 def _list(names: Iterable[str]) -> str:
-    """Return every name, however many there are: whoever reads it has to look at each."""
     return ", ".join(quoted(name, 255) for name in names)
+
+
+def _some(realms: Sequence[str]) -> str:
+    """Return the first realms and how many more there are; :func:`_each` tells of all."""
+    more = len(realms) - SHOWN_REALMS
+    return _list(realms[:SHOWN_REALMS]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _each(realms: Iterable[str], rule: str, what: str) -> Iterator[Finding]:
+    return (Finding(Severity.ERROR, rule, what, _NEW_PLAN, realm=realm) for realm in realms)
