@@ -57,15 +57,14 @@ def command(
                     "--forget and --prune stand alone", "leave out RUN and --realm, and use one of the two"
                 )
             must_be_answerable(NAME, yes=yes)
-            old = _Old.of(prune) if prune is not None else None
-            with api.connect(server, config_path=config) as connection:
-                output.connected(connection)
-                if old:
-                    _prune(output, connection, old, yes=yes)
-                _forget(output, connection, forget or "", yes=yes)
+        old = None if prune is None else _Old.of(prune)
         with api.connect(server, config_path=config) as connection:
             output.connected(connection)
             output.tell(text.findings(connection.absent_journal()))
+            if forget is not None:
+                _forget(output, connection, forget, yes=yes)
+            if old:
+                _prune(output, connection, old, yes=yes)
             found = api.history(connection, run, realms=realm, limit=limit)
         url = connection.gateway.url
         lines = history.listed(found, url) if run is None else history.told(found[0])
