@@ -127,7 +127,7 @@ class _Told:
         message = (
             f"{quoted(change.field)} is {_in_words(change.before)}: {NOT_KEPT} what {_run(self.known.unkept)} wrote"
         )
-        hint = "look at the server's log; it may not take this value"
+        hint = "look at the server's log: it may not take this value, or somebody changed it at that very moment"
         return Finding(Severity.WARNING, "not-kept", message, hint, realm=self.realm.realm, field=change.field)
 
     def _changed(self, change: Change, author: Edit | None) -> Finding:
