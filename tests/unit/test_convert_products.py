@@ -559,3 +559,14 @@ def test_a_pattern_that_matches_no_realm_is_refused(cli: Cli, pattern: str, says
     ran = cli("convert", "--from", "spec", "--to", "uipath", "mail.yaml", "--realm", pattern)
     assert (ran.status, ran.out) == (2, "")
     assert says in ran.err
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("keycloak", '"ssl": "true"'), ("spec", "security: tls"), ("omnibyte", "on")]
+)
+def test_what_a_form_calls_ssl_stays_encrypted_wherever_it_is_moved(cli: Cli, target: str, said: str) -> None:
+    sheet = "SMTP HOST: h.example\nEmail Address: a@b.example\nSender Name: A\nSecurity type: SSL\n"
+    ran = cli("convert", "--from", "oneaccess", "--to", target, "-", stdin=sheet)
+    assert ran.status == 0
+    assert said in ran.out
+    assert "an outdated way to encrypt; choose TLS" in ran.err

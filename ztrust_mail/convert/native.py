@@ -60,8 +60,15 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
 
 
 def completed(dialect: Dialect, fields: FieldMap) -> FieldMap:
-    """Return a realm's fields with those that the product fills in by itself, where Keycloak takes something else."""
-    return {**fields, **_left_to(dialect, fields, KEYCLOAK)} if fields else fields
+    """Return a realm's fields with those that the product fills in by itself, where Keycloak takes something else.
+
+    What a form calls SSL, and has been warned of, is TLS from the first byte: whatever it is moved to stays encrypted.
+    """
+    if not fields:
+        return fields
+    security = fields.get(SECURITY)
+    old_name = isinstance(security, Raw) and security.text.casefold() == "ssl"
+    return {**fields, **_left_to(dialect, fields, KEYCLOAK), **({SECURITY: Security.TLS} if old_name else {})}
 
 
 def problems(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
