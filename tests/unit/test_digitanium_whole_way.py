@@ -11,7 +11,7 @@ from support.cli import Cli, cli_fixture  # noqa: F401
 from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served
 
 PASSWORD = "Kobil-canary-1"
-NOT_SEEN = "live was not looked at"
+NOT_SEEN = "ive was not looked at: Digitanium shows no settings"
 SPEC = """
 version: 1
 defaults:
@@ -38,8 +38,8 @@ def digitanium_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not any(secret in said for secret in (PASSWORD, TOKEN) for said in cli.seen)
 
 
-def settle_on(cli: Cli, product: Digitanium, url: str, timeout: str = "10s") -> None:
-    entry = f'url = "{url}"\ngateway = "digitanium"\nca_bundle = "{product.bundle}"\ntimeout = "{timeout}"\n'
+def settle_on(cli: Cli, product: Digitanium, url: str) -> None:
+    entry = f'url = "{url}"\ngateway = "digitanium"\nca_bundle = "{product.bundle}"\n'
     cli.write("ztrust-mail.toml", f"[servers.kobil]\n{entry}")
 
 
@@ -128,10 +128,12 @@ def test_a_spec_that_moved_on_is_pending_and_nobody_is_accused(cli, digitanium):
 
 @pytest.mark.parametrize("lost", [CUT, SILENT, PAGE, Answer(500, {"message": "boom"})], ids=str)
 def test_a_write_without_an_answer_stays_in_doubt_until_the_whole_is_written_again(cli, digitanium, lost):
-    settle_on(cli, digitanium, f"{digitanium.url}/auth", "300ms")
     digitanium.faults = {0: lost, 1: lost} if lost.cut else {0: lost}  # broken off, it is sent once more
     count = len(digitanium.faults)
-    failed = cli("apply", "spec.yaml", "--yes")
+    with pytest.MonkeyPatch.context() as impatient:
+        if lost.silent:
+            impatient.setattr("ztrust_mail.gateways.http.PATIENCE", 0.02)  # a fifth of a second for an answer
+        failed = cli("apply", "spec.yaml", "--yes")
     assert failed.status == 4
     assert "nothing shows whether it arrived; apply again" in failed.err
     assert (len(digitanium.requests), steps(cli, 1)) == (count, {"writing": 1})
@@ -139,9 +141,8 @@ def test_a_write_without_an_answer_stays_in_doubt_until_the_whole_is_written_aga
     assert drifted["exit_status"] == 1
     assert {change["cause"] for change in drifted["realms"][0]["changes"]} == {"pending"}
     assert "in-doubt" in rules(drifted)
-    settle_on(cli, digitanium, f"{digitanium.url}/auth")
     again = cli("apply", "spec.yaml", "--resume", "--yes")
-    assert (again.status, "it is written again" in again.err) == (0, True), again
+    assert (again.status, "writes it again" in again.err) == (0, True), again
     assert digitanium.requests[count].json == digitanium.requests[0].json
     assert steps(cli, 2) == {"accepted": 1}
     assert "as last applied" in cli("plan", "spec.yaml").out

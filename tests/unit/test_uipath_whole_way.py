@@ -46,10 +46,8 @@ def uipath_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def settle_on(cli: Cli, product: UiPath, url: str) -> None:
-    cli.write(
-        "ztrust-mail.toml",
-        f'[servers.robots]\nurl = "{url}"\ngateway = "uipath"\nca_bundle = "{product.bundle}"\ntimeout = "2s"\n',
-    )
+    entry = f'url = "{url}"\ngateway = "uipath"\nca_bundle = "{product.bundle}"\n'
+    cli.write("ztrust-mail.toml", f"[servers.robots]\n{entry}")
 
 
 def held(product: UiPath, organisation: str = "org-1") -> dict[str, str]:

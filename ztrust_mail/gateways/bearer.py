@@ -31,7 +31,7 @@ class Bearer:
     def __init__(self, server: Server, title: str) -> None:
         self._token, self._title = server.token, title
         self._verify = server.ca_bundle or True
-        self._waits = (server.timeout, server.timeout)
+        self._waits = (server.timeout, server.timeout * http.PATIENCE)
         self._connections = server.connections
         self._throttles: dict[str, Throttle] = {}
         self._session = requests.Session()

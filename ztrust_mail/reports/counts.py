@@ -40,7 +40,7 @@ def standing(made: Plan, realms: Sequence[RealmPlan]) -> str:
 def unseen(made: Plan) -> Iterator[Line]:
     """Say that nobody looked at the server, where that is so."""
     if made.unseen:
-        yield line(Span("Not seen: ", "yellow"), made.unseen, ".")
+        yield line(Span(f"{made.unseen[0].upper()}{made.unseen[1:]}.", "yellow"))
 
 
 def incomparable(made: Plan) -> str:

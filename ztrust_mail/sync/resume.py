@@ -46,7 +46,8 @@ def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, Remember
     doubtful = [known.doubt for known in remembered.values() if known.doubt]
     if doubtful and not gateway.capabilities.read:
         _end_runs(journal, gateway.url)
-        return [Settled(write, None, "nothing shows whether it arrived, so it is written again") for write in doubtful]
+        words = "nothing shows whether it arrived; an apply that covers it writes it again"
+        return [Settled(write, None, words) for write in doubtful]
     settled: list[Settled] = []
     if doubtful:
         names = {write.realm: beside.names_of(gateway.dialect, write) for write in doubtful}
