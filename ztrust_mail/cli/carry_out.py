@@ -15,7 +15,6 @@ from ztrust_mail.cli.progress import Progress
 from ztrust_mail.cli.review import agreed, judged, must_be_answerable, show
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding
-from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import Line, line
 from ztrust_mail.spec.fields import Duration, Kind
@@ -85,6 +84,8 @@ def carry_out(
 
     ``ending`` is asked after the writes, or where there is nothing to write.
     """
+    from ztrust_mail.gateways.verbs import Verb, need
+
     must_be_answerable(orders.command, yes=orders.yes)
     output.connected(connection)
     need(connection.gateway, Verb.APPLY)

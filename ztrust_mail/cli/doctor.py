@@ -9,7 +9,6 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
-from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import json, text
 from ztrust_mail.reports.lines import line
 
@@ -36,6 +35,8 @@ def command(
     Whether it can be reached, who we are there, and which realms we may read and write. Whether a realm may
     be written is asked by a test mail without a sender, which the server refuses.
     """
+    from ztrust_mail.gateways.verbs import Verb, need
+
     with Output(NAME, format, report) as output, api.connect(server, config_path=config) as connection:
         output.connected(connection)
         if setup_commands:

@@ -10,7 +10,6 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus
-from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.reports import drift as told
 from ztrust_mail.reports import text
 
@@ -45,6 +44,8 @@ def command(
 
     Needs no secret and writes nothing. The journal tells who seems to have changed it.
     """
+    from ztrust_mail.gateways.verbs import Verb, need
+
     with Output(NAME, format, report) as output:
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:

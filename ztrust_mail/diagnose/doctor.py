@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Version
 from ztrust_mail.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.gateways.base import Account, Gateway, Reading
-from ztrust_mail.gateways.verbs import Ability, abilities
 from ztrust_mail.spec.resolve import MASTER, glob_matches
 from ztrust_mail.text import counted, quoted
+
+if TYPE_CHECKING:
+    from ztrust_mail.gateways.verbs import Ability
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that take 10 to 49 s for one realm once there are some 250 (measured on 26.7.1)."""
@@ -45,6 +48,8 @@ def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Exa
     ``realms`` are globs that limit which realms are looked at. Whether a realm may be written is told by
     the answer to a test mail without a sender, which needs the same right and cannot be sent.
     """
+    from ztrust_mail.gateways.verbs import abilities
+
     checks, worst = _checked(server, gateway, realms)
     return Examination(server.url, tuple(checks), worst, gateway.title, abilities(gateway.capabilities))
 

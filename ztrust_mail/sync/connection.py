@@ -18,13 +18,11 @@ from ztrust_mail.config.policy import Policy
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Gateway
-from ztrust_mail.gateways.verbs import Verb, need
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.hidden import Memory
-from ztrust_mail.sync.unseen import LastApplied
 
 if TYPE_CHECKING:
     from ztrust_mail.sync.journal.store import Journal
@@ -64,7 +62,11 @@ class Connection:
     @cached_property
     def gateway(self) -> Gateway:
         """The gateway to work with: of a server that shows nothing, what was last applied stands for what is live."""
-        return self.opened if self.opened.capabilities.read else LastApplied(self.opened, self.memory)
+        if self.opened.capabilities.read:
+            return self.opened
+        from ztrust_mail.sync.unseen import LastApplied
+
+        return LastApplied(self.opened, self.memory)
 
     @cached_property
     def secrets(self) -> SecretStore:
@@ -144,6 +146,7 @@ class Connection:
 
         Raises :class:`~ztrust_mail.errors.UsageError` for a mode that the product cannot serve.
         """
+        from ztrust_mail.gateways.verbs import Verb, need
         from ztrust_mail.sync.planning import Means
 
         if mode is SecretMode.KEEP:
