@@ -274,3 +274,11 @@ def test_the_account_is_whom_the_token_names(token, name):
 
 def test_the_password_stands_nowhere_in_the_gateways_table():
     assert DIGITANIUM.masked({"password": PASSWORD}) == {"password": DIGITANIUM.mask}
+
+
+@pytest.mark.parametrize("doing", ["write", "test"])
+def test_a_redirect_is_not_followed(answers, doing):
+    answers.post(SETUP if doing == "write" else TEST, status=307, headers={"Location": "https://evil.example/"})
+    e = refused(doing=doing)
+    assert (e.rule, "evil.example" in e.message) == ("redirect", True)
+    assert len(answers.calls) == 1
