@@ -1014,3 +1014,28 @@ def test_the_schema_and_the_code_agree_on_a_file(tmp_path: Path, schema: dict, t
 
     assert jsonschema.Draft202012Validator(schema).is_valid(tomllib.loads(text)) is is_good
     assert accepted() is is_good
+
+
+# ZTrust's versions
+
+
+@pytest.mark.parametrize(
+    ("profile", "url", "meant"),
+    [
+        ("V1", URL, f"{URL}/auth"),
+        ("V1", f"{URL}/", f"{URL}/auth"),
+        ("V1", f"{URL}/auth", f"{URL}/auth"),
+        ("V1", f"{URL}/sso", f"{URL}/sso"),
+        ("V4", URL, URL),
+    ],
+)
+def test_a_version_of_ztrust_knows_its_path(tmp_path: Path, profile: str, url: str, meant: str) -> None:
+    settings = named(tmp_path, entry(url=f'"{url}"', gateway='"ztrust"', profile=f'"{profile}"'))
+    server = choose_server(settings)
+    assert (server.url, server.profile) == (meant, profile)
+
+
+@pytest.mark.parametrize(("gateway", "profile"), [("keycloak", "V1"), ("ztrust", "V5"), ("ztrust", "v1")])
+def test_a_profile_that_is_none_of_ztrusts_is_refused(tmp_path: Path, gateway: str, profile: str) -> None:
+    settings = named(tmp_path, entry(url=f'"{URL}"', gateway=f'"{gateway}"', profile=f'"{profile}"'))
+    assert refused(settings).hint in ('add gateway = "ztrust"', "ZTrust's versions are V1, V2, V3, V4")

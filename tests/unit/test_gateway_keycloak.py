@@ -887,3 +887,16 @@ def test_a_cookie_of_the_server_is_not_kept() -> None:
         made.close()
     assert len(server.requests) == 3
     assert all("cookie" not in request.headers for request in server.requests)
+
+
+@pytest.mark.parametrize(("profile", "taken_for"), [("V1", (16, 1, 1)), ("V4", ()), ("", ())])
+def test_a_version_of_ztrust_that_may_not_be_seen_is_taken_for_the_last_of_its_line(profile, taken_for) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as answers:
+        base = "https://id.example.com/auth"
+        answers.post(
+            f"{base}/realms/master/protocol/openid-connect/token", json={"access_token": "x", "expires_in": 60}
+        )
+        answers.get(f"{base}/admin/serverinfo", status=403)
+        made = connect(Server(base, gateway="ztrust", profile=profile, username="a", password=Secret("b")))
+        assert made.version() == taken_for
+        made.close()

@@ -20,17 +20,24 @@ GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
 HTTPS_ONLY = ("digitanium",)
 """Gateways of products that take no plain http, not even on this machine."""
 
+PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
+"""ZTrust's versions, with the path under which each has its admin API."""
+
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server with everything needed to work with it. ``timeout`` is in seconds."""
+    """One server with everything needed to work with it. ``timeout`` is in seconds.
+
+    ``profile`` is the version of ZTrust, empty where nobody said.
+    """
 
     url: str
     name: str = ""
     gateway: str = "keycloak"
+    profile: str = ""
     realm: str = DEFAULT_REALM
     client_id: str = DEFAULT_CLIENT
     client_secret: Secret | None = None
@@ -107,10 +114,12 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product takes https only"
         raise ConfigError(message, "write https://; it is refused before anything is sent", "plain-http")
+    profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
     server = Server(
-        url=_checked_url(url, name, settings.permissions),
+        url=_with_path(_checked_url(url, name, settings.permissions), PROFILES.get(profile, "")),
         name=name,
         gateway=value("gateway", "keycloak"),
+        profile=profile,
         realm=_login_realm(value("realm", DEFAULT_REALM)),
         client_id=value("client_id", DEFAULT_CLIENT),
         client_secret=secret("client_secret"),
@@ -126,6 +135,19 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
         raise ConfigError(f"unknown gateway {quoted(server.gateway)} for server {quoted(name)}", hint)
     return server
+
+
+def _profile(profile: str, gateway: str, name: str) -> str:
+    if profile and gateway != "ztrust":
+        raise ConfigError(f"the profile of server {quoted(name)} is ZTrust's", 'add gateway = "ztrust"')
+    if profile and profile not in PROFILES:
+        hint = f"ZTrust's versions are {', '.join(PROFILES)}"
+        raise ConfigError(f"unknown profile {quoted(profile)} for server {quoted(name)}", hint)
+    return profile
+
+
+def _with_path(url: str, path: str) -> str:
+    return url if urlsplit(url).path else f"{url}{path}"
 
 
 def _refuse_redirected_login(settings: Settings, entry: Table, environ: Mapping[str, str]) -> None:

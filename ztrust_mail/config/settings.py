@@ -24,6 +24,7 @@ TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict}
 SERVER_KEYS: Keys = {
     "url": str,
     "gateway": str,
+    "profile": str,
     "realm": str,
     "client_id": str,
     "client_secret": Secret,

@@ -16,6 +16,7 @@ import requests
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
 from ztrust_mail.dialects.keycloak import with_templates
+from ztrust_mail.dialects.ztrust import AT_MOST
 from ztrust_mail.errors import (
     RealmError,
     RealmMissing,
@@ -58,7 +59,7 @@ class KeycloakGateway(Gateway):
     capabilities = Capabilities(read=True, write=True, test=True, test_unstored=True, set_up=True)
 
     def __init__(self, server: Server, dialect: Dialect, throttle: Throttle | None = None) -> None:
-        self.url = server.url
+        self.url, self._profile = server.url, server.profile
         self.dialect = with_templates(dialect)
         self.connections = server.connections
         self._server = server
@@ -110,7 +111,8 @@ class KeycloakGateway(Gateway):
         response = self._connection.send("GET", "admin/serverinfo")
         info = http.parsed(response) if response.status_code == requests.codes.ok else None
         system = info.get("systemInfo") if isinstance(info, dict) else None
-        return parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
+        told = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
+        return told or AT_MOST.get(self._profile, ())
 
     def realms(self) -> list[str]:
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
