@@ -24,7 +24,6 @@ DIGITANIUM_KEYS = {
     *("replyToDisplayName", "starttls", "port", "host", "replyTo", "from"),
     *("fromDisplayName", "envelopeFrom", "ssl", "user", "password"),
 }
-UIPATH_ALERTS = "Alerts.Email.Enabled"
 UIPATH_KEYS = [
     f"Email.Smtp.{key}"
     for key in (
@@ -32,7 +31,6 @@ UIPATH_KEYS = [
         *("FromEmail", "FromDisplayName", "Domain", "ConnectionTimeout"),
     )
 ]
-UIPATH_ALL = [*UIPATH_KEYS, UIPATH_ALERTS]
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ class UiPath(Product):
             return self._get(parse_qsl(parts.query))
         given = request.json
         if given.keys() != {"settings", "partitionGlobalId"} or any(
-            row.keys() != {"key", "value"} or row["key"] not in UIPATH_ALL or not isinstance(row["value"], str)
+            row.keys() != {"key", "value"} or row["key"] not in UIPATH_KEYS or not isinstance(row["value"], str)
             for row in given["settings"]
         ):
             self.breaches.append(f"body of {request.path}")
@@ -164,7 +162,7 @@ class UiPath(Product):
     def _get(self, query: list[tuple[str, str]]) -> Answer:
         organisations = [value for name, value in query if name == "partitionGlobalId"]
         keys = [value for name, value in query if name == "key"]
-        if len(organisations) != 1 or sorted(keys) != sorted(UIPATH_ALL) or len(query) != 1 + len(keys):
+        if len(organisations) != 1 or sorted(keys) != sorted(UIPATH_KEYS) or len(query) != 1 + len(keys):
             self.breaches.append(f"query {query}")
         held = self.stored.get(organisations[0])
         if held is None:

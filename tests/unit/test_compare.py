@@ -222,9 +222,9 @@ DOMAIN = "extra.Email.Smtp.Domain"
         ({DOMAIN: "other"}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
         ({DOMAIN: "corp"}, {}, [DOMAIN], ()),
         ({DOMAIN: ABSENT}, {"Email.Smtp.Domain": "corp"}, [DOMAIN], ()),
-        ({}, {"Alerts.Email.Enabled": "true"}, [], ("Alerts.Email.Enabled",)),
-        ({ALERTS: True}, {"Alerts.Email.Enabled": "true"}, [], ()),
-        ({ALERTS: False}, {"Alerts.Email.Enabled": "true"}, [ALERTS], ()),
+        ({}, {"Enable email alerts": "true"}, [], ("Enable email alerts",)),
+        ({ALERTS: True}, {"Enable email alerts": "true"}, [], ()),
+        ({ALERTS: False}, {"Enable email alerts": "true"}, [ALERTS], ()),
     ],
 )
 def test_an_extra_attribute_and_a_notification_with_a_row_are_compared_once_and_only_where_they_are_named(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 import responses
-from support.published import UIPATH_ALERTS, UIPATH_KEYS
+from support.published import UIPATH_KEYS
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.uipath import UIPATH
@@ -69,7 +69,7 @@ def test_a_reading_asks_for_every_key_of_one_organisation_and_hides_the_password
     (call,) = answers.calls
     query = parse_qsl(urlsplit(call.request.url).query)
     assert ("partitionGlobalId", ORGANISATION) in query
-    assert sorted(value for name, value in query if name == "key") == sorted([*UIPATH_KEYS, UIPATH_ALERTS])
+    assert sorted(value for name, value in query if name == "key") == sorted(UIPATH_KEYS)
     assert call.request.headers["Authorization"] == "Bearer tok-en"
 
 
@@ -107,13 +107,6 @@ def test_a_write_sets_every_key_and_empties_what_is_not_set(answers):
         "Email.Smtp.Domain": "",
         "Email.Smtp.ConnectionTimeout": "",
     }
-
-
-def test_the_alert_switch_is_written_only_where_it_is_set(answers):
-    answers.put(SETTING)
-    gateway().write(ORGANISATION, {**GOOGLE, UIPATH_ALERTS: "true"})
-    rows = json.loads(answers.calls[0].request.body)["settings"]
-    assert [row["value"] for row in rows if row["key"] == UIPATH_ALERTS] == ["true"]
 
 
 def test_a_mask_keeps_the_stored_password_by_leaving_its_key_out(answers):

@@ -63,10 +63,11 @@ class Product(Format):
         Without a style a product that has only a form gets a sheet as text, any other JSON.
         """
         style = style or (Style.TEXT if self.dialect.shape is Shape.FORM else Style.JSON)
+        dialect = self.dialect if style is not Style.JSON or self.dialect.shape is Shape.FORM else self.dialect.by_api
         named, findings = with_variables(realms, self.title, self._keeps)
         written: dict[str, Attributes] = {}
         for realm, fields in named.items():
-            attributes, found = native.attributes_of(self.dialect, realm, fields)
+            attributes, found = native.attributes_of(dialect, realm, fields)
             findings.extend(found)
             if attributes is not None:
                 written[realm] = attributes

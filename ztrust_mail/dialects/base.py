@@ -60,7 +60,8 @@ class Row:
 
     ``reads`` are attributes of other rows that the codec reads after its own and never writes: a row
     without attributes of its own follows from them. ``mandatory`` says that the product takes no
-    settings without the field, ``default`` is what it fills in by itself.
+    settings without the field, ``default`` is what it fills in by itself. ``on_page_only`` says that no
+    API of the product is known to take it.
     """
 
     field: str
@@ -73,6 +74,7 @@ class Row:
     mandatory: bool = False
     default: FieldValue | None = None
     shown: tuple[str, ...] = ()
+    on_page_only: bool = False
 
     def known_to(self, version: Version) -> bool:
         """Tell whether a server of this version has the attribute; an unknown version has it."""
@@ -112,6 +114,12 @@ class Dialect:
             return replace(row, label=", ".join(labels[native] for native in shown), shown=shown)
 
         return replace(self, name=name, title=title, rows=tuple(labelled(row) for row in self.rows))
+
+    @cached_property
+    def by_api(self) -> Dialect:
+        """The table without what is only on the product's page."""
+        rows = tuple(row for row in self.rows if not row.on_page_only)
+        return self if rows == self.rows else replace(self, rows=rows)
 
     @cached_property
     def native_names(self) -> Mapping[str, str]:

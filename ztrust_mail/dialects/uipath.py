@@ -1,6 +1,7 @@
 """UiPath Orchestrator: Settings → Mail, by the keys of the Identity Server's settings API; all values are text.
 
-Keys come from the vendor's documentation of that API; the domain and the time-out have no place on the page.
+Keys come from the vendor's documentation of that API; the domain and the time-out have no place on the page,
+and the switch for e-mail alerts has no documented key.
 """
 
 from __future__ import annotations
@@ -15,11 +16,8 @@ from ztrust_mail.findings import Severity
 from ztrust_mail.spec.fields import ALERTS, HOST, PASSWORD, PORT, USERNAME, FieldMap, Login
 from ztrust_mail.text import quoted
 
-SMTP = "Email.Smtp."
-"""The beginning of every key that is written whole: what is not set there is emptied."""
-
-_USER, _PORT = f"{SMTP}UserName", f"{SMTP}Port"
-_ALERTS = "Alerts.Email.Enabled"  # by Orchestrator's own documentation, not by that of the API
+_KEY = "Email.Smtp."
+_USER, _PORT = f"{_KEY}UserName", f"{_KEY}Port"
 _GOOGLE = "smtp.gmail.com"
 
 
@@ -49,23 +47,23 @@ UIPATH = Dialect(
     shape=Shape.PAIRS,
     page="Settings → Mail",
     rows=(
-        Row(ALERTS, (_ALERTS,), AnySwitch(), label="Enable email alerts"),
+        Row(ALERTS, ("Enable email alerts",), AnySwitch(), label="Enable email alerts", on_page_only=True),
         Row(
-            "relay.auth", (f"{SMTP}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
+            "relay.auth", (f"{_KEY}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
             label="Use default credentials", absent=Login.NONE,
         ),
         Row(
-            "relay.security", (f"{SMTP}EnableSsl",), SecurityByPort("true", "false"), reads=(_PORT,),
+            "relay.security", (f"{_KEY}EnableSsl",), SecurityByPort("true", "false"), reads=(_PORT,),
             label="Enable SSL",
         ),
-        Row("relay.host", (f"{SMTP}Host",), Text(), label="SMTP Host", mandatory=True),
+        Row("relay.host", (f"{_KEY}Host",), Text(), label="SMTP Host", mandatory=True),
         Row("relay.port", (_PORT,), Port(), label="SMTP Port"),
         Row("relay.auth.username", (_USER,), Text(), label="SMTP Username"),
-        Row("relay.auth.password", (f"{SMTP}Password",), HiddenText(), label="SMTP Password"),
-        Row("sender.address", (f"{SMTP}FromEmail",), Text(), label="Default From Address", mandatory=True),
-        Row("sender.name", (f"{SMTP}FromDisplayName",), Text(), label="Default From Display Name"),
-        Row(f"extra.{SMTP}Domain", (f"{SMTP}Domain",), Text()),
-        Row(f"extra.{SMTP}ConnectionTimeout", (f"{SMTP}ConnectionTimeout",), Text()),
+        Row("relay.auth.password", (f"{_KEY}Password",), HiddenText(), label="SMTP Password"),
+        Row("sender.address", (f"{_KEY}FromEmail",), Text(), label="Default From Address", mandatory=True),
+        Row("sender.name", (f"{_KEY}FromDisplayName",), Text(), label="Default From Display Name"),
+        Row(f"extra.{_KEY}Domain", (f"{_KEY}Domain",), Text()),
+        Row(f"extra.{_KEY}ConnectionTimeout", (f"{_KEY}ConnectionTimeout",), Text()),
     ),
     constraints=(Constraint("from-is-not-user", _from_is_user), Constraint("google", _google)),
 )  # fmt: skip

@@ -21,7 +21,7 @@ def connect(server: Server) -> Gateway:
     if server.gateway == "uipath":
         from ztrust_mail.gateways.uipath import UiPathGateway
 
-        return UiPathGateway(server, DIALECTS[server.gateway])
+        return UiPathGateway(server, DIALECTS[server.gateway].by_api)
     from ztrust_mail.gateways.keycloak import KeycloakGateway
 
     return KeycloakGateway(server, DIALECTS[server.gateway])

@@ -19,7 +19,6 @@ import requests
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
-from ztrust_mail.dialects.uipath import SMTP
 from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
@@ -91,9 +90,8 @@ class UiPathGateway(Gateway):
         return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        """Set every key of the relay, empty where it is not set; a mask stands for a secret that stays as it is."""
-        relay = [key for key in self.dialect.native_names if key.startswith(SMTP)]
-        texts = dict.fromkeys(relay, "") | revealed(attributes)
+        """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
+        texts = dict.fromkeys(self.dialect.native_names, "") | revealed(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
         response = self._api.send("PUT", self._address, body, before=before)
