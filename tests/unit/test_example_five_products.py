@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.published import TOKEN, Digitanium, UiPath, served
 
 import ztrust_mail
 from ztrust_mail.convert import FORMATS, Style, convert
@@ -49,6 +51,34 @@ def test_ztrusts_realm_is_planned_and_applied(cli: Cli, sandbox: Sandbox, monkey
     assert cli("apply", "mail.yaml", "--realm", "ztrust", "--yes").status == 0
     assert cli("plan", "mail.yaml", "--realm", "ztrust").status == 0
     assert sandbox.smtp("ztrust")["envelopeFrom"] == "bounces@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("product", "published", "path", "sender"),
+    [("digitanium", Digitanium, "/auth", "from"), ("uipath", UiPath, "", "Email.Smtp.FromEmail")],
+)
+def test_a_realm_is_planned_and_applied_by_its_products_own_api(
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    product: str,
+    published: Callable[[], Digitanium | UiPath],
+    path: str,
+    sender: str,
+) -> None:
+    shutil.copy(SPEC, "mail.yaml")
+    for name in ("SMTP_PASSWORD_DIGITANIUM", "GOOGLE_APP_PASSWORD"):
+        monkeypatch.setenv(name, "relay-Passw0rd")
+    cli.set(TOKEN=TOKEN)
+    with served(published(), tmp_path) as there:
+        there.stored[product] = {}
+        entry = f'url = "{there.url}{path}"\ngateway = "{product}"\nca_bundle = "{there.bundle}"\n'
+        cli.write("ztrust-mail.toml", f"[servers.there]\n{entry}")
+        assert cli("plan", "mail.yaml", "--realm", product).status == 1
+        assert cli("apply", "mail.yaml", "--realm", product, "--yes").status == 0
+        assert cli("plan", "mail.yaml", "--realm", product).status == 0
+    assert there.breaches == []
+    assert there.stored[product][sender].endswith("@acme.example")
 
 
 def test_the_commands_beside_it_work(cli: Cli) -> None:
