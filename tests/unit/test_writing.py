@@ -43,7 +43,7 @@ class LateClock(Clock):
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> LateClock:
     clock = LateClock()
-    for module in ("gateways.connection", "gateways.keycloak", "sync.newest", "sync.writing"):
+    for module in ("gateways.base", "gateways.keycloak", "sync.newest", "sync.writing"):
         monkeypatch.setattr(f"ztrust_mail.{module}.time", clock)
     return clock
 
