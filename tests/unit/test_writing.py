@@ -52,7 +52,7 @@ def applied_late(sandbox: Sandbox, clock: LateClock, *busy: Busy) -> Result:
     """Apply to ``acme`` with a server that is busy when it is to be written."""
     with connected(sandbox) as connection:
         gateway = KeycloakGateway(connection.server, KEYCLOAK, clock.throttle())
-        with replace(connection, gateway=gateway) as slow:
+        with replace(connection, opened=gateway) as slow:
             made = plan(one_realm(NO_LOGIN), slow)
             sandbox.faults.busy += busy
             return apply(made, slow)
