@@ -238,7 +238,7 @@ class Dialect:
 
     def beside(self, fields: Iterable[str]) -> frozenset[str]:
         """Return the names of all that these fields touch beside the realm's e-mail settings."""
-        within = [name for name in fields if is_within(name, TEMPLATES)]
+        within = [name for name in fields if name.startswith(f"{TEMPLATES}.")]
         return frozenset(native for name in within for native in self.natives_of(name) if is_beside(native))
 
     def held(self, fields: FieldMap) -> FieldMap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.sensitive import SecretKind, SecretRef
@@ -128,6 +129,7 @@ def _is_extra(name: str) -> bool:
     return name.startswith(f"{EXTRA}.")
 
 
+@lru_cache(maxsize=4096)  # asked of the same few fields for every realm
 def _is_open(name: str) -> bool:
     """Whether a field is managed only where a spec names it, be there a row for it or not."""
     return _is_extra(name) or is_within(name, NOTIFY) or message_of(name) is not None
