@@ -11,8 +11,9 @@ from support.mail_settings import ENVIRON, shown
 
 from ztrust_mail import Connection
 from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Outgoing, Version
+from ztrust_mail.dialects.base import Outgoing
 from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, RealmMissing
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from support.mail_settings import field_maps
 
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.base import Attributes, Dialect, Row
+from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
 from ztrust_mail.dialects.constraints import no_clear_text
 from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import (
     ABSENT,

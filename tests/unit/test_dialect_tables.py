@@ -13,13 +13,14 @@ from support.products import ALL, PIGEON, REF, SAMPLES, VAULT, lost_by, moved_ma
 
 from ztrust_mail.config import FILES, GATEWAYS
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect, Row, parse_version
+from ztrust_mail.dialects.base import CANNOT_HOLD, Attributes, Dialect
 from ztrust_mail.dialects.codecs import Port
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.dialects.digitanium import DIGITANIUM
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.dialects.omnibyte import OMNIBYTE
 from ztrust_mail.dialects.oneaccess import ONEACCESS
+from ztrust_mail.dialects.row import Row, parse_version
 from ztrust_mail.dialects.uipath import UIPATH
 from ztrust_mail.dialects.ztrust import ZTRUST
 from ztrust_mail.findings import Severity

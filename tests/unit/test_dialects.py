@@ -9,9 +9,9 @@ from support.mail_settings import NATIVES, entry_of, field_maps, junk, one_realm
 
 from ztrust_mail import explain
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.base import parse_version
 from ztrust_mail.dialects.codecs import SecretText
 from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK, with_templates
+from ztrust_mail.dialects.row import parse_version
 from ztrust_mail.dialects.ztrust import ZTRUST
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, ALERTS, FIELDS, RECIPIENTS, Duration, Login, Masked, Raw, Security

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Version
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.gateways.base import Account, Gateway, Reading
 from ztrust_mail.spec.resolve import MASTER, glob_matches

@@ -5,8 +5,9 @@ Names, and that host and from are mandatory, come from the vendor's API document
 
 from __future__ import annotations
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, StartTlsAndSsl, Text
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.spec.fields import Login, Security
 
 DIGITANIUM = Dialect(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.beside import BESIDE
 from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.spec.fields import THEME, Login, Security
 
 _TOKEN = ((26, 2, 0),)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.codecs import AddressList, HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
 from ztrust_mail.dialects.constraints import no_clear_text
 from ztrust_mail.dialects.page import Shape
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.spec.fields import RECIPIENTS, Login
 
 _USER, _PORT = "Username", "Port Number"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.codecs import AddressAsAccount, HiddenText, LoginIfGiven, Port, SecurityByPort, Text, Unsaid
 from ztrust_mail.dialects.constraints import Constraint, no_clear_text
 from ztrust_mail.dialects.page import Shape
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.findings import Severity
 from ztrust_mail.spec.fields import SECURITY, THEME, FieldMap, Login, Raw, Security
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ztrust_mail.dialects.codecs import Unsaid
 
 if TYPE_CHECKING:
-    from ztrust_mail.dialects.base import Dialect, Row
+    from ztrust_mail.dialects.base import Dialect
+    from ztrust_mail.dialects.row import Row
 
 
 class Shape(StrEnum):

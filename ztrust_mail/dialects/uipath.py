@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ztrust_mail.dialects.base import Dialect, Row
+from ztrust_mail.dialects.base import Dialect
 from ztrust_mail.dialects.codecs import AnySwitch, DefaultCredentials, HiddenText, Port, SecurityByPort, Text
 from ztrust_mail.dialects.constraints import Constraint
 from ztrust_mail.dialects.page import Shape
+from ztrust_mail.dialects.row import Row
 from ztrust_mail.findings import Severity
 from ztrust_mail.spec.fields import ALERTS, HOST, PASSWORD, PORT, USERNAME, FieldMap, Login
 from ztrust_mail.text import quoted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ztrust_mail.dialects.base import Version
 from ztrust_mail.dialects.keycloak import KEYCLOAK
+from ztrust_mail.dialects.row import Version
 
 AT_MOST: Mapping[str, Version] = {"V1": (16, 1, 1)}
 """The Keycloak that a version of ZTrust is taken for where the account may not see it: V1 is of the WildFly line."""

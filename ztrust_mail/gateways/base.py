@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing, Version
+from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, ServerError
 
 if TYPE_CHECKING:

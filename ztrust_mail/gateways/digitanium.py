@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import requests
 
 from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Dialect, Outgoing, Version
+from ztrust_mail.dialects.base import Dialect, Outgoing
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import ConfigError, RealmError, RealmUnreadable, ServerUnreachable, TestMailFailed
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading

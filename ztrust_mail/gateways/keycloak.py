@@ -14,8 +14,9 @@ from urllib.parse import quote, unquote, urlsplit
 import requests
 
 from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Dialect, Outgoing, Version, parse_version
+from ztrust_mail.dialects.base import Dialect, Outgoing
 from ztrust_mail.dialects.keycloak import with_templates
+from ztrust_mail.dialects.row import Version, parse_version
 from ztrust_mail.dialects.ztrust import AT_MOST
 from ztrust_mail.errors import (
     RealmError,

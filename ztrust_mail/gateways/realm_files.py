@@ -12,7 +12,8 @@ from collections.abc import Collection
 from typing import NoReturn
 
 from ztrust_mail.config import Server, folder_of
-from ztrust_mail.dialects.base import Dialect, Outgoing, Version
+from ztrust_mail.dialects.base import Dialect, Outgoing
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, RealmMissing
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.realm_folder import Inventory, Place, Trouble, read_realms, settings_in, take_stock

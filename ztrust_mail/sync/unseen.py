@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ztrust_mail.dialects.base import Outgoing, Version
+from ztrust_mail.dialects.base import Outgoing
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.base import Account, Gateway, LiveRealm, Reading
 from ztrust_mail.sync.hidden import Memory
