@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import requests
 
 from ztrust_mail.config import Server
+from ztrust_mail.dialects.base import Dialect
+from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import NOT_THE_API, Account, in_time
+from ztrust_mail.gateways.base import NOT_THE_API, Account, Gateway, in_time
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import claims_of
 from ztrust_mail.sensitive import Secret
@@ -131,6 +133,41 @@ class Bearer:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+class TokenGateway(Gateway):
+    """What the gateways have in common that work with a ready token and have no list of their realms."""
+
+    def __init__(self, server: Server, dialect: Dialect) -> None:
+        self.url = server.url
+        self.dialect = dialect
+        self.connections = server.connections
+        self._api = Bearer(server, dialect.title)
+
+    def login(self) -> None:
+        """See that there is a token; nothing is sent, since only work on a realm would show what it is worth."""
+        self._api.check()
+
+    def account(self, *, with_email: bool = True) -> Account:
+        return self._api.account()
+
+    def version(self) -> Version:
+        return ()
+
+    def realms(self) -> list[str]:
+        return []
+
+    def may_write(self, realm: str) -> bool | None:
+        return None
+
+    def hurry(self) -> None:
+        self._api.hurry()
+
+    def try_again(self) -> None:
+        self._api.try_again()
+
+    def close(self) -> None:
+        self._api.close()
 
 
 def undocumented(response: requests.Response, title: str) -> RealmError:

@@ -16,11 +16,10 @@ import requests
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Dialect, Outgoing
-from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import ConfigError, RealmError, RealmUnreadable, ServerUnreachable, TestMailFailed
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
-from ztrust_mail.gateways.bearer import Bearer, undocumented
+from ztrust_mail.gateways.base import Capabilities, LiveRealm, Reading
+from ztrust_mail.gateways.bearer import TokenGateway, undocumented
 from ztrust_mail.gateways.representation import as_object, revealed, segment_of
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
@@ -34,34 +33,18 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _TEST = Secret(json.dumps({"mailType": "TEST"}))
 
 
-class DigitaniumGateway(Gateway):
+class DigitaniumGateway(TokenGateway):
     """A Digitanium server; a realm is a tenant. Every request is https, whatever the server's URL says."""
 
     capabilities = Capabilities(read=False, write=True, test=True, list_realms=False, keep_secrets=False, clear=False)
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
-        self.url = server.url
-        self.dialect = dialect
-        self.connections = server.connections
+        super().__init__(server, dialect)
         parts = urlsplit(server.url)
         if parts.path not in ("", SHIFT_PATH):
             hint = f"https://HOST is SSMS, where the tenant goes before HOST, and https://HOST{SHIFT_PATH} is SHIFT"
             raise ConfigError(f"{quoted(server.url)} is of neither form that {dialect.title} has", hint, "url-form")
         self._host, self._is_shift = parts.netloc, parts.path == SHIFT_PATH
-        self._api = Bearer(server, dialect.title)
-
-    def login(self) -> None:
-        """See that there is a token; nothing is sent, since only a write or a test would show what it is worth."""
-        self._api.check()
-
-    def account(self, *, with_email: bool = True) -> Account:
-        return self._api.account()
-
-    def version(self) -> Version:
-        return ()
-
-    def realms(self) -> list[str]:
-        return []
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         return Reading({realm: self._unseen(realm) for realm in wanted}, complete=False)
@@ -92,18 +75,6 @@ class DigitaniumGateway(Gateway):
             hint = "the mail goes to the token's user: use a token of a user of this tenant who has an address"
             raise TestMailFailed(message, hint, "no-user")
         raise self._problem(response, realm, "test")
-
-    def may_write(self, realm: str) -> bool | None:
-        return None
-
-    def hurry(self) -> None:
-        self._api.hurry()
-
-    def try_again(self) -> None:
-        self._api.try_again()
-
-    def close(self) -> None:
-        self._api.close()
 
     def _address(self, realm: str, ssms: str, shift: str) -> str:
         if self._is_shift:

@@ -19,11 +19,10 @@ import requests
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing
-from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
-from ztrust_mail.gateways.bearer import Bearer, undocumented
+from ztrust_mail.gateways.base import Capabilities, LiveRealm, Reading
+from ztrust_mail.gateways.bearer import TokenGateway, undocumented
 from ztrust_mail.gateways.http import Json
 from ztrust_mail.gateways.representation import revealed
 from ztrust_mail.sensitive import Secret
@@ -33,31 +32,15 @@ _BASES = ("/identity", "/identity_")
 """How a URL ends that names the Identity Server itself: the second in Automation Suite and Cloud."""
 
 
-class UiPathGateway(Gateway):
+class UiPathGateway(TokenGateway):
     """An Identity Server; a realm is an organisation, named by its id, the ``partitionGlobalId`` of the API."""
 
     capabilities = Capabilities(read=True, write=True, test=False, list_realms=False, clear=False)
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
-        self.url = server.url
-        self.dialect = dialect
-        self.connections = server.connections
+        super().__init__(server, dialect)
         base = server.url if server.url.endswith(_BASES) else f"{server.url}{_BASES[0]}"
         self._host, self._address = urlsplit(server.url).netloc, f"{base}/api/Setting"
-        self._api = Bearer(server, dialect.title)
-
-    def login(self) -> None:
-        """See that there is a token; the first reading shows what it is worth."""
-        self._api.check()
-
-    def account(self, *, with_email: bool = True) -> Account:
-        return self._api.account()
-
-    def version(self) -> Version:
-        return ()
-
-    def realms(self) -> list[str]:
-        return []
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         def attempt(realm: str) -> LiveRealm | RealmError:
@@ -101,18 +84,6 @@ class UiPathGateway(Gateway):
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         raise UsageError(f"{self.title} documents no test call", "plan compares what it holds", "not-served")
-
-    def may_write(self, realm: str) -> bool | None:
-        return None
-
-    def hurry(self) -> None:
-        self._api.hurry()
-
-    def try_again(self) -> None:
-        self._api.try_again()
-
-    def close(self) -> None:
-        self._api.close()
 
     def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
         status, said = response.status_code, http.own_message(response, (sent or {}).values())
