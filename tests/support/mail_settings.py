@@ -10,7 +10,7 @@ from ztrust_mail import load_spec
 from ztrust_mail.dialects.base import Attributes, Outgoing
 from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, DEFAULT_PORTS, Duration, FieldMap, FieldValue, Login, Security
+from ztrust_mail.spec.fields import ABSENT, DEFAULT_PORTS, RECIPIENTS, Duration, FieldMap, FieldValue, Login, Security
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.spec.placeholders import escape
 
@@ -125,6 +125,8 @@ def _written(name: str, value: FieldValue) -> object:
         return value
     if isinstance(value, Duration):
         return f"{value.milliseconds}ms"
+    if name == RECIPIENTS and isinstance(value, str):
+        return [escape(address) for address in value.split(", ")]
     return str(value) if ".token." in name else escape(str(value))
 
 
