@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 import requests
@@ -16,7 +16,7 @@ from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NOT_THE_API, Account, Gateway, in_time
-from ztrust_mail.gateways.throttle import Throttle
+from ztrust_mail.gateways.throttle import Throttle, on_interruption
 from ztrust_mail.gateways.token import claims_of
 from ztrust_mail.sensitive import Secret
 
@@ -113,14 +113,9 @@ class Bearer:
         """Wait no more for hosts that are too busy."""
         self._each(Throttle.hurry)
 
-    @contextmanager
-    def hurrying(self) -> Iterator[None]:
+    def hurrying(self) -> AbstractContextManager[None]:
         """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.hurry()
-            raise
+        return on_interruption(self.hurry)
 
     def try_again(self) -> None:
         """Let one request through to each host that counts as down."""

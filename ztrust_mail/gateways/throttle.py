@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -57,6 +57,16 @@ _MEANING = {
 Ask = Callable[[], requests.Response]
 
 
+@contextmanager
+def on_interruption(do: Callable[[], None]) -> Iterator[None]:
+    """Do something on Ctrl-C before it goes on its way."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        do()
+        raise
+
+
 class Throttle:
     """One server's throttle and circuit breaker, shared by all threads that ask that server.
 
@@ -99,14 +109,9 @@ class Throttle:
             if self._down_until is not None:
                 self._down_until = self._clock()
 
-    @contextmanager
-    def hurrying(self) -> Iterator[None]:
+    def hurrying(self) -> AbstractContextManager[None]:
         """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.hurry()
-            raise
+        return on_interruption(self.hurry)
 
     def patiently(self, ask: Ask) -> requests.Response:
         """Ask, each time :meth:`in_turn`, and ask again after the wait when the server is too busy.
