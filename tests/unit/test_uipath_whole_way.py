@@ -181,8 +181,8 @@ def test_pull_gives_a_spec_that_plans_to_nothing(cli, uipath, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
     [
-        (("test", "org-1"), "plan and drift compare what the server holds"),
-        (("test", "--spec", "spec.yaml"), "plan and drift compare what the server holds"),
+        (("test", "org-1"), "plan and drift compare what it holds"),
+        (("test", "--spec", "spec.yaml"), "plan and drift compare what it holds"),
         (("apply", "spec.yaml", "--yes", "--canary", "1"), "--wave SIZE with --stop-after 1"),
         (("doctor", "--setup-commands"), "by the product's own means"),
     ],

@@ -25,7 +25,7 @@ from ztrust_mail.text import printable, quoted
 _VARIABLE = re.compile(r"\$\{(?!vault\.)")
 
 
-TITLE = "A folder of realm exports"
+TITLE = "a folder of realm exports"
 
 
 class RealmFilesGateway(Gateway):

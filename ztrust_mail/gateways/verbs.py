@@ -40,7 +40,7 @@ class Ability:
 def abilities(can: Capabilities) -> tuple[Ability, ...]:
     """Return what can be done with a product, in the order in which people meet it."""
     unseen = "" if can.read else "compared with what was last applied: nothing shows what the server holds"
-    untested = "plan and drift compare what the server holds" if can.read else "history RUN tells what was applied"
+    untested = "plan and drift compare what it holds" if can.read else "history RUN tells what was applied"
     by_hand = _unless(can.write, "plan tells what to do by hand")
     return (
         Ability(Verb.PLAN, True, unseen),
