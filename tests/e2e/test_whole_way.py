@@ -103,6 +103,26 @@ def test_from_a_spec_to_a_mail_to_drift_and_back(server: KeycloakServer, admin: 
     assert "4 realms in sync" in ran("plan", "pulled.yaml").out
 
 
+def test_save_test_connection_and_revert_of_ztrusts_tab(
+    server: KeycloakServer, admin: AdminApi, relays: Relays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = relays.starttls(login=True)
+    Path("mail.yaml").write_text(spec_for(relay.port), encoding="utf-8")
+    root, profile = server.url.removesuffix("/auth"), "V1" if server.url.endswith("/auth") else "V4"
+    entry = f'[servers.ztrust]\nurl = "{root}"\ngateway = "ztrust"\nprofile = "{profile}"\n'
+    Path("settings.toml").write_text(entry, encoding="utf-8")
+    monkeypatch.setenv("ZTRUST_MAIL_CONFIG", "settings.toml")
+    monkeypatch.delenv("ZTRUST_MAIL_URL")
+
+    assert "(Reply To Display Name)" in ran("plan", "mail.yaml", "--realm", "acme", status=1).out
+    ran("apply", "mail.yaml", "--realm", "acme", "--yes")
+    assert admin.smtp("acme")["replyToDisplayName"] == "Acme: Help"
+    assert "sent" in ran("test", "acme").out
+    assert relay.wait_for(1)[0].login == USER
+    assert "Back to before run 1" in ran("revert", "--yes").err
+    assert admin.smtp("acme") == {}
+
+
 def test_the_printed_commands_make_a_service_account_with_just_enough_rights(
     server: KeycloakServer, admin: AdminApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
