@@ -16,7 +16,7 @@ from unit.test_journal_pruning import *  # noqa: F403
 
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal import database as databases
+from ztrust_mail.sync.journal import postgresql as databases
 from ztrust_mail.sync.journal.records import Outcome, Step
 from ztrust_mail.sync.journal.store import Journal, open_journal
 
@@ -231,8 +231,8 @@ def test_a_server_that_hangs_is_told(
 ) -> None:
     number = begun(journal, "acme")
     monkeypatch.setattr(databases, "LIMITS", (f"SET SESSION {limit} = '20ms'",))
-    with journal_at(journal_url) as hurried, journal._database.writing() as connection:
-        connection.exec_driver_sql("LOCK TABLE runs")
+    with journal_at(journal_url) as hurried, journal._database.writing() as transaction:
+        transaction.do("LOCK TABLE runs")
         with pytest.raises(JournalError, match=f"{told}$"):
             hurried.finish(number, Outcome.DONE)
 

@@ -6,16 +6,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.spec.fields import PASSWORD, Security
-from ztrust_mail.sync.journal.database import Database, connect
+from ztrust_mail.sync.journal.database import Database, connected
 from ztrust_mail.sync.journal.lease import USUAL, Timing
 from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.place import place_of
@@ -62,27 +61,22 @@ def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
         yield journal
 
 
-@contextmanager
-def database_at(url: Secret) -> Iterator[Database]:
+def database_at(url: Secret) -> AbstractContextManager[Database]:
     """Give the database behind a journal, to be looked at and spoilt."""
-    database = connect(place_of(url), writable=True)
-    try:
-        yield database
-    finally:
-        database.close()
+    return connected(place_of(url), writable=True)
 
 
 def change(url: Secret, *statements: str) -> None:
     """Run SQL behind the journal's back."""
-    with database_at(url) as database, database.writing() as connection:
+    with database_at(url) as database, database.writing() as transaction:
         for statement in statements:
-            connection.execute(text(statement))
+            transaction.do(statement)
 
 
 def asked(url: Secret, question: str) -> list[tuple[object, ...]]:
     """Return what SQL finds in a journal."""
-    with database_at(url) as database, database.reading() as connection:
-        return [tuple(row) for row in connection.execute(text(question))]
+    with database_at(url) as database, database.reading() as transaction:
+        return [tuple(row.values()) for row in transaction.ask(question)]
 
 
 def expire_leases(url: Secret) -> None:

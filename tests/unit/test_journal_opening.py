@@ -14,12 +14,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import event
 from support.journals import RUN, SERVER, begun, database_at, journal_at, make_old, raw, write
 
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal import database as databases
+from ztrust_mail.sync.journal import sqlite as databases
 from ztrust_mail.sync.journal.place import place_of
 from ztrust_mail.sync.journal.records import Step, Update
 from ztrust_mail.sync.journal.store import Journal, open_journal
@@ -94,9 +93,8 @@ def test_only_its_owner_can_read_it(journal: Journal, file: Path) -> None:
 
 
 def test_what_is_put_down_outlives_a_power_cut(journal: Journal, journal_url: Secret, file: Path) -> None:
-    with database_at(journal_url) as database, database.reading() as connection:
-        full = 2
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == full
+    with database_at(journal_url) as database, database.reading() as transaction:
+        assert transaction.ask("PRAGMA synchronous") == [{"synchronous": 2}]  # full
     assert raw(file, "PRAGMA journal_mode") == [("wal",)]
     number = begun(journal, "acme", step=Step.WRITING)
     assert raw(file, "SELECT run, step FROM writes") == [(number, "writing")]
@@ -291,8 +289,8 @@ def test_text_that_is_no_text_is_damage(journal: Journal, journal_url: Secret, f
 
 def test_a_full_disk_is_told_and_leaves_nothing_half_done(journal: Journal, file: Path) -> None:
     begun(journal, "acme")
-    limited = journal._database.engine
-    event.listen(limited, "begin", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
+    with journal._database.reading() as transaction:
+        transaction.ask("PRAGMA max_page_count = 1")  # the connection is kept for the next one
     with pytest.raises(JournalError) as caught:
         journal.begin(RUN, [write(f"realm-{n}") for n in range(1000)])
     assert caught.value.message == f"the journal `{file}` cannot be written: no space is left"

@@ -107,21 +107,8 @@ class Connection:
 
     def memory(self) -> Memory:
         """Return what the journal holds of this server's realms now."""
-        if not (vars(self).keys() & {"journal", "_read_journal"}) and (quick := self._recalled()):
-            return quick
         journal = self.reading_journal
         return Memory(journal.remembered(self.gateway.url), journal.fingerprint) if journal else Memory()
-
-    def _recalled(self) -> Memory | None:
-        from ztrust_mail.sync.journal.fingerprints import Fingerprints
-        from ztrust_mail.sync.journal.place import place_of
-        from ztrust_mail.sync.journal.recall import recall
-
-        place = place_of(self.journal_url)
-        if place.usual and not place.is_there:
-            return Memory()
-        recalled = recall(place.file, self.gateway.url) if place.file else None
-        return Memory(recalled.realms, Fingerprints(recalled.salt).of) if recalled else None
 
     @contextmanager
     def recalling(self) -> Iterator[Callable[[], Memory]]:

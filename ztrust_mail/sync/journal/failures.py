@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DataError, SQLAlchemyError
-
 from ztrust_mail.errors import JournalError
 from ztrust_mail.sync.journal.records import RULE
 
@@ -60,19 +58,24 @@ _BY_SQLSTATE: Final[Mapping[str, _Words]] = {
 
 @contextmanager
 def told(where: str) -> Iterator[None]:
-    """Raise what goes wrong with the database inside as :class:`JournalError`; ``where`` names the journal."""
+    """Raise what goes wrong with an SQLite file inside as :class:`JournalError`; ``where`` names the journal."""
     try:
         yield
-    except (DataError, UnicodeError):
-        hint = "rename the realm on the server: letters of any script will do"
-        raise JournalError(f"{where} cannot hold the name of a realm", hint, RULE) from None
-    except SQLAlchemyError as e:
+    except UnicodeError:
+        raise unkeepable(where) from None
+    except sqlite3.Error as e:
         raise journal_error(where, e) from None
 
 
-def journal_error(where: str, e: SQLAlchemyError) -> JournalError:
-    """Return the error in our words."""
-    what, hint = _meaning(getattr(e, "orig", None))
+def unkeepable(where: str) -> JournalError:
+    """Return what to raise for a text that the database cannot hold: only a realm's name can be one."""
+    hint = "rename the realm on the server: letters of any script will do"
+    return JournalError(f"{where} cannot hold the name of a realm", hint, RULE)
+
+
+def journal_error(where: str, cause: object) -> JournalError:
+    """Return a driver's error in our words."""
+    what, hint = _meaning(cause)
     return JournalError(f"{where} {what}", hint, RULE)
 
 

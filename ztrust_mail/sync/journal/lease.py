@@ -5,19 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Executable, delete, literal, select, update
-from sqlalchemy.dialects import sqlite
-
 from ztrust_mail.errors import JournalError, Unsafe
-from ztrust_mail.sync.journal.database import Database
+from ztrust_mail.sync.journal import sql
+from ztrust_mail.sync.journal.database import Database, Transaction, Value
 from ztrust_mail.sync.journal.records import Holder
-from ztrust_mail.sync.journal.tables import UtcTime, leases
+from ztrust_mail.sync.journal.rows import holder_of
 from ztrust_mail.text import printable, quoted
 
 LOCKED: Final = "locked"
@@ -68,42 +66,35 @@ class Lease:
             self.timing.pause(min(self.timing.poll, left))
 
     def _try(self, who: str) -> _Taken | None:
-        now, expires = self.database.now(), self.database.now(self.timing.ttl)
-        new = {"holder": self.holder, "who": printable(who), "since": now, "expires": expires, "run": None}
-        with self.database.writing() as connection:
-            connection.execute(self._taking(new, leases.c.expires <= now))
-            clock = literal(now, UtcTime) if isinstance(now, datetime) else now
-            found = connection.execute(select(leases, clock.label("now")).where(leases.c.server == self.server)).one()
-        if found.holder == self.holder:
+        with self.database.writing() as transaction:
+            now = transaction.now()
+            mine: dict[str, Value] = {"server": self.server, "holder": self.holder, "who": printable(who)}
+            transaction.do(sql.TAKE_LEASE, {**mine, "now": now, "expires": now + self._ttl})
+            [row] = transaction.ask(sql.LEASE, server=self.server)
+        if row["holder"] == self.holder:
             return None
-        return _Taken(Holder(found.who, found.since, found.run), (found.expires - found.now).total_seconds())
+        holder, expires = holder_of(row)
+        return _Taken(holder, (expires - now).total_seconds())
 
-    def _taking(self, new: Mapping[str, object], expired: ColumnElement[bool]) -> Executable:
-        """Return the one statement that enters the lease, or takes over an expired one."""
-        if self.database.is_postgresql:
-            from sqlalchemy.dialects import postgresql
+    @property
+    def _ttl(self) -> timedelta:
+        return timedelta(seconds=self.timing.ttl)
 
-            entered = postgresql.insert(leases).values(server=self.server, **new)
-            return entered.on_conflict_do_update(index_elements=[leases.c.server], set_=new, where=expired)
-        entered_here = sqlite.insert(leases).values(server=self.server, **new)
-        return entered_here.on_conflict_do_update(index_elements=[leases.c.server], set_=new, where=expired)
-
-    def renew_within(self, connection: Connection, run: int | None = None) -> bool:
+    def renew_within(self, transaction: Transaction, run: int | None = None) -> bool:
         """Renew the lease in a transaction of the caller's; tell whether it still is ours."""
-        values = {"expires": self.database.now(self.timing.ttl)} | ({} if run is None else {"run": run})
-        mine = (leases.c.server == self.server) & (leases.c.holder == self.holder)
-        return connection.execute(update(leases).where(mine).values(values)).rowcount == 1
+        expires = transaction.now() + self._ttl
+        mine: dict[str, Value] = {"server": self.server, "holder": self.holder, "expires": expires, "run": run}
+        return transaction.do(sql.RENEW_LEASE, mine) == 1
 
     def renew(self) -> bool:
         """Renew the lease; tell whether it still is ours. Raises :class:`JournalError`."""
-        with self.database.writing() as connection:
-            return self.renew_within(connection)
+        with self.database.writing() as transaction:
+            return self.renew_within(transaction)
 
     def release(self) -> None:
         """Give the lease back, if it still is ours. Raises :class:`JournalError`."""
-        with self.database.writing() as connection:
-            mine = (leases.c.server == self.server) & (leases.c.holder == self.holder)
-            connection.execute(delete(leases).where(mine))
+        with self.database.writing() as transaction:
+            transaction.do(sql.GIVE_BACK_LEASE, {"server": self.server, "holder": self.holder})
 
 
 @contextmanager

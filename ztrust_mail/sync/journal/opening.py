@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select
-from sqlalchemy.exc import DBAPIError
-
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import JournalError
-from ztrust_mail.sync.journal.database import Database, connect
+from ztrust_mail.sync.journal import sql, sqlite
+from ztrust_mail.sync.journal.database import Database, Transaction, connect, connected
 from ztrust_mail.sync.journal.failures import not_ours
 from ztrust_mail.sync.journal.place import Place
 from ztrust_mail.sync.journal.records import HEAD, RULE, SALT, VERSIONS, WRITTEN_BY
-from ztrust_mail.sync.journal.tables import meta, metadata, versions
 from ztrust_mail.text import quoted
 
 _MAGIC = b"SQLite format 3\0"
@@ -51,8 +49,7 @@ def open_at(place: Place, *, writable: bool) -> Opened | None:
 
 
 def _opened(place: Place, database: Database) -> Opened | None:
-    with database.reading() as connection:
-        state = look(connection, database.where)
+    state = _state(database)
     if state is None and not database.writable:
         database.close()
         return None
@@ -92,22 +89,20 @@ def _make(place: Place, file: Path) -> None:
 
 
 def _connected_to_read(place: Place) -> Database:
-    database = connect(place, writable=False)
-    if place.file and _lacks_helpers(database):
-        database.close()
+    if place.file and _lacks_helpers(place.file):
         if _has_log(place.file):
             message = f"{place.where} was not closed, and can only be read where its folder can be written"
             raise JournalError(message, "run this where the folder can be written, or copy the folder", RULE)
         return connect(place, writable=False, immutable=True)
-    return database
+    return connect(place, writable=False)
 
 
-def _lacks_helpers(database: Database) -> bool:
+def _lacks_helpers(file: Path) -> bool:
     try:
-        with database.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1 FROM sqlite_master").close()
-    except DBAPIError as e:
-        return getattr(e.orig, "sqlite_errorcode", 0) & 0xFF in _NO_HELPERS
+        with closing(sqlite.opened(file, writable=False)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").close()
+    except sqlite3.Error as e:
+        return getattr(e, "sqlite_errorcode", 0) & 0xFF in _NO_HELPERS
     return False
 
 
@@ -125,8 +120,7 @@ def _brought_forward(place: Place, database: Database) -> State:
         migrate(database)
     else:
         _migrate_beside(place)
-    with database.reading() as connection:
-        state = look(connection, database.where)
+    state = _state(database)
     assert state is not None  # it was brought forward just now, and nothing ever takes a journal away
     return state
 
@@ -134,14 +128,12 @@ def _brought_forward(place: Place, database: Database) -> State:
 def _migrate_beside(place: Place) -> None:
     from ztrust_mail.sync.journal.migrating import migrate
 
-    database = connect(place, writable=True)
     try:
-        migrate(database)
+        with connected(place, writable=True) as database:
+            migrate(database)
     except JournalError as e:
         message = f"{place.where} was written by an older ztrust-mail and cannot be brought forward"
         raise JournalError(message, f"run plan once where it can be written; {e.hint}", RULE) from None
-    finally:
-        database.close()
 
 
 def _foreign(where: str) -> JournalError:
@@ -157,20 +149,22 @@ class State:
     salt: bytes
 
 
-def look(connection: Connection, where: str) -> State | None:
+def _state(database: Database) -> State | None:
+    with database.reading() as transaction:
+        return look(transaction, database)
+
+
+def look(transaction: Transaction, database: Database) -> State | None:
     """Return the state of the journal, None where the database is empty. Raises :class:`JournalError`."""
-    names = set(inspect(connection).get_table_names())
-    if versions.name not in names:
-        if names if connection.dialect.name == "sqlite" else names & set(metadata.tables):
+    where, names = database.where, transaction.tables()
+    if sql.VERSIONS_TABLE not in names:
+        if names & sql.TABLES if database.is_shared else names:
             raise _foreign(where)
-        if connection.dialect.default_schema_name is None:
-            hint = "grant it USAGE on the journal's schema, or name another with ?options=-csearch_path%3DNAME"
-            raise JournalError(f"{where} cannot be used: this account may see no schema", hint, RULE)
         return None
-    version = connection.scalar(select(versions.c.version_num))
-    if meta.name not in names:
+    [version] = [row["version_num"] for row in transaction.ask(sql.VERSION)]
+    if "meta" not in names:
         raise _foreign(where)
-    notes = {row.name: row.value for row in connection.execute(select(meta.c.name, meta.c.value))}
+    notes = {row["name"]: row["value"] for row in transaction.ask(sql.NOTES)}
     if version not in VERSIONS:
         program = quoted(f"ztrust-mail {notes.get(WRITTEN_BY, '')}".strip())
         message = f"{where} was written by {program}, which is newer than this ztrust-mail {__version__}"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from sys import intern
-from typing import Any
 
 from ztrust_mail.errors import JournalError
 from ztrust_mail.spec import field_json
 from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Run, Step, Write
+from ztrust_mail.sync.journal.database import Row
+from ztrust_mail.sync.journal.records import RULE, Holder, NewRun, Outcome, Remembered, Run, Step, Write
 from ztrust_mail.text import printable, quoted
 
 Values = dict[str, str | int | None]
@@ -28,10 +30,11 @@ def run_values(run: NewRun) -> Values:
     }
 
 
-def run_of(row: Mapping[str, Any]) -> Run:
+def run_of(row: Row) -> Run:
     """Return a row of ``runs``. Raises :class:`JournalError` where it is damaged."""
     with _sound(f"run {row['number']}"):
-        return Run(**{**row, "outcome": Outcome(row["outcome"])})
+        times = {"started": _time(row["started"]), "ended": _time_if_any(row["ended"])}
+        return Run(**{**row, "outcome": Outcome(row["outcome"]), **times})
 
 
 def write_values(write: Write, run: int, server: str, position: int) -> Values:
@@ -50,7 +53,7 @@ def write_values(write: Write, run: int, server: str, position: int) -> Values:
     }
 
 
-def write_of(row: Mapping[str, Any]) -> Write:
+def write_of(row: Row) -> Write:
     """Return a row of ``writes``. Raises :class:`JournalError` where it is damaged."""
     with _sound(f"run {row['run']}, realm {quoted(row['realm'])}"):
         return Write(
@@ -62,9 +65,27 @@ def write_of(row: Mapping[str, Any]) -> Write:
             after=None if row["after"] is None else _attributes(row["after"]),
             error=row["error"],
             run=row["run"],
-            started=row["started"],
-            ended=row["ended"],
+            started=_time_if_any(row["started"]),
+            ended=_time_if_any(row["ended"]),
         )
+
+
+def remembered(rows: Iterable[Row]) -> dict[str, Remembered]:
+    """Return by realm what :data:`sql.REMEMBERED` found. Raises :class:`JournalError` where a row is damaged."""
+    known: dict[str, Remembered] = {}
+    for write in map(write_of, rows):
+        part = "last" if write.step.is_done else "doubt" if write.step.in_doubt else "unkept"
+        known[write.realm] = replace(known.get(write.realm, _NOTHING), **{part: write})
+    return known
+
+
+_NOTHING = Remembered()
+
+
+def holder_of(row: Row) -> tuple[Holder, datetime]:
+    """Return a row of ``leases``, and when that lease ends. Raises :class:`JournalError` where it is damaged."""
+    with _sound("its leases"):
+        return Holder(row["who"], _time(row["since"]), row["run"]), _time(row["expires"])
 
 
 def step_of(text: str) -> Step:
@@ -89,6 +110,16 @@ def _attributes(text: str) -> dict[str, str]:
 
 def _fields(text: str) -> FieldMap:
     return {intern(name): value for name, value in field_json.from_json(json.loads(text)).items()}
+
+
+def _time(kept: str | datetime) -> datetime:
+    """Return a time in UTC; SQLite keeps it as text without a zone."""
+    time = datetime.fromisoformat(kept) if isinstance(kept, str) else kept
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _time_if_any(kept: str | datetime | None) -> datetime | None:
+    return None if kept is None else _time(kept)
 
 
 @contextmanager

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import groupby
 from types import TracebackType
 from typing import Self
-
-from sqlalchemy import Connection, Executable, Text, UpdateBase, bindparam, func, insert, update
 
 from ztrust_mail._version import __version__
 from ztrust_mail.errors import JournalError
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal import pruning, queries, tables
-from ztrust_mail.sync.journal.database import Database
+from ztrust_mail.sync.journal import pruning, sql
+from ztrust_mail.sync.journal.database import Database, Row, Value
 from ztrust_mail.sync.journal.fingerprints import Fingerprints
 from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
 from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.place import place_of
-from ztrust_mail.sync.journal.recall import Row, remembered
 from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Remembered, Run, Step, Update, Write
-from ztrust_mail.sync.journal.rows import attributes_text, run_of, run_values, step_of, write_of, write_values
+from ztrust_mail.sync.journal.rows import (
+    attributes_text,
+    remembered,
+    run_of,
+    run_values,
+    step_of,
+    write_of,
+    write_values,
+)
 from ztrust_mail.text import printable
 
 _ENDS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
@@ -68,16 +72,15 @@ class Journal:
 
     def begin(self, run: NewRun, writes: Sequence[Write]) -> int:
         """Put a run and what it intends on disk, and return the run's number."""
-        with self._database.writing() as connection:
-            row = run_values(run) | {"tool_version": __version__, "outcome": Outcome.RUNNING.value}
-            entered = connection.execute(insert(tables.runs).values(**row, started=self._database.now()))
-            assert entered.inserted_primary_key is not None  # one row has one
-            number = int(entered.inserted_primary_key[0])
+        with self._database.writing() as transaction:
+            row = {**run_values(run), "tool_version": __version__, "outcome": Outcome.RUNNING.value}
+            [entered] = transaction.ask(sql.NEW_RUN, **row, started=transaction.now())
+            number = int(entered["number"])
             if writes:
                 rows = [write_values(write, number, run.server, n) for n, write in enumerate(writes)]
-                connection.execute(insert(tables.writes), rows)
+                transaction.do(sql.NEW_WRITE, *rows)
             lease = self._leases.get(run.server)
-            if lease and not lease.renew_within(connection, number):
+            if lease and not lease.renew_within(transaction, number):
                 raise lost_to_another(run.server)
         if lease:
             self._guarded[number] = run.server
@@ -86,84 +89,72 @@ class Journal:
     def record(self, run: int, updates: Sequence[Update]) -> None:
         """Put steps on disk, all or none; no mark of a write to come where the lease on the server is lost."""
         lease = self._leases.get(self._guarded.get(run, ""))
-        with self._database.writing() as connection:
-            ours = lease is None or lease.renew_within(connection)
-            self._record(connection, run, [u for u in updates if ours or u.step is not Step.WRITING])
+        with self._database.writing() as transaction:
+            ours = lease is None or lease.renew_within(transaction)
+            now = transaction.now()
+            rows = [_step_values(run, u, now) for u in updates if ours or u.step is not Step.WRITING]
+            if rows and transaction.do(sql.NEXT_STEP, *rows) != len(rows):
+                hint = "it was changed by hand, or another one was put in its place"
+                raise JournalError(f"{self.where} knows no such write of run {run}", hint, RULE)
         if lease and not ours:
             raise lost_to_another(lease.server)
 
-    def _record(self, connection: Connection, run: int, updates: Iterable[Update]) -> None:
-        for (starts, ends), several in groupby(updates, lambda u: (u.step is Step.WRITING, u.step in _ENDS)):
-            rows = [_update_values(run, one) for one in several]
-            if connection.execute(self._updating(starts=starts, ends=ends), rows).rowcount != len(rows):
-                hint = "it was changed by hand, or another one was put in its place"
-                raise JournalError(f"{self.where} knows no such write of run {run}", hint, RULE)
-
-    def _updating(self, *, starts: bool, ends: bool) -> UpdateBase:
-        now = self._database.now()
-        mine = (tables.writes.c.run == bindparam("of_run")) & (tables.writes.c.realm == bindparam("to_realm"))
-        seen = func.coalesce(bindparam("seen", type_=Text), tables.writes.c.after)
-        values = {"step": bindparam("new_step"), "error": bindparam("new_error"), "after": seen}
-        times = ({"started": now} if starts else {}) | ({"ended": now} if ends else {})
-        return update(tables.writes).where(mine).values(values | times)
-
     def finish(self, run: int, outcome: Outcome) -> None:
         """Put a run's outcome on disk."""
-        ended = func.coalesce(tables.runs.c.ended, self._database.now())
-        ending = update(tables.runs).where(tables.runs.c.number == run)
-        with self._database.writing() as connection:
-            connection.execute(ending.values(outcome=outcome.value, ended=ended))
+        with self._database.writing() as transaction:
+            transaction.do(sql.END_OF_RUN, {"run": run, "outcome": outcome.value, "now": transaction.now()})
 
     def runs(self, server: str | None = None, limit: int = 50) -> list[Run]:
         """Return the newest runs, newest first."""
-        return [run_of(row) for row in self._rows(queries.newest_runs(server, limit))]
+        if server is None:
+            return [run_of(row) for row in self._rows(sql.NEWEST_RUNS, limit=limit)]
+        return [run_of(row) for row in self._rows(sql.NEWEST_RUNS_ON, server=server, limit=limit)]
 
     def run(self, number: int) -> Run | None:
         """Return one run."""
-        return next((run_of(row) for row in self._rows(queries.run_by_number(number))), None)
+        return next((run_of(row) for row in self._rows(sql.RUN, run=number)), None)
 
     def writes(self, run: int) -> list[Write]:
         """Return what a run did to each realm, in the plan's order."""
-        return [write_of(row) for row in self._rows(queries.writes_of(run))]
+        return [write_of(row) for row in self._rows(sql.WRITES, run=run)]
 
     def steps(self, numbers: Sequence[int]) -> dict[int, dict[Step, int]]:
         """Return by run how many realms came to each step; what was written to them is not read."""
-        found: dict[int, dict[Step, int]] = {number: {} for number in numbers}
-        for row in self._rows(queries.steps_of(numbers)):
-            found[row["run"]][step_of(row["step"])] = row["number"]
-        return found
+        with self._database.reading() as transaction:
+            rows = {number: transaction.ask(sql.STEPS, run=number) for number in numbers}
+        return {number: {step_of(row["step"]): row["number"] for row in found} for number, found in rows.items()}
 
     def steps_by_realm(self, run: int) -> dict[str, Step]:
         """Return by realm the step that it came to in a run."""
-        return {row["realm"]: step_of(row["step"]) for row in self._rows(queries.steps_by_realm(run))}
+        return {row["realm"]: step_of(row["step"]) for row in self._rows(sql.STEPS_BY_REALM, run=run)}
 
     def history_of(self, server: str, realm: str) -> list[Write]:
         """Return all writes to one realm, newest first."""
-        return [write_of(row) for row in self._rows(queries.history_of(server, realm))]
+        return [write_of(row) for row in self._rows(sql.HISTORY, server=server, realm=realm)]
 
     def remembered(self, server: str) -> dict[str, Remembered]:
         """Return by realm the last write that was done, a later one that is in doubt, and one that was not kept."""
-        return remembered(self._rows(queries.remembered(server)))
+        return remembered(self._rows(sql.REMEMBERED, server=server, not_kept=sql.UNKEPT))
 
     def resumable(self, server: str) -> Run | None:
         """Return the newest run that had something to write, if it was cut off or some realms failed."""
-        return next((run_of(row) for row in self._rows(queries.newest_run_if_left(server))), None)
+        return next((run_of(row) for row in self._rows(sql.NEWEST_RUN_IF_LEFT, server=server)), None)
 
     def forget(self, server: str, realm: str) -> int:
         """Take out all that was noted of a realm; return how many writes that were."""
-        with self._database.writing() as connection:
-            return pruning.forget(connection, server, realm)
+        with self._database.writing() as transaction:
+            return pruning.forget(transaction, server, realm)
 
     def prunable(self, server: str, *, keep: int = 0, before: datetime | None = None) -> tuple[int, int]:
         """Return the first run that would stay whole, and how many there are before it."""
-        with self._database.reading() as connection:
-            first = pruning.first_kept(connection, server, keep=keep, before=before)
-            return first, pruning.runs_before(connection, server, first)
+        with self._database.reading() as transaction:
+            first = pruning.first_kept(transaction, server, keep=keep, before=before)
+            return first, pruning.runs_before(transaction, server, first)
 
     def prune(self, server: str, first: int) -> tuple[int, int]:
         """Take out what nobody needs of the runs before one; return how many runs are gone, and how many writes."""
-        with self._database.writing() as connection:
-            return pruning.prune(connection, server, first)
+        with self._database.writing() as transaction:
+            return pruning.prune(transaction, server, first)
 
     def fingerprint(self, secret: Secret) -> str:
         """Return the fingerprint of a secret: the same text for the same secret in the same journal."""
@@ -190,16 +181,18 @@ class Journal:
             finally:
                 del self._leases[server]
 
-    def _rows(self, asked: Executable) -> list[Row]:
-        with self._database.reading() as connection:
-            return [dict(row) for row in connection.execute(asked).mappings()]
+    def _rows(self, question: str, **values: Value) -> list[Row]:
+        with self._database.reading() as transaction:
+            return transaction.ask(question, **values)
 
 
-def _update_values(run: int, one: Update) -> dict[str, str | int | None]:
+def _step_values(run: int, one: Update, now: datetime) -> dict[str, Value]:
     return {
-        "of_run": run,
-        "to_realm": one.realm,
-        "new_step": one.step.value,
-        "new_error": printable(one.error),
-        "seen": None if one.after is None else attributes_text(one.after),
+        "run": run,
+        "realm": one.realm,
+        "step": one.step.value,
+        "error": printable(one.error),
+        "after": None if one.after is None else attributes_text(one.after),
+        "started": now if one.step is Step.WRITING else None,
+        "ended": now if one.step in _ENDS else None,
     }
