@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
@@ -19,8 +20,10 @@ from ztrust_mail.sync.connection import Connection
 from ztrust_mail.sync.journal.records import OF_SAVED_PLAN, Outcome
 from ztrust_mail.sync.plan import Plan
 from ztrust_mail.sync.resume import Unfinished
-from ztrust_mail.sync.saved import STALE, SavedPlan
 from ztrust_mail.text import counted
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.saved import SavedPlan
 
 NAME = "apply"
 
@@ -97,6 +100,8 @@ def _saved(saved: SavedPlan, output: Output, connection: Connection, *, resume: 
 
 
 def _from_the_start(saved: SavedPlan, connection: Connection, left: Unfinished | None) -> Plan:
+    from ztrust_mail.sync.saved import STALE  # most runs have no saved plan
+
     try:
         return api.plan_saved(saved, connection)
     except Unsafe as e:

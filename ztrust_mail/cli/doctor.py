@@ -9,7 +9,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
-from ztrust_mail.reports import json, text
+from ztrust_mail.reports import diagnosis, json
 from ztrust_mail.reports.lines import line
 
 NAME = "doctor"
@@ -44,4 +44,4 @@ def command(
             commands = kcadm_lines(connection.server, realm or ["REALM"])
             output.finish(map(line, commands), json.of_commands(NAME, commands))
         found = api.doctor(connection, realm)
-        output.finish(text.examination(found), json.of_examination(found))
+        output.finish(diagnosis.examination(found), json.of_examination(found))

@@ -8,7 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
-from ztrust_mail.reports import json, text
+from ztrust_mail.reports import diagnosis, json, text
 
 NAME = "test"
 
@@ -38,4 +38,4 @@ def command(
             output.connected(connection)
             run = api.test(connection, realms, spec=loaded)
         output.tell(text.findings(f for outcome in run.outcomes for f in outcome.findings))
-        output.finish(text.tests(run), json.of_tests(run))
+        output.finish(diagnosis.tests(run), json.of_tests(run))

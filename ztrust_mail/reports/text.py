@@ -8,8 +8,6 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from ztrust_mail.diagnose.doctor import Examination
-from ztrust_mail.diagnose.server_test import TestRun, TestStatus
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports.counts import STATUS, incomparable, nothing_differs, standing, unseen
 from ztrust_mail.reports.lines import Line, Span, line
@@ -177,34 +175,3 @@ def explained(wanted: Desired) -> Iterator[Line]:
     for name, text in values.items():
         origin = wanted.origins.get(name)
         yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(origin) if origin else "by default", "dim"))
-
-
-def tests(run: TestRun) -> Iterator[Line]:
-    """What became of each test mail, and whose address it went to."""
-    styles = {TestStatus.SENT: "green", TestStatus.SKIPPED: "yellow"}
-    for outcome in run.outcomes:
-        said = Span(outcome.proof or outcome.status.value, styles.get(outcome.status, "bold red"))
-        yield line(Span(outcome.realm, "bold"), "  ", said)
-    numbers = Counter(outcome.status for outcome in run.outcomes)
-    if len(run.outcomes) > 1:
-        parts = [f"{numbers[status]:,} {status.value}" for status in TestStatus if numbers[status]]
-        yield line(Span("Tested: ", "bold"), f"{counted(len(run.outcomes), 'realm')}: {', '.join(parts)}.")
-    if sent := numbers[TestStatus.SENT]:
-        address = run.account.email or "an address this account may not see"
-        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.described}.")
-
-
-def examination(found: Examination) -> Iterator[Line]:
-    """What the doctor saw, and what to do about each no."""
-    marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
-    yield line(found.url)
-    for check in found.checks:
-        mark = marks[check.answer]
-        yield line("  ", mark, " " * (4 - len(mark.text)), f"{check.question:<22}  {check.detail}")
-        if check.hint and check.answer is not True:
-            yield line(Span(f"{'':30}{check.hint}", "dim"))
-    yield line(f"What {found.title} can do:")
-    width = max(len(ability.verb) for ability in found.abilities)
-    for ability in found.abilities:
-        mark = marks[ability.able]
-        yield line("  ", mark, " " * (4 - len(mark.text)), f"{ability.verb:<{width}}  {ability.remark}")

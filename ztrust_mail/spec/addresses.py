@@ -6,16 +6,18 @@ import ipaddress
 import re
 
 # The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\uffff-]+"
-_QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~\u0080-\uffff-]|\\\\|\\")+"'
+# Whatever else Unicode's first 65,536 characters hold counts as a letter, and is read as one: see _with_letters.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~-]|\\\\|\\")+"'
 _LOCAL = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:\.(?:{_ATOM}|{_QUOTED}))*")
 _LABEL = re.compile(_ATOM)
-_IPV4 = re.compile(r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]")
-_IPV6 = re.compile(r"\[IPv6:(?P<address>[^\]]+)\]", re.IGNORECASE)
+# Of IP addresses, which hardly anybody writes, as text: compiling these would cost every start some milliseconds.
+_IPV4 = r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]"
+_IPV6 = r"(?i)\[IPv6:(?P<address>[^\]]+)\]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _GROUP = r"[0-9a-f]{1,4}"
-_MIXED = re.compile(rf"(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}", re.IGNORECASE)
-_SCOPED = re.compile(r"fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+", re.IGNORECASE)
+_MIXED = rf"(?i)(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}"
+_SCOPED = r"(?i)fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+"
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot
 _LONGEST_LOCAL = 64
 _LONGEST_DOMAIN = 255
@@ -46,7 +48,7 @@ def ascii_domain(address: str) -> str:
 def _local_problem(local: str, utf8: bool) -> str | None:
     if len(local) > _LONGEST_LOCAL:
         return f"has more than {_LONGEST_LOCAL} characters before the @"
-    if not _LOCAL.fullmatch(local):
+    if not _LOCAL.fullmatch(_with_letters(local)):
         return "has a character or a dot before the @ that may not be there"
     if not utf8 and not local.isascii():
         return "has other than ASCII characters before the @, which needs relay.utf8"
@@ -58,7 +60,7 @@ def _domain_problem(domain: str) -> str | None:
         return None if _is_ip_literal(domain) else "has an IP address in brackets that is none"
     if "_" in domain:
         return "has an underscore in the domain"
-    if not all(_LABEL.fullmatch(label) and label.strip("-") == label for label in domain.split(".")):
+    if not all(_LABEL.fullmatch(_with_letters(label)) and label.strip("-") == label for label in domain.split(".")):
         return "has a character, a hyphen or a dot in the domain that may not be there"
     try:
         ascii_form = _to_ascii(domain)
@@ -67,14 +69,18 @@ def _domain_problem(domain: str) -> str | None:
     return f"has a domain longer than {_LONGEST_DOMAIN} characters" if len(ascii_form) > _LONGEST_DOMAIN else None
 
 
+def _with_letters(text: str) -> str:
+    return text if text.isascii() else "".join("a" if "\x80" <= c <= "\uffff" else c for c in text)
+
+
 def _is_ip_literal(domain: str) -> bool:
-    if _IPV4.fullmatch(domain):
+    if re.fullmatch(_IPV4, domain):
         return True
-    if not (match := _IPV6.fullmatch(domain)):
+    if not (match := re.fullmatch(_IPV6, domain)):
         return False
     address = match["address"]
     if "%" in address or "." in address:
-        return bool(_SCOPED.fullmatch(address) or _MIXED.fullmatch(address))
+        return bool(re.fullmatch(_SCOPED, address) or re.fullmatch(_MIXED, address))
     try:
         ipaddress.IPv6Address(address)
     except ValueError:
