@@ -17,8 +17,8 @@ from ztrust_mail.errors import ExitStatus, SecretError
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.gateways.base import Account, LiveRealm
 from ztrust_mail.gateways.verbs import Ability, Verb
+from ztrust_mail.reports import diagnosis, lines, text
 from ztrust_mail.reports import json as as_json
-from ztrust_mail.reports import lines, text
 from ztrust_mail.reports.lines import Span, line
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, Duration, Masked, Raw, Security
@@ -358,7 +358,7 @@ def run_of(*statuses: TestStatus, email: str | None = "a@b.example") -> TestRun:
     ],
 )
 def test_tests_are_told_one_by_one_and_counted(run: TestRun, said: list[str]) -> None:
-    assert shown(text.tests(run)) == said
+    assert shown(diagnosis.tests(run)) == said
     report = as_json.of_tests(run).data()
     report_validator().validate(report)
     assert report["recipient"] == run.account.email
@@ -372,7 +372,7 @@ def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
     )
     able = (Ability(Verb.PLAN, True, "by hand"), Ability(Verb.CANARY, False, "--wave"))
     found = Examination("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
-    assert shown(text.examination(found)) == [
+    assert shown(diagnosis.examination(found)) == [
         "https://id.example.com",
         "  yes reach and log in        admin",
         "  ?   server version          cannot be seen",
