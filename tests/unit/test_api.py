@@ -15,7 +15,7 @@ from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, r
 import ztrust_mail
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError, ExitStatus, SpecError, UsageError, ZtrustMailError
-from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.base import Reach
 
 HEAVY = (
@@ -145,6 +145,17 @@ def test_failing_verbs_raise_and_neither_print_nor_exit(ztrust_sandbox, environ,
             assert "wr0ng-pw" not in f"{refused.value} {refused.value.hint}"
         assert ztrust_mail.doctor(connection).exit_status is ExitStatus.UNREACHABLE
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_plan_for_one_server_is_not_applied_to_another(ztrust_sandbox, environ):
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": BASIC}})
+    with Sandbox(SandboxOptions(realms=("acme",))) as other:
+        with ztrust_mail.connect(other.url, environ=environ) as connection:
+            made = ztrust_mail.plan(spec, connection)
+        with ztrust_mail.connect(spec=spec, environ=environ) as connection, pytest.raises(UsageError) as refused:
+            ztrust_mail.apply(made, connection)
+    assert str(refused.value).startswith(f"the plan was made for `{other.url}`, and this is `{ztrust_sandbox.url}`")
+    assert not [request for request in ztrust_sandbox.requests if request.method == "PUT"]
 
 
 def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):

@@ -431,7 +431,6 @@ def test_an_unknown_name_gets_a_suggestion_or_the_list(tmp_path: Path) -> None:
         (None, {"ZTRUST_MAIL_SERVER": OTHER}),
         ("https://unknown.example", {}),
         ("twin", {}),
-        ("HTTPS://ID.EXAMPLE.COM", {}),
         (URL + "/auth", {}),
     ],
 )
@@ -747,7 +746,27 @@ def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> Non
     ],
 )
 def test_https_anywhere_and_plain_http_on_this_machine_is_fine(url: str) -> None:
-    assert choose_server(Settings(), url, environ={}).url == url.rstrip("/")
+    assert choose_server(Settings(), url, environ={}).url == url.lower().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("HTTPS://Id.Example.com:443/", "https://id.example.com"),
+        ("https://id.example.com:0443/Auth/", "https://id.example.com/Auth"),
+        ("https://id.example.com:/auth", "https://id.example.com/auth"),
+        ("https://id.example.com:80", "https://id.example.com:80"),
+        ("http://[::1]:80/auth", "http://[::1]/auth"),
+        ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_a_server_has_one_url_however_it_is_written(url: str, canonical: str) -> None:
+    assert choose_server(Settings(), url, environ={}).url == canonical
+
+
+@pytest.mark.parametrize("url", ["HTTPS://ID.example.com/", "https://id.example.com:443"])
+def test_a_servers_entry_is_known_by_its_url_however_it_is_written(tmp_path: Path, url: str) -> None:
+    assert choose_server(named(tmp_path, TWO), url, ("production",), {}).name == "production"
 
 
 PLAIN = [
@@ -785,7 +804,7 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", PLAIN)
 def test_plain_http_is_permitted_by_trusted_settings(tmp_path: Path, url: str) -> None:
     server = choose_server(named(tmp_path, "[allow]\nplain_http = true\n"), url, environ={})
-    assert (server.url, server.plain_http) == (url, True)
+    assert (server.url, server.plain_http) == (url.lower().replace(":80/", "/"), True)
 
 
 @pytest.mark.parametrize(

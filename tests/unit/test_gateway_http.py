@@ -9,6 +9,7 @@ import ssl
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
@@ -742,6 +743,14 @@ def test_a_secret_at_the_end_of_a_long_message_is_not_cut_into() -> None:
 
 def test_of_two_secrets_one_within_the_other_nothing_stays() -> None:
     assert http.own_message(answered({"error": "abcdef"}), [Secret("cd"), Secret("abcdef")]) == "…"
+
+
+@pytest.mark.parametrize(
+    "quoted", [str, quote, quote_plus, lambda s: quote_plus(s).lower(), lambda s: quote(s, safe="")]
+)
+def test_a_secret_is_taken_out_as_forms_and_urls_hold_it(quoted: Callable[[str], str]) -> None:
+    secret = "Top secret/Pä+ss&word"
+    assert http.own_message(answered({"error": f"no: {quoted(secret)}."}), [Secret(secret)]) == "no: …."
 
 
 def test_the_token_is_taken_out_too() -> None:

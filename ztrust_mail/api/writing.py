@@ -8,10 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.connection import Connection
 from ztrust_mail.sync.journal.records import NewRun, Outcome
+from ztrust_mail.text import quoted
 
 if TYPE_CHECKING:
     from ztrust_mail.sync.apply import Result
@@ -59,8 +61,8 @@ def apply(
     finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are noted in the journal.
 
     Nothing is written when this raises: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach
-    of the policy or another run under way, :class:`~ztrust_mail.errors.UsageError` for a canary that nothing can test,
-    :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
+    of the policy or another run under way, :class:`~ztrust_mail.errors.UsageError` for a canary that nothing can test
+    or a plan for another server, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
     """
     from ztrust_mail.gateways.verbs import Verb, need
     from ztrust_mail.sync import digests
@@ -68,6 +70,9 @@ def apply(
     from ztrust_mail.sync.run import Conduct
     from ztrust_mail.sync.waves import Waves
 
+    if plan.url != connection.gateway.url:
+        message = f"the plan was made for {quoted(plan.url)}, and this is {quoted(connection.gateway.url)}"
+        raise UsageError(message, "make a plan for this server, or connect to the other one")
     need(connection.gateway, Verb.APPLY)
     if waves and waves.canary:
         need(connection.gateway, Verb.CANARY)

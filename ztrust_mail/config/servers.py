@@ -25,6 +25,7 @@ PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
 
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,15 @@ def _checked_url(url: str, name: str, permissions: Permissions) -> str:
     if parts.scheme == "http" and not is_loopback(host) and not permissions.plain_http:
         hint = "use https, or set plain_http = true under [allow] in settings named by --config"
         raise ConfigError(f"{what} is plain http: the admin's password would go in clear to {host}", hint)
-    return url.rstrip("/")
+    return _canonical(url)
+
+
+def _canonical(url: str) -> str:
+    """Return the one way to write a sound http(s) URL: who is locked out, and what is remembered, goes by it."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = f":{parts.port}" if parts.port not in (None, _USUAL_PORTS[parts.scheme]) else ""
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def _is_plain(url: str) -> bool:
@@ -202,7 +211,12 @@ def _login_realm(realm: str) -> str:
 
 
 def _same_url(configured: object, url: str) -> bool:
-    return isinstance(configured, str) and configured.rstrip("/") == url.rstrip("/")
+    if not isinstance(configured, str):
+        return False
+    try:
+        return _canonical(configured) == _canonical(url)
+    except (ValueError, KeyError):  # one of them is no such URL, which is told where it is used
+        return configured == url
 
 
 def _ca_bundle(path: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 import urllib3
@@ -198,9 +199,13 @@ def own_message(response: requests.Response, sent: Iterable[object] = ()) -> str
     return _scrubbed(message, [bearer, *(value.reveal() for value in sent if isinstance(value, Secret))])[:300]
 
 
+def _spellings(secret: str) -> tuple[str, ...]:
+    in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    return (secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret))
+
+
 def _scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """Return text without the secrets, as they are and as JSON and URLs hold them."""
-    forms = {form for value in secrets for form in (value, json.dumps(value)[1:-1], quote(value, safe=""))}
-    for form in sorted(forms - {""}, key=len, reverse=True):
-        text = text.replace(form, "…")
-    return text
+    """Return text without the secrets, as they are and as JSON, URLs and forms hold them."""
+    forms = {form for value in secrets if value for form in _spellings(value)}
+    longest_first = map(re.escape, sorted(forms, key=len, reverse=True))
+    return re.sub("|".join(longest_first), "…", text, flags=re.IGNORECASE) if forms else text  # %2F is also %2f

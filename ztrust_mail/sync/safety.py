@@ -16,7 +16,7 @@ from ztrust_mail.text import counted, did_you_mean, quoted
 __all__ = ["ALL", "Danger", "Reason", "dangers", "notices", "parse_allow", "refuse"]
 
 MANY_REALMS = 10
-"""With fewer realms nothing is a mass change: people see each of them."""
+"""With fewer realms that are there nothing is a mass change: people see each of them."""
 MASS_PERCENT = 30
 ALL = "all"
 
@@ -84,7 +84,8 @@ def parse_allow(texts: Iterable[str]) -> frozenset[Reason]:
 
 
 def _mass_changes(plan: Plan, todo: Sequence[RealmPlan]) -> Iterator[Danger]:
-    managed, emptied = len(plan.realms) + plan.unnamed, [realm for realm in todo if _is_emptied(realm)]
+    managed = sum(realm.live is not None for realm in plan.realms) + plan.unnamed
+    emptied = [realm for realm in todo if _is_emptied(realm)]
     changed = todo if len(emptied) < len(todo) else ()
     for verb, realms in (("changes", changed), ("empties", emptied)):
         if managed >= MANY_REALMS and len(realms) * 100 > managed * MASS_PERCENT:
