@@ -14,9 +14,10 @@ from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, r
 
 import ztrust_mail
 from ztrust_mail.config import Server
-from ztrust_mail.errors import ConfigError, ExitStatus, SpecError, UsageError, ZtrustMailError
+from ztrust_mail.errors import ConfigError, ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.base import Reach
+from ztrust_mail.sync.journal.records import NewRun, Step, Update
 
 HEAVY = (
     "requests",
@@ -156,6 +157,34 @@ def test_a_plan_for_one_server_is_not_applied_to_another(ztrust_sandbox, environ
             ztrust_mail.apply(made, connection)
     assert str(refused.value).startswith(f"the plan was made for `{other.url}`, and this is `{ztrust_sandbox.url}`")
     assert not [request for request in ztrust_sandbox.requests if request.method == "PUT"]
+
+
+def test_a_plan_made_under_another_policy_is_judged_by_the_one_here(ztrust_sandbox, environ, tmp_path):
+    strict = tmp_path / "strict.toml"
+    strict.write_text('[policy]\nrelays = ["*.allowed.example"]\n', encoding="utf-8")
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": BASIC}})
+    with ztrust_mail.connect(spec=spec, environ=environ) as connection:
+        made = ztrust_mail.plan(spec, connection)
+    strictly = ztrust_mail.connect(ztrust_sandbox.url, config_path=str(strict), environ=environ)
+    with strictly as connection, pytest.raises(Unsafe, match="the settings' policy"):
+        ztrust_mail.apply(made, connection, allow=["all"])
+    assert not [request for request in ztrust_sandbox.requests if request.method == "PUT"]
+
+
+def test_an_apply_settles_first_what_a_killed_run_left(ztrust_sandbox, environ):
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN, "globex": NO_LOGIN}})
+    with ztrust_mail.connect(spec=spec, environ=environ) as connection:
+        ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection)
+        ztrust_sandbox.edit_smtp("globex", {"host": "old.example"})
+        killed = connection.journal.begin(NewRun(connection.gateway.url, "apply", "eve"), connection.journal.writes(1))
+        connection.journal.record(killed, [Update(realm, Step.WRITING) for realm in ("acme", "globex")])
+        done = ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection)
+        steps = connection.journal.steps_by_realm(killed)
+    assert [(f.rule, f.realm) for f in done.findings if f.rule == "settled"] == [
+        ("settled", "acme"),
+        ("settled", "globex"),
+    ]
+    assert steps == {"acme": Step.VERIFIED, "globex": Step.FAILED}
 
 
 def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):

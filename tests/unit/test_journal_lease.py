@@ -94,6 +94,14 @@ def test_an_expired_lease_is_taken_over(journal: Journal, journal_url: Secret) -
             assert asked(journal_url, HOLDERS) == [("bob", None)]
 
 
+def test_a_lease_from_a_clock_that_was_ahead_is_taken_over(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        ahead = "2999-01-01 00:00:00.000000+00"
+        change(journal_url, f"UPDATE leases SET since = '{ahead}', expires = '{ahead}'")
+        with second.lease(SERVER, "bob"):
+            assert asked(journal_url, HOLDERS) == [("bob", None)]
+
+
 def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         number = begun(journal, "acme", "beta", step=Step.WRITING)

@@ -298,6 +298,19 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_done(journal: Journal, file
     assert len(journal.runs()) == 1
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_taken_away_in_mid_run_stops_the_run(journal: Journal, file: Path, replaced: bool) -> None:
+    number = begun(journal, "acme", "globex")
+    kept = file.rename(file.with_name("elsewhere"))
+    if replaced:
+        shutil.copy(kept, file)
+    with pytest.raises(JournalError, match="was taken away or replaced meanwhile"):
+        journal.record(number, [Update("acme", Step.WRITING)])
+    kept.rename(file)
+    journal.record(number, [Update("acme", Step.WRITING)])
+    assert [write.step for write in journal.writes(number)] == [Step.WRITING, Step.PLANNED]
+
+
 def test_a_program_that_never_lets_go_is_told(journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.01)
     with journal_at(journal_url) as journal, closing(sqlite3.connect(file, isolation_level=None)) as other:

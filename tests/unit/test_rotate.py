@@ -181,7 +181,9 @@ def test_a_realm_that_the_rotation_leaves_out_is_named_though_it_is_not_in_the_s
     assert [(f["rule"], f["realm"], f["severity"]) for f in report["findings"]] == [
         ("old-secret", "initech", "warning"),
         ("old-secret", "umbrella", "warning"),
+        ("canary", "acme", "note"),
     ]
+    assert report["findings"][-1]["message"] == "canary: the test mail to admin@sandbox.example was sent in clear"
     again = cli("rotate", KEY, smaller, "--yes", "--realm", "a*")
     assert "  2 realms: last written with it, and not part of this rotation; " in again.out
     assert "    initech, umbrella\n" in again.out

@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ztrust_mail.errors import UsageError
+from ztrust_mail.spec.fields import HOST
 from ztrust_mail.sync.plan import RealmPlan, Status
 from ztrust_mail.sync.resume import as_wanted
 from ztrust_mail.sync.waves import Waves
 
 
-def todo(*names: str) -> list[RealmPlan]:
-    return [RealmPlan(name, Status.CHANGED, as_wanted(name, {})) for name in names]
+def todo(*names: str, without: str = "") -> list[RealmPlan]:
+    """Return realms to be written; those in ``without`` are to have no e-mail."""
+    fields = {name: None if name in without else {HOST: "smtp.example.com"} for name in names}
+    return [RealmPlan(name, Status.CHANGED, as_wanted(name, wanted)) for name, wanted in fields.items()]
 
 
 def portions(waves: Waves, *names: str) -> list[tuple[bool, list[str]]]:
@@ -47,6 +50,28 @@ def test_a_canary_that_is_everything_leaves_no_wave():
 def test_a_canary_that_chooses_nothing_is_refused(canary):
     with pytest.raises(UsageError, match="chooses none"):
         Waves(canary=canary).check(todo("a"))
+
+
+def test_a_number_takes_the_first_realms_that_can_be_tested():
+    (canary, rest) = Waves(canary="2").of(todo(*"abcd", without="ac"))
+    assert [realm.realm for realm in canary.realms] == ["b", "d"]
+    assert [realm.realm for realm in rest.realms] == ["a", "c"]
+
+
+@pytest.mark.parametrize("canary", ["1", "9", "a", "?"])
+def test_a_canary_that_nothing_can_test_is_refused(canary):
+    with pytest.raises(UsageError, match="chooses no realm that can be tested"):
+        Waves(canary=canary).check(todo("a", "b", without="ab"))
+
+
+def test_a_canary_of_which_one_can_be_tested_will_do():
+    Waves(canary="*").check(todo("a", "b", without="a"))
+
+
+@pytest.mark.parametrize(("canary", "names"), [("2", ("1", "2", "3")), ("1001", ("1001",))])
+def test_a_number_that_is_a_realms_name_is_refused(canary, names):
+    with pytest.raises(UsageError, match=f"--canary `{canary}` is a number and the name of a realm"):
+        Waves(canary=canary).check(todo(*names))
 
 
 def test_where_nothing_is_to_be_written_any_canary_will_do():

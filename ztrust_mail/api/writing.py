@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ztrust_mail.errors import UsageError
-from ztrust_mail.findings import Finding
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.connection import Connection
 from ztrust_mail.sync.journal.records import NewRun, Outcome
-from ztrust_mail.text import quoted
+from ztrust_mail.text import printable, quoted
 
 if TYPE_CHECKING:
     from ztrust_mail.sync.apply import Result
@@ -76,10 +76,12 @@ def apply(
     need(connection.gateway, Verb.APPLY)
     if waves and waves.canary:
         need(connection.gateway, Verb.CANARY)
+    plan = _judged_here(plan, connection)
     refuse(plan, allow)
     cancel = cancel or threading.Event()
-    conduct = Conduct(waves or Waves(), lambda names: _failing_tests(connection, names), progress, cancel)
-    with connection.exclusively(wait=wait, lost=cancel.set):
+    conduct = Conduct(waves or Waves(), lambda names: _tested(connection, names), progress, cancel)
+    with connection.exclusively(wait=wait, lost=cancel.set) as begun:
+        settled = settle(connection) if begun else []  # else whoever began it has done so
         gateway, told = connection.gateway, spec_digest(spec) if spec else ""
         digest = plan_digest or digests.of_plan(plan, gateway.dialect)
         run = NewRun(gateway.url, command, connection.who, told, digest)
@@ -87,14 +89,28 @@ def apply(
         done = apply_plan(plan, gateway, connection.secrets, journal, run, memory=memory, conduct=conduct)
         if done.run and left and {*left.realms} <= {realm.realm for realm in plan.realms}:
             journal.finish(left.run.number, Outcome.RESUMED)
-        return done
+        return replace(done, findings=(*(one.finding for one in settled), *done.findings))
 
 
-def _failing_tests(connection: Connection, realms: Sequence[str]) -> list[Finding]:
-    """Have the server test what realms hold, and return what went wrong."""
+def _judged_here(plan: Plan, connection: Connection) -> Plan:
+    """Return a plan with what this connection's policy has against it, whichever one it was made under."""
+    from ztrust_mail.sync.policy import violations
+
+    realms = [replace(r, forbidden=violations(connection.policy, r.wanted)) for r in plan.realms]
+    return replace(plan, realms=tuple(realms))
+
+
+def _tested(connection: Connection, realms: Sequence[str]) -> list[Finding]:
+    """Have the server test what realms hold, and return what it said of each."""
     from ztrust_mail.diagnose.server_test import test_stored
 
-    return [f for outcome in test_stored(connection.gateway, realms).outcomes for f in outcome.findings]
+    run = test_stored(connection.gateway, realms)
+    address = run.account.email or "an address this account may not see"
+    told: list[Finding] = []
+    for one in run.outcomes:
+        passed = f"canary: the test mail to {printable(address)} was {one.proof}"
+        told += one.findings or [Finding(Severity.NOTE, "canary", passed, realm=one.realm)]
+    return told
 
 
 def settle(connection: Connection) -> list[Settled]:

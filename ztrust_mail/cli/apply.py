@@ -12,6 +12,7 @@ from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json
 from ztrust_mail.reports.lines import line
 from ztrust_mail.spec.model import Spec
@@ -81,7 +82,7 @@ def command(
                     _leave_it(output, connection)
                 return api.plan(spec, connection, left=_resumable(left, spec), secrets=secrets)
             if left:
-                output.tell([line(f"Run {left.run.number} left {counted(len(left.realms), 'realm')}: see history.")])
+                output.note([_left(left)])
             return api.plan(spec, connection, realms=realm, secrets=secrets)
 
         with api.connect(server, spec=spec, config_path=config) as connection:
@@ -136,6 +137,11 @@ def _resumable(left: Unfinished | None, spec: Spec) -> Unfinished:
         message = f"the spec is no longer the one that run {left.run.number} applied"
         raise Unsafe(message, "look at plan, then apply without --resume", "spec-moved")
     return left
+
+
+def _left(left: Unfinished) -> Finding:
+    message = f"run {left.run.number} left {counted(len(left.realms), 'realm')}"
+    return Finding(Severity.NOTE, "unfinished", message, "see history; apply --resume does just what is left")
 
 
 def _nothing_left() -> UsageError:

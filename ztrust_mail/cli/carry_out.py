@@ -93,7 +93,7 @@ def carry_out(
         need(connection.gateway, Verb.CANARY)
     _end_well_when_told()
     with connection.exclusively(wait=orders.wait):
-        output.tell(text.findings(one.finding for one in api.settle(connection)))
+        output.note([one.finding for one in api.settle(connection)])
         made = make()
         show(output, made)
         judgement = judged(output, made, orders.allow)

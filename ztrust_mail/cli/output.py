@@ -33,7 +33,7 @@ class Output(AbstractContextManager["Output"]):
     _files: list[tuple[Format, Path]] = field(default_factory=list)
     _said: list[Line] = field(default_factory=list)
     _server: str = ""
-    _settings_findings: tuple[Finding, ...] = ()
+    _noted: tuple[Finding, ...] = ()
     _finished: bool = False
 
     def __enter__(self) -> Output:
@@ -70,8 +70,12 @@ class Output(AbstractContextManager["Output"]):
     def connected(self, connection: Connection) -> None:
         """Take note of the server, and tell what is worth telling about the settings."""
         self._server = connection.server.url
-        self._settings_findings = connection.findings
-        self.tell(text.findings(connection.findings))
+        self.note(connection.findings)
+
+    def note(self, found: Sequence[Finding]) -> None:
+        """Tell findings, which stand in the report too, however the command ends."""
+        self._noted += tuple(found)
+        self.tell(text.findings(found))
 
     def tell(self, said: Iterable[Line]) -> None:
         """Say something beside the result."""
@@ -87,7 +91,7 @@ class Output(AbstractContextManager["Output"]):
 
     def _deliver(self, result: Iterable[Line], report: json.Report) -> ExitStatus:
         said = self._remembered(result)
-        found = (*self._settings_findings, *report.findings)
+        found = (*self._noted, *report.findings)
         report = self._save_reports(replace(report, server=report.server or self._server, findings=found))
         self._finished = True
         if self.format is Format.JSON:

@@ -146,14 +146,16 @@ class Connection:
         return f"{self.gateway.account(with_email=False)}, {_person()}"
 
     @contextmanager
-    def exclusively(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[None]:
+    def exclusively(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[bool]:
         """Keep other runs off this server meanwhile; inside one another they count once. ``wait`` is in seconds.
+
+        Gives whether it begins here.
 
         Raises :class:`~ztrust_mail.errors.Unsafe` naming who holds the server. ``lost`` is called, from another
         thread, should the lease be lost.
         """
         if self._leases:
-            yield
+            yield False
             return
         with ThreadPoolExecutor(1) as pool:
             login = pool.submit(self.gateway.login)  # the journal is opened meanwhile
@@ -162,7 +164,7 @@ class Connection:
         with self.journal.lease(self.gateway.url, self.who, wait=wait, lost=lost):
             self._leases.append(self.gateway.url)
             try:
-                yield
+                yield True
             finally:
                 self._leases.clear()
 

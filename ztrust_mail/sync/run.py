@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.errors import ExitStatus, JournalError
-from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import CIRCUIT_OPEN, Gateway
 from ztrust_mail.sync.journal.records import Outcome
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
@@ -21,7 +21,7 @@ from ztrust_mail.text import counted
 Progress = Callable[[RealmPlan], None]
 
 Check = Callable[[Sequence[str]], Sequence[Finding]]
-"""Has the server test the connection of realms; returns what went wrong."""
+"""Has the server test the connection of realms; returns what it said, with an error for each that failed."""
 
 
 def _checks_nothing(realms: Sequence[str]) -> Sequence[Finding]:
@@ -134,8 +134,10 @@ class Run:
     def _listen_to_canary(self, names: Sequence[str]) -> None:
         if any(self.done[name].status is not Status.APPLIED for name in names):
             self.stopped = "a realm of the canary failed"
-        elif problems := self._conduct.check(names):
-            self.findings += problems
+            return
+        told = self._conduct.check(names)
+        self.findings += told
+        if has_errors(told):
             self.exit_statuses.append(ExitStatus.DIFFERS)
             self.stopped = "the server's test of the canary failed"
 

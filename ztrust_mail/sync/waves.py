@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ztrust_mail.errors import UsageError
+from ztrust_mail.spec.fields import HOST
 from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.sync.plan import RealmPlan
 from ztrust_mail.text import quoted
@@ -22,6 +24,8 @@ class Wave:
 @dataclass(frozen=True)
 class Waves:
     """How to portion a plan. ``canary`` is a number of realms or a glob; ``size`` 0 is all at once.
+
+    A number chooses among the realms that have a relay afterwards: without one there is nothing to test.
 
     ``stop_after`` so many failed realms no further one is begun; 0 never stops.
     """
@@ -42,16 +46,35 @@ class Waves:
             yield Wave(tuple(rest[start : start + size]))
 
     def check(self, todo: Sequence[RealmPlan]) -> None:
-        """Raise :class:`UsageError` where the canary names no realm to be written."""
-        if todo and self.canary and not self._first(todo):
+        """Raise :class:`UsageError` where the canary may mean two things, or names no realm that could be tested."""
+        if not todo or not self.canary:
+            return
+        what = f"--canary {quoted(self.canary)}"
+        count = int(self.canary) if self._is_number else 0
+        if count and any(realm.realm == self.canary for realm in todo):
+            hint = f"for the realm write --canary '{self.canary}*' or --realm, for so many realms a glob of theirs"
+            raise UsageError(f"{what} is a number and the name of a realm", hint)
+        first = self._first(todo)
+        if not first and not count:
             hint = "name a realm that the plan changes, or how many of them"
-            raise UsageError(f"--canary {quoted(self.canary)} chooses none of the realms to be written", hint)
+            raise UsageError(f"{what} chooses none of the realms to be written", hint)
+        if not any(map(_has_relay, first)):
+            hint = "name a realm that has a relay afterwards, or leave out --canary"
+            raise UsageError(f"{what} chooses no realm that can be tested: they are to have no e-mail", hint)
+
+    @property
+    def _is_number(self) -> bool:
+        return self.canary.isascii() and self.canary.isdigit()
 
     def _first(self, todo: Sequence[RealmPlan]) -> tuple[RealmPlan, ...]:
-        if self.canary.isascii() and self.canary.isdigit():
-            return tuple(todo[: int(self.canary)])
+        if self._is_number:
+            return tuple(islice(filter(_has_relay, todo), int(self.canary)))
         return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
 
     def stops_at(self, failed: int) -> bool:
         """Tell whether so many failures are too many."""
         return 0 < self.stop_after <= failed
+
+
+def _has_relay(realm: RealmPlan) -> bool:
+    return not realm.wanted.disabled and HOST in realm.wanted.fields

@@ -69,7 +69,8 @@ class Lease:
         with self.database.writing() as transaction:
             now = transaction.now()
             mine: dict[str, Value] = {"server": self.server, "holder": self.holder, "who": printable(who)}
-            transaction.do(sql.TAKE_LEASE, {**mine, "now": now, "expires": now + self._ttl})
+            times = {"now": now, "expires": now + self._ttl, "never": now + 2 * self._ttl}  # a clock that was set back
+            transaction.do(sql.TAKE_LEASE, {**mine, **times})
             [row] = transaction.ask(sql.LEASE, server=self.server)
         if row["holder"] == self.holder:
             return None

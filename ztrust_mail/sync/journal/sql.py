@@ -97,9 +97,9 @@ TAKE_LEASE: Final = """
 INSERT INTO leases (server, holder, who, since, expires) VALUES (:server, :holder, :who, :now, :expires)
 ON CONFLICT (server) DO UPDATE
 SET holder = excluded.holder, who = excluded.who, since = excluded.since, expires = excluded.expires, run = NULL
-WHERE leases.expires <= excluded.since
+WHERE leases.expires <= excluded.since OR leases.expires > :never
 """
-"""Enters a lease, or takes over an expired one, in one statement."""
+"""Enters a lease, or takes over one that has expired or ends when none can, in one statement."""
 
 LEASE: Final = "SELECT * FROM leases WHERE server = :server"
 RENEW_LEASE: Final = """

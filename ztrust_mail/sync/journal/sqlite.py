@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ztrust_mail.errors import JournalError
 from ztrust_mail.sync.journal.database import Database, Row, Transaction, Value
 from ztrust_mail.sync.journal.failures import told
 from ztrust_mail.sync.journal.place import BUSY_TIMEOUT, file_url
+from ztrust_mail.sync.journal.records import RULE
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -36,6 +38,7 @@ class SqliteDatabase(Database):
         self._file = file
         self._immutable = immutable
         self._idle: list[sqlite3.Connection] = []
+        self._identity: tuple[int, int] | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -55,11 +58,24 @@ class SqliteDatabase(Database):
             connection = self._connection()
             try:
                 connection.execute(begin)
+                self._check_place()
                 yield SqliteTransaction(connection)
                 connection.commit()
             finally:
                 connection.rollback()  # of what did not come to its end
                 self._idle.append(connection)
+
+    def _check_place(self) -> None:
+        """Raise :class:`JournalError` where the file is no longer the one that was opened: nobody would find it."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            found = None
+        here = found and (found.st_dev, found.st_ino)
+        self._identity = self._identity or here
+        if not here or here != self._identity:
+            hint = "put it back and use apply --resume; without it, plan shows what is left to do"
+            raise JournalError(f"{self.where} was taken away or replaced meanwhile", hint, RULE)
 
     def _connection(self) -> sqlite3.Connection:
         try:
