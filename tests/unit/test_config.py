@@ -755,6 +755,7 @@ def test_https_anywhere_and_plain_http_on_this_machine_is_fine(url: str) -> None
         ("HTTPS://Id.Example.com:443/", "https://id.example.com"),
         ("https://id.example.com:0443/Auth/", "https://id.example.com/Auth"),
         ("https://id.example.com:/auth", "https://id.example.com/auth"),
+        ("https://id.example.com.", "https://id.example.com"),
         ("https://id.example.com:80", "https://id.example.com:80"),
         ("http://[::1]:80/auth", "http://[::1]/auth"),
         ("https://[2001:DB8::1]:8443", "https://[2001:db8::1]:8443"),
@@ -804,7 +805,7 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", PLAIN)
 def test_plain_http_is_permitted_by_trusted_settings(tmp_path: Path, url: str) -> None:
     server = choose_server(named(tmp_path, "[allow]\nplain_http = true\n"), url, environ={})
-    assert (server.url, server.plain_http) == (url.lower().replace(":80/", "/"), True)
+    assert (server.url, server.plain_http) == (url.lower().replace(":80/", "/").removesuffix("."), True)
 
 
 @pytest.mark.parametrize(

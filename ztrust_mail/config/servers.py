@@ -181,7 +181,8 @@ def _checked_url(url: str, name: str, permissions: Permissions) -> str:
 def _canonical(url: str) -> str:
     """Return the one way to write a sound http(s) URL: who is locked out, and what is remembered, goes by it."""
     parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    name = (parts.hostname or "").removesuffix(".")  # the root of all names, which no certificate holds
+    host = f"[{name}]" if ":" in name else name
     port = f":{parts.port}" if parts.port not in (None, _USUAL_PORTS[parts.scheme]) else ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 

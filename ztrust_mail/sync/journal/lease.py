@@ -152,4 +152,4 @@ def _locked(server: str, taken: _Taken) -> Unsafe:
 def lost_to_another(server: str) -> JournalError:
     """Return what to raise when the lease turns out to be gone in mid-run."""
     message = f"this run no longer holds {quoted(server, 200)}: another one has taken over, or it was cut off too long"
-    return JournalError(message, "see history for the other run, then use apply --resume", "lease-lost")
+    return JournalError(message, "see history for the other run; plan shows what is left to do", "lease-lost")
