@@ -17,7 +17,8 @@ from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError, ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.base import Reach
-from ztrust_mail.sync.journal.records import NewRun, Step, Update
+from ztrust_mail.sync.journal.records import NewRun, Outcome, Step, Update
+from ztrust_mail.sync.plan import RealmPlan
 
 HEAVY = (
     "requests",
@@ -185,6 +186,38 @@ def test_an_apply_settles_first_what_a_killed_run_left(ztrust_sandbox, environ):
         ("settled", "globex"),
     ]
     assert steps == {"acme": Step.VERIFIED, "globex": Step.FAILED}
+
+
+def test_beside_a_run_that_is_under_way_it_is_named_and_nothing_it_writes_is_in_doubt(ztrust_sandbox, environ):
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN}})
+    with ztrust_mail.connect(environ=environ) as running, ztrust_mail.connect(environ=environ) as beside:
+        ztrust_mail.apply(ztrust_mail.plan(spec, running), running)
+        ztrust_sandbox.edit_smtp("acme", {"host": "old.example"})
+        with running.exclusively():
+            number = running.journal.begin(NewRun(running.gateway.url, "apply", "eve"), running.journal.writes(1))
+            running.journal.record(number, [Update("acme", Step.WRITING)])
+            meanwhile = ztrust_mail.drift(spec, beside)
+            (told,) = [f for f in ztrust_mail.plan(spec, beside).findings if f.rule == "under-way"]
+            assert not [f for f in ztrust_mail.plan(spec, running).findings if f.rule == "under-way"]
+        afterwards = ztrust_mail.drift(spec, beside)
+    assert told.message.startswith(f"run {number} of admin (realm master), ")
+    assert [f.rule for f in meanwhile.all_findings if f.rule in ("under-way", "in-doubt")] == ["under-way"]
+    assert [f.rule for f in afterwards.all_findings if f.rule in ("under-way", "in-doubt")] == ["in-doubt"]
+
+
+def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox, environ):
+    def progress(_: RealmPlan) -> None:
+        raise ZeroDivisionError
+
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN, "globex": NO_LOGIN}})
+    with ztrust_mail.connect(environ=environ) as connection:
+        with pytest.raises(ZeroDivisionError):
+            ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection, progress=progress)
+        assert [past.run.outcome for past in ztrust_mail.history(connection)] == [Outcome.STOPPED]
+        assert {f.rule for f in ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection).findings} == {
+            "settled"
+        }
+        assert not ztrust_mail.unfinished(connection)
 
 
 def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):

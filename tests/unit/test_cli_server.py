@@ -93,7 +93,7 @@ def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stde
 
 def test_plan_prints_one_line_when_in_sync(cli: Cli, in_sync: str) -> None:
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written.\n")
+    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written (what is stored is hidden).\n")
     one = cli("plan", in_sync, "--realm", "retired")
     assert (one.status, one.out) == (0, "1 realm in sync.\n")
 
@@ -151,7 +151,7 @@ def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
     assert cli("plan", in_sync).out.splitlines()[-3:] == [
         "Plan: 1 realm to change, 3 in sync.",
         "      1 field: 1 to change.",
-        "2 passwords as last written.",
+        "2 passwords as last written (what is stored is hidden).",
     ]
 
 
@@ -183,7 +183,7 @@ def test_apply_writes_reads_back_and_says_what_became_of_each_realm(cli: Cli, sa
 
 def test_apply_with_nothing_to_do_says_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
     ran = cli("apply", in_sync, typed="")
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written.\n")
+    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written (what is stored is hidden).\n")
     assert "[y/N]" not in ran.err
 
 
@@ -467,7 +467,9 @@ def test_pull_prints_a_spec_that_plans_to_nothing(
     cli.write("pulled.yaml", ran.out)
     for name in ("ACME", "TENANT_A", "TENANT_B"):
         monkeypatch.setenv(f"SMTP_PASSWORD_{name}", "relay-password")
-    assert cli("plan", "pulled.yaml").out == "5 realms in sync; 3 passwords as last written.\n"
+    assert (
+        cli("plan", "pulled.yaml").out == "5 realms in sync; 3 passwords as last written (what is stored is hidden).\n"
+    )
 
 
 def test_pull_can_lift_shared_values_limit_realms_and_write_a_file(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:

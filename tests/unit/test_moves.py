@@ -129,9 +129,18 @@ def test_a_fleet_with_a_domain_per_realm_does_not_flood_the_plan() -> None:
     live = {f"tenant-{n:03}": {**STORED, "from": f"no-reply@tenant-{n:03}.old.example"} for n in range(400)}
     found = notices(plan_to(live, sender="no-reply@{realm.slug}.example.com"))
     assert len(found) == SHOWN_MOVES + 1
-    assert found[-1].message == (
-        "the From domain moves otherwise, in 395 ways, in 395 realms: tenant-005, tenant-006 and 393 more"
+    message = found[-1].message
+    assert message.startswith(
+        "the From domain moves otherwise, to `tenant-005.example.com`, `tenant-006.example.com`, "
     )
+    assert message.endswith("`tenant-014.example.com` and 385 more, in 395 realms: tenant-005, tenant-006 and 393 more")
+
+
+def test_a_single_realm_that_goes_elsewhere_is_named_with_where_it_goes() -> None:
+    names = [f"tenant-{n}" for n in range(8)]
+    live = {name: {**STORED, "from": f"no-reply@{name}.old.example"} for name in names}
+    found = notices(plan_to(live, sender="no-reply@{realm.slug}.evil.example"))
+    assert "`tenant-7.evil.example`" in found[-1].message
 
 
 def test_what_the_server_holds_cannot_steer_the_terminal() -> None:

@@ -114,7 +114,7 @@ def test_just_the_realms_that_use_the_reference_are_written_and_a_second_time_no
     assert again.status == 0
     assert put(sandbox, before) == []
     assert again.out.splitlines() == [
-        "4 realms in sync; 4 passwords as last written.",
+        "4 realms in sync; 4 passwords as last written (what is stored is hidden).",
         f"The old value of {KEY}: the journal knows of no realm that has it.",
     ]
 

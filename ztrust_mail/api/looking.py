@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.config import FILES
 from ztrust_mail.errors import Unsafe, UsageError
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.spec.resolve import Desired, desired, glob_matches, match
 from ztrust_mail.sync.compare import SecretMode
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.server_test import TestRun
     from ztrust_mail.gateways.base import Gateway
     from ztrust_mail.sync.drift import Drift
+    from ztrust_mail.sync.journal.records import Holder
     from ztrust_mail.sync.plan import Plan
     from ztrust_mail.sync.pull import Pulled
     from ztrust_mail.sync.resume import Unfinished
@@ -47,7 +49,7 @@ def plan(
         recall = (lambda: left.within(memory())) if left else memory
         means = connection.means(secrets, recall, resolve=resolve)
         made = make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
-    return replace(made, findings=(*made.findings, *connection.absent_journal()))
+    return replace(made, findings=(*made.findings, *connection.absent_journal(), *_under_way(connection.holder())))
 
 
 def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> Drift:
@@ -61,8 +63,19 @@ def drift(spec: Spec, connection: Connection, *, realms: Sequence[str] = ()) -> 
     with connection.recalling() as memory:
         means = Means(policy=connection.policy, moves=False)
         made = make_plan(spec, connection.gateway, means, realms=realms, everything=True)
-        made = replace(made, findings=(*made.findings, *connection.absent_journal()))
-        return judge(made, memory().realms, connection.gateway, selected=realms)
+        holder = connection.holder()
+        made = replace(made, findings=(*made.findings, *connection.absent_journal(), *_under_way(holder)))
+        running = holder.run if holder else None
+        return judge(made, memory().realms, connection.gateway, selected=realms, under_way=running)
+
+
+def _under_way(holder: Holder | None) -> tuple[Finding, ...]:
+    """Return a note on a run that works on the server right now."""
+    if holder is None:
+        return ()
+    run = f"run {holder.run}" if holder.run else "a run"
+    message = f"{run} of {holder.who} works on this server since {holder.since:%Y-%m-%d %H:%M:%S} UTC"
+    return (Finding(Severity.NOTE, "under-way", message, "look again when it has ended: it may be writing just now"),)
 
 
 def test(connection: Connection, realms: Sequence[str] = (), *, spec: Spec | None = None) -> TestRun:

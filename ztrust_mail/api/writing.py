@@ -60,9 +60,10 @@ def apply(
     ``progress`` is called from worker threads as realms are done; setting ``cancel`` lets the writes under way
     finish and leaves the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are noted in the journal.
 
-    Nothing is written when this raises: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach
-    of the policy or another run under way, :class:`~ztrust_mail.errors.UsageError` for a canary that nothing can test
-    or a plan for another server, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
+    What ``progress`` raises comes out of here, and leaves a stopped run to be taken up. When anything else is raised
+    nothing was written: :class:`~ztrust_mail.errors.Unsafe` for a danger that is not allowed, a breach of the policy or
+    another run under way, :class:`~ztrust_mail.errors.UsageError` for a canary that nothing can test or a plan for
+    another server, :class:`~ztrust_mail.errors.JournalError` where nothing can be noted.
     """
     from ztrust_mail.gateways.verbs import Verb, need
     from ztrust_mail.sync import digests

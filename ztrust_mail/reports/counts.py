@@ -52,7 +52,7 @@ def incomparable(made: Plan) -> str:
         for name in realm.difference.incomparable
     ]
     same = states.count(SecretState.UNCHANGED)
-    parts = [f"{counted(same, 'password')} as last written"] if same else []
+    parts = [f"{counted(same, 'password')} as last written (what is stored is hidden)"] if same else []
     if other := len(states) - same:
         parts.append(f"{counted(other, 'password')} cannot be compared")
     return f"{', '.join(parts)}." if parts else ""

@@ -25,6 +25,7 @@ from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.hidden import Memory
 
 if TYPE_CHECKING:
+    from ztrust_mail.sync.journal.records import Holder
     from ztrust_mail.sync.journal.store import Journal
     from ztrust_mail.sync.planning import Means
 
@@ -104,6 +105,11 @@ class Connection:
         message = f"{place.where} is not there yet, so nothing is known of earlier runs"
         hint = "the first apply begins it; if there was one, correct its URL in the settings or ZTRUST_MAIL_JOURNAL"
         return (Finding(Severity.NOTE, "no-journal", message, hint),)
+
+    def holder(self) -> Holder | None:
+        """Return who else works on this server just now, as far as the journal knows."""
+        journal = None if self._leases else self.reading_journal
+        return journal.holder(self.gateway.url) if journal else None
 
     def memory(self) -> Memory:
         """Return what the journal holds of this server's realms now."""

@@ -55,12 +55,20 @@ class Drift:
         return self.causes[realm][field].by_others and is_critical(field)
 
 
-def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *, selected: Sequence[str] = ()) -> Drift:
+def judge(
+    plan: Plan,
+    remembered: Mapping[str, Remembered],
+    gateway: Gateway,
+    *,
+    selected: Sequence[str] = (),
+    under_way: int | None = None,
+) -> Drift:
     """Return what a plan's changes come from, by what the journal remembers of the server's realms.
 
-    ``selected`` are the globs that the plan is limited to. The gateway is asked who edited the realms that somebody
-    seems to have changed, and for nothing else. Of one that shows nothing, nobody can be said to have changed it.
-    Raises ``UsageError`` where the globs fit no realm of the spec, not even one that has vanished.
+    ``selected`` are the globs that the plan is limited to; what a run ``under_way`` writes is in no doubt. The gateway
+    is asked who edited the realms that somebody seems to have changed, and for nothing else. Of one that shows nothing,
+    nobody can be said to have changed it. Raises ``UsageError`` where the globs fit no realm of the spec, not even one
+    that has vanished.
     """
     vanished = _vanished(plan, remembered, selected)
     if not plan.realms and not vanished:
@@ -74,7 +82,8 @@ def judge(plan: Plan, remembered: Mapping[str, Remembered], gateway: Gateway, *,
     findings: list[Finding] = []
     for realm in plan.changed:
         known = remembered.get(realm.realm, _NOTHING)
-        told = _Told(realm, known, pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ()))
+        past, cause, edited = pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ())
+        told = _Told(realm, known, past, cause, edited, under_way)
         findings += told.findings()
     findings += _left_open(len(suspects), len(edits))
     findings += [_gone(name, remembered[name]) for name in vanished]
@@ -105,6 +114,7 @@ class _Told:
     past: Past
     causes: Mapping[str, Cause]
     edits: Sequence[Edit]
+    under_way: int | None
 
     def findings(self) -> list[Finding]:
         """Return a finding for every field that somebody changed, and what else there is to say of the realm."""
@@ -116,7 +126,7 @@ class _Told:
             message = f"since then the server saw this realm edited by {culprits.in_words(self.edits)}"
             hint = "some may be of other settings than e-mail; admin events tell more with their details on"
             found.append(Finding(Severity.NOTE, "edited-by", message, hint, realm=self.realm.realm))
-        if self.known.doubt:
+        if self.known.doubt and self.known.doubt.run != self.under_way:
             message = f"{_run(self.known.doubt)} began to write this realm, and it is not known whether that arrived"
             hint = "run apply --resume"
             found.append(Finding(Severity.WARNING, "in-doubt", message, hint, realm=self.realm.realm))

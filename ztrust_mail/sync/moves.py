@@ -16,6 +16,9 @@ SHOWN_REALMS = 2
 SHOWN_MOVES = 5
 """Where every realm has a From domain of its own, there are as many moves as realms."""
 
+SHOWN_TARGETS = 10
+"""So many are named all the same: a single realm that goes elsewhere than the others is the one to look at."""
+
 _REGISTRY = re.compile(r"[^.]{1,3}\.[^.]{2}")
 
 
@@ -43,11 +46,11 @@ def notices(plan: Plan) -> tuple[Finding, ...]:
     return (*relays, *senders)
 
 
-def some_of(realms: Sequence[str]) -> str:
-    """Return realms as ``acme, globex and 35 more``; three are all named."""
-    shown = [printable(realm) for realm in realms]
-    if len(shown) > SHOWN_REALMS + 1:
-        shown[SHOWN_REALMS:] = [f"{len(realms) - SHOWN_REALMS:,} more"]
+def some_of(names: Sequence[str], most: int = SHOWN_REALMS) -> str:
+    """Return names as ``acme, globex and 35 more``; one more than ``most`` is named all the same."""
+    shown = [printable(name) for name in names]
+    if len(shown) > most + 1:
+        shown[most:] = [f"{len(names) - most:,} more"]
     *first, last = shown
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -64,7 +67,8 @@ def _notices(
         yield _notice(moves, field, rule, f"{what} from {before} to {after}", hint)
     if rest := largest_first[SHOWN_MOVES:]:
         moves = [move for group in rest for move in group]
-        yield _notice(moves, field, rule, f"{what} otherwise, in {counted(len(rest), 'way')},", hint)
+        targets = some_of(list(dict.fromkeys(quoted(move.after.name) for move in moves)), SHOWN_TARGETS)
+        yield _notice(moves, field, rule, f"{what} otherwise, to {targets},", hint)
 
 
 def _notice(moves: Sequence[_Move], field: str, rule: str, what: str, hint: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.errors import ExitStatus, JournalError
@@ -63,12 +64,19 @@ class Run:
 
     def go(self) -> None:
         """Apply all waves, and end the run in the journal whatever happens."""
+        broken_off = True
         try:
             self._waves()
+            broken_off = False
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.interrupted, broken_off = True, False
         except JournalError as e:
+            broken_off = False
             self._lose_journal(e)
+        finally:  # a caller's progress may raise anything: what is marked stays in doubt
+            if broken_off:
+                with suppress(JournalError):
+                    self._recorder.finish(Outcome.STOPPED, ())
         self.done = {**not_read_back(self._attempts), **self.done}
         untouched = [replace(r, status=Status.SKIPPED) for r in self._todo if r.realm not in self._attempts]
         self.done |= {realm.realm: realm for realm in untouched}

@@ -17,9 +17,10 @@ from ztrust_mail.sync.journal.fingerprints import Fingerprints
 from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
 from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.place import place_of
-from ztrust_mail.sync.journal.records import RULE, NewRun, Outcome, Remembered, Run, Step, Update, Write
+from ztrust_mail.sync.journal.records import RULE, Holder, NewRun, Outcome, Remembered, Run, Step, Update, Write
 from ztrust_mail.sync.journal.rows import (
     attributes_text,
+    holder_of,
     remembered,
     run_of,
     run_values,
@@ -180,6 +181,13 @@ class Journal:
                 yield
             finally:
                 del self._leases[server]
+
+    def holder(self, server: str) -> Holder | None:
+        """Return who holds a server just now."""
+        with self._database.reading() as transaction:
+            now, rows = transaction.now(), transaction.ask(sql.LEASE, server=server)
+        found = [holder for holder, expires in map(holder_of, rows) if expires > now]
+        return found[0] if found else None
 
     def _rows(self, question: str, **values: Value) -> list[Row]:
         with self._database.reading() as transaction:
