@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ztrust_mail.sandbox.access import Caller
+from ztrust_mail.sandbox.access import Caller, is_admin
 from ztrust_mail.sandbox.answers import Answer, Json, error
 from ztrust_mail.sandbox.calls import Call
-from ztrust_mail.sandbox.tokens import is_master_admin
 
 _THEMES = {"email": [{"name": "base", "locales": ["en"]}, {"name": "keycloak", "locales": ["en"]}]}
 
@@ -16,7 +15,7 @@ def server_info(call: Call) -> Answer:
     call.require(caller.any_role())
     info: Json = {"profileInfo": {"name": "default"}, "themes": _THEMES}
     version: Json = {"version": call.server.options.version}
-    if call.server.quirks.system_info_for_all or is_master_admin(caller):
+    if call.server.quirks.system_info_for_all or is_admin(caller.user, caller.realm):
         info = {"systemInfo": {**version, "uptimeMillis": 0, "javaVersion": "17.0.15"}, **info}
     elif caller.may_manage(caller.realm):
         info = {"systemInfo": version, **info}

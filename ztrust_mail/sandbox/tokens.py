@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ztrust_mail.sandbox.access import CONSOLE_CLIENTS, Caller, Roles, roles_of
 from ztrust_mail.sandbox.answers import Json
 from ztrust_mail.sandbox.quirks import Quirks
-from ztrust_mail.sandbox.state import MASTER, Client, Realm, State, User
+from ztrust_mail.sandbox.state import Client, Realm, State, User
 
 REFRESH_LIFETIME = 1800.0
 
@@ -87,8 +87,7 @@ class Tokens:
         user = session.realm.users.get(session.user_id)
         if user is None or self._state.realm(session.realm.name) is not session.realm:
             return None
-        current = roles_of(user, session.realm, self._state)
-        roles = current if session.roles is None or not self._ages(user) else session.roles
+        roles = session.roles if self._ages(user) else None
         light = self._is_light(session.client)
         return Caller(user, session.realm, session.client, roles, light, "openid" in session.scope.split())
 
@@ -141,8 +140,3 @@ def profile(user: User) -> Json:
     if user.email:
         claims["email"] = user.email
     return claims
-
-
-def is_master_admin(caller: Caller) -> bool:
-    """Whether the account is an administrator of the whole server."""
-    return caller.realm.name == MASTER and "admin" in caller.user.realm_roles
