@@ -26,6 +26,7 @@ from ztrust_mail.sandbox.tokens import Tokens
 
 HOST = "127.0.0.1"
 _STOPPING = 5.0  # seconds that open connections get to notice the end
+_POLL = 0.01  # seconds until the server notices that it is to stop, which suites with many sandboxes wait for each time
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Sandbox:
             self.mail.stop()
             raise
         self.port = self._server.port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="sandbox", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
