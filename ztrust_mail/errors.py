@@ -53,12 +53,14 @@ class ConfigError(ZtrustMailError):
 
 
 class SpecError(ZtrustMailError):
-    """The spec is invalid; ``findings`` holds every problem of every file."""
+    """The spec is invalid; ``findings`` holds every problem of every file, the text the first."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         count = len(self.findings)
-        super().__init__(f"the spec has {count} problem{'s' if count != 1 else ''}")
+        message = f"the spec has {count} problem{'s' if count != 1 else ''}"
+        places = [f"{finding.location}: {finding.message}" for finding in self.findings[:1]]
+        super().__init__(": ".join([message, *places]))
 
 
 class JournalError(ZtrustMailError):

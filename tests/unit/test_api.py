@@ -85,6 +85,10 @@ def test_every_exported_name_is_there():
     assert all(getattr(ztrust_mail, verb).__doc__ for verb in VERBS)
 
 
+def test_every_exported_name_is_offered_at_a_prompt():
+    assert {*dir(ztrust_mail)} >= {*ztrust_mail.__all__}
+
+
 def test_a_name_that_is_not_exported_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nosuch'"):
         ztrust_mail.nosuch  # noqa: B018

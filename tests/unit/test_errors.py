@@ -57,9 +57,13 @@ def test_each_kind_of_error_leads_to_its_exit_status(kind, status):
     )
 
 
-@pytest.mark.parametrize(("count", "words"), [(1, "1 problem"), (2, "2 problems"), (0, "0 problems")])
-def test_an_invalid_spec_holds_every_finding_and_counts_them(count, words):
-    raised = SpecError(error("a-rule", f"problem {n}") for n in range(count))
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "1 problem: mail.yaml:3:5: problem 0"), (2, "2 problems: mail.yaml:3:5: problem 0"), (0, "0 problems")],
+)
+def test_an_invalid_spec_holds_every_finding_and_tells_the_first(count, words):
+    place = Location("mail.yaml", 3, 5)
+    raised = SpecError(error("a-rule", f"problem {n}", location=place) for n in range(count))
     assert raised.exit_status is ExitStatus.USAGE
     assert str(raised) == f"the spec has {words}"
     assert [f.message for f in raised.findings] == [f"problem {n}" for n in range(count)]
