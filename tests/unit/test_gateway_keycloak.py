@@ -812,8 +812,9 @@ def test_single_reads_of_many_realms_survive_a_busy_server(ztrust_sandbox: Sandb
     for name in MANY:
         ztrust_sandbox.create_realm(name, SMTP)
     ztrust_sandbox.faults.list_forbidden = True
+    # As many as may follow each other with no answer in between: whether one comes first is up to the threads.
     ztrust_sandbox.faults.busy += [
-        Busy(429, 3, "GET", "realms/realm-", "2"),
+        Busy(429, 2, "GET", "realms/realm-", "2"),
         Busy(503, 2, path="realm-", retry_after="1"),
     ]
     clock = Clock()
@@ -822,7 +823,7 @@ def test_single_reads_of_many_realms_survive_a_busy_server(ztrust_sandbox: Sandb
     made.close()
     assert kinds(dict(reading.realms)) == dict.fromkeys(MANY, LiveRealm)
     assert clock.waits
-    assert len(admin_requests(ztrust_sandbox)) == 1 + len(MANY) + 5
+    assert len(admin_requests(ztrust_sandbox)) == 1 + len(MANY) + 4
 
 
 class Interrupted(KeycloakGateway):
