@@ -155,6 +155,33 @@ def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
     ]
 
 
+def test_a_reference_that_cannot_be_resolved_is_told_once_though_its_realms_are_in_sync(
+    cli: Cli, in_sync: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SMTP_PASSWORD")
+    ran = cli("plan", in_sync)
+    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords cannot be compared.\n")
+    assert [line for line in ran.err.splitlines() if "warning" in line] == [
+        "mail.yaml:5:40: 3 realms (acme, tenant-a and tenant-b): warning: "
+        "`relay.auth.password` can neither be compared nor written: "
+        "the environment variable `SMTP_PASSWORD` is not set; export SMTP_PASSWORD [secret-missing]"
+    ]
+    told = {realm["realm"]: realm["findings"] for realm in cli.json("plan", in_sync)["realms"]}
+    assert told["retired"] == []
+    assert [(f["severity"], f["rule"], f["line"], f["field"]) for f in told["acme"]] == [
+        ("warning", "secret-missing", 5, "relay.auth.password")
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("plan", "--no-secrets"), ("drift",)], ids=" ".join)
+def test_what_resolves_no_reference_says_nothing_of_one_that_cannot_be(
+    cli: Cli, in_sync: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("SMTP_PASSWORD")
+    ran = cli(*arguments, in_sync, "--realm", "*")
+    assert (ran.status, "SMTP_PASSWORD" in ran.err) == (0, False)
+
+
 def test_a_glob_that_matches_too_few_realms_skips_them_with_an_error(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.remove_realm("tenant-b")
     ran = cli("plan", spec)
@@ -320,7 +347,7 @@ def test_a_missing_secret_fails_its_realms_before_their_write(
     monkeypatch.delenv("SMTP_PASSWORD")
     ran = cli("apply", spec, "--yes")
     assert ran.status == 4
-    assert ran.err.count("the environment variable `SMTP_PASSWORD` is not set; export SMTP_PASSWORD") == 3
+    assert ran.err.count(": error: `relay.auth.password`: the environment variable `SMTP_PASSWORD` is not set") == 3
     assert ran.out.endswith("Done: 1 realm in sync, 3 failed (run 1).\n")
     assert writes(sandbox) == []
 

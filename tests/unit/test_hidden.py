@@ -10,6 +10,7 @@ from support.connecting import FakeGateway, Unreadable
 from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm
 
 from ztrust_mail.config import Policy
+from ztrust_mail.findings import Severity
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
@@ -90,6 +91,14 @@ def test_a_value_that_cannot_be_had_is_unknown_and_says_why():
     assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
     assert realm.status is Status.IN_SYNC
     assert "SMTP_PASSWORD" in realm.unresolved[PASSWORD].message
+    assert [(f.severity, f.rule, f.field) for f in realm.findings] == [(Severity.WARNING, "secret-missing", PASSWORD)]
+
+
+def test_a_value_that_cannot_be_had_is_told_of_a_realm_to_be_changed_too():
+    gateway = in_sync_server()
+    gateway.stored["acme"]["port"] = "26"
+    realm = planned(None, environ={}, gateway=gateway)
+    assert (realm.status, [f.rule for f in realm.findings]) == (Status.CHANGED, ["secret-missing"])
 
 
 @pytest.mark.parametrize("step", [Step.WRITING, Step.WRITTEN])

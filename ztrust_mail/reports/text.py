@@ -100,14 +100,12 @@ def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
 
 
 def _lost(realm: RealmPlan) -> Iterator[Line]:
-    """Say before it happens which secrets nobody can bring back, and which cannot be sent."""
+    """Say before it happens which secrets nobody can bring back."""
     removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
         where = f"; it last came from {source}" if source else ""
         yield from _wrapped(f"this {verb} a password that cannot be read back: {name}{where}")
-    for name, e in realm.unresolved.items() if realm.changes else ():
-        yield from _wrapped(f"cannot be had here: {name}: {e.message}")
 
 
 def _wrapped(text: str) -> Iterator[Line]:

@@ -13,6 +13,7 @@ from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import HOST, LOGIN, TOKEN, USERNAME, Masked
+from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.compare import SecretMode, SecretState, compare, hidden_secrets, secret_fields
 from ztrust_mail.sync.journal.records import Remembered, Write
 from ztrust_mail.sync.plan import RealmPlan, Status
@@ -120,8 +121,15 @@ def _looked_at(realm: RealmPlan, dialect: Dialect, mode: SecretMode, memory: Mem
         if isinstance(value := values.get(ref), SecretError)
     }
     losses = _losses(realm, dialect, mode, _NOTHING if moved else known, states)
-    findings = (*realm.findings, *(_in_doubt(realm.realm, name, moved) for name in doubtful))
+    told = [_not_to_be_had(realm.wanted, name, e) for name, e in unresolved.items()]
+    findings = (*realm.findings, *told, *(_in_doubt(realm.realm, name, moved) for name in doubtful))
     return replace(realm, secrets=states, unresolved=unresolved, losses=losses, findings=findings)
+
+
+def _not_to_be_had(wanted: Desired, name: str, e: SecretError) -> Finding:
+    message = f"`{name}` can neither be compared nor written: {e.message}"
+    place = wanted.origins.get(name)
+    return Finding(Severity.WARNING, e.rule, message, e.hint, place, wanted.realm, name)
 
 
 def moved_login(dialect: Dialect, last: Write | None, live: Attributes) -> tuple[str, ...]:
