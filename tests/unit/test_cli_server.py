@@ -11,6 +11,7 @@ from support.cli import Cli, cli_fixture, raising, sandbox_fixture  # noqa: F401
 
 from ztrust_mail import api
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.sandbox.options import Busy
 
 MASK = "**********"
 SPEC = """\
@@ -171,6 +172,17 @@ def test_a_reference_that_cannot_be_resolved_is_told_once_though_its_realms_are_
     assert [(f["severity"], f["rule"], f["line"], f["field"]) for f in told["acme"]] == [
         ("warning", "secret-missing", 5, "relay.auth.password")
     ]
+
+
+def test_a_busy_server_that_is_waited_for_is_told_on_stderr(
+    cli: Cli, sandbox: Sandbox, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ztrust_mail.gateways.throttle.FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("ztrust_mail.gateways.throttle.TOLD_FROM", 0.0)
+    assert "is too busy" not in cli("plan", spec).err
+    sandbox.faults.busy.append(Busy(429, 1, "GET"))
+    ran = cli("plan", spec)
+    assert (ran.status, ran.err.count(" is too busy: it is asked again in 0 s [waiting]\n")) == (1, 1)
 
 
 @pytest.mark.parametrize("arguments", [("plan", "--no-secrets"), ("drift",)], ids=" ".join)

@@ -19,7 +19,7 @@ from ztrust_mail.errors import (
     TestMailFailed,
 )
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.base import NOT_THE_API, Account
+from ztrust_mail.gateways.base import NOT_THE_API, TOO_BUSY, Account
 from ztrust_mail.gateways.digitanium import DigitaniumGateway
 from ztrust_mail.sensitive import Secret
 
@@ -211,7 +211,8 @@ def test_a_write_waits_for_a_busy_server_and_a_test_does_not(answers, monkeypatc
     answers.post(SETUP, json=DONE)
     answers.post(TEST, status=503)
     gateway().write("acme", SAMPLE)
-    assert refused(doing="test").rule == NOT_THE_API
+    told = refused(doing="test")
+    assert (told.rule, "is too busy, or not up: it answers 503" in told.message) == (TOO_BUSY, True)
     assert [call.request.url for call in answers.calls] == [SETUP, SETUP, TEST]
 
 

@@ -33,9 +33,17 @@ from support.waiting import Clock
 
 from ztrust_mail.config import Server
 from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.errors import ConfigError, ExitStatus, RealmError, ServerError, ServerUnreachable, TestMailFailed
+from ztrust_mail.errors import (
+    ConfigError,
+    ExitStatus,
+    RealmError,
+    ServerError,
+    ServerUnreachable,
+    TestMailFailed,
+    ZtrustMailError,
+)
 from ztrust_mail.gateways import http, throttle
-from ztrust_mail.gateways.base import CIRCUIT_OPEN
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, TOO_BUSY
 from ztrust_mail.gateways.keycloak import KeycloakGateway
 from ztrust_mail.sensitive import Secret
 
@@ -48,6 +56,7 @@ READ: Step = lambda gateway: gateway.read_one("acme")  # noqa: E731  # a table o
 WRITE: Step = lambda gateway: gateway.write("acme", {"password": Secret(HIDDEN)})  # noqa: E731
 TEST: Step = lambda gateway: gateway.test("acme", {"password": Secret(HIDDEN)})  # noqa: E731
 MAY_WRITE: Step = lambda gateway: gateway.may_write("acme")  # noqa: E731
+LIST: Step = lambda gateway: gateway.read([], everything=True)  # noqa: E731
 LOGIN: Step = lambda gateway: gateway.login()  # noqa: E731
 STEPS = [READ, WRITE, TEST]
 NAMES = ["GET", "PUT", "POST"]
@@ -283,7 +292,7 @@ def test_a_test_mail_is_never_sent_again_and_waits_before_it_is_sent(status: int
     clock = Clock()
     with BadServer(busy(status, Retry_After="7"), answer(204)) as server:
         gateway = gateway_to(server.url, clock=clock)
-        with pytest.raises(RealmError, match=f"answers {status} with a web page"):
+        with pytest.raises(RealmError, match=f"busy.*: it answers {status}$"):
             TEST(gateway)
         assert (server.accepted, clock.waits) == (1, [])
         TEST(gateway)
@@ -291,13 +300,35 @@ def test_a_test_mail_is_never_sent_again_and_waits_before_it_is_sent(status: int
     assert (server.accepted, clock.waits) == (2, [7.0])
 
 
-@pytest.mark.parametrize(("step", "kind"), [(READ, RealmError), (WRITE, RealmError), (LOGIN, ServerUnreachable)])
-def test_a_server_that_stays_busy_is_told_as_what_it_answers(step: Step, kind: type[Exception]) -> None:
+def busy_in_json(status: int) -> Behaviour:
+    return answer(status, {"error": "slow_down", "error_description": "too many requests"})
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (busy(429), "is too busy: it still answers 429 after 5 tries"),
+        (busy(503), "is too busy, or not up: it still answers 503 after 5 tries"),
+        (answer(429, {}), "is too busy: it still answers 429 after 5 tries"),
+        (busy_in_json(429), "is too busy: it still answers 429 after 5 tries"),
+        (busy_in_json(503), "is too busy, or not up: it still answers 503 after 5 tries"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [(READ, RealmError), (WRITE, RealmError), (LIST, ServerUnreachable), (LOGIN, ServerUnreachable)],
+)
+def test_a_server_that_stays_busy_is_told_as_such_and_how_often_it_was_asked(
+    step: Step, kind: type[ZtrustMailError], behaviour: Behaviour, words: str
+) -> None:
     clock = Clock()
-    with BadServer(busy()) as server:
+    with BadServer(behaviour) as server:
         gateway = gateway_to(server.url, login=step is LOGIN, clock=clock)
-        with pytest.raises(kind, match="answers 503 with a web page"):
+        with pytest.raises(kind) as failure:
             step(gateway)
+        assert failure.value.message == f"127.0.0.1:{server.port} {words}"
+        assert failure.value.rule == TOO_BUSY
+        assert "later, or with fewer connections" in failure.value.hint
         with pytest.raises(ServerUnreachable, match="stays too busy: this request was not sent"):
             step(gateway)
         gateway.close()

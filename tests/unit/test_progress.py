@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ztrust_mail.cli.progress import EVERY, QUIET, REDRAW, Progress
+from ztrust_mail.cli.progress import EVERY, QUIET, REDRAW, Progress, tell_of_waits
 from ztrust_mail.spec.resolve import Desired
 from ztrust_mail.sync.plan import RealmPlan, Status
 
@@ -44,6 +46,16 @@ class GoneScreen(Gone, Screen):
 def now() -> list[float]:
     """The time as progress sees it: the one item of a list."""
     return [1000.0]
+
+
+@pytest.fixture
+def listening() -> Iterator[logging.Logger]:
+    """Give the package's log, and leave it as it was."""
+    log = logging.getLogger("ztrust_mail")
+    level, handlers = log.level, list(log.handlers)
+    yield log.getChild("gateways")
+    log.setLevel(level)
+    log.handlers[:] = handlers
 
 
 @pytest.fixture(autouse=True)
@@ -217,3 +229,31 @@ print("click" in sys.modules)
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
     assert ran.stderr == "1 of 2 realms written, 6/min, 10 s left\n"
+
+
+# Waits for a busy server
+
+
+def test_a_wait_that_is_logged_is_a_note_on_standard_error_once_however_often_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str], listening: logging.Logger
+) -> None:
+    tell_of_waits()
+    tell_of_waits()
+    listening.info("%s is too busy", "id.example.com")
+    assert capsys.readouterr() == ("", "ztrust-mail: note: id.example.com is too busy [waiting]\n")
+
+
+def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, listening: logging.Logger
+) -> None:
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    tell_of_waits()
+    listening.info("busy")
+    assert screen.getvalue().startswith("\r\x1b[2Kztrust-mail: ")
+    assert CONTROL.sub("", screen.getvalue()).endswith("busy [waiting]\n")
+
+
+def test_a_wait_that_nobody_reads_of_harms_nothing(monkeypatch: pytest.MonkeyPatch, listening: logging.Logger) -> None:
+    monkeypatch.setattr("sys.stderr", Gone())
+    tell_of_waits()
+    listening.info("busy")

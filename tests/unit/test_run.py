@@ -12,7 +12,7 @@ from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 
 from ztrust_mail.errors import ExitStatus, JournalError, RealmError, ServerUnreachable, UsageError
 from ztrust_mail.findings import Finding, Severity
-from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, TOO_BUSY
 from ztrust_mail.secrets.base import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.spec.fields import PASSWORD
@@ -244,7 +244,7 @@ def test_a_write_that_arrived_without_an_answer_is_found_and_done(journal):
     assert steps(journal, result.run) == {"acme": Step.VERIFIED}
 
 
-@pytest.mark.parametrize("rule", ["reset", NOT_THE_API])
+@pytest.mark.parametrize("rule", ["reset", NOT_THE_API, TOO_BUSY])
 def test_a_write_that_did_not_arrive_has_failed(journal, rule):
     gateway = FakeGateway({"acme": {"host": "old"}})
     gateway.before_write = lost_answer(gateway, arrives=False, rule=rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +260,42 @@ def test_one_request_waits_only_so_often_for_a_server_that_answers_others(clock:
     assert throttle.patiently(lambda: throttle.in_turn(ask)).status_code == 503
     assert ask.times == MOST_WAITS + 1
     assert throttle.in_turn(answered).status_code == 200
+
+
+def test_the_last_answer_comes_with_the_refusals_before_it(throttle: Throttle) -> None:
+    ask = Asked(lambda: answered(429), busy, answered)
+    last = throttle.patiently(lambda: throttle.in_turn(ask))
+    assert (last.status_code, [one.status_code for one in last.history]) == (200, [429, 503])
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == Throttle.__module__]
+
+
+def test_a_wait_of_several_seconds_is_logged_when_it_begins(
+    clock: Clock, throttle: Throttle, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    said: list[list[str]] = []
+    clock.before_wait = lambda: said.append(told(caplog))
+    ask = Asked(
+        lambda: answered(503, Retry_After="2"),
+        lambda: answered(503, Retry_After="60"),
+        lambda: answered(503, Retry_After="3"),
+        answered,
+    )
+    throttle.patiently(lambda: throttle.in_turn(ask))
+    long, short = (f"id.example.com is too busy: it is asked again in {seconds} s" for seconds in (60, 3))
+    assert (clock.waits, said) == ([2.0, 60.0, 3.0], [[], [long], [long, short]])
+
+
+def test_a_wait_is_logged_once_however_often_it_is_waited_for(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    wait: Callable[[float], None] = lambda seconds: clock.wait(min(seconds, 10.0))  # noqa: E731
+    throttle = Throttle("id.example.com", 8, clock=lambda: clock.now, wait=wait)
+    throttle.in_turn(lambda: answered(503, Retry_After="30"))
+    throttle.in_turn(answered)
+    assert (clock.waits, len(told(caplog))) == ([10.0] * 3, 1)
 
 
 def test_another_failure_after_a_wait_is_told_as_what_it_is(throttle: Throttle) -> None:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
+from ztrust_mail.cli.progress import tell_of_waits
 from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
@@ -71,6 +72,7 @@ class Output(AbstractContextManager["Output"]):
         """Take note of the server, and tell what is worth telling about the settings."""
         self._server = connection.server.url
         self.note(connection.findings)
+        tell_of_waits()
 
     def note(self, found: Sequence[Finding]) -> None:
         """Tell findings, which stand in the report too, however the command ends."""

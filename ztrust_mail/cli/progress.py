@@ -1,8 +1,12 @@
-"""How far an apply is: a bar on a terminal, a plain line now and then elsewhere, nothing for a short run."""
+"""How far an apply is: a bar on a terminal, a plain line now and then elsewhere, nothing for a short run.
+
+And that a busy server is waited for, whatever the command.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shutil
 import sys
@@ -13,7 +17,8 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TextIO, cast
 
-from ztrust_mail.reports import lines
+from ztrust_mail.findings import Finding, Severity
+from ztrust_mail.reports import lines, text
 from ztrust_mail.sync.plan import RealmPlan, Status
 from ztrust_mail.text import counted
 
@@ -111,6 +116,26 @@ class _Forgiving(io.TextIOBase):
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
+
+
+class _Waits(logging.Handler):
+    """Says on standard error what the package logs: that a wait of some seconds begins."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = cast(TextIO, _Forgiving(sys.stderr))
+        if _is_terminal(stream):
+            stream.write("\r\x1b[2K")  # where a bar may stand: it is drawn anew below
+        lines.write([text.finding(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
+
+
+_WAITS = _Waits()
+
+
+def tell_of_waits() -> None:
+    """Say from now on on standard error when a busy server is waited for, so that silence is no riddle."""
+    log = logging.getLogger("ztrust_mail")
+    log.setLevel(logging.INFO)
+    log.addHandler(_WAITS)
 
 
 def _rate(rate: float) -> str:

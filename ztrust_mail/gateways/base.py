@@ -24,6 +24,8 @@ CIRCUIT_OPEN = "circuit-open"
 NOT_THE_API = "not-the-admin-api"
 """The rule of an error that says that something else than the identity server answered, such as a proxy."""
 
+TOO_BUSY = "too-busy"
+"""The rule of an error that says that the server, or something in front of it, refuses requests for now."""
 
 NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
 """A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
@@ -36,7 +38,7 @@ class HeldBack(ServerError):
 def in_time(before: float) -> None:
     """Raise :class:`HeldBack` when it is later than ``before``, in monotonic seconds."""
     if time.monotonic() > before:
-        raise HeldBack("the server is too busy", "run the same again later", "too-busy")
+        raise HeldBack("the server is too busy", "run the same again later", TOO_BUSY)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,10 @@ class TokenGateway(Gateway):
 
 
 def undocumented(response: requests.Response, title: str) -> RealmError:
-    """Return what to say of an answer that the product's documentation does not have."""
+    """Return what to say of an answer that the product's documentation does not have, or only while it is too busy."""
+    if response.status_code in http.BUSY:
+        busy = http.unexpected(response)
+        return RealmError(busy.message, busy.hint, busy.rule)
     host = urlsplit(response.url or "").netloc
     what = "a web page" if http.is_page(response) else "something"
     message = f"{host} answers {response.status_code} with {what} that {title} does not document"

@@ -16,7 +16,7 @@ from requests import exceptions as failures
 
 from ztrust_mail.config import is_loopback
 from ztrust_mail.errors import ServerError, ServerUnreachable
-from ztrust_mail.gateways.base import NOT_THE_API
+from ztrust_mail.gateways.base import NOT_THE_API, TOO_BUSY
 from ztrust_mail.gateways.heads import Adapter
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
@@ -24,6 +24,9 @@ from ztrust_mail.text import quoted
 MAX_BYTES = 256 * 1024 * 1024
 PATIENCE = 6
 """A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
+
+BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
+"""The statuses by which a server, or a proxy in front of it, refuses for now."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -158,13 +161,23 @@ def parsed(response: requests.Response, slim: Callable[[dict[str, Json]], Json] 
 
 
 def unexpected(response: requests.Response) -> ServerUnreachable:
-    """Return what to say of an answer that no identity server gives here."""
+    """Return what to say of an answer that no identity server gives here, or only while it is too busy."""
+    if response.status_code in BUSY:
+        return _too_busy(response)
     what = "broken or unknown JSON" if _kind(response) == "application/json" else "something else"
     what = "a web page" if is_page(response) else what
     host = urlsplit(response.url or "").netloc
     message = f"{host} answers {response.status_code} with {what} where the admin API's JSON is expected"
     hint = "check the URL's path (old versions live under /auth) and any proxy in front of the server"
     return ServerUnreachable(message, hint, NOT_THE_API)
+
+
+def _too_busy(response: requests.Response) -> ServerUnreachable:
+    status, tries = response.status_code, len(response.history) + 1
+    how = f"it still answers {status} after {tries} tries" if tries > 1 else f"it answers {status}"
+    state = "too busy" if status == requests.codes.too_many_requests else "too busy, or not up"
+    hint = "run the same again later, or with fewer connections (ZTRUST_MAIL_CONNECTIONS)"
+    return ServerUnreachable(f"{urlsplit(response.url or '').netloc} is {state}: {how}", hint, TOO_BUSY)
 
 
 def is_done(response: requests.Response) -> bool:

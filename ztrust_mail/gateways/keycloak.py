@@ -288,7 +288,7 @@ class KeycloakGateway(Gateway):
             kind = RealmUnreadable if doing == "read" else RealmError
             message = f"this account may not {doing} the e-mail settings of {quoted(realm)}"
             return kind(message, f"give it the role {role} in this realm", "no-rights")
-        if said:
+        if said and status not in http.BUSY:
             message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
         return _page(response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,10 @@ MOST_FAILURES = 3
 TRIAL_AFTER = 10.0
 """Seconds after which one request is let through to a server that is down."""
 
-_BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
+TOLD_FROM = 2.5
+"""A wait of so many seconds is told when it begins: logged as INFO, which nobody hears who does not listen."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Outcome(Enum):
@@ -51,7 +55,7 @@ class _Outcome(Enum):
 _MEANING = {
     requests.codes.bad_gateway: _Outcome.BROKEN,
     requests.codes.gateway_timeout: _Outcome.SLOW,
-    **dict.fromkeys(_BUSY, _Outcome.BUSY),
+    **dict.fromkeys(http.BUSY, _Outcome.BUSY),
 }
 
 Ask = Callable[[], requests.Response]
@@ -91,7 +95,7 @@ class Throttle:
         self._answers = 0
         self._refusals = 0
         self._failures = 0
-        self._pause_until = 0.0
+        self._pause_until = self._told_until = 0.0
         self._down_until: float | None = None
 
     @property
@@ -116,18 +120,21 @@ class Throttle:
     def patiently(self, ask: Ask) -> requests.Response:
         """Ask, each time :meth:`in_turn`, and ask again after the wait when the server is too busy.
 
-        Returns the last answer, be it a refusal; only for requests that do no harm when they are repeated.
+        Returns the last answer, be it a refusal, with the refusals before it as its history; only for requests that do
+        no harm when they are repeated.
         """
         response = ask()
         for _ in range(MOST_WAITS):
-            if response.status_code not in _BUSY:
+            if response.status_code not in http.BUSY:
                 break
             try:
-                response = ask()
+                again = ask()
             except ServerUnreachable as e:
                 if e.rule != CIRCUIT_OPEN:
                     raise
                 break
+            again.history = [*response.history, response]  # where requests keeps redirects, which are never followed
+            response = again
         return response
 
     def in_turn(self, ask: Ask) -> requests.Response:
@@ -162,7 +169,15 @@ class Throttle:
                     return self._round
             if self._hurried.is_set():
                 raise self._not_sent("asked us to wait, and there is no more time")
+            self._tell(pause)
             self._wait(pause)
+
+    def _tell(self, pause: float) -> None:
+        """Say once that a long wait begins, however many threads wait."""
+        with self._changed:
+            new, self._told_until = self._pause_until > self._told_until, self._pause_until
+        if new and pause >= TOLD_FROM:
+            _LOG.info("%s is too busy: it is asked again in %.0f s", self._host, pause)
 
     def _pause(self) -> float:
         """Return the seconds for which nothing may be sent; raises where the server is down."""

@@ -142,7 +142,8 @@ class TokenSource:
             body = None
         detail = http.own_message(response, (self._server.password, self._server.client_secret))
         missing = response.status_code == requests.codes.not_found
-        if not isinstance(body, dict) or "error" not in body or (missing and "ealm" not in detail):
+        busy = response.status_code in http.BUSY
+        if busy or not isinstance(body, dict) or "error" not in body or (missing and "ealm" not in detail):
             return http.unexpected(response)
         host, realm = urlsplit(self._server.url).netloc, quoted(self._server.realm)
         if missing:

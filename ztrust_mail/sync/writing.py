@@ -10,7 +10,7 @@ from ztrust_mail.dialects.base import Dialect, Outgoing
 from ztrust_mail.dialects.beside import is_beside
 from ztrust_mail.errors import RealmError, SecretError, ServerError
 from ztrust_mail.findings import Finding
-from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, Gateway, HeldBack, LiveRealm
+from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, TOO_BUSY, Gateway, HeldBack, LiveRealm
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
 from ztrust_mail.sync.compare import SecretMode, secret_fields
@@ -124,7 +124,7 @@ def _texts(planned: RealmPlan) -> dict[str, str | None]:
 
 def _may_have_arrived(e: RealmError | ServerError) -> bool:
     """Tell whether a failed write may have been done: the identity server itself did not answer it."""
-    return e.rule == NOT_THE_API or (isinstance(e, ServerError) and e.rule != CIRCUIT_OPEN)
+    return e.rule in (NOT_THE_API, TOO_BUSY) or (isinstance(e, ServerError) and e.rule != CIRCUIT_OPEN)
 
 
 _BOUND = ("sender.address", HOST, PORT, SECURITY, LOGIN, USERNAME)
