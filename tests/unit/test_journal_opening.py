@@ -359,6 +359,9 @@ def test_a_new_file_that_stays_taken_is_told(tmp_path: Path, monkeypatch: pytest
         ("", "the journal's URL cannot be read"),
         ("geheim", "the journal's URL cannot be read"),
         ("postgresql://eve:geheim@host:port/db", "the journal's URL cannot be read"),
+        ("postgresql://eve:ganz@geheim@127.0.0.1:1/db", "the journal's URL holds an @ too many"),
+        ("postgresql://eve:ganz@geheim/x@127.0.0.1:1/db", "the journal's URL holds an @ too many"),
+        ("postgresql://eve:ganz@geheim?x@127.0.0.1:1/db", "the journal's URL holds an @ too many"),
         ("mysql://eve:geheim@host/db", "a journal cannot be kept in `mysql`"),
         ("postgresql+asyncpg://eve:geheim@host/db", "a journal cannot be kept in `postgresql+asyncpg`"),
         ("sqlite://", "the journal's URL names no file"),
@@ -386,6 +389,7 @@ def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.
     ("url", "where"),
     [
         ("postgresql://eve:geheim@db.example.com/journal", "`journal` at db.example.com"),
+        ("postgresql://eve:ganz%40geheim@db.example.com/journal", "`journal` at db.example.com"),
         ("postgresql+psycopg://eve:geheim@[::1]:5433/journal", "`journal` at ::1:5433"),
         ("postgresql://eve:geheim@/journal?host=/run/postgresql&password=geheim", "`journal` at /run/postgresql"),
         ("postgresql:///journal?host=a:1&host=b:2", "`journal` at a:1, b:2"),

@@ -68,6 +68,9 @@ def place_of(url: Secret | None) -> Place:
         return Place(Path(platformdirs.user_state_dir("ztrust-mail", appauthor=False)) / FILE_NAME, usual=True)
     if url.reveal().startswith("sqlite:"):
         return Place(_file_of(url))
+    if url.reveal().count("@") > 1:  # what follows the first may be the end of a password: it is no host to ask or show
+        hint = "write %40 for an @ in a user name or password"
+        raise JournalError("the journal's URL holds an @ too many", hint, RULE)
     driver = parsed(url).drivername
     if driver in ("postgresql", POSTGRESQL):
         return Place(url=url)
