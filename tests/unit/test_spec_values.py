@@ -112,6 +112,9 @@ def test_a_local_part_may_have_other_letters_where_utf8_is_on():
         ("587", "is not a host name"),
         ("[::1]", "is not a host name"),
         ("::1::", "is not a host name"),
+        ("fe80::1%eth0", "holds a %"),
+        ("2001:db8::66%smtp.example.net", "holds a %"),
+        ("smtp%2eexample.com", "holds a %"),
         ("${SMTP_HOST}", "is not a host name"),
     ],
 )
@@ -120,7 +123,9 @@ def test_what_is_no_host_is_refused_and_quoted(text, problem):
     assert found.problem.startswith(f"{problem}: `{text[:50]}")
 
 
-@pytest.mark.parametrize("text", ["hunter2@b", "u:hunter2@b.example:587", "smtp://apikey:hunter2@smtp.example.com"])
+@pytest.mark.parametrize(
+    "text", ["hunter2@b", "::1%hunter2@b", "u:hunter2@b.example:587", "smtp://apikey:hunter2@smtp.example.com"]
+)
 def test_a_host_with_a_login_in_it_is_refused_and_not_quoted(text):
     assert refused(Kind.HOST, text).problem == "is not a host name: it holds an @"
 

@@ -119,12 +119,14 @@ def _with_arguments(text: str) -> str:
 
 def _host(value: object) -> str:
     text = _text(value)
+    if "@" in text:  # what stands before it may be a password: it is not shown
+        raise BadValue("is not a host name: it holds an @", "write the name alone; the login has keys under relay.auth")
+    if "%" in text:  # after an IPv6 address a zone may be any text, one that looks like an allowed name too
+        raise BadValue(f"holds a %: {quoted(text)}", "write the name or the address alone, without a zone")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
-    if "@" in text:  # what stands before it may be a password: it is not shown
-        raise BadValue("is not a host name: it holds an @", "write the name alone; the login has keys under relay.auth")
     if "://" in text or "/" in text:
         raise BadValue(f"is not a host name: {quoted(text)}", "write the name alone, without scheme and path")
     if re.fullmatch(r"[^:]+:\d+", text):
