@@ -90,6 +90,16 @@ def test_the_only_realm_for_which_a_default_is_wrong_is_named(tmp_path):
     assert written(tmp_path, content) == [(3, "a c", "bad-value")]
 
 
+def test_each_realm_whose_name_leaves_a_placeholder_empty_is_named(tmp_path):
+    path = tmp_path / "mail.yaml"
+    defaults = "defaults: {sender: {address: 'x@{realm.slug}.example'}, relay: {host: h.example}}"
+    path.write_text(f"version: 1\n{defaults}\nrealms: {{a: {{}}, '...': {{}}, é: {{}}}}\n", encoding="utf-8")
+    found = ztrust_mail.validate(str(path))[1]
+    empty = "`sender.address` uses `{realm.slug}`, which is empty for the realm"
+    assert [(f.realm, f.message) for f in found] == [("...", f"{empty} `...`"), ("é", f"{empty} `é`")]
+    assert {f.hint for f in found} == {"give its own entry a value without it"}
+
+
 def test_what_is_wrong_in_an_entry_is_told_at_its_place_alone(tmp_path):
     content = DEFAULTS % "a@b.example" + '  acme: {envelope_from: "{realm}"}\n'
     assert written(tmp_path, content) == [(5, None, "bad-value")]

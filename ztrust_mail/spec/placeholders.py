@@ -48,10 +48,18 @@ def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] =
             shown = "an unknown placeholder" if secret else f"the unknown placeholder {quoted('{' + name + '}')}"
             raise BadPlaceholder(f"has {shown}", hint)
         if not values[name]:
-            raise BadValue(f"uses {quoted('{' + name + '}')}, which is empty here", "use {realm} or a variable")
+            raise _stands_for_nothing(name, values)
         return fit(values[name])
 
     return _PART.sub(put, template)
+
+
+def _stands_for_nothing(name: str, values: Mapping[str, str]) -> BadValue:
+    """Return what to say of an empty placeholder; a realm whose name leaves it empty is named."""
+    whose, hint = "here", "give the variable a text, or leave it out"
+    if name == "realm.slug":
+        whose, hint = f"for the realm {quoted(values['realm'], 300)}", "give its own entry a value without it"
+    return BadValue(f"uses {quoted('{' + name + '}')}, which is empty {whose}", hint)
 
 
 def names_in(template: str) -> Iterator[str]:
