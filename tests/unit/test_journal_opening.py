@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import stat
@@ -72,6 +73,17 @@ def locked_up(folder: Path) -> Iterator[None]:
         if is_root:
             os.seteuid(0)
         folder.chmod(0o755)
+
+
+@contextmanager
+def no_space_left() -> Iterator[None]:
+    """Let no file grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_without_a_url_it_lies_in_the_users_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +188,32 @@ def test_what_another_run_is_writing_can_be_read_there(public_folder: Path) -> N
             assert reading
             with reading:
                 assert list(reading.remembered(SERVER)) == ["acme"]
+
+
+def test_it_can_be_read_where_no_space_is_left(journal_url: Secret, file: Path) -> None:
+    with journal_at(journal_url) as journal:
+        begun(journal, "acme", step=Step.VERIFIED)
+    with no_space_left():
+        reading = open_journal(journal_url, writable=False)
+        assert reading
+        with reading:
+            seen = list(reading.remembered(SERVER))
+    assert seen == ["acme"]
+    with journal_at(journal_url) as journal:  # what could not be made beside it is no hindrance later
+        begun(journal, "globex", step=Step.VERIFIED)
+        assert sorted(journal.remembered(SERVER)) == ["acme", "globex"]
+
+
+def test_one_that_was_not_closed_is_not_half_read_where_no_space_is_left(
+    tmp_path: Path, journal: Journal, file: Path
+) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    for name in (file.name, f"{file.name}-wal"):
+        shutil.copy(file.with_name(name), tmp_path / name)
+    with no_space_left():
+        told = refusal(url_of(tmp_path / file.name), writable=False)
+    assert "was not closed" in told.message
+    assert "make room" in told.hint
 
 
 def test_one_that_was_not_closed_is_not_half_read_there(public_folder: Path, journal: Journal, file: Path) -> None:

@@ -19,6 +19,7 @@ from ztrust_mail.text import quoted
 
 _MAGIC = b"SQLite format 3\0"
 _NO_HELPERS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_NO_ROOM = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
 """What SQLite says where the files beside a journal that it needs even for reading cannot be made."""
 
 
@@ -92,7 +93,7 @@ def _connected_to_read(place: Place) -> Database:
     if place.file and _lacks_helpers(place.file):
         if _has_log(place.file):
             message = f"{place.where} was not closed, and can only be read where its folder can be written"
-            raise JournalError(message, "run this where the folder can be written, or copy the folder", RULE)
+            raise JournalError(message, "make room, run this where the folder can be written, or copy the folder", RULE)
         return connect(place, writable=False, immutable=True)
     return connect(place, writable=False)
 
@@ -102,7 +103,8 @@ def _lacks_helpers(file: Path) -> bool:
         with closing(sqlite.opened(file, writable=False)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").close()
     except sqlite3.Error as e:
-        return getattr(e, "sqlite_errorcode", 0) & 0xFF in _NO_HELPERS
+        code = getattr(e, "sqlite_errorcode", 0)
+        return code in _NO_ROOM or code & 0xFF in _NO_HELPERS
     return False
 
 
