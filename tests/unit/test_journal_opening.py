@@ -104,6 +104,52 @@ def test_only_its_owner_can_read_it(journal: Journal, file: Path) -> None:
     assert modes == dict.fromkeys(["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal"], "0o600")
 
 
+@pytest.mark.parametrize("filled", [True, False])
+def test_one_that_others_can_read_is_kept_to_its_owner_by_whoever_writes_it(
+    public_folder: Path, journal_url: Secret, file: Path, filled: bool
+) -> None:
+    backup = public_folder / "journal.sqlite3"
+    backup.touch()
+    if filled:
+        with journal_at(journal_url) as journal:
+            begun(journal, "acme")
+            for name in (file.name, f"{file.name}-wal"):  # as of a run that was killed
+                shutil.copy(file.with_name(name), public_folder / name)
+    for path in public_folder.iterdir():
+        path.chmod(0o644)
+    reading = open_journal(url_of(backup), writable=False)
+    if reading:
+        reading.close()
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o644  # who only looks changes nothing
+    with journal_at(url_of(backup)) as journal:
+        begun(journal, "acme")
+        modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in public_folder.iterdir()}
+    assert modes == dict.fromkeys(["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal"], "0o600")
+
+
+def test_another_persons_journal_is_written_with_the_rights_it_has(
+    journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with journal_at(journal_url):
+        file.chmod(0o666)
+
+    def not_ours(path: Path, mode: int) -> None:
+        raise PermissionError(path, mode)
+
+    monkeypatch.setattr(Path, "chmod", not_ours)
+    with journal_at(journal_url) as journal:
+        assert begun(journal, "acme") == 1
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666
+
+
+def test_another_programs_database_keeps_its_rights(tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite3"
+    raw(file, "CREATE TABLE songs (title TEXT)")
+    file.chmod(0o644)
+    refusal(url_of(file), writable=True)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
 def test_what_is_put_down_outlives_a_power_cut(journal: Journal, journal_url: Secret, file: Path) -> None:
     with database_at(journal_url) as database, database.reading() as transaction:
         assert transaction.ask("PRAGMA synchronous") == [{"synchronous": 2}]  # full
@@ -190,7 +236,7 @@ def test_what_another_run_is_writing_can_be_read_there(public_folder: Path) -> N
                 assert list(reading.remembered(SERVER)) == ["acme"]
 
 
-def test_it_can_be_read_where_no_space_is_left(journal_url: Secret, file: Path) -> None:
+def test_it_can_be_read_where_no_space_is_left(journal_url: Secret) -> None:
     with journal_at(journal_url) as journal:
         begun(journal, "acme", step=Step.VERIFIED)
     with no_space_left():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+import stat
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +44,13 @@ def open_at(place: Place, *, writable: bool) -> Opened | None:
         _check_kind(place, place.file)
     database = connect(place, writable=True) if writable else _connected_to_read(place)
     try:
-        return _opened(place, database)
+        opened = _opened(place, database)
     except BaseException:
         database.close()
         raise
+    if place.file and writable:
+        _keep_to_its_owner(place.file)
+    return opened
 
 
 def _opened(place: Place, database: Database) -> Opened | None:
@@ -89,6 +93,14 @@ def _make(place: Place, file: Path) -> None:
         raise place.closed(e) from None
 
 
+def _keep_to_its_owner(file: Path) -> None:
+    """Let nobody else read a journal that was there before, such as a backup restored, or what stands beside it."""
+    for one in (file, *_beside(file)):
+        with suppress(OSError):  # it is not there, or another person's
+            if stat.S_IMODE(one.stat().st_mode) & 0o077:
+                one.chmod(0o600)
+
+
 def _connected_to_read(place: Place) -> Database:
     if place.file and _lacks_helpers(place.file):
         if _has_log(place.file):
@@ -109,10 +121,16 @@ def _lacks_helpers(file: Path) -> bool:
 
 
 def _has_log(file: Path) -> bool:
+    log, _ = _beside(file)
     try:
-        return file.with_name(f"{file.name}-wal").stat().st_size > 0
+        return log.stat().st_size > 0
     except OSError:
         return False
+
+
+def _beside(file: Path) -> tuple[Path, Path]:
+    """Return where SQLite keeps the log of what is not in a file yet, and its index."""
+    return file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")
 
 
 def _brought_forward(place: Place, database: Database) -> State:
