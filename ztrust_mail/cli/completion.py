@@ -8,6 +8,7 @@ import click
 
 from ztrust_mail.cli import options
 from ztrust_mail.cli.entry import COMPLETION_VARIABLE
+from ztrust_mail.cli.output import Output, save_product
 
 NAME = "completion"
 
@@ -28,7 +29,9 @@ def command(context: click.Context, shell: Shell) -> None:
 
     For bash: source <(ztrust-mail completion bash)
     """
-    from click.shell_completion import shell_complete
+    from click.shell_completion import get_completion_class
 
-    root = context.find_root()
-    context.exit(shell_complete(root.command, {}, str(root.info_name), COMPLETION_VARIABLE, f"{shell.value}_source"))
+    with Output(NAME):
+        root, kind = context.find_root(), get_completion_class(shell.value)
+        assert kind is not None  # click knows each of our shells
+        save_product(None, kind(root.command, {}, str(root.info_name), COMPLETION_VARIABLE).source(), force=False)

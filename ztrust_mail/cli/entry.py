@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail._version import __version__
+from ztrust_mail.cli import streams
 from ztrust_mail.errors import ExitStatus
 
 if TYPE_CHECKING:
@@ -27,14 +27,18 @@ COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
-        print(f"ztrust-mail {__version__}")
-        sys.exit(ExitStatus.OK)
-    gc.set_threshold(COLLECT_AFTER)  # else a tenth of a short command's time goes into looking for garbage
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a locale without our arrows and foreign names is no reason to fail
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    streams.guard()
+    try:
+        if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
+            print(f"ztrust-mail {__version__}", flush=True)
+            sys.exit(ExitStatus.OK)
+        gc.set_threshold(COLLECT_AFTER)  # else a tenth of a short command's time goes into looking for garbage
+        sys.exit(run(sys.argv[1:]))
+    except streams.OutputError as e:  # of what no command writes, such as the help
+        print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
+        sys.exit(e.exit_status)
+    except BrokenPipeError:  # the reader had enough of it
+        sys.exit(ExitStatus.DIFFERS)
 
 
 def run(arguments: list[str]) -> int:
@@ -55,6 +59,8 @@ def run(arguments: list[str]) -> int:
         return e.code if isinstance(e.code, int) else ExitStatus.OK
     except (click.Abort, KeyboardInterrupt):  # before or after a command's own handling
         return ExitStatus.INTERRUPTED
+    except streams.OutputError:
+        raise
     except Exception as e:  # a bug of ours, whatever it is: told without values, which may be secrets
         return _bug(e)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from typing import NoReturn
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.progress import tell_of_waits
+from ztrust_mail.cli.streams import OutputError
 from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
@@ -96,11 +98,14 @@ class Output(AbstractContextManager["Output"]):
         found = (*self._noted, *report.findings)
         report = self._save_reports(replace(report, server=report.server or self._server, findings=found))
         self._finished = True
-        if self.format is Format.JSON:
-            sys.stdout.write(report.text())
-            sys.stdout.flush()
-        else:
-            lines.write(said, sys.stdout)
+        try:
+            if self.format is Format.JSON:
+                sys.stdout.write(report.text())
+                sys.stdout.flush()
+            else:
+                lines.write(said, sys.stdout)
+        except OutputError as e:
+            report = self._save_reports(self._with_problem(report, "output", e.message))
         return report.exit_status
 
     def _save_reports(self, report: json.Report) -> json.Report:
@@ -109,12 +114,15 @@ class Output(AbstractContextManager["Output"]):
             try:
                 path.write_text(report.text() if kind is Format.JSON else lines.plain(self._said), encoding="utf-8")
             except OSError as e:
-                message = f"cannot write the report {quoted(path)}: {e.strerror}"
-                problem = Finding(Severity.ERROR, "report", message, "the command did its work; make room and look")
-                self.tell([text.finding(problem)])
-                status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
-                report = replace(report, exit_status=status, findings=(*report.findings, problem))
+                report = self._with_problem(report, "report", f"cannot write the report {quoted(path)}: {e.strerror}")
         return report
+
+    def _with_problem(self, report: json.Report, rule: str, message: str) -> json.Report:
+        """Tell of a result that did not get to where it was wanted, and return the report with that."""
+        problem = Finding(Severity.ERROR, rule, message, "the command did its work; make room and look")
+        self.tell([text.finding(problem)])
+        status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
+        return replace(report, exit_status=status, findings=(*report.findings, problem))
 
     def _remembered(self, said: Iterable[Line]) -> list[Line]:
         new = list(said)
@@ -149,8 +157,9 @@ def check_product(path: Path | None, *, force: bool) -> None:
 def save_product(path: Path | None, content: str, *, force: bool) -> None:
     """Write what a command makes, to standard output or to a file that is not there yet; in UTF-8."""
     if path is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content.encode())
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        sys.stdout.write(content)
         sys.stdout.flush()
         return
     try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import click
-
 from ztrust_mail.cli import options
+from ztrust_mail.cli.output import Output, save_product
 from ztrust_mail.spec.schema import schema_text
 
 NAME = "schema"
@@ -31,4 +30,5 @@ class Which(StrEnum):
 )
 def command(which: Which) -> None:
     """Print the JSON Schema of specs, settings, reports or plans."""
-    click.echo(schema_text(which.value), nl=False)
+    with Output(NAME):
+        save_product(None, schema_text(which.value), force=False)
