@@ -135,6 +135,43 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work(
     assert not Path("good.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (["plan", "mail.yaml"], "text=mail.yaml", "it is a spec"),
+        (["validate", "bad.yaml", "mail.yaml"], "json=link.yaml", "it is a spec"),
+        (["test", "--spec", "mail.yaml"], "json=../work/mail.yaml", "it is a spec"),
+        (["drift", "folder"], "json=folder/a/b.json", "it would be one of the specs in `folder`"),
+        (["rotate", "env:SMTP_PASSWORD", "folder"], "text=folder/a.yaml", "it would be one of the specs in `folder`"),
+        (["plan", "mail.yaml", "--out", "p.json"], "json=p.json", "it is what --out names"),
+        (["apply", "--plan", "p.json", "--yes"], "json=./p.json", "it is the saved plan"),
+        (["doctor", "--config", "own.toml"], "text=own.toml", "it is a settings file"),
+        (["history"], "text=ztrust-mail.toml", "it is a settings file"),
+        (["revert", "--yes"], "text=r.txt", "another report goes there"),
+    ],
+)
+def test_a_report_is_not_written_over_a_file_of_the_commands_own(
+    cli: Cli, sandbox: Sandbox, spec: str, arguments: list[str], given: str, said: str
+) -> None:
+    for name in ("folder/a.yaml", "folder/a/c.yaml", "own.toml", "ztrust-mail.toml"):
+        cli.write(name, "")
+    Path("link.yaml").symlink_to("mail.yaml")
+    before = {path: path.read_text("utf-8") for path in cli.folder.rglob("*.*")}
+    ran = cli(*arguments, "--report", "json=r.txt", "--report", given)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"cannot write the report `{given.partition('=')[2].removeprefix('./')}`: {said}; name another" in ran.err
+    assert sandbox.requests == ()
+    assert {path: path.read_text("utf-8") for path in cli.folder.rglob("*.*")} == before
+
+
+def test_a_report_beside_the_specs_that_is_none_of_them_is_written(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    cli.write("folder/a.yaml", PLAIN)
+    for name in ("r.txt", ".r.json"):
+        assert cli("plan", "folder", "--report", f"json=folder/{name}").status == 1
+        assert Path("folder", name).exists()
+        assert cli("plan", "-", "--report", f"json=folder/{name}", stdin=PLAIN).status == 1
+
+
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_a_report_that_fails_at_the_end_hides_nothing_of_the_result(
     cli: Cli, sandbox: Sandbox, spec: str, format: str

@@ -11,6 +11,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json
@@ -55,7 +56,7 @@ def command(
     config: str | None,
 ) -> None:
     """Show the plan, ask, write, and read back what was written."""
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(specs, plan, settings=config)) as output:
         orders = Orders.of(NAME, writing)
         if plan is None and expect_digest is not None:
             raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")

@@ -8,6 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports import diagnosis, json
 from ztrust_mail.reports.lines import line
@@ -37,7 +38,10 @@ def command(
     """
     from ztrust_mail.gateways.verbs import Verb, need
 
-    with Output(NAME, format, report) as output, api.connect(server, config_path=config) as connection:
+    with (
+        Output(NAME, format, report, Own(settings=config)) as output,
+        api.connect(server, config_path=config) as connection,
+    ):
         output.connected(connection)
         if setup_commands:
             need(connection.gateway, Verb.SET_UP)

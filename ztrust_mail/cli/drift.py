@@ -9,6 +9,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.reports import drift as told
 from ztrust_mail.reports import text
@@ -46,7 +47,7 @@ def command(
     """
     from ztrust_mail.gateways.verbs import Verb, need
 
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(specs, settings=config)) as output:
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             output.connected(connection)

@@ -13,8 +13,8 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports import json, text
 from ztrust_mail.spec.fields import EXTRA, FIELDS, LOGIN, MESSAGES
+from ztrust_mail.spec.folder import SUFFIXES
 from ztrust_mail.spec.model import is_within
-from ztrust_mail.spec.source import SUFFIXES
 from ztrust_mail.text import did_you_mean, quoted
 
 NAME = "explain"

@@ -13,6 +13,7 @@ from ztrust_mail.api import Connection
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.cli.review import must_be_answerable
 from ztrust_mail.errors import ExitStatus, UsageError
 from ztrust_mail.reports import history, json, text
@@ -50,7 +51,7 @@ def command(
 
     Asks the journal only: nothing is sent. --forget and --prune take out of the journal what is not needed any more.
     """
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(settings=config)) as output:
         if forget is not None or prune is not None:
             if run is not None or realm or (forget is not None and prune is not None):
                 raise UsageError(

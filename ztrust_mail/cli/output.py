@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -15,25 +14,28 @@ from typing import NoReturn
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.progress import tell_of_waits
+from ztrust_mail.cli.report_files import Own, ReportFile, report_files
 from ztrust_mail.cli.streams import OutputError
 from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
 from ztrust_mail.reports.lines import Line
-from ztrust_mail.text import did_you_mean, quoted
+from ztrust_mail.text import quoted
 
 
 @dataclass
 class Output(AbstractContextManager["Output"]):
     """One command's output. Inside ``with``, our own errors become messages and the exit status.
 
-    In JSON every ending is one report, a bug and an interruption included.
+    In JSON every ending is one report, a bug and an interruption included. ``own`` are the files that no report may be
+    written over.
     """
 
     command: str
     format: Format = Format.TEXT
     reports: Sequence[str] = ()
-    _files: list[tuple[Format, Path]] = field(default_factory=list)
+    own: Own = field(default_factory=Own)
+    _files: list[ReportFile] = field(default_factory=list)
     _said: list[Line] = field(default_factory=list)
     _server: str = ""
     _noted: tuple[Finding, ...] = ()
@@ -41,7 +43,7 @@ class Output(AbstractContextManager["Output"]):
 
     def __enter__(self) -> Output:
         try:
-            self._files = [_report_file(given) for given in self.reports]
+            self._files = report_files(self.reports, self.own)
         except UsageError as e:
             self._fail(e)
         return self
@@ -129,19 +131,6 @@ class Output(AbstractContextManager["Output"]):
         if any(kind is Format.TEXT for kind, _ in self._files):
             self._said += new
         return new
-
-
-def _report_file(given: str) -> tuple[Format, Path]:
-    """Return what ``FORMAT=FILE`` names; a place that cannot be written shows before any work is done."""
-    kind, separator, file = given.partition("=")
-    if not separator or not file or kind not in list(Format):
-        hint = "" if kind in list(Format) else did_you_mean(kind, list(Format))
-        raise UsageError(f"--report {quoted(given)} is no FORMAT=FILE", hint or "write json=FILE or text=FILE")
-    path = Path(file)
-    if os.path.isdir(path) or not os.path.isdir(path.parent):
-        problem = "it is a folder" if os.path.isdir(path) else "its folder does not exist"
-        raise UsageError(f"cannot write the report {quoted(path)}: {problem}", "name a file in an existing folder")
-    return Format(kind), path
 
 
 def check_product(path: Path | None, *, force: bool) -> None:

@@ -11,6 +11,7 @@ from ztrust_mail.cli.carry_out import Orders, carry_out
 from ztrust_mail.cli.history import LARGEST_RUN
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.reports.lines import line
 from ztrust_mail.sync.compare import SecretMode
 from ztrust_mail.sync.plan import Plan
@@ -41,7 +42,7 @@ def command(
 
     A realm that has changed since the run is left alone, unless run and realm are both named.
     """
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(settings=config)) as output:
         orders = Orders.of(NAME, writing)
         with api.connect(server, config_path=config) as connection:
             chosen = api.run_to_revert(connection, run, realms=realm)

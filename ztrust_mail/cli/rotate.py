@@ -11,6 +11,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.carry_out import Ending, Orders, carry_out
 from ztrust_mail.cli.options import Format, Writing
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.sync.plan import Plan
 from ztrust_mail.sync.safety import Reason
 
@@ -46,7 +47,7 @@ def command(
     from ztrust_mail.reports.rotate import leftovers
     from ztrust_mail.sync.rotate import check_reference
 
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(specs, settings=config)) as output:
         check_reference(reference)
         first = "" if writing.canary == "0" else writing.canary
         orders = Orders.of(NAME, replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE)))

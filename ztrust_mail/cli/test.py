@@ -8,6 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.reports import diagnosis, json, text
 
 NAME = "test"
@@ -32,7 +33,7 @@ def command(
 
     It goes to the address of the account used.
     """
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(spec, settings=config)) as output:
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as connection:
             output.connected(connection)

@@ -8,6 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.report_files import Own
 from ztrust_mail.errors import ExitStatus
 from ztrust_mail.findings import has_errors
 from ztrust_mail.reports import json, text
@@ -27,7 +28,7 @@ def command(specs: Sequence[str], format: Format, report: Sequence[str]) -> None
 
     Form, inheritance, addresses and doubtful settings; all problems of all files are told at once.
     """
-    with Output(NAME, format, report) as output:
+    with Output(NAME, format, report, Own(specs)) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
         said = list(text.findings(findings))

@@ -20,7 +20,7 @@ from ztrust_mail.config.servers import (
     choose_server,
     is_loopback,
 )
-from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings, journal_url, load
+from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings, journal_url, load, places
 
 __all__ = [
     "DEFAULT_CLIENT",
@@ -42,4 +42,5 @@ __all__ = [
     "is_loopback",
     "journal_url",
     "load",
+    "places",
 ]

@@ -71,15 +71,22 @@ def load(given: str | None = None, environ: Mapping[str, str] = os.environ) -> S
     A file in the working folder goes before the user's own, but the policy and the journal stay the user's: else
     whoever can put a file there could do away with the policy.
     """
+    found, *users = places(given, environ)
+    if not users:
+        return _read(found, trusted=True)
+    own = _read(users[0], trusted=True) if os.path.isfile(users[0]) else Settings()  # isfile: False in a closed folder
+    if not os.path.isfile(found):
+        return own
+    return replace(_read(found, trusted=False), policy=own.policy, journal=own.journal)
+
+
+def places(given: str | None = None, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Return where settings are looked for: in the one file that was named, or in the working and the user's folder."""
     if chosen := given or environ.get(f"{PREFIX}CONFIG"):
-        return _read(Path(chosen), trusted=True)
+        return [Path(chosen)]
     import platformdirs
 
-    users = Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME
-    own = _read(users, trusted=True) if os.path.isfile(users) else Settings()  # isfile: False in a closed folder
-    if not os.path.isfile(FILE_NAME):
-        return own
-    return replace(_read(Path(FILE_NAME), trusted=False), policy=own.policy, journal=own.journal)
+    return [Path(FILE_NAME), Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME]
 
 
 def journal_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> Secret | None:

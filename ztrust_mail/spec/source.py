@@ -16,6 +16,7 @@ from typing import NoReturn, Self, TypeAlias
 
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.spec.digest import of_bytes, of_json
+from ztrust_mail.spec.folder import SUFFIXES, files_in
 from ztrust_mail.text import quoted
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -29,7 +30,6 @@ MAX_DEPTH = 50
 MAX_PROBLEMS = 1_000  # of one file
 MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python itself refuses to read very long ones
-SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 STDIN = "-"
 _START = "start with `version: 1`"
 _NAMES = f"the name of a spec ends in {', '.join(SUFFIXES)}"
@@ -210,36 +210,19 @@ class _Reader:
         if "\0" in path:
             self._refuse(path, "cannot-read")
         elif path != STDIN and os.path.isdir(real):
-            self._folder(path, real)
+            self._folder(path)
         elif real not in self._seen:
             self._seen.add(real)
             self._file(path, os.path.dirname(real))
 
-    def _folder(self, given: str, root: str) -> None:
-        waiting, visited, files, before = [given], set(), 0, len(self.findings)
-        while waiting:
-            path = waiting.pop()
-            real, named = os.path.realpath(path), path.lower().endswith(SUFFIXES)
-            is_folder = os.path.isdir(real)
-            if (is_folder or named) and os.path.commonpath([root, real]) != root:
-                self._refuse(path, "link-outside")
-            elif is_folder and named:
-                self._refuse(path, "not-a-file")
-            elif is_folder and real not in visited:
-                visited.add(real)  # links may lead round in a circle
-                waiting.extend(os.path.join(path, name) for name in self._names(path))
-            elif named:
-                files += 1
-                self.read(path)
-        if not files and len(self.findings) == before:
+    def _folder(self, given: str) -> None:
+        files, refused = files_in(given)
+        for path, rule in refused:
+            self._refuse(path, rule)
+        if not files and not refused:
             self._refuse(given, "empty-folder")
-
-    def _names(self, path: str) -> list[str]:
-        try:
-            return sorted((name for name in os.listdir(path) if not name.startswith(".")), reverse=True)
-        except OSError:
-            self._refuse(path, "cannot-read")
-        return []
+        for path in files:
+            self.read(path)
 
     def _file(self, path: str, folder: str) -> None:
         try:

@@ -10,7 +10,8 @@ from ztrust_mail.errors import Unsafe
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.secrets.file import RUN_SECRETS
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.source import MAX_BYTES, STDIN, SUFFIXES
+from ztrust_mail.spec.folder import SUFFIXES
+from ztrust_mail.spec.source import MAX_BYTES, STDIN
 from ztrust_mail.sync.compare import compare
 from ztrust_mail.sync.digests import of_attributes, of_bytes
 from ztrust_mail.sync.journal.records import Run
