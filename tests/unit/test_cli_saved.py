@@ -90,6 +90,25 @@ def test_what_is_no_longer_as_it_was_is_refused_and_nothing_is_written(
     assert {name: sandbox.smtp(name) for name in before} == before
 
 
+def test_a_spec_that_came_to_the_folder_is_not_passed_over(cli: Cli, sandbox: Sandbox) -> None:
+    cli.write("specs/mail.yaml", SPEC)
+    assert cli("plan", "specs", "--out", "plan.json").status == 1
+    cli.write("specs/more.yaml", "version: 1\nrealms: {}\n")
+    ran = cli("apply", "--plan", "plan.json", "--yes")
+    assert ran.status == 5
+    assert "since the plan was made, 1 spec file added: `specs/more.yaml`" in ran.err
+
+
+@pytest.mark.parametrize("folder", ["specs", ".", "specs/below/.."])
+def test_a_plan_is_not_saved_among_its_specs(cli: Cli, sandbox: Sandbox, folder: str) -> None:
+    cli.write("specs/mail.yaml", SPEC)
+    cli.write("specs/below/x.txt", "")
+    ran = cli("plan", folder, "--out", "specs/below/plan.json")
+    assert ran.status == 2
+    assert f"cannot write `specs/below/plan.json`: it would be one of the specs in `{folder}`; name a file" in ran.err
+    assert sandbox.requests == ()
+
+
 @pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--secrets", "write"]])
 def test_a_saved_plan_takes_no_options_that_would_change_it(
     cli: Cli, sandbox: Sandbox, plan: str, more: list[str]

@@ -575,9 +575,48 @@ def test_specs_that_are_as_they_were_are_fine(folder: Path) -> None:
 def test_a_spec_that_has_moved_on_is_refused_and_named(folder: Path) -> None:
     plan = of_files("specs", expect=True)
     (folder / "specs" / "b.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(Unsafe, match=r"^1 spec file changed since the plan was made: `specs/b\.json`$") as caught:
+    with pytest.raises(Unsafe, match=r"^since the plan was made, 1 spec file changed: `specs/b\.json`$") as caught:
         check_specs(plan)
     assert caught.value.rule == "plan-spec-moved"
+
+
+def test_a_spec_added_to_a_folder_or_deleted_from_it_is_refused_and_named(folder: Path) -> None:
+    plan, alone = of_files("specs", expect=True), of_files("specs/a.json", "specs/b.json", expect=True)
+    for name in ("c.yaml", ".d.yaml", "notes.txt", "below/e.TOML"):
+        (folder / "specs" / name).parent.mkdir(exist_ok=True)
+        (folder / "specs" / name).write_text("", encoding="utf-8")
+    (folder / "specs" / "a.json").unlink()
+    with pytest.raises(Unsafe) as caught:
+        check_specs(plan)
+    added, deleted = "2 spec files added: `specs/below/e.TOML`, `specs/c.yaml`", "1 spec file deleted: `specs/a.json`"
+    assert caught.value.message == f"since the plan was made, {added}; {deleted}"
+    assert caught.value.rule == "plan-spec-moved"
+    assert len(check_specs(alone)) == 1  # made of those files, whatever else lies there
+
+
+def test_a_folder_that_cannot_be_read_as_a_spec_any_more_is_refused(folder: Path) -> None:
+    plan = of_files("specs", expect=True)
+    (folder / "specs" / "out.yaml").symlink_to(folder / "elsewhere")
+    with pytest.raises(Unsafe, match=r"1 spec file added: `specs/out\.yaml`$"):
+        check_specs(plan)
+
+
+def test_a_folder_given_in_two_ways_is_the_same_folder(folder: Path) -> None:
+    plan = of_files("specs/b.json", "specs", "./specs", str(folder / "specs"), expect=True)
+    assert check_specs(plan) == ()
+    (folder / "specs" / "b.json").unlink()
+    with pytest.raises(Unsafe, match=r"made, 1 spec file deleted: `specs/b\.json`$"):
+        check_specs(plan)
+
+
+def test_a_working_folder_without_any_spec_may_be_another_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("specs")
+    plan = of_files(".", expect=True)
+    monkeypatch.chdir(folder / "elsewhere")
+    assert [finding.rule for finding in check_specs(plan)] == ["plan-spec-absent"]
+    (folder / "elsewhere" / "a.json").write_bytes((folder / "specs" / "a.json").read_bytes())
+    with pytest.raises(Unsafe, match=r"made, 1 spec file deleted: `\./b\.json`$"):
+        check_specs(plan)
 
 
 def test_specs_that_are_not_here_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,6 +634,15 @@ def test_standard_input_is_not_looked_for_as_a_file(folder: Path) -> None:
     assert ": `-`, `.`" in finding.message
 
 
+@pytest.mark.parametrize("path", ["a\0b.yaml", "a\ud800.yaml"])
+def test_what_cannot_be_a_path_is_not_here(folder: Path, path: str) -> None:
+    plan = replace(saved(), specs={path: "0" * 64}, folders=("specs/\0", ".", path))
+    with pytest.raises(Unsafe, match=r"made, 2 spec files added: `\./specs/a\.json`, `\./specs/b\.json`$"):
+        check_specs(plan)
+    (finding,) = check_specs(replace(plan, folders=(path,)))
+    assert finding.rule == "plan-spec-absent"
+
+
 def test_files_beside_a_spec_are_within_reach_where_that_spec_still_lies(folder: Path) -> None:
     plan = of_files("specs/a.json")
     ref = plan.realms[0].desired.fields[PASSWORD]
@@ -603,7 +651,7 @@ def test_files_beside_a_spec_are_within_reach_where_that_spec_still_lies(folder:
 
 
 def test_files_beside_a_spec_that_is_not_here_need_somebody_to_vouch_for_the_plan(folder: Path) -> None:
-    plan = of_files("specs", expect=False)
+    plan = of_files("specs/a.json", "specs/b.json", expect=False)
     (folder / "specs" / "a.json").unlink()
     assert len(check_specs(plan)) == 1  # the other still lies there
     (folder / "specs" / "b.json").unlink()

@@ -20,6 +20,7 @@ from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, Ztrust
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
 from ztrust_mail.reports.lines import Line
+from ztrust_mail.spec.folder import is_spec_in
 from ztrust_mail.text import quoted
 
 
@@ -133,14 +134,17 @@ class Output(AbstractContextManager["Output"]):
         return new
 
 
-def check_product(path: Path | None, *, force: bool) -> None:
-    """Raise :class:`UsageError` before any work is done where the product could not be written."""
+def check_product(path: Path | None, *, force: bool, specs: Sequence[str] = ()) -> None:
+    """Raise :class:`UsageError` before any work is done where the product could not be written, or would be a spec."""
     if path is None:
         return
     if path.exists() and not force:
         raise UsageError(f"{quoted(path)} exists and is not overwritten", "name another file, or add --force")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {quoted(path)}: its folder does not exist", "name a file in an existing folder")
+    if folder := next((spec for spec in specs if is_spec_in(path, spec)), None):
+        message = f"cannot write {quoted(path)}: it would be one of the specs in {quoted(folder)}"
+        raise UsageError(message, "name a file elsewhere")
 
 
 def save_product(path: Path | None, content: str, *, force: bool) -> None:

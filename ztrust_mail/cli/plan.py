@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Show what apply would change; writes nothing to the server."""
     with Output(NAME, format, report, Own(specs, out=out, settings=config)) as output:
-        check_product(out, force=force)
+        check_product(out, force=force, specs=specs)
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             output.connected(connection)

@@ -43,7 +43,7 @@ def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[
 
 def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding], bool]:
     """Return the spec, what is wrong with its form, and whether a part of it could not be read."""
-    documents, findings = _documents(given)
+    documents, findings, folders = _documents(given)
     unread = bool(findings)
     checked = []
     for document in documents:
@@ -51,7 +51,7 @@ def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Fin
         findings.extend(problems)
         checked.append((document, value))
     spec, problems = build(checked, native_names)
-    spec = replace(spec, digests={document.path: document.digest for document in documents})
+    spec = replace(spec, digests={document.path: document.digest for document in documents}, folders=folders)
     findings.extend(f for f in problems if not (unread and f.rule == NO_VERSION))
     if not has_errors(findings):
         findings.extend(rules.lint(spec))
@@ -63,9 +63,9 @@ def _in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda f: f.location or Location(""))
 
 
-def _documents(given: Given) -> tuple[list[Document], list[Finding]]:
+def _documents(given: Given) -> tuple[list[Document], list[Finding], tuple[str, ...]]:
     if isinstance(given, Mapping):
         document, findings = source.from_dict(given)
-        return [document], findings
-    paths = [given] if isinstance(given, str | os.PathLike) else given
-    return source.read_specs([os.fspath(path) for path in paths])
+        return [document], findings, ()
+    paths = [os.fspath(path) for path in ([given] if isinstance(given, str | os.PathLike) else given)]
+    return *source.read_specs(paths), tuple(path for path in paths if path != source.STDIN and os.path.isdir(path))

@@ -59,7 +59,7 @@ class Entry:
 class Spec:
     """All files of a spec as one: defaults, entries in the order written, and the server guard.
 
-    ``digests`` tells of each path which bytes were read there.
+    ``digests`` tells of each path which bytes were read there, ``folders`` which of what was given are folders.
     """
 
     entries: tuple[Entry, ...]
@@ -68,6 +68,7 @@ class Spec:
     paths: tuple[str, ...] = ()
     warnings: tuple[Finding, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
 
     @property
     def globs(self) -> tuple[Entry, ...]:

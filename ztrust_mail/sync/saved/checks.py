@@ -10,12 +10,12 @@ from ztrust_mail.errors import Unsafe
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.secrets.file import RUN_SECRETS
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.folder import SUFFIXES
+from ztrust_mail.spec.folder import SUFFIXES, files_in, is_spec_in
 from ztrust_mail.spec.source import MAX_BYTES, STDIN
 from ztrust_mail.sync.compare import compare
 from ztrust_mail.sync.digests import of_attributes, of_bytes
 from ztrust_mail.sync.journal.records import Run
-from ztrust_mail.sync.saved.files import bytes_of
+from ztrust_mail.sync.saved.files import bytes_of, is_path
 from ztrust_mail.sync.saved.records import PlannedRealm, SavedPlan
 from ztrust_mail.text import counted, quoted
 
@@ -52,14 +52,16 @@ def _server_of(issuer: str) -> str:
 def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
     """Look at the specs that the plan was made of again, as far as they are here, and say which are not.
 
-    Raises :class:`Unsafe` where one has changed, and where the plan takes a secret from a file that only a spec beside
-    it may name, while none of its specs lies there as it was and nobody vouches for the plan by its digest.
+    Raises :class:`Unsafe` where one has changed, where one was added to or deleted from a folder that is here, and
+    where the plan takes a secret from a file that only a spec beside it may name, while none of its specs lies there
+    as it was and nobody vouches for the plan by its digest.
     """
     now = {path: _digest_now(path) for path in saved.specs}
-    moved = [path for path, digest in now.items() if digest not in ("", saved.specs[path])]
-    if moved:
-        message = f"{counted(len(moved), 'spec file')} changed since the plan was made: {_list(moved)}"
-        raise Unsafe(message, _NEW_PLAN, "plan-spec-moved")
+    changed = [path for path, digest in now.items() if digest not in ("", saved.specs[path])]
+    moved = {"changed": changed, **_in_folders(saved)}
+    if any(moved.values()):
+        whats = [f"{counted(len(paths), 'spec file')} {what}: {_some(paths)}" for what, paths in moved.items() if paths]
+        raise Unsafe(f"since the plan was made, {'; '.join(whats)}", _NEW_PLAN, "plan-spec-moved")
     if not saved.expected:
         here = [path for path, digest in now.items() if digest and path.lower().endswith(SUFFIXES)]
         _check_folders(saved, {os.path.dirname(os.path.realpath(path)) for path in here})
@@ -72,6 +74,23 @@ def _digest_now(path: str) -> str:
         return "" if path == STDIN else of_bytes(bytes_of(path, MAX_BYTES))
     except OSError:
         return ""
+
+
+def _in_folders(saved: SavedPlan) -> Mapping[str, Sequence[str]]:
+    """Return which spec files came to the plan's folders and went from them, as far as the folders are here.
+
+    A working folder without any spec need not be the one that the plan was made in.
+    """
+    known = {path: os.path.realpath(path) for path in saved.specs if is_path(path)}
+    reals, added = frozenset(known.values()), dict[str, str]()
+    deleted = dict[str, None]()
+    for folder in filter(os.path.isdir, saved.folders):
+        files, refused = files_in(folder)
+        there = {os.path.realpath(path): path for path in (*files, *(path for path, _ in refused))}
+        added |= {real: path for real, path in there.items() if real not in reals}
+        if there or not os.path.samefile(folder, os.curdir):
+            deleted |= {path: None for path, real in known.items() if is_spec_in(path, folder) and real not in there}
+    return {"added": list(added.values()), "deleted": list(deleted)}
 
 
 def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:

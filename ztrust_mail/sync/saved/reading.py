@@ -187,6 +187,7 @@ def _plan(data: Object, name: str, *, expected: bool) -> SavedPlan:
         created=_text(data, "created"),
         tool_version=_text(data, "tool_version"),
         specs={_text(one, "path"): _text(one, "digest") for one in specs},
+        folders=_texts(data["folders"]),
         left_out=tuple(_left_out(one) for one in left_out),
         uncovered=_texts(data["uncovered"]),
         in_sync=cast("int", data["in_sync"]),

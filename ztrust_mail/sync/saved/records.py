@@ -80,8 +80,9 @@ class LeftOut:
 class SavedPlan:
     """A plan read from a file. ``digest`` is what ``--expect-digest`` is compared with.
 
-    ``specs`` tells of each path of the spec which digest its bytes had. ``in_sync`` counts the realms that need
-    nothing. ``expected`` says that somebody vouches for the plan: its digest was given from elsewhere.
+    ``specs`` tells of each path of the spec which digest its bytes had, ``folders`` in which folders no other was.
+    ``in_sync`` counts the realms that need nothing. ``expected`` says that somebody vouches for the plan: its digest
+    was given from elsewhere.
     """
 
     url: str
@@ -92,6 +93,7 @@ class SavedPlan:
     created: str
     tool_version: str
     specs: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     uncovered: tuple[str, ...] = ()
     in_sync: int = 0

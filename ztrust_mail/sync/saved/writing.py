@@ -36,6 +36,7 @@ def to_text(plan: Plan, spec: Spec, *, dialect: Dialect, issuer: str, created: s
         "account": {"name": plan.account.name, "realm": plan.account.realm},
         "secrets": plan.secrets.value,
         "spec": [{"path": path, "digest": digest} for path, digest in spec.digests.items()],
+        "folders": list(spec.folders),
         "realms": [_realm(realm, dialect) for realm in plan.changed],
         "in_sync": sum(realm.status is Status.IN_SYNC for realm in plan.realms),
         "uncovered": list(plan.uncovered),
