@@ -136,6 +136,21 @@ def test_realm_globs_limit_the_plan_and_may_be_given_again(cli: Cli, spec: str) 
     assert [realm["realm"] for realm in report["realms"]] == ["acme", "tenant-a"]
 
 
+@pytest.mark.parametrize("command", [["plan", "mail.yaml"], ["apply", "mail.yaml", "--yes"], ["drift", "mail.yaml"]])
+def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
+    cli: Cli, spec: str, command: list[str]
+) -> None:
+    alone = cli(*command, "--realm", "acme")
+    ran = cli(*command, "--realm", "acme", "--realm", "tpyo", "--realm", "x-*", "--realm", "x-*")
+    assert ran.status == (0 if command[0] == "apply" else alone.status)
+    for glob in ("tpyo", "x-*"):
+        said = (
+            f"warning: no realm of the spec matches --realm `{glob}`; realm names are matched to the letter [no-match]"
+        )
+        assert ran.err.count(said) == 1
+    assert cli(*command, "--realm", "tpyo").status == 2
+
+
 def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))

@@ -593,6 +593,11 @@ def test_realms_that_no_glob_covers_or_nobody_asked_for_have_not_vanished() -> N
     assert gone(gateway, realms({"*": BASIC}), remembered=["master", "a-2", "z"]).vanished == ()
 
 
+def test_a_glob_that_only_a_vanished_realm_fits_is_not_said_to_match_nothing() -> None:
+    findings = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-2", "a-1", "a-9").findings
+    assert [f.message for f in findings if f.rule == "no-match"] == ["no realm of the spec matches --realm `a-9`"]
+
+
 def test_a_vanished_realm_may_be_asked_for_by_its_name_alone() -> None:
     found = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-1")
     assert (found.vanished, found.exit_status, found.plan.realms) == (("a-1",), ExitStatus.DIFFERS, ())

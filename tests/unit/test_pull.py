@@ -352,6 +352,13 @@ def test_a_realm_that_is_not_there_is_told(ztrust_sandbox):
     assert pulled.exit_status is ExitStatus.PARTIAL
 
 
+def test_a_glob_that_matches_nothing_is_told_beside_one_that_matches(ztrust_sandbox):
+    with connected(ztrust_sandbox) as connection:
+        pulled = pull(connection, ["ac*", "nosuch"])
+    assert [f.message for f in pulled.findings] == ["no realm matches --realm `nosuch`"]
+    assert pulled.exit_status is ExitStatus.OK
+
+
 @pytest.mark.parametrize("globs", [("nosuch-*",), ()])
 def test_nothing_to_pull_is_an_error_and_no_empty_spec(ztrust_sandbox, globs):
     ztrust_sandbox.faults.list_forbidden = not globs

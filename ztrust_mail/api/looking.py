@@ -147,6 +147,7 @@ def pull(connection: Connection, realms: Sequence[str] = (), *, factor: bool = F
     where the product shows none.
     """
     from ztrust_mail.gateways.verbs import Verb, need
+    from ztrust_mail.sync.planning import unmatched
     from ztrust_mail.sync.pull import pull as pull_entries
 
     gateway = connection.gateway
@@ -159,7 +160,8 @@ def pull(connection: Connection, realms: Sequence[str] = (), *, factor: bool = F
     names = [r for r in sorted(reading.realms) if not realms or any(glob_matches(g, r) for g in realms)]
     if not names:
         raise UsageError("no realm matches", "check the names and the account's rights")
-    return pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
+    pulled = pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
+    return replace(pulled, findings=(*unmatched(realms, names, of=""), *pulled.findings))
 
 
 def explain(spec: Spec, realm: str) -> Desired:

@@ -17,7 +17,7 @@ from ztrust_mail.sync.attribution import Cause, Past, is_critical
 from ztrust_mail.sync.compare import Change
 from ztrust_mail.sync.journal.records import NOT_KEPT, Remembered, Write
 from ztrust_mail.sync.plan import Plan, RealmPlan, all_findings
-from ztrust_mail.sync.planning import nothing_selected
+from ztrust_mail.sync.planning import nothing_selected, unmatched
 from ztrust_mail.text import counted, quoted
 
 _NOTHING = Remembered()
@@ -79,7 +79,7 @@ def judge(
     causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
     suspects = _suspects(plan, causes)
     edits = culprits.edits_since(gateway, {r.realm: _since(remembered[r.realm].last) for r in suspects})
-    findings: list[Finding] = []
+    findings = unmatched(selected, {*vanished, *(realm.realm for realm in plan.realms)})
     for realm in plan.changed:
         known = remembered.get(realm.realm, _NOTHING)
         past, cause, edited = pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ())

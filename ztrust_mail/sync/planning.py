@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.config.policy import Policy
@@ -43,6 +43,9 @@ NO_MEANS = Means()
 """Planning by the spec and the server alone."""
 
 
+_TO_THE_LETTER = "realm names are matched to the letter"
+
+
 def _as_it_is(realm: RealmPlan) -> RealmPlan:
     return realm
 
@@ -74,8 +77,8 @@ def make_plan(
     """Read the server and compare it with the spec.
 
     ``realms`` are globs that limit the plan; ``everything`` reads the realms without an entry too, and may come to a
-    plan without a realm. Raises :class:`UsageError` when the globs leave nothing otherwise, ``ServerError`` when
-    nothing can be read.
+    plan without a realm: which globs fit nothing is then for the caller to tell. Raises :class:`UsageError` when the
+    globs leave nothing otherwise, ``ServerError`` when nothing can be read.
     """
     gateway.login()
     spec, named = _narrowed(spec, realms)
@@ -90,7 +93,7 @@ def make_plan(
         nothing_selected(realms)
     wanted = aim.choose([_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()])
     held_back = {g.entry.name for g in matching.globs if g.count < g.entry.expect_min}
-    findings = [*spec.warnings, *matching.findings]
+    findings = [*spec.warnings, *matching.findings, *(() if everything else unmatched(realms, chosen))]
     if listing and not reading.complete:
         findings.append(_no_list(spec, gateway))
     made = plan_wanted(wanted, gateway, means, reading=reading, held_back=held_back, trim=aim.trim)
@@ -149,7 +152,16 @@ def nothing_selected(globs: Sequence[str]) -> None:
     """Raise :class:`UsageError` where globs were given, and nothing fits them."""
     if globs:
         wanted = " or ".join(quoted(glob) for glob in globs)
-        raise UsageError(f"no realm of the spec matches --realm {wanted}", "realm names are matched to the letter")
+        raise UsageError(f"no realm of the spec matches --realm {wanted}", _TO_THE_LETTER)
+
+
+def unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
+    """Return a warning for each glob that fits none of the realms that others chose."""
+    return [
+        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _TO_THE_LETTER)
+        for glob in dict.fromkeys(globs)
+        if glob not in realms and not any(glob_matches(glob, realm) for realm in realms)
+    ]
 
 
 def _no_list(spec: Spec, gateway: Gateway) -> Finding:
