@@ -118,6 +118,10 @@ def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
         ("=x", "--report `=x` is no FORMAT=FILE; write json=FILE or text=FILE"),
         ("jsn=x", "--report `jsn=x` is no FORMAT=FILE; did you mean `json`?"),
         ("", "--report `` is no FORMAT=FILE"),
+        (
+            "json=-",
+            "--report `json=-`: standard output has the result already; write it there as JSON with --format json",
+        ),
         ("text=no/such/r.txt", "cannot write the report `no/such/r.txt`: its folder does not exist"),
         ("text=.", "cannot write the report `.`: it is a folder"),
         ("j\x1b[31m=x", r"--report `j\x1b[31m=x` is no FORMAT=FILE"),

@@ -99,6 +99,15 @@ def test_a_spec_that_came_to_the_folder_is_not_passed_over(cli: Cli, sandbox: Sa
     assert "since the plan was made, 1 spec file added: `specs/more.yaml`" in ran.err
 
 
+def test_a_plan_is_not_saved_to_standard_output_which_has_it_in_words(cli: Cli, sandbox: Sandbox) -> None:
+    cli.write("mail.yaml", SPEC)
+    ran = cli("plan", "mail.yaml", "--out", "-")
+    assert (ran.status, ran.out) == (2, "")
+    assert "Invalid value for '--out': standard output has the result already; name a file" in ran.err
+    assert not Path("-").exists()
+    assert sandbox.requests == ()
+
+
 @pytest.mark.parametrize("folder", ["specs", ".", "specs/below/.."])
 def test_a_plan_is_not_saved_among_its_specs(cli: Cli, sandbox: Sandbox, folder: str) -> None:
     cli.write("specs/mail.yaml", SPEC)

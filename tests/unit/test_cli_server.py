@@ -537,6 +537,14 @@ def test_pull_can_lift_shared_values_limit_realms_and_write_a_file(cli: Cli, san
     assert Path("pulled.yaml").read_text(encoding="utf-8") != content
 
 
+def test_a_dash_as_the_file_is_standard_output(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+    for command in (["pull"], ["init"], ["convert", "--from", "spec", "--to", "ansible", in_sync]):
+        ran = cli(*command)
+        assert ran.out
+        assert cli(*command, "--out", "-") == ran
+    assert not Path("-").exists()
+
+
 def test_pull_leaves_a_realm_out_that_no_entry_can_say_and_ends_with_4(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.edit_smtp("acme", {"host": "h.example"})
     ran = cli("pull", "--realm", "acme", "--realm", "retired")

@@ -29,7 +29,7 @@ NAME = "convert"
     type=options.OneOf(Style),
     help="How a product's settings are written; also told by the name of --out.",
 )
-@options.file("--out", "Write the result to a file.")
+@options.file("--out", "Write the result to a file; - is standard output.")
 @options.force
 @options.result_format
 def command(

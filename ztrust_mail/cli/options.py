@@ -12,6 +12,7 @@ from typing import Unpack
 import click
 
 from ztrust_mail.cli.help import Argument, Command, Settings
+from ztrust_mail.spec.source import STDIN
 from ztrust_mail.sync.compare import SecretMode
 
 Function = Callable[..., None]
@@ -86,9 +87,21 @@ def number(name: str, metavar: str, default: int, least: int, most: int | None, 
     return click.option(name, metavar=metavar, type=kind, default=default, show_default=True, help=help)
 
 
-def file(name: str, help: str) -> Declaration:
-    """Declare an option that takes the path of a file to be written."""
-    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), help=help)
+def file(name: str, help: str, *, beside: bool = False) -> Declaration:
+    """Declare an option that takes the path of a file to be written.
+
+    ``-`` is standard output, as without the option; it is refused where the file is made ``beside`` a result that
+    standard output has already.
+    """
+
+    def given(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+        if path != Path(STDIN):
+            return path
+        if beside:
+            raise click.BadParameter("standard output has the result already; name a file", context, option)
+        return None
+
+    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), callback=given, help=help)
 
 
 def specs(*, required: bool = True) -> Declaration:
@@ -107,7 +120,7 @@ realm = texts("--realm", "GLOB", "Only realms that match; may be given again.")
 config = text("--config", metavar="FILE", help="The settings file.")
 result_format = choice("--format", Format.TEXT, "How the result is written.")
 report = texts("--report", "FORMAT=FILE", "Write a report too: text or json.")
-out = file("--out", "Write the spec to a file.")
+out = file("--out", "Write the spec to a file; - is standard output.")
 yes = flag("--yes", "-y", help="Do not ask.")
 force = flag("--force", help="Overwrite the file named by --out.")
 secrets = choice(

@@ -61,6 +61,9 @@ def _report_file(given: str) -> ReportFile:
     if not separator or not file or kind not in list(Format):
         hint = "" if kind in list(Format) else did_you_mean(kind, list(Format))
         raise UsageError(f"--report {quoted(given)} is no FORMAT=FILE", hint or "write json=FILE or text=FILE")
+    if file == STDIN:
+        hint = "write it there as JSON with --format json, or name a file"
+        raise UsageError(f"--report {quoted(given)}: standard output has the result already", hint)
     path = Path(file)
     if os.path.isdir(path) or not os.path.isdir(path.parent):
         problem = "it is a folder" if os.path.isdir(path) else "its folder does not exist"
