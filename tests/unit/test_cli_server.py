@@ -272,7 +272,10 @@ def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
     ("options", "said"),
     [
         (["--allow", "nix"], "`nix`"),
-        (["--wait", "5"], "--wait is no time with a unit: `5`; write a time such as 10s"),
+        (
+            ["--wait", "5"],
+            "--wait is no time with a unit: `5`; write a whole number and ms, s or m right behind it, such as 10s",
+        ),
         (["--wait", "0s"], "--wait is not between 1ms and 60m: `0s`"),
         (["--expect-digest", "ab"], "add --plan FILE"),
     ],

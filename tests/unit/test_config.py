@@ -710,10 +710,16 @@ def test_a_value_out_of_bounds_is_quoted(tmp_path: Path, key: str, value: str, m
         ("TIMEOUT", "soon", "timeout is `soon`"),
         ("CA_BUNDLE", "/nowhere/ca.pem", "the CA bundle /nowhere/ca.pem does not exist"),
         ("REALM", "..", "realm `..` cannot be named in a URL"),
+        ("GATEWAY", "foo", "unknown gateway `foo` in ZTRUST_MAIL_GATEWAY"),
     ],
 )
 def test_a_variable_out_of_bounds_is_refused_too(variable: str, value: str, message: str) -> None:
     assert refused(Settings(), URL, environ={f"ZTRUST_MAIL_{variable}": value}).message == message
+
+
+def test_a_time_that_is_none_is_told_with_the_units_there_are() -> None:
+    hint = refused(Settings(), URL, environ={"ZTRUST_MAIL_TIMEOUT": "1h"}).hint
+    assert hint == "write a whole number and ms, s or m right behind it, such as 10s; 10m at most"
 
 
 def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> None:

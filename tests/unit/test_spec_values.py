@@ -155,7 +155,7 @@ def test_a_token_url_that_is_not_https_or_holds_a_login_is_refused_and_not_quote
     "text", ["0s", "0ms", "61m", "3600001ms", "10", "s", "1.5s", "10 s", "-1s", "1h", "10s\n", "9999999999ms", 10]
 )
 def test_a_time_without_unit_or_out_of_bounds_is_refused(text):
-    assert refused(Kind.DURATION, text).hint == "write a time such as 10s or 1500ms"
+    assert refused(Kind.DURATION, text).hint == "write a whole number and ms, s or m right behind it, such as 10s"
 
 
 @pytest.mark.parametrize("value", [0, -1, 65536, True, 587.0, "587", None])

@@ -134,7 +134,8 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
     )
     if server.gateway not in GATEWAYS:
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
-        raise ConfigError(f"unknown gateway {quoted(server.gateway)} for server {quoted(name)}", hint)
+        where = f"for server {quoted(name)}" if "gateway" in entry else f"in {PREFIX}GATEWAY"
+        raise ConfigError(f"unknown gateway {quoted(server.gateway)} {where}", hint)
     return server
 
 
@@ -236,5 +237,8 @@ def _seconds(text: str) -> float:
     found = re.fullmatch(r"([1-9][0-9]{0,5})(ms|s|m)", text)
     seconds = int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else 0.0
     if not 0 < seconds <= MAX_TIMEOUT:
-        raise ConfigError(f"timeout is {quoted(text)}", "write a time with its unit, such as 10s, up to 10m")
+        raise ConfigError(
+            f"timeout is {quoted(text)}",
+            "write a whole number and ms, s or m right behind it, such as 10s; 10m at most",
+        )
     return seconds

@@ -39,7 +39,7 @@ def files_in(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
 def is_spec_in(path: str | os.PathLike[str], folder: str) -> bool:
     """Tell whether a file at a path is, or would be, among those that a folder is read for."""
     real, root = os.path.realpath(path), os.path.realpath(folder)
-    if not os.path.isdir(root) or os.path.commonpath([root, real]) != root:
+    if not os.path.isdir(folder) or os.path.commonpath([root, real]) != root:
         return False
     names = os.path.relpath(real, root).split(os.sep)
     return real.lower().endswith(SUFFIXES) and not any(name.startswith(".") for name in names)

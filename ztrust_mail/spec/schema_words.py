@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ztrust_mail.findings import Finding, error
 from ztrust_mail.spec.fields import FIELDS, LOGIN, PASSWORD, TOKEN
 from ztrust_mail.spec.source import Document, JsonValue, Pointer, SourceFloat, SourceInt
+from ztrust_mail.spec.values import WRITE_DURATION
 from ztrust_mail.text import counted, did_you_mean, quoted
 
 Schema = dict[str, JsonValue]
@@ -207,7 +208,7 @@ def _say_length(e: Problem, _: str) -> Saying:
 def _say_pattern(e: Problem, shown: str) -> Saying:
     pattern = str(e.wanted)
     if "ms|s|m" in pattern:
-        return "no-unit", f"is {shown}, not a time with a unit", "write a whole number and its unit, such as 10s"
+        return "no-unit", f"is {shown}, not a time with a unit", WRITE_DURATION
     if "A-Z" in pattern:
         return "bad-value", "is not a vault key", "use letters, digits, dot, dash and underscore"
     character = next(c for c in str(e.instance) if not re.fullmatch(pattern, c))

@@ -207,7 +207,10 @@ class _Reader:
 
     def read(self, path: str) -> None:
         real = os.path.realpath(path.replace("\0", ""))
-        if "\0" in path:
+        if not path:
+            hint = "give a file, a folder, or - for standard input; a variable may be empty"
+            self.findings.append(error("cannot-read", "the name of a spec is empty", hint))
+        elif "\0" in path:
             self._refuse(path, "cannot-read")
         elif path != STDIN and os.path.isdir(real):
             self._folder(path)

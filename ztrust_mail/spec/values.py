@@ -152,13 +152,16 @@ def _url(value: object) -> str:
     return text
 
 
+WRITE_DURATION = "write a whole number and ms, s or m right behind it, such as 10s"
+
+
 def _duration(value: object) -> Duration:
     found = re.fullmatch(r"(\d{1,9})(ms|s|m)", str(value))
     if not found:
-        raise BadValue(f"is no time with a unit: {quoted(value)}", "write a time such as 10s or 1500ms")
+        raise BadValue(f"is no time with a unit: {quoted(value)}", WRITE_DURATION)
     duration = Duration(int(found[1]) * _UNITS[found[2]])
     if not 0 < duration.milliseconds <= MAX_DURATION_MS:
-        raise BadValue(f"is not between 1ms and 60m: {quoted(value)}", "write a time such as 10s or 1500ms")
+        raise BadValue(f"is not between 1ms and 60m: {quoted(value)}", WRITE_DURATION)
     return duration
 
 
