@@ -154,7 +154,8 @@ def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
 def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))
-    assert "    written along: relay.auth.password (secret from env:SMTP_PASSWORD), the same as last written\n" in auto
+    along = "    written along: relay.auth.password (secret from env:SMTP_PASSWORD), the same"
+    assert f"{along}\n      as last written\n" in auto
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in keep
     assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)\n" in write
     assert "1 field: 1 to change." in auto

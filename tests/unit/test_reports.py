@@ -212,6 +212,14 @@ def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> No
     ]
 
 
+def test_what_is_kept_stands_in_lines_of_80_columns() -> None:
+    made = realm("acme", Status.CHANGED, NAME, kept=True)
+    kept = tuple(f"custom-{n}" for n in range(20))
+    lines = shown(text.plan(plan(replace(made, difference=replace(made.difference, kept=kept)))))
+    assert max(map(len, lines)) <= 80
+    assert " ".join(map(str.strip, lines)).count("custom-") == 20
+
+
 def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
     made = plan(
         realm("acme", Status.CHANGED, HOST, PORT, NAME, hidden=1, kept=True),

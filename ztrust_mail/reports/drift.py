@@ -20,6 +20,9 @@ from ztrust_mail.text import counted
 if TYPE_CHECKING:
     from ztrust_mail.sync.drift import Drift
 
+SHOWN_REALMS = 10
+"""So many names stand in a line."""
+
 _CRITICAL = "bold red"
 _STYLES = {
     Cause.OUT_OF_BAND: "yellow",
@@ -95,7 +98,9 @@ def _causes(found: Drift) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return f"{counted(len(names), 'realm')}: {', '.join(names)}"
+    more = len(names) - SHOWN_REALMS
+    rest = f" and {more:,} more; a report in JSON names all" if more > 0 else ""
+    return f"{counted(len(names), 'realm')}: {', '.join(names[:SHOWN_REALMS])}{rest}"
 
 
 def _with_causes(realm: Mapping[str, Json], causes: Mapping[str, Cause]) -> Mapping[str, Json]:

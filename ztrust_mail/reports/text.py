@@ -90,10 +90,10 @@ def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
             verb = "kept as stored" if secrets is SecretMode.KEEP else "written along"
             unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
             same = ", the same as last written" if unchanged else ""
-            yield line(Span(f"    {verb}: {name} {in_words(realm.wanted.fields[name])}{same}", "dim"))
+            yield from _wrapped(f"{verb}: {name} {in_words(realm.wanted.fields[name])}{same}", "dim")
     yield from _lost(realm)
     if realm.changes and realm.difference.kept:
-        yield line(Span(f"    kept as they are: {', '.join(realm.difference.kept)}", "dim"))
+        yield from _wrapped(f"kept as they are: {', '.join(realm.difference.kept)}", "dim")
     if realm.changes and realm.wanted.disabled:
         yield line(Span("    the realm will have no e-mail settings at all", "dim"))
     yield line()
@@ -108,10 +108,10 @@ def _lost(realm: RealmPlan) -> Iterator[Line]:
         yield from _wrapped(f"this {verb} a password that cannot be read back: {name}{where}")
 
 
-def _wrapped(text: str) -> Iterator[Line]:
-    """Break a warning into lines of 80 columns; a long word stays whole."""
+def _wrapped(text: str, style: str = "yellow") -> Iterator[Line]:
+    """Break a remark into lines of 80 columns; a long word stays whole."""
     broken = wrap(printable(text), 76, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return (line(Span(f"    {one}", "yellow")) for one in broken)
+    return (line(Span(f"    {one}", style)) for one in broken)
 
 
 def _change(change: Change, width: int) -> Line:
