@@ -478,6 +478,11 @@ class TestGlobs:
         assert self.names(found).keys() == {"ab", "a1", "2b", "c"}
         assert found.findings == ()
 
+    def test_a_realm_that_ties_counts_for_each_of_its_globs(self):
+        found = self.matched({"t?": {}, "?1": {"expect": {"min": 1}}, "?9": {}}, ["t1", "t2"])
+        assert [(g.entry.name, g.count) for g in found.globs] == [("t?", 2), ("?1", 1), ("?9", 0)]
+        assert [f.message for f in found.findings] == ["`?9` matches no realm"]
+
     def test_a_tie_shows_in_what_is_explained(self):
         wanted = ztrust_mail.explain(spec_of(BASE, {"a*": {}, "*b": {}}), "ab")
         assert [f.rule for f in wanted.findings] == ["glob-tie"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -57,7 +58,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class GlobMatch:
-    """How many realms a glob matched that have no entry of their own."""
+    """How many realms a glob matched that have no entry of their own; one that ties counts for each of its globs."""
 
     entry: Entry
     count: int
@@ -99,11 +100,12 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
     """
     exact = {e.name: e for e in spec.entries if not e.is_glob}
     by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
-    uncovered, ties = [], {}
+    uncovered, ties, counts = [], {}, Counter[str]()
     for realm in sorted(set(realms)):
         if realm in exact:
             continue
         best = _best_globs(spec, realm)
+        counts.update(glob.name for glob in best)
         if len(best) > 1:
             ties[realm] = _tie(realm, best)
         if best:
@@ -111,7 +113,7 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
         else:
             uncovered.append(realm)
     entries = {realm: e for e in spec.entries for realm in by_entry[e.name]}
-    globs = tuple(GlobMatch(e, len(by_entry[e.name])) for e in spec.globs)
+    globs = tuple(GlobMatch(e, counts[e.name]) for e in spec.globs)
     findings = tuple(finding for g in globs for finding in _count_findings(g))
     return Matching(entries, globs, tuple(uncovered), ties, findings)
 
