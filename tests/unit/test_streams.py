@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_an_apply_that_has_written_says_so_where_its_result_is_lost(sandbox: San
 
 def put(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
     """Put a file in the place of a standard stream."""
-    stream = open(path, "w", encoding="utf-8")  # noqa: SIM115  # the process's from here on
+    stream = open(path, "w", buffering=1, encoding="utf-8")  # noqa: SIM115  # the process's from here on
     monkeypatch.setattr(sys, name, stream)
     monkeypatch.setattr(sys, f"__{name}__", stream)
 
@@ -110,9 +111,22 @@ def test_closed_streams_take_and_give_nothing(monkeypatch: pytest.MonkeyPatch) -
 
 def test_streams_that_a_program_put_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", stream)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, stream)
     streams.guard()
-    assert sys.stdout is stream
+    assert (sys.stdout, sys.stderr) == (stream, stream)
+
+
+def test_a_log_that_goes_to_standard_error_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    put(monkeypatch, "stderr", str(tmp_path / "log"))
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    log = logging.StreamHandler(sys.stderr)
+    streams.guard()
+    with sys.stderr:
+        sys.stderr.write("one\n")
+        log.emit(logging.makeLogRecord({"msg": "two"}))
+        sys.stderr.write("three\n")
+    assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["one", "two", "three"]
 
 
 def test_a_full_standard_output_says_so_once_and_standard_error_never(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +148,7 @@ def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytes
     os.close(reading)
     put(monkeypatch, "stdout", f"/dev/fd/{writing}")
     os.close(writing)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--version"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
@@ -141,14 +156,13 @@ def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytes
         assert ended.value.code == 1
 
 
-def test_the_help_that_finds_no_room_ends_with_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_that_finds_no_room_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, "stdout", "/dev/full")
+    monkeypatch.setattr(sys, "stderr", said := io.StringIO())
     monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--help"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
     with sys.stdout:
         assert ended.value.code == 2
-    said = "ztrust-mail: the result cannot be written: No space left on device; make room, or send it elsewhere\n"
-    assert capsys.readouterr().err == said
+    message = "the result cannot be written: No space left on device; make room, or send it elsewhere"
+    assert said.getvalue() == f"ztrust-mail: {message}\n"

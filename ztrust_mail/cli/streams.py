@@ -31,8 +31,10 @@ def _guarded(stream: TextIO | None, own: TextIO | None, kind: type[_Guarded]) ->
         return open(os.devnull, "w", encoding="utf-8")  # it is open as long as the process
     if stream is not own or not isinstance(stream, io.TextIOWrapper):  # whoever put it there sees to it
         return stream
-    encoding, buffered, through = stream.encoding, stream.line_buffering, stream.write_through
-    return kind(stream.detach(), encoding, "backslashreplace", line_buffering=buffered, write_through=through)
+    stream.flush()
+    lines, through = stream.line_buffering, stream.write_through
+    # not detached: a program that calls us may have told its log to go there
+    return kind(stream.buffer, stream.encoding, "backslashreplace", line_buffering=lines, write_through=through)
 
 
 class _Guarded(io.TextIOWrapper):
