@@ -19,7 +19,7 @@ from ztrust_mail.spec.fields import PASSWORD
 from ztrust_mail.sync.apply import Result, apply_plan
 from ztrust_mail.sync.compare import SecretMode, SecretState
 from ztrust_mail.sync.hidden import Memory
-from ztrust_mail.sync.journal.records import NewRun, Outcome, Step
+from ztrust_mail.sync.journal.records import NewRun, Outcome, Step, Update
 from ztrust_mail.sync.journal.store import Journal, open_journal
 from ztrust_mail.sync.planning import Means, make_plan
 from ztrust_mail.sync.resume import settle, unfinished
@@ -337,6 +337,20 @@ def test_settling_finds_out_what_arrived_what_did_not_and_what_is_somebody_elses
     assert ended is not None
     assert ended.outcome is Outcome.INTERRUPTED
     assert settle(journal, gateway, journal.remembered(gateway.url)) == []
+
+
+@pytest.mark.parametrize("since", [{}, {"x-note": "somebody was here"}])
+def test_whether_a_hidden_secret_arrived_nobody_can_see_whatever_else_has_changed(journal, since):
+    gateway = FakeGateway({"acme": {}})
+    run(gateway, journal, BASIC)
+    (write,) = journal.writes(1)
+    assert write.after is not None
+    again = journal.begin(new_run(gateway), [replace(write, before=write.after, after=None)])
+    journal.record(again, [Update("acme", Step.WRITING)])
+    gateway.stored["acme"] |= since
+    (told,) = settle(journal, gateway, journal.remembered(gateway.url))
+    assert told.step is None
+    assert "whether the secret arrived cannot be seen" in told.words
 
 
 def test_a_realm_that_cannot_be_read_stays_in_doubt(journal):

@@ -30,18 +30,18 @@ class Fate(Enum):
     ARRIVED = "arrived"
     NOT_ARRIVED = "not arrived"
     CANNOT_TELL = "cannot tell"
-    """Only a hidden secret was to change, so both look the same."""
+    """Only a hidden secret was to change, so both look the same, whatever else somebody changed since."""
     OTHERWISE = "otherwise"
     """The server holds neither what stood there before nor what was written."""
 
 
 def fate(dialect: Dialect, wanted: Desired, before: Attributes, live: Attributes) -> Fate:
     """Tell whether a write arrived; ``before`` may be masked."""
-    arrived = not compare(dialect, wanted, live).changes
+    if not compare(dialect, wanted, live).changes:
+        looked_the_same = not compare(dialect, wanted, before).changes
+        return Fate.CANNOT_TELL if looked_the_same else Fate.ARRIVED
     untouched = dialect.masked(live) == dialect.masked(before)
-    if arrived and untouched:
-        return Fate.CANNOT_TELL
-    return Fate.ARRIVED if arrived else Fate.NOT_ARRIVED if untouched else Fate.OTHERWISE
+    return Fate.NOT_ARRIVED if untouched else Fate.OTHERWISE
 
 
 @dataclass(frozen=True)
