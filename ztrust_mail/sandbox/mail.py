@@ -13,15 +13,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from email import policy
-from email.message import EmailMessage
-from email.parser import BytesParser
 from enum import Enum
 from types import TracebackType
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from ztrust_mail.sandbox.received_mail import ReceivedMail, received
 
 _PATIENCE = 10.0  # seconds for starting and for stopping, both of which take none
 _FAREWELL = 1.0  # seconds for a client to answer the end of TLS
@@ -37,20 +35,6 @@ class Encryption(Enum):
     NONE = "none"
     STARTTLS = "starttls"
     TLS = "tls"
-
-
-@dataclass(frozen=True)
-class ReceivedMail:
-    """One mail as it came in; ``login`` is the account the client logged in with, if it did."""
-
-    envelope_from: str
-    recipients: tuple[str, ...]
-    subject: str
-    sender: str
-    reply_to: str
-    text: str
-    tls: bool
-    login: str | None
 
 
 class MailSink:
@@ -266,22 +250,8 @@ class _Handler:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        content = envelope.content
-        message = BytesParser(policy=policy.default).parsebytes(content if isinstance(content, bytes) else b"")
-        account = session.auth_data
-        login = account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None
-        self._keep(
-            ReceivedMail(
-                envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
-                recipients=tuple(envelope.rcpt_tos),
-                subject=str(message.get("Subject", "")),
-                sender=str(message.get("From", "")),
-                reply_to=str(message.get("Reply-To", "")),
-                text=_text(message),
-                tls=server.transport is not None and server.transport.get_extra_info("sslcontext") is not None,
-                login=login,
-            )
-        )
+        is_secure = server.transport is not None and server.transport.get_extra_info("sslcontext") is not None
+        self._keep(received(session, envelope, tls=is_secure))
         return "250 OK"
 
 
@@ -290,14 +260,3 @@ def _decoded(text: str) -> bytes | None:
         return base64.b64decode(text)
     except binascii.Error:
         return None
-
-
-def _text(message: EmailMessage) -> str:
-    """Return the readable body, plain text before HTML; a body that cannot be decoded is shown as it came."""
-    body = message.get_body(preferencelist=("plain", "html"))
-    if body is None:
-        return ""
-    try:
-        return str(body.get_content()).strip()
-    except (LookupError, ValueError):
-        return str(body.get_payload()).strip()

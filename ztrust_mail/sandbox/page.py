@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from ztrust_mail.sandbox.mail import ReceivedMail
+from ztrust_mail.sandbox.received_mail import ReceivedMail
 
 _PAGE = """<!doctype html>
 <html lang="en">
