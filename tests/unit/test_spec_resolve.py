@@ -483,6 +483,13 @@ class TestGlobs:
         assert [(g.entry.name, g.count) for g in found.globs] == [("t?", 2), ("?1", 1), ("?9", 0)]
         assert [f.message for f in found.findings] == ["`?9` matches no realm"]
 
+    def test_a_glob_whose_realms_fit_better_elsewhere_is_told_so(self):
+        found = match(spec_of({}, {"t-*": {}, "t-1*": {}, "t-2": {}, "m*": {}}), ["t-1", "t-12", "t-2", "master"])
+        assert [(f.message, f.rule) for f in found.findings] == [
+            ("`t-*` is left with no realm: each that it matches has an entry that fits better", "no-match"),
+            ("`m*` matches no realm", "no-match"),
+        ]
+
     def test_a_tie_shows_in_what_is_explained(self):
         wanted = ztrust_mail.explain(spec_of(BASE, {"a*": {}, "*b": {}}), "ab")
         assert [f.rule for f in wanted.findings] == ["glob-tie"]

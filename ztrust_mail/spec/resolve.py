@@ -98,10 +98,11 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
     ``realms`` are the realms the server shows. A realm that two globs fit equally well gets a finding
     and fails alone; ``master`` is never matched by a glob.
     """
+    names = sorted(set(realms))
     exact = {e.name: e for e in spec.entries if not e.is_glob}
     by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
     uncovered, ties, counts = [], {}, Counter[str]()
-    for realm in sorted(set(realms)):
+    for realm in names:
         if realm in exact:
             continue
         best = _best_globs(spec, realm)
@@ -114,7 +115,7 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
             uncovered.append(realm)
     entries = {realm: e for e in spec.entries for realm in by_entry[e.name]}
     globs = tuple(GlobMatch(e, counts[e.name]) for e in spec.globs)
-    findings = tuple(finding for g in globs for finding in _count_findings(g))
+    findings = tuple(finding for g in globs for finding in _count_findings(g, names))
     return Matching(entries, globs, tuple(uncovered), ties, findings)
 
 
@@ -137,12 +138,16 @@ def _tie(realm: str, globs: list[Entry]) -> Finding:
     return Finding(Severity.ERROR, "glob-tie", message, hint, globs[1].location, realm)
 
 
-def _count_findings(glob: GlobMatch) -> Iterable[Finding]:
+def _count_findings(glob: GlobMatch, realms: Iterable[str]) -> Iterable[Finding]:
     name, least = quoted(glob.entry.name), glob.entry.expect_min
     if glob.count < least:
         message = f"{name} matches {counted(glob.count, 'realm')}, fewer than the {least} expected"
         hint = "check the server and the account's rights, or lower expect.min; its realms are left alone"
         yield Finding(Severity.ERROR, "too-few-realms", message, hint, glob.entry.location)
+    elif not glob.count and any(realm != MASTER and glob_matches(glob.entry.name, realm) for realm in realms):
+        message = f"{name} is left with no realm: each that it matches has an entry that fits better"
+        hint = "remove it, unless it is for realms to come"
+        yield Finding(Severity.WARNING, "no-match", message, hint, glob.entry.location)
     elif not glob.count:
         hint = "check the pattern and the account's rights"
         yield Finding(Severity.WARNING, "no-match", f"{name} matches no realm", hint, glob.entry.location)
