@@ -281,7 +281,7 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
         (b"\xff\xfe{", "is not UTF-8 text"),
         ("", "is not JSON from line 1, column 1 on"),
         ("version: 1\n", "is not JSON from line 1, column 1 on"),
-        ('{"schema": 1,\n}', "is not JSON from line 2, column 1 on"),
+        ('{"schema": 1\n]', "is not JSON from line 2, column 1 on"),
         ('{"schema": 1, "schema": 2}', "says `schema` twice"),
         ('{"a": NaN}', "odd numbers"),
         ('{"a": 1.5}', "odd numbers"),
