@@ -224,6 +224,19 @@ def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox
         assert not ztrust_mail.unfinished(connection)
 
 
+def test_of_a_canary_it_is_told_what_was_tested_and_what_had_nothing_to_test(ztrust_sandbox, environ):
+    ztrust_sandbox.edit_smtp("globex", {"host": "old.example"})
+    relay = {"host": "127.0.0.1", "port": ztrust_sandbox.mail.port, "security": "none"}
+    entries = {"acme": {**NO_LOGIN, "relay": relay}, "globex": {"disabled": True}}
+    spec = ztrust_mail.load_spec({"version": 1, "realms": entries})
+    with ztrust_mail.connect(environ=environ) as connection:
+        done = ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection, waves=ztrust_mail.Waves(canary="*"))
+    assert [finding.message for finding in done.findings] == [
+        "canary: the test mail to admin@sandbox.example was sent in clear",
+        "canary: it has no e-mail settings to test",
+    ]
+
+
 def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):
     connection = ztrust_mail.connect(ztrust_sandbox.url, environ=environ)
     connection.close()

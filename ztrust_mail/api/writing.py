@@ -103,14 +103,14 @@ def _judged_here(plan: Plan, connection: Connection) -> Plan:
 
 def _tested(connection: Connection, realms: Sequence[str]) -> list[Finding]:
     """Have the server test what realms hold, and return what it said of each."""
-    from ztrust_mail.diagnose.server_test import test_stored
+    from ztrust_mail.diagnose.server_test import TestStatus, test_stored
 
     run = test_stored(connection.gateway, realms)
     address = run.account.email or "an address this account may not see"
     told: list[Finding] = []
     for one in run.outcomes:
-        passed = f"canary: the test mail to {printable(address)} was {one.proof}"
-        told += one.findings or [Finding(Severity.NOTE, "canary", passed, realm=one.realm)]
+        became = f"the test mail to {printable(address)} was" if one.status is TestStatus.SENT else "it"
+        told += one.findings or [Finding(Severity.NOTE, "canary", f"canary: {became} {one.proof}", realm=one.realm)]
     return told
 
 
