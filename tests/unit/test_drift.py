@@ -16,7 +16,7 @@ from support.mail_settings import BASIC, JUNK, NO_LOGIN, STORED, one_realm, real
 
 import ztrust_mail
 from ztrust_mail import Connection
-from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
+from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK, with_templates
 from ztrust_mail.errors import ExitStatus, RealmError, ServerUnreachable, UsageError
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.gateways.admin_events import MOST_NAMES, AdminEvents, Edit
@@ -167,6 +167,22 @@ def test_what_was_added_counts() -> None:
     applied = written({**STORED, "x-hint": "bulk"}, {**BASIC, "extra": {"x-hint": "bulk"}})
     assert causes({**STORED, "x-hint": "other"}, applied, spec=spec) == {"extra.x-hint": Cause.OUT_OF_BAND}
     assert causes(STORED, STORED, spec=spec) == {"extra.x-hint": Cause.PENDING}
+
+
+def test_a_theme_that_only_a_write_of_unknown_outcome_concerned_was_changed_by_nobody() -> None:
+    themed = {**BASIC, "templates": {"theme": "keycloak"}}
+    before, spec = {**STORED, "/emailTheme": "base"}, one_realm(themed)
+    doubt = doubtful(before, themed)
+
+    def cause(live: Mapping[str, str], last: Mapping[str, str] | Write) -> object:
+        server = Server({"acme": live})
+        server.dialect = with_templates(KEYCLOAK)
+        return judged(spec, server, last, doubt).causes["acme"]
+
+    assert cause(before, STORED) == {"templates.theme": Cause.PENDING}
+    assert cause({**before, "/emailTheme": "other"}, STORED) == {"templates.theme": Cause.UNATTRIBUTED}
+    applied = written({**STORED, "/emailTheme": "acme"}, {**BASIC, "templates": {"theme": "acme"}})
+    assert cause(before, applied) == {"templates.theme": Cause.OUT_OF_BAND}
 
 
 def test_absence_is_what_the_server_takes_it_for() -> None:

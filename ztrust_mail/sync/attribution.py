@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from ztrust_mail.spec.fields import ABSENT, HOST, LOGIN, PORT, SECURITY, TEMPLAT
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.sync import beside
 from ztrust_mail.sync.compare import Change
-from ztrust_mail.sync.journal.records import Remembered
+from ztrust_mail.sync.journal.records import Remembered, Write
 from ztrust_mail.sync.plan import RealmPlan
 
 FROM = "sender.address"
@@ -60,68 +60,84 @@ Meaning = Callable[[str, FieldValue | None], FieldValue | None]
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the journal tells of one realm: the fields last applied, and those of a later write in doubt.
+class KnownState:
+    """A realm's fields at one moment, as the journal knows them.
 
-    ``before`` are the fields that stood there before the write in doubt. ``meant`` are those of a later write that the
-    server did not keep, ``made`` what it made of them. ``meaning`` says what a field's value, or its absence, is taken
-    for. ``templates`` are the fields beside the e-mail settings that were written or seen then.
+    ``templates`` are the template fields that the journal knows of this moment. A write that concerned no templates
+    left them unread, so of all others it knows neither value nor absence.
+    """
+
+    fields: FieldMap
+    templates: frozenset[str]
+
+    def covers(self, field: str) -> bool:
+        """Return whether this state says anything about a field, its absence included."""
+        return field in self.templates or not is_within(field, TEMPLATES)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the journal knows of one realm: the state last applied, and that of a later write of unknown outcome.
+
+    ``before`` is the state before the write of unknown outcome. ``meant`` is the intent of a later write that the
+    server did not keep, ``made`` what the server stored instead. ``meaning`` returns the effective value of a field,
+    also of one that is absent.
     """
 
     meaning: Meaning
-    applied: FieldMap | None = None
-    doubtful: FieldMap | None = None
-    before: FieldMap | None = None
-    meant: FieldMap | None = None
-    made: FieldMap | None = None
-    templates: frozenset[str] = frozenset()
+    applied: KnownState | None = None
+    doubtful: KnownState | None = None
+    before: KnownState | None = None
+    meant: KnownState | None = None
+    made: KnownState | None = None
 
     @classmethod
     def of(cls, dialect: Dialect, realm: RealmPlan, known: Remembered) -> Past:
-        """Return what is known of a realm, in the terms in which its changes are told."""
+        """Return what the journal knows of a realm, in the terms of the realm's changes."""
         exact = realm.wanted.disabled
-        last, doubt = known.last, known.doubt
-        applied = doubtful = before = None
+        last, doubt, unkept = known.last, known.doubt, known.unkept
+        applied = doubtful = before = meant = made = None
         if last:
-            applied = (last.intent or {}) if last.after is None else _fields(dialect, last.after, exact=exact)
+            applied = _intent(dialect, last) if last.after is None else _state(dialect, last, last.after, exact=exact)
         if doubt:
-            doubtful, before = doubt.intent or {}, _fields(dialect, doubt.before, exact=exact)
-        meant = made = None
-        if (unkept := known.unkept) and unkept.after is not None:
-            meant, made = unkept.intent or {}, _fields(dialect, unkept.after, exact=exact)
-        about = {name for write in (last, doubt, unkept) if write for name in beside.names_of(dialect, write)}
-        templates = frozenset(map(dialect.field_at, about))
-        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made, templates)
+            doubtful, before = _intent(dialect, doubt), _state(dialect, doubt, doubt.before, exact=exact)
+        if unkept and unkept.after is not None:
+            meant, made = _intent(dialect, unkept), _state(dialect, unkept, unkept.after, exact=exact)
+        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made)
 
     def cause(self, change: Change) -> Cause:
         """Return why the server differs in one field.
 
-        What a write in doubt meant to write is ours, and so is what the server made of a write. Where nothing was ever
-        seen applied, the state before a write in doubt is nobody's doing either.
+        Both the intent of a write of unknown outcome and what the server made of a write count as ours. The state
+        before a write of unknown outcome is nobody's change where no finished write concerned the field.
         """
-        if is_within(change.field, TEMPLATES) and change.field not in self.templates:
-            return Cause.UNATTRIBUTED
         live, wanted = self._value(change, change.before), self._value(change, change.after)
-        if self.made is not None and same(live, self._value(change, self.made.get(change.field))):
-            meant = self._value(change, (self.meant or {}).get(change.field))
-            return Cause.NOT_KEPT if same(wanted, meant) else Cause.PENDING
-        ours = [self._value(change, f.get(change.field)) for f in (self.applied, self.doubtful) if f is not None]
+        if self._covers(self.made, change) and same(live, self._in(self.made, change)):
+            return Cause.NOT_KEPT if same(wanted, self._in(self.meant, change)) else Cause.PENDING
+        ours = [self._in(state, change) for state in (self.applied, self.doubtful) if self._covers(state, change)]
         if not ours:
             return Cause.UNATTRIBUTED
         if any(same(live, value) for value in ours):
             return Cause.PENDING
-        if self.applied is None:
-            untouched = self.before is not None and same(live, self._value(change, self.before.get(change.field)))
+        if not self._covers(self.applied, change):
+            untouched = self._covers(self.before, change) and same(live, self._in(self.before, change))
             return Cause.PENDING if untouched else Cause.UNATTRIBUTED
         return Cause.OUT_OF_BAND if any(same(wanted, value) for value in ours) else Cause.BOTH
 
     def last_applied(self, change: Change) -> FieldValue | None:
         """Return what was last seen applied to a field."""
-        return self._value(change, (self.applied or {}).get(change.field))
+        return self._in(self.applied, change)
 
     def is_live(self, change: Change, fields: FieldMap) -> bool:
         """Tell whether the live value of a field is the one in these fields."""
         return same(self._value(change, change.before), self._value(change, fields.get(change.field)))
+
+    @staticmethod
+    def _covers(state: KnownState | None, change: Change) -> bool:
+        return state is not None and state.covers(change.field)
+
+    def _in(self, state: KnownState | None, change: Change) -> FieldValue | None:
+        return self._value(change, state.fields.get(change.field) if state else None)
 
     def _value(self, change: Change, value: FieldValue | None) -> FieldValue | None:
         return self.meaning(change.field, value)
@@ -132,8 +148,16 @@ def _exactly(field: str, value: FieldValue | None) -> FieldValue | None:
     return None if value is ABSENT else value
 
 
-def _fields(dialect: Dialect, attributes: Attributes, *, exact: bool) -> Mapping[str, FieldValue]:
-    fields = dialect.decode(attributes)
-    if not exact:
-        return fields
-    return {dialect.field_at(native): "" for native in attributes} | dict(fields)
+def _intent(dialect: Dialect, write: Write) -> KnownState:
+    return KnownState(write.intent or {}, _templates(dialect, write))
+
+
+def _state(dialect: Dialect, write: Write, attributes: Attributes, *, exact: bool) -> KnownState:
+    fields: FieldMap = dialect.decode(attributes)
+    if exact:
+        fields = {dialect.field_at(native): "" for native in attributes} | dict(fields)
+    return KnownState(fields, _templates(dialect, write))
+
+
+def _templates(dialect: Dialect, write: Write) -> frozenset[str]:
+    return frozenset(map(dialect.field_at, beside.names_of(dialect, write)))
