@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -79,12 +80,26 @@ def parse(source: SourceText) -> Parsed:
 
     Raises :class:`Broken` behind what cannot be read; ``source.findings`` tells every problem.
     """
-    parser, builder = _parser(source.text), _Builder(source)
+    found_before = len(source.findings)
+    try:
+        return _build(source, source.text)
+    except YAMLError as problem:
+        if "maximum nesting depth" not in str(getattr(problem, "problem", "")):
+            _refuse(source, problem)
+        # PyYAML 6.0.4 looks ahead and stops at 1,000 levels before it returns the first of them. The text up to
+        # there has fewer levels, so that parsing it reports the place where our own limit is exceeded.
+        del source.findings[found_before:]
+        levels_end = _mark_of(problem)
+        with suppress(YAMLError):
+            return _build(source, source.text[:levels_end])
+        source.refuse("too-deep", levels_end)
+
+
+def _build(source: SourceText, text: str) -> Parsed:
+    parser, builder = _parser(text), _Builder(source)
     try:
         for event in iter(parser.get_event, None):
             builder.feed(event)
-    except YAMLError as problem:
-        _refuse(source, problem)
     except (ValueError, OverflowError):
         # the parser without the C extension, at an escape for a character that does not exist
         source.stop("yaml-syntax", getattr(parser, "index", 0), *_ESCAPE)
@@ -291,9 +306,14 @@ class _Builder:
 def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
     """Turn what the parser found into words of ours: its own quote the file, which may hold a secret."""
     what = f"{getattr(problem, 'context', '')} {getattr(problem, 'problem', '')}"
-    mark = getattr(problem, "problem_mark", None)
     for pattern, at_start, message, hint in _PROBLEMS:
         if re.search(pattern, what):
-            mark = (at_start and getattr(problem, "context_mark", None)) or mark
-            source.stop("yaml-syntax", mark.index if mark else 0, message, hint)
-    source.stop("yaml-syntax", mark.index if mark else 0, *_GENERIC)
+            context = getattr(problem, "context_mark", None) if at_start else None
+            source.stop("yaml-syntax", context.index if context else _mark_of(problem), message, hint)
+    source.stop("yaml-syntax", _mark_of(problem), *_GENERIC)
+
+
+def _mark_of(problem: YAMLError) -> int:
+    """Return the offset where the parser stopped, 0 where it does not say."""
+    mark: _Mark | None = getattr(problem, "problem_mark", None)
+    return mark.index if mark else 0

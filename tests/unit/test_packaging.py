@@ -1,0 +1,42 @@
+"""The files that fix versions agree with what setup.cfg promises."""
+
+from __future__ import annotations
+
+import re
+from configparser import ConfigParser
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def promised() -> dict[str, str]:
+    """Return the lowest version that setup.cfg promises for each package, of every extra that a user installs."""
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = [text for name, text in config["options.extras_require"].items() if name != "dev"]
+    lines = "\n".join([config["options"]["install_requires"], *extras]).split()
+    found = [re.fullmatch(r"([A-Za-z0-9-]+)(?:\[.*\])?>=([0-9.]+)", line) for line in lines if not line.startswith("%")]
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+def pinned(file: str) -> dict[str, str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    return dict(line.lower().split("==") for line in lines if line and not line.lstrip().startswith("#"))
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:3])
+
+
+def test_the_minimum_environment_installs_exactly_the_lowest_promised_versions() -> None:
+    assert len(promised()) > 15
+    assert pinned("tests/constraints-min.txt") == promised()
+
+
+def test_the_constraints_cover_every_requirement_within_its_promise() -> None:
+    constraints = pinned("constraints.txt")
+    lower = {
+        name: constraints[name] for name, lowest in promised().items() if version(constraints[name]) < version(lowest)
+    }
+    assert lower == {}
+    assert {"tox", "ruff", "mypy", "import-linter", "setuptools"} <= constraints.keys()
