@@ -535,7 +535,7 @@ def test_a_locale_that_lacks_a_character_is_no_reason_to_fail(cli: Cli, monkeypa
     assert r"\xc1cme \u2192 Corp" in ran.out
 
 
-def test_a_reader_that_went_away_gets_no_traceback(cli: Cli, spec: str) -> None:
+def test_a_reader_that_has_ended_means_status_2_and_one_line(cli: Cli, spec: str) -> None:
     for arguments in (["validate", spec], ["init"], ["schema"], ["explain", spec, "acme", "--format", "json"]):
         reading, writing = os.pipe()
         os.close(reading)
@@ -549,5 +549,5 @@ def test_a_reader_that_went_away_gets_no_traceback(cli: Cli, spec: str) -> None:
             )
         finally:
             os.close(writing)
-        assert (arguments, done.stderr) == (arguments, b"")
-        assert done.returncode == ExitStatus.DIFFERS
+        assert (arguments, done.returncode, done.stderr.count(b"\n")) == (arguments, ExitStatus.USAGE, 1)
+        assert b"the program that reads standard output has ended" in done.stderr

@@ -177,7 +177,7 @@ def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
     first = cli("apply", spec, "--yes", "--wave", "1", "--stop-after", "1")
     assert (first.status, first.out.splitlines()[-1]) == (
         4,
-        "What is left is taken up by: ztrust-mail apply SPEC... --resume",
+        "Continue with: ztrust-mail apply SPEC... --resume",
     )
     sandbox.faults.before_write = None
     sandbox.faults.failing_realms.clear()
@@ -217,7 +217,7 @@ def outcomes(cli: Cli) -> list[str]:
 
 
 def test_what_the_run_of_a_plan_left_is_taken_up_from_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
-    assert stopped == "What is left is taken up by: ztrust-mail apply --plan FILE --resume"
+    assert stopped == "Continue with: ztrust-mail apply --plan FILE --resume"
     before = writes(sandbox)
     ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
     assert (ran.status, ran.out.splitlines()[-1]) == (0, "Done: 1 realm applied (run 2).")

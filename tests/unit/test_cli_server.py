@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -340,14 +341,30 @@ def test_an_interruption_at_the_question_writes_nothing(
     assert writes(sandbox) == []
 
 
-@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Give the signals that end a run their default handlers, as in a new process, and restore them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("default_signals")
+@pytest.mark.parametrize(
+    ("number", "format"),
+    [(signal.SIGINT, "text"), (signal.SIGINT, "json"), (signal.SIGTERM, "text"), (signal.SIGHUP, "text")],
+)
 def test_an_interruption_during_apply_finishes_the_write_and_tells_what_was_not_touched(
-    cli: Cli, sandbox: Sandbox, spec: str, format: str
+    cli: Cli, sandbox: Sandbox, spec: str, number: signal.Signals, format: str
 ) -> None:
     cli.set(CONNECTIONS="1")
 
     def interrupt(realm: str) -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     sandbox.faults.before_write = interrupt
     ran = cli("apply", spec, "--yes", "--format", format)
@@ -361,6 +378,14 @@ def test_an_interruption_during_apply_finishes_the_write_and_tells_what_was_not_
     else:
         assert "Interrupted: realms marked skipped were not touched.\n" in ran.out
         assert all((f"{realm}  skipped" in ran.out) == (realm not in touched) for realm in REALMS[:3])
+
+
+@pytest.mark.usefixtures("default_signals")
+def test_an_ignored_hangup_stays_ignored(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sandbox.faults.before_write = lambda realm: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGHUP)
+    assert cli("apply", spec, "--yes").status == 0
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def test_one_realm_that_fails_does_not_stop_the_others_and_is_status_4(cli: Cli, sandbox: Sandbox, spec: str) -> None:

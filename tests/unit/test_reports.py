@@ -296,7 +296,18 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
         "c  skipped",
         "Interrupted: realms marked skipped were not touched.",
         "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
-        "What is left is taken up by: ztrust-mail apply SPEC... --resume",
+        "Continue with: ztrust-mail apply SPEC... --resume",
+    ]
+
+
+def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with() -> None:
+    planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
+    done = Result(plan(*planned), tuple(realm(name, Status.APPLIED, HOST) for name in "ab"), interrupted=True)
+    assert shown(text.result(done)) == [
+        "a  applied",
+        "b  applied",
+        "Interrupted: no realm was left out.",
+        "Done: 2 realms applied.",
     ]
 
 

@@ -79,11 +79,32 @@ def test_an_apply_whose_plan_cannot_be_shown_writes_nothing(sandbox: Sandbox, sp
     assert sandbox.smtp("acme") == {}
 
 
+@pytest.mark.parametrize("ends", ["before the plan", "during the writes"])
+def test_an_apply_whose_reader_ends_has_status_2_and_says_whether_it_wrote(
+    sandbox: Sandbox, spec: str, ends: str
+) -> None:
+    reading, writing = os.pipe()
+    if ends == "before the plan":
+        os.close(reading)
+    else:
+        sandbox.faults.before_write = lambda realm: os.close(reading)
+    try:
+        command = [sys.executable, "-m", "ztrust_mail", "apply", spec, "--yes"]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    written = ends == "during the writes"
+    assert done.returncode == 2
+    assert bool(sandbox.smtp("acme")) == written
+    assert (b"the command did its work" in done.stderr) == written
+    assert (b"nothing was written to the server" in done.stderr) == (not written)
+
+
 def test_an_apply_that_has_written_says_so_where_its_result_is_lost(sandbox: Sandbox, spec: str) -> None:
     ran = in_shell(">/dev/full", "apply", spec, "--yes", "--format", "json", "--report", "json=r.json")
     report = json.loads(Path("r.json").read_text(encoding="utf-8"))
     assert (ran.status, report["exit_status"]) == (2, 2)
-    assert "the command did its work; make room and look [output]" in ran.err
+    assert "the command did its work; make room, or send it elsewhere [output]" in ran.err
     assert report["findings"][-1]["rule"] == "output"
     assert [realm["status"] for realm in report["realms"]] == ["applied"]
     assert sandbox.smtp("acme")["host"] == "h.example"
@@ -148,12 +169,13 @@ def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytes
     os.close(reading)
     put(monkeypatch, "stdout", f"/dev/fd/{writing}")
     os.close(writing)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", said := io.StringIO())
     monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--version"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
     with sys.stdout:
-        assert ended.value.code == 1
+        assert ended.value.code == 2
+    assert "the program that reads standard output has ended" in said.getvalue()
 
 
 def test_the_help_that_finds_no_room_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:

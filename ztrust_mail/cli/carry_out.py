@@ -57,10 +57,17 @@ def _seconds(text: str) -> float:
     return time.milliseconds / 1000
 
 
-def _end_well_when_told() -> None:
-    """Take SIGTERM, as a cancelled job sends it, for Ctrl-C: the writes under way finish and are noted."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _interrupt_on_termination() -> None:
+    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) as Ctrl-C: the writes under way finish.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ def carry_out(
     need(connection.gateway, Verb.APPLY)
     if orders.waves.canary:
         need(connection.gateway, Verb.CANARY)
-    _end_well_when_told()
+    _interrupt_on_termination()
     with connection.exclusively(wait=orders.wait):
         output.note([one.finding for one in api.settle(connection)])
         made = make()

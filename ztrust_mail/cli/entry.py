@@ -37,8 +37,6 @@ def main() -> NoReturn:
     except streams.OutputError as e:  # of what no command writes, such as the help
         print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
         sys.exit(e.exit_status)
-    except BrokenPipeError:  # the reader had enough of it
-        sys.exit(ExitStatus.DIFFERS)
 
 
 def run(arguments: list[str]) -> int:

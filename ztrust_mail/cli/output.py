@@ -60,7 +60,7 @@ class Output(AbstractContextManager["Output"]):
             self.tell([lines.line("Interrupted.")])
             self._give_up(ExitStatus.INTERRUPTED, "interrupted", "interrupted")
             exit_with(ExitStatus.INTERRUPTED)
-        elif isinstance(e, Exception) and not isinstance(e, BrokenPipeError):
+        elif isinstance(e, Exception):
             self._give_up(ExitStatus.BUG, "bug", f"a bug of ours: {type(e).__name__}")
 
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
@@ -89,8 +89,14 @@ class Output(AbstractContextManager["Output"]):
         lines.to_stderr(self._remembered(said))
 
     def show(self, said: Iterable[Line]) -> None:
-        """Write a part of the result now, where the format is text; else beside it."""
-        lines.write(self._remembered(said), sys.stdout if self.format is Format.TEXT else sys.stderr)
+        """Write a part of the result before the server is written to, to standard error if the format is not text.
+
+        Raises :class:`OutputError` where nobody can read it: then nothing is to be written to the server.
+        """
+        try:
+            lines.write(self._remembered(said), sys.stdout if self.format is Format.TEXT else sys.stderr)
+        except OutputError as e:
+            raise OutputError(f"{e.message}; nothing was written to the server", e.hint, e.rule) from None
 
     def finish(self, result: Iterable[Line], report: json.Report) -> NoReturn:
         """Write the result and the reports, and exit with the report's status."""
@@ -108,7 +114,7 @@ class Output(AbstractContextManager["Output"]):
             else:
                 lines.write(said, sys.stdout)
         except OutputError as e:
-            report = self._save_reports(self._with_problem(report, "output", e.message))
+            report = self._save_reports(self._with_problem(report, "output", e.message, e.hint))
         return report.exit_status
 
     def _save_reports(self, report: json.Report) -> json.Report:
@@ -117,12 +123,13 @@ class Output(AbstractContextManager["Output"]):
             try:
                 path.write_text(report.text() if kind is Format.JSON else lines.plain(self._said), encoding="utf-8")
             except OSError as e:
-                report = self._with_problem(report, "report", f"cannot write the report {quoted(path)}: {e.strerror}")
+                message = f"cannot write the report {quoted(path)}: {e.strerror}"
+                report = self._with_problem(report, "report", message, "make room before the next run")
         return report
 
-    def _with_problem(self, report: json.Report, rule: str, message: str) -> json.Report:
-        """Tell of a result that did not get to where it was wanted, and return the report with that."""
-        problem = Finding(Severity.ERROR, rule, message, "the command did its work; make room and look")
+    def _with_problem(self, report: json.Report, rule: str, message: str, hint: str) -> json.Report:
+        """Report that a finished command's result could not be written, and return the report with that finding."""
+        problem = Finding(Severity.ERROR, rule, message, f"the command did its work; {hint}")
         self.tell([text.finding(problem)])
         status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
         return replace(report, exit_status=status, findings=(*report.findings, problem))

@@ -11,14 +11,17 @@ from ztrust_mail.errors import UsageError
 
 
 class OutputError(UsageError):
-    """Standard output takes no more, as on a full disk. It is told once: what is written after that is lost."""
+    """Standard output takes no more, as on a full disk or when its reader has ended.
+
+    Raised once: output after that is dropped.
+    """
 
 
 def guard() -> None:
     """Make standard streams that work: closed ones are the null device, and the others never end in a traceback.
 
     A locale without our arrows and foreign names is no reason to fail. What standard error cannot take is lost;
-    standard output raises :class:`OutputError`, but :class:`BrokenPipeError` where its reader went away.
+    standard output raises :class:`OutputError`.
     """
     if sys.stdin is None:  # the first, so that each gets its own number again and no journal gets that of an output
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # it is open as long as the process
@@ -69,6 +72,7 @@ class _Result(_Guarded):
 
     def _lost(self, e: OSError) -> None:
         super()._lost(e)
+        why, hint = e.strerror, "make room, or send it elsewhere"
         if isinstance(e, BrokenPipeError):
-            raise e
-        raise OutputError(f"the result cannot be written: {e.strerror}", "make room, or send it elsewhere", "output")
+            why, hint = "the program that reads standard output has ended", "let it read to the end"
+        raise OutputError(f"the result cannot be written: {why}", hint, "output")

@@ -135,20 +135,25 @@ def _fields(realms: Sequence[RealmPlan]) -> str:
 
 def result(done: Result) -> Iterator[Line]:
     """What an apply did, realm by realm."""
-    before = {realm.realm: realm.status for realm in done.plan.realms}
-    for realm in done.realms:
-        if before[realm.realm] is Status.CHANGED:
-            yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
+    for realm in _to_be_written(done):
+        yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
+    untouched = any(realm.status is Status.SKIPPED for realm in done.realms)
     if done.interrupted:
-        yield line(Span("Interrupted: ", "bold red"), "realms marked skipped were not touched.")
+        what = "realms marked skipped were not touched." if untouched else "no realm was left out."
+        yield line(Span("Interrupted: ", "bold red"), what)
     elif done.stopped:
         yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
     run = f" (run {done.run})." if done.run else "."
     yield line(Span("Done: ", "bold"), standing(done.plan, done.realms), run)
     if done.plan.unseen:
         yield line(Span("Not read back: ", "yellow"), "applied is what the server said was done; it shows no settings.")
-    if done.interrupted or done.stopped:
-        yield line(f"What is left is taken up by: {_next_step(done)}")
+    if (done.interrupted or done.stopped) and any(realm.status is not Status.APPLIED for realm in _to_be_written(done)):
+        yield line(f"Continue with: {_next_step(done)}")
+
+
+def _to_be_written(done: Result) -> list[RealmPlan]:
+    planned = {realm.realm for realm in done.plan.changed}
+    return [realm for realm in done.realms if realm.realm in planned]
 
 
 def _next_step(done: Result) -> str:
