@@ -42,13 +42,18 @@ def connected(
 
 
 def carried_out(
-    plan: Plan, gateway: Gateway, *, environ: Mapping[str, str] = ENVIRON, cancel: threading.Event | None = None
+    plan: Plan,
+    gateway: Gateway,
+    *,
+    environ: Mapping[str, str] = ENVIRON,
+    cancel: threading.Event | None = None,
+    lock_lost: threading.Event | None = None,
 ) -> Result:
     """Apply a plan through a gateway, with the journal where it is by default."""
     from ztrust_mail.sync.journal.store import open_journal
 
     run = NewRun(gateway.url, "apply", "a test")
-    conduct = Conduct(cancel=cancel or threading.Event())
+    conduct = Conduct(cancel=cancel or threading.Event(), lock_lost=lock_lost or threading.Event())
     journal = open_journal(None, writable=True)
     assert journal is not None
     with journal:

@@ -79,9 +79,8 @@ def apply(
         need(connection.gateway, Verb.CANARY)
     plan = _judged_here(plan, connection)
     refuse(plan, allow)
-    cancel = cancel or threading.Event()
-    conduct = Conduct(waves or Waves(), lambda names: _tested(connection, names), progress, cancel)
-    with connection.exclusively(wait=wait, lost=cancel.set) as begun:
+    conduct = Conduct(waves or Waves(), lambda names: _tested(connection, names), progress, cancel or threading.Event())
+    with connection.exclusively(wait=wait, lost=conduct.lock_lost.set) as begun:
         settled = settle(connection) if begun else []  # else whoever began it has done so
         gateway, told = connection.gateway, spec_digest(spec) if spec else ""
         digest = plan_digest or digests.of_plan(plan, gateway.dialect)

@@ -72,7 +72,8 @@ def apply_plan(
     if plan.secrets is not SecretMode.KEEP:
         values = secrets.get(ref for realm in todo for ref in secret_fields(realm.wanted.fields).values())
     recorder = Recorder(journal, gateway.dialect)
-    writer = Writer(gateway, Newest(gateway, todo), plan.secrets, values, _too_new(plan, gateway))
+    warnings, lock_lost = _too_new(plan, gateway), conduct.lock_lost
+    writer = Writer(gateway, Newest(gateway, todo), plan.secrets, values, warnings, lock_lost)
     recorder.begin(run, plan, values, memory)
     going = Run(plan, gateway, writer, recorder, conduct)
     going.go()

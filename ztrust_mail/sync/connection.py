@@ -30,6 +30,40 @@ if TYPE_CHECKING:
     from ztrust_mail.sync.planning import Means
 
 
+@dataclass
+class _Hold:
+    """The lock on a server while one thread holds it. ``listeners`` are called once, when the lock is lost."""
+
+    thread: int = field(default_factory=threading.get_ident)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    is_lost: bool = False
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def lose(self) -> None:
+        """Call all listeners, in the thread that noticed the loss."""
+        with self.guard:
+            self.is_lost, listeners = True, list(self.listeners)
+        for listener in listeners:
+            listener()
+
+    @contextmanager
+    def listening(self, lost: Callable[[], None] | None) -> Iterator[None]:
+        """Call ``lost`` when the lock is lost, at once if it is lost already."""
+        if lost is None:
+            yield
+            return
+        with self.guard:
+            self.listeners.append(lost)
+            is_lost = self.is_lost
+        if is_lost:
+            lost()
+        try:
+            yield
+        finally:
+            with self.guard:
+                self.listeners.remove(lost)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A server to work with. A context manager; may be shared by threads.
@@ -44,7 +78,7 @@ class Connection:
     findings: tuple[Finding, ...] = ()
     policy: Policy = field(default_factory=Policy)
     journal_url: Secret | None = None
-    _leases: list[str] = field(default_factory=list, repr=False)
+    _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __enter__(self) -> Self:
@@ -108,7 +142,7 @@ class Connection:
 
     def holder(self) -> Holder | None:
         """Return who else works on this server just now, as far as the journal knows."""
-        journal = None if self._leases else self.reading_journal
+        journal = None if self._holds else self.reading_journal
         return journal.holder(self.gateway.url) if journal else None
 
     def memory(self) -> Memory:
@@ -153,26 +187,30 @@ class Connection:
 
     @contextmanager
     def exclusively(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[bool]:
-        """Keep other runs off this server meanwhile; inside one another they count once. ``wait`` is in seconds.
+        """Hold the lock on this server, so that no other run writes to it; ``wait`` is in seconds.
 
-        Gives whether it begins here.
+        Calls of one thread may be nested: the outermost takes the lock. Yields whether this call took it. Another
+        thread of the same connection waits for the lock like any other run. ``lost`` is called, from another thread,
+        when the lock is lost, also for a nested call.
 
-        Raises :class:`~ztrust_mail.errors.Unsafe` naming who holds the server. ``lost`` is called, from another
-        thread, should the lease be lost.
+        Raises :class:`~ztrust_mail.errors.Unsafe` naming the run that holds the lock.
         """
-        if self._leases:
-            yield False
+        held = next((hold for hold in list(self._holds) if hold.thread == threading.get_ident()), None)
+        if held:
+            with held.listening(lost):
+                yield False
             return
         with ThreadPoolExecutor(1) as pool:
             login = pool.submit(self.gateway.login)  # the journal is opened meanwhile
             _ = self.journal
             login.result()
-        with self.journal.lease(self.gateway.url, self.who, wait=wait, lost=lost):
-            self._leases.append(self.gateway.url)
+        hold = _Hold()
+        with self.journal.lease(self.gateway.url, self.who, wait=wait, lost=hold.lose), hold.listening(lost):
+            self._holds.append(hold)
             try:
                 yield True
             finally:
-                self._leases.clear()
+                self._holds.remove(hold)
 
 
 def _person() -> str:

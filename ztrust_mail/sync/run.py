@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from ztrust_mail.errors import ExitStatus, JournalError
 from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import CIRCUIT_OPEN, Gateway
-from ztrust_mail.sync.journal.records import Outcome
+from ztrust_mail.sync.journal.records import LOCK_LOST, Outcome
 from ztrust_mail.sync.plan import Plan, RealmPlan, Status
 from ztrust_mail.sync.queue import Queue, in_parallel
 from ztrust_mail.sync.readback import not_read_back, read_back
@@ -34,16 +34,20 @@ class Conduct:
     """How a plan is to be applied, beside what it says.
 
     ``check`` is asked after a canary. ``progress`` is called, from any thread, when a realm is written or has
-    failed. Setting ``cancel`` lets the writes under way finish and leaves the rest.
+    failed. Setting ``cancel`` lets the writes under way finish and leaves the rest, and so does ``lock_lost``, which
+    is set when this run no longer holds the lock on the server.
     """
 
     waves: Waves = field(default_factory=Waves)
     check: Check = _checks_nothing
     progress: Progress | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
+    lock_lost: threading.Event = field(default_factory=threading.Event)
 
 
-_NO_JOURNAL = "the journal cannot be written"
+def _reason(e: JournalError) -> str:
+    """Return why a run stops at an error of the journal."""
+    return "the lock on the server was lost" if e.rule == LOCK_LOST else "the journal cannot be written"
 
 
 class Run:
@@ -112,8 +116,8 @@ class Run:
     def _mark(self, realms: Sequence[str]) -> None:
         try:
             self._recorder.writing(realms)
-        except JournalError:
-            self.stopped = _NO_JOURNAL  # for the threads that are still writing
+        except JournalError as e:
+            self.stopped = _reason(e)  # for the threads that are still writing
             raise
 
     def _take(self, attempt: Attempt) -> None:
@@ -130,6 +134,13 @@ class Run:
             self._conduct.progress(realm)
 
     def _stops(self) -> bool:
+        """Return whether no further write may begin. Raises :class:`JournalError` when the lock is lost."""
+        if self._conduct.lock_lost.is_set():
+            from ztrust_mail.sync.journal.lease import lost_to_another  # only now: drift and plan need no lock
+
+            lost = lost_to_another(self._gateway.url)
+            self.stopped = _reason(lost)
+            raise lost
         if self._conduct.cancel.is_set():
             self.interrupted = True
         return bool(self.stopped) or self.interrupted
@@ -152,7 +163,7 @@ class Run:
     def _lose_journal(self, e: JournalError) -> None:
         self.findings.append(Finding(Severity.ERROR, e.rule or "journal", e.message, e.hint))
         self.exit_statuses.append(e.exit_status)
-        self.stopped = self.stopped or _NO_JOURNAL
+        self.stopped = self.stopped or _reason(e)
 
     def _outcome(self) -> Outcome:
         if self.interrupted:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ztrust_mail.dialects.base import Dialect, Outgoing
 from ztrust_mail.dialects.beside import is_beside
@@ -14,12 +15,15 @@ from ztrust_mail.gateways.base import CIRCUIT_OPEN, NOT_THE_API, TOO_BUSY, Gatew
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
 from ztrust_mail.sync.compare import SecretMode, secret_fields
+from ztrust_mail.sync.journal.records import LOCK_LOST
 from ztrust_mail.sync.newest import FRESH_SECONDS, Newest
 from ztrust_mail.sync.plan import RealmPlan, Status, finding_of
 from ztrust_mail.text import quoted
 
 MOST_LOOKS = 10
 """A write is given up after so many looks at its realm, each of which a busy server let grow old."""
+
+_NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 
 Values = Mapping[SecretRef, Secret | SecretError]
 
@@ -34,13 +38,17 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes realms, from any number of threads. ``warnings`` are told with each realm's outcome."""
+    """Writes realms, from any number of threads. ``warnings`` are added to each realm's outcome.
+
+    No write begins once ``lock_lost`` is set: another run may be writing to the server.
+    """
 
     gateway: Gateway
     newest: Newest
     mode: SecretMode
     values: Values
     warnings: Mapping[str, tuple[Finding, ...]]
+    lock_lost: threading.Event = field(default_factory=threading.Event)
 
     def write(self, planned: RealmPlan) -> Attempt:
         """Write one realm and return it as APPLIED, FAILED or SKIPPED. Nothing is raised for one realm.
@@ -52,6 +60,7 @@ class Writer:
             try:
                 live = self.newest.again(planned.realm) if looks else self.newest.take(planned.realm)
                 outgoing = self._outgoing(planned, live)
+                self._require_lock()
             except (RealmError, ServerError) as e:
                 return Attempt(self._ended(planned, e), in_doubt=looks > 0)  # it may have been sent before
             try:
@@ -75,7 +84,11 @@ class Writer:
 
     def _ended(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
         done = failed(planned, e)
-        return self._told(replace(done, status=Status.SKIPPED) if e.rule == CIRCUIT_OPEN else done)
+        return self._told(replace(done, status=Status.SKIPPED) if e.rule in _NOT_SENT else done)
+
+    def _require_lock(self) -> None:
+        if self.lock_lost.is_set():
+            raise RealmError("this run lost its lock on the server before the write", "look at plan", LOCK_LOST)
 
     def _told(self, done: RealmPlan) -> RealmPlan:
         return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))

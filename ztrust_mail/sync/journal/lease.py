@@ -14,7 +14,7 @@ from typing import Final
 from ztrust_mail.errors import JournalError, Unsafe
 from ztrust_mail.sync.journal import sql
 from ztrust_mail.sync.journal.database import Database, Transaction, Value
-from ztrust_mail.sync.journal.records import Holder
+from ztrust_mail.sync.journal.records import LOCK_LOST, Holder
 from ztrust_mail.sync.journal.rows import holder_of
 from ztrust_mail.text import printable, quoted
 
@@ -152,4 +152,4 @@ def _locked(server: str, taken: _Taken) -> Unsafe:
 def lost_to_another(server: str) -> JournalError:
     """Return what to raise when the lease turns out to be gone in mid-run."""
     message = f"this run no longer holds {quoted(server, 200)}: another one has taken over, or it was cut off too long"
-    return JournalError(message, "see history for the other run; plan shows what is left to do", "lease-lost")
+    return JournalError(message, "see history for the other run; plan shows what is left to do", LOCK_LOST)

@@ -14,6 +14,9 @@ from ztrust_mail.spec.fields import FieldMap
 RULE: Final = "journal"
 """The rule of every error that is about the journal itself."""
 
+LOCK_LOST: Final = "lease-lost"
+"""The rule of errors about a lock on a server that this run no longer holds."""
+
 HEAD: Final = "0002"
 """The newest migration; stands here too so that opening an up-to-date journal needs no Alembic."""
 
