@@ -52,6 +52,10 @@ class ConfigError(ZtrustMailError):
     """The settings file or the environment is wrong or incomplete."""
 
 
+class NoServerChosen(ConfigError):
+    """Neither an option nor the settings nor the environment chooses one server."""
+
+
 class SpecError(ZtrustMailError):
     """The spec is invalid; ``findings`` holds every problem of every file, the text the first."""
 

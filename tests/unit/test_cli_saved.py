@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
 from support.fault_proxy import Fault, FaultProxy
 
+import ztrust_mail
+from ztrust_mail.errors import Unsafe
 from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sync.digests import of_json
 
 SPEC = """
 version: 1
@@ -191,6 +195,132 @@ def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
     assert outcomes == ["done", "resumed"]
 
 
+# A saved plan chooses no server
+
+
+@pytest.fixture
+def other_server() -> Iterator[socket.socket]:
+    """A server that listens and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+def url_of(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def was_reached(server: socket.socket) -> bool:
+    try:
+        server.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
+
+
+def redirect(url: str) -> str:
+    """Let ``plan.json`` name another server, with a digest made anew, and return the digest."""
+    data = json.loads(Path("plan.json").read_text(encoding="ascii"))
+    data.pop("digest")
+    data["server"]["url"] = url
+    digest = of_json(data)
+    Path("plan.json").write_text(json.dumps({**data, "digest": digest}), encoding="ascii")
+    return digest
+
+
+def settings_of(cli: Cli, *urls: str, name: str = "own.toml") -> str:
+    """Write settings with a server ``s1``, ``s2``, … at each URL, and take the URL from the environment."""
+    cli.monkeypatch.delenv("ZTRUST_MAIL_URL")
+    return cli.write(name, "".join(f'[servers.s{number}]\nurl = "{url}"\n' for number, url in enumerate(urls, 1)))
+
+
+@pytest.mark.parametrize("chosen", ["variable", "option", "only entry", "one of two entries", "no choice"])
+@pytest.mark.parametrize("expected", [False, True])
+def test_a_plan_that_names_another_server_gets_no_connection_to_it(
+    cli: Cli, sandbox: Sandbox, plan: str, other_server: socket.socket, chosen: str, expected: bool
+) -> None:
+    digest = redirect(url_of(other_server))
+    options: list[str] = ["--expect-digest", digest] if expected else []
+    if chosen == "option":
+        options += ["--server", sandbox.url]
+    elif chosen == "only entry":
+        options += ["--config", settings_of(cli, sandbox.url)]
+    elif chosen == "one of two entries":
+        options += ["--config", settings_of(cli, sandbox.url, "https://id.example"), "--server", "s1"]
+    elif chosen == "no choice":
+        cli.monkeypatch.delenv("ZTRUST_MAIL_URL")
+        options = []
+    before = len(sandbox.requests)
+    ran = cli("apply", "--plan", "plan.json", "--yes", *options)
+    assert (ran.status, ran.out) == (5, "")
+    assert f"the plan was made for the server `{url_of(other_server)}`, and" in ran.err
+    assert ("no server is named anywhere" if chosen == "no choice" else sandbox.url) in ran.err
+    assert "[plan-server]" in ran.err
+    assert not was_reached(other_server)
+    assert len(sandbox.requests) == before
+
+
+def test_without_a_server_the_command_that_names_it_is_shown_ready_for_a_shell(
+    cli: Cli, sandbox: Sandbox, plan: str
+) -> None:
+    redirect("https://id.example/$(id)\x1b")
+    cli.monkeypatch.delenv("ZTRUST_MAIL_URL")
+    ran = cli("apply", "--plan", "plan.json", "--yes")
+    assert ran.status == 5
+    assert r"ztrust-mail apply --plan plan.json --server 'https://id.example/$(id)\x1b' [" in ran.err
+
+
+@pytest.mark.parametrize("file", ["own.toml", "ztrust-mail.toml"])
+def test_of_several_entries_the_one_for_the_plans_server_is_taken_from_trusted_settings_only(
+    cli: Cli, sandbox: Sandbox, plan: str, file: str
+) -> None:
+    settings_of(cli, "https://id.example", sandbox.url, name=file)
+    ran = cli("apply", "--plan", "plan.json", "--yes", *(["--config", file] if file == "own.toml" else []))
+    assert ran.status == (0 if file == "own.toml" else 5)
+    if ran.status:
+        assert "a plan file chooses no server: which server? Known are s1, s2" in ran.err
+
+
+def test_two_entries_for_the_plans_server_are_not_chosen_between(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+    config = settings_of(cli, sandbox.url, f"{sandbox.url}/")
+    ran = cli("apply", "--plan", "plan.json", "--yes", "--config", config, "--expect-digest", plan)
+    assert ran.status == 5
+    assert "one of `s1`, `s2`, name it yourself: ztrust-mail apply --plan plan.json --server s1 [" in ran.err
+    assert cli("apply", "--plan", "plan.json", "--yes", "--config", config, "--server", "s1").status == 0
+
+
+def test_the_trusted_entry_for_the_plans_server_is_named_where_another_is_chosen(
+    cli: Cli, sandbox: Sandbox, plan: str
+) -> None:
+    config = settings_of(cli, "https://id.example", sandbox.url)
+    ran = cli("apply", "--plan", "plan.json", "--yes", "--config", config, "--server", "s1")
+    assert ran.status == 5
+    assert "--plan plan.json --server s2" in ran.err
+
+
+@pytest.mark.parametrize("expected", [False, True])
+def test_only_a_plan_whose_digest_was_expected_may_choose_its_server(
+    cli: Cli, sandbox: Sandbox, plan: str, expected: bool
+) -> None:
+    cli.monkeypatch.delenv("ZTRUST_MAIL_URL")
+    ran = cli("apply", "--plan", "plan.json", "--yes", *(["--expect-digest", plan] if expected else []))
+    assert ran.status == (0 if expected else 5)
+
+
+def test_the_library_asks_no_server_but_the_one_the_plan_was_made_for(
+    cli: Cli, sandbox: Sandbox, plan: str, other_server: socket.socket
+) -> None:
+    redirect(url_of(other_server))
+    saved = ztrust_mail.load_plan("plan.json")
+    with pytest.raises(Unsafe, match="and the server chosen is"):
+        ztrust_mail.connect(plan=saved)
+    before = len(sandbox.requests)
+    with ztrust_mail.connect() as connection, pytest.raises(Unsafe, match="the plan was made for the server"):
+        ztrust_mail.plan_saved(saved, connection)
+    assert len(sandbox.requests) == before
+    assert not was_reached(other_server)
+
+
 # A saved plan whose apply was stopped
 
 
@@ -298,7 +428,9 @@ def test_where_all_that_the_run_of_the_plan_wrote_had_arrived_nothing_is_left(
         proxy.clear()
         ran = cli("apply", "--plan", "proxied.json", "--resume", "--yes")
         assert (ran.status, ran.out) == (0, "Nothing is left of run 1: all that it wrote has arrived.\n")
-        assert cli("apply", "--plan", "plan.json", "--resume", "--yes", "--server", proxy.url).status == 2
+        assert cli("plan", "mail.yaml", "--realm", "acme", "--out", "other.json").status == 0
+        ran = cli("apply", "--plan", "other.json", "--resume", "--yes")
+        assert (ran.status, "there is nothing to resume" in ran.err) == (2, True)
 
 
 def test_resuming_only_some_realms_is_refused(cli: Cli, sandbox: Sandbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ztrust_mail import config
 from ztrust_mail.dialects.keycloak import KEYCLOAK
@@ -13,6 +14,9 @@ from ztrust_mail.spec import load as loading
 from ztrust_mail.spec.load import Given
 from ztrust_mail.spec.model import Spec
 from ztrust_mail.sync.connection import Connection
+
+if TYPE_CHECKING:
+    from ztrust_mail.sync.saved import SavedPlan
 
 
 def load_spec(given: Given) -> Spec:
@@ -32,17 +36,28 @@ def connect(
     server: str | None = None,
     *,
     spec: Spec | None = None,
+    plan: SavedPlan | None = None,
     config_path: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Connection:
     """Return a connection to a server named by a settings entry or a URL; nothing is sent yet.
 
     The spec's server guard is honoured. Raises :class:`~ztrust_mail.errors.ConfigError`.
+
+    ``plan`` is the saved plan that is to be applied. It chooses no server, since anybody can write a URL into a file:
+    raises :class:`~ztrust_mail.errors.Unsafe` where ``server``, the settings or the environment choose another server
+    than the plan's, or none. Only a plan whose digest was expected may choose its server, where nothing else does.
     """
     from ztrust_mail.gateways import connect as open_gateway
 
     settings = config.load(config_path, environ)
-    chosen = config.choose_server(settings, server, spec.servers if spec else (), environ)
+    guard = spec.servers if spec else ()
+    if plan is None:
+        chosen = config.choose_server(settings, server, guard, environ)
+    else:
+        from ztrust_mail.sync.saved.server import choose_server_of  # most runs have no saved plan
+
+        chosen = choose_server_of(plan, settings, server, guard, environ)
     paths = tuple(path for path in dict.fromkeys([settings.path, settings.policy.path]) if path)
     reach = Reach(settings.permissions, paths, environ)
     journal = config.journal_url(settings, environ)

@@ -171,6 +171,7 @@ def plan_saved(saved: SavedPlan, connection: Connection, *, left: Unfinished | N
     if left:
         check_run(saved, left.run)
         saved = saved.only(left.realms)
+    check_server(saved, gateway.url, issuer="")  # before anything is sent
     gateway.login()
     check_server(saved, gateway.url, gateway.account(with_email=False).issuer)
     notes = check_specs(saved)

@@ -66,7 +66,7 @@ def command(
                 raise UsageError("a saved plan is applied as it is", hint)
             saved = api.load_plan(plan, expect_digest)
             orders = replace(orders, command=OF_SAVED_PLAN, plan_digest=saved.digest)
-            with api.connect(server or saved.url, config_path=config) as connection:
+            with api.connect(server, plan=saved, config_path=config) as connection:
                 carry_out(output, connection, lambda: _saved(saved, output, connection, resume=resume), orders)
         if not specs:
             hint = "name SPEC files, also beside --resume, or a saved plan with --plan FILE"

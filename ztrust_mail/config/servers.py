@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ztrust_mail.config.file_urls import FILES, canonical, is_file_url
 from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings
 from ztrust_mail.config.tables import Table
-from ztrust_mail.errors import ConfigError
+from ztrust_mail.errors import ConfigError, NoServerChosen
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import did_you_mean, quoted
 
@@ -84,9 +84,9 @@ def _implied(settings: Settings, guard: Sequence[str], environ: Mapping[str, str
     if url := environ.get(f"{PREFIX}URL"):
         return url
     if names:
-        raise ConfigError(f"which server? Known are {', '.join(names)}", "choose one with --server NAME")
+        raise NoServerChosen(f"which server? Known are {', '.join(names)}", "choose one with --server NAME")
     hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
-    raise ConfigError("no server is named anywhere", hint)
+    raise NoServerChosen("no server is named anywhere", hint)
 
 
 def _entry(settings: Settings, name: str) -> Table:

@@ -22,6 +22,9 @@ from ztrust_mail.text import counted, quoted
 STALE = "plan-stale"
 """The rule of a refusal since a realm is no longer as the plan saw it."""
 
+PLAN_SERVER = "plan-server"
+"""The rule of a refusal since the server is not the one that the plan was made for."""
+
 SHOWN_REALMS = 5
 """So many realms a refusal names; its findings tell of all."""
 
@@ -37,12 +40,12 @@ def check_server(saved: SavedPlan, url: str, issuer: str) -> None:
     """
     if url != saved.url:
         message = f"the plan was made for the server {quoted(saved.url)}, and this is {quoted(url)}"
-        raise Unsafe(message, f"name the server it was made for, or {_NEW_PLAN}", "plan-server")
+        raise Unsafe(message, f"name the server it was made for, or {_NEW_PLAN}", PLAN_SERVER)
     then, now = _server_of(saved.issuer), _server_of(issuer)
     if then and now and then != now:
         message = f"another server answers at {quoted(url)} than when the plan was made:"
         message += f" it calls itself {quoted(now)}, and {quoted(then)} then"
-        raise Unsafe(message, _NEW_PLAN, "plan-server")
+        raise Unsafe(message, _NEW_PLAN, PLAN_SERVER)
 
 
 def _server_of(issuer: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from ztrust_mail.errors import Unsafe, UsageError
@@ -67,9 +68,10 @@ def from_text(text: str | bytes, expect_digest: str | None = None, name: str = _
     if expect_digest is not None:
         _check_expected(digest, expect_digest, name)
     try:
-        return _plan(data, name, expected=expect_digest is not None)
+        saved = _plan(data, name, expected=expect_digest is not None)
     except BadValue as bad:
         _refuse(name, f"is not valid: {bad.problem}", bad.hint)
+    return saved if name == _TEXT else replace(saved, path=name)
 
 
 def _refuse(name: str, problem: str, hint: str = "") -> NoReturn:

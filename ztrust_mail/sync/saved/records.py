@@ -82,7 +82,7 @@ class SavedPlan:
 
     ``specs`` tells of each path of the spec which digest its bytes had, ``folders`` in which folders no other was.
     ``in_sync`` counts the realms that need nothing. ``expected`` says that somebody vouches for the plan: its digest
-    was given from elsewhere.
+    was given from elsewhere. ``path`` is the file that it was read from.
     """
 
     url: str
@@ -98,6 +98,7 @@ class SavedPlan:
     uncovered: tuple[str, ...] = ()
     in_sync: int = 0
     expected: bool = False
+    path: str = field(default="FILE", compare=False)
 
     def within(self, memory: Memory) -> Memory:
         """Return the memory with the secrets that the plan replaces as ones that will be written."""
