@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +21,8 @@ import ztrust_mail
 from ztrust_mail.config import Server, Settings, choose_server, folder_of
 from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
 from ztrust_mail.errors import ConfigError, RealmError, RealmMissing, RealmUnreadable, ServerUnreachable
-from ztrust_mail.gateways import connect, realm_folder, replacing
+from ztrust_mail.files import PREFIX
+from ztrust_mail.gateways import connect, realm_folder
 from ztrust_mail.gateways.base import Gateway, LiveRealm
 from ztrust_mail.gateways.realm_files import RealmFilesGateway
 from ztrust_mail.gateways.realm_text import scan, with_settings
@@ -33,6 +37,10 @@ NEW = {"host": "new.example", "from": "a@new.example"}
 def as_kc_writes(realm: Mapping[str, object]) -> str:
     """Return a realm as ``kc.sh export`` writes it, with spaces on both sides of a colon."""
     return json.dumps(realm, indent=2, separators=(",", " : "), ensure_ascii=False)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name.startswith(PREFIX)]
 
 
 def export(name: str, **more: object) -> dict[str, object]:
@@ -609,7 +617,7 @@ def test_a_change_at_the_last_moment_is_not_overwritten(folder: Path, monkeypatc
         gateway.write("acme", NEW)
 
     assert path.read_text() == "{}"
-    assert not [name for name in os.listdir(folder) if name.startswith(replacing.PREFIX)]
+    assert leftovers(folder) == []
 
 
 def test_a_file_that_breaks_or_goes_meanwhile_is_told(folder: Path) -> None:
@@ -644,6 +652,38 @@ def test_what_is_written_first_is_read_first(folder: Path) -> None:
     gateway.write("beta", {**NEW, "port": "25"})
 
     assert gateway.read_one("beta").attributes == {**NEW, "port": "25"}
+
+
+# A run that was killed
+
+
+def test_what_a_killed_run_left_is_closed_to_others_and_removed_by_the_next_run(folder: Path) -> None:
+    (folder / "below").mkdir()
+    path = (folder / "acme-realm.json").rename(folder / "below" / "acme-realm.json")
+    path.chmod(0o644)
+    before = path.read_bytes()
+    program = f"""
+import os, pathlib, signal, sys
+from ztrust_mail.config import Server
+from ztrust_mail.gateways import connect
+from ztrust_mail.sensitive import Secret
+gateway = connect(Server(sys.argv[1], gateway="realm_files"))
+gateway.login()
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+gateway.write("acme", {{"host": "new.example", "password": Secret({SECRET!r})}})
+"""
+    killed = subprocess.run([sys.executable, "-c", program, folder.as_uri()], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == before
+    [left] = leftovers(path.parent)
+    assert SECRET in left.read_text()
+    assert stat.S_IMODE(left.stat().st_mode) == 0o600
+
+    assert list(read(folder)) == ["acme", "beta", "gamma"]
+    assert leftovers(path.parent) == [left]
+    write(folder, "beta")
+    assert leftovers(path.parent) == []
+    assert path.read_bytes() == before
 
 
 # What files cannot do

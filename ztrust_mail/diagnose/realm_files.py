@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ztrust_mail.config import Server, folder_of
 from ztrust_mail.diagnose.doctor import Check, Examination, share
 from ztrust_mail.errors import ExitStatus, ServerError
+from ztrust_mail.files import is_read_only
 from ztrust_mail.gateways.realm_files import TITLE, RealmFilesGateway
 from ztrust_mail.gateways.realm_folder import Inventory, Place, take_stock
-from ztrust_mail.gateways.replacing import is_read_only
 from ztrust_mail.gateways.verbs import abilities
 from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.text import counted, printable

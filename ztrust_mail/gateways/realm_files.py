@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import math
+import os
 import re
 import threading
 import time
@@ -15,10 +16,10 @@ from ztrust_mail.config import Server, folder_of
 from ztrust_mail.dialects.base import Dialect, Outgoing
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, RealmMissing
+from ztrust_mail.files import Changed, is_read_only, remove_leftovers, replace_file
 from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.realm_folder import Inventory, Place, Trouble, read_realms, settings_in, take_stock
 from ztrust_mail.gateways.realm_text import with_settings
-from ztrust_mail.gateways.replacing import Changed, is_read_only, replace_file
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import printable, quoted
 
@@ -43,6 +44,7 @@ class RealmFilesGateway(Gateway):
         self.target = folder_of(server.url)
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, bytes]] = {}
+        self._has_written = False
 
     @property
     def title(self) -> str:
@@ -105,6 +107,8 @@ class RealmFilesGateway(Gateway):
         if realm not in self._seen:
             self.read_one(realm)
         with self._lock:
+            if not self._has_written:
+                self._remove_leftovers()
             path, digest = self._seen.pop(realm)  # the next write looks at it anew
             shown = printable(path)
             try:
@@ -119,6 +123,12 @@ class RealmFilesGateway(Gateway):
                     "it is as it was; let it and its folder be written, its owner be kept, and see that there is room"
                 )
                 raise RealmError(f"{shown} cannot be replaced: {e.strerror}", hint, "cannot-write") from None
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed run left beside the realm files: temporary files that hold passwords."""
+        for folder in {os.path.dirname(path) for path, _ in self._seen.values()}:
+            remove_leftovers(folder)
+        self._has_written = True
 
     def _replace(self, path: str, realm: str, digest: bytes, attributes: Outgoing) -> None:
         text, scanned = read_realms(path)
