@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import logging
+import os
 import socket
 import threading
 import unicodedata
@@ -91,14 +92,14 @@ def test_reports_are_written_beside_the_result(cli: Cli, spec: str) -> None:
     report_validator().validate(report)
     assert (ran.status, report["exit_status"]) == (1, 1)
     assert Path("again.json").read_text(encoding="utf-8") == Path("r.json").read_text(encoding="utf-8")
-    assert Path("r.txt").read_text(encoding="utf-8") == ran.err + ran.out
+    assert Path("r.txt").read_text(encoding="utf-8") == "ztrust-mail report: plan\n" + ran.err + ran.out
 
 
 def test_the_text_report_of_an_apply_tells_the_plan_and_its_result(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--yes", "--report", "text=r.txt", "--format", "json")
     said = Path("r.txt").read_text(encoding="utf-8")
     assert ran.json["status"] == "ok"
-    assert said.startswith(f"{sandbox.url}  as admin (realm master)\nacme  to change\n")
+    assert said.startswith(f"ztrust-mail report: apply\n{sandbox.url}  as admin (realm master)\nacme  to change\n")
     assert said.endswith("acme  applied\nDone: 1 realm applied (run 1).\n")
 
 
@@ -106,7 +107,7 @@ def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
     ran = cli("plan", "bad.yaml", "--report", "json=r.json", "--report", "text=r.txt")
     assert ran.status == 2
     assert json.loads(Path("r.json").read_text(encoding="utf-8"))["findings"][0]["rule"] == "unknown-key"
-    assert Path("r.txt").read_text(encoding="utf-8") == ran.err
+    assert Path("r.txt").read_text(encoding="utf-8") == "ztrust-mail report: plan\n" + ran.err
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,99 @@ def test_a_report_is_not_written_over_a_file_of_the_commands_own(
     assert f"cannot write the report `{given.partition('=')[2].removeprefix('./')}`: {said}; name another" in ran.err
     assert sandbox.requests == ()
     assert {path: path.read_text("utf-8") for path in cli.folder.rglob("*.*")} == before
+
+
+def test_a_report_replaces_a_report_and_what_is_empty(cli: Cli, spec: str) -> None:
+    Path("r.json").touch()
+    for given, other in (("json=r.json", "text=r.txt"), ("text=r.json", "json=r.txt"), ("json=r.json", "text=r.txt")):
+        assert cli("plan", spec, "--report", given, "--report", other).status == 1
+    Path("r.json").write_text(json.dumps(json.loads(Path("r.json").read_text("utf-8"))), encoding="utf-8-sig")
+    assert cli("validate", spec, "--report", "json=r.json").status == 0
+    assert json.loads(Path("r.json").read_text("utf-8"))["command"] == "validate"
+    assert Path("r.txt").read_text("utf-8").startswith("ztrust-mail report: plan\n")
+
+
+FOREIGN = {
+    "other.yaml": PLAIN,
+    "keys.json": '{"schema": "urn:example:report:1"}',
+    "notes.txt": "ztrust-mail: notes\n",
+    "database": "SQLite format 3\0",
+    "late.json": '{"command": "plan", "schema": "urn:ztrust-mail:schema:report:1"}',
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("command", ["json", "text", "--out", "--force"])
+def test_neither_a_report_nor_a_plan_replaces_what_is_neither(
+    cli: Cli, sandbox: Sandbox, spec: str, name: str, command: str
+) -> None:
+    cli.write(name, FOREIGN[name])
+    is_plan = command.startswith("--")
+    options = ["--out", name, *([command] if command == "--force" else [])]
+    ran = cli("plan", spec, *(options if is_plan else ["--report", f"{command}={name}"]))
+    assert (ran.status, ran.out) == (2, "")
+    what = "a saved plan; name a file elsewhere" if is_plan else "a report; name another file"
+    assert f"`{name}`: it holds something other than {what}" in ran.err
+    assert Path(name).read_text("utf-8") == FOREIGN[name]
+    assert sandbox.requests == ()
+
+
+def test_a_report_and_a_plan_do_not_replace_each_other(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    cli("plan", spec, "--out", "p.json", "--report", "json=r.json")
+    before, requests = [Path(name).read_bytes() for name in ("p.json", "r.json")], len(sandbox.requests)
+    ran = cli("plan", spec, "--report", "json=p.json")
+    assert (ran.status, "`p.json`: it is a saved plan; name another file" in ran.err) == (2, True)
+    ran = cli("plan", spec, "--out", "r.json", "--force")
+    assert (ran.status, "`r.json`: it is a report; name a file elsewhere" in ran.err) == (2, True)
+    assert [Path(name).read_bytes() for name in ("p.json", "r.json")] == before
+    assert len(sandbox.requests) == requests
+
+
+@pytest.mark.parametrize("place", ["usual", "settings", "variable"])
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_neither_a_report_nor_a_plan_takes_the_place_of_the_journal(
+    cli: Cli, sandbox: Sandbox, spec: str, state_folder: Path, place: str, suffix: str, is_there: bool
+) -> None:
+    journal = (state_folder if place == "usual" else cli.folder) / "ztrust-mail" / "journal.sqlite3"
+    options = []
+    if place == "settings":
+        cli.write("own.toml", f'[journal]\nurl = "sqlite:///{journal}"\n')
+        options = ["--config", "own.toml"]
+    elif place == "variable":
+        cli.set(JOURNAL=f"sqlite:///{journal}")
+    journal.parent.mkdir(parents=True)
+    target = journal.with_name(journal.name + suffix)
+    if is_there:
+        target.touch()
+    for given in (["--report", f"json={target}"], ["--out", str(target), "--force"]):
+        ran = cli("plan", spec, *given, *options)
+        assert (ran.status, "it is the journal; name a" in ran.err) == (2, True)
+    assert [(path, path.read_bytes()) for path in journal.parent.iterdir()] == ([(target, b"")] if is_there else [])
+    assert sandbox.requests == ()
+
+
+def test_what_came_to_the_place_of_a_report_meanwhile_is_not_replaced(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    sandbox.faults.before_write = lambda _: Path("r.json").write_text("notes", encoding="utf-8")
+    ran = cli("apply", spec, "--yes", "--report", "json=r.json")
+    assert ran.status == 2
+    assert ran.out.endswith("Done: 1 realm applied (run 1).\n")
+    assert "cannot write the report `r.json`: it holds something other than a report" in ran.err
+    assert Path("r.json").read_text("utf-8") == "notes"
+
+
+@pytest.mark.parametrize("option", ["--report=json=r.json", "--report=text=r.txt", "--out=p.json"])
+def test_on_a_full_disk_the_earlier_report_or_plan_stays_whole(
+    cli: Cli, sandbox: Sandbox, spec: str, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    assert cli("plan", spec, option).status == 1
+    [path] = [path for path in cli.folder.iterdir() if path.name[:2] in ("r.", "p.")]
+    before, names = path.read_bytes(), sorted(os.listdir())
+    sandbox.create_realm("more")
+    monkeypatch.setattr(os, "fsync", raising(OSError(28, "No space left on device")))
+    ran = cli("plan", spec, option, "--force")
+    assert (ran.status, "No space left on device" in ran.err) == (2, True)
+    assert (path.read_bytes(), sorted(os.listdir())) == (before, names)
 
 
 def test_a_report_beside_the_specs_that_is_none_of_them_is_written(cli: Cli, sandbox: Sandbox, spec: str) -> None:

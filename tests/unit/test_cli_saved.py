@@ -118,7 +118,10 @@ def test_a_plan_is_not_saved_among_its_specs(cli: Cli, sandbox: Sandbox, folder:
     cli.write("specs/below/x.txt", "")
     ran = cli("plan", folder, "--out", "specs/below/plan.json")
     assert ran.status == 2
-    assert f"cannot write `specs/below/plan.json`: it would be one of the specs in `{folder}`; name a file" in ran.err
+    assert (
+        f"cannot write the plan `specs/below/plan.json`: it would be one of the specs in `{folder}`; name a file"
+        in ran.err
+    )
     assert sandbox.requests == ()
 
 

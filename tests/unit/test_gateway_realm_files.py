@@ -829,6 +829,37 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("plan", "mail.yaml", "--report", "json={}/new.json"),
+        ("apply", "mail.yaml", "--yes", "--report", "text={}/below/../new.json"),
+        ("plan", "mail.yaml", "--out", "{}/new.json"),
+        ("doctor", "--report", "json=fine.json", "--report", "json={}/new.json"),
+    ],
+)
+def test_neither_a_report_nor_a_plan_is_written_among_the_exports(
+    cli: Cli, folder: Path, at: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    (folder / "below").mkdir()
+    before = {name: (folder / name).read_bytes() for name in os.listdir(folder) if name != "below"}
+    ran = cli(*(argument.format(folder) for argument in arguments), *at)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"it would be one of the realm exports in `{folder}`; name a file in another folder" in ran.err
+    assert {name: (folder / name).read_bytes() for name in os.listdir(folder) if name != "below"} == before
+    assert not Path("fine.json").exists()
+
+
+def test_a_report_is_not_written_over_an_export(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
+    path = folder / "acme-realm.json"
+    before = path.read_bytes()
+    for report in (f"json={path}", f"text={path}"):
+        ran = cli("plan", "mail.yaml", "--report", report, *at)
+        assert ran.status == 2
+        assert "it holds something other than a report; name another file" in ran.err
+    assert path.read_bytes() == before
+
+
 def test_the_library_takes_a_file_url(folder: Path) -> None:
     spec = ztrust_mail.load_spec(
         {"version": 1, "realms": {"beta": {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example"}}}}

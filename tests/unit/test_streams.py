@@ -110,6 +110,41 @@ def test_an_apply_that_has_written_says_so_where_its_result_is_lost(sandbox: San
     assert sandbox.smtp("acme")["host"] == "h.example"
 
 
+# reports to streams and devices
+
+
+@pytest.mark.parametrize(("redirected", "target"), [("", "/dev/stdout"), ("", "/dev/stderr"), ("3>&1", "/dev/fd/3")])
+def test_a_report_goes_to_a_pipe(cli: Cli, spec: str, redirected: str, target: str) -> None:
+    ran = in_shell(redirected, "validate", spec, "--report", f"json={target}")
+    report, _ = json.JSONDecoder().raw_decode(ran.err if target == "/dev/stderr" else ran.out)
+    assert (ran.status, report["exit_status"]) == (0, 0)
+    assert ran.out.endswith("Valid: 1 realm and 0 globs in 1 file.\n")
+
+
+def test_a_report_to_the_null_device_is_written_and_leaves_it_as_it_is(cli: Cli, spec: str) -> None:
+    assert in_shell("", "validate", spec, "--report", "json=/dev/null").status == 0
+    assert Path("/dev/null").is_char_device()
+    ran = in_shell("", "validate", spec, "--report", "json=/dev/full")
+    assert (ran.status, "cannot write the report `/dev/full`: No space left on device" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("redirected", "target", "name"),
+    [
+        (">all.txt", "all.txt", "standard output"),
+        (">all.txt", "/dev/stdout", "standard output"),
+        ("2>all.txt", "/dev/stderr", "standard error"),
+    ],
+)
+def test_a_report_does_not_go_to_the_file_of_a_standard_stream(
+    cli: Cli, spec: str, redirected: str, target: str, name: str
+) -> None:
+    ran = in_shell(redirected, "validate", spec, "--report", f"json={target}")
+    said = f"cannot write the report `{target}`: {name} goes there; name another file"
+    assert ran.status == 2
+    assert said in (ran.err or Path("all.txt").read_text(encoding="utf-8"))
+
+
 # in this process
 
 

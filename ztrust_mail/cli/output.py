@@ -14,13 +14,14 @@ from typing import NoReturn
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.progress import tell_of_waits
-from ztrust_mail.cli.report_files import Own, ReportFile, report_files
+from ztrust_mail.cli.report_files import TEXT_HEADING, Own, ReportFile, check_outside, reason_to_spare, report_files
 from ztrust_mail.cli.streams import OutputError
+from ztrust_mail.config import FILES, folder_of
 from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
+from ztrust_mail.files import write_file
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.reports import json, lines, text
 from ztrust_mail.reports.lines import Line
-from ztrust_mail.spec.folder import is_spec_in
 from ztrust_mail.text import quoted
 
 
@@ -74,10 +75,21 @@ class Output(AbstractContextManager["Output"]):
             self._deliver((), json.of_findings(self.command, status, [Finding(Severity.ERROR, rule, message)]))
 
     def connected(self, connection: Connection) -> None:
-        """Take note of the server, and tell what is worth telling about the settings."""
+        """Take note of the server, and tell what is worth telling about the settings.
+
+        Raises :class:`UsageError` where a report or the plan to be saved would be one of the server's realm files.
+        """
         self._server = connection.server.url
+        if connection.server.gateway == FILES:
+            self._check_outside(folder_of(connection.server.url))
         self.note(connection.findings)
         tell_of_waits()
+
+    def _check_outside(self, exports: str) -> None:
+        files, self._files = self._files, []  # none is written where one is refused
+        for path in (*(path for _, path in files), *filter(None, [self.own.out])):
+            check_outside(path, exports)
+        self._files = files
 
     def note(self, found: Sequence[Finding]) -> None:
         """Tell findings, which stand in the report too, however the command ends."""
@@ -120,11 +132,12 @@ class Output(AbstractContextManager["Output"]):
     def _save_reports(self, report: json.Report) -> json.Report:
         """Write the report files; a text one holds all that was said, whatever the stream."""
         for kind, path in self._files:
-            try:
-                path.write_text(report.text() if kind is Format.JSON else lines.plain(self._said), encoding="utf-8")
-            except OSError as e:
-                message = f"cannot write the report {quoted(path)}: {e.strerror}"
-                report = self._with_problem(report, "report", message, "make room before the next run")
+            content = (
+                report.text() if kind is Format.JSON else f"{TEXT_HEADING}{self.command}\n{lines.plain(self._said)}"
+            )
+            if why := _why_not_written(path, content):
+                message = f"cannot write the report {quoted(path)}: {why}"
+                report = self._with_problem(report, "report", message, "make room, or name another file")
         return report
 
     def _with_problem(self, report: json.Report, rule: str, message: str, hint: str) -> json.Report:
@@ -141,17 +154,25 @@ class Output(AbstractContextManager["Output"]):
         return new
 
 
-def check_product(path: Path | None, *, force: bool, specs: Sequence[str] = ()) -> None:
-    """Raise :class:`UsageError` before any work is done where the product could not be written, or would be a spec."""
+def _why_not_written(path: Path, report: str) -> str:
+    """Write a report file; return why it could not be written, empty where it was."""
+    if why := reason_to_spare(path):  # something came there while the command was at work
+        return why
+    try:
+        write_file(path, report.encode())
+    except OSError as e:
+        return e.strerror or "it cannot be written"
+    return ""
+
+
+def check_product(path: Path | None, *, force: bool) -> None:
+    """Raise :class:`UsageError` before any work is done where the product could not be written."""
     if path is None:
         return
     if path.exists() and not force:
         raise UsageError(f"{quoted(path)} exists and is not overwritten", "name another file, or add --force")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {quoted(path)}: its folder does not exist", "name a file in an existing folder")
-    if folder := next((spec for spec in specs if is_spec_in(path, spec)), None):
-        message = f"cannot write {quoted(path)}: it would be one of the specs in {quoted(folder)}"
-        raise UsageError(message, "name a file elsewhere")
 
 
 def save_product(path: Path | None, content: str, *, force: bool) -> None:
@@ -163,8 +184,7 @@ def save_product(path: Path | None, content: str, *, force: bool) -> None:
         sys.stdout.flush()
         return
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(content)
+        write_file(path, content.encode(), overwrite=force)
     except FileExistsError:
         hint = "name another file, or add --force"
         raise UsageError(f"{quoted(path)} exists and is not overwritten", hint) from None

@@ -9,7 +9,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.output import Output, check_product, save_product
-from ztrust_mail.cli.report_files import Own
+from ztrust_mail.cli.report_files import Own, check_plan_file
 from ztrust_mail.cli.review import judged, show
 from ztrust_mail.reports import text
 from ztrust_mail.reports.lines import line
@@ -46,8 +46,11 @@ def command(
     config: str | None,
 ) -> None:
     """Show what apply would change; writes nothing to the server."""
-    with Output(NAME, format, report, Own(specs, out=out, settings=config)) as output:
-        check_product(out, force=force, specs=specs)
+    own = Own(specs, out=out, settings=config)
+    with Output(NAME, format, report, own) as output:
+        if out:
+            check_plan_file(out, own)
+            check_product(out, force=force)
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as connection:
             output.connected(connection)

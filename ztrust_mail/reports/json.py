@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.server_test import TestRun
     from ztrust_mail.sync.apply import Result
 
-SCHEMA = "urn:ztrust-mail:schema:report:1"
+SCHEMAS = "urn:ztrust-mail:schema:report:"
+SCHEMA = f"{SCHEMAS}1"
 
 
 @dataclass(frozen=True)
