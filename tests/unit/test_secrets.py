@@ -469,7 +469,8 @@ class TestKeyring:
         ("x" * MAX_LENGTH, "x" * MAX_LENGTH),
         ("x" * MAX_LENGTH + "\n", "x" * MAX_LENGTH),
         ("pässwörd€😀", "pässwörd€😀"),
-        ("${vault.key}", "${vault.key}"),
+        ("${vault", "${vault"),
+        ("$vault.{key}", "$vault.{key}"),
     ],
 )
 def test_one_line_break_at_the_end_is_not_part_of_a_secret(text: str, value: str) -> None:
@@ -495,6 +496,33 @@ def test_one_line_break_at_the_end_is_not_part_of_a_secret(text: str, value: str
 def test_what_cannot_be_a_secret_is_refused_and_not_quoted(text: str, problem: str) -> None:
     error = refused(env("X"), Reach(environ={"X": text}))
     assert (error.message, error.rule) == (f"the secret from `env:X` {problem}", "secret-bad")
+
+
+@pytest.mark.parametrize(
+    "text", ["${vault.other}", "${vault.other}\n", " ${vault.other} ", "a${vault.b}c", "${vault.x"]
+)
+@pytest.mark.parametrize("kind", ["env", "file", "command", "keyring"])
+@pytest.mark.usefixtures("_restored")
+def test_a_value_that_names_another_secret_in_keycloaks_vault_is_refused(kind: str, text: str, tmp_path: Path) -> None:
+    """A value that Keycloak would replace would get round what a policy says of ``keycloak_vault``.
+
+    Read off Keycloak's sources: it replaces a whole value that matches ``^\\$\\{vault\\.(.+?)}$``, and of the e-mail
+    settings only ``password`` and ``authTokenClientSecret``. A host, a user, a token's other fields and further
+    attributes are taken as they are, and a spec takes nothing but references for the two that are replaced.
+    """
+    (tmp_path / "pw").write_text(text)
+    keyring.set_keyring(Entries({("smtp", "acme"): text}))
+    refs = {
+        "env": env("X"),
+        "file": SecretRef(SecretKind.FILE, ("pw",), str(tmp_path)),
+        "command": python(f"print({text!r}, end='')"),
+        "keyring": stored("smtp", "acme"),
+    }
+    error = refused(refs[kind], reach(permissions=PERMITTED, environ={"X": text}))
+    assert error.rule == "secret-bad"
+    assert "an expression of Keycloak's vault" in error.message
+    assert "{keycloak_vault: KEY}" in error.hint
+    assert text.strip() not in error.message + error.hint
 
 
 def test_each_distinct_reference_is_resolved_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
 from ztrust_mail.text import quoted
 
 MAX_LENGTH = 255  # what Keycloak's column holds
+VAULT_EXPRESSION = "${vault."
 
 FETCHERS: Mapping[SecretKind, Fetch] = {
     SecretKind.ENV: env.fetch,
@@ -41,6 +42,9 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
     value = value.removesuffix("\n").removesuffix("\r")
     if problem := _problem(value):
         raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
+    if VAULT_EXPRESSION in value:  # Keycloak would resolve it, past what a policy says of keycloak_vault
+        hint = "store the password itself there, or write {keycloak_vault: KEY} in the spec"
+        raise SecretError(f"the secret from {quoted(ref)} holds an expression of Keycloak's vault", hint, "secret-bad")
     return Secret(value)
 
 
