@@ -293,6 +293,24 @@ def test_terraform_that_cannot_be_read_for_sure_is_an_error(text, rule, tmp_path
     assert has_errors(found.findings)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        *(("x = 1" + "+1" * 500, "too many parts"), ("x = a" + ".b" * 2_000, "too many parts")),
+        *(("x = a" + "[0]" * 2_000, "too many parts"), ("x = a" + "[*]" * 2_000, "too many parts")),
+        (f"x = {'9' * 4_301}", "too many digits"),
+        (terraform(f'  smtp_server {{\n    host = "h"\n    port = {"9" * 4_301}\n  }}'), "too many digits"),
+    ],
+    ids=["sum", "attributes", "indexes", "splats", "number", "port"],
+)
+def test_terraform_that_goes_beyond_the_parsers_means_is_an_error_with_a_next_step(text, problem, cli):
+    cli.write("a.tf", f"{text}\n")
+    ran = cli("convert", "--from", "terraform", "--to", "spec", "a.tf")
+    assert ran.status == 2
+    assert problem in ran.err
+    assert "give the file with the realms alone [too-large]" in ran.err
+
+
 def test_without_python_hcl2_the_person_is_told_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hcl2", None)
     with pytest.raises(UsageError, match="needs python-hcl2") as caught:

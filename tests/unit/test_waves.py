@@ -68,6 +68,23 @@ def test_a_canary_of_which_one_can_be_tested_will_do():
     Waves(canary="*").check(todo("a", "b", without="a"))
 
 
+@pytest.mark.parametrize("digits", [10, 20, 4301])
+def test_a_canary_of_more_digits_than_any_number_of_realms_is_refused(digits):
+    with pytest.raises(UsageError, match="more than 9 digits") as refusal:
+        Waves(canary="9" * digits).check(todo("a"))
+    assert "such as 5" in refusal.value.hint
+
+
+def test_a_realm_whose_name_is_a_long_number_gets_the_advice_for_its_name():
+    with pytest.raises(UsageError, match="the name of a realm"):
+        Waves(canary="9" * 20).check(todo("9" * 20))
+
+
+def test_a_canary_of_many_zeros_chooses_nothing():
+    with pytest.raises(UsageError, match="chooses none"):
+        Waves(canary="0" * 4301).check(todo("a"))
+
+
 @pytest.mark.parametrize(("canary", "names"), [("2", ("1", "2", "3")), ("1001", ("1001",))])
 def test_a_number_that_is_a_realms_name_is_refused(canary, names):
     with pytest.raises(UsageError, match=f"--canary `{canary}` is a number and the name of a realm"):

@@ -97,8 +97,8 @@ def _text(value: object) -> Value:
 def _unescaped(found: re.Match[str]) -> str:
     if found[1]:
         return _ESCAPES[found[1]]
-    code = int(found[2] or found[3] or "0", 16)
-    return chr(code) if 0 < code < 0x110000 else found[0][1:]
+    digits = found[2] or found[3]
+    return chr(int(digits, 16)) if digits and int(digits, 16) < 0x110000 else found[0][1:]
 
 
 def _parsed(source: SourceText) -> dict[str, object]:
@@ -121,11 +121,22 @@ def _parsed(source: SourceText) -> dict[str, object]:
         at = e.pos_in_stream if isinstance(e, UnexpectedInput) else 0
         source.findings.append(_syntax(source, at or 0))
         return {}
+    except RecursionError:  # python-hcl2 nests one level for each operator, attribute and index in a row
+        source.findings.append(_unreadable(source, "an expression has too many parts"))
+        return {}
+    except ValueError:  # Python reads whole numbers of up to 4,300 digits
+        source.findings.append(_unreadable(source, "a number has too many digits"))
+        return {}
     return parsed
 
 
 def _too_much(source: SourceText) -> Finding:
     message = f"the file has more than {MAX_CHARACTERS:,} characters, or is nested more than {MAX_DEPTH} deep"
+    return error("too-large", message, "give the file with the realms alone", Location(source.path))
+
+
+def _unreadable(source: SourceText, problem: str) -> Finding:
+    message = f"the file cannot be read: {problem}"
     return error("too-large", message, "give the file with the realms alone", Location(source.path))
 
 

@@ -12,6 +12,8 @@ from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.sync.plan import RealmPlan
 from ztrust_mail.text import quoted
 
+_LONGEST_NUMBER = 9  # digits; neither int() nor islice() takes a number of any length
+
 
 @dataclass(frozen=True)
 class Wave:
@@ -50,10 +52,13 @@ class Waves:
         if not todo or not self.canary:
             return
         what = f"--canary {quoted(self.canary)}"
-        count = int(self.canary) if self._is_number else 0
+        count = self._is_number and self.canary.strip("0")
         if count and any(realm.realm == self.canary for realm in todo):
             hint = f"for the realm write --canary '{self.canary}*' or --realm, for so many realms a glob of theirs"
             raise UsageError(f"{what} is a number and the name of a realm", hint)
+        if count and len(self.canary) > _LONGEST_NUMBER:
+            hint = "give the number of realms to write first, such as 5, or a glob of their names"
+            raise UsageError(f"{what} is a number of more than {_LONGEST_NUMBER} digits", hint)
         first = self._first(todo)
         if not first and not count:
             hint = "name a realm that the plan changes, or how many of them"
@@ -68,7 +73,7 @@ class Waves:
 
     def _first(self, todo: Sequence[RealmPlan]) -> tuple[RealmPlan, ...]:
         if self._is_number:
-            return tuple(islice(filter(_has_relay, todo), int(self.canary)))
+            return tuple(islice(filter(_has_relay, todo), int(self.canary[-_LONGEST_NUMBER:])))
         return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
 
     def stops_at(self, failed: int) -> bool:
