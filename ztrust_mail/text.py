@@ -30,6 +30,27 @@ def _visible(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def escaped(text: str, *, pairs: bool = False) -> str:
+    r"""Return text of a file format with each character that :func:`printable` would make visible as an escape.
+
+    The escapes are ``\uNNNN`` and ``\UNNNNNNNN``, or with ``pairs`` the two ``\uNNNN`` of JSON, so the format's strings
+    keep their values. Line feeds are the format's layout and stay.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or _visible(c) == c else _escape(c, pairs) for c in text)
+
+
+def _escape(character: str, pairs: bool) -> str:
+    code = ord(character)
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    if not pairs:
+        return f"\\U{code:08x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
 def quoted(value: object, limit: int = 60) -> str:
     """Return a value as messages show it: in backquotes, printable, cut at ``limit`` characters."""
     text = printable(str(value))

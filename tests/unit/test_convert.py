@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
 from support.mail_settings import ENTRIES, field_maps, one_realm
 
-from ztrust_mail.convert import FORMATS, convert, format_named
+from ztrust_mail.convert import FORMATS, Style, convert, format_named
 from ztrust_mail.convert.base import held
 from ztrust_mail.convert.files import Files
 from ztrust_mail.convert.hcl import string
@@ -23,6 +23,7 @@ from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, LOGIN, PASSWORD, SECURITY, FieldMap, Login, Raw, Security
 from ztrust_mail.spec.resolve import desired
 from ztrust_mail.spec.source import MAX_BYTES
+from ztrust_mail.text import printable
 
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
 SUFFIX = {"spec": ".yaml", "keycloak": ".json", "realm-export": ".json", "terraform": ".tf", "ansible": ".yml"}
@@ -92,6 +93,60 @@ def test_a_spec_of_every_kind_comes_back_through_keycloaks_own_files(kind, name,
     "text", ['a"b\\c', "${x}", "%{y}", "$${z}", "$d${p@x", "%{", "$%{a}${b}", "line\nbreak\ttab\r", "é😀"]
 )
 def test_a_string_of_terraforms_language_reads_back_as_it_was(text, tmp_path):
+    body = f'  smtp_server {{\n    host = "h"\n    from = {string(text)}\n  }}'
+    assert extract(tmp_path, "terraform", terraform(body)).realms["acme"]["sender.address"] == text
+
+
+# what steers a terminal or cannot be seen
+
+STEERING = "a\x1b[2J\x1b]0;x\x07\x9b1m\u202eb\u2066c\u200bd\U000e0041\x7f\x85\u2028e"
+TARGETS = [*((name, None) for name in FORMATS), *(("keycloak", style) for style in Style)]
+
+
+@pytest.mark.parametrize(("to", "style"), TARGETS)
+def test_no_target_holds_a_character_that_steers_a_terminal(to: str, style: Style | None, cli: Cli) -> None:
+    smtp = {**STORED, "fromDisplayName": STEERING, "extra": STEERING, STEERING: "x", "password": "${vault.k}"}
+    source, exported = "realm-export", [{"realm": name, "smtpServer": smtp} for name in (STEERING, "b")]
+    if to == source:
+        source, exported = "keycloak", dict.fromkeys((STEERING, "b"), smtp)
+    cli.write("a.json", json.dumps(exported))
+    ran = cli("convert", "--from", source, "--to", to, *(["--as", style] if style else []), "a.json")
+    assert ran.status == 0
+    assert ran.out.count("smtp.example.com") >= 1
+    shown = (ran.out + ran.err).replace("\n", "")
+    assert printable(shown) == shown
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_steers_a_terminal_comes_back_as_it_was(name: str, tmp_path) -> None:
+    fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": STEERING}
+    realm = "acme" if name == "keycloak" else STEERING  # whose file is called after the realm
+    back = extract(tmp_path, name, FORMATS[name].write({realm: fields}).text)
+    assert back.realms[realm]["sender.name"] == STEERING
+
+
+@pytest.mark.parametrize("style", [Style.JSON, Style.TEXT])
+def test_what_steers_a_terminal_comes_back_from_a_products_own_settings(style: Style, tmp_path) -> None:
+    product = FORMATS["keycloak"]
+    fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": STEERING}
+    path = tmp_path / f"a{'.txt' if style is Style.TEXT else '.json'}"
+    path.write_text(product.write({STEERING: fields, "b": fields}, style).text, encoding="utf-8")
+    back = product.read(str(path))
+    assert {realm: found["sender.name"] for realm, found in back.realms.items()} == dict.fromkeys(
+        [STEERING, "b"], STEERING
+    )
+
+
+def test_a_spec_holds_invisible_characters_that_it_can_say_as_escapes(tmp_path) -> None:
+    fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": "a\u200b\xad\U000e0041"}
+    written = FORMATS["spec"].write({"a\u200b": fields}).text
+    assert '"a\\u200b\\u00ad\\U000E0041"' in written
+    assert extract(tmp_path, "spec", written).realms["a\u200b"]["sender.name"] == fields["sender.name"]
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", STEERING])
+def test_a_string_of_terraforms_language_has_escapes_for_what_cannot_be_seen(text: str, tmp_path) -> None:
+    assert string(text).isascii()
     body = f'  smtp_server {{\n    host = "h"\n    from = {string(text)}\n  }}'
     assert extract(tmp_path, "terraform", terraform(body)).realms["acme"]["sender.address"] == text
 

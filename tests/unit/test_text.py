@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztrust_mail.text import counted, did_you_mean, printable, quoted
+from ztrust_mail.text import counted, did_you_mean, escaped, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,18 @@ from ztrust_mail.text import counted, did_you_mean, printable, quoted
 )
 def test_what_cannot_be_seen_is_made_visible_and_the_rest_stays(text, shown):
     assert printable(text) == shown
+
+
+@given(st.text())
+def test_an_escaped_json_text_shows_all_its_characters_and_holds_the_same_value(text):
+    shown = escaped(json.dumps(text, ensure_ascii=False), pairs=True)
+    assert printable(shown) == shown
+    assert json.loads(shown) == text
+
+
+def test_escapes_leave_line_feeds_and_what_can_be_seen():
+    assert escaped("é\n\x1b\u202e\U000e0041😀") == "é\n\\u001b\\u202e\\U000e0041😀"
+    assert escaped("\U000e0041", pairs=True) == "\\udb40\\udc41"
 
 
 @given(st.text(st.characters(exclude_categories=[])))

@@ -20,6 +20,7 @@ from ztrust_mail.findings import Finding, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
 from ztrust_mail.spec.source import JsonValue, Pointer
+from ztrust_mail.spec.yaml_text import dump_yaml
 from ztrust_mail.text import quoted
 
 MODULE: Final = "community.general.keycloak_realm"
@@ -70,8 +71,6 @@ class Ansible(Format):
 
     def write(self, realms: Mapping[str, FieldMap]) -> Written:
         """Return one task for each realm that has e-mail."""
-        import yaml
-
         named, findings = variables(realms, self.title)
         tasks = []
         for realm, fields in named.items():
@@ -83,8 +82,8 @@ class Ansible(Format):
             else:
                 message = "an Ansible task cannot say that a realm has no e-mail"
                 findings.append(warning(CANNOT_HOLD, message, "left out: empty it by other means", realm))
-        text = yaml.safe_dump(tasks, sort_keys=False, allow_unicode=True, width=1_000_000)
-        return Written(f"# Add the server and the login of each task, or use module_defaults.\n{text}", tuple(findings))
+        head = "# Add the server and the login of each task, or use module_defaults.\n"
+        return Written(head + dump_yaml(tasks), tuple(findings))
 
 
 def _without_tags(text: str) -> str:

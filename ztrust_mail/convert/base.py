@@ -13,7 +13,7 @@ from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import ABSENT, LOGIN, FieldMap, FieldValue, Raw, field_of
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.sayable import variables_for
-from ztrust_mail.text import quoted
+from ztrust_mail.text import escaped, quoted
 
 UNNAMED = SecretRef(SecretKind.ENV, ("",))
 """A secret for which a variable is still to be named."""
@@ -57,8 +57,8 @@ class Format(ABC):
 
 
 def as_json(data: object) -> str:
-    """Return JSON as the server writes it."""
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    """Return JSON as the server writes it, with escapes for what cannot be seen."""
+    return escaped(json.dumps(data, indent=2, ensure_ascii=False), pairs=True) + "\n"
 
 
 def warning(rule: str, message: str, hint: str, realm: str = "", name: str = "", at: Location | None = None) -> Finding:

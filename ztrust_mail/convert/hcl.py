@@ -11,6 +11,7 @@ from ztrust_mail.convert.markers import has_marker
 from ztrust_mail.errors import UsageError
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.spec.source import SourceText
+from ztrust_mail.text import escaped
 
 if TYPE_CHECKING:
     from lark import Token, Tree
@@ -38,10 +39,10 @@ class Resource:
 def string(text: str) -> str:
     """Return a quoted string that stands for this very text."""
     quoted = "".join(_TO_ESCAPE.get(c, c) for c in text)
-    return '"' + _SIGN.sub(_escaped, quoted) + '"'
+    return '"' + escaped(_SIGN.sub(_escaped_sign, quoted)) + '"'
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _escaped_sign(found: re.Match[str]) -> str:
     """Return what stands for a sign and its brace: doubled where that is read back, else by its number."""
     return f"{found[1] * 2}{{{found[2]}}}" if found[2] else f"\\u{ord(found[0][0]):04x}{{"
 

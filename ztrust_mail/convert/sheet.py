@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.dialects.page import Shape, labels_of
+from ztrust_mail.spec.yaml_text import dump_yaml
 from ztrust_mail.text import printable
 
 WIDTH = 80
@@ -92,14 +93,7 @@ def _quoted(text: str) -> bool:
 
 def _scalar(text: str) -> str:
     """Return text as YAML on one line; what cannot be seen is escaped."""
-    import yaml
-
-    if _AS_IT_IS.fullmatch(text):
-        return text
-    visible = printable(text) == text
-    style = None if visible else '"'
-    dumped: str = yaml.dump([text], Dumper=yaml.SafeDumper, width=1_000_000, allow_unicode=visible, default_style=style)
-    return dumped.removeprefix("- ").removesuffix("\n")
+    return text if _AS_IT_IS.fullmatch(text) else dump_yaml([text]).removeprefix("- ").removesuffix("\n")
 
 
 def _as_markdown(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:

@@ -8,6 +8,8 @@ from typing import cast
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec.fields import EXTRA, RECIPIENTS, message_of
+from ztrust_mail.spec.yaml_text import dump_yaml
+from ztrust_mail.text import printable
 
 Leaf = str | int | bool | SecretRef
 Leaves = dict[str, Leaf]
@@ -29,17 +31,12 @@ def to_yaml(
 
     References that stand in for a secret get a comment that says why, ``because``.
     """
-    import yaml
-
     body: dict[str, Node] = {"version": 1}
     if defaults:
         body["defaults"] = _nested(defaults)
     body["realms"] = {name: {"disabled": True} if e is None else _nested(e) for name, e in realms.items()}
-    text: str = yaml.safe_dump(
-        body, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=None, indent=2
-    )
-    text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", text)
-    return "".join(f"# {line}\n" for line in head.splitlines()) + text
+    text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", dump_yaml(body, flow=None))
+    return "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
 
 
 def _nested(leaves: Leaves) -> Node:
