@@ -124,10 +124,36 @@ def test_what_is_no_host_is_refused_and_quoted(text, problem):
 
 
 @pytest.mark.parametrize(
-    "text", ["hunter2@b", "::1%hunter2@b", "u:hunter2@b.example:587", "smtp://apikey:hunter2@smtp.example.com"]
+    "text",
+    [
+        *("hunter2@b", "::1%hunter2@b", "u:hunter2@b.example:587", "smtp://apikey:hunter2@smtp.example.com"),
+        *("u:hunter2%40b.example", "u:hunter2\uff20b.example"),
+    ],
 )
 def test_a_host_with_a_login_in_it_is_refused_and_not_quoted(text):
     assert refused(Kind.HOST, text).problem == "is not a host name: it holds an @"
+
+
+def test_a_host_with_a_secret_parameter_is_refused_and_not_quoted():
+    assert refused(Kind.HOST, "b.example?password=hunter2").problem == "is not a host name: it holds a parameter"
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["client_secret", "password", "client%5Fsecret", "api_key", "apikey", "access_token", "x=1&secret", "sig", "code"],
+)
+@pytest.mark.parametrize("mark", ["?", "#"])
+def test_a_token_url_with_a_secret_in_its_parameters_is_refused_and_not_quoted(parameter, mark):
+    found = refused(Kind.URL, f"https://a.example/token{mark}{parameter}=hunter2")
+    assert found.problem == "has a parameter that looks like a secret"
+    assert "client_secret has a key of its own" in found.hint
+
+
+@pytest.mark.parametrize(
+    "query", ["?api-version=2", "?tenant=a@b.example", "?token_type=x", "?password=", "?secretary"]
+)
+def test_a_token_url_may_have_other_parameters(query):
+    assert parse(Kind.URL, f"https://a.example/token{query}")
 
 
 @pytest.mark.parametrize(

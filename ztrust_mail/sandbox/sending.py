@@ -18,9 +18,9 @@ from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+from ztrust_mail.sandbox.addresses import address_problem, ascii_domain
 from ztrust_mail.sandbox.quirks import Quirks
 from ztrust_mail.sandbox.texts import TestMail
-from ztrust_mail.spec.addresses import address_problem, ascii_domain
 
 TIMEOUT = 10.0  # seconds, for connecting and for each answer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ztrust_mail.sandbox.addresses import address_problem
 from ztrust_mail.sandbox.answers import Refused, error, error_message
 from ztrust_mail.sandbox.quirks import Quirks
-from ztrust_mail.spec.addresses import address_problem
 
 MASK = "*" * 10
 LONGEST = 255  # of the database columns, for names and values alike

@@ -1,9 +1,10 @@
-"""Which e-mail addresses Keycloak takes as a sender, and what it makes of an international domain."""
+"""Which e-mail addresses Keycloak takes as a sender, and which domains no reader could tell from another one."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 
 # The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
 # Whatever else Unicode's first 65,536 characters hold counts as a letter, and is read as one: see _with_letters.
@@ -19,6 +20,12 @@ _GROUP = r"[0-9a-f]{1,4}"
 _MIXED = rf"(?i)(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}"
 _SCOPED = r"(?i)fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+"
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot
+# Unicode's Default_Ignorable_Code_Point, and the one blank that counts as a symbol.
+_IGNORABLE = (
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_IN_NAMES = "\u00b7\u0375\u05f3\u05f4\u30fb"  # the punctuation that IDNA 2008 has in names
 _LONGEST_LOCAL = 64
 _LONGEST_DOMAIN = 255
 _LONGEST = 255  # a stored attribute's length
@@ -37,6 +44,37 @@ def address_problem(address: str, *, utf8: bool) -> str | None:
     if len(address) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
     return _local_problem(local, utf8) or _domain_problem(domain)
+
+
+def lookalike_problem(domain: str) -> str | None:
+    """Return in a few words what makes a domain or host look like another one, or None.
+
+    Keycloak accepts such names, and IDNA turns them into names that a reviewer does not see. A name is accepted where
+    Unicode's NFKC does not change it and it holds no invisible character, no mathematical sign and no punctuation.
+    """
+    if domain.isascii():
+        return None
+    plain = unicodedata.normalize("NFKC", domain)
+    odd = next((c for c in domain if _is_lookalike(c)), None)
+    if odd is None and plain != domain:  # a letter and its accent apart, or accents in another order
+        changed = (c for c, same in zip(domain, plain, strict=False) if c != same)
+        odd = next((c for c in domain if unicodedata.combining(c)), next(changed, domain[-1]))
+    if odd is None:
+        return None
+    name = unicodedata.name(odd, "")
+    return f"holds U+{ord(odd):04X}{name and f' ({name})'}, which cannot be seen or looks like something else"
+
+
+def _is_lookalike(character: str) -> bool:
+    if character.isascii() or character in _IN_NAMES:
+        return False
+    category = unicodedata.category(character)
+    return (
+        category[0] in "CZP"
+        or category in ("Sm", "Sk")
+        or re.match(_IGNORABLE, character) is not None
+        or unicodedata.normalize("NFKC", character) != character
+    )
 
 
 def ascii_domain(address: str) -> str:

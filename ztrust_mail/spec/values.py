@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.addresses import address_problem
+from ztrust_mail.spec.addresses import address_problem, lookalike_problem
 from ztrust_mail.spec.fields import Duration, FieldValue, Kind, Security
 from ztrust_mail.text import quoted
 
@@ -18,6 +18,12 @@ MAX_MESSAGE = 20_000  # ours: Keycloak takes a million
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_AT = re.compile("[@\ufe6b\uff20]|%40")
+_LOGIN_IN_URL = re.compile(r"://[^/?#\s]*(?:[@\ufe6b\uff20]|%40)")
+_SECRETIVE = re.compile(
+    r"(?i)pass(?:word|wd|phrase)|secret|token(?!_type)|credential|assertion|signature|api.?key"
+    r"|\A(?:pass|pw|pwd|sig|key|code)\Z"
+)
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[_-][A-Za-z0-9]{1,8}){0,4}")
 _MESSAGE_KEY = re.compile(r"[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-]")
@@ -75,9 +81,15 @@ def _text(value: object) -> str:
 def _address(text: str, *, utf8: bool) -> str:
     if "<" in text or ">" in text:
         raise BadValue(f"is not a plain address: {quoted(text)}", "the display name has a key of its own, name")
+    _refuse_lookalike(text.rpartition("@")[2], text)
     if problem := address_problem(text, utf8=utf8):
         raise BadValue(f"is not an address Keycloak accepts: {quoted(text)} {problem}", "write name@domain")
     return text
+
+
+def _refuse_lookalike(name: str, text: str) -> None:
+    if problem := lookalike_problem(name):
+        raise BadValue(f"{problem}: {quoted(text)}", "type the name anew in plain letters, or write its xn-- form")
 
 
 def _addresses(text: str, *, utf8: bool) -> str:
@@ -119,8 +131,9 @@ def _with_arguments(text: str) -> str:
 
 def _host(value: object) -> str:
     text = _text(value)
-    if "@" in text:  # what stands before it may be a password: it is not shown
-        raise BadValue("is not a host name: it holds an @", "write the name alone; the login has keys under relay.auth")
+    if may_hold_login(Kind.HOST, text):  # it may be a password: it is not shown
+        why = "it holds an @" if _AT.search(text) else "it holds a parameter"
+        raise BadValue(f"is not a host name: {why}", "write the name alone; the login has keys under relay.auth")
     if "%" in text:  # after an IPv6 address a zone may be any text, one that looks like an allowed name too
         raise BadValue(f"holds a %: {quoted(text)}", "write the name or the address alone, without a zone")
     try:
@@ -131,6 +144,7 @@ def _host(value: object) -> str:
         raise BadValue(f"is not a host name: {quoted(text)}", "write the name alone, without scheme and path")
     if re.fullmatch(r"[^:]+:\d+", text):
         raise BadValue(f"holds a port: {quoted(text)}", "write the port under relay.port")
+    _refuse_lookalike(text, text)
     if not text.isascii():
         raise BadValue(f"has non-ASCII letters: {quoted(text)}", "write the name in its xn-- form")
     labels = text.removesuffix(".").split(".")
@@ -145,11 +159,35 @@ def _url(value: object) -> str:
     try:
         parts = urlsplit(text)
         sound = parts.scheme == "https" and parts.hostname and parts.username is None and parts.port != 0
+        host = unquote(parts.netloc)  # not the hostname: in lower case some letters become others
     except ValueError:
-        sound = False
-    if not sound or " " in text:
+        sound, host = False, ""
+    if not sound or " " in text or _AT.search(host):
         raise BadValue("is not an https URL without a login in it", "write https://host/path")
+    if _has_secret_parameter(text):
+        raise BadValue("has a parameter that looks like a secret", "take it out: client_secret has a key of its own")
+    if problem := lookalike_problem(host):
+        raise BadValue(f"{problem}: the host {quoted(host)}", "type it anew in plain letters, or write its xn-- form")
     return text
+
+
+def may_hold_login(kind: Kind, text: str) -> bool:
+    """Tell whether a host or a URL, or a text with a URL in it, may hold a password, and so is not to be shown.
+
+    It does so before an ``@``, however that is spelt, or in a URL's parameters.
+    """
+    if kind is Kind.HOST:
+        return bool(_AT.search(text)) or _has_secret_parameter(text)
+    if kind is Kind.URL:
+        place = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#\\]*)[/?#]", text)
+        return bool(_AT.search(place[1] if place else text)) or _has_secret_parameter(text)
+    return bool(_LOGIN_IN_URL.search(text)) or ("://" in text and _has_secret_parameter(text))
+
+
+def _has_secret_parameter(url: str) -> bool:
+    _, *after = re.split("[?#]", unquote(url), maxsplit=1)
+    parts = (part.partition("=") for part in re.split("[&;?#]", after[0])) if after else ()
+    return any(value and _SECRETIVE.search(name) for name, _, value in parts)
 
 
 WRITE_DURATION = "write a whole number and ms, s or m right behind it, such as 10s"

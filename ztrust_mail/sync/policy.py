@@ -12,7 +12,7 @@ from ztrust_mail.config.policy import IPV4_PATTERN, Policy
 from ztrust_mail.dialects.keycloak import KEYCLOAK
 from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.addresses import ascii_domain
+from ztrust_mail.spec.addresses import ascii_domain, lookalike_problem
 from ztrust_mail.spec.fields import ABSENT, HOST, SECURITY, TEMPLATES, TOKEN, Security, extra_field
 from ztrust_mail.spec.model import is_within
 from ztrust_mail.spec.resolve import Desired, glob_matches
@@ -115,6 +115,8 @@ class _Judge:
 
 def _place(name: str, value: str) -> str:
     """Return the host or domain that a field's text names, in its plainest form; empty where that is in doubt."""
+    if name != TOKEN_URL and lookalike_problem(value.rpartition("@")[2]):
+        return ""
     if name == HOST:
         return value.lower().removesuffix(".")
     if name == TOKEN_URL:
@@ -132,7 +134,7 @@ def _url_host(url: str) -> str:
         host = (parts.hostname or "").removesuffix(".")
     except ValueError:
         return ""
-    if not _PLAIN_HOST.fullmatch(host) or parts.username is not None:
+    if not _PLAIN_HOST.fullmatch(host) or parts.username is not None or not parts.netloc.isascii():
         return ""
     return str(ipaddress.ip_address(host)) if ":" in host else host
 

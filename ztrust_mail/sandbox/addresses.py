@@ -1,0 +1,109 @@
+"""Which e-mail addresses Keycloak takes as a sender, and what it makes of an international domain.
+
+The sandbox keeps a rule of its own: the product's, in ``spec/addresses.py``, may become stricter than a real server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+# The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
+# Whatever else Unicode's first 65,536 characters hold counts as a letter, and is read as one: see _with_letters.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~-]|\\\\|\\")+"'
+_LOCAL = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:\.(?:{_ATOM}|{_QUOTED}))*")
+_LABEL = re.compile(_ATOM)
+# Of IP addresses, which hardly anybody writes, as text: compiling these would cost every start some milliseconds.
+_IPV4 = r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]"
+_IPV6 = r"(?i)\[IPv6:(?P<address>[^\]]+)\]"
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_GROUP = r"[0-9a-f]{1,4}"
+_MIXED = rf"(?i)(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}"
+_SCOPED = r"(?i)fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+"
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot
+_LONGEST_LOCAL = 64
+_LONGEST_DOMAIN = 255
+_LONGEST = 255  # a stored attribute's length
+
+
+def address_problem(address: str, *, utf8: bool) -> str | None:
+    """Return in a few words why Keycloak 26 refuses the address as a sender, or None when it takes it.
+
+    ``utf8`` is the realm's ``allowutf8``; without it only the domain may hold other than ASCII letters.
+    """
+    local, at, domain = address.rpartition("@")
+    if not at:
+        return "has no @"
+    if not local or not domain:
+        return "has nothing before the @" if not local else "has nothing after the @"
+    if len(address) > _LONGEST:
+        return f"is longer than {_LONGEST} characters"
+    return _local_problem(local, utf8) or _domain_problem(domain)
+
+
+def ascii_domain(address: str) -> str:
+    """Return the address with its domain in ASCII (punycode). Raises ValueError when there is no such form."""
+    local, at, domain = address.rpartition("@")
+    return local + at + _to_ascii(domain) if at else address
+
+
+def _local_problem(local: str, utf8: bool) -> str | None:
+    if len(local) > _LONGEST_LOCAL:
+        return f"has more than {_LONGEST_LOCAL} characters before the @"
+    if not _LOCAL.fullmatch(_with_letters(local)):
+        return "has a character or a dot before the @ that may not be there"
+    if not utf8 and not local.isascii():
+        return "has other than ASCII characters before the @, which needs relay.utf8"
+    return None
+
+
+def _domain_problem(domain: str) -> str | None:
+    if domain.startswith("["):
+        return None if _is_ip_literal(domain) else "has an IP address in brackets that is none"
+    if "_" in domain:
+        return "has an underscore in the domain"
+    if not all(_LABEL.fullmatch(_with_letters(label)) and label.strip("-") == label for label in domain.split(".")):
+        return "has a character, a hyphen or a dot in the domain that may not be there"
+    try:
+        ascii_form = _to_ascii(domain)
+    except ValueError:
+        return "has a domain part that is too long or not a name"
+    return f"has a domain longer than {_LONGEST_DOMAIN} characters" if len(ascii_form) > _LONGEST_DOMAIN else None
+
+
+def _with_letters(text: str) -> str:
+    return text if text.isascii() else "".join("a" if "\x80" <= c <= "\uffff" else c for c in text)
+
+
+def _is_ip_literal(domain: str) -> bool:
+    if re.fullmatch(_IPV4, domain):
+        return True
+    if not (match := re.fullmatch(_IPV6, domain)):
+        return False
+    address = match["address"]
+    if "%" in address or "." in address:
+        return bool(re.fullmatch(_SCOPED, address) or re.fullmatch(_MIXED, address))
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_ascii(domain: str) -> str:
+    """Return the domain by IDNA 2003, which is what Java's ``IDN.toASCII`` does. Raises ValueError."""
+    # A foreign dot at the end, or alone, is the root of all names to Java, and gets through.
+    if _DOTS.fullmatch(domain):
+        return "."
+    *labels, last = _DOTS.split(domain)
+    return ".".join([*map(_label_to_ascii, labels), _label_to_ascii(last) if last or not labels else ""])
+
+
+def _label_to_ascii(label: str) -> str:
+    import stringprep  # rarely needed
+    from encodings import idna
+
+    if any(stringprep.in_table_a1(character) for character in label):
+        raise ValueError("a character that IDNA 2003 does not know")
+    return idna.ToASCII(label).decode("ascii")
