@@ -164,6 +164,53 @@ def test_a_password_in_a_file_is_pointed_out_and_never_shown(cli: Cli, to: str) 
     assert CANARY not in ran.out + ran.err
 
 
+LOGINS = {
+    "host": [f"u:{CANARY}@h.example", f"smtp://u:{CANARY}@h.example:587", f"u:{CANARY}%40h.example", f"h?pw={CANARY}"],
+    "authTokenUrl": [
+        *(f"https://u:{CANARY}@x.example", f"u:{CANARY}@x.example/token", f"https://x.example/?client_secret={CANARY}"),
+        *(f"https:\\\\u:{CANARY}@x.example/token", f"https://u:{CANARY}%40x.example/token#"),
+    ],
+    "proxy": [f"http://u:{CANARY}@p.example:3128", f"https://p.example/?token={CANARY}"],
+}
+CASES = [(native, text) for native, texts in LOGINS.items() for text in texts]
+TOKEN_LOGIN = {
+    **{name: value for name, value in STORED.items() if name != "password"}, "authType": "token",
+    "authTokenUrl": "https://x.example/token", "authTokenClientId": "c", "authTokenClientSecret": "${SECRET}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "realm-export"])
+@pytest.mark.parametrize(("native", "text"), CASES)
+def test_a_password_in_a_host_or_a_url_is_neither_shown_nor_written(native, text, to, cli: Cli) -> None:
+    cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {**TOKEN_LOGIN, native: text}}))
+    ran = cli("convert", "--from", "realm-export", "--to", to, "a.json")
+    assert ran.status in (0, 1)
+    assert f"`{native}` may hold a password; it is neither shown nor taken along" in ran.err
+    assert "[plain-secret]" in ran.err
+    assert CANARY not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(("native", "text"), CASES)
+@pytest.mark.parametrize("source", ["keycloak", "terraform", "ansible", "uipath"])
+def test_a_password_in_a_host_or_a_url_is_left_out_of_every_source(source, native, text, cli: Cli) -> None:
+    smtp = {**TOKEN_LOGIN, native: text}
+    token = {"username": "u", "url": smtp["authTokenUrl"], "client_id": "c", "client_secret": "x", "scope": "s"}
+    block = "\n".join(f"{name} = {string(value)}" for name, value in token.items())
+    host = string(smtp["host"])
+    files = {
+        "keycloak": ("a.json", json.dumps(smtp)),
+        "terraform": ("a.tf", terraform(f"  smtp_server {{\n host = {host}\n token_auth {{\n{block}\n }}\n }}")),
+        "ansible": ("a.yml", json.dumps([{"community.general.keycloak_realm": {"realm": "a", "smtp_server": smtp}}])),
+        "uipath": ("a.json", json.dumps({"SmtpSettings.Host": smtp["host"], "Other": smtp.get("proxy", "x")})),
+    }
+    name, content = files[source]
+    cli.write(name, content)
+    for to in ("spec", "realm-export"):
+        ran = cli("convert", "--from", source, "--to", to, name)
+        assert ran.status in (0, 1, 2)
+        assert CANARY not in ran.out + ran.err
+
+
 @pytest.mark.parametrize(
     ("text", "variable"),
     [

@@ -26,6 +26,7 @@ from ztrust_mail.spec.fields import (
 )
 from ztrust_mail.spec.sayable import dormant, login_of
 from ztrust_mail.spec.source import JsonValue, SourceFloat, SourceInt
+from ztrust_mail.spec.values import may_hold_login
 from ztrust_mail.text import did_you_mean, quoted
 
 Locate = Callable[[str], Location]
@@ -105,6 +106,11 @@ class AttributeReader:
             self.tell("masked-value", f"{quoted(native)} is a mask, not a value", "left out: write the value", native)
             return False
         known = self.dialect.native_names
+        if may_hold_login(field_of(known.get(native, native)).kind, text):
+            message = f"{quoted(native)} may hold a password; it is neither shown nor taken along"
+            hint = "left out: write it without the login, and change the password if the file was ever shared"
+            self.tell("plain-secret", message, hint, native)
+            return False
         if native in known:
             if has_marker(text):
                 message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
