@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ztrust_mail.convert.base import Extract, Format, Written
 from ztrust_mail.convert.product import Product
 from ztrust_mail.convert.registry import FORMATS
 from ztrust_mail.convert.sheet import Style, style_of
 from ztrust_mail.errors import SpecError, UsageError
-from ztrust_mail.findings import has_errors
+from ztrust_mail.findings import Finding, has_errors
+from ztrust_mail.spec.bounded import FileFindings
 from ztrust_mail.spec.fields import FieldMap
 from ztrust_mail.spec.resolve import glob_matches
 from ztrust_mail.text import did_you_mean, quoted
@@ -44,7 +45,7 @@ def convert(
     extract = source.read(path)
     found = tuple(f for f in extract.findings if f.realm is None or _is_chosen(f.realm, globs))
     if has_errors(found):
-        raise SpecError(found)
+        raise SpecError(_bounded(found))
     if not extract.realms:
         reasons = "; ".join(finding.message for finding in extract.findings[:3])
         message = f"nothing in {quoted(path)} says anything of a realm's e-mail"
@@ -53,7 +54,13 @@ def convert(
     written = target.write(realms, style) if isinstance(target, Product) else target.write(realms)
     told = {(f.rule, f.realm, f.field) for f in found if f.field}
     new = [f for f in written.findings if (f.rule, f.realm, f.field) not in told]
-    return Written(written.text, (*found, *new))
+    return Written(written.text, tuple(_bounded([*found, *new])))
+
+
+def _bounded(findings: Iterable[Finding]) -> list[Finding]:
+    bounded = FileFindings()
+    bounded.extend(findings)
+    return bounded.in_order()
 
 
 def _chosen(realms: Mapping[str, FieldMap], globs: Sequence[str]) -> Mapping[str, FieldMap]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ztrust_mail.errors import SpecError
-from ztrust_mail.findings import Finding, Location, has_errors
+from ztrust_mail.findings import Finding, has_errors
 from ztrust_mail.spec import rules, schema, source
+from ztrust_mail.spec.bounded import FileFindings
 from ztrust_mail.spec.model import NO_VERSION, Spec, build
 from ztrust_mail.spec.placeholders import BAD_PLACEHOLDER
-from ztrust_mail.spec.source import Document
+from ztrust_mail.spec.source import MAX_PROBLEMS, Document
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
 """A spec as callers name it: a path, several paths, or the data itself."""
@@ -23,9 +24,10 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
-    spec, findings, unread = _read(given, native_names)
+    spec, found, unread = _read(given, native_names)
     if not unread:  # a realm whose value is wrong fails alone; braces that are wrong are so in every realm
-        findings = _in_order([*findings, *(f for f in rules.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)])
+        found.extend(f for f in rules.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)
+    findings = found.in_order()
     if has_errors(findings):
         raise SpecError(findings)
     return replace(spec, warnings=tuple(findings))
@@ -33,34 +35,35 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
 
 def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
     """Return the spec as far as it is right and everything that can be said of it without a server."""
-    spec, findings, unread = _read(given, native_names)
+    spec, found, unread = _read(given, native_names)
     problems = rules.realm_problems(spec)
-    if has_errors(findings):  # a field may only be missing because what was written there is wrong
+    if has_errors(found):  # a field may only be missing because what was written there is wrong
         telling = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
         problems = [f for f in problems if f.rule in telling]
-    return spec, _in_order([*findings, *problems])
+    found.extend(problems)
+    return spec, found.in_order()
 
 
-def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding], bool]:
+def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
     """Return the spec, what is wrong with its form, and whether a part of it could not be read."""
-    documents, findings, folders = _documents(given)
-    unread = bool(findings)
+    documents, unreadable, folders = _documents(given)
+    found = FileFindings()
+    found.extend(unreadable)
+    unread = bool(unreadable)
     checked = []
     for document in documents:
         value, problems = schema.check(document, native_names)
-        findings.extend(problems)
-        checked.append((document, value))
-    spec, problems = build(checked, native_names)
+        found.extend(problems)
+        if len(problems) > MAX_PROBLEMS:  # nobody knows which parts are right
+            unread = True
+        else:
+            checked.append((document, value))
+    spec, in_whole = build(checked, native_names)
     spec = replace(spec, digests={document.path: document.digest for document in documents}, folders=folders)
-    findings.extend(f for f in problems if not (unread and f.rule == NO_VERSION))
-    if not has_errors(findings):
-        findings.extend(rules.lint(spec))
-    return spec, _in_order(findings), unread
-
-
-def _in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Return each finding once, by file and place."""
-    return sorted(dict.fromkeys(findings), key=lambda f: f.location or Location(""))
+    found.extend(f for f in in_whole if not (unread and f.rule == NO_VERSION))
+    if not has_errors(found):
+        found.extend(rules.lint(spec))
+    return spec, found, unread
 
 
 def _documents(given: Given) -> tuple[list[Document], list[Finding], tuple[str, ...]]:

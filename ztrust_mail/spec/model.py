@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.findings import Finding, Location, error
 from ztrust_mail.sensitive import SecretKind, SecretRef
+from ztrust_mail.spec.bounded import FileFindings
 from ztrust_mail.spec.fields import ABSENT, EXTRA, FIELDS, TOKEN, FieldValue, Kind, extra_field, field_of, message_of
 from ztrust_mail.spec.schema_words import named
 from ztrust_mail.spec.source import Document, JsonValue, Pointer
@@ -76,16 +77,17 @@ class Spec:
         return tuple(entry for entry in self.entries if entry.is_glob)
 
 
+MAX_GLOBS = 500  # of all files of a spec together
 NO_VERSION = "no-version"
 NO_DEFAULTS = Entry("", Location(""))
 
 
-def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, str]) -> tuple[Spec, FileFindings]:
     """Return the spec that the documents make together, and what is wrong with it.
 
     ``reserved`` maps the attribute names that a dialect knows to their fields: they are no ``extra``.
     """
-    findings: list[Finding] = []
+    findings = FileFindings()
     entries: dict[str, Entry] = {}
     once: dict[str, Location] = {}
     defaults = NO_DEFAULTS
@@ -111,12 +113,14 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
         for name, settings in realms.items() if isinstance(realms, dict) else ():
             entry = reader.entry(name, settings, ("realms", name))
             if earlier := entries.get(name):
-                findings.append(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
+                findings.add(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
             entries.setdefault(name, entry)
             findings.extend(_name_problems(entry))
     if first and not versioned:
-        findings.append(error(NO_VERSION, "the spec names no version", "add version: 1", first.locate(())))
-    return Spec(tuple(entries.values()), defaults, servers, tuple(paths)), findings
+        findings.add(error(NO_VERSION, "the spec names no version", "add version: 1", first.locate(())))
+    spec = Spec(tuple(entries.values()), defaults, servers, tuple(paths))
+    findings.extend(_glob_problems(spec.globs))
+    return spec, findings
 
 
 def _twice(key: str, where: Location, once: dict[str, Location]) -> Iterator[Finding]:
@@ -140,11 +144,19 @@ def _name_problems(entry: Entry) -> Iterator[Finding]:
         yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
 
 
+def _glob_problems(globs: Sequence[Entry]) -> Iterator[Finding]:
+    """Each glob is compared with each realm of the server: without a bound a small file takes minutes."""
+    if len(globs) > MAX_GLOBS:
+        message = f"the spec has {len(globs):,} globs; {MAX_GLOBS} is the most, and this is the first beyond"
+        hint = "cover the realms by fewer globs, or give them entries of their own"
+        yield error("too-many-globs", message, hint, globs[MAX_GLOBS].location)
+
+
 @dataclass
 class _Reader:
     document: Document
     reserved: Mapping[str, str]
-    findings: list[Finding]
+    findings: FileFindings
 
     def entry(self, name: str, written: JsonValue, pointer: Pointer) -> Entry:
         assert isinstance(written, dict)  # the schema says so
@@ -161,7 +173,7 @@ class _Reader:
         if expect is not None and not entry.is_glob:
             at = (*pointer, "expect")
             message = f"{named(at)} counts what a glob matches; this name has no * or ?"
-            self.findings.append(error("expect-without-glob", message, "remove it", self.document.locate_key(at)))
+            self.findings.add(error("expect-without-glob", message, "remove it", self.document.locate_key(at)))
         return entry
 
     def _variables(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Variable]]:
@@ -173,7 +185,7 @@ class _Reader:
             where = self.document.locate(at)
             if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
                 message = f"{named(at)} is no extra attribute: it has a field of its own"
-                self.findings.append(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
+                self.findings.add(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
             elif value is False and field_of(name).kind is not Kind.BOOLEAN:
                 yield name, Setting(ABSENT, where)
             else:
@@ -193,7 +205,7 @@ class _Reader:
             else:  # judged again per realm, where utf8 is known
                 yield name, Setting(parse(row.kind, value, utf8=True), where)
         except BadValue as bad:
-            self.findings.append(error(bad.rule, f"{named(at)} {bad.problem}", bad.hint, where))
+            self.findings.add(error(bad.rule, f"{named(at)} {bad.problem}", bad.hint, where))
 
     def _reference(self, value: JsonValue) -> SecretRef:
         assert isinstance(value, dict)  # the schema says so

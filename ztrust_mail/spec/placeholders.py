@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from ztrust_mail.spec.values import BadValue
 from ztrust_mail.text import did_you_mean, quoted
 
 BAD_PLACEHOLDER = "bad-placeholder"
 
+_LISTED = 30  # variables named in a hint
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -44,7 +46,8 @@ def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] =
                 raise BadPlaceholder(f"has a lone {quoted(found[0])}", "write {{ or }} for a brace")
             return found[0][0]
         if name not in values:
-            hint = did_you_mean(name, values) or f"known are: {', '.join(values)}; write {{{{ for a brace"
+            known = list(islice(values, _LISTED))
+            hint = did_you_mean(name, known) or f"known are: {', '.join(known)}; write {{{{ for a brace"
             shown = "an unknown placeholder" if secret else f"the unknown placeholder {quoted('{' + name + '}')}"
             raise BadPlaceholder(f"has {shown}", hint)
         if not values[name]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.sensitive import SecretKind, SecretRef
@@ -30,10 +32,12 @@ from ztrust_mail.spec.fields import (
     is_removable,
 )
 from ztrust_mail.spec.model import Entry, Setting, Spec, in_token, is_within
+from ztrust_mail.spec.source import MAX_PROBLEMS
 from ztrust_mail.spec.values import BadValue, parse
 from ztrust_mail.text import counted, quoted
 
 MASTER = "master"
+_SHOWN = 3  # of the globs that tie
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class Matching:
 
 def glob_matches(pattern: str, name: str) -> bool:
     """Tell whether a name fits a pattern of ``*`` and ``?``, case-sensitive, in time linear to both."""
+    pattern, literal = _prepared(pattern)
+    if literal not in name:  # most names are done with here
+        return False
     p = n = mark = 0
     star = -1
     while n < len(name):
@@ -92,6 +99,12 @@ def glob_matches(pattern: str, name: str) -> bool:
     return not pattern[p:].strip("*")
 
 
+@lru_cache(maxsize=1024)
+def _prepared(pattern: str) -> tuple[str, str]:
+    """Return a pattern without stars in a row, and its longest literal part."""
+    return re.sub(r"\*+", "*", pattern), max(re.split("[*?]", pattern), key=len)
+
+
 def match(spec: Spec, realms: Iterable[str]) -> Matching:
     """Return the entry of each realm: its own, or the glob with the most literal characters.
 
@@ -99,13 +112,14 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
     and fails alone; ``master`` is never matched by a glob.
     """
     names = sorted(set(realms))
+    ranked = _ranked(spec.globs)
     exact = {e.name: e for e in spec.entries if not e.is_glob}
     by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
     uncovered, ties, counts = [], {}, Counter[str]()
     for realm in names:
         if realm in exact:
             continue
-        best = _best_globs(spec, realm)
+        best = _best_globs(ranked, realm)
         counts.update(glob.name for glob in best)
         if len(best) > 1:
             ties[realm] = _tie(realm, best)
@@ -119,12 +133,19 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
     return Matching(entries, globs, tuple(uncovered), ties, findings)
 
 
-def _best_globs(spec: Spec, realm: str) -> list[Entry]:
+def _ranked(globs: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the globs by their number of literal characters, the highest first."""
+    ranks: dict[int, list[Entry]] = {}
+    for entry in globs:
+        ranks.setdefault(_literals(entry), []).append(entry)
+    return [ranks[literals] for literals in sorted(ranks, reverse=True)]
+
+
+def _best_globs(ranked: Iterable[Sequence[Entry]], realm: str) -> list[Entry]:
     if realm == MASTER:
         return []
-    fitting = [entry for entry in spec.globs if glob_matches(entry.name, realm)]
-    most = max((_literals(entry) for entry in fitting), default=0)
-    return [entry for entry in fitting if _literals(entry) == most]
+    fitting = ([entry for entry in rank if glob_matches(entry.name, realm)] for rank in ranked)
+    return next(filter(None, fitting), [])
 
 
 def _literals(entry: Entry) -> int:
@@ -132,7 +153,9 @@ def _literals(entry: Entry) -> int:
 
 
 def _tie(realm: str, globs: list[Entry]) -> Finding:
-    names = " and ".join(quoted(g.name) for g in globs)
+    shown = [quoted(glob.name) for glob in globs[:_SHOWN]]
+    more = len(globs) - len(shown)
+    names = " and ".join([*shown, *([counted(more, "more glob")] if more else [])])
     message = f"{names} match the realm equally well"
     hint = f"give {quoted(realm)} an entry of its own"
     return Finding(Severity.ERROR, "glob-tie", message, hint, globs[1].location, realm)
@@ -189,6 +212,8 @@ def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
         except BadValue as bad:
             finding = Finding(Severity.ERROR, bad.rule, f"`{name}` {bad.problem}", bad.hint)
             findings.append(replace(finding, location=setting.location, realm=realm, field=name))
+            if len(findings) > MAX_PROBLEMS:
+                break
     if not findings:
         findings = list(_incomplete(fields, entry, realm))
     if findings:

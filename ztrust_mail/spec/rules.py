@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.spec import placeholders
+from ztrust_mail.spec.bounded import FileFindings
 from ztrust_mail.spec.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
 from ztrust_mail.spec.model import Entry, Spec
 from ztrust_mail.spec.resolve import Desired, desired
@@ -24,26 +25,37 @@ def lint(spec: Spec) -> list[Finding]:
 def realm_problems(spec: Spec) -> list[Finding]:
     """Return what is wrong or doubtful with each entry once its levels are merged and filled in."""
     found: dict[Finding, list[Entry]] = {}
+    bound = FileFindings()
     for entry in spec.entries:
         result = desired(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
-        problems = [f for f in result.findings if not (entry.is_glob and f.rule == "bad-value" and _by_name(spec, f))]
-        for finding in (*problems, *warnings(result)):
+        for finding in (*_not_by_name(spec, entry, result.findings), *warnings(result)):
             placed = finding.location is not None and finding.location.line
-            found.setdefault(replace(finding, realm=None if placed else entry.name), []).append(entry)
-    return [replace(finding, realm=finding.realm or _realm(spec, finding, e)) for finding, e in found.items()]
+            finding = replace(finding, realm=None if placed else entry.name)
+            if bound.add(finding):
+                found.setdefault(finding, []).append(entry)
+    defaults = {setting.location for setting in spec.defaults.settings.values()}
+    return [
+        replace(finding, realm=finding.realm or (_realm(entries) if finding.location in defaults else None))
+        for finding, entries in found.items()
+    ]
 
 
-def _realm(spec: Spec, finding: Finding, entries: list[Entry]) -> str | None:
+def _realm(entries: list[Entry]) -> str | None:
     """Return the realm to name: the only one for which a value in the defaults is wrong or doubtful."""
-    in_defaults = any(setting.location == finding.location for setting in spec.defaults.settings.values())
-    return entries[0].name if in_defaults and len(entries) == 1 and not entries[0].is_glob else None
+    return entries[0].name if len(entries) == 1 and not entries[0].is_glob else None
 
 
-def _by_name(spec: Spec, finding: Finding) -> bool:
-    """Whether a glob's value depends on the realm's name, so that a sample proves nothing."""
-    levels = (spec.defaults, *spec.entries)
-    texts = [str(s.value) for level in levels for s in level.settings.values() if s.location == finding.location]
-    return any(name in ("realm", "realm.slug") for text in texts for name in placeholders.names_in(text))
+def _not_by_name(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Yield the findings but those on a glob's value that depends on the realm's name: a sample proves nothing."""
+    by_name: set[Location] = set()
+    if entry.is_glob and findings:
+        settings = (*spec.defaults.settings.values(), *entry.settings.values())
+        by_name = {setting.location for setting in settings if _uses_realm(str(setting.value))}
+    return (f for f in findings if not (f.rule == "bad-value" and f.location in by_name))
+
+
+def _uses_realm(text: str) -> bool:
+    return any(name in ("realm", "realm.slug") for name in placeholders.names_in(text))
 
 
 def warnings(wanted: Desired) -> Iterator[Finding]:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.findings import Finding, Location
 from ztrust_mail.spec.schema_words import Problem, Report, Schema, field_path
-from ztrust_mail.spec.source import Document, JsonValue, Pointer, SourceFloat, SourceInt
+from ztrust_mail.spec.source import MAX_PROBLEMS, Document, JsonValue, Pointer, SourceFloat, SourceInt
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -32,17 +33,21 @@ def load_schema(name: str) -> Schema:
 
 
 def check(document: Document, native_names: Mapping[str, str]) -> tuple[JsonValue, list[Finding]]:
-    """Return the document's value as far as it is right, and all problems.
+    """Return the document's value as far as it is right, and all problems; of more than can be reported one too many.
 
     Numbers in text fields become their source text; what does not fit is left out, so that the rest can
     be judged too. ``native_names`` maps the products' own attribute names to fields, for hints only.
     """
     schema = load_schema("spec")
     value = _numbers_as_text(document.value, schema, schema)
-    problems = [_problem(cause) for e in _validator().iter_errors(value) for cause in _causes(e)]
     report = Report(document, native_names)
-    findings = [finding for problem in problems for finding in report.translate(problem)]
-    broken = {pointer for problem in problems for pointer in problem.broken}
+    findings: list[Finding] = []
+    broken: set[Pointer] = set()
+    for problem in (_problem(cause) for e in _validator().iter_errors(value) for cause in _causes(e)):
+        findings += islice(report.translate(problem), MAX_PROBLEMS + 1 - len(findings))
+        if len(findings) > MAX_PROBLEMS:
+            return None, findings
+        broken.update(problem.broken)
     return _pruned(value, broken) if broken else value, sorted(findings, key=lambda f: f.location or Location(""))
 
 

@@ -27,7 +27,7 @@ Parsed: TypeAlias = tuple[JsonValue, Place]
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 50
-MAX_PROBLEMS = 1_000  # of one file
+MAX_PROBLEMS = 1_000  # findings reported of one file
 MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python itself refuses to read very long ones
 STDIN = "-"
@@ -97,7 +97,7 @@ class SourceText:
     def problem(self, rule: str, offset: int, message: str, hint: str = "") -> None:
         """Note a problem; reading goes on to find others. Raises :class:`Broken` at one too many."""
         self.findings.append(error(rule, message, hint, self.location(offset)))
-        if len(self.findings) >= MAX_PROBLEMS:
+        if len(self.findings) > MAX_PROBLEMS:
             raise Broken
 
     def stop(self, rule: str, offset: int, message: str, hint: str = "") -> NoReturn:
