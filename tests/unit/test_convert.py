@@ -618,3 +618,46 @@ def test_a_file_that_says_nothing_of_e_mail_is_refused_with_the_reason(tmp_path)
     path.write_text("[]")
     with pytest.raises(SpecError):
         convert(format_named("keycloak"), format_named("spec"), str(path))
+
+
+# a spec that is to be completed
+
+
+def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to_complete(cli: Cli) -> None:
+    cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h.example", "auth": "true", "user": "u"}}))
+    ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", "mail.yaml")
+    assert ran.status == 1
+    last = ran.err.splitlines()[-1]
+    assert "error: the spec is to be completed: line 3: `sender.address` is missing; line 3: `relay.auth." in last
+    assert last.endswith("then check it: ztrust-mail validate FILE [incomplete-spec]")
+    assert cli("validate", "mail.yaml").status == 2
+
+
+def test_the_report_of_a_spec_that_is_not_valid_yet_says_so_too(cli: Cli) -> None:
+    cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h.example"}}))
+    ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--format", "json")
+    report = ran.json
+    assert (ran.status, report["exit_status"], report["status"]) == (1, 1, "differs")
+    assert [(one["severity"], one["rule"]) for one in report["findings"]][-1] == ("error", "incomplete-spec")
+    assert "host: h.example" in report["converted"]
+
+
+def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cli: Cli) -> None:
+    realms = [{"realm": f"r{n}", "smtpServer": {"host": "h.example"}} for n in range(10)]
+    cli.write("a.json", json.dumps(realms))
+    ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
+    assert ran.status == 1
+    assert ran.err.splitlines()[-1].count("`sender.address` is missing") == 3
+    assert "; 7 more; then check it" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("spec", "realm-export")])
+def test_a_result_that_is_no_spec_ends_with_0_whatever_it_lacks(to: str, cli: Cli) -> None:
+    cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h.example"}}))
+    assert cli("convert", "--from", "realm-export", "--to", to, "a.json").status == 0
+
+
+def test_a_spec_that_is_valid_ends_with_0_and_validates(cli: Cli) -> None:
+    cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {**STORED, "fromDisplayName": "a\u200bb"}}))
+    assert cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", "mail.yaml").status == 0
+    assert cli("validate", "mail.yaml").status == 0

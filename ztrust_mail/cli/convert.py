@@ -13,6 +13,7 @@ from ztrust_mail.cli.output import Output, check_product, save_product
 from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.errors import ExitStatus
+from ztrust_mail.findings import has_errors
 from ztrust_mail.reports import json, text
 
 NAME = "convert"
@@ -45,7 +46,8 @@ def command(
     """Turn settings kept for one tool into those of another.
 
     Works offline. Secrets become references; what the target cannot hold is told. A product that
-    has only a form gets a sheet to type from.
+    has only a form gets a sheet to type from. Ends with status 1 where a spec is written that is to be
+    completed before it is valid; the last line says how.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
@@ -57,5 +59,6 @@ def command(
         output.tell(text.findings(written.findings))
         if not in_report:
             save_product(out, written.text, force=force)
-        report = json.of_findings(NAME, ExitStatus.OK, written.findings)
+        status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK
+        report = json.of_findings(NAME, status, written.findings)
         output.finish((), json.with_converted(report, written.text) if in_report else report)

@@ -31,6 +31,8 @@ def convert(
 ) -> Written:
     """Return the settings in a file or folder in another format, and all that is worth telling of both.
 
+    An error among the findings, the last, says that the text is to be completed before it can be used.
+
     ``style`` says how a product's settings are written; a sheet may be made of that same product's settings.
     ``globs`` limit it to the realms they match.
 
@@ -54,7 +56,7 @@ def convert(
     written = target.write(realms, style) if isinstance(target, Product) else target.write(realms)
     told = {(f.rule, f.realm, f.field) for f in found if f.field}
     new = [f for f in written.findings if (f.rule, f.realm, f.field) not in told]
-    return Written(written.text, tuple(_bounded([*found, *new])))
+    return Written(written.text, (*_bounded(found), *_bounded(new), *target.check(written.text)))
 
 
 def _bounded(findings: Iterable[Finding]) -> list[Finding]:

@@ -55,6 +55,10 @@ class Format(ABC):
     def write(self, realms: Mapping[str, FieldMap]) -> Written:
         """Return the settings as text; what cannot be said is a finding."""
 
+    def check(self, text: str) -> list[Finding]:
+        """Return an error where text that :meth:`write` returned has to be completed before it can be used."""
+        return []
+
 
 def as_json(data: object) -> str:
     """Return JSON as the server writes it, with escapes for what cannot be seen."""

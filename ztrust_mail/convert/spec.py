@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, named_secrets, warning
 from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Finding
+from ztrust_mail.findings import Finding, Severity
 from ztrust_mail.spec import load
 from ztrust_mail.spec.fields import ABSENT, FieldMap, Raw, field_of
 from ztrust_mail.spec.resolve import desired
@@ -14,6 +14,8 @@ from ztrust_mail.spec.sayable import can_be_named, dormant, leaves_of, missing, 
 from ztrust_mail.spec.write import Leaves, to_yaml
 from ztrust_mail.text import quoted
 
+INCOMPLETE = "incomplete-spec"
+_SHOWN = 3  # problems of a spec that is to be completed
 _BY_HAND = "left out: write it by hand"
 
 
@@ -50,6 +52,16 @@ class Spec(Format):
                 continue
             entries[realm] = _leaves(realm, dict(fields), findings) if fields else None
         return Written(to_yaml(entries, {}, because="the value is not taken along"), tuple(findings))
+
+    def check(self, text: str) -> list[Finding]:
+        """Return an error where ``validate`` refuses the spec."""
+        problems = [f for f in load.validate_text(text, KEYCLOAK.native_names) if f.severity is Severity.ERROR]
+        if not problems:
+            return []
+        lines = [f"line {f.location.line}: {f.message}" for f in problems if f.location][:_SHOWN]
+        more = [f"{len(problems) - len(lines):,} more"] if len(problems) > len(lines) else []
+        message = f"the spec is to be completed: {'; '.join([*lines, *more])}"
+        return [Finding(Severity.ERROR, INCOMPLETE, message, "then check it: ztrust-mail validate FILE")]
 
 
 def _leaves(realm: str, fields: FieldMap, findings: list[Finding]) -> Leaves:

@@ -17,6 +17,8 @@ from ztrust_mail.spec.source import MAX_PROBLEMS, Document
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
 """A spec as callers name it: a path, several paths, or the data itself."""
 
+_Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
+
 
 def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     """Return the spec in files, folders or a dict.
@@ -24,7 +26,7 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
-    spec, found, unread = _read(given, native_names)
+    spec, found, unread = _read(_documents(given), native_names)
     if not unread:  # a realm whose value is wrong fails alone; braces that are wrong are so in every realm
         found.extend(f for f in rules.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)
     findings = found.in_order()
@@ -35,7 +37,16 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
 
 def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
     """Return the spec as far as it is right and everything that can be said of it without a server."""
-    spec, found, unread = _read(given, native_names)
+    return _validated(_documents(given), native_names)
+
+
+def validate_text(text: str, native_names: Mapping[str, str]) -> list[Finding]:
+    """Return everything that can be said of a YAML text as a spec of its own without a server."""
+    return _validated((*source.read_text(source.STDIN, text), ()), native_names)[1]
+
+
+def _validated(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+    spec, found, unread = _read(read, native_names)
     problems = rules.realm_problems(spec)
     if has_errors(found):  # a field may only be missing because what was written there is wrong
         telling = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
@@ -44,9 +55,9 @@ def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[
     return spec, found.in_order()
 
 
-def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
+def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
     """Return the spec, what is wrong with its form, and whether a part of it could not be read."""
-    documents, unreadable, folders = _documents(given)
+    documents, unreadable, folders = read
     found = FileFindings()
     found.extend(unreadable)
     unread = bool(unreadable)
@@ -66,7 +77,7 @@ def _read(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, FileFind
     return spec, found, unread
 
 
-def _documents(given: Given) -> tuple[list[Document], list[Finding], tuple[str, ...]]:
+def _documents(given: Given) -> _Documents:
     if isinstance(given, Mapping):
         document, findings = source.from_dict(given)
         return [document], findings, ()

@@ -188,6 +188,19 @@ def read_specs(paths: Sequence[str]) -> tuple[list[Document], list[Finding]]:
     return reader.documents, reader.findings
 
 
+def read_text(path: str, text: str, folder: str = "", digest: str = "") -> tuple[list[Document], list[Finding]]:
+    """Return the document that a text is, or none and every problem; ``path`` says how it is written, ``-`` as YAML."""
+    source = SourceText(path, text)
+    documents = []
+    with suppress(Broken):
+        value, root = _parse(source)
+        if not isinstance(value, dict):
+            source.problem("not-a-mapping", root[1], "a spec is a mapping of keys to values", _START)
+        elif not source.findings:
+            documents.append(Document(path, folder, value, root, source, digest))
+    return documents, source.findings
+
+
 def from_dict(data: Mapping[str, object], base: str = ".") -> tuple[Document, list[Finding]]:
     """Return a dict as a document without lines, and findings for what in it is no JSON data and left out.
 
@@ -239,14 +252,9 @@ class _Reader:
             return
         # bytes that are not UTF-8 become lone surrogates, so that their place can be told
         text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff").replace("\r\n", "\n")
-        source = SourceText(path, text)
-        with suppress(Broken):
-            value, root = _parse(source)
-            if not isinstance(value, dict):
-                source.problem("not-a-mapping", root[1], "a spec is a mapping of keys to values", _START)
-            elif not source.findings:
-                self.documents.append(Document(path, folder, value, root, source, of_bytes(data)))
-        self.findings.extend(source.findings)
+        documents, findings = read_text(path, text, folder, of_bytes(data))
+        self.documents.extend(documents)
+        self.findings.extend(findings)
 
     def _refuse(self, path: str, rule: str) -> None:
         self.findings.append(error(rule, *_REFUSED[rule], Location(path)))
