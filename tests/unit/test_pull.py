@@ -376,3 +376,17 @@ def test_every_kind_of_spec_survives_the_way_to_the_server_and_back(written):
         }
         assert differing(written(of(states)), states) == {"acme": []}
     assert differing(one_realm(BASIC), {"acme": SHOWN}) == {"acme": []}
+
+
+@pytest.mark.parametrize(
+    ("native", "text"),
+    [
+        ("host", "u:hunter2@h.example"),
+        ("authTokenUrl", "https://u:hunter2@x.example/t"),
+        ("authTokenUrl", "https://x.example/t?client_secret=hunter2"),
+    ],
+)
+def test_a_password_in_a_host_or_a_url_on_the_server_is_left_out_and_not_shown(native, text):
+    pulled = of({"acme": {**TOKEN, native: text}})
+    assert "which a spec cannot say" in messages(pulled)
+    assert "hunter2" not in messages(pulled) + repr(pulled)

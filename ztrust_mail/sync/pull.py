@@ -11,9 +11,10 @@ from ztrust_mail.findings import Finding, Severity, has_errors
 from ztrust_mail.gateways.base import LiveRealm
 from ztrust_mail.sensitive import SecretKind, SecretRef
 from ztrust_mail.spec import placeholders
-from ztrust_mail.spec.fields import EXTRA, HOST, LOGIN, PASSWORD, PORT, SECURITY
+from ztrust_mail.spec.fields import EXTRA, HOST, LOGIN, PASSWORD, PORT, SECURITY, field_of
 from ztrust_mail.spec.model import in_token
 from ztrust_mail.spec.sayable import can_be_named, dormant, leaves_of, missing, secret_stem, unsayable, variables_for
+from ztrust_mail.spec.values import may_hold_login
 from ztrust_mail.spec.write import Leaves
 from ztrust_mail.sync.plan import finding_of
 from ztrust_mail.text import quoted
@@ -63,7 +64,9 @@ def _entry(dialect: Dialect, live: LiveRealm) -> tuple[Leaves | None, list[Findi
 
     left_out = unsayable(fields)
     for name in left_out:
-        message = f"{quoted(name)} is {quoted(fields.pop(name))} on the server, which a spec cannot say"
+        value = fields.pop(name)
+        shown = "text" if may_hold_login(field_of(name).kind, str(value)) else quoted(value)
+        message = f"{quoted(name)} is {shown} on the server, which a spec cannot say"
         becomes = "keeps it as it is" if name.startswith(f"{EXTRA}.") else "will show it as a change"
         tell(Severity.WARNING, name, message, f"left out: a plan {becomes}")
     for name in dormant(fields):
