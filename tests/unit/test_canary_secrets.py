@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
 import subprocess
@@ -205,6 +206,8 @@ ECHOES: Mapping[str, Callable[[str], str]] = {
     "as it came": str,
     "as a value": lambda body: f"{{auth=true, password={password_in(body)}}}",
     "as a part of a URL": lambda body: quote(password_in(body), ""),
+    "as HTML": lambda body: html.escape(password_in(body)),
+    "as SMTP sends it": lambda body: base64.b64encode(f"\0u\0{password_in(body)}".encode()).decode(),
 }
 
 
@@ -230,7 +233,60 @@ def test_where_the_server_says_it_back(
     else:
         monkeypatch.setenv("MAIL_ONE", ODD)
     all_of_it(watch, ("doctor",), ("apply", "mail.json", *SURE), ("test", "--spec", "mail.json"))
-    assert any(MARK in text for text in said)
+    assert all(map(leaks, said))
+
+
+def of_realms(call: Call) -> bool:
+    return call.path.startswith("/admin/realms")
+
+
+def told(secret: str) -> Answer:
+    return error_message(500, f"cannot use {secret} or {base64.b64encode(f'?{secret}'.encode()).decode()}")
+
+
+def sent_on(secret: str) -> Answer:
+    return Answer(307, headers={"Location": f"http://{secret}@elsewhere.example/"})
+
+
+SECRETS: Mapping[str, Callable[[Call], str]] = {
+    "a stored password": lambda call: canary("ONE"),
+    "the administrator's password": lambda call: canary("admin"),
+    "the access token": lambda call: call.authorization.removeprefix("Bearer "),
+}
+
+LATER: Mapping[str, Callable[[Call], bool]] = {
+    "the read-back": lambda call: call.method == "GET",
+    "another write": lambda call: call.method == "PUT",
+    "the test call": lambda call: call.method == "POST",
+}
+"""Which requests are answered with a secret that they did not carry, once a realm was written."""
+
+
+@pytest.mark.parametrize("saying", [told, sent_on])
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("later", LATER)
+def test_where_an_answer_quotes_what_its_request_did_not_carry(
+    watch: Watch,
+    ztrust_sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    later: str,
+    secret: str,
+    saying: Callable[[str], Answer],
+) -> None:
+    said: list[str] = []
+    writes: list[str] = []
+    answer = server.answer
+
+    def answering(call: Call) -> Answer:
+        if of_realms(call) and writes and LATER[later](call):
+            said.append(SECRETS[secret](call))
+            return saying(said[-1])
+        writes.extend([call.path] if call.method == "PUT" else [])
+        return answer(call)
+
+    monkeypatch.setattr(server, "answer", answering)
+    all_of_it(watch, ("apply", "mail.json", "--canary", "1", *SURE), ("test", "--spec", "mail.json"))
+    assert said
 
 
 LOUDLY = """

@@ -20,6 +20,7 @@ from ztrust_mail.errors import ServerError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import token as token_module
 from ztrust_mail.gateways.throttle import TRIAL_AFTER
 from ztrust_mail.gateways.token import Token, TokenSource
+from ztrust_mail.redaction import Redactor
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sensitive import Secret
 
@@ -41,7 +42,7 @@ def source_at(url: str = URL, waiting: Clock | None = None, **more: object) -> T
     """Return a token source with the sandbox administrator's login, unless told otherwise."""
     account = {"username": "admin", "password": Secret("admin")}
     server = Server(url, **{**account, **more})  # type: ignore[arg-type]
-    return TokenSource(server, (waiting or Clock()).throttle())
+    return TokenSource(server, (waiting or Clock()).throttle(), Redactor())
 
 
 def jwt(**claims: object) -> str:
@@ -128,7 +129,7 @@ def test_threads_that_wait_for_a_login_fail_with_it_so_that_no_account_is_locked
     wrong = answer(401, {"error": "invalid_grant", "error_description": "Invalid user credentials"})
     with BadServer(type(wrong)(hold), wrong) as server:
         account = Server(server.url, username="ann", password=Secret(HIDDEN), timeout=30)
-        source = Counting(account, Clock().throttle())
+        source = Counting(account, Clock().throttle(), Redactor())
         failures = together(lambda _: source.current())
         source.close()
     assert {(type(f), f.rule) for f in failures if isinstance(f, ServerError)} == {(ServerRefused, "login-refused")}

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ztrust_mail.gateways.admin_events import Edit
+    from ztrust_mail.redaction import Redactor
 
 CIRCUIT_OPEN = "circuit-open"
 """The rule of an error that says that a request was not sent, since the server is down."""
@@ -128,6 +130,13 @@ class Gateway(ABC):
     def title(self) -> str:
         """What messages call the product."""
         return self.dialect.title
+
+    @cached_property
+    def redactor(self) -> Redactor:
+        """Knows the secrets that no message of the server may show."""
+        from ztrust_mail.redaction import Redactor
+
+        return Redactor()
 
     @abstractmethod
     def login(self) -> None:

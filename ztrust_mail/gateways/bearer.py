@@ -18,6 +18,7 @@ from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NOT_THE_API, Account, Gateway, in_time
 from ztrust_mail.gateways.throttle import Throttle, on_interruption
 from ztrust_mail.gateways.token import claims_of
+from ztrust_mail.redaction import Redactor
 from ztrust_mail.sensitive import Secret
 
 Query = Sequence[tuple[str, str]]
@@ -30,8 +31,10 @@ class Bearer:
     messages call the product.
     """
 
-    def __init__(self, server: Server, title: str) -> None:
+    def __init__(self, server: Server, title: str, redactor: Redactor) -> None:
         self._token, self._title = server.token, title
+        self._redactor = redactor
+        redactor.add([server.token])
         self._verify = server.ca_bundle or True
         self._waits = (server.timeout, server.timeout * http.PATIENCE)
         self._connections = server.connections
@@ -102,7 +105,7 @@ class Bearer:
                 verify=self._verify,
             )
         except http.FAILURES as e:
-            raise http.in_words(e, url, self._waits) from None
+            raise http.in_words(e, url, self._waits, self._redactor) from None
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         assert self._token is not None  # checked before every request
@@ -137,7 +140,7 @@ class TokenGateway(Gateway):
         self.url = server.url
         self.dialect = dialect
         self.connections = server.connections
-        self._api = Bearer(server, dialect.title)
+        self._api = Bearer(server, dialect.title, self.redactor)
 
     def login(self) -> None:
         """See that there is a token; nothing is sent, since only work on a realm would show what it is worth."""

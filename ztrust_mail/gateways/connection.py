@@ -18,6 +18,7 @@ from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import in_time
 from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.gateways.token import Token, TokenSource
+from ztrust_mail.redaction import Redactor
 from ztrust_mail.sensitive import Secret
 
 _JSON = {"Content-Type": "application/json"}
@@ -26,7 +27,7 @@ _JSON = {"Content-Type": "application/json"}
 class Connection(ConnectionManager):
     """python-keycloak's connection: no second POST, no redirect, no unbounded answer, one shared token."""
 
-    def __init__(self, server: Server, tokens: TokenSource, throttle: Throttle) -> None:
+    def __init__(self, server: Server, tokens: TokenSource, throttle: Throttle, redactor: Redactor) -> None:
         self.waits = (server.timeout, server.timeout * http.PATIENCE)
         trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
         try:
@@ -41,7 +42,7 @@ class Connection(ConnectionManager):
             hint = "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: http://host:port, and no SOCKS"
             raise ConfigError("the proxy named in the environment cannot be used", hint, "proxy") from None
         self.verify = server.ca_bundle or True
-        self._tokens = tokens
+        self._tokens, self.redactor = tokens, redactor
         self._throttle = throttle
         self._thread = threading.local()
         self._s.auth = self._authorize
@@ -98,7 +99,7 @@ class Connection(ConnectionManager):
             send = self.raw_put if method == "PUT" else self.raw_post
             return send(path, body.reveal() if body else "")
         except KeycloakConnectionError as e:
-            raise http.in_words(e.__cause__, str(self.base_url), self.waits) from None
+            raise http.in_words(e.__cause__, str(self.base_url), self.waits, self.redactor) from None
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token: Token = self._thread.token

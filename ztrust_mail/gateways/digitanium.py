@@ -58,11 +58,12 @@ class DigitaniumGateway(TokenGateway):
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Replace a tenant's settings; a text that is not set is sent empty, as the vendor's sample does."""
+        self.redactor.add(attributes.values())
         every = dict.fromkeys(self.dialect.native_names, "")
         body, url = Secret(json.dumps(every | revealed(attributes))), self._address(realm, "config", "setup")
         response = _of_one_realm(lambda: self._api.send("POST", url, body))
         if not _is_done(response):
-            raise self._problem(response, realm, "write", attributes)
+            raise self._problem(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         """Have the tenant's stored settings tested; the attributes are not asked for."""
@@ -70,8 +71,9 @@ class DigitaniumGateway(TokenGateway):
         response = _of_one_realm(lambda: self._api.send_once("POST", url, _TEST))
         if _is_done(response):
             return
-        if response.status_code == requests.codes.not_found and http.own_message(response):
-            message = f"{self.title} knows no such user in {quoted(realm)}: {quoted(http.own_message(response), 300)}"
+        said = http.own_message(response, self.redactor)
+        if response.status_code == requests.codes.not_found and said:
+            message = f"{self.title} knows no such user in {quoted(realm)}: {quoted(said, 300)}"
             hint = "the mail goes to the token's user: use a token of a user of this tenant who has an address"
             raise TestMailFailed(message, hint, "no-user")
         raise self._problem(response, realm, "test")
@@ -84,8 +86,8 @@ class DigitaniumGateway(TokenGateway):
             raise RealmError(f"{quoted(realm)} cannot be a tenant of {self._host}", hint, "bad-name")
         return f"https://{realm}.{self._host}/digitanium/v4/mail/{ssms}"
 
-    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
-        status, said = response.status_code, http.own_message(response, (sent or {}).values())
+    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+        status, said = response.status_code, http.own_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             hint = "set a fresh ZTRUST_MAIL_TOKEN that is good for this tenant"
             return RealmError(f"{self.title} refuses the token for {quoted(realm)}", hint, "token-refused")

@@ -1,11 +1,14 @@
-"""A deadline for the head of an answer: a socket counts its time-out anew for every byte that drips in."""
+"""One deadline and one largest size for a whole answer, head, body and trailers.
+
+A socket counts its time-out anew for every byte that arrives, and neither http.client nor urllib3 bounds an answer.
+"""
 
 from __future__ import annotations
 
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 import requests.adapters
@@ -15,9 +18,16 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+MAX_RECEIVED = 256 * 1024 * 1024
+"""The most bytes that are received for one answer, with its head, chunk sizes, trailers and compression."""
+
+
+class AnswerTooLarge(Exception):
+    """The answer is larger than any answer of an identity server."""
+
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """requests' adapter, with the read time-out counted over the whole head of an answer. It repeats nothing."""
+    """requests' adapter, with the read time-out counted over the whole answer. It repeats nothing."""
 
     def __init__(self, connections: int) -> None:
         super().__init__(pool_maxsize=connections)
@@ -34,27 +44,41 @@ class Adapter(requests.adapters.HTTPAdapter):
         return manager
 
 
-class _Watched(io.RawIOBase):
-    """What a socket receives, with one deadline for all of it until the head is there."""
+class DeadlineReader(io.RawIOBase):
+    """Reads one answer from a socket. The socket's time-out at the beginning holds for all of the answer.
+
+    Raises TimeoutError after that, and :class:`AnswerTooLarge` after ``MAX_RECEIVED`` bytes.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._received = connection.makefile("rb", buffering=0)
-        self.deadline: float | None = None
+        self._stream = connection.makefile("rb", buffering=0)
+        self._timeout = connection.gettimeout()
+        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        self._received = 0
+        self.is_at_end = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        if self.deadline is not None:
-            left = self.deadline - time.monotonic()
+        if self._received >= MAX_RECEIVED:
+            raise AnswerTooLarge
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             self._connection.settimeout(left)
-        return self._received.readinto(buffer)
+        try:
+            count = self._stream.readinto(buffer)
+        finally:
+            self._connection.settimeout(self._timeout)  # for the next request on this connection
+        self._received += count or 0
+        self.is_at_end = count == 0
+        return count
 
     def close(self) -> None:
-        self._received.close()
+        self._stream.close()
         super().close()
 
 
@@ -62,17 +86,13 @@ class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         super().__init__(sock, debuglevel, method)
         self.fp.close()
-        self._connection, self._watched = sock, _Watched(sock)
-        self.fp = io.BufferedReader(self._watched)
+        self._reader = DeadlineReader(sock)
+        self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
-        timeout = self._connection.gettimeout()
-        self._watched.deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            super().begin()
-        finally:
-            self._watched.deadline = None
-            self._connection.settimeout(timeout)
+        super().begin()
+        if self._reader.is_at_end:  # http.client takes the end of the connection for the end of the head
+            raise RemoteDisconnected("the head of the answer is cut off")
 
 
 class _Plain(HTTPConnection):

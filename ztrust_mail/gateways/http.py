@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import ssl
-import time
-from collections.abc import Callable, Iterable
-from urllib.parse import quote, quote_plus, urlsplit
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -17,11 +15,16 @@ from requests import exceptions as failures
 from ztrust_mail.config import is_loopback
 from ztrust_mail.errors import ServerError, ServerUnreachable
 from ztrust_mail.gateways.base import NOT_THE_API, TOO_BUSY
-from ztrust_mail.gateways.heads import Adapter
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.text import quoted
+from ztrust_mail.gateways.heads import Adapter, AnswerTooLarge
+from ztrust_mail.redaction import Redactor
+from ztrust_mail.text import counted, quoted
 
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
+"""The largest body: 10,000 realms take some 45 MB."""
+
+MAX_VALUES = 4_000_000
+"""The most values in an answer's JSON. One of two bytes takes 64 and more once parsed; a realm has some 200."""
+
 PATIENCE = 6
 """A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
 
@@ -39,11 +42,7 @@ class TooSlow(ServerUnreachable):
     """The server is there and did not answer in time."""
 
 
-class _TooLarge(failures.RequestException):
-    """The answer is larger than any answer of an identity server."""
-
-
-FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, AnswerTooLarge)
 """What requests raises: its own errors, and now and then what it builds on (a host name that cannot be)."""
 
 
@@ -61,38 +60,36 @@ def secure(session: requests.Session, url: str, connections: int = 1) -> None:
         session.trust_env = False  # HTTP_PROXY would carry the login in clear through the network
 
 
-def read_bounded(response: requests.Response, *, timeout: tuple[float, float], **_: object) -> None:
-    """Read an answer's body within the read time-out as a whole and within 256 MiB.
+def read_bounded(response: requests.Response, **_: object) -> None:
+    """Read an answer's body, at most ``MAX_BYTES`` of it once unpacked.
 
-    A response hook: requests by itself counts the time-out anew for every byte that drips in. (See ``heads`` for
-    what comes before the body.)
+    A response hook. The adapter's reader ends what takes too long, and bounds what arrives before it is unpacked.
     """
-    deadline = time.monotonic() + timeout[1]
     parts, size = [], 0
     try:
         while part := response.raw.read1(65_536, decode_content=True):
             parts.append(part)
             size += len(part)
             if size > MAX_BYTES:
-                raise _TooLarge
-            if time.monotonic() > deadline:
-                raise failures.ReadTimeout
+                raise AnswerTooLarge
     except urllib3.exceptions.ReadTimeoutError:
+        response.close()
         raise failures.ReadTimeout from None
     except urllib3.exceptions.HTTPError:
+        response.close()
         raise failures.ChunkedEncodingError from None
-    except failures.RequestException:
+    except AnswerTooLarge:
         response.close()
         raise
     response.raw.release_conn()
     response.raw = io.BytesIO(b"".join(parts))
 
 
-def in_words(cause: BaseException | None, url: str, waited: tuple[float, float]) -> ServerError:
+def in_words(cause: BaseException | None, url: str, waited: tuple[float, float], redactor: Redactor) -> ServerError:
     """Return what a failed request means. No library's own text is passed on."""
     host = urlsplit(url).netloc
     if isinstance(cause, failures.TooManyRedirects):
-        message = f"{host} answers with a redirect to {_target(cause)}, which is not followed"
+        message = f"{host} answers with a redirect to {_target(cause, redactor)}, which is not followed"
         return ServerUnreachable(message, "set the server's URL to where it really is", "redirect")
     if isinstance(cause, failures.SSLError) and not _is_about_certificate(cause):
         hint = "check that the URL's port speaks https, and that ca_bundle is a PEM file"
@@ -109,9 +106,8 @@ def in_words(cause: BaseException | None, url: str, waited: tuple[float, float])
         return TooSlow(message, "if it is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
     if isinstance(cause, failures.ProxyError | failures.InvalidProxyURL):
         return ServerUnreachable(f"the proxy for {host} does not work", "check HTTPS_PROXY and NO_PROXY", "proxy")
-    if isinstance(cause, _TooLarge):
-        message = f"{host} sends more than {MAX_BYTES // 1024**2} MiB"
-        return ServerUnreachable(message, "check the URL: no identity server answers so much", "too-large")
+    if isinstance(cause, AnswerTooLarge):
+        return _too_large(host, f"{MAX_BYTES // 1024**2} MiB")
     if isinstance(cause, failures.ConnectionError | failures.ChunkedEncodingError):
         if _never_connected(cause):
             return ServerUnreachable(f"{host} cannot be reached: no connection", _ROUTE_HINT, "unreachable")
@@ -126,13 +122,18 @@ def in_words(cause: BaseException | None, url: str, waited: tuple[float, float])
 _ROUTE_HINT = "check the URL, that the server runs, and the network in between"
 
 
-def _target(cause: failures.TooManyRedirects) -> str:
+def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:
     location = cause.response.headers.get("location", "") if cause.response is not None else ""
     try:
-        host = urlsplit(location).netloc
+        host = urlsplit(location.encode("latin-1", "replace").decode("utf-8", "replace")).netloc
     except ValueError:
         host = ""
-    return quoted(host) if host else "another path"
+    return quoted(redactor.redact(host)) if host else "another path"
+
+
+def _too_large(host: str, size: str) -> ServerUnreachable:
+    hint = "check the URL: no identity server answers so much"
+    return ServerUnreachable(f"{host} sends more than {size}", hint, "too-large")
 
 
 def _is_about_certificate(cause: BaseException) -> bool:
@@ -149,15 +150,22 @@ def _never_connected(cause: BaseException) -> bool:
 
 
 def parsed(response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
-    """Return an answer's JSON; raises :class:`ServerUnreachable` where it is something else.
+    """Return an answer's JSON; raises :class:`ServerUnreachable` where it is something else, or too large.
 
     ``slim`` is given every object in it and returns what to keep of it, so that large answers need no more memory.
     """
+    if _has_too_many_values(response.content):
+        raise _too_large(urlsplit(response.url or "").netloc, counted(MAX_VALUES, "value"))
     try:
         value: Json = json.loads(response.content, object_hook=slim)
     except (ValueError, RecursionError):
         raise unexpected(response) from None
     return value
+
+
+def _has_too_many_values(body: bytes) -> bool:
+    """Tell whether some JSON has more values than are parsed. It counts the commas in texts as well."""
+    return sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def unexpected(response: requests.Response) -> ServerUnreachable:
@@ -195,30 +203,17 @@ def _kind(response: requests.Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def own_message(response: requests.Response, sent: Iterable[object] = ()) -> str:
+def own_message(response: requests.Response, redactor: Redactor) -> str:
     """Return the server's own error message, or nothing. It is foreign text, at most 300 characters.
 
-    Any secret among what was ``sent``, and the token, is taken out of it, should the server quote it.
+    The secrets that the redactor knows are taken out of it.
     """
     try:
-        body = json.loads(response.content)
-    except (ValueError, RecursionError):
+        body = parsed(response)
+    except ServerUnreachable:
         return ""
     if not isinstance(body, dict):
         return ""
     texts = (body.get(k) for k in ("errorMessage", "error_description", "error", "message"))
     message = next((text for text in texts if isinstance(text, str) and text), "")
-    bearer = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
-    return _scrubbed(message, [bearer, *(value.reveal() for value in sent if isinstance(value, Secret))])[:300]
-
-
-def _spellings(secret: str) -> tuple[str, ...]:
-    in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    return (secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret))
-
-
-def _scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """Return text without the secrets, as they are and as JSON, URLs and forms hold them."""
-    forms = {form for value in secrets if value for form in _spellings(value)}
-    longest_first = map(re.escape, sorted(forms, key=len, reverse=True))
-    return re.sub("|".join(longest_first), "…", text, flags=re.IGNORECASE) if forms else text  # %2F is also %2f
+    return redactor.redact(message)[:300] if message else ""

@@ -66,7 +66,7 @@ class KeycloakGateway(Gateway):
         self._server = server
         self._host = urlsplit(server.url).netloc
         self._throttle = throttle or Throttle(self._host, server.connections)
-        self._tokens = TokenSource(server, self._throttle)
+        self._tokens = TokenSource(server, self._throttle, self.redactor)
 
     def login(self) -> None:
         """Log in; python-keycloak is imported while the server checks the password."""
@@ -79,7 +79,7 @@ class KeycloakGateway(Gateway):
     def _connection(self) -> Connection:
         from ztrust_mail.gateways.connection import Connection
 
-        return Connection(self._server, self._tokens, self._throttle)
+        return Connection(self._server, self._tokens, self._throttle, self.redactor)
 
     def close(self) -> None:
         self._tokens.close()
@@ -224,21 +224,23 @@ class KeycloakGateway(Gateway):
         return Templates(self._connection, self._problem)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        self.redactor.add(attributes.values())
         body = Secret(json.dumps({"smtpServer": revealed(attributes)}))
         response = self._connection.send("PUT", path_of(realm), body, before=before)
         if not http.is_done(response):
-            raise self._problem(response, realm, "write", attributes)
+            raise self._problem(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
+        self.redactor.add(attributes.values())
         body = Secret(json.dumps(revealed(attributes)))
         response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
         if http.is_done(response):
             return
-        said = http.own_message(response, attributes.values())
+        said = http.own_message(response, self.redactor)
         if said and response.status_code in (requests.codes.bad_request, requests.codes.server_error):
             hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
             raise TestMailFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
-        raise self._problem(response, realm, "test", attributes)
+        raise self._problem(response, realm, "test")
 
     def may_write(self, realm: str) -> bool:
         """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.
@@ -253,7 +255,7 @@ class KeycloakGateway(Gateway):
         body = Secret(json.dumps({"from": ""}))
         response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
         refused = response.status_code in (requests.codes.bad_request, requests.codes.server_error)
-        return refused and bool(http.own_message(response))
+        return refused and bool(http.own_message(response, self.redactor))
 
     @cached_property
     def _roles(self) -> Mapping[str, Json] | None:
@@ -276,8 +278,8 @@ class KeycloakGateway(Gateway):
 
         return AdminEvents(get, self.dialect)
 
-    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
-        status, said = response.status_code, http.own_message(response, (sent or {}).values())
+    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+        status, said = response.status_code, http.own_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if status == requests.codes.not_found and "ealm" in said:

@@ -74,7 +74,7 @@ class Templates:
     def _send(self, method: str, path: str, realm: str, body: Mapping[str, str] | None = None) -> None:
         sent = Secret(json.dumps(body)) if body else None
         response = self._connection.send(method, path, sent, harmless=True)
-        said = http.own_message(response)
+        said = http.own_message(response, self._connection.redactor)
         gone = method == "DELETE" and response.status_code == requests.codes.not_found and said.startswith("Local")
         if not gone and not http.is_done(response):
             raise self._problem(response, realm, "write")

@@ -16,7 +16,9 @@ import requests
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ServerError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
+from ztrust_mail.gateways.representation import as_object
 from ztrust_mail.gateways.throttle import Throttle
+from ztrust_mail.redaction import Redactor
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
@@ -48,8 +50,10 @@ class TokenSource:
     A login waits while the server is too busy; one that is refused is not repeated.
     """
 
-    def __init__(self, server: Server, throttle: Throttle) -> None:
+    def __init__(self, server: Server, throttle: Throttle, redactor: Redactor) -> None:
         self._server = server
+        self._redactor = redactor
+        redactor.add([server.password, server.client_secret, server.token])
         self._throttle = throttle
         self._lock = threading.Lock()
         self._token: Token | None = None
@@ -102,6 +106,8 @@ class TokenSource:
         access = body.get("access_token") if isinstance(body, dict) else None
         if not isinstance(body, dict) or not isinstance(access, str):
             raise http.unexpected(response)
+        tokens = (body.get(name) for name in ("access_token", "refresh_token", "id_token"))
+        self._redactor.add(Secret(token) for token in tokens if isinstance(token, str) and token)
         lifetime = body.get("expires_in")
         seconds = min(lifetime, MAX_LIFETIME) if isinstance(lifetime, int | float) else 60
         claims = {**claims_of(access), **claims_of(body.get("id_token"))}
@@ -133,17 +139,13 @@ class TokenSource:
         try:
             return self._session.post(url, data=_form(server), timeout=wait, verify=server.ca_bundle or True)
         except http.FAILURES as e:
-            raise http.in_words(e, server.url, wait) from None
+            raise http.in_words(e, server.url, wait, self._redactor) from None
 
     def _refusal(self, response: requests.Response) -> ServerRefused | ServerUnreachable:
-        try:
-            body = json.loads(response.content)
-        except (ValueError, RecursionError):
-            body = None
-        detail = http.own_message(response, (self._server.password, self._server.client_secret))
+        body, detail = as_object(response), http.own_message(response, self._redactor)
         missing = response.status_code == requests.codes.not_found
         busy = response.status_code in http.BUSY
-        if busy or not isinstance(body, dict) or "error" not in body or (missing and "ealm" not in detail):
+        if busy or body is None or "error" not in body or (missing and "ealm" not in detail):
             return http.unexpected(response)
         host, realm = urlsplit(self._server.url).netloc, quoted(self._server.realm)
         if missing:

@@ -75,18 +75,19 @@ class UiPathGateway(TokenGateway):
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
+        self.redactor.add(attributes.values())
         texts = dict.fromkeys(self.dialect.native_names, "") | revealed(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
         response = self._api.send("PUT", self._address, body, before=before)
         if not http.is_done(response):
-            raise self._problem(response, realm, "write", attributes)
+            raise self._problem(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         raise UsageError(f"{self.title} documents no test call", "plan compares what it holds", "not-served")
 
-    def _problem(self, response: requests.Response, realm: str, doing: str, sent: Outgoing | None = None) -> RealmError:
-        status, said = response.status_code, http.own_message(response, (sent or {}).values())
+    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+        status, said = response.status_code, http.own_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "set a fresh ZTRUST_MAIL_TOKEN", "token-refused")
         if status == requests.codes.forbidden:

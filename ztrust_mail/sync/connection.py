@@ -106,7 +106,7 @@ class Connection:
     @cached_property
     def secrets(self) -> SecretStore:
         """The values of references, each fetched once."""
-        return SecretStore(self.reach)
+        return SecretStore(self.reach, self.opened.redactor)
 
     @cached_property
     def journal(self) -> Journal:
