@@ -10,6 +10,7 @@ import ssl
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -44,6 +45,7 @@ from ztrust_mail.errors import (
     ZtrustMailError,
 )
 from ztrust_mail.gateways import http, throttle
+from ztrust_mail.gateways import token as token_module
 from ztrust_mail.gateways.base import CIRCUIT_OPEN, TOO_BUSY
 from ztrust_mail.gateways.keycloak import KeycloakGateway
 from ztrust_mail.redaction import Redactor
@@ -307,6 +309,39 @@ def test_a_test_mail_is_never_sent_again_and_waits_before_it_is_sent(status: int
         TEST(gateway)
         gateway.close()
     assert (server.accepted, clock.waits) == (2, [7.0])
+
+
+def test_a_token_that_ends_while_a_test_mail_waits_is_renewed_before_the_mail_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, now = Clock(), [1000.0]
+    monkeypatch.setattr(token_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def a_minute_passes() -> None:
+        now[0] += 60
+
+    clock.before_wait = a_minute_passes
+    first, second = (answer(200, {"access_token": name, "expires_in": 60}) for name in ("first", "second"))
+    with BadServer(first, busy(Retry_After="7"), second, answer(204)) as server:
+        gateway = gateway_to(server.url, login=True, clock=clock)
+        with pytest.raises(RealmError, match="busy"):
+            TEST(gateway)
+        TEST(gateway)
+        gateway.close()
+    assert [request.headers.get("authorization") for request in server.requests] == [
+        None,
+        "Bearer first",
+        None,
+        "Bearer second",
+    ]
+
+
+def test_a_token_without_any_life_does_for_a_test_mail() -> None:
+    with BadServer(answer(200, {"access_token": "a.b.c", "expires_in": 0}), answer(204)) as server:
+        gateway = gateway_to(server.url, login=True)
+        TEST(gateway)
+        gateway.close()
+    assert server.accepted == 2
 
 
 def busy_in_json(status: int) -> Behaviour:

@@ -31,7 +31,7 @@ from ztrust_mail.errors import (
     ZtrustMailError,
 )
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.base import Account, LiveRealm
+from ztrust_mail.gateways.base import TEST_UNKNOWN, Account, LiveRealm
 from ztrust_mail.gateways.connection import Connection
 from ztrust_mail.gateways.keycloak import SINGLES_UP_TO, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -231,29 +231,53 @@ def test_a_token_that_the_server_has_forgotten_is_renewed_once(ztrust_sandbox: S
     made.close()
 
 
-def test_a_write_and_a_test_survive_a_forgotten_token(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+def test_a_write_survives_a_forgotten_token(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+    gateway.login()
+    ztrust_sandbox.expire_tokens()
+    gateway.write("acme", SMTP)
+    assert ztrust_sandbox.smtp("acme") == SMTP
+    assert logins(ztrust_sandbox) == 2
+
+
+def test_a_test_mail_is_not_asked_for_again_after_a_refused_token(
+    ztrust_sandbox: Sandbox, gateway: KeycloakGateway
+) -> None:
     relay = {"host": ztrust_sandbox.mail.host, "port": str(ztrust_sandbox.mail.port), "from": "a@b.example"}
     gateway.login()
     ztrust_sandbox.expire_tokens()
-    gateway.write("acme", relay)
-    ztrust_sandbox.expire_tokens()
-    gateway.test("acme", relay)
-    assert ztrust_sandbox.smtp("acme") == relay
+    with pytest.raises(TestMailFailed) as failure:
+        gateway.test("acme", relay)
+    assert failure.value.rule == TEST_UNKNOWN
+    assert "answered 401 after the request was sent: the test mail may have been sent" in failure.value.message
+    assert failure.value.hint == "look into the mailbox first; if no mail is there, test again"
+    assert len(admin_requests(ztrust_sandbox)) == 1
+    gateway.test("acme", relay)  # with a new token
     assert len(ztrust_sandbox.mail.received) == 1
-    assert logins(ztrust_sandbox) == 3
+    assert logins(ztrust_sandbox) == 2
 
 
-@pytest.mark.parametrize("call", ["read_one", "write", "test", "realms"])
+def test_a_ready_token_refused_for_a_test_mail_is_not_used_again(mock: responses.RequestsMock) -> None:
+    mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", status=401)
+    made = gateway_to(URL, token=Secret("long-gone"))
+    with pytest.raises(TestMailFailed, match="may have been sent") as failure:
+        made.test("acme", SMTP)
+    assert "ZTRUST_MAIL_TOKEN" in failure.value.hint
+    with pytest.raises(ServerRefused, match="expired or was revoked"):
+        made.test("acme", SMTP)
+    assert len(mock.calls) == 1
+    made.close()
+
+
+@pytest.mark.parametrize("call", ["read_one", "write", "realms"])
 def test_a_token_refused_for_ever_is_renewed_once_and_then_told(call: str) -> None:
     with responses.RequestsMock() as mock:
         mock.post(f"{URL}/realms/master/protocol/openid-connect/token", json={"access_token": "a.b.c"})
         for method in ("GET", "PUT", "POST"):
             mock.add(method, f"{URL}/admin/realms/acme", status=401, json={"error": "HTTP 401 Unauthorized"})
-            mock.add(method, f"{URL}/admin/realms/acme/testSMTPConnection", status=401)
             mock.add(method, f"{URL}/admin/realms", status=401)
         mock.assert_all_requests_are_fired = False
         made = gateway_to(URL)
-        arguments = {"read_one": ("acme",), "write": ("acme", SMTP), "test": ("acme", SMTP), "realms": ()}[call]
+        arguments = {"read_one": ("acme",), "write": ("acme", SMTP), "realms": ()}[call]
         with pytest.raises(ServerRefused) as refusal:
             getattr(made, call)(*arguments)
         paths = [str(sent.request.url).removeprefix(URL) for sent in mock.calls]

@@ -20,6 +20,7 @@ from ztrust_mail.errors import (
     TestMailFailed,
     UsageError,
 )
+from ztrust_mail.gateways.base import NOT_THE_API, TEST_UNKNOWN
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.mail import MailSink
 from ztrust_mail.secrets.base import Reach
@@ -221,7 +222,7 @@ def test_globs_that_leave_nothing_are_an_error(ztrust_sandbox, spec):
     ("error", "status", "exit_status"),
     [
         (TestMailFailed("no", rule="test-failed"), "failed", ExitStatus.DIFFERS),
-        (ServerUnreachable("no answer", rule="slow"), "failed", ExitStatus.PARTIAL),
+        (ServerUnreachable("no connection", rule="unreachable"), "failed", ExitStatus.PARTIAL),
         (ServerRefused("refused", rule="token-refused"), "failed", ExitStatus.PARTIAL),
         (RealmError("may not", rule="no-rights"), "failed", ExitStatus.PARTIAL),
         (RealmUnreadable("may not", rule="may-not-see"), "unreadable", ExitStatus.PARTIAL),
@@ -241,6 +242,32 @@ def test_what_goes_wrong_in_one_test_hides_no_other(error, status, exit_status):
     assert rules(run) == [error.rule]
     assert run.exit_status is exit_status
     assert gateway.tested == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerUnreachable("it broke the connection off", "try again", "reset"),
+        ServerUnreachable("it gave no answer", "raise timeout", "slow"),
+        ServerUnreachable("it sends more than 128 MiB", "check the URL", "too-large"),
+        RealmError("it answers 504 with a web page", "check the URL", NOT_THE_API),
+    ],
+)
+@pytest.mark.parametrize(("email", "mailbox"), [("ann@acme.example", "ann@acme.example"), (None, "the account admin")])
+def test_a_test_mail_without_an_answer_may_have_been_sent(error, email, mailbox):
+    gateway = FakeGateway({"acme": STORED})
+    gateway.email = email
+
+    def fail(realm: str) -> None:
+        raise error
+
+    gateway.before_test = fail
+    run = server_test.test_stored(gateway, ["acme"])
+    (finding,) = run.outcomes[0].findings
+    assert (statuses(run), finding.rule) == ({"acme": "failed"}, TEST_UNKNOWN)
+    assert finding.message == f"{error.message}: the test mail may have been sent"
+    assert finding.hint.startswith(f"look into the mailbox of {mailbox} before you test again")
+    assert run.exit_status is ExitStatus.DIFFERS
 
 
 def test_a_vault_reference_is_tested_as_it_would_be_stored():

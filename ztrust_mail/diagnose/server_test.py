@@ -15,10 +15,11 @@ from ztrust_mail.errors import (
     RealmUnreadable,
     SecretError,
     ServerError,
+    ServerUnreachable,
     TestMailFailed,
 )
 from ztrust_mail.findings import Finding
-from ztrust_mail.gateways.base import Account, Gateway, LiveRealm
+from ztrust_mail.gateways.base import NOT_THE_API, TEST_UNKNOWN, Account, Gateway, LiveRealm
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.sensitive import Secret, SecretRef
 from ztrust_mail.spec.fields import SECURITY, Security
@@ -136,6 +137,16 @@ def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> TestRun
         return TestRun(gateway.url, account, tuple(pool.map(one, jobs)))
 
 
+_UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)
+"""The rules of errors after which a test mail may have been sent: the server's answer to the request did not arrive."""
+
+
+def _unknown(e: RealmError | ServerUnreachable, account: Account) -> TestMailFailed:
+    mailbox = f"the mailbox of {account.email}" if account.email else f"the mailbox of the account {account.name}"
+    hint = f"look into {mailbox} before you test again, and at the server's log"
+    return TestMailFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
+
+
 def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmError) -> TestOutcome:
     if isinstance(job, RealmError):
         raise job
@@ -144,7 +155,12 @@ def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmE
     if account.email == "":
         hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
         raise TestMailFailed("there is nowhere to send the test mail: our account has no address", hint, "no-address")
-    gateway.test(realm, job)
+    try:
+        gateway.test(realm, job)
+    except (RealmError, ServerUnreachable) as e:
+        if e.rule not in _UNANSWERED:
+            raise
+        raise _unknown(e, account) from None
     if not gateway.capabilities.read:
         return TestOutcome(realm, TestStatus.SENT, "sent, with what is stored there, which nobody is shown")
     shown = {name: text for name, text in job.items() if isinstance(text, str)}

@@ -26,6 +26,9 @@ CIRCUIT_OPEN = "circuit-open"
 NOT_THE_API = "not-the-admin-api"
 """The rule of an error that says that something else than the identity server answered, such as a proxy."""
 
+TEST_UNKNOWN = "test-unknown"
+"""The rule of an error that says that a test mail may or may not have been sent."""
+
 TOO_BUSY = "too-busy"
 """The rule of an error that says that the server, or something in front of it, refuses requests for now."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import ssl
 import threading
@@ -15,13 +16,17 @@ from keycloak.exceptions import KeycloakConnectionError
 from ztrust_mail.config import Server
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import in_time
-from ztrust_mail.gateways.throttle import Throttle
+from ztrust_mail.gateways.base import TOO_BUSY, HeldBack, in_time
+from ztrust_mail.gateways.throttle import MOST_WAITS, Throttle
 from ztrust_mail.gateways.token import Token, TokenSource
 from ztrust_mail.redaction import Redactor
 from ztrust_mail.sensitive import Secret
 
 _JSON = {"Content-Type": "application/json"}
+
+
+class _TokenDue(Exception):
+    """The turn came when the token was about to end: nothing was sent."""
 
 
 class Connection(ConnectionManager):
@@ -60,7 +65,8 @@ class Connection(ConnectionManager):
         """Send one request when its turn comes, with a new token after 401.
 
         All but POSTs are repeated: once after a broken connection, and after a wait when the server is too busy. A
-        PUT of the same whole map may be repeated without harm; a POST is sent once, unless it is ``harmless`` too.
+        PUT of the same whole map may be repeated without harm; a POST is repeated after 401 alone, unless it is
+        ``harmless`` too.
         Raises :class:`HeldBack` where the turn comes later than ``before``, in monotonic seconds.
         """
         once = method == "POST" and not harmless
@@ -72,6 +78,29 @@ class Connection(ConnectionManager):
         if once:
             return self._authorized(ask)
         return self._throttle.patiently(lambda: self._authorized(ask))
+
+    def send_once(self, path: str, body: Secret) -> requests.Response:
+        """POST once when its turn comes, whatever the answer is: even 401 may come after the work was done.
+
+        The token is checked when the turn has come, and renewed before the request where little of its life is left.
+        """
+
+        def ask(token: Token, lives: bool) -> requests.Response:
+            if lives and self._tokens.is_due(token):
+                raise _TokenDue
+            return self._once("POST", path, body, token)
+
+        for _ in range(MOST_WAITS):
+            token = self._tokens.current()  # before the turn: a login takes a turn of its own
+            lives = not self._tokens.is_due(token)  # else the server gives no better one
+            try:
+                response = self._throttle.in_turn(functools.partial(ask, token, lives))
+            except _TokenDue:
+                continue
+            if response.status_code == requests.codes.unauthorized:
+                self._tokens.refuse(token)
+            return response
+        raise HeldBack("the server is too busy", "run the same again later", TOO_BUSY)
 
     def _authorized(self, ask: Callable[[Token], requests.Response]) -> requests.Response:
         token = self._tokens.current()  # before the turn: a login takes a turn of its own

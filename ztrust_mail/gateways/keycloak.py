@@ -27,7 +27,7 @@ from ztrust_mail.errors import (
     TestMailFailed,
 )
 from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import NOT_THE_API, Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.base import NOT_THE_API, TEST_UNKNOWN, Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.http import Json
 from ztrust_mail.gateways.representation import (
     UNREACHABLE_NAMES,
@@ -233,14 +233,22 @@ class KeycloakGateway(Gateway):
     def test(self, realm: str, attributes: Outgoing) -> None:
         self.redactor.add(attributes.values())
         body = Secret(json.dumps(revealed(attributes)))
-        response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
+        response = self._connection.send_once(f"{path_of(realm)}/testSMTPConnection", body)
         if http.is_done(response):
             return
+        if response.status_code == requests.codes.unauthorized:
+            raise self._late_refusal()
         said = http.own_message(response, self.redactor)
         if said and response.status_code in (requests.codes.bad_request, requests.codes.server_error):
             hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
             raise TestMailFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
         raise self._problem(response, realm, "test")
+
+    def _late_refusal(self) -> TestMailFailed:
+        """Return what a refused token means for a test mail: something in front of the server may check late."""
+        again = "test again" if self._tokens.renewable else "set a fresh ZTRUST_MAIL_TOKEN and test again"
+        message = f"{self._host} answered 401 after the request was sent: the test mail may have been sent"
+        return TestMailFailed(message, f"look into the mailbox first; if no mail is there, {again}", TEST_UNKNOWN)
 
     def may_write(self, realm: str) -> bool:
         """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.

@@ -57,6 +57,7 @@ class TokenSource:
         self._throttle = throttle
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._refused: Token | None = None
         self._attempts = 0
         self._failure: ServerError | None = None
         self.renewable = server.token is None
@@ -66,7 +67,15 @@ class TokenSource:
 
     def current(self) -> Token:
         """Return a token that is still good, logging in when there is none."""
-        return self._shared(lambda held: time.monotonic() >= held.renew_at)
+        return self._shared(self.is_due)
+
+    def is_due(self, token: Token) -> bool:
+        """Return whether a token is to be replaced before it is used: little of its life is left, or it was refused."""
+        return token is self._refused or time.monotonic() >= token.renew_at
+
+    def refuse(self, token: Token) -> None:
+        """Remember that the server refused a token; :meth:`current` then gets another."""
+        self._refused = token
 
     def renew(self, refused: Token) -> Token:
         """Return another token than the refused one, fetched by whichever thread comes first."""
