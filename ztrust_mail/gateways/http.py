@@ -65,12 +65,11 @@ def read_bounded(response: requests.Response, **_: object) -> None:
 
     A response hook. The adapter's reader ends what takes too long, and bounds what arrives before it is unpacked.
     """
-    parts, size = [], 0
+    body = io.BytesIO()
     try:
         while part := response.raw.read1(65_536, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BYTES:
+            body.write(part)
+            if body.tell() > MAX_BYTES:
                 raise AnswerTooLarge
     except urllib3.exceptions.ReadTimeoutError:
         response.close()
@@ -82,7 +81,8 @@ def read_bounded(response: requests.Response, **_: object) -> None:
         response.close()
         raise
     response.raw.release_conn()
-    response.raw = io.BytesIO(b"".join(parts))
+    body.seek(0)
+    response.raw = body
 
 
 def in_words(cause: BaseException | None, url: str, waited: tuple[float, float], redactor: Redactor) -> ServerError:
