@@ -60,6 +60,9 @@ ENDLESS = {
     "dripping chunks": without_end(CHUNKED, b"1\r\n \r\n"),
 }
 
+OVER = ("slow", "too-large")
+"""The rules of the error that ends such an answer: a flood may come to the largest size before the deadline."""
+
 STEPS: dict[str, Callable[[KeycloakGateway], object]] = {
     "GET": lambda gateway: gateway.read_one("acme"),
     "PUT": lambda gateway: gateway.write("acme", {}),
@@ -89,14 +92,14 @@ def rule_of(gateway: KeycloakGateway, step: str = "GET") -> str:
 @pytest.mark.parametrize("step", STEPS)
 def test_an_answer_is_over_at_its_deadline_and_not_asked_for_again(step: str, behaviour: Behaviour) -> None:
     with BadServer(behaviour) as server:
-        assert rule_of(gateway_to(server.url), step) == "slow"
+        assert rule_of(gateway_to(server.url), step) in OVER
         assert server.accepted == 1
 
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS)
 def test_a_login_is_over_at_its_deadline(behaviour: Behaviour) -> None:
     with BadServer(behaviour) as server:
-        assert rule_of(gateway_to(server.url, token=None, username="admin", password=Secret("word"))) == "slow"
+        assert rule_of(gateway_to(server.url, token=None, username="admin", password=Secret("word"))) in OVER
 
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS)
@@ -106,7 +109,7 @@ def test_an_answer_over_tls_is_over_at_its_deadline(
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with BadServer(behaviour, tls=tls) as server:
-        assert rule_of(gateway_to(server.url, ca_bundle=str(ca_file), timeout=1.0)) == "slow"
+        assert rule_of(gateway_to(server.url, ca_bundle=str(ca_file), timeout=1.0)) in OVER
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nX: y\r\n"])
