@@ -26,7 +26,7 @@ from support.journals import (
 
 from ztrust_mail.errors import ExitStatus, JournalError, Unsafe
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, keep_renewed
+from ztrust_mail.sync.journal.lease import UNMONITORED, USUAL, Lease, Monitor, Timing, keep_renewed
 from ztrust_mail.sync.journal.records import Step, Update
 from ztrust_mail.sync.journal.store import Journal
 
@@ -190,7 +190,7 @@ def test_a_wait_can_be_interrupted(journal: Journal, journal_url: Secret) -> Non
 
 def test_a_thread_tells_when_another_has_taken_over(journal_url: Secret) -> None:
     lost = threading.Event()
-    with journal_at(journal_url, Timing(ttl=0.3)) as journal, journal.lease(SERVER, "eve", lost=lost.set):
+    with journal_at(journal_url, Timing(ttl=0.3)) as journal, journal.lease(SERVER, "eve", monitor=Monitor(lost.set)):
         change(journal_url, "UPDATE leases SET holder = 'another'")
         assert lost.wait(PATIENCE)
     assert asked(journal_url, HOLDERS) == [("eve", None)]
@@ -236,7 +236,7 @@ def test_a_database_that_is_away_is_tried_again_until_the_lease_ends(journal_url
         lease = Lease(database, SERVER, clock.timing)
         lease.acquire("eve", 0)
         change(journal_url, "ALTER TABLE leases RENAME TO away")
-        keep_renewed(lease, Rounds(clock, 100), lost.set)
+        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set))
     assert clock.pauses == [20, 5, 5, 5, 5, 5, 5, 5]  # the next would come too late
     assert lost.is_set()
     assert lease.lost.is_set()
@@ -253,15 +253,26 @@ def test_a_database_that_comes_back_in_time_loses_nothing(journal_url: Secret) -
     with journal_at(journal_url), database_at(journal_url) as database:
         lease = Lease(database, SERVER, clock.timing)
         lease.acquire("eve", 0)
-        keep_renewed(lease, Rounds(clock, 6, away_and_back), None)
+        keep_renewed(lease, Rounds(clock, 6, away_and_back), UNMONITORED)
     assert clock.pauses == [20, 20, 5, 5, 20, 20]
     assert not lease.lost.is_set()
+
+
+def test_the_lease_of_a_stuck_run_is_not_renewed(journal_url: Secret) -> None:
+    clock, lost = Clock(), threading.Event()
+    with journal_at(journal_url), database_at(journal_url) as database:
+        lease = Lease(database, SERVER, clock.timing)
+        lease.acquire("eve", 0)
+        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set, lambda: len(clock.pauses) == 3))
+    assert clock.pauses == [20, 20, 20]
+    assert lost.is_set()
+    assert lease.lost.is_set()
 
 
 def test_a_lost_lease_needs_nobody_to_tell(journal_url: Secret) -> None:
     with journal_at(journal_url), database_at(journal_url) as database:
         lease = Lease(database, SERVER)
-        keep_renewed(lease, Rounds(Clock(), 100), None)
+        keep_renewed(lease, Rounds(Clock(), 100), UNMONITORED)
     assert lease.lost.is_set()
 
 

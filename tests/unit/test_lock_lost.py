@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,7 +16,9 @@ from support.mail_settings import NO_LOGIN, realms
 import ztrust_mail
 from ztrust_mail.errors import ExitStatus, Unsafe
 from ztrust_mail.gateways.base import LiveRealm
+from ztrust_mail.gateways.throttle import Throttle
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.sync.journal.lease import UNMONITORED, Monitor
 from ztrust_mail.sync.journal.records import Step
 from ztrust_mail.sync.journal.store import Journal
 from ztrust_mail.sync.plan import RealmPlan, Status
@@ -39,11 +41,10 @@ def lose_lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     @contextmanager
     def lease(
-        journal: Journal, server: str, who: str, *, wait: float = 0.0, lost: Callable[[], None] | None = None
+        journal: Journal, server: str, who: str, *, wait: float = 0.0, monitor: Monitor = UNMONITORED
     ) -> Iterator[None]:
-        assert lost is not None
-        callbacks.append(lost)
-        with original(journal, server, who, wait=wait, lost=lost):
+        callbacks.append(monitor.lost)
+        with original(journal, server, who, wait=wait, monitor=monitor):
             yield
 
     def lose() -> None:
@@ -80,6 +81,22 @@ def test_a_nested_call_is_informed_of_a_lost_lock_even_if_it_was_lost_before(
         with connection.exclusively(lost=late.set):
             assert late.is_set()
     assert (took_outer, took_inner) == (True, False)
+
+
+def test_the_lock_watches_whether_requests_are_stuck(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitors: list[Monitor] = []
+    original = Journal.lease
+
+    def lease(
+        journal: Journal, server: str, who: str, *, wait: float = 0.0, monitor: Monitor = UNMONITORED
+    ) -> AbstractContextManager[None]:
+        monitors.append(monitor)
+        return original(journal, server, who, wait=wait, monitor=monitor)
+
+    monkeypatch.setattr(Journal, "lease", lease)
+    monkeypatch.setattr(Throttle, "is_stuck", lambda throttle: True)
+    with connected(sandbox) as connection, connection.exclusively():
+        assert [monitor.is_stuck() for monitor in monitors] == [True]
 
 
 def test_a_second_thread_of_the_same_connection_is_locked_out(sandbox: Sandbox) -> None:

@@ -337,6 +337,30 @@ def test_a_date_to_come_is_measured_against_our_clock_where_the_server_tells_non
     assert wait > LONGEST_PAUSE
 
 
+# Stuck requests
+
+
+def test_a_request_beyond_all_its_deadlines_is_stuck_until_it_ends(clock: Clock) -> None:
+    throttle = Throttle("id.example.com", 8, 280.0, clock=lambda: clock.now, wait=clock.wait)
+    began, ends = threading.Event(), threading.Event()
+
+    def ask() -> requests.Response:
+        began.set()
+        assert ends.wait(30)
+        return answered()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(throttle.in_turn, ask)
+        assert began.wait(30)
+        clock.now += 280.0
+        assert not throttle.is_stuck()
+        clock.now += 1.0
+        assert throttle.is_stuck()
+        ends.set()
+        asking.result()
+    assert not throttle.is_stuck()
+
+
 # Hurry
 
 

@@ -211,6 +211,10 @@ class Gateway(ABC):
         """Let one request through to a server that counts as down."""
         return
 
+    def is_stuck(self) -> bool:
+        """Return whether a request has been under way for longer than its deadlines permit."""
+        return False
+
     @abstractmethod
     def close(self) -> None:
         """Close all connections."""

@@ -16,7 +16,7 @@ from ztrust_mail.dialects.row import Version
 from ztrust_mail.errors import RealmError, ServerRefused, ServerUnreachable
 from ztrust_mail.gateways import http
 from ztrust_mail.gateways.base import NOT_THE_API, Account, Gateway, in_time
-from ztrust_mail.gateways.throttle import Throttle, on_interruption
+from ztrust_mail.gateways.throttle import Throttle, longest_turn, on_interruption
 from ztrust_mail.gateways.token import claims_of
 from ztrust_mail.redaction import Redactor
 from ztrust_mail.sensitive import Secret
@@ -81,7 +81,7 @@ class Bearer:
 
     def _throttle(self, url: str) -> Throttle:
         host = urlsplit(url).netloc
-        return self._throttles.setdefault(host, Throttle(host, self._connections))
+        return self._throttles.setdefault(host, Throttle(host, self._connections, longest_turn(self._waits[0])))
 
     def _unbroken(self, method: str, url: str, body: Secret | None, query: Query) -> requests.Response:
         try:
@@ -124,6 +124,10 @@ class Bearer:
         """Let one request through to each host that counts as down."""
         self._each(Throttle.try_again)
 
+    def is_stuck(self) -> bool:
+        """Return whether a request to any host has been under way for longer than its deadlines permit."""
+        return any(throttle.is_stuck() for throttle in list(self._throttles.values()))
+
     def _each(self, do: Callable[[Throttle], None]) -> None:
         for throttle in list(self._throttles.values()):
             do(throttle)
@@ -163,6 +167,9 @@ class TokenGateway(Gateway):
 
     def try_again(self) -> None:
         self._api.try_again()
+
+    def is_stuck(self) -> bool:
+        return self._api.is_stuck()
 
     def close(self) -> None:
         self._api.close()

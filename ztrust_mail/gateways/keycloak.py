@@ -38,7 +38,7 @@ from ztrust_mail.gateways.representation import (
     revealed,
     slim,
 )
-from ztrust_mail.gateways.throttle import Throttle
+from ztrust_mail.gateways.throttle import Throttle, longest_turn
 from ztrust_mail.gateways.token import TokenSource
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
@@ -65,7 +65,7 @@ class KeycloakGateway(Gateway):
         self.connections = server.connections
         self._server = server
         self._host = urlsplit(server.url).netloc
-        self._throttle = throttle or Throttle(self._host, server.connections)
+        self._throttle = throttle or Throttle(self._host, server.connections, longest_turn(server.timeout))
         self._tokens = TokenSource(server, self._throttle, self.redactor)
 
     def login(self) -> None:
@@ -193,6 +193,9 @@ class KeycloakGateway(Gateway):
     def try_again(self) -> None:
         """Let one request through to a server that counts as down, such as a last look at what was written."""
         self._throttle.try_again()
+
+    def is_stuck(self) -> bool:
+        return self._throttle.is_stuck()
 
     def read_one(self, realm: str) -> LiveRealm:
         sent = time.monotonic()

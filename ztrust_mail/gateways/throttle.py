@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
@@ -61,6 +63,23 @@ _MEANING = {
 Ask = Callable[[], requests.Response]
 
 
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A request under way: the round in which it began, and when, in seconds of the throttle's clock."""
+
+    round: int
+    began: float
+
+
+def longest_turn(timeout: float) -> float:
+    """Return how many seconds one request may take, given the time-out of a connection; any longer and it is stuck.
+
+    A request has a deadline for the connection and one for its answer, and is repeated once after a broken connection.
+    Twice that leaves room for a host with several addresses.
+    """
+    return 2 * 2 * timeout * (1 + http.PATIENCE)
+
+
 @contextmanager
 def on_interruption(do: Callable[[], None]) -> Iterator[None]:
     """Do something on Ctrl-C before it goes on its way."""
@@ -74,23 +93,26 @@ def on_interruption(do: Callable[[], None]) -> Iterator[None]:
 class Throttle:
     """One server's throttle and circuit breaker, shared by all threads that ask that server.
 
-    ``clock`` gives monotonic seconds; ``wait`` waits that many seconds, by default until :meth:`hurry` ends it.
+    A turn that takes longer than ``longest_turn`` seconds counts as stuck. ``clock`` gives monotonic seconds; ``wait``
+    waits that many seconds, by default until :meth:`hurry` ends it.
     """
 
     def __init__(
         self,
         host: str,
         connections: int,
+        longest_turn: float = math.inf,
         *,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self._host, self._most, self._limit = host, connections, connections
         self._clock = clock
+        self._longest_turn = longest_turn
+        self._turns: list[_Turn] = []
         self._hurried = threading.Event()
         self._wait = wait or self._hurried.wait
         self._changed = threading.Condition(threading.Lock())
-        self._under_way = 0
         self._round = 0  # goes on with each halving: what began before it has nothing new to tell
         self._answers = 0
         self._refusals = 0
@@ -112,6 +134,12 @@ class Throttle:
         with self._changed:
             if self._down_until is not None:
                 self._down_until = self._clock()
+
+    def is_stuck(self) -> bool:
+        """Return whether a request has been under way for longer than its deadlines permit."""
+        with self._changed:
+            now = self._clock()
+            return any(now - turn.began > self._longest_turn for turn in self._turns)
 
     def hurrying(self) -> AbstractContextManager[None]:
         """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
@@ -142,7 +170,7 @@ class Throttle:
 
         Raises :class:`ServerUnreachable` with the rule ``circuit-open`` where the request was not sent.
         """
-        began = self._enter()
+        turn = self._enter()
         outcome, pause = _Outcome.UNKNOWN, None
         try:
             response = ask()
@@ -156,17 +184,17 @@ class Throttle:
             outcome = _Outcome.BROKEN
             raise
         finally:
-            self._leave(outcome, began, pause)
+            self._leave(outcome, turn, pause)
 
-    def _enter(self) -> int:
-        """Return the round in which the request begins, once nothing keeps it back."""
+    def _enter(self) -> _Turn:
+        """Begin a request's turn, once nothing keeps it back."""
         while True:
             with self._changed:
-                while (pause := self._pause()) <= 0 and self._under_way >= self._limit:
+                while (pause := self._pause()) <= 0 and len(self._turns) >= self._limit:
                     self._changed.wait()
                 if pause <= 0:
-                    self._under_way += 1
-                    return self._round
+                    self._turns.append(turn := _Turn(self._round, self._clock()))
+                    return turn
             if self._hurried.is_set():
                 raise self._not_sent("asked us to wait, and there is no more time")
             self._tell(pause)
@@ -189,7 +217,7 @@ class Throttle:
             if now < self._down_until:
                 busy = self._refusals > MOST_REFUSALS
                 raise self._not_sent("stays too busy" if busy else f"gave the last {MOST_FAILURES} requests no answer")
-            if pause <= 0 and self._under_way < self._limit:
+            if pause <= 0 and len(self._turns) < self._limit:
                 self._down_until = now + TRIAL_AFTER  # this one tries, the others go on being refused
         return pause
 
@@ -197,10 +225,10 @@ class Throttle:
         hint = "see that the server is up, then run the same again"
         return ServerUnreachable(f"{self._host} {why}: this request was not sent", hint, CIRCUIT_OPEN)
 
-    def _leave(self, outcome: _Outcome, began: int, pause: float | None) -> None:
+    def _leave(self, outcome: _Outcome, turn: _Turn, pause: float | None) -> None:
         with self._changed:
-            self._under_way -= 1
-            news = began == self._round
+            self._turns.remove(turn)
+            news = turn.round == self._round
             if outcome is _Outcome.ANSWERED:
                 self._answered(news)
             elif outcome is _Outcome.BUSY:

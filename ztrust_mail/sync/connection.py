@@ -204,8 +204,11 @@ class Connection:
             login = pool.submit(self.gateway.login)  # the journal is opened meanwhile
             _ = self.journal
             login.result()
+        from ztrust_mail.sync.journal.lease import Monitor
+
         hold = _Hold()
-        with self.journal.lease(self.gateway.url, self.who, wait=wait, lost=hold.lose), hold.listening(lost):
+        monitor = Monitor(hold.lose, self.opened.is_stuck)
+        with self.journal.lease(self.gateway.url, self.who, wait=wait, monitor=monitor), hold.listening(lost):
             self._holds.append(hold)
             try:
                 yield True

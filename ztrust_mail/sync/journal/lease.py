@@ -39,6 +39,21 @@ USUAL: Final = Timing()
 
 
 @dataclass(frozen=True)
+class Monitor:
+    """What the thread that renews a lease asks and reports.
+
+    ``lost`` is called once, when somebody else has the lease, it could not be renewed in time, or the run is stuck.
+    ``is_stuck`` returns whether the run hangs beyond all its deadlines; its lease is not renewed then.
+    """
+
+    lost: Callable[[], None] = lambda: None
+    is_stuck: Callable[[], bool] = lambda: False
+
+
+UNMONITORED: Final = Monitor()
+
+
+@dataclass(frozen=True)
 class _Taken:
     """A lease that somebody else holds, for so many seconds more."""
 
@@ -100,16 +115,15 @@ class Lease:
 
 @contextmanager
 def held(
-    database: Database, server: str, who: str, *, wait: float, lost: Callable[[], None] | None, timing: Timing
+    database: Database, server: str, who: str, *, wait: float, monitor: Monitor, timing: Timing
 ) -> Iterator[Lease]:
     """Hold the lease on a server meanwhile and renew it from a thread; ``wait`` is in seconds.
 
-    Raises :class:`Unsafe` naming who holds it since when, :class:`JournalError`. ``lost`` is called from the thread,
-    once, when somebody else has the lease or it could not be renewed in time.
+    Raises :class:`Unsafe` naming who holds it since when, :class:`JournalError`.
     """
     lease, done = Lease(database, server, timing), threading.Event()
     lease.acquire(who, wait)
-    keeper = threading.Thread(target=keep_renewed, args=(lease, done, lost), name="lease", daemon=True)
+    keeper = threading.Thread(target=keep_renewed, args=(lease, done, monitor), name="lease", daemon=True)
     keeper.start()
     try:
         yield lease
@@ -120,7 +134,7 @@ def held(
             lease.release()
 
 
-def keep_renewed(lease: Lease, done: threading.Event, lost: Callable[[], None] | None) -> None:
+def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
     """Renew a lease until ``done`` is set or the lease is lost; a database that is away is tried again until then."""
     timing = lease.timing
     usual, soon = timing.ttl / 3, timing.ttl / 12
@@ -128,15 +142,14 @@ def keep_renewed(lease: Lease, done: threading.Event, lost: Callable[[], None] |
     while not done.wait(pause):
         now = timing.clock()
         try:
-            ours = lease.renew()
+            ours = not monitor.is_stuck() and lease.renew()
             renewed, pause = now, usual
         except JournalError:
             ours = now - renewed + soon < timing.ttl
             pause = soon
         if not ours:
             lease.lost.set()
-            if lost:
-                lost()
+            monitor.lost()
             return
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -14,7 +14,7 @@ from ztrust_mail.sensitive import Secret
 from ztrust_mail.sync.journal import pruning, sql
 from ztrust_mail.sync.journal.database import Database, Row, Value
 from ztrust_mail.sync.journal.fingerprints import Fingerprints
-from ztrust_mail.sync.journal.lease import USUAL, Lease, Timing, held, lost_to_another
+from ztrust_mail.sync.journal.lease import UNMONITORED, USUAL, Lease, Monitor, Timing, held, lost_to_another
 from ztrust_mail.sync.journal.opening import open_at
 from ztrust_mail.sync.journal.place import place_of
 from ztrust_mail.sync.journal.records import RULE, Holder, NewRun, Outcome, Remembered, Run, Step, Update, Write
@@ -166,16 +166,14 @@ class Journal:
         return self._fingerprints.of_all(several)
 
     @contextmanager
-    def lease(
-        self, server: str, who: str, *, wait: float = 0.0, lost: Callable[[], None] | None = None
-    ) -> Iterator[None]:
+    def lease(self, server: str, who: str, *, wait: float = 0.0, monitor: Monitor = UNMONITORED) -> Iterator[None]:
         """Keep other runs off a server meanwhile; ``wait`` is how many seconds to wait for one that is under way.
 
-        Runs begun meanwhile are named to whoever is kept off, and can mark no more writes once the lease is lost;
-        ``lost`` is called then too, from another thread. Raises :class:`~ztrust_mail.errors.Unsafe`, with the rule
+        Runs begun meanwhile are named to whoever is kept off, and can mark no more writes once the lease is lost.
+        Raises :class:`~ztrust_mail.errors.Unsafe`, with the rule
         ``locked``, naming who holds the server since when.
         """
-        with held(self._database, server, who, wait=wait, lost=lost, timing=self._timing) as lease:
+        with held(self._database, server, who, wait=wait, monitor=monitor, timing=self._timing) as lease:
             self._leases[server] = lease
             try:
                 yield
