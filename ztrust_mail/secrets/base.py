@@ -15,12 +15,14 @@ class Reach:
     """What references in a spec can get at.
 
     ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` is where
-    ``env`` looks; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach.
+    ``env`` looks; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. Nothing at all is
+    within reach if ``isolated``: an untrusted file chose the server and its login, and would get the values.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
     settings_paths: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    isolated: bool = False
 
 
 Fetch = Callable[[SecretRef, Reach], str]

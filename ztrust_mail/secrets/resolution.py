@@ -38,6 +38,10 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
 
     Raises :class:`SecretError` where it cannot be had or cannot be a secret.
     """
+    if reach.isolated:
+        message = f"{quoted(ref)} is not resolved: a settings file in the working folder chose the server and its login"
+        hint = "trust the file with --config, or name the server with --server URL and log in from the environment"
+        raise SecretError(message, hint, "secret-out-of-reach")
     value = FETCHERS[ref.kind](ref, reach)
     value = value.removesuffix("\n").removesuffix("\r")
     if problem := _problem(value):
