@@ -40,7 +40,7 @@ def digitanium_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def settle_on(cli: Cli, product: Digitanium, url: str) -> None:
     entry = f'url = "{url}"\ngateway = "digitanium"\nca_bundle = "{product.bundle}"\n'
-    cli.write("ztrust-mail.toml", f"[servers.kobil]\n{entry}")
+    cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.kobil]\n{entry}"))
 
 
 def test_the_whole_way_on_shift(cli, digitanium):

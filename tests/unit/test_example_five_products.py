@@ -73,7 +73,7 @@ def test_a_realm_is_planned_and_applied_by_its_products_own_api(
     with served(published(), tmp_path) as there:
         there.stored[product] = {}
         entry = f'url = "{there.url}{path}"\ngateway = "{product}"\nca_bundle = "{there.bundle}"\n'
-        cli.write("ztrust-mail.toml", f"[servers.there]\n{entry}")
+        cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.there]\n{entry}"))
         assert cli("plan", "mail.yaml", "--realm", product).status == 1
         assert cli("apply", "mail.yaml", "--realm", product, "--yes").status == 0
         assert cli("plan", "mail.yaml", "--realm", product).status == 0

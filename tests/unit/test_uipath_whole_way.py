@@ -47,7 +47,7 @@ def uipath_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def settle_on(cli: Cli, product: UiPath, url: str) -> None:
     entry = f'url = "{url}"\ngateway = "uipath"\nca_bundle = "{product.bundle}"\n'
-    cli.write("ztrust-mail.toml", f"[servers.robots]\n{entry}")
+    cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.robots]\n{entry}"))
 
 
 def held(product: UiPath, organisation: str = "org-1") -> dict[str, str]:

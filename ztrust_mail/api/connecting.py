@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ztrust_mail import config
@@ -38,7 +36,7 @@ def connect(
     spec: Spec | None = None,
     plan: SavedPlan | None = None,
     config_path: str | None = None,
-    environ: Mapping[str, str] = os.environ,
+    environ: config.Variables = config.PROCESS,
 ) -> Connection:
     """Return a connection to a server named by a settings entry or a URL; nothing is sent yet.
 
@@ -50,6 +48,7 @@ def connect(
     """
     from ztrust_mail.gateways import connect as open_gateway
 
+    environ = config.Environment(environ)  # else an exception would hold the variables as a local of this function
     settings = config.load(config_path, environ)
     guard = spec.servers if spec else ()
     if plan is None:
@@ -58,7 +57,7 @@ def connect(
         from ztrust_mail.sync.saved.server import choose_server_of  # most runs have no saved plan
 
         chosen = choose_server_of(plan, settings, server, guard, environ)
-    paths = tuple(path for path in dict.fromkeys([settings.path, settings.policy.path]) if path)
-    reach = Reach(settings.permissions, paths, environ)
+    reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated)
     journal = config.journal_url(settings, environ)
-    return Connection(chosen, open_gateway(chosen), reach, settings.findings, settings.policy, journal)
+    findings = (*settings.findings, *chosen.findings)
+    return Connection(chosen, open_gateway(chosen), reach, findings, settings.policy, journal)

@@ -1,13 +1,15 @@
 """Settings: which servers there are, how to log in at them, what a spec is permitted and what its limits are.
 
-Found first wins: ``--config``, ``$ZTRUST_MAIL_CONFIG``, ``./ztrust-mail.toml``, the user's config folder.
-A file that only lies in the working folder is not trusted: of its tables only ``[servers]`` counts.
+A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one. Otherwise the file in the user's config folder
+is in force, and ``./ztrust-mail.toml`` adds servers to it. That file is not trusted: see :mod:`.untrusted`.
 """
 
 from __future__ import annotations
 
+from ztrust_mail.config.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.config.file_urls import FILES, folder_of
 from ztrust_mail.config.policy import Policy
+from ztrust_mail.config.server_urls import is_loopback
 from ztrust_mail.config.servers import (
     DEFAULT_CLIENT,
     DEFAULT_CONNECTIONS,
@@ -18,9 +20,8 @@ from ztrust_mail.config.servers import (
     MAX_TIMEOUT,
     Server,
     choose_server,
-    is_loopback,
 )
-from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings, journal_url, load, places
+from ztrust_mail.config.settings import FILE_NAME, Permissions, Settings, journal_url, load, places
 
 __all__ = [
     "DEFAULT_CLIENT",
@@ -33,10 +34,13 @@ __all__ = [
     "MAX_CONNECTIONS",
     "MAX_TIMEOUT",
     "PREFIX",
+    "PROCESS",
+    "Environment",
     "Permissions",
     "Policy",
     "Server",
     "Settings",
+    "Variables",
     "choose_server",
     "folder_of",
     "is_loopback",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ztrust_mail.config.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.config.file_urls import FILES, canonical, is_file_url
-from ztrust_mail.config.settings import FILE_NAME, PREFIX, Permissions, Settings
+from ztrust_mail.config.server_urls import checked_url, is_same_url, shown
+from ztrust_mail.config.settings import FILE_NAME, Permissions, Settings
 from ztrust_mail.config.tables import Table
+from ztrust_mail.config.untrusted import Counting, limit_entry, report_ignored
 from ztrust_mail.errors import ConfigError, NoServerChosen
+from ztrust_mail.findings import Finding
 from ztrust_mail.sensitive import Secret
-from ztrust_mail.text import did_you_mean, quoted
+from ztrust_mail.text import did_you_mean, printable, quoted
 
 GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
 HTTPS_ONLY = ("digitanium",)
@@ -25,14 +28,15 @@ PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
 
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
-_USUAL_PORTS = {"http": 80, "https": 443}
+_LISTED = 10
 
 
 @dataclass(frozen=True)
 class Server:
     """One server with everything needed to work with it. ``timeout`` is in seconds.
 
-    ``profile`` is the version of ZTrust, empty where nobody said.
+    ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` tells that an untrusted file chose the server
+    and its login, so that nothing a spec refers to is resolved for it. ``findings`` warn of settings that were ignored.
     """
 
     url: str
@@ -49,65 +53,70 @@ class Server:
     connections: int = DEFAULT_CONNECTIONS
     timeout: float = DEFAULT_TIMEOUT
     plain_http: bool = False
+    isolated: bool = False
+    findings: tuple[Finding, ...] = ()
 
 
 def choose_server(
-    settings: Settings,
-    option: str | None = None,
-    guard: Sequence[str] = (),
-    environ: Mapping[str, str] = os.environ,
+    settings: Settings, option: str | None = None, guard: Sequence[str] = (), environ: Variables = PROCESS
 ) -> Server:
     """Return the server to work with: the option, the spec's guard, the only entry, or the environment.
 
-    Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met.
+    Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met, or where an
+    untrusted file would decide about the environment's login.
     """
-    chosen = option or environ.get(f"{PREFIX}SERVER") or _implied(settings, guard, environ)
+    environ = Environment(environ)
+    entries = {**settings.untrusted.servers, **settings.servers}  # the user's own entry of a name counts
+    chosen = option or environ.get("server") or _implied(settings, entries, guard, environ)
     if "://" in chosen or is_file_url(chosen):
-        named = [name for name, entry in settings.servers.items() if _same_url(entry.get("url"), chosen)]
-        entry: Table = {"url": chosen}
-        name = next((n for n in named if n in guard), "")
+        named = [name for name, entry in entries.items() if is_same_url(entry.get("url"), chosen)]
+        name, counting = next((n for n in named if n in guard), ""), Counting({"url": chosen}, environ)
     else:
-        name, entry = chosen, _entry(settings, chosen)
-        _refuse_redirected_login(settings, entry, environ)
+        name, counting = chosen, _counting(settings, entries, chosen, environ)
     if guard and name not in guard:
         wanted = " or ".join(quoted(g) for g in guard)
-        raise ConfigError(f"the spec is meant for server {wanted}, not for {_shown(chosen)}", "check --server")
-    return _server(settings, name, entry, environ)
+        raise ConfigError(f"the spec is meant for server {wanted}, not for {shown(chosen)}", "check --server")
+    server = _server(settings.permissions, name, counting.entry, counting.environ)
+    findings = report_ignored(settings, chosen, counting.ignored, vars(server))
+    return replace(server, isolated=counting.isolated, findings=tuple(findings))
 
 
-def _implied(settings: Settings, guard: Sequence[str], environ: Mapping[str, str]) -> str:
+def _counting(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> Counting:
+    if name in settings.servers:
+        return Counting(settings.servers[name], environ)
+    if name in entries:
+        return limit_entry(settings.untrusted, name, environ)
+    hint = did_you_mean(name, entries) or f"known servers: {_listed([*entries]) or 'none'}; a URL begins with https://"
+    where = " and ".join(settings.paths) or "the settings (there is no file)"
+    raise ConfigError(f"no server {shown(name)} in {where}", hint)
+
+
+def _implied(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:
     if len(guard) == 1:
         return guard[0]
-    names = list(guard or settings.servers)
+    names = list(guard or entries)
     if len(names) == 1:
         return names[0]
-    if url := environ.get(f"{PREFIX}URL"):
+    is_ambiguous = not guard and len(settings.servers) == 1  # only by what the untrusted file adds
+    if (url := environ.get("url")) and not is_ambiguous:
         return url
     if names:
-        raise NoServerChosen(f"which server? Known are {', '.join(names)}", "choose one with --server NAME")
+        raise NoServerChosen(f"which server? Known are {_listed(names)}", "choose one with --server NAME")
     hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
     raise NoServerChosen("no server is named anywhere", hint)
 
 
-def _entry(settings: Settings, name: str) -> Table:
-    if name in settings.servers:
-        return settings.servers[name]
-    hint = did_you_mean(name, settings.servers)
-    if not hint:
-        known = ", ".join(settings.servers) or "none"
-        hint = f"known servers: {known}; a URL begins with https://"
-    raise ConfigError(f"no server {_shown(name)} in {settings.path or 'the settings (there is no file)'}", hint)
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(printable(name) for name in names[:_LISTED]) + more
 
 
-def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, str]) -> Server:
+def _server(permissions: Permissions, name: str, entry: Table, environ: Environment) -> Server:
     def value(key: str, default: str = "") -> str:
-        return str(entry[key] if key in entry else environ.get(f"{PREFIX}{key.upper()}") or default)
+        return str(entry[key] if key in entry else environ.get(key) or default)
 
     def secret(key: str) -> Secret | None:
-        if isinstance(given := entry.get(key), Secret):
-            return given
-        text = environ.get(f"{PREFIX}{key.upper()}", "").removesuffix("\n").removesuffix("\r")
-        return Secret(text) if text else None
+        return given if isinstance(given := entry.get(key), Secret) else environ.secret(key)
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
         return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
@@ -117,7 +126,7 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
         raise ConfigError(message, "write https://; it is refused before anything is sent", "plain-http")
     profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
     server = Server(
-        url=_with_path(_checked_url(url, name, settings.permissions), PROFILES.get(profile, "")),
+        url=_with_path(checked_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
         name=name,
         gateway=value("gateway", "keycloak"),
         profile=profile,
@@ -130,7 +139,7 @@ def _server(settings: Settings, name: str, entry: Table, environ: Mapping[str, s
         ca_bundle=_ca_bundle(value("ca_bundle")),
         connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
         timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
-        plain_http=settings.permissions.plain_http,
+        plain_http=permissions.plain_http,
     )
     if server.gateway not in GATEWAYS:
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
@@ -152,73 +161,10 @@ def _with_path(url: str, path: str) -> str:
     return url if urlsplit(url).path else f"{url}{path}"
 
 
-def _refuse_redirected_login(settings: Settings, entry: Table, environ: Mapping[str, str]) -> None:
-    """Keep the environment's login for the environment's server, whatever an untrusted file says."""
-    meant, url = environ.get(f"{PREFIX}URL"), entry.get("url")
-    if not settings.trusted and meant and isinstance(url, str) and not _same_url(url, meant):
-        raise ConfigError(
-            f"{settings.path}, found in the working folder, names {_shown(url)}; {PREFIX}URL names {_shown(meant)}",
-            f"the environment's login goes to its own URL only; trust the file with --config, or unset {PREFIX}URL",
-        )
-
-
-def _checked_url(url: str, name: str, permissions: Permissions) -> str:
-    try:
-        parts = urlsplit(url)
-        host, sound = parts.hostname or "", parts.port != 0 and not re.search(r"\](?!:|$)", parts.netloc)
-    except ValueError:
-        parts, host, sound = urlsplit(""), "", False
-    what = f"the URL of server {quoted(name)}" if name else "the server's URL"
-    if not sound or not host or parts.scheme not in ("http", "https") or not _is_plain(url):
-        raise ConfigError(f"{what} is not an http(s) URL", "write https://host or https://host/auth")
-    if parts.username is not None or "?" in url or "#" in url:
-        raise ConfigError(f"{what} holds a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
-    if parts.scheme == "http" and not is_loopback(host) and not permissions.plain_http:
-        hint = "use https, or set plain_http = true under [allow] in settings named by --config"
-        raise ConfigError(f"{what} is plain http: the admin's password would go in clear to {host}", hint)
-    return _canonical(url)
-
-
-def _canonical(url: str) -> str:
-    """Return the one way to write a sound http(s) URL: who is locked out, and what is remembered, goes by it."""
-    parts = urlsplit(url)
-    name = (parts.hostname or "").removesuffix(".")  # the root of all names, which no certificate holds
-    host = f"[{name}]" if ":" in name else name
-    port = f":{parts.port}" if parts.port not in (None, _USUAL_PORTS[parts.scheme]) else ""
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
-
-
-def _is_plain(url: str) -> bool:
-    """Tell whether a URL means the same to everybody: parsers differ in what they drop or turn round."""
-    return url.isprintable() and not any(character.isspace() or character == "\\" for character in url)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name can only be this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _shown(server: str) -> str:
-    """Return what was given as a server without a login that it may hold."""
-    return quoted(re.sub(r".*@", "…@", server, flags=re.DOTALL))
-
-
 def _login_realm(realm: str) -> str:
     if realm in (".", ".."):
         raise ConfigError(f"realm {quoted(realm)} cannot be named in a URL", "name the realm the account lives in")
     return realm
-
-
-def _same_url(configured: object, url: str) -> bool:
-    if not isinstance(configured, str):
-        return False
-    try:
-        return _canonical(configured) == _canonical(url)
-    except (ValueError, KeyError):  # one of them is no such URL, which is told where it is used
-        return configured == url
 
 
 def _ca_bundle(path: str) -> str:

@@ -1,24 +1,24 @@
-"""The settings file: where it lies, what it says, and what of it counts where nobody named it."""
+"""The settings file: where it is looked for, what it says, and what of it counts if nobody named it."""
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
+from ztrust_mail.config.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.config.policy import Policy, read_policy
 from ztrust_mail.config.tables import Keys, Table, check_keys, seal
+from ztrust_mail.config.toml_file import is_there, read_toml
 from ztrust_mail.errors import ConfigError
 from ztrust_mail.findings import Finding, Location, Severity
 from ztrust_mail.sensitive import Secret
 from ztrust_mail.text import quoted
 
 FILE_NAME = "ztrust-mail.toml"
-PREFIX = "ZTRUST_MAIL_"
+UNTRUSTED_RULE = "untrusted-settings"
 
 TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict}
 SERVER_KEYS: Keys = {
@@ -50,10 +50,20 @@ class Permissions:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings as read, passwords as :class:`Secret`; ``path`` is empty where there is no file.
+class Untrusted:
+    """The file in the working folder, which anybody may have put there; ``path`` is empty if there is none."""
 
-    ``journal`` is the URL of the journal's database, None for the one in the user's state folder.
+    path: str = ""
+    servers: Mapping[str, Table] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings as read, passwords as :class:`Secret`.
+
+    ``path`` is the file that the user named, or the user's own; it is empty if there is none. Everything but
+    ``untrusted`` comes from it. ``journal`` is the URL of the journal's database, None for the one in the user's
+    state folder.
     """
 
     path: str = ""
@@ -61,59 +71,48 @@ class Settings:
     permissions: Permissions = Permissions()
     policy: Policy = field(default_factory=Policy)
     journal: Secret | None = None
-    trusted: bool = True
+    untrusted: Untrusted = field(default_factory=Untrusted)
     findings: tuple[Finding, ...] = ()
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that were read."""
+        return tuple(path for path in (self.untrusted.path, self.path) if path)
 
-def load(given: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing or wrong.
 
-    A file in the working folder goes before the user's own, but the policy and the journal stay the user's: else
-    whoever can put a file there could do away with the policy.
+def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
+    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing, unreadable or wrong.
+
+    The user's own file is in force as a whole. A file in the working folder only adds servers.
     """
+    environ = Environment(environ)
     found, *users = places(given, environ)
     if not users:
-        return _read(found, trusted=True)
-    own = _read(users[0], trusted=True) if os.path.isfile(users[0]) else Settings()  # isfile: False in a closed folder
-    if not os.path.isfile(found):
-        return own
-    return replace(_read(found, trusted=False), policy=own.policy, journal=own.journal)
+        return _read(found, named=True)
+    own = _read(users[0]) if is_there(users[0]) else Settings()
+    return _with_untrusted(own, found) if is_there(found) else own
 
 
-def places(given: str | None = None, environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Return where settings are looked for: in the one file that was named, or in the working and the user's folder."""
-    if chosen := given or environ.get(f"{PREFIX}CONFIG"):
+def places(given: str | None = None, environ: Variables = PROCESS) -> list[Path]:
+    """Return where settings are looked for: the file that was named, or the working and the user's own folder."""
+    environ = Environment(environ)
+    if chosen := given or environ.get("config"):
         return [Path(chosen)]
     import platformdirs
 
     return [Path(FILE_NAME), Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME]
 
 
-def journal_url(settings: Settings, environ: Mapping[str, str] = os.environ) -> Secret | None:
+def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | None:
     """Return where the journal is kept: the settings' place, else the environment's, else None.
 
     Raises :class:`ConfigError` where the environment's is no URL.
     """
-    given = Secret(environ.get(f"{PREFIX}JOURNAL", "").removesuffix("\n").removesuffix("\r"))
-    if settings.journal or given == Secret(""):
+    environ = Environment(environ)
+    given = environ.secret("journal")
+    if settings.journal or not given:
         return settings.journal
     return _database(given, f"{PREFIX}JOURNAL")
-
-
-def _parsed(path: Path) -> dict[str, object]:
-    try:
-        with path.open("rb") as file:
-            return _sealed(tomllib.load(file))
-    except OSError as e:
-        raise ConfigError(f"cannot read the settings file {path}: {e.strerror}", "check --config") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8", "save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as e:
-        at = re.search(r"line (\d+), column (\d+)", str(e))
-        where = f"{path}:{at[1]}:{at[2]}" if at else str(path)
-        raise ConfigError(f"{where}: not valid TOML", "texts stand in quotes, tables in [brackets]") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply", "settings are texts, numbers and lists in tables") from None
 
 
 def _sealed(data: dict[str, object]) -> dict[str, object]:
@@ -124,22 +123,37 @@ def _sealed(data: dict[str, object]) -> dict[str, object]:
     return data
 
 
-def _read(path: Path, *, trusted: bool) -> Settings:
-    data = _parsed(path)
+def _read(path: Path, *, named: bool = False) -> Settings:
+    """Return what a trusted file says: one that the user named, or the user's own."""
+    data = _sealed(read_toml(path, named=named))
     check_keys(path, "", data, TABLES)
     servers, allow, policy, journal = (cast("Table", data.get(name, {})) for name in TABLES)
     for name, entry in servers.items():
         if not isinstance(entry, dict):
-            raise ConfigError(f"{path}: {quoted(f'servers.{name}')} is no table", f"write [servers.{name}]")
+            raise ConfigError(
+                f"{path}: {quoted(f'servers.{name}')} is no table", f"write {quoted(f'[servers.{name}]')}"
+            )
         check_keys(path, f"servers.{name}.", entry, SERVER_KEYS)
     check_keys(path, "allow.", allow, ALLOW_KEYS)
-    stated, kept = read_policy(path, policy), _journal(path, journal)
-    settings = Settings(str(path), cast("Mapping[str, Table]", servers))
-    if trusted:
-        return replace(settings, permissions=_permissions(path, allow), policy=stated, journal=kept)
-    asked = {"allow": any(allow.values()), "policy": bool(policy), "journal": bool(journal)}
+    return Settings(
+        path=str(path),
+        servers=cast("Mapping[str, Table]", servers),
+        permissions=_permissions(path, allow),
+        policy=read_policy(path, policy),
+        journal=_journal(path, journal),
+    )
+
+
+def _with_untrusted(own: Settings, path: Path) -> Settings:
+    """Return the user's own settings with the servers that a file in the working folder adds."""
+    found = _read(path)
+    asked = {
+        "allow": found.permissions != Permissions(),
+        "policy": found.policy != Policy(path=str(path)),
+        "journal": found.journal is not None,
+    }
     ignored = [f"[{name}]" for name, given in asked.items() if given]
-    return replace(settings, trusted=False, findings=tuple(_untrusted(path, ignored)))
+    return replace(own, untrusted=Untrusted(str(path), found.servers), findings=tuple(_ignored(path, ignored)))
 
 
 def _permissions(path: Path, allow: Table) -> Permissions:
@@ -160,9 +174,9 @@ def _database(url: Secret, what: str) -> Secret:
     return url
 
 
-def _untrusted(path: Path, ignored: Sequence[str]) -> Iterable[Finding]:
+def _ignored(path: Path, ignored: Sequence[str]) -> Iterable[Finding]:
     if ignored:
         what = f"{' and '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored"
         message = f"{what}: this file was found in the working folder, which proves nothing"
         hint = f"name it with --config or ${PREFIX}CONFIG to trust it"
-        yield Finding(Severity.WARNING, "untrusted-settings", message, hint, Location(str(path)))
+        yield Finding(Severity.WARNING, UNTRUSTED_RULE, message, hint, Location(str(path)))

@@ -35,9 +35,12 @@ def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_item
 
 
 def seal(table: object, known: Keys) -> None:
-    """Put a table's passwords where no message, repr or traceback shows them. What is no table stays as it is."""
+    """Make a table's passwords secrets, which no message, repr or traceback shows. What is no table stays as it is.
+
+    Text of an unknown key may be a password under a misspelt name.
+    """
     if not isinstance(table, dict):
         return
     for key in table:
-        if known.get(key) is Secret and isinstance(table[key], str):
+        if known.get(key, Secret) is Secret and isinstance(table[key], str):
             table[key] = Secret(table[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from ztrust_mail import config
@@ -18,7 +18,7 @@ def choose_server_of(
     settings: config.Settings,
     server: str | None,
     guard: Sequence[str],
-    environ: Mapping[str, str],
+    environ: config.Variables,
 ) -> config.Server:
     """Return the server chosen by the option, the settings or the environment, if it is the plan's.
 
@@ -27,7 +27,8 @@ def choose_server_of(
 
     Raises :class:`Unsafe` for another server or none, else as :func:`~ztrust_mail.config.choose_server` does.
     """
-    named = _entries_of(plan, settings, environ) if settings.trusted else []
+    environ = config.Environment(environ)
+    named = _entries_of(plan, settings, environ)
     try:
         chosen = config.choose_server(settings, server, guard, environ)
     except NoServerChosen as e:
@@ -54,8 +55,8 @@ def _other_server(plan: SavedPlan, named: Sequence[str], url: str) -> Unsafe:
     return Unsafe(message, hint, PLAN_SERVER)
 
 
-def _entries_of(plan: SavedPlan, settings: config.Settings, environ: Mapping[str, str]) -> list[str]:
-    """Return the names of the settings entries for the plan's server."""
+def _entries_of(plan: SavedPlan, settings: config.Settings, environ: config.Variables) -> list[str]:
+    """Return the names of the trusted settings' entries for the plan's server."""
     found = []
     for name in settings.servers:
         with suppress(ConfigError):  # a broken entry is reported to whoever chooses it
