@@ -357,6 +357,19 @@ def test_a_failed_commands_output_is_no_secret() -> None:
     assert error.rule == "secret-missing"
 
 
+@pytest.mark.parametrize("end", ["\\n'); raise SystemExit(1); print('", "\\udcff", "\\0", "${vault.a}"])
+def test_an_error_keeps_neither_environment_nor_output_in_local_variables(end: str) -> None:
+    """Error collectors store local variables; ``axb`` is in the command's output only."""
+    code = f"import sys; sys.stdout.reconfigure(errors='surrogateescape'); print('a' + 'x' + 'b' + '{end}', flush=True)"
+    error = refused(python(code), reach(permissions=PERMITTED, environ={"X": HIDDEN}))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if Path(frame.f_code.co_filename).parent.name == "secrets"]
+    kept = "".join(repr(value) for frame in ours for value in frame.f_locals.values())
+    assert ours
+    assert "axb" not in kept
+    assert HIDDEN not in kept
+
+
 def test_a_commands_arguments_are_not_told() -> None:
     ref = ran(sys.executable, "-c", "import sys; sys.exit(1)", HIDDEN)
     assert sys.executable[:20] in refused(ref, reach(permissions=PERMITTED)).message

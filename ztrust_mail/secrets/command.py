@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 
 from ztrust_mail.config import PREFIX
 from ztrust_mail.errors import SecretError
@@ -23,10 +24,22 @@ def fetch(ref: SecretRef, reach: Reach) -> str:
     if not reach.permissions.command:
         hint = "set command = true under [allow] in settings named by --config"
         raise SecretError(f"the command {name} is not run: commands are not permitted", hint, "secret-out-of-reach")
+    text, problem = _run(ref.argument, reach)
+    if problem:
+        rule = "secret-bad" if problem is _NOT_TEXT else "secret-missing"
+        raise SecretError(f"the command {name} {problem}", _HINT, rule)
+    return text
+
+
+def _run(argument: Sequence[str], reach: Reach) -> tuple[str, str]:
+    """Return what a command prints, or nothing and what is wrong.
+
+    Nothing is raised: an exception would keep the environment and the output in the local variables of this frame.
+    """
     environ = {key: value for key, value in reach.environ.items() if not key.upper().startswith(PREFIX)}
     try:
         done = subprocess.run(  # an argument list from trusted ground, and no shell
-            ref.argument,
+            argument,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -36,15 +49,13 @@ def fetch(ref: SecretRef, reach: Reach) -> str:
         )
         text = done.stdout.decode("utf-8")
     except subprocess.TimeoutExpired:
-        raise SecretError(f"the command {name} took over {TIMEOUT_SECONDS:.0f}s", _HINT, "secret-missing") from None
+        return "", f"took over {TIMEOUT_SECONDS:.0f}s"
     except UnicodeDecodeError:
-        raise SecretError(f"the command {name} printed no UTF-8 text", _HINT, "secret-bad") from None
+        return "", _NOT_TEXT
     except (OSError, ValueError):
-        raise SecretError(f"the command {name} cannot be started", _HINT, "secret-missing") from None
-    if done.returncode:
-        message = f"the command {name} ended with status {done.returncode}"
-        raise SecretError(message, _HINT, "secret-missing")
-    return text
+        return "", "cannot be started"
+    return ("", f"ended with status {done.returncode}") if done.returncode else (text, "")
 
 
+_NOT_TEXT = "printed no UTF-8 text"
 _HINT = "run it by hand to see what it says"

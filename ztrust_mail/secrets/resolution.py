@@ -42,14 +42,13 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
         message = f"{quoted(ref)} is not resolved: a settings file in the working folder chose the server and its login"
         hint = "trust the file with --config, or name the server with --server URL and log in from the environment"
         raise SecretError(message, hint, "secret-out-of-reach")
-    value = FETCHERS[ref.kind](ref, reach)
-    value = value.removesuffix("\n").removesuffix("\r")
-    if problem := _problem(value):
+    secret = Secret(FETCHERS[ref.kind](ref, reach).removesuffix("\n").removesuffix("\r"))
+    if problem := _problem(secret.reveal()):
         raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
-    if VAULT_EXPRESSION in value:  # Keycloak would resolve it, past what a policy says of keycloak_vault
+    if VAULT_EXPRESSION in secret.reveal():  # Keycloak would resolve it, past what a policy says of keycloak_vault
         hint = "store the password itself there, or write {keycloak_vault: KEY} in the spec"
         raise SecretError(f"the secret from {quoted(ref)} holds an expression of Keycloak's vault", hint, "secret-bad")
-    return Secret(value)
+    return secret
 
 
 def _problem(value: str) -> str:
