@@ -25,7 +25,14 @@ _MAX_LAYERS = 10
 _MIN_ENCODED = 4
 """The shortest trace, in characters, that is looked for in a decoded text: others are in many texts by chance."""
 
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPE = re.compile(
+    r"((?:\\(?:x[0-9a-fA-F]{2}|[0-3][0-7]{2}))+)"
+    r"|\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|u\{([0-9a-fA-F]{1,8})\}|(.))",
+    re.DOTALL,
+)
+_ESCAPED_BYTE = re.compile(r"\\(?:x(..)|(...))")
+_QUOTED_PRINTABLE = re.compile(r"=(?:([0-9A-F]{2})|\r?\n)")
+_BETWEEN_DIGITS = re.compile(r"0x|[\s:,-]")
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,9 +53,9 @@ class _Traces:
 class Redactor:
     """Knows secrets, and takes them out of foreign text. May be used by several threads.
 
-    A secret as it is, and as JSON, URLs and forms usually hold it, is replaced by ``…``. HTML, base64, other escapes
-    and layers of them have too many spellings to list: these are undone, and a text that then quotes a secret is not
-    shown at all.
+    A secret as it is, and as JSON, URLs and forms usually hold it, is replaced by ``…``. Base64, hexadecimal bytes,
+    HTML, other escapes and layers of escapes have too many spellings to list: a text that quotes a secret in one of
+    these is not shown at all. Base64 within base64, compression and other character sets are not undone.
     """
 
     def __init__(self) -> None:
@@ -85,16 +92,18 @@ def _traces_of(secret: str) -> _Traces:
     in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     in_urls = (encode(secret, safe, errors="replace") for encode, safe in ((quote, ""), (quote, "/"), (quote_plus, "")))
     spellings = frozenset((secret, *in_json, *in_urls))
-    lowered, folded, _ = _readings(_decoded(secret) or secret)
-    parts = ((lowered,), (folded,), tuple(_base64_parts(secret)))
+    lowered, folded, *_ = _readings(_decoded(secret) or secret)
+    digits = secret.encode("utf-8", "surrogatepass").hex() if len(secret) >= _MIN_ENCODED else ""
+    parts = ((lowered,), (folded,), tuple(_base64_parts(secret)), (digits,))
     return _Traces(spellings, tuple(tuple(part for part in found if len(part) >= _MIN_ENCODED) for found in parts))
 
 
 def _decoded(text: str) -> str | None:
-    """Undo what HTML, URLs and JSON encode, layer by layer; return None if there are too many layers."""
+    """Undo the escapes of HTML, URLs, JSON and quoted-printable, layer by layer; return None if there are too many."""
     for _ in range(_MAX_LAYERS):
         before = text
-        text = _ESCAPE.sub(_unescaped, unquote(html.unescape(text)))
+        text = _QUOTED_PRINTABLE.sub(lambda found: f"%{found[1]}" if found[1] else "", html.unescape(text))
+        text = _ESCAPE.sub(_unescaped, unquote(text))
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # JSON has 😀 as a pair
         if text == before:
             return text
@@ -102,18 +111,27 @@ def _decoded(text: str) -> str | None:
 
 
 def _unescaped(escape: re.Match[str]) -> str:
-    code = escape[1] or escape[2]
-    return chr(int(code, 16)) if code else {"t": "\t"}.get(escape[3], escape[3])
+    if escape[1]:
+        codes = ((int(found[1], 16) if found[1] else int(found[2], 8)) for found in _ESCAPED_BYTE.finditer(escape[1]))
+        data = bytes(codes)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
+    code = int(escape[2] or escape[3] or escape[4] or "0", 16)
+    return {"t": "\t"}.get(escape[5], escape[5]) if escape[5] else chr(code) if code < 0x110000 else ""
 
 
-def _readings(decoded: str) -> tuple[str, str, str]:
-    """Return a decoded text in lower case; that without a shell's quotes and a form's plus signs; and for base64.
+def _readings(decoded: str) -> tuple[str, str, str, str]:
+    """Return four readings of a decoded text, in which a secret's parts are looked for.
 
-    The last has no line breaks, and the usual one of base64's two alphabets.
+    They are the text in lower case, that without a shell's quotes and a form's plus signs, the text without line breaks
+    and in the usual one of base64's two alphabets, and the text in lower case without what separates hexadecimal bytes.
     """
     lowered = decoded.casefold()
     folded = re.sub(r"[\\'\"]", "", lowered).replace("+", " ")
-    return lowered, folded, re.sub(r"\s", "", decoded).translate(str.maketrans("-_", "+/"))
+    in_base64 = re.sub(r"\s", "", decoded).translate(str.maketrans("-_", "+/"))
+    return lowered, folded, in_base64, _BETWEEN_DIGITS.sub("", lowered)
 
 
 def _base64_parts(secret: str) -> Iterator[str]:

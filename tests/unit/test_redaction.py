@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import quopri
 import shlex
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -77,6 +78,16 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "base64 without padding": lambda s: base64_of(b"\0u\0", s, padded=False),
     "base64 for URLs": lambda s: base64_of(b"", s, url_safe=True, padded=False),
     "base64 in a URL": lambda s: quote(base64_of(b"\0u\0", s), safe=""),
+    "hexadecimal": lambda s: s.encode().hex(),
+    "hexadecimal with colons": lambda s: s.encode().hex(":").upper(),
+    "a list of bytes": lambda s: ", ".join(f"0x{byte:02x}" for byte in s.encode()),
+    "octal": lambda s: "".join(f"\\{byte:03o}" for byte in s.encode()),
+    "escaped bytes": lambda s: "".join(f"\\x{byte:02x}" for byte in s.encode()),
+    "Python's repr of bytes": lambda s: repr(s.encode()),
+    "escapes of eight digits": lambda s: "".join(f"\\U{ord(c):08x}" for c in s),
+    "escapes in braces": lambda s: "".join(f"\\u{{{ord(c):x}}}" for c in s),
+    "quoted-printable": lambda s: quopri.encodestring(s.encode(), quotetabs=True).decode(),
+    "quoted-printable in lines": lambda s: "=\r\n".join(f"={byte:02X}" for byte in s.encode()),
     "base64 in lines": lambda s: base64.encodebytes(b"x" * 50 + s.encode()).decode(),
 }
 
@@ -123,6 +134,11 @@ def test_short_secrets_are_taken_out_and_do_not_hide_every_text() -> None:
     )
     assert knowing("x").redact("the box") == "the bo…"
     assert knowing("'", '"').redact("say hello") == "say hello"
+
+
+def test_escapes_of_what_is_no_character_are_no_trouble() -> None:
+    text = r"\xff \377 \U00110000 \u{ffffff} =FF 0x"
+    assert knowing(PLAIN).redact(text) == text
 
 
 def test_a_long_text_is_not_searched_and_not_shown() -> None:
