@@ -580,6 +580,17 @@ def test_a_redirect_to_a_host_that_quotes_a_secret_does_not_show_it(step: Step, 
         assert "a redirect to `" in error.message
 
 
+@pytest.mark.parametrize("secret", ["first/S3cr3t", "first?S3cr3t", "first#S3cr3t", "first\\S3cr3t"])
+@pytest.mark.parametrize("location", ["https://{}/", "//{}", "https://user:{}@host/", "https://x.{}.example/"])
+def test_a_redirect_whose_host_ends_within_a_secret_shows_no_part_of_it(secret: str, location: str) -> None:
+    with BadServer(answer(204), redirect(location.format(secret))) as server:
+        gateway = gateway_to(server.url)
+        gateway.write("acme", {"host": "h", "password": Secret(secret)})
+        error = failed(gateway, READ)
+    assert error.rule == "redirect"
+    assert "first" not in error.message
+
+
 def test_a_redirect_to_what_is_no_text_at_all_is_told_somehow() -> None:
     for login, step in ((True, LOGIN), (False, READ)):
         with BadServer(redirect("/caf\xe9")) as server:

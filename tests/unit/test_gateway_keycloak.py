@@ -31,7 +31,7 @@ from ztrust_mail.errors import (
     ZtrustMailError,
 )
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.base import TEST_UNKNOWN, Account, LiveRealm
+from ztrust_mail.gateways.base import NOT_THE_API, TEST_UNKNOWN, Account, LiveRealm
 from ztrust_mail.gateways.connection import Connection
 from ztrust_mail.gateways.keycloak import SINGLES_UP_TO, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -249,11 +249,23 @@ def test_a_test_mail_is_not_asked_for_again_after_a_refused_token(
         gateway.test("acme", relay)
     assert failure.value.rule == TEST_UNKNOWN
     assert "answered 401 after the request was sent: the test mail may have been sent" in failure.value.message
-    assert failure.value.hint == "look into the mailbox first; if no mail is there, test again"
+    assert failure.value.hint == "check the mailbox first; if no mail has arrived, test again"
     assert len(admin_requests(ztrust_sandbox)) == 1
     gateway.test("acme", relay)  # with a new token
     assert len(ztrust_sandbox.mail.received) == 1
     assert logins(ztrust_sandbox) == 2
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxys_json_about_a_missing_answer_is_not_taken_for_the_servers_word(
+    mock: responses.RequestsMock, status: int
+) -> None:
+    mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", status=status, json={"message": "upstream timed out"})
+    made = gateway_to(URL, token=Secret("a-token"))
+    with pytest.raises(RealmError) as failure:
+        made.test("acme", SMTP)
+    assert failure.value.rule == NOT_THE_API  # after which a test reports that the mail may have been sent
+    made.close()
 
 
 def test_a_ready_token_refused_for_a_test_mail_is_not_used_again(mock: responses.RequestsMock) -> None:

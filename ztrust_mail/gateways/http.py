@@ -16,7 +16,7 @@ from ztrust_mail.config import is_loopback
 from ztrust_mail.errors import ServerError, ServerUnreachable
 from ztrust_mail.gateways.base import NOT_THE_API, TOO_BUSY
 from ztrust_mail.gateways.heads import Adapter, AnswerTooLarge
-from ztrust_mail.redaction import Redactor
+from ztrust_mail.redaction import QUOTES_A_SECRET, TOO_LONG, Redactor
 from ztrust_mail.text import counted, quoted
 
 MAX_BYTES = 128 * 1024 * 1024
@@ -30,6 +30,9 @@ PATIENCE = 6
 
 BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 """The statuses by which a server, or a proxy in front of it, refuses for now."""
+
+WITHOUT_SERVER = (requests.codes.bad_gateway, requests.codes.gateway_timeout)
+"""The statuses by which a proxy says that it got no answer of the server: what the request did is unknown."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -124,11 +127,14 @@ _ROUTE_HINT = "check the URL, that the server runs, and the network in between"
 
 def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:
     location = cause.response.headers.get("location", "") if cause.response is not None else ""
+    shown = redactor.redact(location.encode("latin-1", "replace").decode("utf-8", "replace"))
+    if shown in (QUOTES_A_SECRET, TOO_LONG):
+        return quoted(shown)
     try:
-        host = urlsplit(location.encode("latin-1", "replace").decode("utf-8", "replace")).netloc
+        host = urlsplit(shown).netloc  # of the whole without secrets: the host may end within one, at a / or #
     except ValueError:
         host = ""
-    return quoted(redactor.redact(host)) if host else "another path"
+    return quoted(host) if host else "another path"
 
 
 def _too_large(host: str, size: str) -> ServerUnreachable:

@@ -251,7 +251,7 @@ class KeycloakGateway(Gateway):
         """Return what a refused token means for a test mail: something in front of the server may check late."""
         again = "test again" if self._tokens.renewable else "set a fresh ZTRUST_MAIL_TOKEN and test again"
         message = f"{self._host} answered 401 after the request was sent: the test mail may have been sent"
-        return TestMailFailed(message, f"look into the mailbox first; if no mail is there, {again}", TEST_UNKNOWN)
+        return TestMailFailed(message, f"check the mailbox first; if no mail has arrived, {again}", TEST_UNKNOWN)
 
     def may_write(self, realm: str) -> bool:
         """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.
@@ -301,7 +301,7 @@ class KeycloakGateway(Gateway):
             kind = RealmUnreadable if doing == "read" else RealmError
             message = f"this account may not {doing} the e-mail settings of {quoted(realm)}"
             return kind(message, f"give it the role {role} in this realm", "no-rights")
-        if said and status not in http.BUSY:
+        if said and status not in (*http.BUSY, *http.WITHOUT_SERVER):
             message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
         return _page(response)
