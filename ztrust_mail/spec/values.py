@@ -18,11 +18,11 @@ MAX_MESSAGE = 20_000  # ours: Keycloak takes a million
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000}
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_AT = re.compile("[@\ufe6b\uff20]|%40")
+_AT = re.compile("[@\ufe6b\uff20]|%(?:25)*40")
 _LOGIN_IN_URL = re.compile(r"://[^/?#\s]*(?:[@\ufe6b\uff20]|%40)")
 _SECRETIVE = re.compile(
-    r"(?i)pass(?:word|wd|phrase)|secret|token(?!_type)|credential|assertion|signature|api.?key"
-    r"|\A(?:pass|pw|pwd|sig|key|code)\Z"
+    r"(?i)pass(?:word|wd|phrase)|secret|token(?!_type)|credential|assertion|signature|authorization|bearer|jwt"
+    r"|(?:api|access|account|shared|private|function|subscription).?key|\A(?:pass|pw|pwd|sig|key|code|auth)\Z"
 )
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[_-][A-Za-z0-9]{1,8}){0,4}")
@@ -180,12 +180,15 @@ def may_hold_login(kind: Kind, text: str) -> bool:
         return bool(_AT.search(text)) or _has_secret_parameter(text)
     if kind is Kind.URL:
         place = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#\\]*)[/?#]", text)
-        return bool(_AT.search(place[1] if place else text)) or _has_secret_parameter(text)
+        authority = place[1] if place else text
+        # A password that holds / # or ? ends the authority too early: https://user:pass/word@host.
+        is_login = _AT.search(text if ":" in authority else authority)
+        return bool(is_login) or _has_secret_parameter(text)
     return bool(_LOGIN_IN_URL.search(text)) or ("://" in text and _has_secret_parameter(text))
 
 
 def _has_secret_parameter(url: str) -> bool:
-    _, *after = re.split("[?#]", unquote(url), maxsplit=1)
+    _, *after = re.split("[?#;]", unquote(url), maxsplit=1)
     parts = (part.partition("=") for part in re.split("[&;?#]", after[0])) if after else ()
     return any(value and _SECRETIVE.search(name) for name, _, value in parts)
 
