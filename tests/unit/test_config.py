@@ -49,7 +49,7 @@ def test_a_named_file_is_the_only_one_and_else_the_users_and_the_working_folders
         path.write_text(entry(url=f'"{URL}"'), encoding="utf-8")
     assert load(str(option), environ).paths == (str(option),)
     assert load(None, environ).paths == (str(variable),)
-    assert load("", {"ZTRUST_MAIL_CONFIG": ""}).paths == (config.FILE_NAME, str(own))
+    assert load(None, {"ZTRUST_MAIL_CONFIG": ""}).paths == (config.FILE_NAME, str(own))
     Path(config.FILE_NAME).unlink()
     assert load(None, {}).paths == (str(own),)
 
@@ -652,7 +652,7 @@ def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> Non
         "https://id.example.com:8443/auth",
         "HTTPS://ID.EXAMPLE.COM",
         "https://[2001:db8::1]:8443",
-        "https://bücher.example",
+        "https://xn--bcher-kva.example",
         "http://localhost:8080",
         "http://LOCALHOST",
         "HTTP://localhost",
@@ -717,6 +717,30 @@ def test_a_path_that_is_one_of_several_spellings_is_refused(tmp_path: Path, path
     assert refused(Settings(), environ={"ZTRUST_MAIL_URL": f"http://localhost{path}"})
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("10.1", "0xa000001", "167772161", "010.0.0.1", "10.0.0.0x1", "[::ffff:10.0.0.1]", "[::FFFF:a00:1]"),
+        *("127.0.0.999", "127.0.0.010", "127.0.0.٣", "127.1", "127", "0x7f000001", "2130706433", "ｌocalhost"),
+        *("bücher.example", "ｉd.example.com", "id。example.com", "straße.example", "a..b.example", "id.example.com.."),
+    ],
+)
+def test_a_host_that_is_one_of_several_spellings_is_refused(host: str) -> None:
+    refusal = refused(Settings(), f"https://{host}")
+    assert refusal.message.startswith(f"the server's URL has the host `{host.strip('[]').lower()}`")
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "xn--bcher-kva.example", "a_b.example", "10.example", "1x", "[fe80::1%eth0]"]
+)
+def test_a_host_that_has_one_spelling_is_taken(host: str) -> None:
+    assert choose_server(Settings(), f"https://{host}", environ={}).url == f"https://{host}"
+
+
+def test_the_zone_of_an_ipv6_address_has_one_spelling() -> None:
+    assert choose_server(Settings(), "https://[fe80::1%25eth0]", environ={}).url == "https://[fe80::1%eth0]"
+
+
 @pytest.mark.parametrize("path", ["/auth", "/a.b/..c/.d/e..", "/idp-2/~x_y", "/a+b@c:d,e", "/identity_/"])
 def test_a_path_that_has_one_spelling_is_taken(path: str) -> None:
     assert choose_server(Settings(), URL + path, environ={}).url == (URL + path).rstrip("/")
@@ -745,6 +769,10 @@ PLAIN = [
     "http://evil.example:80/127.0.0.1",
     "http://ｌocalhost",
 ]
+SEVERAL_SPELLINGS = [
+    *("http://127.0.0.999", "http://127.0.0.010", "http://127.0.0.٣", "http://127.1", "http://127"),
+    *("http://0x7f000001", "http://2130706433", "http://ｌocalhost"),
+]
 
 
 @pytest.mark.parametrize("url", PLAIN)
@@ -754,7 +782,7 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     assert "plain_http" in refusal.hint
 
 
-@pytest.mark.parametrize("url", PLAIN)
+@pytest.mark.parametrize("url", [url for url in PLAIN if url not in SEVERAL_SPELLINGS])
 def test_plain_http_is_permitted_by_trusted_settings(tmp_path: Path, url: str) -> None:
     server = choose_server(named(tmp_path, "[allow]\nplain_http = true\n"), url, environ={})
     assert (server.url, server.plain_http) == (url.lower().replace(":80/", "/").removesuffix("."), True)

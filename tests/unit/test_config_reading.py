@@ -196,7 +196,25 @@ def test_a_number_that_python_refuses_is_an_error_of_the_settings(place: Path, t
     assert refusal_of().message == f"{place}: a number is too long"
 
 
-@pytest.mark.parametrize("content", [b"password = '" + HIDDEN.encode() + b"\n", HIDDEN.encode() + b"\xff"])
+MISPLACED = [
+    'password = "{}"',
+    '[servers]\npassword = "{}"',
+    '[servers.main]\npassword = ["{}"]',
+    '[servers.main.login]\npassword = "{}"',
+    '[policy]\npassword = "{}"',
+    '[journal]\nurl = ["{}"]',
+]
+"""Settings that are wrong, with a password where no rule expects one."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"password = '" + HIDDEN.encode() + b"\n",
+        HIDDEN.encode() + b"\xff",
+        *(text.format(HIDDEN).encode() for text in MISPLACED),
+    ],
+)
 def test_an_error_does_not_hold_the_files_text(place: Path, content: bytes) -> None:
     place.write_bytes(content)
     refusal = refusal_of()

@@ -329,6 +329,13 @@ def test_the_guard_knows_the_users_own_servers_and_not_what_an_untrusted_file_ca
     assert "meant for" in refused(settings, OTHER, ("production",), {}).message
 
 
+def test_the_users_own_file_is_trusted_in_its_own_folder_too(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.write_text(f'[policy]\nrelays = ["r.example"]\n{own.read_text(encoding="utf-8")}', encoding="utf-8")
+    monkeypatch.chdir(own.parent)
+    settings = config.load(None, {})
+    assert (settings.findings, settings.untrusted.path, settings.policy.path) == ((), "", str(own))
+
+
 def test_many_servers_are_not_all_listed(tmp_path: Path) -> None:
     text = "".join(f'[servers."s{n}\\u001b"]\nurl = "{URL}"\n' for n in range(1000))
     assert refused(named(tmp_path, text)).message.endswith(r"s9\x1b and 990 more")

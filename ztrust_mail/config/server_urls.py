@@ -35,6 +35,9 @@ def checked_url(url: str, name: str, *, plain_http: bool) -> str:
     if parts.scheme == "http" and not is_loopback(host) and not plain_http:
         hint = "use https, or set plain_http = true under [allow] in settings named by --config"
         raise ConfigError(f"{what} is plain http: the admin's password would go in clear to {host}", hint)
+    if not _has_one_spelling(host):
+        message = f"{what} has the host {quoted(host)}, which is not the only spelling of its address"
+        raise ConfigError(message, "write a name in its xn-- form, and an IPv4 address as four decimal numbers")
     return _canonical(parts)
 
 
@@ -74,10 +77,28 @@ def _has_more_than_address(url: str, parts: SplitResult) -> bool:
     return parts.username is not None or "?" in url or "#" in url
 
 
+def _has_one_spelling(host: str) -> bool:
+    """Tell whether no client turns a host, in lower case, into one that is written otherwise.
+
+    Names with letters other than ASCII become ``xn--`` names, and ``10.1``, ``0xa000001`` and ``::ffff:10.0.0.1`` all
+    lead to ``10.0.0.1``.
+    """
+    name = host.removesuffix(".")
+    labels = name.split(".")
+    try:
+        if ":" in name:
+            return ipaddress.IPv6Address(name).ipv4_mapped is None
+        if re.fullmatch("[0-9]+|0x[0-9a-f]*", labels[-1]):
+            return bool(ipaddress.IPv4Address(name))
+    except ValueError:
+        return False
+    return name.isascii() and all(labels)
+
+
 def _canonical(parts: SplitResult) -> str:
     """Return the one spelling of a sound http(s) URL."""
     name = (parts.hostname or "").removesuffix(".")  # the DNS root, which no certificate names
-    host = f"[{ipaddress.ip_address(name)}]" if ":" in name else name
+    host = f"[{ipaddress.ip_address(name.replace('%25', '%', 1))}]" if ":" in name else name
     port = f":{parts.port}" if parts.port not in (None, _USUAL_PORTS[parts.scheme]) else ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 

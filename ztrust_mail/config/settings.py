@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -86,11 +87,14 @@ def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
     The user's own file is in force as a whole. A file in the working folder only adds servers.
     """
     environ = Environment(environ)
+    if given == "":  # as in --config "$UNSET"; other settings have another policy
+        raise ConfigError("--config names no file", "give the settings file's path, or leave --config out")
     found, *users = places(given, environ)
     if not users:
         return _read(found, named=True)
     own = _read(users[0]) if is_there(users[0]) else Settings()
-    return _with_untrusted(own, found) if is_there(found) else own
+    is_own = bool(own.path) and os.path.realpath(found) == os.path.realpath(own.path)  # it is the working folder
+    return _with_untrusted(own, found) if is_there(found) and not is_own else own
 
 
 def places(given: str | None = None, environ: Variables = PROCESS) -> list[Path]:
@@ -124,7 +128,18 @@ def _sealed(data: dict[str, object]) -> dict[str, object]:
 
 
 def _read(path: Path, *, named: bool = False) -> Settings:
-    """Return what a trusted file says: one that the user named, or the user's own."""
+    """Return what a file says.
+
+    An error is raised anew here, since the frames below hold the file's text, with passwords in unexpected places.
+    """
+    try:
+        return _parse(path, named=named)
+    except ConfigError as e:
+        problem = e
+    raise problem.with_traceback(None)
+
+
+def _parse(path: Path, *, named: bool) -> Settings:
     data = _sealed(read_toml(path, named=named))
     check_keys(path, "", data, TABLES)
     servers, allow, policy, journal = (cast("Table", data.get(name, {})) for name in TABLES)
