@@ -305,6 +305,7 @@ def test_a_file_that_is_not_utf_8_is_refused(base: Path) -> None:
     (base / "key").write_bytes(b"caf\xe9")
     error = refused(at(base, "key"), reach())
     assert (error.message, error.rule) == ("the file `key` is not UTF-8 text", "secret-bad")
+    assert error.__context__ is None  # a UnicodeDecodeError holds the bytes
 
 
 # Commands

@@ -30,10 +30,11 @@ def fetch(ref: SecretRef, reach: Reach) -> str:
     except FileNotFoundError:
         raise SecretError(f"the file {quoted(path)} does not exist", "create it", "secret-missing") from None
     except UnicodeDecodeError:
-        raise SecretError(f"the file {quoted(path)} is not UTF-8 text", "save it as text", "secret-bad") from None
+        pass  # the exception holds the file's content, so no other may have it as its context
     except OSError as e:
         message = f"cannot read the file {quoted(path)}: {e.strerror}"
         raise SecretError(message, "check the path and its permissions", "secret-missing") from None
+    raise SecretError(f"the file {quoted(path)} is not UTF-8 text", "save it as text", "secret-bad")
 
 
 def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
