@@ -214,6 +214,26 @@ def test_a_report_and_a_plan_do_not_replace_each_other(cli: Cli, sandbox: Sandbo
     assert len(sandbox.requests) == requests
 
 
+@pytest.mark.parametrize(
+    "command", [["convert", "--from", "spec", "--to", "terraform", "mail.yaml"], ["pull"], ["init"]]
+)
+def test_not_even_force_replaces_the_journal(
+    cli: Cli, sandbox: Sandbox, spec: str, state_folder: Path, command: list[str]
+) -> None:
+    assert cli("apply", spec, "--yes").status == 0
+    journal = state_folder / "ztrust-mail" / "journal.sqlite3"
+    before = journal.read_bytes()
+    ran = cli(*(spec if part == "mail.yaml" else part for part in command), "--out", str(journal), "--force")
+    assert (ran.status, "it is the journal; name another file" in ran.err) == (2, True)
+    assert journal.read_bytes() == before
+
+
+def test_an_empty_config_option_is_refused_and_does_not_mean_other_settings(cli: Cli, spec: str) -> None:
+    for given in (["--config", ""], ["--config=", "--report", "json=r.json"]):
+        ran = cli("plan", spec, *given)
+        assert (ran.status, "--config names no file; give the settings file's path" in ran.err) == (2, True)
+
+
 @pytest.mark.parametrize("place", ["usual", "settings", "variable"])
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("is_there", [False, True])

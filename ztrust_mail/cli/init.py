@@ -60,7 +60,7 @@ def command(realm: str | None, server: str | None, out: Path | None, force: bool
             output.tell(text.findings(pulled.findings))
             status, content = pulled.exit_status, to_yaml(pulled.realms, {}, HEAD)
         if status is ExitStatus.OK:
-            save_product(out, content, force=force)
+            save_product(out, content, force=force, settings=config)
             if out is not None:
                 output.tell([line(f"Wrote {out}. Check it with: ztrust-mail validate {out}")])
         exit_with(status)

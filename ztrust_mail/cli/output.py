@@ -14,7 +14,15 @@ from typing import NoReturn
 from ztrust_mail.api import Connection
 from ztrust_mail.cli.options import Format
 from ztrust_mail.cli.progress import tell_of_waits
-from ztrust_mail.cli.report_files import TEXT_HEADING, Own, ReportFile, check_outside, reason_to_spare, report_files
+from ztrust_mail.cli.report_files import (
+    TEXT_HEADING,
+    Own,
+    ReportFile,
+    check_not_journal,
+    check_outside,
+    reason_to_spare,
+    report_files,
+)
 from ztrust_mail.cli.streams import OutputError
 from ztrust_mail.config import FILES, folder_of
 from ztrust_mail.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
@@ -175,14 +183,18 @@ def check_product(path: Path | None, *, force: bool) -> None:
         raise UsageError(f"cannot write {quoted(path)}: its folder does not exist", "name a file in an existing folder")
 
 
-def save_product(path: Path | None, content: str, *, force: bool) -> None:
-    """Write what a command makes, to standard output or to a file that is not there yet; in UTF-8."""
+def save_product(path: Path | None, content: str, *, force: bool, settings: str | None = None) -> None:
+    """Write what a command makes, to standard output or to a file; in UTF-8.
+
+    Raises :class:`UsageError` for a file that is there unless ``force``, and for the journal of these settings.
+    """
     if path is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         sys.stdout.write(content)
         sys.stdout.flush()
         return
+    check_not_journal(path, settings)
     try:
         write_file(path, content.encode(), overwrite=force)
     except FileExistsError:

@@ -35,6 +35,6 @@ def command(
             output.connected(connection)
             pulled = api.pull(connection, realm, factor=factor)
         output.tell(text.findings(pulled.findings))
-        save_product(out, to_yaml(pulled.realms, pulled.defaults), force=force)
+        save_product(out, to_yaml(pulled.realms, pulled.defaults), force=force, settings=config)
         output.tell([line(f"Pulled {counted(len(pulled.realms), 'realm')} from {connection.server.url}.")])
         exit_with(pulled.exit_status)

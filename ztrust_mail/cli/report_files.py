@@ -41,7 +41,7 @@ class FileKind(Enum):
 
 
 def kind_at(path: Path) -> FileKind:
-    """Return what is at a path. What cannot be looked at counts as new: whoever writes there is told why not."""
+    """Return what is at a path. What cannot be examined counts as new: writing it then reports why it fails."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -105,6 +105,12 @@ def check_plan_file(path: Path, own: Own) -> None:
     """Raise :class:`UsageError` where saving a plan would replace anything but a saved plan."""
     if why := replace(own, out=None).reason_against(path, FileKind.PLAN):
         raise UsageError(f"cannot write the plan {quoted(path)}: {why}", "name a file elsewhere")
+
+
+def check_not_journal(path: Path, settings: str | None) -> None:
+    """Raise :class:`UsageError` where a command's product would replace the journal in force."""
+    if any(_is_same(path, other) for other in _journal_files(settings)):
+        raise UsageError(f"cannot write {quoted(path)}: it is the journal", "name another file")
 
 
 def check_outside(path: Path, exports: str) -> None:
