@@ -550,4 +550,4 @@ def test_a_reader_that_has_ended_means_status_2_and_one_line(cli: Cli, spec: str
         finally:
             os.close(writing)
         assert (arguments, done.returncode, done.stderr.count(b"\n")) == (arguments, ExitStatus.USAGE, 1)
-        assert b"the program that reads standard output has ended" in done.stderr
+        assert b"the program reading standard output has exited" in done.stderr

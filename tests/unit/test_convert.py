@@ -165,10 +165,20 @@ def test_a_password_in_a_file_is_pointed_out_and_never_shown(cli: Cli, to: str) 
 
 
 LOGINS = {
-    "host": [f"u:{CANARY}@h.example", f"smtp://u:{CANARY}@h.example:587", f"u:{CANARY}%40h.example", f"h?pw={CANARY}"],
+    "host": [
+        f"u:{CANARY}@h.example",
+        f"smtp://u:{CANARY}@h.example:587",
+        f"u:{CANARY}%40h.example",
+        f"h?pw={CANARY}",
+        f"u:{CANARY}%2540h.example",
+        f"h;password={CANARY}",
+    ],
     "authTokenUrl": [
         *(f"https://u:{CANARY}@x.example", f"u:{CANARY}@x.example/token", f"https://x.example/?client_secret={CANARY}"),
         *(f"https:\\\\u:{CANARY}@x.example/token", f"https://u:{CANARY}%40x.example/token#"),
+        *(f"https://u:a{sign}{CANARY}@x.example" for sign in "/?#"),
+        *(f"https://x.example/t?{name}={CANARY}" for name in ("access_key", "Authorization", "auth", "sharedKey")),
+        f"https://x.example/t;client_secret={CANARY}",
     ],
     "proxy": [f"http://u:{CANARY}@p.example:3128", f"https://p.example/?token={CANARY}"],
 }
@@ -620,7 +630,7 @@ def test_a_file_that_says_nothing_of_e_mail_is_refused_with_the_reason(tmp_path)
         convert(format_named("keycloak"), format_named("spec"), str(path))
 
 
-# a spec that is to be completed
+# an incomplete spec
 
 
 def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to_complete(cli: Cli) -> None:
@@ -628,8 +638,8 @@ def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", "mail.yaml")
     assert ran.status == 1
     last = ran.err.splitlines()[-1]
-    assert "error: the spec is to be completed: line 3: `sender.address` is missing; line 3: `relay.auth." in last
-    assert last.endswith("then check it: ztrust-mail validate FILE [incomplete-spec]")
+    assert "error: the spec is incomplete: line 3: `sender.address` is missing; line 3: `relay.auth." in last
+    assert last.endswith("complete it, then check it: ztrust-mail validate FILE [incomplete-spec]")
     assert cli("validate", "mail.yaml").status == 2
 
 
@@ -648,7 +658,7 @@ def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cl
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].count("`sender.address` is missing") == 3
-    assert "; 7 more; then check it" in ran.err.splitlines()[-1]
+    assert "; 7 more; complete it, then check it" in ran.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("spec", "realm-export")])

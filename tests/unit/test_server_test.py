@@ -266,7 +266,7 @@ def test_a_test_mail_without_an_answer_may_have_been_sent(error, email, mailbox)
     (finding,) = run.outcomes[0].findings
     assert (statuses(run), finding.rule) == ({"acme": "failed"}, TEST_UNKNOWN)
     assert finding.message == f"{error.message}: the test mail may have been sent"
-    assert finding.hint.startswith(f"look into the mailbox of {mailbox} before you test again")
+    assert finding.hint.startswith(f"check the mailbox of {mailbox} and the server")
     assert run.exit_status is ExitStatus.DIFFERS
 
 

@@ -210,7 +210,7 @@ def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytes
         entry.main()
     with sys.stdout:
         assert ended.value.code == 2
-    assert "the program that reads standard output has ended" in said.getvalue()
+    assert "the program reading standard output has exited" in said.getvalue()
 
 
 def test_the_help_that_finds_no_room_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def command(
     """Turn settings kept for one tool into those of another.
 
     Works offline. Secrets become references; what the target cannot hold is told. A product that
-    has only a form gets a sheet to type from. Ends with status 1 where a spec is written that is to be
+    has only a form gets a sheet to type from. Ends with status 1 where a spec is written that must be
     completed before it is valid; the last line says how.
     """
     with Output(NAME, format) as output:

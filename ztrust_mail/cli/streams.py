@@ -11,7 +11,7 @@ from ztrust_mail.errors import UsageError
 
 
 class OutputError(UsageError):
-    """Standard output takes no more, as on a full disk or when its reader has ended.
+    """Standard output takes no more, as on a full disk or when its reader has exited.
 
     Raised once: output after that is dropped.
     """
@@ -74,5 +74,5 @@ class _Result(_Guarded):
         super()._lost(e)
         why, hint = e.strerror, "make room, or send it elsewhere"
         if isinstance(e, BrokenPipeError):
-            why, hint = "the program that reads standard output has ended", "let it read to the end"
+            why, hint = "the program reading standard output has exited", "let it read all the output"
         raise OutputError(f"the result cannot be written: {why}", hint, "output")

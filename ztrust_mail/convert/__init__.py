@@ -31,7 +31,7 @@ def convert(
 ) -> Written:
     """Return the settings in a file or folder in another format, and all that is worth telling of both.
 
-    An error among the findings, the last, says that the text is to be completed before it can be used.
+    An error among the findings, the last, says that the text must be completed before it can be used.
 
     ``style`` says how a product's settings are written; a sheet may be made of that same product's settings.
     ``globs`` limit it to the realms they match.

@@ -56,7 +56,7 @@ class Format(ABC):
         """Return the settings as text; what cannot be said is a finding."""
 
     def check(self, text: str) -> list[Finding]:
-        """Return an error where text that :meth:`write` returned has to be completed before it can be used."""
+        """Return an error where text that :meth:`write` returned must be completed before it can be used."""
         return []
 
 

@@ -15,7 +15,7 @@ from ztrust_mail.spec.write import Leaves, to_yaml
 from ztrust_mail.text import quoted
 
 INCOMPLETE = "incomplete-spec"
-_SHOWN = 3  # problems of a spec that is to be completed
+_SHOWN = 3  # problems of an incomplete spec
 _BY_HAND = "left out: write it by hand"
 
 
@@ -60,8 +60,8 @@ class Spec(Format):
             return []
         lines = [f"line {f.location.line}: {f.message}" for f in problems if f.location][:_SHOWN]
         more = [f"{len(problems) - len(lines):,} more"] if len(problems) > len(lines) else []
-        message = f"the spec is to be completed: {'; '.join([*lines, *more])}"
-        return [Finding(Severity.ERROR, INCOMPLETE, message, "then check it: ztrust-mail validate FILE")]
+        message = f"the spec is incomplete: {'; '.join([*lines, *more])}"
+        return [Finding(Severity.ERROR, INCOMPLETE, message, "complete it, then check it: ztrust-mail validate FILE")]
 
 
 def _leaves(realm: str, fields: FieldMap, findings: list[Finding]) -> Leaves:

@@ -143,7 +143,7 @@ _UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)
 
 def _unknown(e: RealmError | ServerUnreachable, account: Account) -> TestMailFailed:
     mailbox = f"the mailbox of {account.email}" if account.email else f"the mailbox of the account {account.name}"
-    hint = f"look into {mailbox} before you test again, and at the server's log"
+    hint = f"check {mailbox} and the server's log before you test again"
     return TestMailFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
 
 
