@@ -13,7 +13,7 @@ from ztrust_mail._version import __version__
 
 if TYPE_CHECKING:
     from ztrust_mail.api import (
-        Connection,
+        Session,
         apply,
         connect,
         dangers,
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
         unfinished,
         validate,
     )
-    from ztrust_mail.errors import ZtrustMailError
-    from ztrust_mail.sync.compare import SecretMode
-    from ztrust_mail.sync.waves import Waves
+    from ztrust_mail.applying.waves import Waves
+    from ztrust_mail.core.errors import ZtrustMailError
+    from ztrust_mail.planning.compare import SecretMode
 
 __all__ = [
-    "Connection",
     "SecretMode",
+    "Session",
     "Waves",
     "ZtrustMailError",
     "__version__",
@@ -78,9 +78,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "SecretMode": "ztrust_mail.sync.compare",
-    "Waves": "ztrust_mail.sync.waves",
-    "ZtrustMailError": "ztrust_mail.errors",
+    "SecretMode": "ztrust_mail.planning.compare",
+    "Waves": "ztrust_mail.applying.waves",
+    "ZtrustMailError": "ztrust_mail.core.errors",
 }
 
 

@@ -1,5 +1,7 @@
 """``python -m ztrust_mail`` is the command line."""
 
-from ztrust_mail.cli.entry import main
+from __future__ import annotations
+
+from ztrust_mail.cli.main import main
 
 main()

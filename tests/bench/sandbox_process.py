@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 _SERVE = """
 import sys
-from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.sandbox import Sandbox; from ztrust_mail.sandbox import SandboxOptions
 realms = tuple(f"bench-{n:05}" for n in range(int(sys.argv[1])))
 with Sandbox(SandboxOptions(realms=realms)) as sandbox:
     print(sandbox.url, flush=True)

@@ -13,13 +13,13 @@ from support.main_job import connected, spec_of
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
-from ztrust_mail.config import Server
-from ztrust_mail.findings import Severity
+from ztrust_mail.core.findings import Severity
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.drift_detection.attribution import Cause
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.base import Gateway
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.spec.fields import Masked
-from ztrust_mail.sync.attribution import Cause
+from ztrust_mail.gateways.gateway import Gateway
+from ztrust_mail.model.fields import Masked
+from ztrust_mail.settings import Server
 
 EDITED, UNTOUCHED = "edited", "unwatched"
 EVENTS = f"{realm_path(EDITED)}/admin-events"

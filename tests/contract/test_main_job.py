@@ -12,11 +12,11 @@ from support.server_under_test import ServerUnderTest
 from support.smtp import PASSWORD, USER, Relays
 
 import ztrust_mail
-from ztrust_mail.diagnose.server_test import TestStatus
-from ztrust_mail.errors import ExitStatus
-from ztrust_mail.spec.write import to_yaml
-from ztrust_mail.sync.compare import SecretMode
-from ztrust_mail.sync.plan import Status
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.diagnose.mail_test import MailTestStatus
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.planning.plan import Status
+from ztrust_mail.specfile.export import to_yaml
 
 _numbers = itertools.count(1)
 
@@ -175,7 +175,7 @@ def test_a_written_password_works_in_the_servers_own_test(server: ServerUnderTes
 
     assert PASSWORD == SECRET
     (outcome,) = run.outcomes
-    assert outcome.status is TestStatus.SENT, outcome.findings
+    assert outcome.status is MailTestStatus.SENT, outcome.findings
     assert "encryption not verified" in outcome.proof
     (mail,) = relay.wait_for(1)
     assert (mail.login, mail.tls, mail.recipients) == (USER, True, (run.account.email,))
@@ -192,7 +192,7 @@ def test_a_spec_can_be_tested_before_it_is_written(
     with connected(server, spec) as connection:
         run = ztrust_mail.test(connection, [realm], spec=spec)
 
-    assert [outcome.status for outcome in run.outcomes] == [TestStatus.SENT]
+    assert [outcome.status for outcome in run.outcomes] == [MailTestStatus.SENT]
     assert relay.wait_for(1)[0].login == USER
     assert admin.smtp(realm) == {}
 
@@ -206,7 +206,7 @@ def test_a_relay_that_refuses_the_login_fails_the_test(server: ServerUnderTest, 
         run = ztrust_mail.test(connection, spec=spec)
 
     assert run.exit_status is ExitStatus.DIFFERS
-    assert [outcome.status for outcome in run.outcomes] == [TestStatus.FAILED]
+    assert [outcome.status for outcome in run.outcomes] == [MailTestStatus.FAILED]
     assert SECRET not in str(run)
     assert relay.received == ()
 
@@ -229,7 +229,7 @@ def test_a_password_is_kept_where_nothing_it_depends_on_changes(
         run = ztrust_mail.test(connection, [realm])
 
     assert statuses(result) == {realm: Status.APPLIED}, told(result)
-    assert [outcome.status for outcome in run.outcomes] == [TestStatus.SENT]
+    assert [outcome.status for outcome in run.outcomes] == [MailTestStatus.SENT]
     assert relay.wait_for(1)[0].login == USER
 
 

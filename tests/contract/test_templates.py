@@ -11,9 +11,9 @@ from support.main_job import apply_once, connected, planned, spec_of, statuses
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
-from ztrust_mail.diagnose.server_test import TestStatus
-from ztrust_mail.errors import SpecError
-from ztrust_mail.sync.plan import Status
+from ztrust_mail.core.errors import SpecError
+from ztrust_mail.diagnose.mail_test import MailTestStatus
+from ztrust_mail.planning.plan import Status
 
 _numbers = itertools.count(1)
 
@@ -132,7 +132,7 @@ def test_the_servers_test_mail_says_the_texts_of_the_default_locale_of_an_intern
     server.relay.clear()
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
-    assert outcome.status is TestStatus.SENT
+    assert outcome.status is MailTestStatus.SENT
     (mail,) = server.relay.wait_for(1)
     assert mail.subject == f"{locale} 's"
     assert mail.text.strip() == f"{locale} {realm if server.version.startswith('16.') else 'Acme'}"
@@ -146,7 +146,7 @@ def test_a_theme_that_the_server_does_not_have_is_kept_and_mail_still_goes_out(
     server.relay.clear()
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
-    assert outcome.status is TestStatus.SENT
+    assert outcome.status is MailTestStatus.SENT
 
 
 @pytest.mark.parametrize("text", ["a {brace", "{0,text}", "'' {0"], ids=["lone", "unknown format", "open"])
@@ -157,7 +157,7 @@ def test_a_text_that_keeps_the_server_from_sending_is_nothing_a_spec_can_say(
     put(admin, realm, "en", emailTestSubject=text)
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
-    assert outcome.status is TestStatus.FAILED
+    assert outcome.status is MailTestStatus.FAILED
     with pytest.raises(SpecError) as refused:
         spec_of({realm: entry(server, messages={"en": {"emailTestSubject": text}})})
     assert "begins no argument" in refused.value.findings[0].message
@@ -168,7 +168,7 @@ def test_a_text_that_a_spec_can_say_can_be_sent(server: ServerUnderTest, realm: 
     apply_once(server, spec_of({realm: entry(server, messages={"en": {"emailTestSubject": text}})}))
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
-    assert outcome.status is TestStatus.SENT
+    assert outcome.status is MailTestStatus.SENT
 
 
 def test_the_endpoints_of_texts_answer_alike_everywhere(admin: AdminApi, realm: str) -> None:

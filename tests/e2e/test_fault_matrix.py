@@ -29,13 +29,13 @@ from support.fault_matrix import (
 from support.fault_proxy import Exchange, Fault
 from support.server_under_test import real_server, sandbox_server
 
-from ztrust_mail import Connection, api
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.errors import ExitStatus, ZtrustMailError
-from ztrust_mail.gateways import http
-from ztrust_mail.sync.compare import SecretState
-from ztrust_mail.sync.journal.records import Outcome
-from ztrust_mail.sync.plan import Plan, RealmPlan
+from ztrust_mail import Session, api
+from ztrust_mail.core.errors import ExitStatus, ZtrustMailError
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.journal.records import Outcome
+from ztrust_mail.planning.compare import SecretState
+from ztrust_mail.planning.plan import Plan, RealmPlan
+from ztrust_mail.transport import failures
 
 MEANT = ("mass-change",)
 
@@ -136,12 +136,12 @@ def applied_under(turn: World, case: Case, patch: pytest.MonkeyPatch) -> ExitSta
     timeout = "30s"
     if case.fault in SLOW:  # haste only for what is meant to come late: a real login takes its time
         timeout, patience = ("1s", 1.0) if case.step is Step.LOGIN else ("5s", turn.haste / 5)
-        patch.setattr(http, "PATIENCE", patience)
+        patch.setattr(failures, "PATIENCE", patience)
     strike = {step: (lambda: None) for step in Step} | {case.step: lambda: case.strike(turn.proxy)}
     with turn.connect(ZTRUST_MAIL_TIMEOUT=timeout) as connection:
         strike[Step.LOGIN]()
         try:
-            with connection.exclusively():
+            with connection.lock():
                 api.settle(connection)
                 strike[Step.LIST]()
                 plan = api.plan(turn.spec(), connection)
@@ -155,7 +155,7 @@ def applied_under(turn: World, case: Case, patch: pytest.MonkeyPatch) -> ExitSta
 
 def carried_on(turn: World) -> ExitStatus:
     """Take up what is left, as ``apply --resume`` does, or apply once more where no run left anything."""
-    with turn.connect() as connection, connection.exclusively():
+    with turn.connect() as connection, connection.lock():
         api.settle(connection)
         plan = api.plan(turn.spec(), connection)
         if left := api.unfinished(connection):
@@ -203,7 +203,7 @@ def check_writes(turn: World, case: Case, exchanges: Sequence[Exchange]) -> None
     assert {(e.method, e.path) for e in exchanges} <= known
 
 
-def check_journal(connection: Connection, plan: Plan) -> None:
+def check_journal(connection: Session, plan: Plan) -> None:
     """See that the journal agrees with the server, and nothing is left to do."""
     url, journal = connection.gateway.url, connection.journal
     remembered = journal.remembered(url)

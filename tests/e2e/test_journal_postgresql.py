@@ -14,11 +14,11 @@ from unit.test_journal_lease import *  # noqa: F403
 from unit.test_journal_migrations import *  # noqa: F403
 from unit.test_journal_pruning import *  # noqa: F403
 
-from ztrust_mail.errors import ExitStatus, JournalError
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.journal import postgresql as databases
-from ztrust_mail.sync.journal.records import Outcome, Step
-from ztrust_mail.sync.journal.store import Journal, open_journal
+from ztrust_mail.core.errors import ExitStatus, JournalError
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal import postgresql as databases
+from ztrust_mail.journal.journal import Journal, open_journal
+from ztrust_mail.journal.records import Outcome, Step
 
 
 @pytest.fixture

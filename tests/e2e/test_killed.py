@@ -17,11 +17,11 @@ from support.journals import asked, expire_leases, journal_at
 from support.server_under_test import SANDBOXES, ServerUnderTest, real_server, sandbox_server
 from support.stopping import POINTS, UNTIL_CTRL_C, Stopped, started
 
-from ztrust_mail.dialects.keycloak import MASK
-from ztrust_mail.errors import ExitStatus
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.spec.fields import PASSWORD
-from ztrust_mail.sync.journal.records import Step
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.products.keycloak import MASK
+from ztrust_mail.journal.records import Step
+from ztrust_mail.model.fields import PASSWORD
 
 _REAL = {"real-26": "keycloak_26", "real-16": "keycloak_16"}
 REALMS = tuple(f"killed-{number}" for number in range(1, 7))

@@ -15,8 +15,8 @@ import pytest
 from keyring.backend import KeyringBackend
 from support.cli import Cli, Ran
 
+from ztrust_mail.journal import fingerprints
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.sync.journal import fingerprints
 
 MARK = "zQ7kanari"
 """Every secret of these tests begins so; what begins so is a secret."""

@@ -17,10 +17,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from ztrust_mail.cli.entry import run
-from ztrust_mail.config import PREFIX
+from ztrust_mail.cli.main import run
+from ztrust_mail.core.data import schema_text
 from ztrust_mail.sandbox import Sandbox
-from ztrust_mail.spec.schema import schema_text
+from ztrust_mail.settings import PREFIX
 
 PATIENCE = 60.0
 _OURS = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "http_proxy", "HTTP_PROXY")
@@ -121,7 +121,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def cli_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """The command line in an empty home and an empty working folder."""
     isolate(monkeypatch, tmp_path)
-    monkeypatch.setattr("ztrust_mail.gateways.throttle.FIRST_PAUSE", 0.0)  # a busy sandbox is not waited for
+    monkeypatch.setattr("ztrust_mail.transport.throttle.FIRST_PAUSE", 0.0)  # a busy sandbox is not waited for
     return Cli(Path.cwd(), monkeypatch, capsys)
 
 

@@ -9,23 +9,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from support.mail_settings import ENVIRON, shown
 
-from ztrust_mail import Connection
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Outgoing
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.dialects.row import Version
-from ztrust_mail.errors import RealmError, RealmMissing
+from ztrust_mail import Session
+from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.applying.run import Conduct
+from ztrust_mail.core.errors import RealmError, RealmMissing
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.dialects.row import Outgoing, Version
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.base import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.gateway import Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.journal.records import NewRun
+from ztrust_mail.planning.plan import Plan
 from ztrust_mail.sandbox import Sandbox
-from ztrust_mail.sandbox.server import RecordedRequest
-from ztrust_mail.secrets.base import Reach
+from ztrust_mail.sandbox.sandbox import RecordedRequest
+from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.sync.apply import Result, apply_plan
-from ztrust_mail.sync.journal.records import NewRun
-from ztrust_mail.sync.plan import Plan
-from ztrust_mail.sync.run import Conduct
+from ztrust_mail.settings import Server
+from ztrust_mail.transport.account import Account
 
 
 def connected(
@@ -35,10 +35,10 @@ def connected(
     username: str = "admin",
     password: str = "admin",
     connections: int = 8,
-) -> Connection:
+) -> Session:
     """Return a connection to a sandbox; a spec's references find ``environ``."""
     server = Server(sandbox.url, username=username, password=Secret(password), connections=connections)
-    return Connection(server, connect(server), Reach(environ=environ))
+    return Session(server, connect(server), Reach(environ=environ))
 
 
 def carried_out(
@@ -50,7 +50,7 @@ def carried_out(
     lock_lost: threading.Event | None = None,
 ) -> Result:
     """Apply a plan through a gateway, with the journal where it is by default."""
-    from ztrust_mail.sync.journal.store import open_journal
+    from ztrust_mail.journal.journal import open_journal
 
     run = NewRun(gateway.url, "apply", "a test")
     conduct = Conduct(cancel=cancel or threading.Event(), lock_lost=lock_lost or threading.Event())

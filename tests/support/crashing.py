@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ztrust_mail import Connection
-from ztrust_mail.errors import JournalError, ServerUnreachable
+from ztrust_mail import Session
+from ztrust_mail.core.errors import JournalError, ServerUnreachable
 
 
 class Killed(BaseException):
@@ -38,7 +38,7 @@ class Mishap:
     after: bool = False
     kind: Kind = Kind.KILLED
 
-    def befall(self, connection: Connection) -> Trap:
+    def befall(self, connection: Session) -> Trap:
         """Lie in wait on a connection."""
         trap = Trap(self)
         for call in CALLS:

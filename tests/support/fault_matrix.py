@@ -14,14 +14,14 @@ from support.fault_proxy import Exchange, Fault, FaultProxy
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
-from ztrust_mail.api import Connection
-from ztrust_mail.dialects.base import Attributes
-from ztrust_mail.dialects.keycloak import MASK
-from ztrust_mail.errors import ExitStatus
-from ztrust_mail.sandbox.mail import MailSink
-from ztrust_mail.spec.model import Spec
-from ztrust_mail.sync.newest import FRESH_SECONDS
-from ztrust_mail.sync.plan import Plan
+from ztrust_mail.api import Session
+from ztrust_mail.applying.freshness import FRESH_SECONDS
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.dialects.products.keycloak import MASK
+from ztrust_mail.dialects.row import Attributes
+from ztrust_mail.planning.plan import Plan
+from ztrust_mail.sandbox.relay.sink import MailSink
+from ztrust_mail.specfile.entries import Spec
 
 REALMS = tuple(f"matrix-{number:02}" for number in range(1, 21))
 OUTSIDERS = ("outside-1", "outside-2")
@@ -201,7 +201,7 @@ class World:
             **more,
         }
 
-    def connect(self, **more: str) -> Connection:
+    def connect(self, **more: str) -> Session:
         """Connect through the proxy."""
         return ztrust_mail.connect(environ=self.environment(**more))
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import PASSWORD, Security
-from ztrust_mail.sync.journal.database import Database, connected
-from ztrust_mail.sync.journal.lease import USUAL, Timing
-from ztrust_mail.sync.journal.opening import open_at
-from ztrust_mail.sync.journal.place import place_of
-from ztrust_mail.sync.journal.records import NewRun, Step, Update, Write
-from ztrust_mail.sync.journal.store import Journal
+from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
+from ztrust_mail.journal.database import Database, location_of
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.lease import USUAL, Timing
+from ztrust_mail.journal.opening import connected, open_at
+from ztrust_mail.journal.records import NewRun, Step, Update, Write
+from ztrust_mail.model.fields import PASSWORD, Security
 
 if TYPE_CHECKING:
     from support.postgresql import PostgresqlServer
@@ -55,7 +54,7 @@ def begun(journal: Journal, *realms: str, step: Step = Step.PLANNED, server: str
 @contextmanager
 def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
     """Open a journal for writing, with leases that hold as long as is said."""
-    opened = open_at(place_of(url), writable=True)
+    opened = open_at(location_of(url), writable=True)
     assert opened is not None
     with Journal(opened.database, opened.salt, timing) as journal:
         yield journal
@@ -63,7 +62,7 @@ def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
 
 def database_at(url: Secret) -> AbstractContextManager[Database]:
     """Give the database behind a journal, to be looked at and spoilt."""
-    return connected(place_of(url), writable=True)
+    return connected(location_of(url), writable=True)
 
 
 def change(url: Secret, *statements: str) -> None:
@@ -86,9 +85,9 @@ def expire_leases(url: Secret) -> None:
 
 def make_old(url: Secret) -> None:
     """Make a journal as the first version of its schema had it."""
-    from ztrust_mail.sync.journal.migrating import migrate  # no other test waits for Alembic
+    from ztrust_mail.journal.migrating import migrate  # no other test waits for Alembic
 
-    place = place_of(url)
+    place = location_of(url)
     if place.file:
         place.file.parent.mkdir(exist_ok=True)
         place.file.touch()
@@ -101,9 +100,9 @@ def in_another_process(url: Secret, body: str) -> Iterator[subprocess.Popen[str]
     """Run Python with ``journal`` open there; it is up once it has printed a line, and always ended."""
     program = (
         "import sys\n"
-        "from ztrust_mail.sensitive import Secret\n"
-        "from ztrust_mail.sync.journal.records import *\n"
-        "from ztrust_mail.sync.journal.store import open_journal\n"
+        "from ztrust_mail.core.secret import Secret\n"
+        "from ztrust_mail.journal.records import *\n"
+        "from ztrust_mail.journal.journal import open_journal\n"
         "journal = open_journal(Secret(sys.stdin.readline().strip()), writable=True)\n" + body
     )
     process = subprocess.Popen(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from ztrust_mail import load_spec
-from ztrust_mail.dialects.base import Attributes, Outgoing
-from ztrust_mail.dialects.keycloak import KEYCLOAK, MASK
-from ztrust_mail.sensitive import Secret, SecretKind, SecretRef
-from ztrust_mail.spec.fields import ABSENT, DEFAULT_PORTS, RECIPIENTS, Duration, FieldMap, FieldValue, Login, Security
-from ztrust_mail.spec.model import Spec
-from ztrust_mail.spec.placeholders import escape
+from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK
+from ztrust_mail.dialects.row import Attributes, Outgoing
+from ztrust_mail.model.fields import ABSENT, DEFAULT_PORTS, RECIPIENTS, Duration, FieldMap, FieldValue, Login, Security
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.placeholders import escape
 
 ENVIRON = {"SMTP_PASSWORD": "relay-Passw0rd", "SMTP_CLIENT_SECRET": "oauth-Secr3t"}
 ENV_PASSWORD = {"env": "SMTP_PASSWORD"}
@@ -84,7 +84,7 @@ JUNK: Mapping[str, dict[str, str]] = {
 }
 """What servers hold that nobody would write into a spec."""
 
-NATIVES = (*KEYCLOAK.native_names, "x-hint", "x-old", "", "Ü", "sender.address", "extra.port")
+NATIVES = (*KEYCLOAK.attribute_names, "x-hint", "x-old", "", "Ü", "sender.address", "extra.port")
 
 
 def one_realm(entry: Mapping[str, object], realm: str = "acme") -> Spec:

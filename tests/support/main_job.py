@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
-from ztrust_mail.api import Connection
-from ztrust_mail.spec.model import Spec
-from ztrust_mail.sync.apply import Result
-from ztrust_mail.sync.plan import Plan, Status
+from ztrust_mail.api import Session
+from ztrust_mail.applying.apply import Result
+from ztrust_mail.planning.plan import Plan, Status
+from ztrust_mail.specfile.entries import Spec
 
 SECRET = "relay-Passw0rd"
 
@@ -28,7 +28,7 @@ def environment(server: ServerUnderTest, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def connected(server: ServerUnderTest, spec: Spec | None = None, **more: str) -> Iterator[Connection]:
+def connected(server: ServerUnderTest, spec: Spec | None = None, **more: str) -> Iterator[Session]:
     """Connect as the administrator, or as whoever ``more`` names."""
     given = {name: value for name, value in environment(server, **more).items() if value}
     with ztrust_mail.connect(server.url, spec=spec, environ=given) as connection:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 from support.mail_settings import field_maps
 
+from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.base import Attributes, Dialect
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
-from ztrust_mail.dialects.constraints import no_clear_text
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.dialects.row import Row
-from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import (
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.dialects.row import Attributes, Row, no_clear_text
+from ztrust_mail.model.fields import (
     ABSENT,
     LOGIN,
     PASSWORD,

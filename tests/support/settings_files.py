@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ztrust_mail import config
-from ztrust_mail.config import Settings, choose_server, load
-from ztrust_mail.errors import ConfigError, ExitStatus
+from ztrust_mail import settings as config
+from ztrust_mail.core.errors import ConfigError, ExitStatus
+from ztrust_mail.settings import Settings, choose_server, load
 
 
 @pytest.fixture(autouse=True, name="user_folder")

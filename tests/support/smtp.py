@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import trustme
 
-from ztrust_mail.sandbox.mail import Encryption, MailSink
+from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 
 USER, PASSWORD = "relay-user", "relay-Passw0rd"
 

@@ -48,9 +48,9 @@ class Point:
     fits: Callable[..., bool] = field(default=_any)
 
 
-_JOURNAL = "ztrust_mail.sync.journal.store"
-_LEASE = "ztrust_mail.sync.journal.lease"
-_RUN = "ztrust_mail.sync.run"
+_JOURNAL = "ztrust_mail.journal.journal"
+_LEASE = "ztrust_mail.journal.lease"
+_RUN = "ztrust_mail.applying.run"
 
 POINTS = {
     "before-lease": Point(_LEASE, "Lease.acquire"),
@@ -59,7 +59,7 @@ POINTS = {
     "after-begin": Point(_JOURNAL, "Journal.begin", after=True),
     "before-mark": Point(_JOURNAL, "Journal.record", fits=_marks),
     "after-mark": Point(_JOURNAL, "Journal.record", fits=_marks, after=True),
-    "after-a-put": Point("ztrust_mail.gateways.keycloak", "KeycloakGateway.write", after=True),
+    "after-a-put": Point("ztrust_mail.gateways.keycloak.gateway", "KeycloakGateway.write", after=True),
     "after-the-puts": Point(_RUN, "read_back"),
     "after-the-look": Point(_RUN, "read_back", after=True),
     "after-the-looks-record": Point(_JOURNAL, "Journal.record", fits=_looks, after=True),
@@ -148,23 +148,23 @@ def _stop_at(point: Point, handle: int) -> None:
 
 
 def _wait_for_ctrl_c(handle: int) -> None:
-    from ztrust_mail.gateways.keycloak import KeycloakGateway
-    from ztrust_mail.sync.run import Run
+    from ztrust_mail.applying.run import ApplyRun
+    from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 
     noticed = threading.Event()
-    write, interrupt = KeycloakGateway.write, Run._interrupt
+    write, interrupt = KeycloakGateway.write, ApplyRun._interrupt
 
     def writing(*arguments: Any, **more: Any) -> None:
         write(*arguments, **more)
         os.write(handle, b".")
         noticed.wait(PATIENCE)
 
-    def interrupting(run: Run) -> None:
+    def interrupting(run: ApplyRun) -> None:
         interrupt(run)
         noticed.set()
 
     KeycloakGateway.write = writing
-    Run._interrupt = interrupting
+    ApplyRun._interrupt = interrupting
 
 
 if __name__ == "__main__":
@@ -174,6 +174,6 @@ if __name__ == "__main__":
     else:
         _stop_at(POINTS[sys.argv[1]], int(sys.argv[2]))
     sys.argv[:] = ["ztrust-mail", *sys.argv[3:]]
-    from ztrust_mail.cli.entry import main
+    from ztrust_mail.cli.main import main
 
     main()

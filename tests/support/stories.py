@@ -16,22 +16,22 @@ from support.connecting import sent
 from support.crashing import Killed, Mishap
 from support.mail_settings import realms
 
-from ztrust_mail import Connection, SecretMode, api
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.errors import JournalError, ServerError
+from ztrust_mail import SecretMode, Session, api
+from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.resume import ResolvedWrite
+from ztrust_mail.applying.waves import Waves
+from ztrust_mail.core.errors import JournalError, ServerError
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways import connect
+from ztrust_mail.journal.records import Outcome, Step
+from ztrust_mail.model.fields import FieldMap
+from ztrust_mail.planning.compare import secret_fields
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.sandbox import Sandbox
-from ztrust_mail.secrets.base import Reach
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.spec.model import Spec
-from ztrust_mail.sync.apply import Result
-from ztrust_mail.sync.compare import secret_fields
-from ztrust_mail.sync.journal.records import Outcome, Step
-from ztrust_mail.sync.plan import Plan, RealmPlan, Status
-from ztrust_mail.sync.resume import Settled
-from ztrust_mail.sync.waves import Waves
+from ztrust_mail.secrets.sources import Reach
+from ztrust_mail.settings import Server
+from ztrust_mail.specfile.entries import Spec
 
 VERSIONS = ("26.7.4", "26.8.0", "16.1.1")
 """One as most are, one that drops a stored password when the relay changes, one that checks and mends nothing."""
@@ -148,14 +148,14 @@ class Scene:
         return self.folder / "journal.sqlite3"
 
     def carry_out(
-        self, make: Callable[[Connection], Plan | None], trouble: Troubled, spec: Spec | None = None
+        self, make: Callable[[Session], Plan | None], trouble: Troubled, spec: Spec | None = None
     ) -> Result | None:
         """Do what every writing command does, and check all that follows. Returns the result where there is one."""
         course = _Course(len(self.sandbox.requests))
         with self.connected() as connection:
             trap = trouble.mishap.befall(connection) if trouble.mishap else None
             try:
-                with connection.exclusively():
+                with connection.lock():
                     doubtful = self._asked(_DOUBTFUL)
                     self._check_settled(connection, doubtful, api.settle(connection))
                     course.made = make(connection)
@@ -175,7 +175,7 @@ class Scene:
         self._check_writes(put, course)
         return course.result
 
-    def _work(self, connection: Connection, course: _Course, trouble: Troubled, spec: Spec | None) -> None:
+    def _work(self, connection: Session, course: _Course, trouble: Troubled, spec: Spec | None) -> None:
         assert course.made
         self._take_down(connection, course.made)
         course.planned = {realm: self.held(realm) for realm in self.realms}
@@ -198,7 +198,7 @@ class Scene:
         self._check_shown(course.made, put, course.held)
         self._check_journal(put, course.result)
 
-    def _take_down(self, connection: Connection, made: Plan) -> None:
+    def _take_down(self, connection: Session, made: Plan) -> None:
         """Keep in mind what the run that may come means to write, and over what."""
         runs = connection.journal.runs(limit=1)
         number = runs[0].number + 1 if runs else 1
@@ -209,7 +209,8 @@ class Scene:
             fields = realm.wanted.fields
             references = {} if keeps else secret_fields(fields)
             secret = {
-                KEYCLOAK.natives_of(name)[0]: self.values.get(ref.argument[0], "") for name, ref in references.items()
+                KEYCLOAK.attributes_of(name)[0]: self.values.get(ref.argument[0], "")
+                for name, ref in references.items()
             }
             self.intents[number][realm.realm] = (None if realm.wanted.disabled else fields, secret)
 
@@ -225,7 +226,9 @@ class Scene:
         plain = all(KEYCLOAK.meaning(n, shown.get(n)) == KEYCLOAK.meaning(n, wanted.get(n)) for n in managed)
         return plain and all(held.get(n) == v or held.get(n, "").startswith(FOREIGN) for n, v in secret.items())
 
-    def _check_settled(self, connection: Connection, doubtful: list[tuple[Any, ...]], settled: list[Settled]) -> None:
+    def _check_settled(
+        self, connection: Session, doubtful: list[tuple[Any, ...]], settled: list[ResolvedWrite]
+    ) -> None:
         assert {(one.write.run, one.write.realm) for one in settled} >= set(doubtful), "a write in doubt is forgotten"
         for one in settled:
             if one.step is Step.VERIFIED:
@@ -272,7 +275,7 @@ class Scene:
             elif entry.login in self.values and (status is Status.APPLIED or not password.startswith(FOREIGN)):
                 assert password == self.values[entry.login]
 
-    def _check_nothing_left(self, connection: Connection, done: Mapping[str, Status], spec: Spec) -> None:
+    def _check_nothing_left(self, connection: Session, done: Mapping[str, Status], spec: Spec) -> None:
         if done:
             again = api.plan(spec, connection, realms=list(done))
             assert [realm.realm for realm in again.changed] == []
@@ -291,11 +294,11 @@ class Scene:
         """Return the spec as it is now."""
         return realms({realm: entry.written() for realm, entry in self.entries.items()})
 
-    def connected(self) -> Connection:
+    def connected(self) -> Session:
         """Connect as a new process does; the variables are as they are now."""
         server = Server(self.sandbox.url, username="admin", password=Secret("admin"), connections=1)
         reach = Reach(environ=dict(self.values))
-        return Connection(server, connect(server), reach, journal_url=Secret(f"sqlite:///{self.file}"))
+        return Session(server, connect(server), reach, journal_url=Secret(f"sqlite:///{self.file}"))
 
     def _asked(self, question: str) -> list[tuple[Any, ...]]:
         """Return what SQL finds in the journal, without anything of the tool's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ztrust_mail.gateways.throttle import Throttle
+from ztrust_mail.transport.throttle import Throttle
 
 
 class Clock:

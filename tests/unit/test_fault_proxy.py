@@ -17,15 +17,14 @@ from support.fault_proxy import Fault, FaultProxy
 from support.http_bytes import read_answer, read_request
 from support.waiting import Clock
 
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.errors import RealmError, ServerUnreachable
-from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import NOT_THE_API
-from ztrust_mail.gateways.http import Interrupted
-from ztrust_mail.gateways.keycloak import KeycloakGateway
+from ztrust_mail.core.errors import NOT_THE_API, RealmError, ServerUnreachable
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.sensitive import Secret
+from ztrust_mail.settings import Server
+from ztrust_mail.transport import failures
+from ztrust_mail.transport.failures import ConnectionLost
 
 SMTP = {"host": "mail.example", "from": "a@b.example"}
 ACME = realm_path("acme")
@@ -55,7 +54,7 @@ def gateway(proxy: FaultProxy, clock: Clock) -> Iterator[KeycloakGateway]:
 @pytest.fixture
 def impatient(proxy: FaultProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeycloakGateway]:
     """One that does not wait long for an answer."""
-    monkeypatch.setattr(http, "PATIENCE", 1)
+    monkeypatch.setattr(failures, "PATIENCE", 1)
     server = Server(proxy.url, username="admin", password=Secret("admin"), timeout=1.0)
     made = KeycloakGateway(server, KEYCLOAK, clock.throttle())
     made.login()
@@ -112,7 +111,7 @@ def test_a_connection_cut_before_the_request_keeps_it_from_the_server(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway
 ) -> None:
     proxy.fault(Fault.CUT_BEFORE_REQUEST, method="PUT", times=2)
-    with pytest.raises(Interrupted):
+    with pytest.raises(ConnectionLost):
         gateway.write("acme", SMTP)
     assert (puts(ztrust_sandbox), proxy.forwarded("PUT")) == (0, [])
     assert [(e.fault, e.status) for e in proxy.requests if e.method == "PUT"] == [(Fault.CUT_BEFORE_REQUEST, None)] * 2
@@ -125,7 +124,7 @@ def test_a_connection_cut_after_the_request_leaves_it_done(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway, fault: Fault
 ) -> None:
     proxy.fault(fault, method="PUT", times=2)
-    with pytest.raises(Interrupted):
+    with pytest.raises(ConnectionLost):
         gateway.write("acme", SMTP)
     assert ztrust_sandbox.smtp("acme") == SMTP
     assert [(e.fault, e.status) for e in proxy.forwarded("PUT")] == [(fault, 204)] * 2
@@ -148,7 +147,7 @@ def test_half_of_a_body_comes_before_the_cut(proxy: FaultProxy) -> None:
 
 def test_garbage_is_no_answer(ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway) -> None:
     proxy.fault(Fault.GARBAGE, method="PUT", times=2)
-    with pytest.raises(Interrupted):
+    with pytest.raises(ConnectionLost):
         gateway.write("acme", SMTP)
     assert puts(ztrust_sandbox) == 0
 

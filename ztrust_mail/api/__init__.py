@@ -13,10 +13,10 @@ A typical use::
 
 from __future__ import annotations
 
-from ztrust_mail.api.connecting import connect, load_spec, validate
-from ztrust_mail.api.looking import doctor, drift, explain, plan, pull, test
-from ztrust_mail.api.past import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
-from ztrust_mail.api.writing import (
+from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
+from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
+from ztrust_mail.api.session import Session, connect, load_spec, validate
+from ztrust_mail.api.write import (
     apply,
     dangers,
     load_plan,
@@ -27,10 +27,9 @@ from ztrust_mail.api.writing import (
     spec_digest,
     unfinished,
 )
-from ztrust_mail.sync.connection import Connection
 
 __all__ = [
-    "Connection",
+    "Session",
     "apply",
     "connect",
     "dangers",

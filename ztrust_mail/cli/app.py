@@ -7,7 +7,7 @@ import importlib
 import click
 
 from ztrust_mail._version import __version__
-from ztrust_mail.text import did_you_mean, quoted
+from ztrust_mail.core.text import did_you_mean, quoted
 
 COMMANDS = (
     *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
@@ -27,7 +27,7 @@ class Commands(click.Group):
         """Return a command, or None where there is no such."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"ztrust_mail.cli.{cmd_name}").command
+        command = importlib.import_module(f"ztrust_mail.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import Unpack
+from typing import TypedDict, Unpack
 
 import click
 
-from ztrust_mail.cli.help import Argument, Command, Settings
-from ztrust_mail.spec.source import STDIN
-from ztrust_mail.sync.compare import SecretMode
+from ztrust_mail.core.files import STDIN
+from ztrust_mail.planning.compare import SecretMode
+
+
+class Settings(TypedDict, total=False):
+    """What else may be said of an argument, in click's words."""
+
+    nargs: int
+    required: bool
+    type: click.Choice[str] | click.IntRange
+    default: str
+
+
+class Argument(click.Argument):
+    """An argument that the help explains, and shows by its metavar alone, such as ``SPEC...``."""
+
+    def __init__(self, names: Sequence[str], *, metavar: str, help: str, **settings: Unpack[Settings]) -> None:
+        super().__init__(names, metavar=metavar, **settings)
+        self.shown = metavar
+        self.explained = help
+
+    def make_metavar(self, ctx: click.Context) -> str:
+        """Return how a person writes the argument."""
+        return self.shown
+
+
+class Command(click.Command):
+    """A command whose arguments stand in the help as they are typed, such as ``SPEC...``."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return what follows the command's name in the usage line."""
+        return ["[OPTIONS]", *(argument.shown for argument in self._arguments())]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the arguments, then the options."""
+        if rows := [(argument.shown, argument.explained) for argument in self._arguments()]:
+            with formatter.section("Arguments"):
+                formatter.write_dl(rows)
+        super().format_options(ctx, formatter)
+
+    def _arguments(self) -> list[Argument]:
+        return [parameter for parameter in self.params if isinstance(parameter, Argument)]
+
 
 Function = Callable[..., None]
 Declaration = Callable[[Function], Function]
 """What declares an argument or option of the command function below it."""
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How the result is written to standard output."""
 
     TEXT = "text"
@@ -118,7 +158,7 @@ def number_argument(name: str, metavar: str, most: int, help: str) -> Declaratio
 server = text("--server", metavar="NAME|URL", help="A server of the settings file, or its URL.")
 realm = texts("--realm", "GLOB", "Only realms that match; may be given again.")
 config = text("--config", metavar="FILE", help="The settings file.")
-result_format = choice("--format", Format.TEXT, "How the result is written.")
+result_format = choice("--format", OutputFormat.TEXT, "How the result is written.")
 report = texts("--report", "FORMAT=FILE", "Write a report too: text or json.")
 out = file("--out", "Write the spec to a file; - is standard output.")
 yes = flag("--yes", "-y", help="Do not ask.")

@@ -17,10 +17,10 @@ from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TextIO, cast
 
-from ztrust_mail.findings import Finding, Severity
-from ztrust_mail.reports import lines, text
-from ztrust_mail.sync.plan import RealmPlan, Status
-from ztrust_mail.text import counted
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.reports import plan, style
 
 QUIET = 2.0
 """For so many seconds nothing is shown: a run that is done by then needs no progress."""
@@ -41,7 +41,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._total = total
-        self._stream = cast(TextIO, _Forgiving(stream or sys.stderr))
+        self._stream = cast(TextIO, _BestEffortStream(stream or sys.stderr))
         self._clock = clock
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(Status, 0)
@@ -71,7 +71,7 @@ class Progress(AbstractContextManager["Progress"]):
     def _show(self, now: float) -> None:
         if not _is_terminal(self._stream):
             self._next = now + EVERY
-            lines.write([lines.line(self.words(now))], self._stream)
+            style.write([style.line(self.words(now))], self._stream)
             return
         self._next = now + REDRAW
         words = f"{self.words(now)} "
@@ -90,10 +90,10 @@ class Progress(AbstractContextManager["Progress"]):
         rate = done / max(now - self._began, 0.001)
         failed = f", {self._counts[Status.FAILED]:,} failed" if self._counts[Status.FAILED] else ""
         left = f", {_rate(rate)}, {_span((self._total - done) / rate)} left" if done else ""
-        return f"{written:,} of {counted(self._total, 'realm')} written{failed}{left}"
+        return f"{written:,} of {pluralise(self._total, 'realm')} written{failed}{left}"
 
 
-class _Forgiving(io.TextIOBase):
+class _BestEffortStream(io.TextIOBase):
     """A stream that nobody may be reading any more: the run goes on without saying how far it is."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -118,17 +118,17 @@ class _Forgiving(io.TextIOBase):
             self._stream.flush()
 
 
-class _Waits(logging.Handler):
+class _WaitLogHandler(logging.Handler):
     """Says on standard error what the package logs: that a wait of some seconds begins."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        stream = cast(TextIO, _Forgiving(sys.stderr))
+        stream = cast(TextIO, _BestEffortStream(sys.stderr))
         if _is_terminal(stream):
             stream.write("\r\x1b[2K")  # where a bar may stand: it is drawn anew below
-        lines.write([text.finding(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
+        style.write([plan.finding(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
 
 
-_WAITS = _Waits()
+_WAITS = _WaitLogHandler()
 
 
 def tell_of_waits() -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TextIO
 
-from ztrust_mail.errors import UsageError
+from ztrust_mail.core.errors import UsageError
 
 
 class OutputError(UsageError):
@@ -25,8 +25,8 @@ def guard() -> None:
     """
     if sys.stdin is None:  # the first, so that each gets its own number again and no journal gets that of an output
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # it is open as long as the process
-    sys.stdout = _guarded(sys.stdout, sys.__stdout__, _Result)
-    sys.stderr = _guarded(sys.stderr, sys.__stderr__, _Aside)
+    sys.stdout = _guarded(sys.stdout, sys.__stdout__, _GuardedStdout)
+    sys.stderr = _guarded(sys.stderr, sys.__stderr__, _GuardedStderr)
 
 
 def _guarded(stream: TextIO | None, own: TextIO | None, kind: type[_Guarded]) -> TextIO:
@@ -63,11 +63,11 @@ class _Guarded(io.TextIOWrapper):
         os.close(null)
 
 
-class _Aside(_Guarded):
+class _GuardedStderr(_Guarded):
     """Standard error."""
 
 
-class _Result(_Guarded):
+class _GuardedStdout(_Guarded):
     """Standard output."""
 
     def _lost(self, e: OSError) -> None:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ztrust_mail.convert.base import Extract, Format, Written
+from ztrust_mail.convert.ansible import Ansible
+from ztrust_mail.convert.format import Format, ReadResult, WriteResult
 from ztrust_mail.convert.product import Product
-from ztrust_mail.convert.registry import FORMATS
+from ztrust_mail.convert.realm_export import RealmExport
 from ztrust_mail.convert.sheet import Style, style_of
-from ztrust_mail.errors import SpecError, UsageError
-from ztrust_mail.findings import Finding, has_errors
-from ztrust_mail.spec.bounded import FileFindings
-from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.spec.resolve import glob_matches
-from ztrust_mail.text import did_you_mean, quoted
+from ztrust_mail.convert.spec import SpecFormat
+from ztrust_mail.convert.terraform import Terraform
+from ztrust_mail.core.errors import SpecError, UsageError
+from ztrust_mail.core.findings import FileFindings, Finding, has_errors
+from ztrust_mail.core.text import did_you_mean, glob_matches, quoted
+from ztrust_mail.dialects import DIALECTS
+from ztrust_mail.model.fields import FieldMap
 
-__all__ = ["FORMATS", "Extract", "Format", "Style", "Written", "convert", "format_named", "style_of"]
+_PRODUCTS = map(Product, DIALECTS.values())
+
+FORMATS: Mapping[str, Format] = {f.name: f for f in (SpecFormat(), *_PRODUCTS, RealmExport(), Terraform(), Ansible())}
+"""The formats in the order people read them."""
+
+__all__ = ["FORMATS", "Format", "ReadResult", "Style", "WriteResult", "convert", "format_named", "style_of"]
 
 
 def format_named(name: str) -> Format:
@@ -28,7 +35,7 @@ def format_named(name: str) -> Format:
 
 def convert(
     source: Format, target: Format, path: str, style: Style | None = None, globs: Sequence[str] = ()
-) -> Written:
+) -> WriteResult:
     """Return the settings in a file or folder in another format, and all that is worth telling of both.
 
     An error among the findings, the last, says that the text must be completed before it can be used.
@@ -56,7 +63,7 @@ def convert(
     written = target.write(realms, style) if isinstance(target, Product) else target.write(realms)
     told = {(f.rule, f.realm, f.field) for f in found if f.field}
     new = [f for f in written.findings if (f.rule, f.realm, f.field) not in told]
-    return Written(written.text, (*_bounded(found), *_bounded(new), *target.check(written.text)))
+    return WriteResult(written.text, (*_bounded(found), *_bounded(new), *target.check(written.text)))
 
 
 def _bounded(findings: Iterable[Finding]) -> list[Finding]:

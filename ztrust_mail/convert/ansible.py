@@ -10,18 +10,28 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held, named_secrets, note, warning
-from ztrust_mail.convert.base import with_variables as variables
-from ztrust_mail.convert.files import Files
-from ztrust_mail.convert.keycloak import SMTP_SERVER, read_map
-from ztrust_mail.convert.native import encoded
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Finding, error
-from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
-from ztrust_mail.spec.source import JsonValue, Pointer
-from ztrust_mail.spec.yaml_text import dump_yaml
-from ztrust_mail.text import quoted
+from ztrust_mail.convert.attribute_reader import SMTP_SERVER, read_map
+from ztrust_mail.convert.format import (
+    CANNOT_HOLD,
+    Files,
+    Format,
+    ReadResult,
+    WriteResult,
+    held,
+    named_secrets,
+    note,
+    warning,
+)
+from ztrust_mail.convert.format import with_variables as variables
+from ztrust_mail.convert.losses import encoded
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import Finding, error
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
+from ztrust_mail.specfile.export import dump_yaml
+from ztrust_mail.specfile.readers.document import Pointer
 
 MODULE: Final = "community.general.keycloak_realm"
 _OPTIONS = ("smtp_server", SMTP_SERVER)
@@ -29,7 +39,7 @@ _FIELDS = (
     *("sender.address", "sender.name", "reply_to.address", "reply_to.name", "envelope_from"),
     *("relay.host", PORT, SECURITY, LOGIN, USERNAME, PASSWORD),
 )
-_SWITCHES = (*KEYCLOAK.natives_of(SECURITY), KEYCLOAK.natives_of(LOGIN)[0])
+_SWITCHES = (*KEYCLOAK.attributes_of(SECURITY), KEYCLOAK.attributes_of(LOGIN)[0])
 _ON, _OFF = ("yes", "on", "y", "t", "1", "true"), ("no", "off", "n", "f", "0", "false")
 _ONE_STRING = re.compile(r"\{\{ '((?:[^'\\]|\\['\\])*)' \}\}")
 _TAG = re.compile(r"^([ \t]*(?:- )?[\w.-]+:[ \t]+)(!(?:vault|unsafe))(?=\s)", re.MULTILINE)
@@ -41,7 +51,7 @@ class Ansible(Format):
     name = "ansible"
     title = "an Ansible task"
 
-    def read(self, path: str) -> Extract:
+    def read(self, path: str) -> ReadResult:
         """Return the settings of the tasks in a playbook or a list of tasks."""
         files = Files((".yaml", ".yml"))
         realms: dict[str, FieldMap] = {}
@@ -67,9 +77,9 @@ class Ansible(Format):
                     fields = read_map(document, (*at, option), realm, files.findings)
                     if fields is not None:
                         realms[realm] = fields
-        return Extract(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(named_secrets(realms), (*files.findings, *notes))
 
-    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+    def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one task for each realm that has e-mail."""
         named, findings = variables(realms, self.title)
         tasks = []
@@ -83,7 +93,7 @@ class Ansible(Format):
                 message = "an Ansible task cannot say that a realm has no e-mail"
                 findings.append(warning(CANNOT_HOLD, message, "left out: empty it by other means", realm))
         head = "# Add the server and the login of each task, or use module_defaults.\n"
-        return Written(head + dump_yaml(tasks), tuple(findings))
+        return WriteResult(head + dump_yaml(tasks), tuple(findings))
 
 
 def _without_tags(text: str) -> str:
@@ -136,15 +146,15 @@ def _resolve(module: dict[str, JsonValue], option: str) -> None:
 
 
 def _task(realm: str, fields: FieldMap) -> dict[str, object]:
-    login = KEYCLOAK.natives_of(LOGIN)[1]
+    login = KEYCLOAK.attributes_of(LOGIN)[1]
     secrets = {n: v for n, v in fields.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
     options: dict[str, object] = {n: _plain(text) for n, text in encoded(_but(fields, secrets)).items() if n != login}
     for name, reference in secrets.items():
-        options[KEYCLOAK.natives_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
+        options[KEYCLOAK.attributes_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
     for native in _SWITCHES:
         if native in options:
             options[native] = options[native] == "true"
-    (port,) = KEYCLOAK.natives_of(PORT)
+    (port,) = KEYCLOAK.attributes_of(PORT)
     if port in options:
         options[port] = int(str(options[port]))
     module = {"realm": _plain(realm), "state": "present", "smtp_server": options}

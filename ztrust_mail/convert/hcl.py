@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ztrust_mail.convert.markers import has_marker
-from ztrust_mail.errors import UsageError
-from ztrust_mail.findings import Finding, Location, error
-from ztrust_mail.spec.source import SourceText
-from ztrust_mail.text import escaped
+from ztrust_mail.convert.attribute_reader import has_marker
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.text import escaped
+from ztrust_mail.specfile.readers.document import SourceText
 
 if TYPE_CHECKING:
     from lark import Token, Tree

@@ -3,23 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from ztrust_mail.convert import native
-from ztrust_mail.convert.attributes import AttributeReader
-from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, warning, with_variables
-from ztrust_mail.convert.entries import SETTINGS, entries_of, is_body, is_off
-from ztrust_mail.convert.files import Files
-from ztrust_mail.convert.keycloak import SMTP_SERVER
+from ztrust_mail.convert import losses
+from ztrust_mail.convert.attribute_reader import SMTP_SERVER, AttributeReader
+from ztrust_mail.convert.format import (
+    Files,
+    Format,
+    ReadResult,
+    WriteResult,
+    as_json,
+    named_secrets,
+    note,
+    warning,
+    with_variables,
+)
 from ztrust_mail.convert.sheet import Style, written_as
-from ztrust_mail.dialects.base import Attributes, Dialect
-from ztrust_mail.dialects.page import Shape
-from ztrust_mail.findings import Finding, Location, error
-from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.spec.source import STDIN, Document, Pointer
-from ztrust_mail.text import quoted
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.files import STDIN
+from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
+from ztrust_mail.dialects.row import Attributes
+from ztrust_mail.model.fields import FieldMap
+from ztrust_mail.specfile.readers.document import Document, Pointer
+
+SETTINGS: Final = "settings"
+
+
+@dataclass(frozen=True)
+class ProductEntry:
+    """One setting in a file, by the product's own name for it, and where it stands."""
+
+    native: str
+    value: JsonValue
+    at: Pointer
+
+    @property
+    def says(self) -> bool:
+        """Whether there is a value."""
+        return self.value not in (None, "")
+
+
+def entries_of(dialect: Dialect, value: JsonValue, at: Pointer) -> list[ProductEntry] | None:
+    """Return the settings of one realm, which stand at a place in a document; None where they are no settings."""
+    if isinstance(value, dict) and (key := _settings_key(value)):
+        value, at = value[key], (*at, key)
+    if isinstance(value, dict):
+        by_label = {label: native for native, label in labels_of(dialect).items()}
+        return [ProductEntry(by_label.get(name, name), inner, (*at, name)) for name, inner in value.items()]
+    return _pairs(value, at) if isinstance(value, list) and dialect.shape is BodyFormat.PAIRS else None
+
+
+def is_body(value: Mapping[str, JsonValue]) -> bool:
+    """Tell whether an object is one realm's settings, and not several realms by name."""
+    return bool(_settings_key(value)) or not all(isinstance(inner, dict | list) for inner in value.values())
+
+
+def is_off(dialect: Dialect, given: Mapping[str, ProductEntry]) -> bool:
+    """Tell whether the product's own switch says that the realm has no e-mail, whatever else is there."""
+    off = dialect.off or {}
+    return bool(off) and off == {name: str(given[name].value).casefold() for name in off if name in given}
+
+
+def _settings_key(value: Mapping[str, JsonValue]) -> str:
+    return next((key for key in value if key.casefold() == SETTINGS and isinstance(value[key], list)), "")
+
+
+def _pairs(pairs: list[JsonValue], at: Pointer) -> list[ProductEntry] | None:
+    entries = []
+    for n, pair in enumerate(pairs):
+        keys = {key.casefold(): key for key in pair} if isinstance(pair, dict) else {}
+        if not isinstance(pair, dict) or not isinstance(name := pair.get(keys.get("key", "")), str):
+            return None
+        entries.append(ProductEntry(name, pair.get(keys.get("value", "")), (*at, n)))
+    return entries
+
 
 _SUFFIXES = (".json", ".yaml", ".yml", ".txt")
 
@@ -35,7 +97,7 @@ class Product(Format):
         self.name = dialect.name
         self.title = dialect.title
 
-    def read(self, path: str) -> Extract:
+    def read(self, path: str) -> ReadResult:
         """Return the settings of every realm in JSON, YAML or a sheet that was written as text."""
         files = Files(_SUFFIXES)
         realms: dict[str, FieldMap] = {}
@@ -55,28 +117,32 @@ class Product(Format):
                     if not named:
                         message = f"the file does not name its realm; taken to be {quoted(realm)}, after the file"
                         notes.append(note("realm-name", message, "correct the name in the result", realm))
-        return Extract(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(named_secrets(realms), (*files.findings, *notes))
 
-    def write(self, realms: Mapping[str, FieldMap], style: Style | None = None) -> Written:
+    def write(self, realms: Mapping[str, FieldMap], style: Style | None = None) -> WriteResult:
         """Return one realm's settings as the product takes them, or an object of several; or a sheet.
 
         Without a style a product that has only a form gets a sheet as text, any other JSON.
         """
-        style = style or (Style.TEXT if self.dialect.shape is Shape.FORM else Style.JSON)
-        dialect = self.dialect if style is not Style.JSON or self.dialect.shape is Shape.FORM else self.dialect.by_api
+        style = style or (Style.TEXT if self.dialect.shape is BodyFormat.FORM else Style.JSON)
+        dialect = (
+            self.dialect
+            if style is not Style.JSON or self.dialect.shape is BodyFormat.FORM
+            else self.dialect.without_page_only
+        )
         named, findings = with_variables(realms, self.title, self._keeps)
         written: dict[str, Attributes] = {}
         for realm, fields in named.items():
-            attributes, found = native.attributes_of(dialect, realm, fields)
+            attributes, found = losses.attributes_of(dialect, realm, fields)
             findings.extend(found)
             if attributes is not None:
                 written[realm] = attributes
         if style is not Style.JSON:
-            return Written(written_as(style, self.dialect, written), tuple(findings))
+            return WriteResult(written_as(style, self.dialect, written), tuple(findings))
         if len(written) > 1:
             message = f"{self.title} takes one realm's settings at a time; the result holds several, by name"
             findings.append(note("several-realms", message, "choose one with --realm"))
-        return Written(self._json(written), tuple(findings))
+        return WriteResult(self._json(written), tuple(findings))
 
     def _keeps(self, name: str, reference: SecretRef) -> bool:
         row = self.dialect.row(name)
@@ -90,7 +156,7 @@ class Product(Format):
         return as_json(bodies if len(bodies) > 1 else next(iter(bodies.values())))
 
     def _body(self, attributes: Attributes) -> object:
-        if self.dialect.shape is Shape.PAIRS:
+        if self.dialect.shape is BodyFormat.PAIRS:
             return {SETTINGS: [{"key": key, "value": text} for key, text in attributes.items()]}
         return attributes
 
@@ -135,7 +201,7 @@ class Product(Format):
         findings.extend(reader.findings)
         if not fields:
             return fields
-        for found in (*native.unknown_port(self.dialect, realm, fields), *native.problems(self.dialect, realm, fields)):
-            name = next(iter(self.dialect.natives_of(str(found.field))), "")
+        for found in (*losses.unknown_port(self.dialect, realm, fields), *losses.problems(self.dialect, realm, fields)):
+            name = next(iter(self.dialect.attributes_of(str(found.field))), "")
             findings.append(replace(found, location=locate(name)))
-        return native.completed(self.dialect, fields)
+        return losses.completed(self.dialect, fields)

@@ -4,16 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ztrust_mail.convert import templates
-from ztrust_mail.convert.base import Extract, Format, Written, as_json, named_secrets, note, with_variables
-from ztrust_mail.convert.files import Files
-from ztrust_mail.convert.keycloak import SMTP_SERVER, read_map
-from ztrust_mail.convert.native import attributes_of
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Finding, Location, error
-from ztrust_mail.spec.fields import FieldMap
-from ztrust_mail.spec.source import Document, Pointer
-from ztrust_mail.text import quoted
+from ztrust_mail.convert.attribute_reader import SMTP_SERVER, read_map
+from ztrust_mail.convert.format import (
+    Files,
+    Format,
+    ReadResult,
+    WriteResult,
+    as_json,
+    named_secrets,
+    note,
+    warning,
+    with_variables,
+)
+from ztrust_mail.convert.losses import attributes_of
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import ABSENT, THEME, FieldMap, message_field, message_of
+from ztrust_mail.specfile.readers.document import Document, Pointer
+
+EMAIL_THEME, TEXTS = "emailTheme", "localizationTexts"
+
+
+def with_templates(fields: FieldMap, document: Document, at: Pointer, findings: list[Finding]) -> FieldMap:
+    """Return the fields of the realm at a place in a document with its templates.
+
+    A realm without e-mail has none: there is no mail that they could be for.
+    """
+    realm = document.value
+    for part in at:
+        assert isinstance(realm, list)
+        realm = realm[int(part)]
+    assert isinstance(realm, dict)
+    found = {}
+    for name, where, text in _templates(realm):
+        if text not in ("", None) and not isinstance(text, str):
+            message = f"{quoted('.'.join(map(str, where)))} is no text"
+            findings.append(
+                warning("bad-value", message, "left out", str(realm["realm"]), name, document.locate((*at, *where)))
+            )
+        elif text and fields:
+            found[name] = text
+    return {**fields, **found}
+
+
+def _templates(realm: Mapping[str, JsonValue]) -> Iterator[tuple[str, Pointer, JsonValue]]:
+    yield THEME, (EMAIL_THEME,), realm.get(EMAIL_THEME)
+    locales = realm.get(TEXTS)
+    for locale, texts in locales.items() if isinstance(locales, dict) else ():
+        for key, text in texts.items() if isinstance(texts, dict) else ():
+            yield message_field(locale, key), (TEXTS, locale, key), text
+
+
+def split(fields: FieldMap) -> tuple[FieldMap, dict[str, object]]:
+    """Return the fields without the templates that a realm file can hold, and these as it holds them."""
+    theme: dict[str, object] = {}
+    locales: dict[str, dict[str, str]] = {}
+    rest = {}
+    for name, value in fields.items():
+        message = message_of(name)
+        if value is ABSENT or (name != THEME and not message):
+            rest[name] = value
+        elif message:
+            locales.setdefault(message[0], {})[message[1]] = str(value)
+        else:
+            theme = {EMAIL_THEME: str(value)}
+    return rest, {**theme, **({TEXTS: locales} if locales else {})}
+
 
 _NOT_SAID = "nothing-said"
 
@@ -24,7 +82,7 @@ class RealmExport(Format):
     name = "realm-export"
     title = "a realm file"
 
-    def read(self, path: str) -> Extract:
+    def read(self, path: str) -> ReadResult:
         """Return the settings of the realms in a file or a folder; a realm without the key says nothing of e-mail."""
         files = Files((".json", ".yaml", ".yml"))
         realms: dict[str, FieldMap] = {}
@@ -45,19 +103,19 @@ class RealmExport(Format):
                     places[realm] = where
                     fields = read_map(document, (*at, SMTP_SERVER), realm, files.findings)
                     if fields is not None:
-                        realms[realm] = templates.with_templates(fields, document, at, files.findings)
+                        realms[realm] = with_templates(fields, document, at, files.findings)
             if not found:
                 message = "this file names no realm"
                 notes.append(note(_NOT_SAID, message, "left out", at=document.locate(())))
-        return Extract(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(named_secrets(realms), (*files.findings, *notes))
 
-    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+    def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one realm as an object, several as a list."""
         named, findings = with_variables(realms, self.title)
         written: list[dict[str, object]] = []
         variables = False
         for realm, fields in named.items():
-            own, beside = templates.split(fields)
+            own, beside = split(fields)
             given, found = attributes_of(KEYCLOAK, realm, own)
             smtp = given or {}
             written.append({"realm": realm, SMTP_SERVER: smtp, **beside})
@@ -69,7 +127,7 @@ class RealmExport(Format):
         if variables:
             message = "variables are written as ${NAME}, which kc.sh import fills in"
             findings.append(note("variables", message, "keycloak-config-cli writes $(env:NAME)"))
-        return Written(as_json(written[0] if len(written) == 1 else written), tuple(findings))
+        return WriteResult(as_json(written[0] if len(written) == 1 else written), tuple(findings))
 
 
 def _realms(document: Document) -> Iterator[tuple[str, Pointer]]:

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
-from ztrust_mail.dialects.base import Attributes, Dialect
-from ztrust_mail.dialects.page import Shape, labels_of
-from ztrust_mail.spec.yaml_text import dump_yaml
-from ztrust_mail.text import printable
+from ztrust_mail.core.text import printable
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
+from ztrust_mail.dialects.row import Attributes
+from ztrust_mail.specfile.export import dump_yaml
 
 WIDTH = 80
 _HOW = "Type in the values from top to bottom; a field without a value stays empty."
@@ -48,7 +48,7 @@ def _lines(dialect: Dialect, attributes: Attributes) -> Iterator[Line]:
     """Yield label and value of each line; what is empty and not on the page is left out."""
     labels = labels_of(dialect)
     for native, label in labels.items():
-        if native in attributes or label != native or dialect.shape is Shape.FORM:
+        if native in attributes or label != native or dialect.shape is BodyFormat.FORM:
             yield label, attributes.get(native, "")
     for native, text in attributes.items():
         if native not in labels:

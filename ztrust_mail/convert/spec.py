@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, named_secrets, warning
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Finding, Severity
-from ztrust_mail.spec import load
-from ztrust_mail.spec.fields import ABSENT, FieldMap, Raw, field_of
-from ztrust_mail.spec.resolve import desired
-from ztrust_mail.spec.sayable import can_be_named, dormant, leaves_of, missing, unsayable
-from ztrust_mail.spec.write import Leaves, to_yaml
-from ztrust_mail.text import quoted
+from ztrust_mail.convert.format import CANNOT_HOLD, Format, ReadResult, WriteResult, named_secrets, warning
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import ABSENT, FieldMap, Raw, field_of
+from ztrust_mail.specfile import load
+from ztrust_mail.specfile.export import (
+    Leaves,
+    is_valid_entry_name,
+    missing_fields,
+    to_entry,
+    to_yaml,
+    unrepresentable,
+    unused_login_fields,
+)
+from ztrust_mail.specfile.resolve import desired
 
 INCOMPLETE = "incomplete-spec"
 _SHOWN = 3  # problems of an incomplete spec
 _BY_HAND = "left out: write it by hand"
 
 
-class Spec(Format):
+class SpecFormat(Format):
     """A ztrust-mail spec, resolved: each realm with all it inherits."""
 
     name = "spec"
     title = "a spec"
 
-    def read(self, path: str) -> Extract:
+    def read(self, path: str) -> ReadResult:
         """Return what the spec wants of each realm it names; a glob names none offline."""
-        spec = load.load(path, KEYCLOAK.native_names)
+        spec = load.load(path, KEYCLOAK.attribute_names)
         findings = list(spec.warnings)
         realms: dict[str, FieldMap] = {}
         for entry in spec.entries:
@@ -39,23 +46,23 @@ class Spec(Format):
             wanted = desired(spec, entry, entry.name)
             findings.extend(wanted.findings)
             realms[entry.name] = wanted.fields
-        return Extract(realms, tuple(findings))
+        return ReadResult(realms, tuple(findings))
 
-    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+    def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a YAML spec with an entry for each realm."""
         entries: dict[str, Leaves | None] = {}
         findings: list[Finding] = []
         for realm, fields in named_secrets(realms).items():
-            if not can_be_named(realm):
+            if not is_valid_entry_name(realm):
                 message = f"the realm's name {quoted(realm)} cannot stand in a spec"
                 findings.append(warning(CANNOT_HOLD, message, "left out: write the realm's real name", realm))
                 continue
             entries[realm] = _leaves(realm, dict(fields), findings) if fields else None
-        return Written(to_yaml(entries, {}, because="the value is not taken along"), tuple(findings))
+        return WriteResult(to_yaml(entries, {}, because="the value is not taken along"), tuple(findings))
 
     def check(self, text: str) -> list[Finding]:
         """Return an error where ``validate`` refuses the spec."""
-        problems = [f for f in load.validate_text(text, KEYCLOAK.native_names) if f.severity is Severity.ERROR]
+        problems = [f for f in load.validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
         if not problems:
             return []
         lines = [f"line {f.location.line}: {f.message}" for f in problems if f.location][:_SHOWN]
@@ -66,17 +73,17 @@ class Spec(Format):
 
 def _leaves(realm: str, fields: FieldMap, findings: list[Finding]) -> Leaves:
     fields = {name: value for name, value in fields.items() if value is not ABSENT}
-    left_out = unsayable(fields)
+    left_out = unrepresentable(fields)
     for name in left_out:
         value = fields.pop(name)
         hidden = field_of(name).secret and isinstance(value, Raw)
         message = f"{quoted(name)} is {'text' if hidden else quoted(value)} that a spec cannot say"
         findings.append(warning(CANNOT_HOLD, message, _BY_HAND, realm, name))
-    for name in dormant(fields):
+    for name in unused_login_fields(fields):
         del fields[name]
         message = f"`{name}` is given and not used: what it belongs to is not there"
         findings.append(warning(CANNOT_HOLD, message, "left out: add what it belongs to, if it is meant", realm, name))
-    for name in missing(fields):
+    for name in missing_fields(fields):
         message = f"there is no `{name}`, which an entry needs"
         findings.append(warning("missing-field", message, "add it: the spec is not valid before", realm, name))
-    return leaves_of(fields, left_out)
+    return to_entry(fields, left_out)

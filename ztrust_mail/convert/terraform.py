@@ -6,18 +6,27 @@ import re
 from collections.abc import Mapping
 from itertools import chain, count
 
-from ztrust_mail.convert.attributes import AttributeReader
-from ztrust_mail.convert.base import CANNOT_HOLD, Extract, Format, Written, held, named_secrets, note, warning
-from ztrust_mail.convert.base import with_variables as variables
-from ztrust_mail.convert.files import Files
+from ztrust_mail.convert.attribute_reader import AttributeReader
+from ztrust_mail.convert.format import (
+    CANNOT_HOLD,
+    Files,
+    Format,
+    ReadResult,
+    WriteResult,
+    held,
+    named_secrets,
+    note,
+    warning,
+)
+from ztrust_mail.convert.format import with_variables as variables
 from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
-from ztrust_mail.convert.native import encoded
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.findings import Finding, Location, error
-from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import LOGIN, PASSWORD, PORT, SECURITY, TOKEN, USERNAME, FieldMap, Login, Raw
-from ztrust_mail.spec.source import JsonValue
-from ztrust_mail.text import quoted
+from ztrust_mail.convert.losses import encoded
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import LOGIN, PASSWORD, PORT, SECURITY, TOKEN, USERNAME, FieldMap, Login, Raw
 
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "relay.host": ("host",),
@@ -50,7 +59,7 @@ class Terraform(Format):
     name = "terraform"
     title = "Terraform's smtp_server"
 
-    def read(self, path: str) -> Extract:
+    def read(self, path: str) -> ReadResult:
         """Return the settings of the resources in a file or a folder. Needs the extra ``convert``."""
         files = Files((".tf",))
         realms: dict[str, FieldMap] = {}
@@ -69,9 +78,9 @@ class Terraform(Format):
                     if fields is not None:
                         realms[realm] = fields
             files.findings.extend(source.findings)
-        return Extract(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(named_secrets(realms), (*files.findings, *notes))
 
-    def write(self, realms: Mapping[str, FieldMap]) -> Written:
+    def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a resource for each realm that has e-mail, and the variables they take secrets from."""
         named, findings = variables(realms, self.title)
         labels: set[str] = set()
@@ -94,7 +103,7 @@ class Terraform(Format):
         if taken:
             message = "Terraform takes the secrets from variables"
             findings.append(note("variables", message, f"set TF_VAR_{next(iter(taken))} and the like"))
-        return Written("\n".join([_HEAD, *blocks, *declared]), tuple(findings))
+        return WriteResult("\n".join([_HEAD, *blocks, *declared]), tuple(findings))
 
 
 def _fields(resource: Resource, where: Location, findings: list[Finding]) -> FieldMap | None:
@@ -102,7 +111,7 @@ def _fields(resource: Resource, where: Location, findings: list[Finding]) -> Fie
     given = _natives(resource.smtp_server, _ARGUMENTS, reader, tuple(_LOGINS))
     for block, (login, table) in _LOGINS.items():
         if isinstance(inner := resource.smtp_server.get(block), Mapping):
-            switch, kind = KEYCLOAK.natives_of(LOGIN)
+            switch, kind = KEYCLOAK.attributes_of(LOGIN)
             given |= {**_natives(inner, table, reader, ()), switch: True, kind: str(login)}
         elif inner is not None:
             reader.tell("bad-value", f"{quoted(block)} is no block", "left out: write it as a block", block)
@@ -115,7 +124,9 @@ def _natives(
     block: Block, table: Mapping[str, tuple[str, ...]], reader: AttributeReader, blocks: tuple[str, ...]
 ) -> dict[str, JsonValue]:
     """Return a block's arguments by Keycloak's names; one that the provider does not know is told."""
-    natives = {arg: n for name, args in table.items() for arg, n in zip(args, KEYCLOAK.natives_of(name), strict=True)}
+    natives = {
+        arg: n for name, args in table.items() for arg, n in zip(args, KEYCLOAK.attributes_of(name), strict=True)
+    }
     given: dict[str, JsonValue] = {}
     for argument, value in block.items():
         if argument in natives and not isinstance(value, Mapping):
@@ -156,7 +167,7 @@ def _arguments(fields: FieldMap, table: Mapping[str, tuple[str, ...]], indent: s
             written[arguments[0]] = f"var.{variable}"
             continue
         attributes = encoded({name: value})
-        for argument, native in zip(arguments, KEYCLOAK.natives_of(name), strict=True):
+        for argument, native in zip(arguments, KEYCLOAK.attributes_of(name), strict=True):
             text = attributes.get(native, "")
             written[argument] = text if len(arguments) > 1 and not isinstance(value, Raw) else string(text)
     width = max(map(len, written), default=0)

@@ -7,15 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ztrust_mail.config import Server
+from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
+from ztrust_mail.core.files import is_read_only
+from ztrust_mail.core.text import MASTER, glob_matches, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.errors import ExitStatus, RealmError, ServerError
-from ztrust_mail.gateways.base import Account, Gateway, Reading
-from ztrust_mail.spec.resolve import MASTER, glob_matches
-from ztrust_mail.text import counted, quoted
+from ztrust_mail.gateways.capabilities import describe_operations
+from ztrust_mail.gateways.exports.gateway import TITLE, RealmFilesGateway
+from ztrust_mail.gateways.exports.inventory import ExportedRealm, Inventory, take_stock
+from ztrust_mail.gateways.gateway import Gateway, Reading
+from ztrust_mail.settings import Server, folder_of
+from ztrust_mail.transport.account import Account
 
 if TYPE_CHECKING:
-    from ztrust_mail.gateways.verbs import Ability
+    from ztrust_mail.gateways.capabilities import Support
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that take 10 to 49 s for one realm once there are some 250 (measured on 26.7.1)."""
@@ -32,26 +36,26 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Examination:
+class DoctorReport:
     """All answers, in the order they were asked, and what can be done with the product at all."""
 
     url: str
     checks: tuple[Check, ...]
     exit_status: ExitStatus
     title: str
-    abilities: tuple[Ability, ...]
+    abilities: tuple[Support, ...]
 
 
-def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> Examination:
+def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> DoctorReport:
     """Ask whether the server can be reached, who we are, what we may do, and where test mails would go.
 
     ``realms`` are globs that limit which realms are looked at. Whether a realm may be written is told by
     the answer to a test mail without a sender, which needs the same right and cannot be sent.
     """
-    from ztrust_mail.gateways.verbs import abilities
+    from ztrust_mail.gateways.capabilities import describe_operations
 
     checks, worst = _checked(server, gateway, realms)
-    return Examination(server.url, tuple(checks), worst, gateway.title, abilities(gateway.capabilities))
+    return DoctorReport(server.url, tuple(checks), worst, gateway.title, describe_operations(gateway.capabilities))
 
 
 def _checked(server: Server, gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check], ExitStatus]:
@@ -127,8 +131,8 @@ def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -
     if lacking:
         more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         shown = ", ".join(quoted(name) for name in lacking[:5])
-        return Check(question, False, f"{len(fine)} of {counted(len(names), 'realm')}; not {shown}{more}", hint)
-    return Check(question, True, f"in {counted(len(names), 'realm')}")
+        return Check(question, False, f"{len(fine)} of {pluralise(len(names), 'realm')}; not {shown}{more}", hint)
+    return Check(question, True, f"in {pluralise(len(names), 'realm')}")
 
 
 def _address(account: Account) -> Check:
@@ -171,3 +175,39 @@ def _shell(text: str) -> str:
     import shlex
 
     return shlex.quote(text)
+
+
+def examine_files(server: Server, globs: Sequence[str] = ()) -> DoctorReport:
+    """Tell which realms the files hold, what stands in the way of each, and which files were passed over."""
+    checks, worst = _check_files(folder_of(server.url), globs)
+    return DoctorReport(server.url, tuple(checks), worst, TITLE, describe_operations(RealmFilesGateway.capabilities))
+
+
+def _check_files(target: str, globs: Sequence[str]) -> tuple[list[Check], ExitStatus]:
+    try:
+        stock = take_stock(target)
+    except ServerError as e:
+        return [Check("find realm files", False, e.message, e.hint)], e.exit_status
+    found = f"{pluralise(len(stock.realms), 'realm')} in {printable(target)}"
+    checks = [Check("find realm files", True, found), *_file_rights(stock, globs)]
+    if stock.passed_over:
+        detail = (
+            f"{pluralise(len(stock.passed_over), 'file')} without a realm, such as {printable(stock.passed_over[0])}"
+        )
+        checks.append(Check("leave other files alone", True, detail))
+    checks.append(Check("send test mails", None, "only a server can: import the files, then run test against it"))
+    return checks, ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
+
+
+def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
+    chosen = {n: p for n, p in stock.realms.items() if not globs or any(glob_matches(g, n) for g in globs)}
+    if not chosen:
+        return [Check("read e-mail settings", False, "no realm matches", "check --realm")]
+    places = {name: place for name, place in chosen.items() if isinstance(place, ExportedRealm)}
+    troubles = [place for place in chosen.values() if not isinstance(place, ExportedRealm)]
+    why = f"{troubles[0].message}; {troubles[0].hint}" if troubles else ""
+    writable = [name for name, place in places.items() if not is_read_only(place.path)]
+    return [
+        share("read e-mail settings", list(places), list(chosen), why),
+        share("write e-mail settings", writable, list(chosen), "let each file and its folder be written"),
+    ]

@@ -6,9 +6,9 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from ztrust_mail.sensitive import SecretKind, SecretRef
-from ztrust_mail.spec.fields import DEFAULT_PORTS, Duration, FieldValue, Kind, Login, Masked, Raw, Security
-from ztrust_mail.spec.values import MAX_DURATION_MS, BadValue, parse
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.model.fields import DEFAULT_PORTS, Duration, FieldValue, Kind, Login, Masked, Raw, Security
+from ztrust_mail.model.values import MAX_DURATION_MS, BadValue, parse
 
 Texts = tuple[str | None, ...]
 
@@ -219,21 +219,21 @@ class SecurityByPort(Codec):
         return Security.TLS if implicit else Security.STARTTLS
 
 
-class Implied(Codec):
+class DerivedValue(Codec):
     """What follows from attributes of other rows and has none of its own."""
 
     def encode(self, value: FieldValue) -> Texts:
         return ()
 
 
-class LoginIfGiven(Implied):
+class LoginIfGiven(DerivedValue):
     """A login by user and password wherever the attribute that it reads is there."""
 
     def decode(self, texts: Texts) -> FieldValue | None:
         return Login.BASIC
 
 
-class AddressAsAccount(Implied):
+class AddressAsAccount(DerivedValue):
     """The user of a login for which the sending address is also the account; reads the address and the password."""
 
     def decode(self, texts: Texts) -> FieldValue | None:
@@ -258,7 +258,7 @@ class DefaultCredentials(Codec):
 
 
 @dataclass(frozen=True)
-class Unsaid(Codec):
+class FixedValue(Codec):
     """A setting of which a spec means one value without saying it; any other is nothing a spec can say."""
 
     text: str

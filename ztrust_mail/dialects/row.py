@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.codecs import Codec
-from ztrust_mail.spec.fields import FieldValue
+from ztrust_mail.model.fields import SECURITY, FieldMap, FieldValue, Security
+
+Attributes = Mapping[str, str]
+"""A server's own map of e-mail attributes, as read: secrets are masked there."""
+
+Outgoing = Mapping[str, str | Secret]
+"""A server's own map of e-mail attributes, to be written: secrets are real there."""
 
 Version = tuple[int, ...]
 
@@ -48,3 +57,49 @@ class Row:
         if not self.since or not version or version >= self.since[-1]:
             return True
         return any(line[:2] == version[:2] and version >= line for line in self.since)
+
+
+ConstraintCheck = Callable[[FieldMap], Iterator[tuple[Severity, str, str, str]]]
+"""Yields severity, field, message and hint of everything wrong with a realm's settings."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One demand. ``rule`` is the id of its findings."""
+
+    rule: str
+    judge: ConstraintCheck
+
+    def check(self, fields: FieldMap) -> Iterator[Finding]:
+        """Yield what the settings of a realm break."""
+        for severity, name, message, hint in self.judge(fields):
+            yield Finding(severity, self.rule, message, hint, field=name)
+
+
+def no_clear_text(label: str, choose: str) -> Constraint:
+    """Return the demand that the connection be encrypted; ``label`` and ``choose`` are the page's own words."""
+
+    def judge(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
+        if fields.get(SECURITY) is Security.NONE:
+            message = f"mail and password go to the relay in clear: `{label}` is off"
+            yield Severity.WARNING, SECURITY, message, f"choose {choose}: set `{SECURITY}` to tls or starttls"
+
+    return Constraint("not-encrypted", judge)
+
+
+BESIDE = "/"
+
+
+def is_beside(native: str) -> bool:
+    """Tell whether a name stands for something beside the e-mail attributes."""
+    return native.startswith(BESIDE) and not native.startswith(BESIDE * 2)
+
+
+def as_native(attribute: str) -> str:
+    """Return the name of an attribute, which nobody takes for something beside the attributes."""
+    return BESIDE + attribute if attribute.startswith(BESIDE) else attribute
+
+
+def as_attribute(native: str) -> str:
+    """Return what the server calls an attribute: the inverse of :func:`as_native`."""
+    return native.removeprefix(BESIDE)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ztrust_mail.config import FILES, Server
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.keycloak import KEYCLOAK
-from ztrust_mail.gateways.base import Gateway
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.gateways.gateway import Gateway
+from ztrust_mail.settings import FILES, Server
 
 
 def connect(server: Server) -> Gateway:
     """Return the gateway to a server; nothing is sent yet."""
     if server.gateway == FILES:
-        from ztrust_mail.gateways.realm_files import RealmFilesGateway
+        from ztrust_mail.gateways.exports.gateway import RealmFilesGateway
 
         return RealmFilesGateway(server, KEYCLOAK)
     if server.gateway == "digitanium":
@@ -21,7 +21,7 @@ def connect(server: Server) -> Gateway:
     if server.gateway == "uipath":
         from ztrust_mail.gateways.uipath import UiPathGateway
 
-        return UiPathGateway(server, DIALECTS[server.gateway].by_api)
-    from ztrust_mail.gateways.keycloak import KeycloakGateway
+        return UiPathGateway(server, DIALECTS[server.gateway].without_page_only)
+    from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 
     return KeycloakGateway(server, DIALECTS[server.gateway])

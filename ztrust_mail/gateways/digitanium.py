@@ -14,15 +14,17 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Dialect, Outgoing
-from ztrust_mail.errors import ConfigError, RealmError, RealmUnreadable, ServerUnreachable, TestMailFailed
-from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import Capabilities, LiveRealm, Reading
-from ztrust_mail.gateways.bearer import TokenGateway, undocumented
-from ztrust_mail.gateways.representation import as_object, revealed, segment_of
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.text import quoted
+from ztrust_mail.core.errors import ConfigError, MailTestFailed, RealmError, RealmUnreadable, ServerUnreachable
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Outgoing
+from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, wire_body
+from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
+from ztrust_mail.settings import Server
+from ztrust_mail.transport import failures
+from ztrust_mail.transport.client import segment_of
+from ztrust_mail.transport.failures import as_object
 
 SHIFT_PATH = "/auth"
 """The path of a server's URL where it is of the form SHIFT; without a path it is of the form SSMS."""
@@ -59,8 +61,8 @@ class DigitaniumGateway(TokenGateway):
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Replace a tenant's settings; a text that is not set is sent empty, as the vendor's sample does."""
         self.redactor.add(attributes.values())
-        every = dict.fromkeys(self.dialect.native_names, "")
-        body, url = Secret(json.dumps(every | revealed(attributes))), self._address(realm, "config", "setup")
+        every = dict.fromkeys(self.dialect.attribute_names, "")
+        body, url = Secret(json.dumps(every | wire_body(attributes))), self._address(realm, "config", "setup")
         response = _of_one_realm(lambda: self._api.send("POST", url, body))
         if not _is_done(response):
             raise self._problem(response, realm, "write")
@@ -71,11 +73,11 @@ class DigitaniumGateway(TokenGateway):
         response = _of_one_realm(lambda: self._api.send_once("POST", url, _TEST))
         if _is_done(response):
             return
-        said = http.own_message(response, self.redactor)
+        said = failures.server_message(response, self.redactor)
         if response.status_code == requests.codes.not_found and said:
             message = f"{self.title} knows no such user in {quoted(realm)}: {quoted(said, 300)}"
             hint = "the mail goes to the token's user: use a token of a user of this tenant who has an address"
-            raise TestMailFailed(message, hint, "no-user")
+            raise MailTestFailed(message, hint, "no-user")
         raise self._problem(response, realm, "test")
 
     def _address(self, realm: str, ssms: str, shift: str) -> str:
@@ -87,14 +89,14 @@ class DigitaniumGateway(TokenGateway):
         return f"https://{realm}.{self._host}/digitanium/v4/mail/{ssms}"
 
     def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
-        status, said = response.status_code, http.own_message(response, self.redactor)
+        status, said = response.status_code, failures.server_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             hint = "set a fresh ZTRUST_MAIL_TOKEN that is good for this tenant"
             return RealmError(f"{self.title} refuses the token for {quoted(realm)}", hint, "token-refused")
         if status == requests.codes.bad_request and said:
             message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, then apply again", "server-says")
-        return undocumented(response, self.title)
+        return undocumented_response(response, self.title)
 
 
 def _is_done(response: requests.Response) -> bool:
@@ -106,7 +108,7 @@ def _of_one_realm(send: Callable[[], requests.Response]) -> requests.Response:
     """Send, and let what kept a request from arriving be one tenant's own trouble: each may have a host of its own."""
     try:
         return send()
-    except (http.Interrupted, http.TooSlow):
+    except (failures.ConnectionLost, failures.ResponseTimeout):
         raise  # the request may have arrived
     except ServerUnreachable as e:
         raise RealmError(e.message, e.hint, e.rule) from None

@@ -17,16 +17,23 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ztrust_mail.config import Server
-from ztrust_mail.dialects.base import Attributes, Dialect, Outgoing
-from ztrust_mail.errors import RealmError, RealmMissing, RealmUnreadable, ServerRefused, ServerUnreachable, UsageError
-from ztrust_mail.gateways import http
-from ztrust_mail.gateways.base import Capabilities, LiveRealm, Reading
-from ztrust_mail.gateways.bearer import TokenGateway, undocumented
-from ztrust_mail.gateways.http import Json
-from ztrust_mail.gateways.representation import revealed
-from ztrust_mail.sensitive import Secret
-from ztrust_mail.text import quoted
+from ztrust_mail.core.data import Json
+from ztrust_mail.core.errors import (
+    RealmError,
+    RealmMissing,
+    RealmUnreadable,
+    ServerRefused,
+    ServerUnreachable,
+    UsageError,
+)
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Attributes, Outgoing
+from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, wire_body
+from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
+from ztrust_mail.settings import Server
+from ztrust_mail.transport import failures
 
 _BASES = ("/identity", "/identity_")
 """How a URL ends that names the Identity Server itself: the second in Automation Suite and Cloud."""
@@ -49,11 +56,11 @@ class UiPathGateway(TokenGateway):
             except RealmError as e:
                 return e
 
-        with ThreadPoolExecutor(self.connections) as pool, self._api.hurrying():
+        with ThreadPoolExecutor(self.connections) as pool, self._api.stop_waiting_on_interrupt():
             return Reading(dict(zip(wanted, pool.map(attempt, wanted), strict=True)), complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
-        keys = [("key", name) for name in self.dialect.native_names]
+        keys = [("key", name) for name in self.dialect.attribute_names]
         sent = time.monotonic()
         response = self._api.send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
         if response.status_code != requests.codes.ok:
@@ -63,31 +70,31 @@ class UiPathGateway(TokenGateway):
     def _rows(self, response: requests.Response) -> Attributes:
         """Return the organisation's own values; a row with a user's id is that user's."""
         try:
-            rows = http.parsed(response)
+            rows = failures.parse_json(response)
         except ServerUnreachable:
             rows = None
         if not isinstance(rows, list):
-            raise undocumented(response, self.title)
+            raise undocumented_response(response, self.title)
         own = [row for row in rows if isinstance(row, dict) and not row.get("userId")]
         texts = {key: row.get("value") for row in own if isinstance(key := row.get("key"), str)}
-        known = self.dialect.native_names
+        known = self.dialect.attribute_names
         return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
         self.redactor.add(attributes.values())
-        texts = dict.fromkeys(self.dialect.native_names, "") | revealed(attributes)
+        texts = dict.fromkeys(self.dialect.attribute_names, "") | wire_body(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
         response = self._api.send("PUT", self._address, body, before=before)
-        if not http.is_done(response):
+        if not failures.is_done(response):
             raise self._problem(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         raise UsageError(f"{self.title} documents no test call", "plan compares what it holds", "not-served")
 
     def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
-        status, said = response.status_code, http.own_message(response, self.redactor)
+        status, said = response.status_code, failures.server_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "set a fresh ZTRUST_MAIL_TOKEN", "token-refused")
         if status == requests.codes.forbidden:
@@ -100,4 +107,4 @@ class UiPathGateway(TokenGateway):
         if status == requests.codes.bad_request and said:
             message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, then apply again", "server-says")
-        return undocumented(response, self.title)
+        return undocumented_response(response, self.title)

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ztrust_mail.errors import ExitStatus
-from ztrust_mail.reports import json
-from ztrust_mail.reports.counts import STATUS, incomparable, nothing_differs, standing, unseen
-from ztrust_mail.reports.json import Json
-from ztrust_mail.reports.lines import Line, Span, line
-from ztrust_mail.spec.words import in_words
-from ztrust_mail.sync.attribution import Cause
-from ztrust_mail.sync.plan import RealmPlan, Status
-from ztrust_mail.text import counted
+from ztrust_mail.core.data import JsonLike
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.drift_detection.attribution import Cause
+from ztrust_mail.model.serialize import display_value
+from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.reports import report as json
+from ztrust_mail.reports.plan import STATUS, incomparable, nothing_differs, standing, unseen
+from ztrust_mail.reports.style import Line, Span, line
 
 if TYPE_CHECKING:
-    from ztrust_mail.sync.drift import Drift
+    from ztrust_mail.drift_detection.drift import Drift
 
 SHOWN_REALMS = 10
 """So many names stand in a line."""
@@ -78,8 +78,8 @@ def _realm(found: Drift, realm: RealmPlan) -> Iterator[Line]:
         is_critical = change.field in critical
         yield line(
             Span(f"    {change.field}", _CRITICAL if is_critical else ""), " is ",
-            Span(in_words(change.before), _CRITICAL if is_critical else "red"), ", the spec says ",
-            Span(in_words(change.after), "green"), "  ",
+            Span(display_value(change.before), _CRITICAL if is_critical else "red"), ", the spec says ",
+            Span(display_value(change.after), "green"), "  ",
             Span(f"({cause})", _CRITICAL if is_critical else _STYLES[cause]),
         )  # fmt: skip
 
@@ -94,16 +94,16 @@ def _causes(found: Drift) -> str:
     parts = [f"{numbers[cause]:,} {cause}" for cause in _STYLES if numbers[cause]]
     grave = f"; {critical:,} critical" if critical else ""
     unknown = "; no journal entry tells who changed the unattributed ones" if numbers[Cause.UNATTRIBUTED] else ""
-    return f"      {counted(numbers.total(), 'field')}: {', '.join(parts)}{grave}{unknown}."
+    return f"      {pluralise(numbers.total(), 'field')}: {', '.join(parts)}{grave}{unknown}."
 
 
 def _names(names: tuple[str, ...]) -> str:
     more = len(names) - SHOWN_REALMS
     rest = f" and {more:,} more; a report in JSON names all" if more > 0 else ""
-    return f"{counted(len(names), 'realm')}: {', '.join(names[:SHOWN_REALMS])}{rest}"
+    return f"{pluralise(len(names), 'realm')}: {', '.join(names[:SHOWN_REALMS])}{rest}"
 
 
-def _with_causes(realm: Mapping[str, Json], causes: Mapping[str, Cause]) -> Mapping[str, Json]:
+def _with_causes(realm: Mapping[str, JsonLike], causes: Mapping[str, Cause]) -> Mapping[str, JsonLike]:
     changes = realm["changes"]
     assert isinstance(changes, list)
     return {**realm, "changes": [{**change, "cause": causes[change["field"]].value} for change in changes]}

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ztrust_mail.errors import ExitStatus
-from ztrust_mail.reports.json import Json, Report
-from ztrust_mail.reports.lines import Line, Span, line
-from ztrust_mail.spec.words import in_short, in_words
-from ztrust_mail.sync import compare
-from ztrust_mail.sync.journal.records import Outcome, Step
+from ztrust_mail.core.data import JsonLike
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.journal.records import Outcome, Step
+from ztrust_mail.model.serialize import display_short, display_value
+from ztrust_mail.planning import compare
+from ztrust_mail.reports.report import Report
+from ztrust_mail.reports.style import Line, Span, line
 
 if TYPE_CHECKING:
-    from ztrust_mail.sync.history import PastRun, PastWrite
+    from ztrust_mail.api.journal import PastRun, PastWrite
 
 _HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
 _GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green", Step.ACCEPTED: "green"}
@@ -63,10 +64,10 @@ def _realm(realm: PastWrite) -> Iterator[Line]:
     yield line(Span(write.realm, "bold"), "  ", Span(write.step.value, _GOOD.get(write.step, _BAD)))
     width = max((len(change.field) for change in realm.changes), default=0)
     for change in realm.changes:
-        before, after = Span(in_short(change.before), "red"), Span(in_short(change.after), "green")
+        before, after = Span(display_short(change.before), "red"), Span(display_short(change.after), "green")
         yield line(f"    {change.field:<{width}}  ", before, " → ", after)
     for name, ref in realm.secrets.items():
-        yield line(Span(f"    with {name} {in_words(ref)}", "dim"))
+        yield line(Span(f"    with {name} {display_value(ref)}", "dim"))
     if write.error:
         yield line("    ", Span(write.error, _BAD))
 
@@ -81,7 +82,7 @@ def removed(runs: int, writes: int) -> Report:
     return Report("history", ExitStatus.OK, more={"removed": {"runs": runs, "writes": writes}})
 
 
-def _run_data(one: PastRun) -> Mapping[str, Json]:
+def _run_data(one: PastRun) -> Mapping[str, JsonLike]:
     run = one.run
     return {
         "run": run.number,
@@ -103,7 +104,7 @@ def _moment(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _realm_data(realm: PastWrite) -> Mapping[str, Json]:
+def _realm_data(realm: PastWrite) -> Mapping[str, JsonLike]:
     write = realm.write
     return {
         "realm": write.realm,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ztrust_mail.findings import Finding
-from ztrust_mail.reports.lines import Line, Span, line
-from ztrust_mail.reports.text import finding
-from ztrust_mail.sensitive import SecretRef
-from ztrust_mail.sync.leftover import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
-from ztrust_mail.text import counted
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.planning.planners.rotate import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
+from ztrust_mail.reports.plan import finding
+from ztrust_mail.reports.style import Line, Span, line
 
 NAMED = 20
 """So many realms of one kind are named; all of them stand in the JSON report."""
@@ -29,7 +29,7 @@ def leftovers(found: Sequence[Finding], reference: SecretRef) -> Iterator[Line]:
         yield line(Span("The old value ", "bold"), f"of {reference}: the journal knows of no realm that has it.")
     for rule, words in _KINDS.items():
         if fitting := [one for one in found if one.rule == rule]:
-            yield line(f"  {counted(len(fitting), 'realm')}: {words}; {fitting[0].hint}")
+            yield line(f"  {pluralise(len(fitting), 'realm')}: {words}; {fitting[0].hint}")
             yield line(f"    {_names(fitting)}")
     for one in found:
         if one.rule == NOT_LOOKED:

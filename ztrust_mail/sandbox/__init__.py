@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ztrust_mail.sandbox.options import SandboxOptions
-    from ztrust_mail.sandbox.server import Sandbox
+    from ztrust_mail.sandbox.sandbox import Sandbox
 
 __all__ = ["Sandbox", "SandboxOptions"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Sandbox":
-        from ztrust_mail.sandbox.server import Sandbox
+        from ztrust_mail.sandbox.sandbox import Sandbox
 
         return Sandbox
     if name == "SandboxOptions":

@@ -12,7 +12,7 @@ and ask for it::
         assert ztrust_sandbox.mail.wait_for(1)[0].sender == "shop@example.com"
 
 Another version or account: define a fixture ``ztrust_sandbox_options`` that returns
-:class:`~ztrust_mail.sandbox.SandboxOptions`.
+:class:`SandboxOptions`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import pytest
 
 from ztrust_mail.sandbox.options import SandboxOptions
-from ztrust_mail.sandbox.server import Sandbox
+from ztrust_mail.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture

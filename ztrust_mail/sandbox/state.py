@@ -125,7 +125,7 @@ class Realm:
         return user
 
 
-class State:
+class SandboxState:
     """All realms. Hold ``lock`` for every look and every change; it may be taken again by its holder."""
 
     def __init__(self) -> None:

@@ -1,0 +1,70 @@
+"""Handing realms to threads: never before their mark is on disk."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ztrust_mail.applying.run import SLICE, Queue, in_parallel
+from ztrust_mail.core.errors import JournalError
+from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.specfile.resolve import desired_from_journal
+
+
+def realms(count: int) -> list[RealmPlan]:
+    return [RealmPlan(f"r{n}", Status.CHANGED, desired_from_journal(f"r{n}", {})) for n in range(count)]
+
+
+def test_no_realm_is_handed_out_before_it_is_marked_and_each_only_once():
+    marked: list[str] = []
+    queue = Queue(realms(3 * SLICE + 5), marked.extend, lambda: False)
+    seen: list[str] = []
+    unmarked: list[str] = []
+
+    def work() -> None:
+        while (realm := queue.next()) is not None:
+            seen.append(realm.realm)
+            if realm.realm not in marked:
+                unmarked.append(realm.realm)
+
+    in_parallel(work, 8, lambda: None)
+    assert unmarked == []
+    assert sorted(seen) == sorted(realm.realm for realm in realms(3 * SLICE + 5))
+    assert sorted(marked) == sorted(seen)
+
+
+def test_realms_are_marked_in_portions():
+    portions: list[int] = []
+    queue = Queue(realms(SLICE + 1), lambda names: portions.append(len(names)), lambda: False)
+    while queue.next():
+        pass
+    assert portions == [SLICE, 1]
+
+
+def test_a_stopped_queue_hands_out_nothing_more_and_marks_nothing_more():
+    marked: list[str] = []
+    stop = threading.Event()
+    queue = Queue(realms(2 * SLICE), marked.extend, stop.is_set)
+    assert queue.next() is not None
+    stop.set()
+    assert queue.next() is None
+    assert len(marked) == SLICE
+
+
+def test_where_the_mark_cannot_be_made_no_realm_is_handed_out():
+    def refuse(names: list[str]) -> None:
+        raise JournalError("the disk is full")
+
+    queue = Queue(realms(3), refuse, lambda: False)
+    with pytest.raises(JournalError):
+        queue.next()
+    assert queue.next() is None  # the realms of that portion are not handed out later
+
+
+def test_what_a_thread_raises_is_raised():
+    def work() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_parallel(work, 2, lambda: None)

@@ -1,0 +1,116 @@
+"""Writes that a busy server holds back: none goes out on an old look at its realm."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from support.connecting import FakeGateway, carried_out, connected
+from support.mail_settings import NO_LOGIN, one_realm, stored
+from support.waiting import Clock
+
+from ztrust_mail import apply, explain, plan
+from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.freshness import FRESH_SECONDS
+from ztrust_mail.applying.writer import MOST_LOOKS, _grows_old
+from ztrust_mail.core.errors import WriteDeadlineExceeded
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
+from ztrust_mail.planning.planners.from_spec import make_plan
+from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sandbox.options import Busy
+
+HELD = stored(explain(one_realm(NO_LOGIN), "acme").fields)
+"""What a server holds once it is written."""
+
+
+def statuses(result: Result) -> dict[str, str]:
+    return {realm.realm: realm.status.value for realm in result.realms}
+
+
+def rules(result: Result) -> list[str]:
+    return [finding.rule for realm in result.realms for finding in realm.findings]
+
+
+class LateClock(Clock):
+    """A clock by which looks grow old, too."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.now - 1000.0
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> LateClock:
+    clock = LateClock()
+    for module in ("gateways.base", "gateways.keycloak", "sync.newest", "sync.writing"):
+        monkeypatch.setattr(f"ztrust_mail.{module}.time", clock)
+    return clock
+
+
+def applied_late(sandbox: Sandbox, clock: LateClock, *busy: Busy) -> Result:
+    """Apply to ``acme`` with a server that is busy when it is to be written."""
+    with connected(sandbox) as connection:
+        gateway = KeycloakGateway(connection.server, KEYCLOAK, clock.throttle())
+        with replace(connection, opened=gateway) as slow:
+            made = plan(one_realm(NO_LOGIN), slow)
+            sandbox.faults.busy += busy
+            return apply(made, slow)
+
+
+def after_login(sandbox: Sandbox) -> list[str]:
+    return [r.method for r in sandbox.requests if not r.path.endswith("token")]
+
+
+def test_a_write_that_was_held_back_for_long_follows_on_a_new_look(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+    result = applied_late(ztrust_sandbox, late, Busy(429, method="PUT", times=2, retry_after="30"))
+    assert statuses(result) == {"acme": "applied"}
+    assert after_login(ztrust_sandbox) == ["GET", "PUT", "GET", "PUT", "GET", "PUT", "GET"]
+    assert ztrust_sandbox.smtp("acme") == HELD
+
+
+def test_a_write_that_was_held_back_shortly_follows_without(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+    assert statuses(applied_late(ztrust_sandbox, late, Busy(method="PUT", retry_after="2"))) == {"acme": "applied"}
+    assert after_login(ztrust_sandbox) == ["GET", "PUT", "PUT", "GET"]
+
+
+def test_what_was_changed_while_a_write_was_held_back_stays(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+    late.before_wait = lambda: ztrust_sandbox.edit_smtp("acme", {"host": "else.example"})
+    result = applied_late(ztrust_sandbox, late, Busy(method="PUT", retry_after="30"))
+    assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["changed-meanwhile"])
+    assert ztrust_sandbox.smtp("acme") == {"host": "else.example"}
+
+
+def test_a_refusal_in_words_only_is_seen_in_the_new_look() -> None:
+    gateway = FakeGateway({"acme": {}})
+
+    def refuse(realm: str) -> None:
+        gateway.stored[realm] = HELD
+        raise WriteDeadlineExceeded("too busy", rule="too-busy")
+
+    gateway.before_write = refuse
+    made = make_plan(one_realm(NO_LOGIN), gateway)
+    result = carried_out(made, gateway)
+    assert (statuses(result), rules(result)) == ({"acme": "applied"}, ["arrived"])
+
+
+def test_a_server_that_stays_busy_is_given_up() -> None:
+    gateway = FakeGateway({"acme": {}})
+    looks = []
+
+    def refuse(realm: str) -> None:
+        looks.append(realm)
+        raise WriteDeadlineExceeded("too busy", rule="too-busy")
+
+    gateway.before_write = refuse
+    made = make_plan(one_realm(NO_LOGIN), gateway)
+    result = carried_out(made, gateway)
+    assert (statuses(result), rules(result), len(looks)) == ({"acme": "failed"}, ["too-busy"], MOST_LOOKS)
+
+
+def test_a_look_that_took_long_itself_is_no_older_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ztrust_mail.applying.writer.time", LateClock())
+    now = time.monotonic()
+    assert _grows_old(LiveRealm("acme", {}, now - 1)) == now - 1 + FRESH_SECONDS
+    assert _grows_old(LiveRealm("acme", {}, now - 60)) > now

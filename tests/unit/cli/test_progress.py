@@ -1,0 +1,259 @@
+"""How far an apply is: nothing for a short run, a line now and then, a bar on a terminal that leaves no trace."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ztrust_mail.cli.progress import EVERY, QUIET, REDRAW, Progress, tell_of_waits
+from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.specfile.resolve import Desired
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Screen(io.StringIO):
+    """A terminal of 80 columns that remembers what was written."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Gone(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+class GoneScreen(Gone, Screen):
+    """A terminal that was closed."""
+
+
+@pytest.fixture
+def now() -> list[float]:
+    """The time as progress sees it: the one item of a list."""
+    return [1000.0]
+
+
+@pytest.fixture
+def listening() -> Iterator[logging.Logger]:
+    """Give the package's log, and leave it as it was."""
+    log = logging.getLogger("ztrust_mail")
+    level, handlers = log.level, list(log.handlers)
+    yield log.getChild("gateways")
+    log.setLevel(level)
+    log.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def _a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def progress_on(stream: io.StringIO, now: list[float], total: int = 400) -> Progress:
+    return Progress(total, stream, lambda: now[0])
+
+
+def report(progress: Progress, status: Status, times: int = 1) -> None:
+    for number in range(times):
+        progress(RealmPlan(f"realm-{number}", status, Desired("realm", None)))  # type: ignore[arg-type]
+
+
+def test_a_short_run_shows_nothing(now: list[float]) -> None:
+    for stream in (io.StringIO(), Screen()):
+        with progress_on(stream, now) as progress:
+            report(progress, Status.APPLIED, 200)
+            now[0] += QUIET - 0.1
+            report(progress, Status.APPLIED, 200)
+        assert stream.getvalue() == ""
+
+
+def test_a_line_tells_counts_rate_and_time_left(now: list[float]) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, now) as progress:
+        report(progress, Status.FAILED, 3)
+        report(progress, Status.APPLIED, 119)
+        now[0] += 3.5
+        report(progress, Status.APPLIED)
+    assert stream.getvalue() == "120 of 400 realms written, 3 failed, 35/s, 8 s left\n"
+
+
+def test_lines_come_every_few_seconds_at_most_and_none_after_the_end(now: list[float]) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, now) as progress:
+        shown = []
+        for _ in range(100):
+            now[0] += EVERY / 10
+            report(progress, Status.APPLIED)
+            shown.append(stream.getvalue().count("\n"))
+    assert shown[:4] == [0, 0, 0, 1]
+    assert shown[-1] == 1 + 96 // 10
+    now[0] += 100
+    report(progress, Status.APPLIED)
+    assert stream.getvalue().count("\n") == shown[-1]
+
+
+@pytest.mark.parametrize(
+    ("total", "done", "seconds", "words"),
+    [
+        (1, 1, 10, "1 of 1 realm written, 6/min, 0 s left"),
+        (400, 0, 10, "0 of 400 realms written"),
+        (10_000, 5_000, 2, "5,000 of 10,000 realms written, 2,500/s, 2 s left"),
+        (130, 10, 10, "10 of 130 realms written, 1/s, 2 min 0 s left"),
+        (10_000, 10, 10, "10 of 10,000 realms written, 1/s, 2 h 46 min left"),
+        (3, 1, 60, "1 of 3 realms written, 1/min, 2 min 0 s left"),
+        (2, 1, 0, "1 of 2 realms written, 1,000/s, 0 s left"),
+    ],
+)
+def test_rates_and_times_are_told_in_fitting_units(
+    now: list[float], total: int, done: int, seconds: float, words: str
+) -> None:
+    progress = progress_on(io.StringIO(), now, total)
+    report(progress, Status.APPLIED, done)
+    assert progress.words(now[0] + seconds) == words
+
+
+def test_a_realm_that_was_passed_over_is_neither_written_nor_failed_nor_left(now: list[float]) -> None:
+    progress = progress_on(io.StringIO(), now, 3)
+    report(progress, Status.SKIPPED, 2)
+    assert progress.words(now[0] + 1) == "0 of 3 realms written, 2/s, 0 s left"
+
+
+def test_the_time_counts_from_the_begin_of_the_work(now: list[float]) -> None:
+    progress = progress_on(io.StringIO(), now)
+    now[0] += 3600
+    with progress:
+        report(progress, Status.APPLIED)
+        assert progress.words(now[0] + 1) == "1 of 400 realms written, 1/s, 6 min 39 s left"
+
+
+def test_a_terminal_gets_a_bar_that_fits_and_leaves_no_trace(now: list[float]) -> None:
+    screen = Screen()
+    with progress_on(screen, now) as progress:
+        report(progress, Status.FAILED, 3)
+        now[0] += 3.5 - REDRAW
+        report(progress, Status.APPLIED, 119)
+        now[0] += REDRAW
+        report(progress, Status.APPLIED)
+    drawn = [line for line in re.split(r"[\r\n]+", CONTROL.sub("", screen.getvalue())) if line]
+    assert "120 of 400 realms written, 3 failed, 35/s, 8 s left ━" in drawn[-1]
+    assert all(len(line) <= 80 for line in drawn)
+    assert len(drawn) == 2  # not more often than anybody can read
+    assert screen.getvalue().endswith("\r\x1b[2K")  # the line is empty
+
+
+def test_a_bar_ends_when_the_run_is_interrupted(now: list[float]) -> None:
+    screen = Screen()
+    progress = progress_on(screen, now)
+
+    def run() -> None:
+        with progress:
+            now[0] += QUIET
+            report(progress, Status.APPLIED)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert screen.getvalue().endswith("\x1b[2K")
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_that_wants_no_bar_gets_lines(
+    now: list[float], monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    screen = Screen()
+    with progress_on(screen, now, 2) as progress:
+        now[0] += QUIET
+        report(progress, Status.APPLIED)
+    assert screen.getvalue() == "1 of 2 realms written, 30/min, 2 s left\n"
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [Gone(), GoneScreen(), closed()], ids=["pipe", "terminal", "closed"])
+def test_a_stream_that_nobody_reads_is_no_trouble_for_the_run(now: list[float], stream: io.StringIO) -> None:
+    with progress_on(stream, now) as progress:
+        now[0] += QUIET
+        report(progress, Status.APPLIED)
+        assert progress.words(now[0]).startswith("1 of 400")
+
+
+def test_it_may_be_called_from_many_threads(now: list[float]) -> None:
+    stream = io.StringIO()
+    with progress_on(stream, now) as progress:
+        now[0] += QUIET
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: report(progress, Status.APPLIED, 50), range(8)))
+    assert progress.words(now[0]).startswith("400 of 400")
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_standard_error_and_the_real_clock_are_taken_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1) as progress:
+        progress._next = 0.0
+        report(progress, Status.APPLIED)
+    assert capsys.readouterr().err.startswith("1 of 1 realm written, ")
+
+
+def test_no_bar_costs_no_import_of_one() -> None:
+    code = """
+import sys
+from ztrust_mail.cli.progress import Progress
+from ztrust_mail.planning.plan import RealmPlan; from ztrust_mail.planning.plan import Status
+now = [0.0]
+with Progress(2, clock=lambda: now[0]) as progress:
+    now[0] = 10.0
+    progress(RealmPlan("a", Status.APPLIED, None))
+print("click" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+    assert ran.stderr == "1 of 2 realms written, 6/min, 10 s left\n"
+
+
+# Waits for a busy server
+
+
+def test_a_wait_that_is_logged_is_a_note_on_standard_error_once_however_often_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str], listening: logging.Logger
+) -> None:
+    tell_of_waits()
+    tell_of_waits()
+    listening.info("%s is too busy", "id.example.com")
+    assert capsys.readouterr() == ("", "ztrust-mail: note: id.example.com is too busy [waiting]\n")
+
+
+def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, listening: logging.Logger
+) -> None:
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    tell_of_waits()
+    listening.info("busy")
+    assert screen.getvalue().startswith("\r\x1b[2Kztrust-mail: ")
+    assert CONTROL.sub("", screen.getvalue()).endswith("busy [waiting]\n")
+
+
+def test_a_wait_that_nobody_reads_of_harms_nothing(monkeypatch: pytest.MonkeyPatch, listening: logging.Logger) -> None:
+    monkeypatch.setattr("sys.stderr", Gone())
+    tell_of_waits()
+    listening.info("busy")

@@ -1,0 +1,106 @@
+"""Text for people: what steers a terminal is made visible, words are suggested, numbers read well."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ztrust_mail.core.text import did_you_mean, escaped, pluralise, printable, quoted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text", "plain text"),
+        ("Grüße, 日本 😀", "Grüße, 日本 😀"),
+        ("a\nb\tc", "a\\x0ab\\x09c"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\x7f\x85", "\\x7f\\x85"),
+        ("evil\u202etxt", "evil\\u202etxt"),
+        ("a\u2028b\u2029c", "a\\u2028b\\u2029c"),
+        ("\u200b\ufeff", "\\u200b\\ufeff"),
+        ("\ud800", "\\ud800"),
+        ("\U000e0041", "\\U000e0041"),
+        ("", ""),
+    ],
+)
+def test_what_cannot_be_seen_is_made_visible_and_the_rest_stays(text, shown):
+    assert printable(text) == shown
+
+
+@given(st.text())
+def test_an_escaped_json_text_shows_all_its_characters_and_holds_the_same_value(text):
+    shown = escaped(json.dumps(text, ensure_ascii=False), pairs=True)
+    assert printable(shown) == shown
+    assert json.loads(shown) == text
+
+
+def test_escapes_leave_line_feeds_and_what_can_be_seen():
+    assert escaped("é\n\x1b\u202e\U000e0041😀") == "é\n\\u001b\\u202e\\U000e0041😀"
+    assert escaped("\U000e0041", pairs=True) == "\\udb40\\udc41"
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_nothing_that_steers_a_terminal_is_left(text):
+    shown = printable(text)
+    assert printable(shown) == shown
+    assert not any(c in shown for c in "\x1b\n\r\x00\u202e\u2066\u2028")
+    shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(70000, "`70000`"), ("a\nb", "`a\\x0ab`"), ("x" * 60, f"`{'x' * 60}`"), ("x" * 61, f"`{'x' * 59}…`"), ("", "``")],
+)
+def test_a_value_is_quoted_on_one_line_and_cut(value, shown):
+    assert quoted(value) == shown
+
+
+def test_the_bound_of_a_quotation_can_be_chosen():
+    assert quoted("abcdef", limit=4) == "`abc…`"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 realms"), (1, "1 realm"), (2, "2 realms"), (1234567, "1,234,567 realms")]
+)
+def test_a_number_agrees_with_its_noun(count, said):
+    assert pluralise(count, "realm") == said
+
+
+def test_an_irregular_plural_can_be_given():
+    assert pluralise(2, "entry", "entries") == "2 entries"
+    assert pluralise(1, "entry", "entries") == "1 entry"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("adress", "address"),
+        ("replyTo", "reply_to"),
+        ("Reply-To", "reply_to"),
+        ("REPLY_TO", "reply_to"),
+        ("replyto", "reply_to"),
+        ("hostname", "host"),
+        ("Grösse", "größe"),
+        ("日本", "日本語"),
+    ],
+)
+def test_a_misspelt_word_finds_the_one_that_was_meant(word, meant):
+    known = ["address", "reply_to", "host", "größe", "日本語"]
+    assert did_you_mean(word, known) == f"did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize("word", ["xyzzy", "", "--", "中国"])
+def test_a_word_like_no_other_gets_no_suggestion(word):
+    assert did_you_mean(word, ["address", "reply_to", "日本"]) == ""
+
+
+def test_a_word_without_letters_is_not_taken_for_another_without_letters():
+    assert did_you_mean("--", ["__", "address"]) == ""
+
+
+def test_nothing_is_suggested_where_nothing_is_known():
+    assert did_you_mean("address", []) == ""

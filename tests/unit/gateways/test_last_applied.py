@@ -1,0 +1,120 @@
+"""A server that shows nothing: what was last applied stands for what is live, and every plan says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+from support.connecting import FakeGateway
+
+from ztrust_mail import api
+from ztrust_mail.gateways.gateway import Capabilities
+from ztrust_mail.gateways.last_applied import LastApplied
+from ztrust_mail.journal.records import JournalState, LastKnown, Step, Write
+from ztrust_mail.planning.planners.from_spec import not_seen
+from ztrust_mail.secrets.sources import Reach
+from ztrust_mail.settings import Server
+
+HELD = {"host": "smtp.example.com", "from": "a@b.example"}
+
+
+class Silent(FakeGateway):
+    capabilities = Capabilities(read=False, write=True, test=True, test_unstored=True)
+    title = "A silent product"
+
+    def __init__(self, realms: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(realms)
+        self.told: list[str] = []
+        self.before_read = lambda: pytest.fail("nobody may read here")
+
+    def edits(self, realm, since):
+        self.told.append(f"edits {realm}")
+
+    def stop_waiting(self):
+        self.told.append("hurry")
+
+    def allow_probe(self):
+        self.told.append("try again")
+
+    def close(self):
+        self.told.append("close")
+
+
+def wrote(step: Step, after: Mapping[str, str] | None = HELD) -> Write:
+    return Write("acme", {}, {"relay.host": "h"}, step=step, after=after, run=1)
+
+
+@pytest.mark.parametrize(
+    ("known", "attributes"),
+    [
+        (LastKnown(wrote(Step.ACCEPTED)), HELD),
+        (LastKnown(wrote(Step.ACCEPTED, {})), {}),
+        (LastKnown(wrote(Step.VERIFIED, None)), {}),
+        (LastKnown(wrote(Step.ACCEPTED), wrote(Step.WRITING, None)), {}),
+        (LastKnown(None, wrote(Step.WRITTEN, None)), {}),
+        (LastKnown(), {}),
+    ],
+)
+def test_what_was_last_applied_is_there_unless_a_later_write_is_in_doubt(known, attributes):
+    stand_in = LastApplied(Silent({}), lambda: JournalState({"acme": known}))
+    reading = stand_in.read(["acme", "globex"], everything=True)
+    assert reading.realms["acme"].attributes == stand_in.read_one("acme").attributes == attributes
+    assert (reading.realms["globex"].attributes, reading.complete) == ({}, False)
+
+
+def test_everything_but_reading_is_the_gateways_own():
+    silent = Silent({"acme": {}})
+    stand_in = LastApplied(silent, JournalState)
+    stand_in.login()
+    assert stand_in.account() == silent.account()
+    assert (stand_in.version(), stand_in.realms(), stand_in.title) == ((26, 7, 4), ["acme"], "A silent product")
+    assert (stand_in.url, stand_in.dialect, stand_in.connections) == (silent.url, silent.dialect, 4)
+    stand_in.write("acme", HELD)
+    stand_in.test("acme", {})
+    assert (silent.stored["acme"], silent.tested, stand_in.may_write("acme")) == (HELD, ["acme"], True)
+    assert stand_in.edits("acme", datetime.now(UTC)) is None
+    stand_in.stop_waiting()
+    stand_in.allow_probe()
+    stand_in.close()
+    assert silent.told == ["edits acme", "hurry", "try again", "close"]
+
+
+def test_a_connection_puts_it_in_front_of_silent_gateways_only():
+    silent, open_one = Silent({}), FakeGateway({})
+    for opened in (silent, open_one):
+        with api.Session(Server("https://fake.example"), opened, Reach(environ={})) as connection:
+            assert (connection.gateway is opened) is (opened is open_one)
+            assert connection.gateway is connection.gateway
+    assert silent.told == ["close"]
+
+
+def test_the_statement_names_the_product_and_what_nobody_can_see():
+    (finding,) = not_seen(Silent({}))
+    assert "A silent product shows no settings" in finding.message
+    assert "another journal" in finding.hint
+    assert not_seen(FakeGateway({})) == ()
+
+
+def test_the_library_says_so_too_and_applies_without_reading():
+    spec = api.load_spec(
+        {"version": 1, "realms": {"acme": {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example"}}}}
+    )
+    silent = Silent({"acme": {}})
+    with api.Session(Server("https://fake.example"), silent, Reach(environ={})) as connection:
+        plan = api.plan(spec, connection)
+        assert "live was not looked at" in plan.unseen
+        done = api.apply(plan, connection, spec=spec)
+        assert [realm.status.value for realm in done.realms] == ["applied"]
+        assert done.realms[0].live is not None
+        assert done.realms[0].live.attributes["host"] == "h.example"
+        assert [one.steps for one in api.history(connection)] == [{Step.ACCEPTED: 1}]
+        again = api.plan(spec, connection)
+        assert (again.changed, bool(again.unseen)) == ((), True)
+        assert silent.stored["acme"]["host"] == "h.example"
+
+
+def test_a_plan_that_was_looked_at_says_nothing_of_the_kind():
+    spec = api.load_spec({"version": 1, "realms": {"acme": {"disabled": True}}})
+    with api.Session(Server("https://fake.example"), FakeGateway({"acme": {}}), Reach(environ={})) as connection:
+        assert api.plan(spec, connection).unseen == ""

@@ -1,0 +1,336 @@
+"""Two runs on one server keep each other off; the same holds on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from support.journals import (
+    RUN,
+    SERVER,
+    asked,
+    begun,
+    change,
+    database_at,
+    expire_leases,
+    in_another_process,
+    journal_at,
+    write,
+)
+
+from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.lease import UNMONITORED, USUAL, Lease, Monitor, Timing, keep_renewed
+from ztrust_mail.journal.records import Step, Update
+
+PATIENCE = 30.0  # seconds until a test that waits for a thread gives up
+HOLDERS = "SELECT who, run FROM leases"
+
+
+def refusal(url: Secret, timing: Timing = USUAL, wait: float = 0.0) -> Unsafe:
+    """Return what another journal's attempt is told."""
+    with pytest.raises(Unsafe) as caught, journal_at(url, timing) as second, second.lease(SERVER, "bob", wait=wait):
+        pass
+    return caught.value
+
+
+def test_the_second_is_told_who_holds_the_server(journal: Journal, journal_url: Secret) -> None:
+    before = datetime.now(UTC)
+    with journal.lease(SERVER, "eve\x1b on desk"):
+        number = begun(journal, "acme")
+        refused = refusal(journal_url)
+    told = re.fullmatch(rf"eve\\x1b on desk holds `{SERVER}` since (.{{19}}) UTC \(run {number}\)", refused.message)
+    assert told
+    assert abs((datetime.fromisoformat(f"{told[1]}+00:00") - before).total_seconds()) < 600
+    assert (refused.rule, refused.exit_status) == ("locked", ExitStatus.UNSAFE)
+    assert "--wait" in refused.hint
+    assert "within 60 s" in refused.hint
+
+
+def test_before_a_run_has_begun_none_is_named(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        assert refusal(journal_url).message.endswith("UTC")
+
+
+def test_the_server_is_free_after_the_end(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        assert asked(journal_url, HOLDERS) == [("eve", None)]
+    assert asked(journal_url, HOLDERS) == []
+
+
+def test_the_server_is_free_after_a_failure(journal: Journal, journal_url: Secret) -> None:
+    with pytest.raises(ZeroDivisionError), journal.lease(SERVER, "eve"):
+        raise ZeroDivisionError
+    assert asked(journal_url, HOLDERS) == []
+
+
+def test_other_servers_are_not_concerned(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal.lease("https://other.example.com", "bob"):
+        assert asked(journal_url, f"{HOLDERS} ORDER BY who") == [("bob", None), ("eve", None)]
+
+
+def test_a_journal_that_fails_at_the_end_hides_nothing_that_was_done(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        number = begun(journal, "acme", step=Step.VERIFIED)
+        change(journal_url, "DROP TABLE leases")
+    assert journal.writes(number)[0].step is Step.VERIFIED
+
+
+def test_an_expired_lease_is_taken_over(journal: Journal, journal_url: Secret) -> None:
+    with ExitStack() as first, journal_at(journal_url) as second:
+        first.enter_context(journal.lease(SERVER, "eve"))
+        begun(journal, "acme")
+        expire_leases(journal_url)
+        with second.lease(SERVER, "bob"):
+            assert asked(journal_url, HOLDERS) == [("bob", None)]
+            first.close()  # who has lost it takes it from nobody
+            assert asked(journal_url, HOLDERS) == [("bob", None)]
+
+
+def test_a_lease_from_a_clock_that_was_ahead_is_taken_over(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        ahead = "2999-01-01 00:00:00.000000+00"
+        change(journal_url, f"UPDATE leases SET since = '{ahead}', expires = '{ahead}'")
+        with second.lease(SERVER, "bob"):
+            assert asked(journal_url, HOLDERS) == [("bob", None)]
+
+
+def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        number = begun(journal, "acme", "beta", step=Step.WRITING)
+        expire_leases(journal_url)
+        with second.lease(SERVER, "bob"):
+            updates = [Update("acme", Step.VERIFIED), Update("beta", Step.WRITING)]
+            with pytest.raises(JournalError, match="no longer holds") as caught:
+                journal.record(number, updates)
+    assert caught.value.rule == "lease-lost"
+    assert [one.step for one in journal.writes(number)] == [Step.VERIFIED, Step.WRITING]
+
+
+def test_who_lost_the_lease_begins_no_run(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        expire_leases(journal_url)
+        with second.lease(SERVER, "bob"), pytest.raises(JournalError, match="no longer holds"):
+            journal.begin(RUN, [write("acme")])
+    assert journal.runs() == []
+
+
+def test_every_mark_renews_the_lease(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        number = begun(journal, "acme")
+        expire_leases(journal_url)
+        journal.record(number, [Update("acme", Step.WRITING)])
+        assert asked(journal_url, "SELECT count(*) FROM leases WHERE expires > since") == [(1,)]
+
+
+def test_a_run_of_a_lease_that_has_ended_can_still_be_settled(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        number = begun(journal, "acme", step=Step.WRITING)
+    journal.record(number, [Update("acme", Step.WRITING), Update("acme", Step.VERIFIED)])
+    assert journal.writes(number)[0].step is Step.VERIFIED
+
+
+@dataclass
+class Clock:
+    """Time that passes only while somebody pauses; ``then`` happens at the first pause."""
+
+    then: Callable[[], None] = lambda: None
+    now: float = 1000.0
+    pauses: list[float] = field(default_factory=list)
+
+    @property
+    def timing(self) -> Timing:
+        return Timing(clock=lambda: self.now, pause=self.pause)
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        self.pauses.append(seconds)
+        if len(self.pauses) == 1:
+            self.then()
+
+
+def test_a_wait_ends_when_the_server_is_free(journal: Journal, journal_url: Secret) -> None:
+    with ExitStack() as first:
+        first.enter_context(journal.lease(SERVER, "eve"))
+        clock = Clock(then=first.close)
+        with journal_at(journal_url, clock.timing) as second, second.lease(SERVER, "bob", wait=60):
+            assert asked(journal_url, HOLDERS) == [("bob", None)]
+    assert clock.pauses == [1.0]
+
+
+def test_a_wait_is_bounded(journal: Journal, journal_url: Secret) -> None:
+    clock = Clock()
+    with journal.lease(SERVER, "eve"):
+        assert refusal(journal_url, clock.timing, wait=2.5).message.startswith("eve holds")
+    assert clock.pauses == [1.0, 1.0, 0.5]
+
+
+def test_a_wait_pauses_for_real(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"):
+        assert refusal(journal_url, Timing(poll=0.001), wait=0.003).rule == "locked"
+
+
+def test_a_wait_can_be_interrupted(journal: Journal, journal_url: Secret) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    clock = Clock(then=interrupt)
+    with journal.lease(SERVER, "eve"), journal_at(journal_url, clock.timing) as second:
+        with pytest.raises(KeyboardInterrupt), second.lease(SERVER, "bob", wait=60):
+            pass
+        assert asked(journal_url, HOLDERS) == [("eve", None)]
+
+
+def test_a_thread_tells_when_another_has_taken_over(journal_url: Secret) -> None:
+    lost = threading.Event()
+    with journal_at(journal_url, Timing(ttl=0.3)) as journal, journal.lease(SERVER, "eve", monitor=Monitor(lost.set)):
+        change(journal_url, "UPDATE leases SET holder = 'another'")
+        assert lost.wait(PATIENCE)
+    assert asked(journal_url, HOLDERS) == [("eve", None)]
+
+
+def test_the_lease_is_renewed_while_alive(journal_url: Secret) -> None:
+    renewals = []
+    renewed = threading.Event()
+    original = Lease.renew
+
+    def renew(lease: Lease) -> bool:
+        renewals.append(original(lease))
+        if len(renewals) == 3:
+            renewed.set()
+        return renewals[-1]
+
+    with pytest.MonkeyPatch.context() as patch, journal_at(journal_url, Timing(ttl=0.06)) as journal:
+        patch.setattr(Lease, "renew", renew)
+        with journal.lease(SERVER, "eve"):
+            assert renewed.wait(PATIENCE)
+            assert asked(journal_url, HOLDERS) == [("eve", None)]
+    assert renewals[:3] == [True, True, True]
+
+
+class Rounds(threading.Event):
+    """Lets a fixed number of rounds pass, in no time; time passes on the clock. ``before`` prepares a round."""
+
+    def __init__(self, clock: Clock, count: int, before: Callable[[int], None] = lambda n: None) -> None:
+        super().__init__()
+        self.clock, self.count, self.before = clock, count, before
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if len(self.clock.pauses) == self.count:
+            return True
+        self.clock.pause(timeout or 0.0)
+        self.before(len(self.clock.pauses))
+        return False
+
+
+def test_a_database_that_is_away_is_tried_again_until_the_lease_ends(journal_url: Secret) -> None:
+    clock, lost = Clock(), threading.Event()
+    with journal_at(journal_url), database_at(journal_url) as database:
+        lease = Lease(database, SERVER, clock.timing)
+        lease.acquire("eve", 0)
+        change(journal_url, "ALTER TABLE leases RENAME TO away")
+        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set))
+    assert clock.pauses == [20, 5, 5, 5, 5, 5, 5, 5]  # the next would come too late
+    assert lost.is_set()
+    assert lease.lost.is_set()
+
+
+def test_a_database_that_comes_back_in_time_loses_nothing(journal_url: Secret) -> None:
+    def away_and_back(number: int) -> None:
+        if number == 2:
+            change(journal_url, "ALTER TABLE leases RENAME TO away")
+        if number == 4:
+            change(journal_url, "ALTER TABLE away RENAME TO leases")
+
+    clock = Clock()
+    with journal_at(journal_url), database_at(journal_url) as database:
+        lease = Lease(database, SERVER, clock.timing)
+        lease.acquire("eve", 0)
+        keep_renewed(lease, Rounds(clock, 6, away_and_back), UNMONITORED)
+    assert clock.pauses == [20, 20, 5, 5, 20, 20]
+    assert not lease.lost.is_set()
+
+
+def test_the_lease_of_a_stuck_run_is_not_renewed(journal_url: Secret) -> None:
+    clock, lost = Clock(), threading.Event()
+    with journal_at(journal_url), database_at(journal_url) as database:
+        lease = Lease(database, SERVER, clock.timing)
+        lease.acquire("eve", 0)
+        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set, lambda: len(clock.pauses) == 3))
+    assert clock.pauses == [20, 20, 20]
+    assert lost.is_set()
+    assert lease.lost.is_set()
+
+
+def test_a_lost_lease_needs_nobody_to_tell(journal_url: Secret) -> None:
+    with journal_at(journal_url), database_at(journal_url) as database:
+        lease = Lease(database, SERVER)
+        keep_renewed(lease, Rounds(Clock(), 100), UNMONITORED)
+    assert lease.lost.is_set()
+
+
+def test_of_many_at_once_one_gets_in(journal: Journal, journal_url: Secret) -> None:
+    start, tried = threading.Barrier(8), threading.Barrier(8)
+
+    def attempt(number: int) -> str:
+        with journal_at(journal_url) as mine:
+            start.wait(PATIENCE)
+            try:
+                with mine.lease(SERVER, f"person {number}"):
+                    tried.wait(PATIENCE)
+                    return "held"
+            except Unsafe as e:
+                tried.wait(PATIENCE)
+                return e.rule
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(attempt, range(8)))
+    assert sorted(outcomes) == ["held"] + ["locked"] * 7
+
+
+def test_of_many_at_once_one_takes_an_expired_lease_over(journal: Journal, journal_url: Secret) -> None:
+    with ExitStack() as first, database_at(journal_url) as database:
+        first.enter_context(journal.lease(SERVER, "eve"))
+        expire_leases(journal_url)
+
+        def attempt(number: int) -> bool:
+            try:
+                Lease(database, SERVER).acquire(f"person {number}", 0)
+            except Unsafe:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(attempt, range(8))) == 1
+
+
+KILLED = """
+with journal.lease("https://id.example.com", "eve"):
+    number = journal.begin(NewRun("https://id.example.com", "apply", "eve"), [Write("acme", {}, None)])
+    journal.record(number, [Update("acme", Step.WRITING)])
+    print(number, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_process_leaves_its_mark_and_a_lease_that_ends_by_itself(journal_url: Secret) -> None:
+    with in_another_process(journal_url, KILLED) as process:
+        assert process.stdout
+        number = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+    with journal_at(journal_url) as journal:
+        assert refusal(journal_url).message.endswith(f"UTC (run {number})")
+        expire_leases(journal_url)
+        with journal.lease(SERVER, "bob"):
+            doubt = journal.remembered(SERVER)["acme"].doubt
+            assert journal.resumable(SERVER) == journal.run(number)
+    assert doubt
+    assert (doubt.run, doubt.step) == (number, Step.WRITING)

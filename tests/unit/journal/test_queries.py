@@ -1,0 +1,102 @@
+"""What is said to the journal's database: every statement is understood, quick, and means what the records mean."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from support.cli import Cli, cli_fixture, run_process, sandbox_fixture  # noqa: F401  # fixtures
+from support.journals import SERVER, begun, journal_at, raw
+
+from ztrust_mail.core.errors import JournalError
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal import queries as sql
+from ztrust_mail.journal.database import location_of
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.records import LastKnown, Outcome, Step
+from ztrust_mail.sandbox import Sandbox
+
+SPEC = """\
+version: 1
+realms:
+  "*": {sender: {address: a@b.example}, relay: {host: h.example, security: none}}
+"""
+VERBS = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
+STATEMENTS = {n: text for n, text in vars(sql).items() if isinstance(text, str) and text.lstrip().startswith(VERBS)}
+
+
+def steps_through(journal: Journal, statement: str) -> list[str]:
+    """Return how SQLite would go about a statement."""
+    values: defaultdict[str, str] = defaultdict(str)
+    with journal._database.reading() as transaction:
+        connection = transaction._connection  # type: ignore[attr-defined]  # SQLite's own
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+
+@pytest.fixture
+def file(journal_url: Secret) -> Path:
+    found = location_of(journal_url).file
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_no_statement_walks_through_years_of_writes(journal: Journal, name: str) -> None:
+    steps = steps_through(journal, STATEMENTS[name])
+    assert not [step for step in steps if step.startswith(("SCAN w", "SCAN later")) or "AUTOMATIC" in step]
+
+
+@pytest.mark.parametrize("step", Step)
+def test_what_is_remembered_is_what_the_step_says(journal: Journal, step: Step) -> None:
+    begun(journal, "acme", step=step)
+    found = journal.remembered(SERVER).get("acme", LastKnown())
+    assert (found.last is not None, found.doubt is not None) == (step.is_done, step.in_doubt)
+    assert found.unkept is None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_a_run_is_left_to_be_taken_up_unless_it_did_all_or_another_did(journal: Journal, outcome: Outcome) -> None:
+    number = begun(journal, "acme", step=Step.WRITING)
+    journal.finish(number, outcome)
+    assert (journal.resumable(SERVER) is None) == (outcome in (Outcome.DONE, Outcome.RESUMED))
+
+
+@pytest.mark.parametrize("step", Step)
+def test_of_old_writes_those_in_doubt_and_the_last_that_were_done_stay(journal: Journal, step: Step) -> None:
+    for _ in range(3):
+        begun(journal, "acme", step=step)
+    newest = begun(journal, "globex", step=Step.VERIFIED)
+    journal.prune(SERVER, newest)
+    left = len(journal.history_of(SERVER, "acme"))
+    assert left == (3 if step.in_doubt else 2 if step.is_done else 0)
+
+
+@pytest.mark.parametrize("spoilt", ["before = '{'", "started = 'soon'", "step = 'sideways'", "fingerprints = '[]'"])
+def test_a_damaged_row_is_told(journal: Journal, file: Path, spoilt: str) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    raw(file, f"UPDATE writes SET {spoilt}")
+    with pytest.raises(JournalError, match="damaged at run 1, realm `acme`"):
+        journal.writes(1)
+
+
+def test_a_damaged_lease_is_told(journal: Journal, journal_url: Secret, file: Path) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        raw(file, "UPDATE leases SET since = 'lately'")
+        with pytest.raises(JournalError, match="damaged at its leases"), second.lease(SERVER, "bob"):
+            pass
+
+
+@pytest.mark.parametrize(("command", "status"), [("drift", 1), ("plan", 1), ("apply", 0), ("history", 0)])
+def test_a_journal_in_a_file_does_without_sqlalchemy(cli: Cli, sandbox: Sandbox, command: str, status: int) -> None:
+    cli.write("mail.yaml", SPEC)
+    assert cli("apply", "mail.yaml", "--yes").status == 0
+    sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"host": "evil.example"})
+    arguments = {"apply": ["apply", "mail.yaml", "--yes"], "history": ["history"]}.get(command, [command, "mail.yaml"])
+    code = (
+        "import sys; from ztrust_mail.cli.main import run; "
+        f"status = run({arguments}); print('sqlalchemy' in sys.modules); sys.exit(status)"
+    )
+    ran = run_process(python=("-c", code))
+    assert (ran.status, ran.out.splitlines()[-1]) == (status, "False")
+    assert command != "drift" or "out of band" in ran.out

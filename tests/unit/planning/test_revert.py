@@ -1,0 +1,676 @@
+"""Reverting: the way back to the state before a run, and what stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from support.cli import cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.connecting import FakeGateway, connected, sent
+from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN, realms
+
+from ztrust_mail import SecretMode, api
+from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
+from ztrust_mail.core.findings import Severity
+from ztrust_mail.core.secret import SecretKind
+from ztrust_mail.dialects.codecs import Codec, Texts
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.journal.journal import Journal, open_journal
+from ztrust_mail.journal.records import JournalState, NewRun, Outcome, Step, Update
+from ztrust_mail.model.fields import FieldValue, Raw
+from ztrust_mail.planning.plan import Plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.revert import plan_revert, run_to_revert
+from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.secrets.sources import Reach
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.settings.policy import Policy
+
+SMTP_USER = {"username": "apikey", "password": {"env": "SMTP_PASSWORD"}}
+NEW = {"SMTP_PASSWORD": "another-Passw0rd"}
+
+
+def named(name: str, **more: object) -> dict[str, object]:
+    """Return ``BASIC`` with another sender's name."""
+    return {**BASIC, "sender": {"address": "no-reply@acme.example", "name": name}, **more}
+
+
+def moved(host: str, **auth: object) -> dict[str, object]:
+    """Return ``BASIC`` at another relay."""
+    return {**BASIC, "relay": {"host": host, "auth": {**SMTP_USER, **auth}}}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A sandbox with a journal, and the verbs of this tool."""
+
+    sandbox: Sandbox
+
+    def apply(self, entries: Mapping[str, Mapping[str, object]], environ=ENVIRON, mode=SecretMode.AUTO) -> Result:
+        with connected(self.sandbox, environ) as connection:
+            made = api.plan(realms(entries), connection, secrets=mode)
+            return api.apply(made, connection, allow=["all"])
+
+    def plan(
+        self,
+        run: int | None = None,
+        globs: Sequence[str] = (),
+        *,
+        environ: Mapping[str, str] = ENVIRON,
+        insist: bool = False,
+        mode: SecretMode = SecretMode.AUTO,
+        policy: Policy | None = None,
+        carried_out: bool = False,
+    ) -> Plan | Result:
+        connection = replace(connected(self.sandbox, environ), policy=policy or Policy())
+        with connection, connection.lock():
+            chosen = api.run_to_revert(connection, run, realms=globs)
+            made = api.revert_plan(chosen, connection, realms=globs, secrets=mode, insist=insist)
+            if not carried_out:
+                return made
+            return api.apply(made, connection, allow=["all"], command=f"revert {chosen.number}")
+
+    def revert(self, run: int | None = None, globs: Sequence[str] = (), **how) -> Result:
+        result = self.plan(run, globs, carried_out=True, **how)
+        assert isinstance(result, Result)
+        return result
+
+    def set(self, realm: str, **changed: str) -> None:
+        """Change attributes behind this tool's back."""
+        self.sandbox.edit_smtp(realm, {**self.sandbox.smtp(realm), **changed})
+
+
+@pytest.fixture
+def fleet(ztrust_sandbox: Sandbox) -> Fleet:
+    return Fleet(ztrust_sandbox)
+
+
+def statuses(made: Plan | Result) -> dict[str, str]:
+    return {realm.realm: realm.status.value for realm in made.realms}
+
+
+def told(made: Plan | Result, severity: Severity | None = None) -> str:
+    found = [f for realm in made.realms for f in realm.findings if severity in (None, f.severity)]
+    return "\n".join(f"{f.message}; {f.hint} [{f.rule}]" for f in found)
+
+
+def test_changed_added_and_removed_fields_go_back_and_unmanaged_attributes_stay(fleet):
+    fleet.set("acme", **STORED, **{"x-ours": "1", "envelopeFrom": "bounces@acme.example"})
+    before = fleet.sandbox.smtp("acme")
+    relay = {"host": "smtp.example.com", "port": 2525, "timeouts": {"connect": "10s"}, "auth": SMTP_USER}
+    fleet.apply({"acme": {**named("Other"), "relay": relay, "reply_to": False}})
+    assert fleet.sandbox.smtp("acme") != before
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme") == before
+
+
+def test_extra_attributes_go_back_those_that_came_go_and_those_that_went_come(fleet):
+    fleet.set("acme", **STORED, **{"x-old": "1", "x-hint": "bulk"})
+    before = fleet.sandbox.smtp("acme")
+    fleet.apply({"acme": {**BASIC, "extra": {"x-new": "2", "x-hint": "single", "x-old": False}}})
+    assert fleet.sandbox.smtp("acme")["x-new"] == "2"
+    fleet.revert()
+    assert fleet.sandbox.smtp("acme") == before
+
+
+def test_a_realm_that_had_no_settings_has_none_again(fleet):
+    fleet.apply({"acme": named("One", extra={"x-new": "2"})})
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme") == {}
+
+
+def test_a_revert_over_a_changed_login_warns_that_its_password_is_lost(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    fleet.set("acme", host="else.example.com", user="somebody", password="somebody-elses")
+    made = fleet.plan(2, ["acme"], insist=True)
+    assert made.realms[0].losses == {"relay.auth.password": ""}
+    assert "`relay.host` and `relay.auth.username` changed on the server since" in told(made, Severity.NOTE)
+
+
+def test_a_secret_kept_after_its_login_was_changed_is_not_taken_for_the_last_written(fleet):
+    fleet.apply({"acme": moved("one.example.com")})
+    fleet.set("acme", host="two.example.com", password="somebody-elses")
+    kept = {**moved("two.example.com"), "sender": {"address": "no-reply@acme.example", "name": "New"}}
+    assert statuses(fleet.apply({"acme": kept}, mode=SecretMode.KEEP)) == {"acme": "applied"}
+    with connected(fleet.sandbox, ENVIRON) as connection:
+        assert api.plan(realms({"acme": kept}), connection).realms[0].secrets == {"relay.auth.password": "unknown"}
+
+
+def test_a_disabled_realm_gets_its_settings_and_its_password_back(fleet):
+    fleet.apply({"acme": BASIC})
+    before = fleet.sandbox.smtp("acme")
+    fleet.apply({"acme": {"disabled": True}})
+    assert fleet.sandbox.smtp("acme") == {}
+    fleet.revert()
+    assert fleet.sandbox.smtp("acme") == before
+    assert before["password"] == ENVIRON["SMTP_PASSWORD"]
+
+
+def test_a_reverted_run_is_reverted_in_its_turn(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    fleet.revert()
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+    assert statuses(fleet.revert()) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "Two"
+
+
+def test_runs_are_reverted_one_after_the_other(fleet):
+    for name in ("One", "Two", "Three"):
+        fleet.apply({"acme": named(name)})
+    fleet.revert(3)
+    assert statuses(fleet.revert(2)) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_a_second_revert_of_the_same_run_writes_nothing(fleet):
+    fleet.apply({"acme": named("One"), "globex": named("One")})
+    fleet.apply({"acme": named("Two"), "globex": named("Two")})
+    fleet.revert(2, ["acme"])
+    before = len(fleet.sandbox.requests)
+    result = fleet.revert(2)
+    assert statuses(result) == {"acme": "in_sync", "globex": "applied"}
+    assert "it is as it was before run 2" in told(result)
+    assert len(sent(fleet.sandbox, "PUT", before)) == 1
+
+
+def test_only_the_chosen_realms_go_back(fleet):
+    fleet.apply({"acme": named("One"), "globex": named("One")})
+    assert statuses(fleet.revert(1, ["glo*"])) == {"globex": "applied"}
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_a_realm_that_a_later_run_wrote_is_left_alone_until_run_and_realm_are_named(fleet):
+    fleet.apply({"acme": named("One"), "globex": named("One")})
+    fleet.apply({"acme": named("Two"), "globex": named("Two")})
+    fleet.apply({"acme": named("Three")})
+    result = fleet.revert(2)
+    assert statuses(result) == {"acme": "skipped", "globex": "applied"}
+    assert result.exit_status is ExitStatus.PARTIAL
+    assert "left alone: run 3 wrote it after run 2" in told(result, Severity.ERROR)
+    assert "revert 2 --realm `acme`" in told(result)
+    assert statuses(fleet.plan(2, ["ac*"], insist=True)) == {"acme": "skipped"}
+    insisted = fleet.revert(2, ["acme"], insist=True)
+    assert statuses(insisted) == {"acme": "applied"}
+    assert "run 3 wrote it after run 2: that is undone too" in told(insisted, Severity.WARNING)
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_a_realm_that_somebody_changed_is_left_alone_until_run_and_realm_are_named(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    fleet.set("acme", replyTo="x@acme.example", **{"x-theirs": "1"})
+    theirs = fleet.sandbox.smtp("acme")
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "skipped"}
+    assert "left alone: somebody changed it after run 2" in told(result)
+    assert fleet.sandbox.smtp("acme") == theirs
+    assert statuses(fleet.revert(2, ["acme"], insist=True)) == {"acme": "applied"}
+    now = fleet.sandbox.smtp("acme")
+    assert (now["fromDisplayName"], now["replyTo"], "x-theirs" in now) == ("One", "help@acme.example", False)
+
+
+def test_what_somebody_put_back_by_hand_is_not_written_again(fleet):
+    fleet.apply({"acme": NO_LOGIN})
+    before = fleet.sandbox.smtp("acme")
+    fleet.apply({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})
+    fleet.sandbox.edit_smtp("acme", before)
+    made = fleet.plan()
+    assert statuses(made) == {"acme": "in_sync"}
+    assert "it is as it was before run 2" in told(made, Severity.NOTE)
+
+
+def test_a_realm_deleted_meanwhile_fails_alone(fleet):
+    fleet.apply({"acme": named("One"), "globex": named("One")})
+    fleet.sandbox.remove_realm("acme")
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "missing", "globex": "applied"}
+    assert result.exit_status is ExitStatus.PARTIAL
+
+
+@pytest.mark.parametrize("kind", ["a port that is no number", "a port out of range", "timeouts", "unknown keys"])
+@pytest.mark.parametrize("version", ["16.1.1", "26.7.4"])
+def test_odd_text_that_stood_there_comes_back_as_it_was(version, kind):
+    with Sandbox(SandboxOptions(version=version)) as sandbox:
+        fleet = Fleet(sandbox)
+        sandbox.edit_smtp("acme", JUNK[kind])
+        fleet.apply({"acme": {**named("Two"), "extra": {"x-old": False, "x-hint": "mine"}}})
+        assert sandbox.smtp("acme") != JUNK[kind]
+        assert statuses(fleet.revert()) == {"acme": "applied"}
+        assert sandbox.smtp("acme") == JUNK[kind]
+
+
+class Deaf(Codec):
+    """Reads everything as odd text, and writes something else."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        return ("false",)
+
+    def decode(self, texts: Texts) -> FieldValue | None:
+        return Raw(texts[0] or "")
+
+
+class Mute(Deaf):
+    """Writes nothing."""
+
+    def encode(self, value: FieldValue) -> Texts:
+        raise TypeError
+
+
+class Own(FakeGateway):
+    """A server in memory with runs of its own."""
+
+    def journal(self) -> Journal:
+        opened = open_journal(None, writable=True)
+        assert opened is not None
+        return opened
+
+    def run(self, entries: Mapping[str, Mapping[str, object]]) -> Result:
+        with self.journal() as journal:
+            secrets = SecretStore(Reach(environ=ENVIRON))
+            means = PlanningContext(
+                memory=lambda: JournalState(journal.remembered(self.url), journal.fingerprint), secrets=secrets
+            )
+            made = make_plan(realms(entries), self, means)
+            return apply_plan(made, self, secrets, journal, NewRun(self.url, "apply", "a test"), memory=means.memory())
+
+    def back(self, number: int, globs: Sequence[str] = (), *, insist: bool = False) -> Plan:
+        with self.journal() as journal:
+            secrets = SecretStore(Reach(environ=ENVIRON))
+            means = PlanningContext(
+                memory=lambda: JournalState(journal.remembered(self.url), journal.fingerprint), secrets=secrets
+            )
+            run = run_to_revert(journal, self.url, number, globs)
+            return plan_revert(journal, self, means, run, globs, insist=insist)
+
+    def note(self, *updates: Update) -> None:
+        with self.journal() as journal:
+            journal.record(1, updates)
+
+
+@pytest.mark.parametrize("codec", [Deaf(), Mute()])
+def test_odd_text_that_cannot_be_written_again_fails_its_realm_before_anything_is_written(codec):
+    gateway = Own({"acme": {"from": "a@acme.example", "host": "smtp.example.com", "debug": "yes"}})
+    gateway.run({"acme": NO_LOGIN})
+    rows = tuple(replace(row, codec=codec) if row.field == "relay.debug" else row for row in KEYCLOAK.rows)
+    gateway.dialect = replace(KEYCLOAK, rows=rows)
+    made = gateway.back(1)
+    assert statuses(made) == {"acme": "failed"}
+    assert "`relay.debug` cannot be written again as it was before run 1" in told(made)
+
+
+def test_a_rotated_password_goes_back_where_its_reference_gives_it_again(fleet):
+    fleet.apply({"acme": BASIC})
+    fleet.apply({"acme": BASIC}, NEW)
+    assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
+    made = fleet.plan()
+    assert [change.field for realm in made.realms for change in realm.changes] == ["relay.auth.password"]
+    assert statuses(fleet.revert()) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme")["password"] == ENVIRON["SMTP_PASSWORD"]
+    assert "cannot be brought back" in told(fleet.plan())
+    assert statuses(fleet.revert(environ=NEW)) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
+
+
+def test_a_password_from_another_reference_is_found_by_its_fingerprint(fleet):
+    both = {**ENVIRON, "NEW_PASSWORD": "another-Passw0rd"}
+    fleet.apply({"acme": BASIC})
+    fleet.apply({"acme": moved("smtp.example.net", password={"env": "NEW_PASSWORD"})}, both)
+    result = fleet.revert(environ=both)
+    assert statuses(result) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme") == STORED
+    assert result.realms[0].wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
+
+
+def test_a_token_s_client_secret_goes_back_too(fleet):
+    entry = {**NO_LOGIN, "relay": {"host": "smtp.example.com", "auth": {"username": "u", "token": TOKEN}}}
+    fleet.apply({"acme": entry})
+    before = fleet.sandbox.smtp("acme")
+    fleet.apply({"acme": BASIC})
+    fleet.revert()
+    assert fleet.sandbox.smtp("acme") == before
+
+
+def test_a_password_that_is_gone_alone_fails_its_realm_and_says_where_to_put_it(fleet):
+    fleet.apply({"acme": BASIC, "globex": NO_LOGIN})
+    fleet.apply({"acme": BASIC, "globex": {"disabled": True}}, NEW)
+    result = fleet.revert(environ=NEW)
+    assert statuses(result) == {"acme": "failed", "globex": "applied"}
+    message = "`relay.auth.password` from before run 2 cannot be brought back: `env:SMTP_PASSWORD` gives another value"
+    assert message in told(result)
+    assert "put the earlier value back into `env:SMTP_PASSWORD`, then revert again [earlier-secret]" in told(result)
+    assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
+
+
+def test_with_a_password_that_is_gone_the_rest_goes_back_and_the_present_one_stays(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")}, NEW)
+    made = fleet.plan(environ=NEW)
+    assert "stays as it is now, not as it was before run 2" in told(made, Severity.WARNING)
+    assert [change.field for change in made.realms[0].changes] == ["sender.name"]
+    assert statuses(fleet.revert(environ=NEW)) == {"acme": "applied"}
+    now = fleet.sandbox.smtp("acme")
+    assert (now["fromDisplayName"], now["password"]) == ("One", NEW["SMTP_PASSWORD"])
+
+
+@pytest.mark.parametrize("environ", [NEW, {}])
+def test_the_present_password_never_goes_to_another_host(fleet, environ):
+    fleet.apply({"acme": BASIC})
+    fleet.apply({"acme": moved("smtp.example.net")}, NEW)
+    before = len(fleet.sandbox.requests)
+    result = fleet.revert(environ=environ)
+    assert statuses(result) == {"acme": "failed"}
+    assert sent(fleet.sandbox, "PUT", before) == []
+
+
+def test_a_password_that_the_journal_never_knew_cannot_go_back_to_its_host(fleet):
+    fleet.sandbox.edit_smtp("acme", STORED)
+    fleet.apply({"acme": moved("smtp.example.net")})
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "failed"}
+    assert "the journal does not know it; write an entry that says where it comes from" in told(result)
+
+
+def test_a_password_after_a_change_by_hand_counts_as_unknown(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.set("acme", host="smtp.example.org", password="by-hand")
+    fleet.apply({"acme": named("Two")})
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "failed"}
+    assert "the journal does not know it" in told(result)
+
+
+def test_nothing_is_written_where_only_a_password_went_along_that_is_still_the_same(fleet):
+    fleet.sandbox.edit_smtp("acme", STORED)
+    fleet.apply({"acme": BASIC}, mode=SecretMode.WRITE)
+    assert "cannot be brought back: the journal does not know it" in told(fleet.plan(1))
+    fleet.apply({"acme": BASIC}, mode=SecretMode.WRITE)
+    assert statuses(fleet.plan(2)) == {"acme": "in_sync"}
+
+
+def test_a_password_that_was_kept_is_kept_on_the_way_back_if_asked_to(fleet):
+    fleet.sandbox.edit_smtp("acme", {**STORED, "password": "by-hand"})
+    fleet.apply({"acme": named("Two")}, mode=SecretMode.KEEP)
+    result = fleet.revert()
+    assert statuses(result) == {"acme": "failed"}
+    assert "is the one from before run 1, but a write has to send it: the journal does not know it" in told(result)
+    assert "or let the stored one stay with --secrets keep" in told(result)
+    assert statuses(fleet.revert(mode=SecretMode.KEEP)) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme") == {**STORED, "password": "by-hand"}
+
+
+def test_keeping_says_so_where_the_password_was_another_one(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")}, NEW)
+    result = fleet.revert(mode=SecretMode.KEEP, environ={})
+    assert statuses(result) == {"acme": "applied"}
+    assert "stays as it is now, not as it was before run 2: secrets are kept" in told(result, Severity.WARNING)
+    assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
+
+
+def test_an_unset_variable_is_named(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    result = fleet.revert(environ={})
+    assert statuses(result) == {"acme": "failed"}
+    assert "a write has to send it: the environment variable `SMTP_PASSWORD` is not set" in told(result)
+
+
+@pytest.mark.parametrize("first", [BASIC, moved("smtp.example.com", password={"keycloak_vault": "smtp"})])
+def test_a_vault_s_reference_and_a_password_take_each_other_s_place_again(fleet, first):
+    vault = moved("smtp.example.com", password={"keycloak_vault": "smtp"})
+    entries = (BASIC, vault) if first == BASIC else (vault, BASIC)
+    fleet.apply({"acme": entries[0]})
+    before = fleet.sandbox.smtp("acme")
+    fleet.apply({"acme": entries[1]})
+    assert fleet.sandbox.smtp("acme")["password"] != before["password"]
+    assert statuses(fleet.revert()) == {"acme": "applied"}
+    assert fleet.sandbox.smtp("acme")["password"] == before["password"]
+
+
+def test_a_vault_s_reference_stays_where_the_password_before_it_is_gone(fleet):
+    relay = {"host": "smtp.example.com", "auth": {"username": "apikey", "password": {"keycloak_vault": "smtp"}}}
+    fleet.sandbox.edit_smtp("acme", STORED)
+    fleet.apply({"acme": {**BASIC, "relay": relay}})
+    fleet.sandbox.edit_smtp("globex", STORED)
+    fleet.apply({"globex": {**named("Two"), "relay": relay}})
+    assert "cannot be brought back: the journal does not know it" in told(fleet.plan(1))
+    result = fleet.revert(2)
+    assert statuses(result) == {"globex": "applied"}
+    assert fleet.sandbox.smtp("globex") == {**STORED, "password": "${vault.smtp}"}
+
+
+@pytest.mark.parametrize("left", [{"auth": "false"}, {"authType": "token"}])
+def test_a_password_that_was_not_in_use_does_not_stand_in_the_way(left):
+    with Sandbox(SandboxOptions(version="16.1.1")) as sandbox:
+        fleet = Fleet(sandbox)
+        before = {**STORED, **left}
+        sandbox.edit_smtp("acme", before)
+        fleet.apply({"acme": NO_LOGIN})
+        result = fleet.revert()
+        assert statuses(result) == {"acme": "applied"}
+        assert "`relay.auth.password` is left out: the journal does not know it" in told(result, Severity.WARNING)
+        expected = {n: v for n, v in before.items() if n != "password" and (n, left) != ("authType", {"auth": "false"})}
+        assert sandbox.smtp("acme") == expected
+
+
+def test_a_run_that_rotated_a_password_since_keeps_the_realm_from_going_back(fleet):
+    for environ in (ENVIRON, NEW, {"SMTP_PASSWORD": "third-Passw0rd"}):
+        fleet.apply({"acme": BASIC}, environ)
+    result = fleet.revert(2)
+    assert statuses(result) == {"acme": "skipped"}
+    assert "run 3 wrote it after run 2" in told(result)
+
+
+class Guarded(dict[str, str]):
+    """An environment in which nobody may look for the password."""
+
+    def __contains__(self, name: object) -> bool:
+        assert name != "SMTP_PASSWORD"
+        return super().__contains__(name)
+
+
+def test_a_reference_that_the_policy_forbids_is_not_resolved(fleet):
+    new = {"MAIL_NEW": "n-Passw0rd"}
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": moved("smtp.example.net", password={"env": "MAIL_NEW"})}, {**ENVIRON, **new})
+    policy = Policy(secrets={SecretKind.ENV: ("MAIL_",)}, path="policy.toml")
+    made = fleet.plan(policy=policy, environ=Guarded(new))
+    assert statuses(made) == {"acme": "failed"}
+    assert "`relay.auth.password` comes from `env:SMTP_PASSWORD`, which the policy does not allow" in told(made)
+
+
+def test_settings_that_the_policy_forbids_by_now_are_refused_and_no_reference_is_resolved(fleet):
+    fleet.apply({"acme": BASIC})
+    fleet.apply({"acme": moved("smtp.example.net")})
+    made = fleet.plan(policy=Policy(relays=("*.example.net",)), environ=Guarded())
+    assert made.realms[0].forbidden
+    assert [change.field for change in made.realms[0].changes] == ["relay.host"]
+    with pytest.raises(Unsafe, match="policy"):
+        api.refuse(made, ["all"])
+
+
+def doubtful(before: Mapping[str, str], now: Mapping[str, str]) -> Own:
+    """Return a server where the write of run 1 was cut off."""
+    gateway = Own({"acme": before})
+    gateway.run({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})
+    gateway.note(Update("acme", Step.WRITING))
+    gateway.stored["acme"] = dict(now) or gateway.stored["acme"]
+    return gateway
+
+
+PLAIN = {"from": "no-reply@acme.example", "host": "smtp.example.com", "port": "25"}
+
+
+def test_a_write_in_doubt_is_reverted_where_it_arrived():
+    made = doubtful(PLAIN, {}).back(1)
+    assert statuses(made) == {"acme": "changed"}
+    assert "envelope_from" in [change.field for change in made.realms[0].changes]
+
+
+def test_a_write_in_doubt_that_never_arrived_leaves_nothing_to_revert():
+    made = doubtful(PLAIN, PLAIN).back(1)
+    assert statuses(made) == {"acme": "in_sync"}
+    assert "it is as it was before run 1" in told(made)
+
+
+def test_a_write_in_doubt_that_somebody_changed_is_left_alone():
+    made = doubtful(PLAIN, {**PLAIN, "host": "smtp.example.org"}).back(1)
+    assert statuses(made) == {"acme": "skipped"}
+    assert "somebody changed it after run 1" in told(made)
+
+
+def test_a_login_whose_write_is_in_doubt_gets_the_password_from_before_again():
+    gateway = Own({"acme": {}})
+    gateway.run({"acme": BASIC})
+    gateway.run({"acme": named("Two")})
+    with gateway.journal() as journal:
+        journal.record(2, [Update("acme", Step.WRITING)])
+    made = gateway.back(2)
+    assert statuses(made) == {"acme": "changed"}
+    assert made.realms[0].wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
+
+
+def test_a_password_before_which_a_write_was_in_doubt_counts_as_unknown():
+    gateway = Own({"acme": {}})
+    for name in ("One", "Two", "Three"):
+        gateway.run({"acme": named(name)})
+    with gateway.journal() as journal:
+        journal.record(2, [Update("acme", Step.WRITTEN)])
+    made = gateway.back(3)
+    assert statuses(made) == {"acme": "changed"}
+    assert "stays as it is now, not as it was before run 3: the journal does not know it" in told(made)
+
+
+def test_what_a_server_did_not_keep_is_left_alone_until_run_and_realm_are_named():
+    gateway = Own({"acme": PLAIN})
+    gateway.on_store = lambda attributes: {**attributes, "envelopeFrom": "other@acme.example"}
+    assert statuses(gateway.run({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})) == {"acme": "failed"}
+    made = gateway.back(1)
+    assert statuses(made) == {"acme": "skipped"}
+    assert "left alone: run 1 did not leave it as it meant to" in told(made)
+    assert statuses(gateway.back(1, ["acme"], insist=True)) == {"acme": "changed"}
+
+
+def test_without_a_number_the_newest_run_that_wrote_is_meant(fleet):
+    fleet.apply({"acme": named("One"), "globex": named("One")})
+    fleet.apply({"globex": named("Two")})
+    fleet.sandbox.faults.failing_realms.add("acme")
+    with connected(fleet.sandbox) as connection:
+        assert api.run_to_revert(connection).number == 2
+        assert api.run_to_revert(connection, realms=["ac*"]).number == 1
+        for number, globs, message in (
+            (7, (), "there is no run 7"),
+            (2, ["acme"], "run 2 wrote nothing to a realm that matches `acme`"),
+            (None, ["initech"], "there is nothing to revert on .* to a realm that matches `initech`"),
+        ):
+            with pytest.raises(UsageError, match=message):
+                api.run_to_revert(connection, number, realms=globs)
+
+
+def test_a_run_that_wrote_nothing_is_not_the_newest_that_wrote(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.sandbox.faults.before_write = fleet.sandbox.remove_realm
+    assert statuses(fleet.apply({"acme": named("Two")})) == {"acme": "failed"}
+    with connected(fleet.sandbox) as connection:
+        assert api.run_to_revert(connection).number == 1
+
+
+def test_before_the_first_run_there_is_nothing_to_revert(ztrust_sandbox):
+    with connected(ztrust_sandbox) as connection, pytest.raises(UsageError, match="no run has written yet"):
+        api.run_to_revert(connection)
+
+
+def test_a_run_on_another_server_is_not_reverted_here(ztrust_sandbox):
+    with connected(ztrust_sandbox) as connection:
+        number = connection.journal.begin(NewRun("https://other.example", "apply", "a test"), [])
+        connection.journal.finish(number, Outcome.DONE)
+        with pytest.raises(UsageError, match=r"run 1 wrote to `https://other.example`, not to"):
+            api.run_to_revert(connection, number)
+
+
+def test_a_revert_is_noted_in_the_journal_with_the_run_it_undoes(fleet):
+    fleet.apply({"acme": named("One")})
+    result = fleet.revert()
+    with connected(fleet.sandbox) as connection:
+        journal = connection.journal
+        assert journal.run(result.run).command == "revert 1"
+        (write,) = journal.writes(result.run)
+        assert (write.step, write.intent, write.after) == (Step.VERIFIED, None, {})
+
+
+def test_a_second_revert_leaves_what_means_the_same_and_a_password_that_nobody_knew(fleet):
+    before = {name: text for name, text in STORED.items() if name != "authType"}
+    fleet.sandbox.edit_smtp("acme", before)
+    fleet.apply({"acme": named("Two")})
+    assert "stays as it is now" in told(fleet.revert(1))
+    assert fleet.sandbox.smtp("acme") == STORED
+    again = fleet.revert(1)
+    assert statuses(again) == {"acme": "in_sync"}
+    assert "it is as it was before run 1, as far as can be seen" in told(again)
+
+
+SPEC = """
+version: 1
+realms:
+  acme: {sender: {address: no-reply@acme.example, name: %s}, relay: {host: smtp.example.com}}
+  globex: {sender: {address: no-reply@globex.example}, relay: {host: smtp.example.com}}
+"""
+
+
+def written(cli, name: str) -> None:
+    assert cli("apply", cli.write("spec.yaml", SPEC % name), "--yes").status == 0
+
+
+def test_the_command_shows_the_way_back_asks_and_goes_it(cli, sandbox):
+    written(cli, "One")
+    written(cli, "Two")
+    declined = cli("revert", typed="n\n")
+    assert declined.status == 1
+    assert "Back to before run 2: apply, " in declined.err
+    assert "sender.name  Two → One" in declined.out
+    assert sandbox.smtp("acme")["fromDisplayName"] == "Two"
+    agreed = cli("revert", typed="y\n")
+    assert agreed.status == 0
+    assert "(run 3)" in agreed.out
+    assert sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_the_command_leaves_alone_what_came_later_and_tells_how_to_insist(cli, sandbox):
+    written(cli, "One")
+    written(cli, "Two")
+    skipped = cli("revert", "1", "--yes", "--format", "json")
+    assert skipped.status == 4
+    realm, other = skipped.json["realms"]
+    assert (realm["status"], realm["findings"][0]["rule"], other["status"]) == ("skipped", "changed-since", "applied")
+    assert sandbox.smtp("acme")["fromDisplayName"] == "Two"
+    assert cli("revert", "1", "--realm", "acme", "--yes").status == 0
+    assert sandbox.smtp("acme") == {}
+
+
+def test_the_command_sends_nothing_where_nobody_can_be_asked(cli, sandbox):
+    written(cli, "One")
+    before = len(sandbox.requests)
+    asked = cli("revert")
+    assert (asked.status, len(sandbox.requests)) == (2, before)
+    assert "add --yes" in asked.err
+
+
+def test_the_command_refuses_a_dangerous_way_back_until_it_is_allowed(cli, sandbox):
+    sandbox.edit_smtp("globex", {"from": "a@globex.example", "host": "smtp.example.com", "port": "25"})
+    written(cli, "One")
+    refused = cli("revert", "--yes")
+    assert refused.status == 5
+    assert "weaker-security" in refused.err
+    assert cli("revert", "--yes", "--allow", "weaker-security").status == 0
+    assert sandbox.smtp("acme") == {}
+
+
+@pytest.mark.parametrize("number", ["0", "99999999999999999999", "one"])
+def test_the_command_takes_only_the_number_of_a_run(cli, sandbox, number):
+    assert cli("revert", number, "--yes").status == 2

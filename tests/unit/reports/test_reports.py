@@ -1,0 +1,426 @@
+"""Values, lines, text and JSON as every command shows them."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+from support.cli import report_validator
+
+from ztrust_mail.applying.apply import Result
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.diagnose.doctor import Check, DoctorReport
+from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
+from ztrust_mail.gateways.capabilities import Operation, Support
+from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.model.fields import ABSENT, Duration, Masked, Raw, Security
+from ztrust_mail.model.serialize import display_value
+from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.reports import checks as diagnosis
+from ztrust_mail.reports import plan as text
+from ztrust_mail.reports import report as as_json
+from ztrust_mail.reports import style
+from ztrust_mail.reports.style import Span, line
+from ztrust_mail.settings import Server
+from ztrust_mail.specfile.entries import Entry
+from ztrust_mail.specfile.resolve import Desired, GlobMatch
+from ztrust_mail.transport.account import Account
+
+ACCOUNT = Account("admin", "master", "admin@example.com")
+PASSWORD = "relay.auth.password"
+REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
+WARNING = Finding(Severity.WARNING, "odd", "something is odd", "look at it", Location("a.yaml", 3, 7))
+
+
+def realm(name: str, status: Status, *changes: Change, hidden: int = 0, **more: object) -> RealmPlan:
+    entry = Entry(name, Location("a.yaml", 1, 1), disabled=bool(more.get("disabled")))
+    incomparable = (PASSWORD, "relay.auth.token.client_secret")[:hidden]
+    difference = Difference(changes, incomparable, ("custom",) if more.get("kept") else ())
+    return RealmPlan(name, status, Desired(name, entry, dict.fromkeys(incomparable, REF)), None, difference)
+
+
+def plan(*realms: RealmPlan, **more: object) -> Plan:
+    return Plan("https://id.example.com", ACCOUNT, realms, **more)  # type: ignore[arg-type]
+
+
+def shown(said: object) -> list[str]:
+    return style.plain(said).splitlines()  # type: ignore[arg-type]
+
+
+HOST = Change("relay.host", ("host",), "old.example", "new.example", Action.CHANGE, "Host")
+PORT = Change("relay.port", ("port",), None, 587, Action.ADD)
+NAME = Change("sender.name", ("fromDisplayName",), "Old", None, Action.REMOVE)
+
+
+# words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "(not set)"),
+        (ABSENT, "(not set)"),
+        ("", "(not set)"),
+        ("text", "text"),
+        (587, "587"),
+        (True, "true"),
+        (False, "false"),
+        (Security.STARTTLS, "starttls"),
+        (Duration(1500), "1500ms"),
+        (Raw("abc"), "abc"),
+        (Masked(), "(secret, hidden)"),
+        (REF, "(secret from env:SMTP_PASSWORD)"),
+        (SecretRef(SecretKind.COMMAND, ("pass", "show", "canary")), "(secret from command:pass)"),
+    ],
+)
+def test_a_value_in_words_says_what_it_is_and_never_a_secret(value: object, words: str) -> None:
+    assert display_value(value) == words  # type: ignore[arg-type]
+
+
+# lines
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environ", "coloured"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": "0"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colours_are_for_terminals_of_people_who_want_them(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, environ: dict[str, str], coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm-256color", **environ}.items():
+        monkeypatch.setenv(name, value)
+    stream = Stream(terminal)
+    style.write([line(Span("bold", "bold"), " [red]x[/red] :smile: ", Span("\x1b[2J\u202e", "red"))], stream)
+    assert ("\x1b" in stream.getvalue()) == coloured
+    plain = stream.getvalue().replace("\x1b[1m", "").replace("\x1b[31m", "").replace("\x1b[0m", "")
+    assert plain == "bold [red]x[/red] :smile: \\x1b[2J\\u202e\n"
+
+
+def test_a_long_line_on_a_terminal_is_neither_wrapped_nor_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Stream(terminal=True)
+    style.write([line("word " * 60 + "end")], stream)
+    assert stream.getvalue() == "word " * 60 + "end\n"
+
+
+def test_plain_lines_end_without_blanks_and_hold_no_line_break_of_foreign_text() -> None:
+    assert style.plain([line("a", Span("b\nc", "red"), "  "), line()]) == "ab\\x0ac\n\n"
+
+
+def test_results_and_the_rest_go_to_their_streams(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Stream(terminal=False))
+    style.write_out([line("result")])
+    style.to_stderr([line("rest")])
+    assert capsys.readouterr() == ("result\n", "rest\n")
+
+
+# findings
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (WARNING, "a.yaml:3:7: warning: something is odd; look at it [odd]"),
+        (Finding(Severity.ERROR, "r", "what", realm="acme"), "realm acme: error: what [r]"),
+        (
+            Finding(Severity.NOTE, "r", "what", "hint", Location("a.yaml", 3, 7), "acme", "relay.port"),
+            "a.yaml:3:7: realm acme: note: what; hint [r]",
+        ),
+        (Finding(Severity.ERROR, "r", "what", location=Location("the spec")), "the spec: error: what [r]"),
+        (Finding(Severity.ERROR, "r", "what"), "ztrust-mail: error: what [r]"),
+        (Finding(Severity.ERROR, "r", "a\x1b[31m\nb", realm="x\u202e"), r"realm x\u202e: error: a\x1b[31m\x0ab [r]"),
+    ],
+)
+def test_a_finding_says_where_how_bad_what_and_what_next(found: Finding, said: str) -> None:
+    assert shown([text.finding(found)]) == [said]
+
+
+def test_each_finding_is_told_once() -> None:
+    assert len(shown(text.findings([WARNING, WARNING]))) == 1
+    report = as_json.of_findings("validate", ExitStatus.OK, [WARNING, WARNING]).data()
+    report_validator().validate(report)
+    assert report["findings"] == [
+        {
+            "severity": "warning",
+            "rule": "odd",
+            "message": "something is odd",
+            "hint": "look at it",
+            "path": "a.yaml",
+            "line": 3,
+            "column": 7,
+            "realm": None,
+            "field": None,
+        }
+    ]
+
+
+def test_what_one_place_brings_about_in_many_realms_is_one_line_and_in_json_a_finding_each() -> None:
+    many = [replace(WARNING, realm=f"tenant-{number}") for number in range(40)]
+    other = replace(WARNING, message="something else", realm="tenant-1")
+    placeless = [Finding(Severity.ERROR, "r", "what", realm=name) for name in ("a", "b")]
+    assert shown(text.findings([*many, other, *placeless])) == [
+        "a.yaml:3:7: 40 realms (tenant-0, tenant-1 and 38 more): warning: something is odd; look at it [odd]",
+        "a.yaml:3:7: realm tenant-1: warning: something else; look at it [odd]",
+        "realm a: error: what [r]",
+        "realm b: error: what [r]",
+    ]
+    assert len(as_json.of_findings("plan", ExitStatus.OK, many).data()["findings"]) == 40
+
+
+def test_a_place_without_lines_is_null_in_json() -> None:
+    found = Finding(Severity.ERROR, "r", "what", location=Location("the spec"))
+    report = as_json.of_findings("validate", ExitStatus.USAGE, [found]).data()
+    report_validator().validate(report)
+    assert [report["findings"][0][key] for key in ("path", "line", "column")] == ["the spec", None, None]
+
+
+# plans
+
+
+def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> None:
+    globs = tuple(GlobMatch(Entry(name, Location("a.yaml")), n) for name, n in (("a-*", 0), ("b-*", 1), ("c-*", 1234)))
+    assert shown(text.heading(plan(globs=globs))) == [
+        "https://id.example.com  as admin (realm master)",
+        "a-* matches 0 realms",
+        "b-* matches 1 realm",
+        "c-* matches 1,234 realms",
+    ]
+
+
+def test_what_is_kept_stands_in_lines_of_80_columns() -> None:
+    made = realm("acme", Status.CHANGED, NAME, kept=True)
+    kept = tuple(f"custom-{n}" for n in range(20))
+    lines = shown(text.plan(plan(replace(made, difference=replace(made.difference, kept=kept)))))
+    assert max(map(len, lines)) <= 80
+    assert " ".join(map(str.strip, lines)).count("custom-") == 20
+
+
+def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
+    made = plan(
+        realm("acme", Status.CHANGED, HOST, PORT, NAME, hidden=1, kept=True),
+        realm("quiet", Status.IN_SYNC, hidden=2),
+        realm("gone", Status.MISSING),
+        realm("off", Status.CHANGED, NAME, disabled=True),
+    )
+    assert shown(text.plan(made)) == [
+        "acme  to change",
+        "  ~  relay.host   old.example → new.example  (Host)",
+        "  +  relay.port   587",
+        "  -  sender.name  Old",
+        "    written along: relay.auth.password (secret from env:SMTP_PASSWORD)",
+        "    kept as they are: custom",
+        "",
+        "gone  missing",
+        "",
+        "off  to change",
+        "  -  sender.name  Old",
+        "    the realm will have no e-mail settings at all",
+        "",
+        "Plan: 2 realms to change, 1 in sync, 1 missing.",
+        "      4 fields: 1 to add, 1 to change, 2 to remove.",
+        "2 passwords cannot be compared.",
+    ]
+
+
+def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
+    lost = {PASSWORD: "env:SMTP_PASSWORD_OF_EVERY_TENANT", "relay.auth.token.client_secret": ""}
+    made = plan(replace(realm("acme", Status.CHANGED, HOST), losses=lost))
+    assert shown(text.plan(made))[2:6] == [
+        "    this overwrites a password that cannot be read back: relay.auth.password; it",
+        "      last came from env:SMTP_PASSWORD_OF_EVERY_TENANT",
+        "    this overwrites a password that cannot be read back:",
+        "      relay.auth.token.client_secret",
+    ]
+
+
+def test_a_secret_kept_is_said_to_be_kept() -> None:
+    made = plan(realm("acme", Status.CHANGED, HOST, hidden=1), secrets=SecretMode.KEEP)
+    assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in shown(text.plan(made))
+
+
+def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
+    change = Change(PASSWORD, ("password",), Masked(), REF, Action.CHANGE)
+    said = shown(text.plan(plan(realm("acme", Status.CHANGED, change, hidden=1))))
+    assert [one for one in said if PASSWORD in one] == [
+        "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("realms", "said"),
+    [
+        ([], "0 realms in sync."),
+        ([realm("a", Status.IN_SYNC)], "1 realm in sync."),
+        ([realm("a", Status.IN_SYNC, hidden=1)], "1 realm in sync; 1 password cannot be compared."),
+        ([realm(str(n), Status.IN_SYNC, hidden=1) for n in range(1234)],
+         "1,234 realms in sync; 1,234 passwords cannot be compared."),
+    ],
+)  # fmt: skip
+def test_nothing_to_do_is_one_line(realms: list[RealmPlan], said: str) -> None:
+    assert shown(text.plan(plan(*realms))) == [said]
+
+
+def test_a_result_names_what_was_planned_and_counts_everything() -> None:
+    planned = [realm(name, Status.CHANGED, HOST) for name in "abc"] + [realm("d", Status.IN_SYNC)]
+    ends = (Status.APPLIED, Status.FAILED, Status.SKIPPED, Status.IN_SYNC)
+    realms = tuple(realm(one.realm, end, HOST) for one, end in zip(planned, ends, strict=True))
+    done = Result(plan(*planned), realms, interrupted=True)
+    assert shown(text.result(done)) == [
+        "a  applied",
+        "b  failed",
+        "c  skipped",
+        "Interrupted: realms marked skipped were not touched.",
+        "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
+        "Continue with: ztrust-mail apply SPEC... --resume",
+    ]
+
+
+def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with() -> None:
+    planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
+    done = Result(plan(*planned), tuple(realm(name, Status.APPLIED, HOST) for name in "ab"), interrupted=True)
+    assert shown(text.result(done)) == [
+        "a  applied",
+        "b  applied",
+        "Interrupted: no realm was left out.",
+        "Done: 2 realms applied.",
+    ]
+
+
+def test_a_plan_in_json_holds_every_change_and_what_stays() -> None:
+    made = plan(
+        realm("acme", Status.CHANGED, HOST, PORT, NAME, hidden=1, kept=True),
+        realm("\ud800", Status.FAILED),
+        findings=(WARNING,),
+        uncovered=("x",),
+    )
+    report = as_json.of_plan("plan", made, made.realms, ExitStatus.PARTIAL)
+    data = json.loads(report.text())
+    report_validator().validate(data)
+    assert report.text().isascii()
+    assert report.text().endswith("}\n")
+    assert (data["status"], data["exit_status"], data["server"]) == ("partial", 4, "https://id.example.com")
+    assert data["summary"] == {"realms": 2, "changed": 1, "failed": 1}
+    assert [c["action"] for c in data["realms"][0]["changes"]] == ["change", "add", "remove"]
+    assert (data["realms"][0]["incomparable"], data["realms"][0]["kept"]) == ([PASSWORD], ["custom"])
+    assert data["findings"][0]["rule"] == "odd"
+
+
+# explain, test, doctor
+
+
+def test_long_values_do_not_push_all_origins_to_the_right() -> None:
+    entry = Entry("acme", Location("a.yaml", 2, 3))
+    origin = Location("a.yaml", 4, 5)
+    wanted = Desired("acme", entry, {"sender.name": "n" * 50, "relay.port": 25}, {"sender.name": origin})
+    assert shown(text.explained(wanted)) == [
+        "acme  falls under acme (a.yaml:2:3)",
+        f"  sender.name  {'n' * 50}  a.yaml:4:5",
+        f"  relay.port   25{' ' * 34}  by default",
+    ]
+
+
+def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> MailTestRun:
+    proofs = {MailTestStatus.SENT: "sent over TLS", MailTestStatus.SKIPPED: "has no e-mail settings to test"}
+    outcomes = tuple(MailTestOutcome(str(n), status, proofs.get(status, "")) for n, status in enumerate(statuses))
+    return MailTestRun("https://id.example.com", Account("admin", "master", email), outcomes)
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (run_of(MailTestStatus.FAILED), ["0  failed"]),
+        (
+            run_of(MailTestStatus.SENT, email=None),
+            [
+                "0  sent over TLS",
+                "The mail went to an address this account may not see, the account admin of realm master.",
+            ],
+        ),
+        (
+            run_of(MailTestStatus.SENT, MailTestStatus.SENT, MailTestStatus.SKIPPED),
+            [
+                "0  sent over TLS",
+                "1  sent over TLS",
+                "2  has no e-mail settings to test",
+                "Tested: 3 realms: 2 sent, 1 skipped.",
+                "The mails went to a@b.example, the account admin of realm master.",
+            ],
+        ),
+    ],
+)
+def test_tests_are_told_one_by_one_and_counted(run: MailTestRun, said: list[str]) -> None:
+    assert shown(diagnosis.tests(run)) == said
+    report = as_json.of_tests(run).data()
+    report_validator().validate(report)
+    assert report["recipient"] == run.account.email
+
+
+def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
+    checks = (
+        Check("reach and log in", True, "admin", "not needed"),
+        Check("server version", None, "cannot be seen", "a hint"),
+        Check("read", False, "in no realm"),
+    )
+    able = (Support(Operation.PLAN, True, "by hand"), Support(Operation.CANARY, False, "--wave"))
+    found = DoctorReport("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
+    assert shown(diagnosis.examination(found)) == [
+        "https://id.example.com",
+        "  yes reach and log in        admin",
+        "  ?   server version          cannot be seen",
+        f"{'':30}a hint",
+        "  no  read                    in no realm",
+        "What Form can do:",
+        "  yes plan      by hand",
+        "  no  --canary  --wave",
+    ]
+    report = as_json.of_examination(found).data()
+    report_validator().validate(report)
+    assert [check["answer"] for check in report["checks"]] == [True, None, False]
+    assert report["abilities"][1] == {"verb": "--canary", "able": False, "remark": "--wave"}
+
+
+def test_commands_to_run_are_a_report_too() -> None:
+    report = as_json.of_commands("doctor", ["a", "b"]).data()
+    report_validator().validate(report)
+    assert report["commands"] == ["a", "b"]
+
+
+def test_every_status_a_realm_can_have_is_in_the_report_schema() -> None:
+    known = report_validator().schema["$defs"]["realm"]["properties"]["status"]["enum"]
+    assert set(known) == {*(status.value for status in Status), *(status.value for status in MailTestStatus)}
+
+
+def test_a_live_realm_and_a_servers_login_never_get_into_a_report() -> None:
+    made = plan(realm("acme", Status.IN_SYNC))
+    live = LiveRealm("acme", {"password": "canary"}, 0.0)
+    made = plan(*(RealmPlan(r.realm, r.status, r.wanted, live, r.difference) for r in made.realms))
+    report = as_json.of_plan("plan", made, made.realms, ExitStatus.OK).text()
+    assert "canary" not in report + style.plain(text.plan(made)) + repr(Server("https://id.example.com"))

@@ -1,0 +1,190 @@
+"""The verbs that write nothing to the server: plan, drift, test, pull, explain, doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ztrust_mail.api.session import Session
+from ztrust_mail.core.errors import Unsafe, UsageError
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import did_you_mean, glob_matches, quoted
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.settings import FILES
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.resolve import Desired, desired, match
+
+if TYPE_CHECKING:
+    from ztrust_mail.api.pull_spec import Pulled
+    from ztrust_mail.applying.resume import UnfinishedRun
+    from ztrust_mail.diagnose.doctor import DoctorReport
+    from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.gateways.gateway import Gateway
+    from ztrust_mail.journal.records import Holder
+    from ztrust_mail.planning.plan import Plan
+
+
+def plan(
+    spec: Spec,
+    connection: Session,
+    *,
+    realms: Sequence[str] = (),
+    secrets: SecretMode = SecretMode.AUTO,
+    resolve: bool = True,
+    left: UnfinishedRun | None = None,
+) -> Plan:
+    """Return what an apply would do.
+
+    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`unfinished`. References are resolved,
+    so that the journal's fingerprints can tell of hidden secrets, unless ``resolve`` is False.
+
+    Raises :class:`ServerError` when nothing can be read, :class:`JournalError`;
+    a single realm's trouble stands in its part of the plan.
+    """
+    from ztrust_mail.planning.planners.from_spec import make_plan
+
+    with connection.journal_state_in_background() as memory:
+        recall = (lambda: left.within(memory())) if left else memory
+        means = connection.planning_context(secrets, recall, resolve=resolve)
+        made = make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
+    return replace(
+        made, findings=(*made.findings, *connection.missing_journal_note(), *_under_way(connection.holder()))
+    )
+
+
+def drift(spec: Spec, connection: Session, *, realms: Sequence[str] = ()) -> Drift:
+    """Return how the server differs from the spec and who seems to have changed it, realms without an entry included.
+
+    Needs no secret.
+    """
+    from ztrust_mail.drift_detection.drift import explain_drift
+    from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+
+    with connection.journal_state_in_background() as memory:
+        means = PlanningContext(policy=connection.policy, moves=False)
+        made = make_plan(spec, connection.gateway, means, realms=realms, everything=True)
+        holder = connection.holder()
+        made = replace(made, findings=(*made.findings, *connection.missing_journal_note(), *_under_way(holder)))
+        running = holder.run if holder else None
+        return explain_drift(made, memory().realms, connection.gateway, selected=realms, under_way=running)
+
+
+def _under_way(holder: Holder | None) -> tuple[Finding, ...]:
+    """Return a note on a run that works on the server right now."""
+    if holder is None:
+        return ()
+    run = f"run {holder.run}" if holder.run else "a run"
+    message = f"{run} of {holder.who} works on this server since {holder.since:%Y-%m-%d %H:%M:%S} UTC"
+    return (Finding(Severity.NOTE, "under-way", message, "look again when it has ended: it may be writing just now"),)
+
+
+def test(connection: Session, realms: Sequence[str] = (), *, spec: Spec | None = None) -> MailTestRun:
+    """Have the server send a test mail for each realm, from its stored settings or from a spec's.
+
+    ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
+    goes to the address of the account we work as. Raises :class:`Unsafe` before any mail where the
+    settings' policy forbids what the spec says.
+    """
+    from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
+    from ztrust_mail.gateways.capabilities import Operation, require
+
+    gateway = connection.gateway
+    require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
+    gateway.login()
+    if spec is None:
+        return send_stored(gateway, _named(gateway, realms))
+    wanted = _wanted(spec, gateway, realms)
+    _refuse_forbidden(connection, wanted)
+    return send_wanted(gateway, wanted, connection.secrets)
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported
+
+
+def _refuse_forbidden(connection: Session, wanted: Iterable[Desired]) -> None:
+    """Keep a spec from sending a password to where the policy lets none go; a test mail carries it, too."""
+    from ztrust_mail.planning.policy_check import violations
+
+    found = [f for one in wanted for f in violations(connection.policy, one)]
+    if found:
+        first, more = found[0], f" (and {len(found) - 1:,} more)" if found[1:] else ""
+        raise Unsafe(f"the settings' policy forbids this test: {first.message}{more}", first.hint, first.rule)
+
+
+def _named(gateway: Gateway, globs: Sequence[str]) -> list[str]:
+    """Return the exact names as they are, and what the globs match on the server."""
+    exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
+    if globs and len(exact) == len(globs):
+        return exact
+    _need_list(gateway)
+    found = [realm for realm in gateway.realms() if not globs or any(glob_matches(g, realm) for g in globs)]
+    if not found:
+        raise UsageError("no realm matches", "check the names and the account's rights")
+    return list(dict.fromkeys([*exact, *found]))
+
+
+def _need_list(gateway: Gateway) -> None:
+    if not gateway.capabilities.list_realms:
+        raise UsageError(f"{gateway.title} gives no list of its realms", "name each realm in full")
+
+
+def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
+    matching = match(spec, gateway.realms() if spec.globs else ())
+    chosen = {r: e for r, e in matching.entries.items() if not globs or any(glob_matches(g, r) for g in globs)}
+    if not chosen:
+        raise UsageError("no realm of the spec matches", "check the names given")
+    ties = matching.ties
+    return [
+        Desired(realm, entry, findings=(ties[realm],)) if realm in ties else desired(spec, entry, realm)
+        for realm, entry in chosen.items()
+    ]
+
+
+def pull(connection: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
+    """Return live settings as spec entries; ``factor`` lifts what all realms share into the defaults.
+
+    ``realms`` are globs. Raises :class:`UsageError` where the account sees none of them, or
+    where the product shows none.
+    """
+    from ztrust_mail.api.pull_spec import pull as pull_entries
+    from ztrust_mail.gateways.capabilities import Operation, require
+    from ztrust_mail.planning.planners.from_spec import unmatched
+
+    gateway = connection.gateway
+    require(gateway, Operation.PULL)
+    exact = bool(realms) and not any("*" in glob or "?" in glob for glob in realms)
+    if not exact:
+        _need_list(gateway)
+    gateway.login()
+    reading = gateway.read(realms if exact else (), everything=not exact)
+    names = [r for r in sorted(reading.realms) if not realms or any(glob_matches(g, r) for g in realms)]
+    if not names:
+        raise UsageError("no realm matches", "check the names and the account's rights")
+    pulled = pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
+    return replace(pulled, findings=(*unmatched(realms, names, of=""), *pulled.findings))
+
+
+def explain(spec: Spec, realm: str) -> Desired:
+    """Return the settings of one realm with the place each value comes from; offline.
+
+    Raises :class:`UsageError` where no entry covers the realm.
+    """
+    matching = match(spec, [realm])
+    entry = matching.entries.get(realm)
+    if entry is None:
+        hint = did_you_mean(realm, [e.name for e in spec.entries]) or "add an entry, or a glob that matches it"
+        raise UsageError(f"no entry of the spec covers the realm {quoted(realm)}", hint)
+    if tie := matching.ties.get(realm):
+        return Desired(realm, entry, findings=(tie,))
+    return desired(spec, entry, realm)
+
+
+def doctor(connection: Session, realms: Sequence[str] = ()) -> DoctorReport:
+    """Return what works and what does not between us and the server, and what to do about each no."""
+    from ztrust_mail.diagnose.doctor import examine, examine_files
+
+    if connection.server.gateway == FILES:
+        return examine_files(connection.server, realms)
+    return examine(connection.server, connection.gateway, realms)

@@ -1,0 +1,122 @@
+"""Keeps the journal of one run: what is intended before the first request, each step as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ztrust_mail.applying.readback import Readback
+from ztrust_mail.applying.writer import Attempt, Values
+from ztrust_mail.core.findings import Severity
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.journal.records import JournalState, LastKnown, NewRun, Outcome, Step, Update, Write
+from ztrust_mail.planning.compare import SecretMode, secret_fields
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.planning.secret_state import changed_login_fields
+
+if TYPE_CHECKING:
+    from ztrust_mail.journal.journal import Journal
+
+_STEPS = {Status.APPLIED: Step.VERIFIED, Status.SKIPPED: Step.SKIPPED}
+
+
+class Recorder:
+    """One run in the journal. All methods may be called from several threads."""
+
+    def __init__(self, journal: Journal, dialect: Dialect) -> None:
+        self._journal = journal
+        self._dialect = dialect
+        self._lock = threading.Lock()
+        self._waiting: list[Update] = []
+        self.number = 0
+
+    def begin(self, run: NewRun, plan: Plan, values: Values, memory: JournalState) -> None:
+        """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then.
+
+        Realms that could not be planned stand there too, as failed: else nobody would take them up.
+        """
+        todo, mode = plan.changed, plan.secrets
+        fingerprints = self._kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
+        writes = [
+            Write(
+                realm.realm,
+                self._dialect.masked(realm.live.attributes) if realm.live else {},
+                None if realm.wanted.disabled else realm.wanted.fields,
+                fingerprints[realm.realm],
+            )
+            for realm in todo
+        ]
+        unplanned = [
+            Write(realm.realm, {}, realm.wanted.fields, step=Step.FAILED, error=_error(realm))
+            for realm in plan.realms
+            if realm.is_left_out
+        ]
+        self.number = self._journal.begin(run, [*writes, *unplanned])
+
+    def _taken(self, todo: Sequence[RealmPlan], values: Values) -> dict[str, dict[str, str]]:
+        self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once
+        return {
+            realm.realm: {
+                name: self._journal.fingerprint(value)
+                for name, ref in secret_fields(realm.wanted.fields).items()
+                if isinstance(value := values[ref], Secret)
+            }
+            for realm in todo
+        }
+
+    def _kept(self, todo: Sequence[RealmPlan], memory: JournalState) -> dict[str, Mapping[str, str]]:
+        """Return the fingerprints of secrets that stay as they are: what was last written is still there."""
+        return {realm.realm: self._still_there(realm, memory.of(realm.realm)) for realm in todo}
+
+    def _still_there(self, realm: RealmPlan, known: LastKnown) -> Mapping[str, str]:
+        live = realm.live.attributes if realm.live else {}
+        if known.last is None or known.doubt or changed_login_fields(self._dialect, known.last, live):
+            return {}
+        return known.last.fingerprints
+
+    def writing(self, realms: Iterable[str]) -> None:
+        """Put on disk that these realms are about to be written, with the steps that came before."""
+        self._flush(Update(realm, Step.WRITING) for realm in realms)
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Take note of what a write's answer said; it reaches the disk with the next mark."""
+        realm = attempt.realm
+        if realm.status is Status.APPLIED:
+            step = Step.WRITTEN
+        elif attempt.in_doubt:
+            return
+        else:
+            step = _STEPS.get(realm.status, Step.FAILED)
+        with self._lock:
+            self._waiting.append(Update(realm.realm, step, error=_error(realm)))
+
+    def looked(self, seen: Readback) -> None:
+        """Put on disk what the look at the server showed, or what it said where it shows nothing."""
+        steps = _STEPS if seen.seen else {**_STEPS, Status.APPLIED: Step.ACCEPTED}
+        self._flush(
+            Update(
+                name,
+                steps.get(realm.status, Step.FAILED),
+                self._dialect.masked(realm.live.attributes) if realm.live else None,
+                _error(realm),
+            )
+            for name, realm in seen.realms.items()
+            if name not in seen.unsettled
+        )
+
+    def finish(self, outcome: Outcome, skipped: Iterable[str]) -> None:
+        """End the run, with the realms that it did not come to."""
+        self._flush(Update(realm, Step.SKIPPED) for realm in skipped)
+        self._journal.finish(self.number, outcome)
+
+    def _flush(self, more: Iterable[Update]) -> None:
+        with self._lock:
+            updates, self._waiting = [*self._waiting, *more], []
+            if updates:
+                self._journal.record(self.number, updates)
+
+
+def _error(realm: RealmPlan) -> str:
+    return next((f.message for f in realm.findings if f.severity is Severity.ERROR), "")

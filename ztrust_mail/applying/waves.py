@@ -1,0 +1,84 @@
+"""In which portions a plan is applied, and when to stop: a canary first, then waves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.text import glob_matches, quoted
+from ztrust_mail.model.fields import HOST
+from ztrust_mail.planning.plan import RealmPlan
+
+_LONGEST_NUMBER = 9  # digits; neither int() nor islice() takes a number of any length
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Realms that are written together. After a canary the server tests the connection of each."""
+
+    realms: tuple[RealmPlan, ...]
+    canary: bool = False
+
+
+@dataclass(frozen=True)
+class Waves:
+    """How to portion a plan. ``canary`` is a number of realms or a glob; ``size`` 0 is all at once.
+
+    A number chooses among the realms that have a relay afterwards: without one there is nothing to test.
+
+    ``stop_after`` so many failed realms no further one is begun; 0 never stops.
+    """
+
+    canary: str = ""
+    size: int = 0
+    stop_after: int = 0
+
+    def of(self, todo: Sequence[RealmPlan]) -> Iterator[Wave]:
+        """Yield the waves in turn, the canary first."""
+        first = self._first(todo)
+        if first:
+            yield Wave(first, canary=True)
+        names = {realm.realm for realm in first}
+        rest = [realm for realm in todo if realm.realm not in names]
+        size = self.size or len(rest)
+        for start in range(0, len(rest), size or 1):
+            yield Wave(tuple(rest[start : start + size]))
+
+    def check(self, todo: Sequence[RealmPlan]) -> None:
+        """Raise :class:`UsageError` where the canary may mean two things, or names no realm that could be tested."""
+        if not todo or not self.canary:
+            return
+        what = f"--canary {quoted(self.canary)}"
+        count = self._is_number and self.canary.strip("0")
+        if count and any(realm.realm == self.canary for realm in todo):
+            hint = f"for the realm write --canary '{self.canary}*' or --realm, for so many realms a glob of theirs"
+            raise UsageError(f"{what} is a number and the name of a realm", hint)
+        if count and len(self.canary) > _LONGEST_NUMBER:
+            hint = "give the number of realms to write first, such as 5, or a glob of their names"
+            raise UsageError(f"{what} is a number of more than {_LONGEST_NUMBER} digits", hint)
+        first = self._first(todo)
+        if not first and not count:
+            hint = "name a realm that the plan changes, or how many of them"
+            raise UsageError(f"{what} chooses none of the realms to be written", hint)
+        if not any(map(_has_relay, first)):
+            hint = "name a realm that has a relay afterwards, or leave out --canary"
+            raise UsageError(f"{what} chooses no realm that can be tested: they are to have no e-mail", hint)
+
+    @property
+    def _is_number(self) -> bool:
+        return self.canary.isascii() and self.canary.isdigit()
+
+    def _first(self, todo: Sequence[RealmPlan]) -> tuple[RealmPlan, ...]:
+        if self._is_number:
+            return tuple(islice(filter(_has_relay, todo), int(self.canary[-_LONGEST_NUMBER:])))
+        return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
+
+    def stops_at(self, failed: int) -> bool:
+        """Tell whether so many failures are too many."""
+        return 0 < self.stop_after <= failed
+
+
+def _has_relay(realm: RealmPlan) -> bool:
+    return not realm.wanted.disabled and HOST in realm.wanted.fields

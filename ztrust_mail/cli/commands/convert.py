@@ -1,0 +1,65 @@
+"""``convert``: settings from the files of one tool as those of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output, check_product, save_product
+from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
+from ztrust_mail.convert.product import Product
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.findings import has_errors
+from ztrust_mail.reports import plan
+from ztrust_mail.reports import report as json
+
+NAME = "convert"
+
+
+@options.command(NAME)
+@options.argument("path", "FILE", "A file or a folder; - is standard input.")
+@click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
+@click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
+@options.realm
+@click.option(
+    "--as",
+    "style",
+    type=options.OneOf(Style),
+    help="How a product's settings are written; also told by the name of --out.",
+)
+@options.file("--out", "Write the result to a file; - is standard output.")
+@options.force
+@options.result_format
+def command(
+    path: str,
+    source: str,
+    target: str,
+    realm: Sequence[str],
+    style: Style | None,
+    out: Path | None,
+    force: bool,
+    format: OutputFormat,
+) -> None:
+    """Turn settings kept for one tool into those of another.
+
+    Works offline. Secrets become references; what the target cannot hold is told. A product that
+    has only a form gets a sheet to type from. Ends with status 1 where a spec is written that must be
+    completed before it is valid; the last line says how.
+    """
+    with Output(NAME, format) as output:
+        reader, writer = format_named(source), format_named(target)
+        check_product(out, force=force)
+        if style is None and out is not None and isinstance(writer, Product):
+            style = style_of(out.suffix)
+        written = convert(reader, writer, path, style, realm)
+        in_report = format is OutputFormat.JSON and out is None
+        output.tell(plan.findings(written.findings))
+        if not in_report:
+            save_product(out, written.text, force=force)
+        status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK
+        report = json.of_findings(NAME, status, written.findings)
+        output.finish((), json.with_converted(report, written.text) if in_report else report)

@@ -1,0 +1,69 @@
+"""``explain``: one realm's settings, and the file and line each value comes from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ztrust_mail import api
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.files import SUFFIXES
+from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, is_within
+from ztrust_mail.reports import plan, report
+
+NAME = "explain"
+
+
+@options.command(NAME)
+@options.argument(
+    "words", "SPEC... REALM [FIELD]", "Spec files or folders, a realm, and what to show of it.", nargs=-1, required=True
+)
+@options.result_format
+def command(words: Sequence[str], format: OutputFormat) -> None:
+    """Show a realm's settings and where each value was written.
+
+    Works offline. FIELD is a field or a group of fields, such as relay.port or sender.
+    """
+    with Output(NAME, format) as output:
+        specs, realm, field = _split(words)
+        wanted = api.explain(api.load_spec(specs), realm)
+        if field:
+            fields = {name: value for name, value in wanted.fields.items() if is_within(name, field)}
+            wanted = replace(wanted, fields=fields)
+        status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
+        output.tell(plan.findings(wanted.findings))
+        output.finish(plan.explained(wanted), report.of_explained(wanted, status))
+
+
+def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
+    """Tell specs, realm and field apart: the last word is a field when it names one and no spec stands before it."""
+    if len(words) < 2:
+        raise UsageError("a spec and a realm are needed", "write: ztrust-mail explain SPEC... REALM [FIELD]")
+    *specs, last = words
+    if len(specs) == 1 or _is_spec_file(specs[-1]):
+        return specs, last, ""
+    if _is_field(last):
+        return specs[:-1], specs[-1], last
+    if not os.path.exists(specs[-1]):
+        hint = did_you_mean(last, _GROUPS) or f"known are {', '.join(name for name in FIELDS)}"
+        raise UsageError(f"{quoted(last)} is no field of {quoted(specs[-1])}", hint)
+    return specs, last, ""
+
+
+_GROUPS = {EXTRA: None, LOGIN: None, MESSAGES: None} | {
+    row.name.rsplit(".", n)[0]: None for row in FIELDS.values() for n in range(row.name.count(".") + 1)
+}
+"""Every field and every group of fields."""
+
+
+def _is_field(word: str) -> bool:
+    return word in _GROUPS or word.startswith((f"{EXTRA}.", f"{MESSAGES}."))
+
+
+def _is_spec_file(word: str) -> bool:
+    return word == "-" or (word.endswith(SUFFIXES) and os.path.isfile(word))

@@ -1,0 +1,62 @@
+"""``plan``: what an apply would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ztrust_mail import api
+from ztrust_mail.cli import options
+from ztrust_mail.cli.execute import judged, show
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output, ProtectedFiles, check_plan_file, check_product, save_product
+from ztrust_mail.core.text import quoted
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.planning.saved import digest_of
+from ztrust_mail.reports import plan as text
+from ztrust_mail.reports.style import line
+
+NAME = "plan"
+
+
+@options.command(NAME)
+@options.specs()
+@options.server
+@options.realm
+@options.secrets
+@options.no_secrets
+@options.allow
+@options.file("--out", "Save the plan, for apply --plan.", beside=True)
+@options.force
+@options.result_format
+@options.report
+@options.config
+def command(
+    specs: Sequence[str],
+    server: str | None,
+    realm: Sequence[str],
+    secrets: SecretMode,
+    no_secrets: bool,
+    allow: Sequence[str],
+    out: Path | None,
+    force: bool,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """Show what apply would change; writes nothing to the server."""
+    own = ProtectedFiles(specs, out=out, settings=config)
+    with Output(NAME, format, report, own) as output:
+        if out:
+            check_plan_file(out, own)
+            check_product(out, force=force)
+        spec = api.load_spec(specs)
+        with api.connect(server, spec=spec, config_path=config) as connection:
+            output.connected(connection)
+            made = api.plan(spec, connection, realms=realm, secrets=secrets, resolve=not no_secrets)
+            saved = api.save_plan(made, spec, connection) if out else None
+        show(output, made)
+        if out and saved:
+            save_product(out, saved, force=force)
+            output.tell([line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")])
+        output.finish(text.plan(made), judged(output, made, allow).report(NAME))

@@ -1,0 +1,34 @@
+"""``schema``: the JSON Schemas, for editors and other tools."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ztrust_mail.cli import options
+from ztrust_mail.cli.output import Output, save_product
+from ztrust_mail.core.data import schema_text
+
+NAME = "schema"
+
+
+class SchemaName(StrEnum):
+    """The schemas there are."""
+
+    SPEC = "spec"
+    SETTINGS = "settings"
+    REPORT = "report"
+    PLAN = "plan"
+
+
+@options.command(NAME)
+@options.argument(
+    "which",
+    "[spec|settings|report|plan]",
+    "Which schema; that of specs without.",
+    type=options.OneOf(SchemaName),
+    default=SchemaName.SPEC.value,
+)
+def command(which: SchemaName) -> None:
+    """Print the JSON Schema of specs, settings, reports or plans."""
+    with Output(NAME):
+        save_product(None, schema_text(which.value), force=False)

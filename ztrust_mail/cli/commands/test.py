@@ -1,0 +1,42 @@
+"""``test``: the server's own test-connection call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ztrust_mail import api
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.reports import checks, plan
+from ztrust_mail.reports import report as json
+
+NAME = "test"
+
+
+@options.command(NAME)
+@options.argument("realms", "[REALM...]", "Realms or globs; without any, all.", nargs=-1)
+@options.texts("--spec", "SPEC", "Test what a spec says, without storing it.")
+@options.server
+@options.result_format
+@options.report
+@options.config
+def command(
+    realms: Sequence[str],
+    spec: Sequence[str],
+    server: str | None,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """Have the server send a test mail per realm.
+
+    It goes to the address of the account used.
+    """
+    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+        loaded = api.load_spec(spec) if spec else None
+        with api.connect(server, spec=loaded, config_path=config) as connection:
+            output.connected(connection)
+            run = api.test(connection, realms, spec=loaded)
+        output.tell(plan.findings(f for outcome in run.outcomes for f in outcome.findings))
+        output.finish(checks.tests(run), json.of_tests(run))

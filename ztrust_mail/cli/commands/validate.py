@@ -1,0 +1,44 @@
+"""``validate``: what can be said of a spec without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ztrust_mail import api
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.findings import has_errors
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.reports import plan
+from ztrust_mail.reports import report as json
+from ztrust_mail.reports.style import Line, line
+from ztrust_mail.specfile.entries import Spec
+
+NAME = "validate"
+
+
+@options.command(NAME)
+@options.specs()
+@options.result_format
+@options.report
+def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -> None:
+    """Check spec files offline.
+
+    Form, inheritance, addresses and doubtful settings; all problems of all files are told at once.
+    """
+    with Output(NAME, format, report, ProtectedFiles(specs)) as output:
+        spec, findings = api.validate(specs)
+        status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
+        said = list(plan.findings(findings))
+        if status is ExitStatus.OK:
+            said.append(_fine(spec))
+        output.finish(said, json.of_findings(NAME, status, findings))
+
+
+def _fine(spec: Spec) -> Line:
+    globs = len(spec.globs)
+    exact = len(spec.entries) - globs
+    files = pluralise(len(spec.paths), "file")
+    return line(f"Valid: {pluralise(exact, 'realm')} and {pluralise(globs, 'glob')} in {files}.")

@@ -1,0 +1,85 @@
+"""Where the command line starts, and the one place that turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from ztrust_mail._version import __version__
+from ztrust_mail.cli import streams
+from ztrust_mail.core.errors import ExitStatus
+
+if TYPE_CHECKING:
+    import click
+
+COLLECT_AFTER = 100_000
+"""So many more objects than were freed before the garbage is looked through: imports make few circles."""
+
+PROGRAM = "ztrust-mail"
+
+COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
+"""Set by a shell's completion script when it asks what may follow."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    streams.guard()
+    try:
+        if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
+            print(f"ztrust-mail {__version__}", flush=True)
+            sys.exit(ExitStatus.OK)
+        gc.set_threshold(COLLECT_AFTER)  # else a tenth of a short command's time goes into looking for garbage
+        sys.exit(run(sys.argv[1:]))
+    except streams.OutputError as e:  # of what no command writes, such as the help
+        print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
+        sys.exit(e.exit_status)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status."""
+    import click
+
+    from ztrust_mail.cli.app import app
+
+    try:
+        if instruction := os.environ.get(COMPLETION_VARIABLE):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(app, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+        return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
+    except click.UsageError as e:
+        return _misused(e, arguments)
+    except SystemExit as e:  # how a command ends, whether well or badly
+        return e.code if isinstance(e.code, int) else ExitStatus.OK
+    except (click.Abort, KeyboardInterrupt):  # before or after a command's own handling
+        return ExitStatus.INTERRUPTED
+    except streams.OutputError:
+        raise
+    except Exception as e:  # a bug of ours, whatever it is: told without values, which may be secrets
+        return _bug(e)
+
+
+def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
+    """Tell of arguments that make no command; as a report where one was asked for."""
+    e.show()
+    words = "\0".join(arguments)
+    if "--format\0json" in words or "--format=json" in words:
+        from ztrust_mail.core.findings import Finding, Severity
+        from ztrust_mail.reports import report
+
+        command = e.ctx.info_name if e.ctx and e.ctx.parent else ""
+        hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
+        found = Finding(Severity.ERROR, "usage", e.format_message(), hint)
+        sys.stdout.write(report.of_findings(command or "", ExitStatus.USAGE, [found]).text())
+    return ExitStatus.USAGE
+
+
+def _bug(e: Exception) -> int:
+    frames = [f"  {f.filename}:{f.lineno} in {f.name}" for f in traceback.extract_tb(e.__traceback__)]
+    print("\n".join(frames), file=sys.stderr)
+    print(f"ztrust-mail: a bug of ours: {type(e).__name__}; please report the lines above", file=sys.stderr)
+    return ExitStatus.BUG

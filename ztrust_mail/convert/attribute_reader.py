@@ -1,0 +1,217 @@
+"""From attributes as people write them into files to the fields they mean, and to words on what is odd."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ztrust_mail.convert.format import UNNAMED, warning
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import (
+    LOGIN,
+    PASSWORD,
+    SECURITY,
+    USERNAME,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Raw,
+    field_of,
+)
+from ztrust_mail.model.values import may_hold_login
+from ztrust_mail.specfile.export import login_of, unused_login_fields
+from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
+
+_NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]{0,199})"
+_DEFAULT = r"(?::[-=?]?(?P<default>[^{}()\[\]]*))?"
+_ENV = r"(?:env[:.]|var\.)?"
+_LOOKUP = r"lookup\(\s*['\"](?:ansible\.builtin\.)?env['\"]\s*,\s*['\"]%s['\"]\s*\)"
+# Only spellings in brackets: a password may well begin with a dollar sign.
+_SPELLINGS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"\$\{{{_ENV}{_NAME}{_DEFAULT}\}}",
+        rf"\$\({_ENV}{_NAME}{_DEFAULT}\)",
+        rf"\[\[\s*{_ENV}{_NAME}\s*\]\]",
+        rf"\{{\{{\s*{_ENV}{_NAME}\s*\}}\}}",
+        rf"\{{\{{\s*{_LOOKUP % _NAME}\s*\}}\}}",
+        rf"\{{\{{\s*(?:getenv|env)\s+\"{_NAME}\"\s*\}}\}}",
+        rf"#\{{{_NAME}\}}#?",
+        rf"<<\s*{_NAME}\s*>>",
+        rf"%%{_NAME}%%",
+    )
+)
+_ANY = re.compile(
+    r"\$\{(?!vault\.)[^{}]+\}|\$\([^()]+\)|\[\[[^\[\]]+\]\]|\{\{[^{}]+\}\}|\{%[^{}]+%\}|#\{[^{}]+\}|<<[^<>]+>>|%%\w+%%"
+)
+
+
+@dataclass(frozen=True)
+class ForeignPlaceholder:
+    """A placeholder that is a whole value: its variable, empty where it names none, and whether it has a default."""
+
+    name: str
+    has_default: bool = False
+
+
+def marker(text: str) -> ForeignPlaceholder | None:
+    """Return the placeholder that a text is, or None for other text."""
+    for spelling in _SPELLINGS:
+        if found := spelling.fullmatch(text.strip()):
+            return ForeignPlaceholder(found["name"], bool(found.groupdict().get("default")))
+    return ForeignPlaceholder("") if _ANY.fullmatch(text.strip()) else None
+
+
+def has_marker(text: str) -> bool:
+    """Tell whether a placeholder stands anywhere in a text; a vault's reference is none."""
+    return _ANY.search(text) is not None
+
+
+Locate = Callable[[str], Location]
+
+_MASK = re.compile(r"\*{3,}")
+_SECRETIVE = re.compile(r"(?:pass(?:word|wd|phrase)|secret)(?!\.)", re.IGNORECASE)
+_VAULTED = "$ANSIBLE_VAULT;"
+_FILL_IN = "put the value into the variable named instead"
+
+
+@dataclass
+class AttributeReader:
+    """Reads one realm's attributes of a product. ``locate`` tells where an attribute stands.
+
+    What is odd about them is added to ``findings``.
+    """
+
+    realm: str
+    locate: Locate
+    findings: list[Finding] = field(default_factory=list)
+    dialect: Dialect = KEYCLOAK
+
+    def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
+        """Return the fields, or None where attributes are there and not one of them can be used."""
+        texts = {name: text for name, value in given.items() if (text := self._text(name, value)) not in (None, "")}
+        references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)}
+        plain = {n: t for n, t in texts.items() if n not in references and self._usable(n, t)}
+        attributes = self._one_switch({**plain, **{n: texts[n] for n in references}})
+        fields = dict(self.dialect.decode(attributes))
+        for native, reference in references.items():
+            name = self.dialect.attribute_names[native]
+            if isinstance(fields[name], Masked):
+                fields[name] = reference
+        self._judge(fields)
+        return fields if fields or not any(value not in ("", None) for value in given.values()) else None
+
+    def tell(self, rule: str, message: str, hint: str, native: str) -> None:
+        """Note something odd about an attribute."""
+        name = self.dialect.attribute_names.get(native, native)
+        self.findings.append(warning(rule, message, hint, self.realm, name, self.locate(native)))
+
+    def _text(self, name: str, value: JsonValue) -> str | None:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, SourceInt | SourceFloat):
+            return value.text
+        if isinstance(value, int | float | str):
+            return str(value)
+        if value is not None:
+            self.tell("bad-value", f"{quoted(name)} is no text", "left out: write a text, a number or a switch", name)
+        return None
+
+    def _is_secret(self, native: str) -> bool:
+        return field_of(self.dialect.attribute_names.get(native, "")).secret
+
+    def _reference(self, native: str, text: str) -> SecretRef:
+        """Return what stands for a secret, and point out one that stands in the file."""
+        if _MASK.fullmatch(text.strip()):
+            self.tell("masked-secret", f"{quoted(native)} is a mask, not a value", _FILL_IN, native)
+        elif text.startswith(_VAULTED):
+            self.tell("encrypted-secret", f"{quoted(native)} is encrypted by Ansible Vault", _FILL_IN, native)
+        elif found := marker(text):
+            if found.has_default:
+                hint = "left out: change it at the relay if the file was ever shared"
+                self.tell("plain-secret", f"the placeholder in {quoted(native)} has a default in clear", hint, native)
+            if found.name:
+                return SecretRef(SecretKind.ENV, (found.name,))
+            self.tell("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
+        elif self.dialect.hides(native, text):
+            hint = f"{_FILL_IN}, and change it at the relay if the file was ever shared"
+            self.tell("plain-secret", f"{quoted(native)} stands there in clear; it is not taken along", hint, native)
+        return UNNAMED
+
+    def _usable(self, native: str, text: str) -> bool:
+        """Tell whether an attribute is taken along, and point out what looks wrong about it."""
+        if _MASK.fullmatch(text.strip()):
+            self.tell("masked-value", f"{quoted(native)} is a mask, not a value", "left out: write the value", native)
+            return False
+        known = self.dialect.attribute_names
+        if may_hold_login(field_of(known.get(native, native)).kind, text):
+            message = f"{quoted(native)} may hold a password; it is neither shown nor taken along"
+            hint = "left out: write it without the login, and change the password if the file was ever shared"
+            self.tell("plain-secret", message, hint, native)
+            return False
+        if native in known:
+            if has_marker(text):
+                message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
+                self.tell("placeholder", message, "write the value itself; it is taken as it stands", native)
+            return True
+        if _SECRETIVE.search(native):
+            message = f"{quoted(native)} looks like a secret, and is nothing that {self.dialect.title} uses"
+            hint = did_you_mean(native, known)
+            self.tell("plain-secret", message, "left out" + (f": {hint}" if hint else ""), native)
+            return False
+        hint = did_you_mean(native, known)
+        if hint or not self.dialect.extras:
+            hint = hint if self.dialect.extras else f"left out: {hint}" if hint else "left out"
+            self.tell("unknown-attribute", f"{quoted(native)} is nothing that {self.dialect.title} uses", hint, native)
+        return self.dialect.extras
+
+    def _one_switch(self, attributes: dict[str, str]) -> dict[str, str]:
+        switches = self.dialect.attributes_of(SECURITY)
+        if len(switches) > 1 and all(attributes.get(native) == "true" for native in switches):
+            starttls, ssl = switches
+            message = f"`{ssl}` and `{starttls}` are both on; taken as implicit TLS"
+            self.tell("both-switches", message, "switch one of them off", starttls)
+            return {**attributes, starttls: "false"}
+        return attributes
+
+    def _judge(self, fields: Mapping[str, FieldValue]) -> None:
+        for name, value in fields.items():
+            if isinstance(value, Raw) and not has_marker(value.text):
+                shown = "what stands there" if field_of(name).secret else quoted(value)
+                self.tell("bad-value", f"{shown} is no value for `{name}`", "write one that is", self._native(name))
+        if login_of(fields) is not Login.NONE and USERNAME not in fields:
+            self.tell("no-username", "the login is on and has no user", "write the user", self._native(LOGIN))
+        if login_of(fields) is Login.NONE and PASSWORD in unused_login_fields(fields):
+            self.tell("login-off", "a password is given and the login is not on", "switch it on", self._native(LOGIN))
+
+    def _native(self, name: str) -> str:
+        return self.dialect.attributes_of(name)[0]
+
+
+SMTP_SERVER: Final = "smtpServer"
+
+
+def read_map(document: Document, at: Pointer, realm: str, findings: list[Finding]) -> FieldMap | None:
+    """Return the settings of the attributes at a place in a document, or None where there is nothing to use."""
+    value = document.value
+    for part in at:
+        assert isinstance(value, dict | list)
+        value = value[part]  # type: ignore[index]
+    if isinstance(value, list) and len(value) == 1:  # as Crossplane writes it
+        value, at = value[0], (*at, 0)
+    if not isinstance(value, dict):
+        message = "the e-mail settings are no mapping of attributes"
+        findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
+        return None
+    reader = AttributeReader(realm, lambda native: document.locate_key((*at, native)))
+    fields = reader.read(value)
+    findings.extend(reader.findings)
+    return fields

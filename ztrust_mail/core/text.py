@@ -1,0 +1,127 @@
+"""Text for people: foreign characters made visible, suggestions, plurals."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+# Beside C0: what YAML never allows, and the line ends that only YAML 1.1 counts as such.
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+MASTER = "master"
+
+
+def glob_matches(pattern: str, name: str) -> bool:
+    """Tell whether a name fits a pattern of ``*`` and ``?``, case-sensitive, in time linear to both."""
+    pattern, literal = _prepared(pattern)
+    if literal not in name:  # most names are done with here
+        return False
+    p = n = mark = 0
+    star = -1
+    while n < len(name):
+        if p < len(pattern) and pattern[p] == "*":
+            star, mark, p = p, n, p + 1
+        elif p < len(pattern) and pattern[p] in ("?", name[n]):
+            p, n = p + 1, n + 1
+        elif star >= 0:
+            p, mark = star + 1, mark + 1
+            n = mark
+        else:
+            return False
+    return not pattern[p:].strip("*")
+
+
+@lru_cache(maxsize=1024)
+def _prepared(pattern: str) -> tuple[str, str]:
+    """Return a pattern without stars in a row, and its longest literal part."""
+    return re.sub(r"\*+", "*", pattern), max(re.split("[*?]", pattern), key=len)
+
+
+SHOWN_REALMS = 2
+
+
+def first_and_more(names: Sequence[str], most: int = SHOWN_REALMS) -> str:
+    """Return names as ``acme, globex and 35 more``; one more than ``most`` is named all the same."""
+    shown = [printable(name) for name in names]
+    if len(shown) > most + 1:
+        shown[most:] = [f"{len(names) - most:,} more"]
+    *first, last = shown
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def is_chosen(realm: str, globs: Sequence[str]) -> bool:
+    """Tell whether a realm is among those asked for; no glob asks for all."""
+    return not globs or any(glob_matches(glob, realm) for glob in globs)
+
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def printable(text: str) -> str:
+    r"""Return text that cannot steer a terminal or reorder a line.
+
+    Control, escape, bidi and other invisible characters become ``\xNN``, ``\uNNNN`` or
+    ``\UNNNNNNNN``; everything a reader can see stays.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_visible(c) for c in text)
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in _HIDDEN:
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def escaped(text: str, *, pairs: bool = False) -> str:
+    r"""Return text of a file format with each character that :func:`printable` would make visible as an escape.
+
+    The escapes are ``\uNNNN`` and ``\UNNNNNNNN``, or with ``pairs`` the two ``\uNNNN`` of JSON, so the format's strings
+    keep their values. Line feeds are the format's layout and stay.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or _visible(c) == c else _escape(c, pairs) for c in text)
+
+
+def _escape(character: str, pairs: bool) -> str:
+    code = ord(character)
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    if not pairs:
+        return f"\\U{code:08x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+def quoted(value: object, limit: int = 60) -> str:
+    """Return a value as messages show it: in backquotes, printable, cut at ``limit`` characters."""
+    text = printable(str(value))
+    return f"`{text if len(text) <= limit else text[: limit - 1] + '…'}`"
+
+
+def pluralise(count: int, noun: str, plural: str = "") -> str:
+    """Return ``1 realm`` or ``3 realms``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean `address`?`` for a misspelt word, or nothing.
+
+    camelCase and other spellings of the same words count as equal: ``replyTo`` finds ``reply_to``.
+    """
+    by_plain = {_plain(k): k for k in known}
+    close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.66)
+    return f"did you mean `{by_plain[close[0]]}`?" if close and close[0] else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\W_]", "", word.casefold())

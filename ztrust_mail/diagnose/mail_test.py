@@ -1,0 +1,173 @@
+"""Has the server send a test mail, and says what its answer proves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ztrust_mail.core.errors import (
+    NOT_THE_API,
+    ExitStatus,
+    MailTestFailed,
+    RealmError,
+    RealmMissing,
+    RealmUnreadable,
+    SecretError,
+    ServerError,
+    ServerUnreachable,
+)
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.secret import Secret, SecretRef
+from ztrust_mail.dialects.row import Outgoing
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway, LiveRealm
+from ztrust_mail.model.fields import SECURITY, Security
+from ztrust_mail.planning.compare import secret_fields
+from ztrust_mail.planning.plan import finding_of
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.specfile.resolve import Desired
+from ztrust_mail.transport.account import Account
+
+
+class MailTestStatus(StrEnum):
+    """How the test of one realm ended."""
+
+    __test__ = False
+
+    SENT = "sent"
+    FAILED = "failed"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class MailTestOutcome:
+    """The test of one realm. ``proof`` says in words what a mail that was sent proves.
+
+    ``exit_status`` is DIFFERS where the test was made and failed, PARTIAL where it could not be made.
+    """
+
+    __test__ = False
+
+    realm: str
+    status: MailTestStatus
+    proof: str = ""
+    findings: tuple[Finding, ...] = ()
+    exit_status: ExitStatus = ExitStatus.OK
+
+
+@dataclass(frozen=True)
+class MailTestRun:
+    """The tests of several realms, and the account whose address the mails went to."""
+
+    __test__ = False
+
+    url: str
+    account: Account
+    outcomes: tuple[MailTestOutcome, ...]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """What this run means for the command."""
+        return ExitStatus.worst(outcome.exit_status for outcome in self.outcomes)
+
+
+_PROOF = {
+    Security.STARTTLS: "sent; encryption not verified: the server sends in clear where no STARTTLS is offered",
+    Security.TLS: "sent over TLS",
+    Security.NONE: "sent in clear",
+}
+
+
+def send_stored(gateway: Gateway, realms: Iterable[str]) -> MailTestRun:
+    """Test what each realm holds now; the server takes the mask for the secret it has stored.
+
+    A server that shows nothing is only told which realm is meant.
+    """
+    names = list(dict.fromkeys(realms))
+    if not gateway.capabilities.read:
+        return _run(gateway, {name: {} for name in names})
+    reading = gateway.read(names, everything=False)
+    jobs = {name: reading.realms[name] for name in names}
+    return _run(gateway, {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()})
+
+
+def send_wanted(gateway: Gateway, wanted: Iterable[Desired], store: SecretStore) -> MailTestRun:
+    """Test what the spec wants of each realm, without storing it; secrets are resolved."""
+    todo = list(wanted)
+    secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
+    jobs: dict[str, Outgoing | RealmError] = {}
+    findings = {}
+    for one in todo:
+        if one.findings:
+            findings[one.realm] = one.findings
+        jobs[one.realm] = {} if one.disabled or one.findings else _outgoing(gateway, one, secrets)
+    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings})
+    outcomes = {outcome.realm: outcome for outcome in run.outcomes}
+    for realm, found in findings.items():
+        outcomes[realm] = MailTestOutcome(realm, MailTestStatus.FAILED, findings=found, exit_status=ExitStatus.PARTIAL)
+    return MailTestRun(run.url, run.account, tuple(outcomes[one.realm] for one in todo))
+
+
+def _outgoing(
+    gateway: Gateway, wanted: Desired, secrets: Mapping[SecretRef, Secret | SecretError]
+) -> Outgoing | RealmError:
+    values: dict[SecretRef, Secret] = {}
+    for ref in secret_fields(wanted.fields).values():
+        value = secrets[ref]
+        if isinstance(value, SecretError):
+            return value
+        values[ref] = value
+    return gateway.dialect.encode(wanted.fields, values)
+
+
+def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> MailTestRun:
+    account = gateway.account()
+
+    def one(realm: str) -> MailTestOutcome:
+        try:
+            return _test(gateway, account, realm, jobs[realm])
+        except (RealmError, ServerError) as e:
+            status: dict[type[Exception], MailTestStatus] = {RealmMissing: MailTestStatus.MISSING}
+            status[RealmUnreadable] = MailTestStatus.UNREADABLE
+            ended = ExitStatus.DIFFERS if isinstance(e, MailTestFailed) else ExitStatus.PARTIAL
+            return MailTestOutcome(
+                realm, status.get(type(e), MailTestStatus.FAILED), "", (finding_of(e, realm),), ended
+            )
+
+    with ThreadPoolExecutor(gateway.connections) as pool:
+        return MailTestRun(gateway.url, account, tuple(pool.map(one, jobs)))
+
+
+_UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)
+"""The rules of errors after which a test mail may have been sent: the server's answer to the request did not arrive."""
+
+
+def _unknown(e: RealmError | ServerUnreachable, account: Account) -> MailTestFailed:
+    mailbox = f"the mailbox of {account.email}" if account.email else f"the mailbox of the account {account.name}"
+    hint = f"check {mailbox} and the server's log before you test again"
+    return MailTestFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
+
+
+def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmError) -> MailTestOutcome:
+    if isinstance(job, RealmError):
+        raise job
+    if not job and gateway.capabilities.read:
+        return MailTestOutcome(realm, MailTestStatus.SKIPPED, "has no e-mail settings to test")
+    if account.email == "":
+        hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
+        raise MailTestFailed("there is nowhere to send the test mail: our account has no address", hint, "no-address")
+    try:
+        gateway.test(realm, job)
+    except (RealmError, ServerUnreachable) as e:
+        if e.rule not in _UNANSWERED:
+            raise
+        raise _unknown(e, account) from None
+    if not gateway.capabilities.read:
+        return MailTestOutcome(realm, MailTestStatus.SENT, "sent, with what is stored there, which nobody is shown")
+    shown = {name: text for name, text in job.items() if isinstance(text, str)}
+    security = gateway.dialect.meaning(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
+    proof = _PROOF[security] if isinstance(security, Security) else "sent; ssl and starttls are not set as one expects"
+    return MailTestOutcome(realm, MailTestStatus.SENT, proof)

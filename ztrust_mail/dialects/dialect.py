@@ -1,0 +1,295 @@
+"""What a dialect is: a table of rows, and encoding and decoding made from that one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.codecs import Codec, FixedValue
+from ztrust_mail.dialects.row import Attributes, Constraint, Row, Version, as_attribute, as_native, is_beside
+from ztrust_mail.model.fields import (
+    ABSENT,
+    EXTRA,
+    LOGIN,
+    TEMPLATES,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    Raw,
+    extra_field,
+    field_of,
+    is_within,
+    message_field,
+    message_of,
+)
+from ztrust_mail.model.serialize import display_value
+
+CANNOT_HOLD = "cannot-hold"
+_HIDDEN = SecretRef(SecretKind.ENV, ("",))
+
+
+class BodyFormat(StrEnum):
+    """How a product takes its settings: an object of attributes, a list of keys and values, or a page to type into."""
+
+    MAP = "map"
+    PAIRS = "pairs"
+    FORM = "form"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A product's table, its rows in the order of the product's own page.
+
+    ``mask`` is what its server shows in place of a secret. ``extras`` tells whether it keeps attributes
+    that the table does not know. ``constraints`` are what it demands beyond single fields, and
+    ``advice`` is what its own documentation tells people to mind. ``page`` is the way to its page, and
+    ``off`` are the attributes that say of a realm that it has no e-mail, None where nothing says so. ``texts``
+    is the path, beside the settings, under which it keeps localised texts; empty where it has none.
+    """
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    mask: str
+    extras: bool = True
+    constraints: tuple[Constraint, ...] = ()
+    advice: tuple[str, ...] = ()
+    shape: BodyFormat = BodyFormat.MAP
+    page: str = ""
+    off: Attributes | None = field(default=None, hash=False)
+    texts: str = ""
+
+    def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
+        """Return the same table under another name, with another console's label for each attribute, in its order."""
+
+        def labelled(row: Row) -> Row:
+            shown = tuple(native for native in labels if native in row.natives)
+            return replace(row, label=", ".join(labels[native] for native in shown), shown=shown)
+
+        return replace(self, name=name, title=title, rows=tuple(labelled(row) for row in self.rows))
+
+    @cached_property
+    def without_page_only(self) -> Dialect:
+        """The table without what is only on the product's page."""
+        rows = tuple(row for row in self.rows if not row.on_page_only)
+        return self if rows == self.rows else replace(self, rows=rows)
+
+    @cached_property
+    def attribute_names(self) -> Mapping[str, str]:
+        """Every attribute the table knows, with the field it belongs to."""
+        return {native: row.field for row in self.rows for native in row.natives}
+
+    @cached_property
+    def _by_field(self) -> Mapping[str, Row]:
+        return {row.field: row for row in self.rows}
+
+    def row(self, name: str) -> Row | None:
+        """Return the row of a field."""
+        return self._by_field.get(name)
+
+    def attributes_of(self, name: str) -> tuple[str, ...]:
+        """Return the attributes that hold a field, or that it follows from; an extra attribute holds itself."""
+        if row := self._by_field.get(name):
+            return row.natives or row.reads
+        if self.texts and (message := message_of(name)):
+            return (f"{self.texts}{'/'.join(message)}",)
+        attribute = name.removeprefix(f"{EXTRA}.")
+        return (attribute if attribute == name else as_native(attribute),)
+
+    def field_of_attribute(self, native: str) -> str:
+        """Return the field that an attribute belongs to; the inverse of :meth:`attributes_of`."""
+        if known := self.attribute_names.get(native):
+            return known
+        locale, found, key = native.removeprefix(self.texts).partition("/")
+        if self.texts and native.startswith(self.texts) and found:
+            return message_field(locale, key)
+        return extra_field(native if is_beside(native) else as_attribute(native))
+
+    def label(self, name: str) -> str:
+        """Return what the product's console calls a field, or nothing."""
+        row = self._by_field.get(name)
+        return row.label if row else ""
+
+    def meaning(self, name: str, value: FieldValue | None) -> FieldValue | None:
+        """Return the value, or what its absence means to the server."""
+        if value is ABSENT:
+            return None
+        row = self._by_field.get(name)
+        if row is None or value is not None:
+            return value
+        return row.default if row.absent is None else row.absent
+
+    @cached_property
+    def _secret_codecs(self) -> Mapping[str, Codec]:
+        return {native: row.codec for row in self.rows if field_of(row.field).secret for native in row.natives}
+
+    def masked(self, attributes: Attributes) -> Attributes:
+        """Return live attributes with the mask in place of every secret; a vault's reference is none.
+
+        Servers older than 26.2 show a token's client secret in clear.
+        """
+        return {name: self.mask if text and self.hides(name, text) else text for name, text in attributes.items()}
+
+    def hides(self, native: str, text: str) -> bool:
+        """Tell whether an attribute's text is a secret, and not only a reference to one."""
+        codec = self._secret_codecs.get(native)
+        return codec is not None and isinstance(codec.decode((text,)), Masked)
+
+    def decode(self, attributes: Attributes) -> FieldMap:
+        """Return the fields a server's attributes hold; never fails, whatever stands there.
+
+        An empty text is no attribute. Attributes the table does not know become ``extra.NAME``.
+        """
+        given = {native: text for native, text in attributes.items() if text != ""}
+        fields: dict[str, FieldValue] = {}
+        for row in self.rows:
+            texts = tuple(given.get(native) for native in (*row.natives, *row.reads))
+            if any(text is not None for text in texts):
+                value = row.codec.decode(texts)
+                if value is not None:
+                    fields[row.field] = value
+        known = self.attribute_names
+        return fields | {self.field_of_attribute(n): text for n, text in given.items() if n not in known}
+
+    def encode(self, fields: FieldMap, secrets: Mapping[SecretRef, Secret]) -> dict[str, str | Secret]:
+        """Return the attributes that hold the fields. ``secrets`` holds each reference's resolved value.
+
+        What the product has no place for is left out: see :meth:`lacks`.
+        Raises ``KeyError`` for a reference that ``secrets`` lacks: nothing is written without it.
+        """
+        attributes: dict[str, str | Secret] = {}
+        for name, value in fields.items():
+            row = self._by_field.get(name)
+            if value is ABSENT or not self.supports(name):
+                continue
+            if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
+                attributes[self.attributes_of(name)[0]] = secrets[value]
+            elif row is None:
+                attributes[self.attributes_of(name)[0]] = str(value)
+            else:
+                texts = zip(row.natives, row.codec.encode(value), strict=True)
+                attributes.update({native: text for native, text in texts if text is not None})
+        return attributes
+
+    def unsupported_since(self, fields: Iterable[str], version: Version) -> list[Row]:
+        """Return the rows among the fields that a server of this version does not have yet."""
+        rows = (self._by_field[name] for name in fields if name in self._by_field)
+        return [row for row in rows if not row.known_to(version)]
+
+    def accepts_all(self, names: Iterable[str]) -> bool:
+        """Tell whether there is a place for these fields whatever their values are."""
+        return self.extras and all(map(self.supports, names))
+
+    def supports(self, name: str) -> bool:
+        """Tell whether the product knows the field at all; it may still not hold each of its values."""
+        if name in self._by_field:
+            return True
+        if message_of(name):
+            return bool(self.texts)
+        native = name.removeprefix(f"{EXTRA}.")
+        return self.extras and native != name and native not in self.attribute_names
+
+    def beside(self, fields: Iterable[str]) -> frozenset[str]:
+        """Return the names of all that these fields touch beside the realm's e-mail settings."""
+        within = [name for name in fields if name.startswith(f"{TEMPLATES}.")]
+        return frozenset(native for name in within for native in self.attributes_of(name) if is_beside(native))
+
+    def held(self, fields: FieldMap) -> FieldMap:
+        """Return the fields that are the same after encoding and decoding.
+
+        A hidden secret counts as the same. Where the kind of login is not held, no part of it is.
+        """
+        kept = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)}
+        while True:
+            back = self._there_and_back(kept)
+            same = {name: value for name, value in kept.items() if self._survives(name, value, back)}
+            if LOGIN in fields and LOGIN not in same:
+                same = {name: value for name, value in same.items() if not is_within(name, LOGIN)}
+            if len(same) == len(kept):
+                return same
+            kept = same  # a field may follow from one that just fell away
+
+    def lacks(self, fields: FieldMap) -> tuple[Finding, ...]:
+        """Return a warning for every field that the product cannot hold, in the order of the fields."""
+        kept = self.held(fields)
+        lost = {name: value for name, value in fields.items() if name not in kept}
+        back = self._there_and_back({n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)})
+        return tuple(self._lost(name, value, back.get(name)) for name, value in lost.items())
+
+    def problems(self, fields: FieldMap) -> tuple[Finding, ...]:
+        """Return what the product would refuse or advises against; settings of a realm without e-mail are fine."""
+        missing = (
+            self._missing(row)
+            for row in self.rows
+            if row.mandatory and row.default is None and fields.get(row.field, ABSENT) is ABSENT
+        )
+        broken = (finding for constraint in self.constraints for finding in constraint.check(fields))
+        return (*missing, *broken) if fields else ()
+
+    def _takes(self, name: str, value: FieldValue) -> bool:
+        row = self._by_field.get(name)
+        return row.codec.holds(value) if row else self.supports(name) or _says_nothing(value)
+
+    def _there_and_back(self, fields: FieldMap) -> FieldMap:
+        referenced = {n: _HIDDEN if isinstance(v, Masked) else v for n, v in fields.items()}
+        secrets = {value: Secret(self.mask) for value in referenced.values() if isinstance(value, SecretRef)}
+        written = self.encode(referenced, secrets)
+        return self.decode({n: self.mask if isinstance(text, Secret) else text for n, text in written.items()})
+
+    def _survives(self, name: str, value: FieldValue, back: FieldMap) -> bool:
+        if value is ABSENT or (_says_nothing(value) and name not in self._by_field):
+            return True
+        found = self.meaning(name, back.get(name))
+        if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
+            value = Masked()
+        return type(found) is type(value) and found == value
+
+    def _lost(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
+        if not self.supports(name):
+            message = f"{self.title} has no place for {quoted(name)}"
+        elif field_of(name).secret:
+            message = f"{self.title} cannot hold such a secret as {quoted(name)}"
+        elif back == value:
+            message = f"{self.title} cannot hold this kind of login, and so not {quoted(name)}"
+        elif type(back) is type(value):
+            message = f"{self.title} would take {quoted(name)} to be {_shown(back)}, not {_shown(value)}"
+        else:
+            message = f"{self.title} cannot hold {_shown(value)} as {quoted(name)}"
+        return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out: set it by other means", field=name)
+
+    def _missing(self, row: Row) -> Finding:
+        called = f", called {quoted(row.label)} there" if row.label else ""
+        message = f"{self.title} needs `{row.field}`{called}"
+        return Finding(Severity.ERROR, "missing-field", message, f"set `{row.field}`", field=row.field)
+
+
+def _says_nothing(value: FieldValue) -> bool:
+    """Tell whether a product without such a field does just what the value says."""
+    return value is ABSENT or value is False or value is Login.NONE
+
+
+def _shown(value: FieldValue | None) -> str:
+    return quoted("nothing" if value is None else display_value(value))
+
+
+def labels_of(dialect: Dialect) -> Mapping[str, str]:
+    """Return every attribute with what the page calls it, in the page's order; without a label it keeps its name."""
+    return {native: label for row in dialect.rows for native, label in _labels(row)}
+
+
+def unsaid_by(dialect: Dialect) -> Mapping[str, str]:
+    """Return the attributes that a spec means without saying them."""
+    return {row.natives[0]: row.codec.text for row in dialect.rows if isinstance(row.codec, FixedValue)}
+
+
+def _labels(row: Row) -> list[tuple[str, str]]:
+    shown = row.shown or row.natives
+    words = row.label.split(", ") if len(row.natives) > 1 else [row.label]
+    labels = dict(zip(shown, words, strict=False))
+    return [(native, labels.get(native) or native) for native in dict.fromkeys((*shown, *row.natives))]

@@ -1,0 +1,1 @@
+"""One table per product. No product knows another, but for ZTrust, which builds on Keycloak's table."""

@@ -1,0 +1,58 @@
+"""Keycloak's ``smtpServer`` attributes.
+
+Names and meanings were read off running servers (16.1.1, 18.0.2, 26.x); since-versions come from the
+product's release notes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import BESIDE, Row
+from ztrust_mail.model.fields import THEME, Login, Security
+
+_TOKEN = ((26, 2, 0),)
+_UTF8 = ((26, 2, 8), (26, 3, 3), (26, 4, 0))
+_TIMEOUTS = ((26, 5, 0),)
+
+MASK = "**********"
+EMAIL_THEME, LOCALIZATION = "emailTheme", "localization"
+
+KEYCLOAK = Dialect(
+    name="keycloak",
+    title="Keycloak",
+    mask=MASK,
+    page="Realm settings → Email",
+    off={},
+    rows=(
+        Row("sender.address", ("from",), Text(), mandatory=True),
+        Row("sender.name", ("fromDisplayName",), Text()),
+        Row("reply_to.address", ("replyTo",), Text()),
+        Row("reply_to.name", ("replyToDisplayName",), Text()),
+        Row("envelope_from", ("envelopeFrom",), Text()),
+        Row("relay.host", ("host",), Text(), mandatory=True),
+        Row("relay.port", ("port",), Port(), absent=25),
+        Row("relay.security", ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
+        Row("relay.auth", ("auth", "authType"), AuthAndType(), absent=Login.NONE),
+        Row("relay.auth.username", ("user",), Text()),
+        Row("relay.auth.password", ("password",), SecretText()),
+        Row("relay.auth.token.url", ("authTokenUrl",), Text(), since=_TOKEN),
+        Row("relay.auth.token.client_id", ("authTokenClientId",), Text(), since=_TOKEN),
+        Row(
+            "relay.auth.token.client_secret", ("authTokenClientSecret",), SecretText(), since=_TOKEN,),
+        Row("relay.auth.token.scope", ("authTokenScope",), Text(), since=_TOKEN),
+        Row("relay.timeouts.connect", ("connectionTimeout",), Milliseconds(), since=_TIMEOUTS),
+        Row("relay.timeouts.read", ("timeout",), Milliseconds(), since=_TIMEOUTS),
+        Row("relay.timeouts.write", ("writeTimeout",), Milliseconds(), since=_TIMEOUTS),
+        Row("relay.utf8", ("allowutf8",), Switch(), absent=False, since=_UTF8),
+        Row("relay.debug", ("debug",), Switch(), absent=False),
+    ),
+)  # fmt: skip
+
+
+def with_templates(dialect: Dialect) -> Dialect:
+    """Return the table with what a whole realm holds beside ``smtpServer``: its e-mail theme and its own texts."""
+    theme = Row(THEME, (f"{BESIDE}{EMAIL_THEME}",), Text())
+    return replace(dialect, rows=(*dialect.rows, theme), texts=f"{BESIDE}{LOCALIZATION}/")

@@ -1,0 +1,39 @@
+"""Omnibyte: a form whose labels are its names."""
+
+from __future__ import annotations
+
+from ztrust_mail.dialects.codecs import AddressList, FixedValue, HiddenText, LoginIfGiven, Port, SecurityByPort, Text
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect
+from ztrust_mail.dialects.row import Row, no_clear_text
+from ztrust_mail.model.fields import RECIPIENTS, Login
+
+_USER, _PORT = "Username", "Port Number"
+
+OMNIBYTE = Dialect(
+    name="omnibyte",
+    title="Omnibyte",
+    mask="**********",
+    extras=False,
+    shape=BodyFormat.FORM,
+    page="Configuration → Email",
+    rows=(
+        Row("extra.Connection Type", ("Connection Type",), FixedValue("SMTP"), label="Connection Type"),
+        Row("relay.auth", (), LoginIfGiven(), reads=(_USER,), label=_USER, absent=Login.NONE),
+        Row("relay.auth.username", (_USER,), Text(), label=_USER),
+        Row("relay.host", ("SMTP Server",), Text(), label="SMTP Server", mandatory=True),
+        Row("relay.auth.password", ("Password",), HiddenText(), label="Password"),
+        Row("relay.port", (_PORT,), Port(), label=_PORT),
+        Row("sender.address", ("From Email",), Text(), label="From Email", mandatory=True),
+        Row("relay.security", ("Enable SSL",), SecurityByPort("on", "off"), reads=(_PORT,), label="Enable SSL"),
+        Row("extra.Test Email Address", ("Test Email Address",), Text(), label="Test Email Address"),
+        Row(RECIPIENTS, ("Sending Error Logs",), AddressList(), label="Sending Error Logs"),
+    ),
+    constraints=(no_clear_text("Enable SSL", "Enable SSL"),),
+    advice=(
+        "Keep TLS or SSL on.",
+        "Use an application password or a token, never a person's own password.",
+        "Let only authorised people change this page.",
+        "Change the credentials regularly.",
+        "Always test before saving.",
+    ),
+)

@@ -1,0 +1,68 @@
+"""UiPath Orchestrator: Settings → Mail, by the keys of the Identity Server's settings API; all values are text.
+
+Keys come from the vendor's documentation of that API; the domain and the time-out have no place on the page,
+and the switch for e-mail alerts has no documented key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ztrust_mail.core.findings import Severity
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.codecs import AnySwitch, DefaultCredentials, HiddenText, Port, SecurityByPort, Text
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect
+from ztrust_mail.dialects.row import Constraint, Row
+from ztrust_mail.model.fields import ALERTS, HOST, PASSWORD, PORT, USERNAME, FieldMap, Login
+
+_KEY = "Email.Smtp."
+_USER, _PORT = f"{_KEY}UserName", f"{_KEY}Port"
+_GOOGLE = "smtp.gmail.com"
+
+
+def _from_is_user(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
+    address, user = fields.get("sender.address"), fields.get(USERNAME)
+    if address is not None and user is not None and address != user:
+        message = f"`Default From Address` {quoted(address)} is not the SMTP username {quoted(user)}"
+        yield Severity.ERROR, "sender.address", message, f"make `sender.address` and `{USERNAME}` the same"
+
+
+def _google(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
+    if fields.get(HOST) != _GOOGLE:
+        return
+    if fields.get(PORT) not in (None, 587):
+        message = f"Google is reached on port 587, not {quoted(fields[PORT])}"
+        yield Severity.WARNING, PORT, message, f"set `{PORT}: 587`"
+    if PASSWORD in fields:
+        message = "Google takes an app password here, not the account's own"
+        yield Severity.NOTE, PASSWORD, message, "make one in the account's security settings"
+
+
+UIPATH = Dialect(
+    name="uipath",
+    title="UiPath Orchestrator",
+    mask="**********",
+    extras=False,
+    shape=BodyFormat.PAIRS,
+    page="Settings → Mail",
+    rows=(
+        Row(ALERTS, ("Enable email alerts",), AnySwitch(), label="Enable email alerts", on_page_only=True),
+        Row(
+            "relay.auth", (f"{_KEY}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
+            label="Use default credentials", absent=Login.NONE,
+        ),
+        Row(
+            "relay.security", (f"{_KEY}EnableSsl",), SecurityByPort("true", "false"), reads=(_PORT,),
+            label="Enable SSL",
+        ),
+        Row("relay.host", (f"{_KEY}Host",), Text(), label="SMTP Host", mandatory=True),
+        Row("relay.port", (_PORT,), Port(), label="SMTP Port"),
+        Row("relay.auth.username", (_USER,), Text(), label="SMTP Username"),
+        Row("relay.auth.password", (f"{_KEY}Password",), HiddenText(), label="SMTP Password"),
+        Row("sender.address", (f"{_KEY}FromEmail",), Text(), label="Default From Address", mandatory=True),
+        Row("sender.name", (f"{_KEY}FromDisplayName",), Text(), label="Default From Display Name"),
+        Row(f"extra.{_KEY}Domain", (f"{_KEY}Domain",), Text()),
+        Row(f"extra.{_KEY}ConnectionTimeout", (f"{_KEY}ConnectionTimeout",), Text()),
+    ),
+    constraints=(Constraint("from-is-not-user", _from_is_user), Constraint("google", _google)),
+)  # fmt: skip

@@ -1,0 +1,247 @@
+"""Who moved: a realm's live settings against what is wanted and what was last applied, on canonical values."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from ztrust_mail.core.errors import RealmError, ServerError
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Attributes
+from ztrust_mail.gateways.gateway import Edit, Gateway
+from ztrust_mail.journal import records
+from ztrust_mail.journal.records import LastKnown, Write
+from ztrust_mail.model.fields import (
+    ABSENT,
+    HOST,
+    LOGIN,
+    PORT,
+    SECURITY,
+    TEMPLATES,
+    FieldMap,
+    FieldValue,
+    Masked,
+    is_within,
+)
+from ztrust_mail.planning.compare import Change
+from ztrust_mail.planning.plan import RealmPlan
+
+FROM = "sender.address"
+
+
+class Cause(StrEnum):
+    """Why the server differs from the spec."""
+
+    PENDING = "pending"
+    """The spec moved on: the server holds what was last applied."""
+    OUT_OF_BAND = "out_of_band"
+    """Somebody changed the server."""
+    BOTH = "both"
+    """Somebody changed the server, and the spec moved on too."""
+    NOT_KEPT = "not_kept"
+    """This tool wrote what the spec says, and the server holds what it made of that."""
+    UNATTRIBUTED = "unattributed"
+    """The journal holds nothing that tells."""
+
+    def __str__(self) -> str:
+        return self.value.replace("_", " ")
+
+    @property
+    def by_others(self) -> bool:
+        """Whether somebody else changed the server."""
+        return self in (Cause.OUT_OF_BAND, Cause.BOTH)
+
+
+def is_critical(field: str) -> bool:
+    """Tell whether a change of a field is how credentials are stolen or mail is forged."""
+    return field in (HOST, PORT, SECURITY, LOGIN, FROM) or field.startswith(f"{LOGIN}.")
+
+
+def same(one: FieldValue | None, other: FieldValue | None) -> bool:
+    """Tell whether two values are equal as far as the server lets us see: hidden secrets all look the same."""
+    return (_is_hidden(one) and _is_hidden(other)) or (type(one) is type(other) and one == other)
+
+
+def _is_hidden(value: FieldValue | None) -> bool:
+    stored = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
+    return isinstance(value, Masked) or stored
+
+
+Meaning = Callable[[str, FieldValue | None], FieldValue | None]
+
+
+@dataclass(frozen=True)
+class KnownState:
+    """A realm's fields at one moment, as the journal knows them.
+
+    ``templates`` are the template fields that the journal knows of this moment. A write that concerned no templates
+    left them unread, so of all others it knows neither value nor absence.
+    """
+
+    fields: FieldMap
+    templates: frozenset[str]
+
+    def covers(self, field: str) -> bool:
+        """Return whether this state says anything about a field, its absence included."""
+        return field in self.templates or not is_within(field, TEMPLATES)
+
+
+@dataclass(frozen=True)
+class AppliedState:
+    """What the journal knows of one realm: the state last applied, and that of a later write of unknown outcome.
+
+    ``before`` is the state before the write of unknown outcome. ``meant`` is the intent of a later write that the
+    server did not keep, ``made`` what the server stored instead. ``meaning`` returns the effective value of a field,
+    also of one that is absent.
+    """
+
+    meaning: Meaning
+    applied: KnownState | None = None
+    doubtful: KnownState | None = None
+    before: KnownState | None = None
+    meant: KnownState | None = None
+    made: KnownState | None = None
+
+    @classmethod
+    def of(cls, dialect: Dialect, realm: RealmPlan, known: LastKnown) -> AppliedState:
+        """Return what the journal knows of a realm, in the terms of the realm's changes."""
+        exact = realm.wanted.disabled
+        last, doubt, unkept = known.last, known.doubt, known.unkept
+        applied = doubtful = before = meant = made = None
+        if last:
+            applied = _intent(dialect, last) if last.after is None else _state(dialect, last, last.after, exact=exact)
+        if doubt:
+            doubtful, before = _intent(dialect, doubt), _state(dialect, doubt, doubt.before, exact=exact)
+        if unkept and unkept.after is not None:
+            meant, made = _intent(dialect, unkept), _state(dialect, unkept, unkept.after, exact=exact)
+        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made)
+
+    def cause(self, change: Change) -> Cause:
+        """Return why the server differs in one field.
+
+        Both the intent of a write of unknown outcome and what the server made of a write count as ours. The state
+        before a write of unknown outcome is nobody's change where no finished write concerned the field.
+        """
+        live, wanted = self._value(change, change.before), self._value(change, change.after)
+        if self._covers(self.made, change) and same(live, self._in(self.made, change)):
+            return Cause.NOT_KEPT if same(wanted, self._in(self.meant, change)) else Cause.PENDING
+        ours = [self._in(state, change) for state in (self.applied, self.doubtful) if self._covers(state, change)]
+        if not ours:
+            return Cause.UNATTRIBUTED
+        if any(same(live, value) for value in ours):
+            return Cause.PENDING
+        if not self._covers(self.applied, change):
+            untouched = self._covers(self.before, change) and same(live, self._in(self.before, change))
+            return Cause.PENDING if untouched else Cause.UNATTRIBUTED
+        return Cause.OUT_OF_BAND if any(same(wanted, value) for value in ours) else Cause.BOTH
+
+    def last_applied(self, change: Change) -> FieldValue | None:
+        """Return what was last seen applied to a field."""
+        return self._in(self.applied, change)
+
+    def is_live(self, change: Change, fields: FieldMap) -> bool:
+        """Tell whether the live value of a field is the one in these fields."""
+        return same(self._value(change, change.before), self._value(change, fields.get(change.field)))
+
+    @staticmethod
+    def _covers(state: KnownState | None, change: Change) -> bool:
+        return state is not None and state.covers(change.field)
+
+    def _in(self, state: KnownState | None, change: Change) -> FieldValue | None:
+        return self._value(change, state.fields.get(change.field) if state else None)
+
+    def _value(self, change: Change, value: FieldValue | None) -> FieldValue | None:
+        return self.meaning(change.field, value)
+
+
+def _exactly(field: str, value: FieldValue | None) -> FieldValue | None:
+    """Return the value as it is: a realm without e-mail has no attribute at all, not even one that means nothing."""
+    return None if value is ABSENT else value
+
+
+def _intent(dialect: Dialect, write: Write) -> KnownState:
+    return KnownState(write.intent or {}, _templates(dialect, write))
+
+
+def _state(dialect: Dialect, write: Write, attributes: Attributes, *, exact: bool) -> KnownState:
+    fields: FieldMap = dialect.decode(attributes)
+    if exact:
+        fields = {dialect.field_of_attribute(native): "" for native in attributes} | dict(fields)
+    return KnownState(fields, _templates(dialect, write))
+
+
+def _templates(dialect: Dialect, write: Write) -> frozenset[str]:
+    return frozenset(map(dialect.field_of_attribute, records.names_of(dialect, write)))
+
+
+MOST_REALMS = 50
+"""So many realms' edits are asked for, so that a changed fleet does not flood its server with questions."""
+
+_SHOWN = 3
+
+
+def edits_since(gateway: Gateway, moments: Mapping[str, datetime | None]) -> dict[str, Sequence[Edit]]:
+    """Return the edits of each realm since its moment, the newest first; of the first 50 realms at most.
+
+    Realms whose edits are not to be had are left out: no failure here is worth more than the drift itself.
+    """
+    lost = threading.Event()
+
+    def ask(realm: str) -> Sequence[Edit]:
+        try:
+            return () if lost.is_set() else gateway.edits(realm, moments[realm]) or ()
+        except ServerError:
+            lost.set()
+        except RealmError:
+            pass
+        return ()
+
+    realms = list(moments)[:MOST_REALMS]
+    if not realms:
+        return {}
+    with ThreadPoolExecutor(gateway.connections) as pool:
+        found = dict(zip(realms, pool.map(ask, realms), strict=True))
+    return {realm: edits for realm, edits in found.items() if edits}
+
+
+def author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Edit | None:
+    """Return the edit that gave a field its live value: the first of those since which it never was another.
+
+    Edits do not tell of what stands beside the e-mail settings.
+    """
+    if is_within(change.field, TEMPLATES):
+        return None
+    found = None
+    for edit in edits:
+        if edit.fields is None or not past.is_live(change, edit.fields):
+            break
+        found = edit
+    return found
+
+
+def in_words(edits: Sequence[Edit]) -> str:
+    """Return who made the newest edits, and when."""
+    more = len(edits) - _SHOWN
+    return "; ".join([*map(_who, edits[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+
+
+def _who(edit: Edit) -> str:
+    client = f" with client {quoted(edit.client)}" if edit.client else ""
+    address = f" from {quoted(edit.address)}" if edit.address else ""
+    return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address} on {moment(edit.at)}"
+
+
+def moment(at: datetime) -> str:
+    """Return a time for people, to the minute, in UTC."""
+    return f"{utc(at):%Y-%m-%d %H:%M} UTC"
+
+
+def utc(at: datetime) -> datetime:
+    """Return a time with its zone; one without is in UTC."""
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

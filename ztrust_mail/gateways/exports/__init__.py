@@ -1,0 +1,1 @@
+"""Realm export files as a target, in place of a server."""

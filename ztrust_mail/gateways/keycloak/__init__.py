@@ -1,0 +1,1 @@
+"""Keycloak and ZTrust through the admin REST API."""

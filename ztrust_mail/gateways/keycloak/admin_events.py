@@ -1,0 +1,110 @@
+"""Keycloak's admin events: who edited a realm through its API, as far as the server keeps account of it.
+
+What they look like was read off running servers (16.1.1, 26.7.4): the newest comes first; ``dateFrom`` takes a date on
+all versions, an epoch on new ones only; a realm's own edit has no ``resourcePath``; with details on, the answer holds
+what was sent, which 16 masks in part only; accounts are named by id, and only those of master and of the realm itself
+may edit it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ztrust_mail.core.text import MASTER
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Attributes
+from ztrust_mail.gateways.gateway import Edit
+
+if TYPE_CHECKING:
+    from ztrust_mail.core.data import Json
+
+MOST_EVENTS = 100
+"""So many of a realm's newest events are looked at."""
+
+MOST_NAMES = 100
+"""So many accounts are looked up by id; further ones keep their id for a name."""
+
+_A_ZONE = timedelta(days=1)  # the date is taken in the server's own time zone
+_END_OF_TIME = 253_402_300_799_999  # milliseconds; the last that a datetime holds
+
+
+class AdminEvents:
+    """Reads admin events. ``get`` returns a path's JSON, None where the server does not give it.
+
+    May be shared by threads; an account is looked up once.
+    """
+
+    def __init__(self, get: Callable[[str], Json], dialect: Dialect) -> None:
+        self._get = get
+        self._dialect = dialect
+        self._names: dict[tuple[str, str], str] = {}
+
+    def edits(self, path: str, since: datetime | None) -> Sequence[Edit] | None:
+        """Return the edits of the realm at this path after a moment, the newest first; None where that is not told.
+
+        Nothing is told of realms whose admin events are off: they look like realms that nobody edits.
+        """
+        query = f"operationTypes=UPDATE&resourceTypes=REALM&max={MOST_EVENTS}"
+        if since is not None:
+            query += f"&dateFrom={since.astimezone(UTC) - _A_ZONE:%Y-%m-%d}"
+        listed = self._get(f"{path}/admin-events?{query}")
+        if not isinstance(listed, list):
+            return None
+        found = [edit for event in listed if (edit := self._edit(path, event))]
+        later = [edit for edit in found if since is None or edit.at > since]
+        return sorted(later, key=lambda edit: edit.at, reverse=True)
+
+    def _edit(self, path: str, event: Json) -> Edit | None:
+        """Return what an event tells; None where it is not of the realm's own settings."""
+        if not isinstance(event, dict) or event.get("resourcePath") or (at := _moment(event.get("time"))) is None:
+            return None
+        sent = _sent(event.get("representation"))
+        attributes = None if sent is None else _attributes(sent)
+        if sent is not None and attributes is None:
+            return None
+        details = event.get("authDetails")
+        who: Mapping[str, Json] = details if isinstance(details, dict) else {}
+        home = path if who.get("realmId") == event.get("realmId") else f"{path.rpartition('/')[0]}/{MASTER}"
+        user, client, address = (_text(who.get(key)) for key in ("userId", "clientId", "ipAddress"))
+        fields = None if attributes is None else self._dialect.decode(attributes)
+        return Edit(at, self._name(home, user), client, address, fields)
+
+    def _name(self, path: str, user: str) -> str:
+        if not user.strip("."):  # such an id would make the path another one
+            return user
+        if (path, user) not in self._names and len(self._names) < MOST_NAMES:
+            account = self._get(f"{path}/users/{quote(user, safe='', errors='replace')}")
+            name = _text(account.get("username")) if isinstance(account, dict) else ""
+            self._names[path, user] = name or user
+        return self._names.get((path, user), user)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _moment(milliseconds: Json) -> datetime | None:
+    if type(milliseconds) is not int or not 0 <= milliseconds <= _END_OF_TIME:
+        return None
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+
+
+def _sent(representation: Json) -> Mapping[str, Json] | None:
+    """Return the realm as it was sent; None without details, and where they are cut off."""
+    try:
+        sent: Json = json.loads(_text(representation))
+    except (ValueError, RecursionError):
+        return None
+    return sent if isinstance(sent, dict) else None
+
+
+def _attributes(sent: Mapping[str, Json]) -> Attributes | None:
+    """Return the e-mail attributes of a realm as it was sent; None where the edit left them as they were."""
+    attributes = sent.get("smtpServer")
+    if not isinstance(attributes, dict):
+        return None
+    return {name: text for name, text in attributes.items() if isinstance(text, str)}

@@ -1,0 +1,309 @@
+"""Keycloak's admin REST API, over python-keycloak's connection with its traps closed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+from ztrust_mail.core.data import Json
+from ztrust_mail.core.errors import (
+    NOT_THE_API,
+    MailTestFailed,
+    RealmError,
+    RealmMissing,
+    RealmUnreadable,
+    ServerRefused,
+    ServerUnreachable,
+)
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.products.keycloak import with_templates
+from ztrust_mail.dialects.products.ztrust import AT_MOST
+from ztrust_mail.dialects.row import Outgoing, Version, parse_version
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Capabilities, Gateway, LiveRealm, Reading, wire_body
+from ztrust_mail.gateways.keycloak.client import by_name, live_realm, path_of, slim
+from ztrust_mail.settings import Server
+from ztrust_mail.transport import failures
+from ztrust_mail.transport.account import Account
+from ztrust_mail.transport.client import UNREACHABLE_NAMES
+from ztrust_mail.transport.failures import as_object
+from ztrust_mail.transport.throttle import Throttle, longest_turn
+from ztrust_mail.transport.token import TokenSource
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ztrust_mail.gateways.gateway import Edit
+    from ztrust_mail.gateways.keycloak.admin_events import AdminEvents
+    from ztrust_mail.gateways.keycloak.client import KeycloakClient
+    from ztrust_mail.gateways.keycloak.templates import Templates
+
+SINGLES_UP_TO = 8
+"""So many realms are read one by one; for more, one GET of the whole list is quicker."""
+
+
+class KeycloakGateway(Gateway):
+    """A Keycloak server or a derivative of it."""
+
+    capabilities = Capabilities(read=True, write=True, test=True, test_unstored=True, set_up=True)
+
+    def __init__(self, server: Server, dialect: Dialect, throttle: Throttle | None = None) -> None:
+        self.url, self._profile = server.url, server.profile
+        self.dialect = with_templates(dialect)
+        self.connections = server.connections
+        self._server = server
+        self._host = urlsplit(server.url).netloc
+        self._throttle = throttle or Throttle(self._host, server.connections, longest_turn(server.timeout))
+        self._tokens = TokenSource(server, self._throttle, self.redactor)
+
+    def login(self) -> None:
+        """Log in; python-keycloak is imported while the server checks the password."""
+        with ThreadPoolExecutor(1) as pool, self._throttle.stop_waiting_on_interrupt():
+            token = pool.submit(self._tokens.current)
+            _ = self._connection
+            token.result()
+
+    @cached_property
+    def _connection(self) -> KeycloakClient:
+        from ztrust_mail.gateways.keycloak.client import KeycloakClient
+
+        return KeycloakClient(self._server, self._tokens, self._throttle, self.redactor)
+
+    def close(self) -> None:
+        self._tokens.close()
+        if "_connection" in vars(self):
+            self._connection.close()
+
+    def account(self, *, with_email: bool = True) -> Account:
+        claims = self._tokens.current().claims
+        fallback = self._server.username or f"service-account-{self._server.client_id}"
+        if self._server.token:
+            fallback = "the ready token's owner"
+        name, realm = str(claims.get("preferred_username") or fallback), self._login_realm()
+        email = claims.get("email")
+        if with_email and not email:
+            email = self._looked_up_email(realm, claims.get("sub"))
+        return Account(name, realm, None if email is None else str(email), str(claims.get("iss", "")))
+
+    def _login_realm(self) -> str:
+        issuer = str(self._tokens.current().claims.get("iss", ""))
+        return unquote(issuer.rpartition("/realms/")[2]) if "/realms/" in issuer else self._server.realm
+
+    def _looked_up_email(self, realm: str, user_id: object) -> str | None:
+        if not isinstance(user_id, str) or user_id in UNREACHABLE_NAMES or realm in UNREACHABLE_NAMES:
+            return None
+        response = self._connection.send("GET", f"{path_of(realm)}/users/{quote(user_id, safe='')}")
+        user = failures.parse_json(response) if response.status_code == requests.codes.ok else None
+        return str(user.get("email") or "") if isinstance(user, dict) else None
+
+    def version(self) -> Version:
+        response = self._connection.send("GET", "admin/serverinfo")
+        info = failures.parse_json(response) if response.status_code == requests.codes.ok else None
+        system = info.get("systemInfo") if isinstance(info, dict) else None
+        told = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
+        return told or AT_MOST.get(self._profile, ())
+
+    def realms(self) -> list[str]:
+        response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
+        if response.status_code == requests.codes.forbidden:
+            return []
+        return sorted(by_name(self._expect_ok(response)))
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        if not everything and len(wanted) <= SINGLES_UP_TO:
+            return Reading(self._singles(wanted), complete=False)
+        try:
+            found, complete = self._list()
+        except failures.ResponseTimeout:
+            if everything:
+                raise
+            found, complete = {}, False
+        missing = [realm for realm in dict.fromkeys([*wanted, *found]) if realm not in found or found[realm] is None]
+        read = {realm: live for realm, live in found.items() if live is not None}
+        return Reading({**read, **self._singles(missing)}, complete)
+
+    def _list(self) -> tuple[dict[str, LiveRealm | None], bool]:
+        """Return every realm of the list, None for one that it does not show whole."""
+        sent = time.monotonic()
+        response = self._connection.send("GET", "admin/realms")
+        if response.status_code == requests.codes.forbidden:
+            return {}, False
+        try:
+            listed = by_name(self._expect_ok(response, slim))
+        except ServerUnreachable:
+            if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
+                raise
+            return self._names()  # 200 and broken in the middle: known of a rolled-back read
+        return {name: live_realm(name, realm, sent) for name, realm in listed.items()}, True
+
+    def _names(self) -> tuple[dict[str, LiveRealm | None], bool]:
+        """Return every realm by name alone; nothing, and not complete, where the short list is broken too."""
+        try:
+            return dict.fromkeys(self.realms()), True
+        except ServerUnreachable as e:
+            if e.rule != NOT_THE_API:
+                raise
+            return {}, False
+
+    def _expect_ok(self, response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
+        if response.status_code == requests.codes.unauthorized:
+            raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
+        if response.status_code != requests.codes.ok:
+            raise failures.unexpected_response(response)
+        return failures.parse_json(response, slim)
+
+    def _singles(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        token = self._tokens.current()
+        found = self._each(realms)
+        hidden = [realm for realm, live in found.items() if isinstance(live, RealmUnreadable)]
+        if hidden and self._tokens.renewable:  # a realm younger than the token is seen with a new one only
+            self._tokens.renew(token)
+            found |= self._each(hidden)
+        return found
+
+    def _each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        return self._of_each(realms, self.read_one)
+
+    def _of_each(self, realms: Collection[str], read: Callable[[str], LiveRealm]) -> dict[str, LiveRealm | RealmError]:
+        def attempt(realm: str) -> LiveRealm | RealmError:
+            try:
+                return read(realm)
+            except RealmError as e:
+                return e
+
+        with ThreadPoolExecutor(self.connections) as pool, self._throttle.stop_waiting_on_interrupt():
+            return dict(zip(realms, pool.map(attempt, realms), strict=True))
+
+    def stop_waiting(self) -> None:
+        """Wait no more for a server that is too busy: what waits ends with the answer it has, or is not sent."""
+        self._throttle.stop_waiting()
+
+    def allow_probe(self) -> None:
+        """Let one request through to a server that counts as down, such as a last look at what was written."""
+        self._throttle.allow_probe()
+
+    def is_stuck(self) -> bool:
+        return self._throttle.is_stuck()
+
+    def read_one(self, realm: str) -> LiveRealm:
+        sent = time.monotonic()
+        response = self._connection.send("GET", path_of(realm))
+        if response.status_code != requests.codes.ok:
+            raise self._problem(response, realm, "read")
+        body = as_object(response)
+        if body is None:
+            raise _page(response)
+        live = live_realm(realm, body, sent)
+        if live is None:
+            hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
+            message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
+            raise RealmUnreadable(message, hint, "may-not-see")
+        return live
+
+    def read_beside(
+        self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
+    ) -> Mapping[str, LiveRealm | RealmError]:
+        return self._of_each(found, lambda realm: self._templates.read(found[realm], names[realm]))
+
+    def write_beside(self, realm: str, texts: Mapping[str, str | None]) -> None:
+        self._templates.write(realm, texts)
+
+    @cached_property
+    def _templates(self) -> Templates:
+        from ztrust_mail.gateways.keycloak.templates import Templates
+
+        return Templates(self._connection, self._problem)
+
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        self.redactor.add(attributes.values())
+        body = Secret(json.dumps({"smtpServer": wire_body(attributes)}))
+        response = self._connection.send("PUT", path_of(realm), body, before=before)
+        if not failures.is_done(response):
+            raise self._problem(response, realm, "write")
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        self.redactor.add(attributes.values())
+        body = Secret(json.dumps(wire_body(attributes)))
+        response = self._connection.send_once(f"{path_of(realm)}/testSMTPConnection", body)
+        if failures.is_done(response):
+            return
+        if response.status_code == requests.codes.unauthorized:
+            raise self._late_refusal()
+        said = failures.server_message(response, self.redactor)
+        if said and response.status_code in (requests.codes.bad_request, requests.codes.server_error):
+            hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
+            raise MailTestFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
+        raise self._problem(response, realm, "test")
+
+    def _late_refusal(self) -> MailTestFailed:
+        """Return what a refused token means for a test mail: something in front of the server may check late."""
+        again = "test again" if self._tokens.renewable else "set a fresh ZTRUST_MAIL_TOKEN and test again"
+        message = f"{self._host} answered 401 after the request was sent: the test mail may have been sent"
+        return MailTestFailed(message, f"check the mailbox first; if no mail has arrived, {again}", TEST_UNKNOWN)
+
+    def may_write(self, realm: str) -> bool:
+        """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.
+
+        Since 26, whoami answers the console alone. Before, a test mail needs no right (run on 16.1.1 and 26.7.4).
+        """
+        if realm in UNREACHABLE_NAMES:
+            return False
+        if self._roles is not None:
+            roles = self._roles.get(realm)
+            return isinstance(roles, list) and "manage-realm" in roles
+        body = Secret(json.dumps({"from": ""}))
+        response = self._connection.send("POST", f"{path_of(realm)}/testSMTPConnection", body)
+        refused = response.status_code in (requests.codes.bad_request, requests.codes.server_error)
+        return refused and bool(failures.server_message(response, self.redactor))
+
+    @cached_property
+    def _roles(self) -> Mapping[str, Json] | None:
+        """The roles by realm that whoami lists; None where it does not answer us."""
+        response = self._connection.send("GET", f"admin/{quote(self._login_realm(), safe='')}/console/whoami")
+        whoami = failures.parse_json(response) if response.status_code == requests.codes.ok else None
+        roles = whoami.get("realm_access") if isinstance(whoami, dict) else None
+        return roles if isinstance(roles, dict) else None
+
+    def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
+        return self._admin_events.edits(path_of(realm), since)
+
+    @cached_property
+    def _admin_events(self) -> AdminEvents:
+        from ztrust_mail.gateways.keycloak.admin_events import AdminEvents
+
+        def get(path: str) -> Json:
+            response = self._connection.send("GET", path)
+            return failures.parse_json(response) if response.status_code == requests.codes.ok else None
+
+        return AdminEvents(get, self.dialect)
+
+    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+        status, said = response.status_code, failures.server_message(response, self.redactor)
+        if status == requests.codes.unauthorized:
+            raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
+        if status == requests.codes.not_found and "ealm" in said:
+            hint = "check the spelling, or create the realm first"
+            return RealmMissing(f"there is no realm {quoted(realm)} on {self._host}", hint, "no-realm")
+        if status == requests.codes.forbidden:
+            role = "view-realm" if doing == "read" else "manage-realm"
+            kind = RealmUnreadable if doing == "read" else RealmError
+            message = f"this account may not {doing} the e-mail settings of {quoted(realm)}"
+            return kind(message, f"give it the role {role} in this realm", "no-rights")
+        if said and status not in (*failures.BUSY, *failures.WITHOUT_SERVER):
+            message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
+            return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
+        return _page(response)
+
+
+def _page(response: requests.Response) -> RealmError:
+    page = failures.unexpected_response(response)
+    return RealmError(page.message, page.hint, page.rule)

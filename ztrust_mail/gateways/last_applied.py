@@ -1,0 +1,79 @@
+"""What was last applied, in the place of what is live, for a server that shows nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ztrust_mail.dialects.row import Outgoing, Version
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, Reading
+from ztrust_mail.journal.records import JournalState
+from ztrust_mail.transport.account import Account
+
+if TYPE_CHECKING:
+    from ztrust_mail.gateways.gateway import Edit
+
+
+class LastApplied(Gateway):
+    """A gateway that cannot read, and in the place of reading what the journal says was last applied.
+
+    A realm that was never written, or whose last write may or may not have arrived, has no settings here: then
+    everything is a change, and writing it once more does no harm.
+    """
+
+    def __init__(self, gateway: Gateway, recall: Callable[[], JournalState]) -> None:
+        self.url, self.dialect, self.capabilities = gateway.url, gateway.dialect, gateway.capabilities
+        self.connections = gateway.connections
+        self._gateway, self._recall = gateway, recall
+
+    @property
+    def title(self) -> str:
+        return self._gateway.title
+
+    def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
+        memory = self._recall()
+        return Reading({realm: self._last(realm, memory) for realm in wanted}, complete=False)
+
+    def read_one(self, realm: str) -> LiveRealm:
+        return self._last(realm, self._recall())
+
+    def _last(self, realm: str, memory: JournalState) -> LiveRealm:
+        known = memory.of(realm)
+        applied = known.last.after if known.last and not known.doubt else None
+        return LiveRealm(realm, applied or {}, time.monotonic())
+
+    def login(self) -> None:
+        self._gateway.login()
+
+    def account(self, *, with_email: bool = True) -> Account:
+        return self._gateway.account(with_email=with_email)
+
+    def version(self) -> Version:
+        return self._gateway.version()
+
+    def realms(self) -> list[str]:
+        return self._gateway.realms()
+
+    def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
+        self._gateway.write(realm, attributes)  # whenever it is sent: there is no newer look to wait for
+
+    def test(self, realm: str, attributes: Outgoing) -> None:
+        self._gateway.test(realm, attributes)
+
+    def may_write(self, realm: str) -> bool | None:
+        return self._gateway.may_write(realm)
+
+    def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
+        return self._gateway.edits(realm, since)
+
+    def stop_waiting(self) -> None:
+        self._gateway.stop_waiting()
+
+    def allow_probe(self) -> None:
+        self._gateway.allow_probe()
+
+    def close(self) -> None:
+        self._gateway.close()

@@ -1,0 +1,132 @@
+"""What is said to the journal's database, in SQL that SQLite and PostgreSQL both understand.
+
+The database picks, so that years of history cost a plan nothing. Steps and outcomes stand here as they are kept:
+what :class:`Step` says of each is asked of these statements by a test.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ztrust_mail.journal.records import NOT_KEPT
+
+# What the journal says of itself
+
+VERSIONS_TABLE: Final = "alembic_version"
+TABLES: Final = frozenset(("meta", "runs", "writes", "leases"))
+VERSION: Final = "SELECT version_num FROM alembic_version"
+NOTES: Final = "SELECT name, value FROM meta"
+NO_NOTE: Final = "DELETE FROM meta WHERE name = :name"
+NEW_NOTE: Final = "INSERT INTO meta (name, value) VALUES (:name, :value)"
+
+
+# Runs and their writes
+
+NEW_RUN: Final = """
+INSERT INTO runs (server, command, who, spec_digest, plan_digest, tool_version, outcome, started)
+VALUES (:server, :command, :who, :spec_digest, :plan_digest, :tool_version, :outcome, :started) RETURNING number
+"""
+NEW_WRITE: Final = """
+INSERT INTO writes (run, realm, position, server, before, intent, fingerprints, step, after, error)
+VALUES (:run, :realm, :position, :server, :before, :intent, :fingerprints, :step, :after, :error)
+"""
+NEXT_STEP: Final = """
+UPDATE writes SET step = :step, error = :error, after = coalesce(:after, after),
+    started = coalesce(:started, started), ended = coalesce(:ended, ended)
+WHERE run = :run AND realm = :realm
+"""
+END_OF_RUN: Final = "UPDATE runs SET outcome = :outcome, ended = coalesce(ended, :now) WHERE number = :run"
+
+NEWEST_RUNS: Final = "SELECT * FROM runs ORDER BY number DESC LIMIT :limit"
+NEWEST_RUNS_ON: Final = "SELECT * FROM runs WHERE server = :server ORDER BY number DESC LIMIT :limit"
+RUN: Final = "SELECT * FROM runs WHERE number = :run"
+NEWEST_RUN_IF_LEFT: Final = """
+SELECT * FROM runs WHERE outcome IN ('running', 'stopped', 'interrupted', 'failed') AND number = (
+    SELECT max(number) FROM runs
+    WHERE server = :server AND EXISTS (SELECT * FROM writes WHERE writes.run = runs.number)
+)
+"""
+"""The newest run on a server that had something to write, if it did not do all of it."""
+
+WRITES: Final = "SELECT * FROM writes WHERE run = :run ORDER BY position"
+STEPS: Final = "SELECT step, count(*) AS number FROM writes WHERE run = :run GROUP BY step"
+STEPS_BY_REALM: Final = "SELECT realm, step FROM writes WHERE run = :run"
+HISTORY: Final = "SELECT * FROM writes WHERE server = :server AND realm = :realm ORDER BY run DESC"
+
+REMEMBERED: Final = """
+WITH RECURSIVE realms(realm) AS (
+    SELECT min(realm) FROM writes WHERE server = :server
+    UNION ALL
+    SELECT (SELECT min(w.realm) FROM writes AS w WHERE w.server = :server AND w.realm > realms.realm)
+    FROM realms WHERE realms.realm IS NOT NULL
+),
+sure AS (
+    SELECT realm, (
+        SELECT max(w.run) FROM writes AS w
+        WHERE w.server = :server AND w.realm = realms.realm AND w.step IN ('verified', 'accepted')
+    ) AS done
+    FROM realms WHERE realm IS NOT NULL
+),
+latest AS (
+    SELECT realm, done, (
+        SELECT max(w.run) FROM writes AS w
+        WHERE w.server = :server AND w.realm = sure.realm AND w.step IN ('writing', 'written')
+        AND w.run > coalesce(done, 0)
+    ) AS doubt, (
+        SELECT max(w.run) FROM writes AS w
+        WHERE w.server = :server AND w.realm = sure.realm AND w.step = 'failed' AND w.error LIKE :not_kept
+        AND w.run > coalesce(done, 0)
+    ) AS unkept
+    FROM sure
+)
+SELECT w.* FROM latest JOIN writes AS w
+ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt, latest.unkept)
+"""
+"""Each realm's last write that was done; its newest in doubt and its newest not kept, where no later one was done.
+
+A realm is found by one step through the index, however often it was written.
+"""
+
+UNKEPT: Final = f"{NOT_KEPT}%"
+"""What ``:not_kept`` stands for."""
+
+
+# Leases
+
+TAKE_LEASE: Final = """
+INSERT INTO leases (server, holder, who, since, expires) VALUES (:server, :holder, :who, :now, :expires)
+ON CONFLICT (server) DO UPDATE
+SET holder = excluded.holder, who = excluded.who, since = excluded.since, expires = excluded.expires, run = NULL
+WHERE leases.expires <= excluded.since OR leases.expires > :never
+"""
+"""Enters a lease, or takes over one that has expired or ends when none can, in one statement."""
+
+LEASE: Final = "SELECT * FROM leases WHERE server = :server"
+RENEW_LEASE: Final = """
+UPDATE leases SET expires = :expires, run = coalesce(:run, run) WHERE server = :server AND holder = :holder
+"""
+GIVE_BACK_LEASE: Final = "DELETE FROM leases WHERE server = :server AND holder = :holder"
+
+
+# Taking out what nobody needs any more
+
+FORGET: Final = "DELETE FROM writes WHERE server = :server AND realm = :realm"
+NEWEST_THAT_WROTE: Final = "SELECT max(run) AS number FROM writes WHERE server = :server"
+NTH_NEWEST_RUN: Final = "SELECT number FROM runs WHERE server = :server ORDER BY number DESC LIMIT 1 OFFSET :newer"
+NEWEST_RUN_BEFORE: Final = "SELECT max(number) AS number FROM runs WHERE server = :server AND started < :time"
+RUNS_BEFORE: Final = "SELECT count(*) AS number FROM runs WHERE server = :server AND number < :first"
+PRUNE_WRITES: Final = """
+DELETE FROM writes WHERE server = :server AND run < :first AND step NOT IN ('writing', 'written')
+AND (step IN ('planned', 'skipped', 'failed') AND after IS NULL OR run < (
+    SELECT later.run FROM writes AS later
+    WHERE later.server = :server AND later.realm = writes.realm
+    AND later.step IN ('verified', 'accepted') AND later.run < :first
+    ORDER BY later.run DESC LIMIT 1 OFFSET 1
+))
+"""
+"""Of each realm two writes that were done stay, however old: the last, and the one that a revert of it looks at."""
+
+PRUNE_RUNS: Final = """
+DELETE FROM runs WHERE server = :server AND number < :first
+AND NOT EXISTS (SELECT * FROM writes WHERE writes.run = runs.number)
+"""

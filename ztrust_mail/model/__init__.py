@@ -1,0 +1,1 @@
+"""The canonical form of a realm's e-mail settings, to which specs and servers are brought."""

@@ -1,0 +1,205 @@
+"""The fields of a spec and the types of their values: the vocabulary both sides are compared in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from ztrust_mail.core.secret import SecretRef
+
+
+def is_within(name: str, group: str) -> bool:
+    """Tell whether a field is the group itself or stands under it.
+
+    An extra attribute is no group, though its name may hold dots; nor is a localised text.
+    """
+    is_leaf = group.startswith(f"{EXTRA}.") or message_of(group)
+    return name == group or (name.startswith(f"{group}.") and not is_leaf)
+
+
+def in_token(name: str) -> bool:
+    """Tell whether a field belongs to the token login, which is inherited as a whole."""
+    return is_within(name, TOKEN)
+
+
+class Security(StrEnum):
+    """How the connection to the relay is protected."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+class Login(StrEnum):
+    """How a realm logs in at its relay."""
+
+    BASIC = "basic"
+    TOKEN = "token"
+    NONE = "none"
+
+
+@dataclass(frozen=True, order=True)
+class Duration:
+    """A span of time in milliseconds."""
+
+    milliseconds: int
+
+    def __str__(self) -> str:
+        whole, rest = divmod(self.milliseconds, 1000)
+        return f"{self.milliseconds}ms" if rest else f"{whole}s"
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A secret the server holds and does not show."""
+
+    def __str__(self) -> str:
+        return "(set, hidden by the server)"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Live text that does not parse as its field's type; it equals nothing a spec can say."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Absent(Enum):
+    """Says of a field or attribute that it must not be there."""
+
+    ABSENT = "absent"
+
+    def __str__(self) -> str:
+        return "(not set)"
+
+
+ABSENT = Absent.ABSENT
+
+FieldValue = str | bool | int | Security | Login | Duration | SecretRef | Masked | Raw | Absent
+FieldMap = Mapping[str, FieldValue]
+"""The canonical form of a realm's e-mail settings: field → value. A field left out says nothing."""
+
+
+class Kind(Enum):
+    """What a field's value is, and so how it is checked."""
+
+    ADDRESS = "an e-mail address"
+    TEXT = "text"
+    HOST = "a host name or IP address"
+    PORT = "a port"
+    SECURITY = "a security mode"
+    LOGIN = "a login mode"
+    SECRET = "a secret reference"
+    URL = "an https URL"
+    DURATION = "a duration"
+    BOOLEAN = "true or false"
+    ADDRESSES = "a list of e-mail addresses"
+    THEME = "the name of a theme"
+    SUBJECT = "a mail's subject"
+    MESSAGE = "a message text"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of the spec's field table."""
+
+    name: str
+    kind: Kind
+    mandatory: bool = False
+    placeholders: bool = False
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The keys that lead to this field in an entry."""
+        return tuple(self.name.split("."))
+
+    @property
+    def secret(self) -> bool:
+        """Whether the value must never be shown."""
+        return self.kind is Kind.SECRET
+
+
+HOST, PORT, SECURITY = "relay.host", "relay.port", "relay.security"
+LOGIN, USERNAME, PASSWORD, TOKEN = (
+    "relay.auth",
+    "relay.auth.username",
+    "relay.auth.password",
+    "relay.auth.token",
+)
+UTF8 = "relay.utf8"
+EXTRA = "extra"
+NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
+TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"
+
+_ROWS = (
+    Field("sender.address", Kind.ADDRESS, mandatory=True, placeholders=True),
+    Field("sender.name", Kind.TEXT, placeholders=True),
+    Field("reply_to.address", Kind.ADDRESS, placeholders=True),
+    Field("reply_to.name", Kind.TEXT, placeholders=True),
+    Field("envelope_from", Kind.ADDRESS, placeholders=True),
+    Field(HOST, Kind.HOST, mandatory=True, placeholders=True),
+    Field(PORT, Kind.PORT),
+    Field(SECURITY, Kind.SECURITY),
+    Field(USERNAME, Kind.TEXT, placeholders=True),
+    Field(PASSWORD, Kind.SECRET, placeholders=True),
+    Field(f"{TOKEN}.url", Kind.URL),
+    Field(f"{TOKEN}.client_id", Kind.TEXT),
+    Field(f"{TOKEN}.client_secret", Kind.SECRET, placeholders=True),
+    Field(f"{TOKEN}.scope", Kind.TEXT),
+    Field("relay.timeouts.connect", Kind.DURATION),
+    Field("relay.timeouts.read", Kind.DURATION),
+    Field("relay.timeouts.write", Kind.DURATION),
+    Field(UTF8, Kind.BOOLEAN),
+    Field("relay.debug", Kind.BOOLEAN),
+    Field(RECIPIENTS, Kind.ADDRESSES, placeholders=True),
+    Field(ALERTS, Kind.BOOLEAN),
+    Field(THEME, Kind.THEME, placeholders=True),
+)
+
+FIELDS: Mapping[str, Field] = {row.name: row for row in _ROWS}
+"""Every field a spec can set, in the order people read them.
+
+``templates.messages.LOCALE.KEY`` and ``extra.NAME`` come on top.
+"""
+
+DEFAULT_SECURITY = Security.STARTTLS
+DEFAULT_PORTS: Mapping[Security, int] = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+
+
+def extra_field(attribute: str) -> str:
+    """Return the field name of an extra attribute."""
+    return f"{EXTRA}.{attribute}"
+
+
+def message_field(locale: str, key: str) -> str:
+    """Return the field name of a localised text; a locale has no dot, a key may have some."""
+    return f"{MESSAGES}.{locale}.{key}"
+
+
+def message_of(name: str) -> tuple[str, str] | None:
+    """Return the locale and the key of a localised text's field, None for any other field and for a group."""
+    if not name.startswith(f"{MESSAGES}."):
+        return None
+    locale, _, key = name.removeprefix(f"{MESSAGES}.").partition(".")
+    return (locale, key) if locale and key else None
+
+
+def is_removable(name: str) -> bool:
+    """Tell whether ``false`` has a field removed that is left alone where the spec does not name it."""
+    return name == THEME or message_of(name) is not None or name.partition(".")[0] == EXTRA
+
+
+def field_of(name: str) -> Field:
+    """Return the row of a field; every ``extra.NAME`` is text.
+
+    The braces in a localised text are the server's own, so it has no placeholders.
+    """
+    if row := FIELDS.get(name):
+        return row
+    if message := message_of(name):
+        return Field(name, Kind.SUBJECT if message[1].endswith("Subject") else Kind.MESSAGE)
+    return Field(name, Kind.TEXT, placeholders=True)

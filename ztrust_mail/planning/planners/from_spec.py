@@ -1,0 +1,208 @@
+"""Makes plans: reads the server, compares it with what is wanted, and asks the journal about secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, UsageError
+from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.core.text import glob_matches, quoted
+from ztrust_mail.gateways import gateway as beside
+from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading
+from ztrust_mail.journal.records import JournalState
+from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
+from ztrust_mail.planning.notices import notices
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
+from ztrust_mail.planning.policy_check import violations
+from ztrust_mail.planning.secret_state import judge_secrets
+from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.settings.policy import Policy
+from ztrust_mail.specfile import lint
+from ztrust_mail.specfile.entries import Entry, Spec
+from ztrust_mail.specfile.resolve import Desired, Matching, desired, match
+
+
+def not_seen(gateway: Gateway) -> tuple[Finding, ...]:
+    """Return what every plan has to say of a server that shows nothing; nothing of one that does."""
+    if gateway.capabilities.read:
+        return ()
+    message = f"live was not looked at: {gateway.title} shows no settings; this compares with what was last applied"
+    hint = "what somebody else changed there, or another journal applied, cannot be seen"
+    return (Finding(Severity.WARNING, NOT_SEEN, message, hint),)
+
+
+@dataclass(frozen=True)
+class PlanningContext:
+    """What planning may use beside the server: the settings' policy, the journal's memory, the secrets' store.
+
+    Without a store no reference is resolved. ``memory`` is asked after the server was. ``moves`` tells whether relays
+    and senders that a write would move to another domain are to be pointed out.
+    """
+
+    mode: SecretMode = SecretMode.AUTO
+    policy: Policy = field(default_factory=Policy)
+    memory: Callable[[], JournalState] = JournalState
+    secrets: SecretStore | None = None
+    moves: bool = True
+
+
+NO_MEANS = PlanningContext()
+"""Planning by the spec and the server alone."""
+
+
+_TO_THE_LETTER = "realm names are matched to the letter"
+
+
+def _as_it_is(realm: RealmPlan) -> RealmPlan:
+    return realm
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a plan is for, where not for everything that the spec says.
+
+    ``choose`` picks among what is wanted of the realms; ``trim`` takes out of a realm's part what is beside the aim.
+    """
+
+    choose: Callable[[Sequence[Desired]], Sequence[Desired]] = list
+    trim: Callable[[RealmPlan], RealmPlan] = _as_it_is
+
+
+EVERYTHING = Aim()
+"""To bring every realm to what the spec says."""
+
+
+def make_plan(
+    spec: Spec,
+    gateway: Gateway,
+    means: PlanningContext = NO_MEANS,
+    *,
+    realms: Sequence[str] = (),
+    everything: bool = False,
+    aim: Aim = EVERYTHING,
+) -> Plan:
+    """Read the server and compare it with the spec.
+
+    ``realms`` are globs that limit the plan; ``everything`` reads the realms without an entry too, and may come to a
+    plan without a realm: which globs fit nothing is then for the caller to tell. Raises :class:`UsageError` when the
+    globs leave nothing otherwise, ``ServerError`` when nothing can be read.
+    """
+    gateway.login()
+    spec, named = _narrowed(spec, realms)
+    exact = [entry.name for entry in spec.entries if not entry.is_glob and _selected(entry.name, realms)]
+    listing = bool(spec.globs) or (everything and not named)
+    if not exact and not listing:
+        nothing_selected(realms)
+    reading = gateway.read(exact, everything=listing)
+    matching = match(spec, [r for r, live in reading.realms.items() if not isinstance(live, RealmMissing)])
+    chosen = {realm: entry for realm, entry in matching.entries.items() if _selected(realm, realms)}
+    if not chosen and not everything:
+        nothing_selected(realms)
+    wanted = aim.choose([_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()])
+    held_back = {g.entry.name for g in matching.globs if g.count < g.entry.expect_min}
+    findings = [*spec.warnings, *matching.findings, *(() if everything else unmatched(realms, chosen))]
+    if listing and not reading.complete:
+        findings.append(_no_list(spec, gateway))
+    made = plan_wanted(wanted, gateway, means, reading=reading, held_back=held_back, trim=aim.trim)
+    return replace(
+        made,
+        globs=matching.globs,
+        uncovered=tuple(realm for realm in matching.uncovered if _selected(realm, realms)) if listing else (),
+        findings=(*findings, *made.findings),
+        listed=listing and reading.complete,
+    )
+
+
+def plan_wanted(
+    wanted: Sequence[Desired],
+    gateway: Gateway,
+    means: PlanningContext,
+    *,
+    reading: Reading | None = None,
+    held_back: frozenset[str] | set[str] = frozenset(),
+    trim: Callable[[RealmPlan], RealmPlan] = _as_it_is,
+) -> Plan:
+    """Compare what is wanted of each realm with the server, which is read where no ``reading`` is given.
+
+    Realms of the entries in ``held_back`` are skipped; ``trim`` has the last word on each.
+    """
+    if reading is None:
+        gateway.login()
+        reading = gateway.read([one.realm for one in wanted], everything=False)
+    reading = beside.completed(gateway, reading, {one.realm: gateway.dialect.beside(one.fields) for one in wanted})
+    planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
+    planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
+    plan = Plan(gateway.url, gateway.account(with_email=False), tuple(map(trim, planned)), means.mode)
+    return replace(plan, findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
+
+
+def _wanted(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
+    """Return what the spec wants of a realm, with a tie of two globs among what is wrong."""
+    wanted = desired(spec, entry, realm)
+    tie = matching.ties.get(realm)
+    return replace(wanted, findings=(*wanted.findings, tie)) if tie else wanted
+
+
+def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
+    """Return the spec without its globs, and True, where the realms wanted all have entries of their own."""
+    entries = tuple(entry for entry in spec.entries if entry.name in realms and not entry.is_glob)
+    if realms and len(entries) == len(set(realms)):
+        return replace(spec, entries=entries), True
+    return spec, False
+
+
+def _selected(realm: str, globs: Sequence[str]) -> bool:
+    return not globs or any(glob_matches(glob, realm) for glob in globs)
+
+
+def nothing_selected(globs: Sequence[str]) -> None:
+    """Raise :class:`UsageError` where globs were given, and nothing fits them."""
+    if globs:
+        wanted = " or ".join(quoted(glob) for glob in globs)
+        raise UsageError(f"no realm of the spec matches --realm {wanted}", _TO_THE_LETTER)
+
+
+def unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
+    """Return a warning for each glob that fits none of the realms that others chose."""
+    return [
+        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _TO_THE_LETTER)
+        for glob in dict.fromkeys(globs)
+        if glob not in realms and not any(glob_matches(glob, realm) for realm in realms)
+    ]
+
+
+def _no_list(spec: Spec, gateway: Gateway) -> Finding:
+    severity = Severity.ERROR if spec.globs else Severity.WARNING
+    so = "globs match nothing" if spec.globs else "realms without an entry stay unknown"
+    if not gateway.capabilities.list_realms:
+        severity, hint = (severity, "name each realm in full") if spec.globs else (Severity.NOTE, "")
+        return Finding(severity, "no-realm-list", f"{gateway.title} gives no list of its realms, so {so}", hint)
+    message = f"the server gives no list of its realms, so {so}"
+    hint = "give the account the role view-realm in its realms; if it has it, look at the server's log"
+    return Finding(severity, "no-realm-list", message, hint)
+
+
+def _plan_realm(
+    gateway: Gateway,
+    wanted: Desired,
+    live: LiveRealm | RealmError,
+    means: PlanningContext,
+    held_back: frozenset[str] | set[str],
+) -> RealmPlan:
+    realm = wanted.realm
+    if isinstance(live, RealmError):
+        status = {RealmMissing: Status.MISSING, RealmUnreadable: Status.UNREADABLE}.get(type(live), Status.FAILED)
+        return RealmPlan(realm, status, wanted, findings=(finding_of(live, realm), *wanted.findings))
+    if wanted.findings:
+        return RealmPlan(realm, Status.FAILED, wanted, live, findings=wanted.findings)
+    if wanted.entry.name in held_back:
+        return RealmPlan(realm, Status.SKIPPED, wanted, live)
+    wanted, unfit = fit_to_product(gateway, wanted)
+    if has_errors(unfit):
+        return RealmPlan(realm, Status.FAILED, wanted, live, findings=unfit)
+    difference = compare(gateway.dialect, wanted, live.attributes, means.mode)
+    status = Status.CHANGED if difference.changes else Status.IN_SYNC
+    forbidden = violations(means.policy, wanted)
+    findings = (*lint.warnings(wanted), *unfit, *forbidden)
+    return RealmPlan(realm, status, wanted, live, difference, findings, forbidden=forbidden)

@@ -1,0 +1,23 @@
+"""Saved plans: written to a file for review, and applied from it later, as they were reviewed or not at all."""
+
+from __future__ import annotations
+
+from ztrust_mail.planning.saved.checks import STALE, cannot_see, check_live, check_run, check_server, check_specs
+from ztrust_mail.planning.saved.read import from_text, load
+from ztrust_mail.planning.saved.write import LeftOut, PlannedRealm, SavedPlan, digest_of, to_text
+
+__all__ = [
+    "STALE",
+    "LeftOut",
+    "PlannedRealm",
+    "SavedPlan",
+    "cannot_see",
+    "check_live",
+    "check_run",
+    "check_server",
+    "check_specs",
+    "digest_of",
+    "from_text",
+    "load",
+    "to_text",
+]

@@ -1,0 +1,149 @@
+"""Whether a spec could have said the settings in a plan file, which is an input like any other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import SURROGATE, quoted
+from ztrust_mail.dialects.codecs import SecretText
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import (
+    ABSENT,
+    EXTRA,
+    FIELDS,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    TOKEN,
+    USERNAME,
+    UTF8,
+    Duration,
+    FieldMap,
+    FieldValue,
+    Kind,
+    Login,
+    Security,
+    extra_field,
+    field_of,
+    is_removable,
+    is_within,
+    message_of,
+)
+from ztrust_mail.model.serialize import FieldJson, from_json
+from ztrust_mail.model.values import MAX_LENGTH, BadValue, is_locale, is_message_key, parse
+
+_TYPES: Mapping[Kind, type] = {
+    Kind.ADDRESS: str,
+    Kind.TEXT: str,
+    Kind.HOST: str,
+    Kind.PORT: int,
+    Kind.SECURITY: Security,
+    Kind.LOGIN: Login,
+    Kind.SECRET: SecretRef,
+    Kind.URL: str,
+    Kind.DURATION: Duration,
+    Kind.BOOLEAN: bool,
+    Kind.ADDRESSES: str,
+    Kind.THEME: str,
+    Kind.SUBJECT: str,
+    Kind.MESSAGE: str,
+}
+_ALWAYS = (*(row.name for row in FIELDS.values() if row.mandatory), PORT, SECURITY, LOGIN)
+_TOKEN_LOGIN = {USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"}
+_LOGINS: Mapping[FieldValue, tuple[set[str], ...]] = {
+    Login.NONE: (set(),),
+    Login.BASIC: ({USERNAME, PASSWORD},),
+    Login.TOKEN: (_TOKEN_LOGIN, {*_TOKEN_LOGIN, f"{TOKEN}.scope"}),
+}
+"""Which fields go together with each kind of login."""
+_PARTS = {SecretKind.ENV: 1, SecretKind.FILE: 1, SecretKind.KEYRING: 2, SecretKind.KEYCLOAK_VAULT: 1}
+
+
+def checked(data: Mapping[str, FieldJson]) -> FieldMap:
+    """Return the fields of a realm that is to have e-mail.
+
+    Raises :class:`BadValue` for what no spec can come to: unknown fields, values of another type or against the rules
+    of their field, settings that are not complete, and attributes smuggled in as ``extra``.
+    """
+    fields: dict[str, FieldValue] = {}
+    for name in data:
+        try:
+            fields[name] = next(iter(from_json({name: data[name]}).values()))
+        except ValueError:
+            raise BadValue(f"{quoted(name)} holds no field's value") from None
+    for name, value in fields.items():
+        _check(name, value, utf8=fields.get(UTF8) is True)
+    _check_together(fields)
+    return fields
+
+
+def _check(name: str, value: FieldValue, *, utf8: bool) -> None:
+    try:
+        kind = _kind(name)
+        if value is ABSENT and is_removable(name):
+            return
+        if type(value) is not _TYPES[kind] or name == EXTRA:
+            raise BadValue(f"is not {kind.value}")
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise BadValue("holds half a character")
+        if isinstance(value, SecretRef):
+            _check_reference(value)
+        plain = value if kind is Kind.LOGIN else parse(kind, _as_written(value), utf8=utf8)
+        if plain != value:
+            raise BadValue(f"is not in its plain form, {quoted(plain)}")
+    except BadValue as bad:
+        raise BadValue(f"{quoted(name)} {bad.problem}", bad.hint) from None
+
+
+def _as_written(value: FieldValue) -> object:
+    return f"{value.milliseconds}ms" if isinstance(value, Duration) else value
+
+
+def _kind(name: str) -> Kind:
+    """Return what a field holds. Raises :class:`BadValue` where there is no such field."""
+    if name == LOGIN:
+        return Kind.LOGIN
+    if row := FIELDS.get(name):
+        return row.kind
+    if message := message_of(name):
+        if not is_locale(message[0]) or not is_message_key(message[1]):
+            raise BadValue("names no text")
+        return field_of(name).kind
+    if not is_within(name, EXTRA):
+        raise BadValue("is no field")
+    attribute = name.removeprefix(extra_field(""))
+    if known := KEYCLOAK.attribute_names.get(attribute):
+        raise BadValue(f"is no extra attribute: it is {quoted(known)}")
+    if not 1 <= len(attribute) <= MAX_LENGTH or SURROGATE.search(attribute):
+        raise BadValue("is no attribute's name")
+    if attribute.strip():
+        parse(Kind.TEXT, attribute)  # a name made of spaces is odd, but may be said
+    return Kind.TEXT
+
+
+def _check_reference(ref: SecretRef) -> None:
+    wanted = _PARTS.get(ref.kind, len(ref.argument))
+    if not ref.argument or len(ref.argument) != wanted or not all(ref.argument[:wanted][:2]):
+        raise BadValue(f"is no reference of the kind {ref.kind}")
+    if any(SURROGATE.search(part) for part in ref.argument):
+        raise BadValue("holds half a character")
+    if ref.kind is SecretKind.KEYCLOAK_VAULT and SecretText().decode(SecretText().encode(ref)) != ref:
+        raise BadValue("is no key of a vault")
+    if ref.kind is SecretKind.FILE:
+        if not os.path.isabs(ref.base) or os.path.normpath(ref.base) != ref.base or "\0" in ref.base:
+            raise BadValue("names no whole folder")
+    elif ref.base:
+        raise BadValue("has a folder, which is for files only")
+
+
+def _check_together(fields: FieldMap) -> None:
+    for name in _ALWAYS:
+        if name not in fields:
+            raise BadValue(f"{quoted(name)} is missing")
+    if {name for name in fields if is_within(name, LOGIN)} - {LOGIN} not in _LOGINS[fields[LOGIN]]:
+        raise BadValue(f"{quoted(LOGIN)} is {quoted(fields[LOGIN])}, which does not fit the fields under it")
+    if "reply_to.name" in fields and "reply_to.address" not in fields:
+        raise BadValue("`reply_to.name` is there without `reply_to.address`")

@@ -1,0 +1,180 @@
+"""Writes a plan as the text that is reviewed and applied later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from ztrust_mail._version import __version__
+from ztrust_mail.core.data import JsonLike, of_json
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.journal.records import JournalState
+from ztrust_mail.model.fields import Masked
+from ztrust_mail.model.serialize import to_json
+from ztrust_mail.planning.compare import Change, SecretMode, Told, secret_fields, told
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.resolve import Desired, desired_from_journal
+from ztrust_mail.transport.account import Account
+
+SCHEMAS = "urn:ztrust-mail:schema:plan:"
+SCHEMA = f"{SCHEMAS}1"
+
+
+@dataclass(frozen=True)
+class PlannedRealm:
+    """A realm that the plan writes.
+
+    ``live_digest`` is that of the attributes it had, secrets masked. ``hidden`` are the fields whose secret the server
+    held and did not show, ``changes`` is what the reviewer was shown.
+    """
+
+    realm: str
+    desired: Desired
+    live_digest: str
+    hidden: tuple[str, ...] = ()
+    changes: tuple[Told, ...] = ()
+
+    @property
+    def rewritten(self) -> frozenset[str]:
+        """The hidden secrets that the plan replaces because they were known to differ, or on demand.
+
+        The file has no fingerprints: without the journal that the plan was made with, this cannot be found out anew.
+        """
+        return self._up_to_the_journal & {str(change["field"]) for change in self.changes}
+
+    def shows(self, changes: tuple[Change, ...]) -> bool:
+        """Tell whether these are the changes that the reviewer was shown.
+
+        Whether a hidden secret is listed depends on the journal at hand; it is written with all else in any case.
+        """
+        return self._certain(self.changes) == self._certain(tuple(told(change) for change in changes))
+
+    @property
+    def _up_to_the_journal(self) -> frozenset[str]:
+        return frozenset(self.hidden) & secret_fields(self.desired.fields).keys()
+
+    def _certain(self, changes: tuple[Told, ...]) -> list[Told]:
+        return [change for change in changes if change["field"] not in self._up_to_the_journal]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A realm of the spec that could not be planned; ``why`` and ``hint`` are what was said of it then."""
+
+    realm: str
+    status: Status
+    rule: str
+    why: str
+    hint: str = ""
+
+    @property
+    def finding(self) -> Finding:
+        """What to tell of it again: it is as undone as it was."""
+        return Finding(Severity.ERROR, self.rule, f"not in the plan: {self.why}", self.hint, realm=self.realm)
+
+    @property
+    def as_planned(self) -> RealmPlan:
+        """The realm among those of the plan made anew."""
+        return RealmPlan(self.realm, self.status, desired_from_journal(self.realm, {}), findings=(self.finding,))
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan read from a file. ``digest`` is what ``--expect-digest`` is compared with.
+
+    ``specs`` tells of each path of the spec which digest its bytes had, ``folders`` in which folders no other was.
+    ``in_sync`` counts the realms that need nothing. ``expected`` says that somebody vouches for the plan: its digest
+    was given from elsewhere. ``path`` is the file that it was read from.
+    """
+
+    url: str
+    account: Account
+    secrets: SecretMode
+    realms: tuple[PlannedRealm, ...]
+    digest: str
+    created: str
+    tool_version: str
+    specs: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    in_sync: int = 0
+    expected: bool = False
+    path: str = field(default="FILE", compare=False)
+
+    def within(self, memory: JournalState) -> JournalState:
+        """Return the memory with the secrets that the plan replaces as ones that will be written."""
+        return replace(memory, rewritten={one.realm: one.rewritten for one in self.realms})
+
+    def only(self, realms: Collection[str]) -> Self:
+        """Return the plan for some of its realms; the others count as done."""
+        chosen = tuple(one for one in self.realms if one.realm in realms)
+        return replace(self, realms=chosen, in_sync=self.in_sync + len(self.realms) - len(chosen))
+
+    @property
+    def issuer(self) -> str:
+        """What the server called the account's realm; empty where its token did not say."""
+        return self.account.issuer
+
+
+_PLANNED = (Status.CHANGED, Status.IN_SYNC)
+_HELD_BACK = "its glob matched too few realms"
+
+
+def to_text(plan: Plan, spec: Spec, *, dialect: Dialect, issuer: str, created: str) -> str:
+    """Return the plan as JSON in ASCII, by ``schemas/plan.schema.json``.
+
+    ``created`` is the time in UTC, such as ``2026-01-31T12:00:00Z``. What is wanted of a realm stands there as it was
+    resolved, with references in place of secrets; of what the realm had, only a digest of the masked attributes and
+    what the changes say. Realms in sync are counted, those that could not be planned are named with the reason.
+    """
+    content: dict[str, JsonLike] = {
+        "schema": SCHEMA,
+        "tool_version": __version__,
+        "created": created,
+        "server": {"url": plan.url, "issuer": issuer},
+        "account": {"name": plan.account.name, "realm": plan.account.realm},
+        "secrets": plan.secrets.value,
+        "spec": [{"path": path, "digest": digest} for path, digest in spec.digests.items()],
+        "folders": list(spec.folders),
+        "realms": [_realm(realm, dialect) for realm in plan.changed],
+        "in_sync": sum(realm.status is Status.IN_SYNC for realm in plan.realms),
+        "uncovered": list(plan.uncovered),
+        "left_out": [_left_out(realm) for realm in plan.realms if realm.status not in _PLANNED],
+    }
+    return json.dumps({**content, "digest": of_json(content)}, indent=2, ensure_ascii=True) + "\n"
+
+
+def digest_of(text: str) -> str:
+    """Return the digest in the text of a plan just made: what ``--expect-digest`` takes."""
+    return str(json.loads(text)["digest"])
+
+
+def _realm(realm: RealmPlan, dialect: Dialect) -> Mapping[str, JsonLike]:
+    assert realm.live is not None  # a changed realm was read
+    masked = {change.field for change in realm.changes if isinstance(change.before, Masked)}
+    return {
+        "realm": realm.realm,
+        "entry": realm.wanted.entry.name,
+        "disabled": realm.wanted.disabled,
+        "settings": to_json(realm.wanted.fields),
+        "live_digest": of_attributes(dialect.masked(realm.live.attributes)),
+        "hidden": sorted({*realm.difference.masked_fields, *masked}),
+        "needs_mail": list(realm.live.needs_mail),
+        "changes": [told(change) for change in realm.changes],
+    }
+
+
+def _left_out(realm: RealmPlan) -> Mapping[str, JsonLike]:
+    said = next((f for f in realm.findings if f.severity is Severity.ERROR), None)
+    return {
+        "realm": realm.realm,
+        "status": realm.status.value,
+        "rule": said.rule if said else "left-out",
+        "why": said.message if said else _HELD_BACK,
+        "hint": said.hint if said else "",
+    }

@@ -1,0 +1,63 @@
+"""Lines of styled text, written so that foreign characters cannot steer the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TextIO
+
+from ztrust_mail.core.text import printable
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of a line with a style such as ``bold red``."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Span, ...]
+
+_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+"""What a terminal calls each word of a style."""
+
+
+def line(*parts: str | Span) -> Line:
+    """Return a line of plain and styled pieces."""
+    return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """Return lines as text without styles, everything invisible made visible."""
+    return "".join("".join(printable(span.text) for span in one).rstrip() + "\n" for one in lines)
+
+
+def write(lines: Iterable[Line], stream: TextIO) -> None:
+    """Write lines; colours only on a terminal, and not where ``NO_COLOR`` is set."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        stream.write(plain(lines))
+        stream.flush()
+        return
+    import click  # knows how to colour a Windows console, too
+
+    for one in lines:
+        click.echo("".join(_styled(span) for span in one), file=stream)
+
+
+def _styled(span: Span) -> str:
+    codes = [_CODES[word] for word in span.style.split()]
+    text = printable(span.text)
+    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes and text else text
+
+
+def to_stderr(lines: Iterable[Line]) -> None:
+    """Write lines that are not the result."""
+    write(lines, sys.stderr)
+
+
+def write_out(lines: Iterable[Line]) -> None:
+    """Write lines that are the result."""
+    write(lines, sys.stdout)

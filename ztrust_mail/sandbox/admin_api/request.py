@@ -1,0 +1,95 @@
+"""One request on its way through the handlers, and what they all need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import NoReturn
+
+from ztrust_mail.sandbox.admin_api.tokens import Caller, Tokens
+from ztrust_mail.sandbox.answers import JSON_TYPE, Json, Refused, error
+from ztrust_mail.sandbox.options import Faults, SandboxOptions
+from ztrust_mail.sandbox.quirks import Quirks
+from ztrust_mail.sandbox.state import Realm, SandboxState
+
+
+@dataclass(frozen=True)
+class SandboxServer:
+    """What the sandbox consists of; one for all requests. ``url`` ends with the base path."""
+
+    url: str
+    options: SandboxOptions
+    quirks: Quirks
+    state: SandboxState
+    tokens: Tokens
+    faults: Faults
+    closing: Event
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: the path's decoded segments below the base path, and the body as it came."""
+
+    server: SandboxServer
+    method: str
+    path: str
+    segments: tuple[str, ...]
+    query: Mapping[str, str]
+    authorization: str
+    content_type: str
+    raw_body: bytes
+
+    def caller(self) -> Caller:
+        """Return who is calling. Raises Refused (401) without a good token."""
+        if (caller := self.server.tokens.caller(self.authorization)) is None:
+            raise Refused(error(401, "HTTP 401 Unauthorized"))
+        return caller
+
+    def realm(self, name: str, caller: Caller) -> Realm:
+        """Return an existing realm that the caller may name. Raises Refused (404, 403)."""
+        if (realm := self.server.state.realm(name)) is None:
+            raise Refused(error(404, "Realm not found."))
+        if not caller.may_address(realm):
+            self.refuse()
+        return realm
+
+    def require(self, allowed: bool) -> None:
+        """Raise Refused (403) unless allowed."""
+        if not allowed:
+            self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise Refused (403)."""
+        raise Refused(self.server.quirks.errors.forbidden)
+
+    def body(self, *, numbers_as_text: bool = False) -> Json:
+        """Return the JSON object sent; with ``numbers_as_text``, numbers are their source text.
+
+        Raises Refused for another content type, no or broken JSON, and for JSON that is not an object.
+        """
+        body = self._json(numbers_as_text)
+        if not isinstance(body, dict):
+            raise Refused(self.server.quirks.errors.wrong_json_type)
+        return body
+
+    def json_list(self) -> list[Json]:
+        """Return the list of JSON objects sent. Raises Refused as :meth:`body` does."""
+        body = self._json(numbers_as_text=False)
+        if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
+            raise Refused(self.server.quirks.errors.wrong_json_type)
+        return body
+
+    def _json(self, numbers_as_text: bool) -> object:
+        errors = self.server.quirks.errors
+        if self.content_type.partition(";")[0].strip().lower() != JSON_TYPE:
+            raise Refused(errors.wrong_content_type)
+        if not self.raw_body or self.raw_body == b"null":
+            raise Refused(errors.empty_body)
+        number = str if numbers_as_text else None
+        try:
+            parsed: object = json.loads(self.raw_body, parse_int=number, parse_float=number)
+        except ValueError:
+            raise Refused(errors.broken_json) from None
+        return parsed

@@ -1,0 +1,157 @@
+"""The test mail, sent the way Keycloak's Jakarta Mail sends it.
+
+That is: STARTTLS is used if it is offered and skipped without a word if it is not, and the same goes for a login.
+Both were seen on 16.1.1 and 26.7.4.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import smtplib
+import ssl
+from collections.abc import Mapping
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP, SMTPUTF8
+from email.utils import parseaddr
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from ztrust_mail.sandbox.admin_api.localization import TestMail
+from ztrust_mail.sandbox.admin_api.smtp_settings import address_problem, ascii_domain
+from ztrust_mail.sandbox.quirks import Quirks
+
+TIMEOUT = 10.0  # seconds, for connecting and for each answer
+
+
+class SendFailed(Exception):
+    """The mail did not go out; as on the server, the caller is not told why."""
+
+
+def send_test_mail(
+    settings: Mapping[str, str], recipient: str, content: TestMail | None, quirks: Quirks, ca_bundle: str | None
+) -> None:
+    """Send the test mail through the relay in ``settings``. Raises SendFailed whatever the reason is.
+
+    ``content`` is None where there is nothing to send.
+    """
+    if content is None:
+        raise SendFailed
+    try:
+        _send(settings, recipient, content, quirks, ca_bundle)
+    except (OSError, smtplib.SMTPException, ValueError) as failure:
+        raise SendFailed from failure
+
+
+def _send(
+    settings: Mapping[str, str], recipient: str, content: TestMail, quirks: Quirks, ca_bundle: str | None
+) -> None:
+    utf8 = settings.get("allowutf8") == "true" or not quirks.checks_addresses
+    message, envelope_from = _message(settings, recipient, quirks, utf8)
+    message["Subject"] = " ".join(content.subject.splitlines())
+    message.set_content(content.text)
+    message.add_alternative(content.html, subtype="html")
+    context = ssl.create_default_context()
+    if ca_bundle is not None:
+        context.load_verify_locations(ca_bundle)
+    with _connected(settings, context, quirks) as relay:
+        relay.ehlo_or_helo_if_needed()
+        if settings.get("starttls") == "true" and settings.get("ssl") != "true" and relay.has_extn("starttls"):
+            _check_name(settings, quirks)
+            relay.starttls(context=context)
+            relay.ehlo_or_helo_if_needed()
+        if settings.get("auth") == "true":
+            _log_in(relay, settings, quirks)
+        options = ["SMTPUTF8"] if utf8 and not (envelope_from + recipient).isascii() else []
+        relay.sendmail(envelope_from, [recipient], message.as_bytes(), mail_options=options)
+
+
+def _connected(settings: Mapping[str, str], context: ssl.SSLContext, quirks: Quirks) -> smtplib.SMTP:
+    host, port = settings.get("host") or "", int(settings.get("port") or 25)
+    if not host:
+        raise ValueError("no host")
+    connect, read = (_seconds(settings, n, quirks) for n in ("connectionTimeout", "timeout"))
+    if settings.get("ssl") == "true":
+        _check_name(settings, quirks)
+        relay: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=connect, context=context)
+    else:
+        relay = smtplib.SMTP(host, port, timeout=connect)
+    assert relay.sock is not None  # it is connected
+    relay.sock.settimeout(read)
+    return relay
+
+
+def _check_name(settings: Mapping[str, str], quirks: Quirks) -> None:
+    """Raise ValueError where an old server finds no certificate good enough: for a relay named by its address."""
+    if not quirks.tls_by_address and settings.get("host", "").replace(".", "").isdecimal():
+        raise ValueError("a certificate does not count for an address")
+
+
+def _seconds(settings: Mapping[str, str], name: str, quirks: Quirks) -> float:
+    text = settings.get(name, "")
+    return int(text) / 1000 if quirks.own_timeouts and text.isdecimal() and int(text) else TIMEOUT
+
+
+def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks) -> None:
+    user = settings.get("user") or getpass.getuser()  # which is what Java does
+    by_token = quirks.token_auth and settings.get("authType") == "token"
+    secret = _fetched_token(settings) if by_token else settings.get("password") or ""
+    if not secret:
+        raise ValueError("no password")
+    if not relay.has_extn("auth"):
+        return
+    if by_token:
+        relay.auth("XOAUTH2", lambda _=None: f"user={user}\x01auth=Bearer {secret}\x01\x01")
+    else:
+        relay.login(user, secret)
+
+
+def _fetched_token(settings: Mapping[str, str]) -> str:
+    url = settings.get("authTokenUrl") or ""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError("no URL to fetch a token from")
+    form = {
+        "grant_type": "client_credentials",
+        "scope": settings.get("authTokenScope", ""),
+        "client_secret": settings.get("authTokenClientSecret", ""),
+        "client_id": settings.get("authTokenClientId", ""),
+    }
+    request = Request(url, urlencode(form).encode(), {"Accept": "application/json"})  # noqa: S310  # checked above
+    with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # checked above
+        fetched = json.load(answer)
+    token = fetched.get("access_token") if isinstance(fetched, dict) else None
+    return token if isinstance(token, str) else ""
+
+
+def _message(settings: Mapping[str, str], to: str, quirks: Quirks, utf8: bool) -> tuple[EmailMessage, str]:
+    sender = settings.get("from") or ""
+    reply_to = settings.get("replyTo") or ""
+    if not sender.strip():
+        raise ValueError("no sender")
+    plain = sender
+    if quirks.checks_addresses:
+        refused = any(address_problem(address, utf8=utf8) for address in (sender, reply_to) if address)
+    else:
+        plain = parseaddr(sender)[1] or sender
+        refused = any(" " in address for address in (plain, reply_to))
+    if refused:
+        raise ValueError("bad sender or reply-to address")
+    message = EmailMessage(policy=SMTPUTF8 if utf8 else SMTP)
+    message["From"] = _mailbox(plain, settings.get("fromDisplayName"), utf8)
+    if reply_to:
+        message["Reply-To"] = _mailbox(reply_to, settings.get("replyToDisplayName"), utf8)
+    else:
+        message["Reply-To"] = message["From"]
+    message["To"] = to
+    envelope_from = settings.get("envelopeFrom") or plain
+    return message, envelope_from if utf8 else ascii_domain(envelope_from)
+
+
+def _mailbox(address: str, name: str | None, utf8: bool) -> Address | str:
+    ready = address if utf8 else ascii_domain(address)
+    local, at, domain = ready.rpartition("@")
+    if not at:
+        return ready
+    quoted = local.startswith('"')
+    return Address(name or "", addr_spec=ready) if quoted else Address(name or "", local, domain)

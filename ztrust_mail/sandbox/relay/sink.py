@@ -1,0 +1,307 @@
+"""The relay of the sandbox: an SMTP server on loopback that keeps what it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from enum import Enum
+from types import TracebackType
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+
+@dataclass(frozen=True)
+class ReceivedMail:
+    """One mail as it came in; ``login`` is the account the client logged in with, if it did."""
+
+    envelope_from: str
+    recipients: tuple[str, ...]
+    subject: str
+    sender: str
+    reply_to: str
+    text: str
+    tls: bool
+    login: str | None
+
+
+def received(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail:
+    """Return a mail that a client has handed over; ``tls`` says whether the connection was encrypted."""
+    content = envelope.content
+    message = BytesParser(policy=policy.default).parsebytes(content if isinstance(content, bytes) else b"")
+    account = session.auth_data
+    return ReceivedMail(
+        envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
+        recipients=tuple(envelope.rcpt_tos),
+        subject=str(message.get("Subject", "")),
+        sender=str(message.get("From", "")),
+        reply_to=str(message.get("Reply-To", "")),
+        text=_text(message),
+        tls=tls,
+        login=account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None,
+    )
+
+
+def _text(message: EmailMessage) -> str:
+    """Return the readable body, plain text before HTML; a body that cannot be decoded is shown as it came."""
+    body = message.get_body(preferencelist=("plain", "html"))
+    if body is None:
+        return ""
+    try:
+        return str(body.get_content()).strip()
+    except (LookupError, ValueError):
+        return str(body.get_payload()).strip()
+
+
+_PATIENCE = 10.0  # seconds for starting and for stopping, both of which take none
+_FAREWELL = 1.0  # seconds for a client to answer the end of TLS
+_XOAUTH2 = re.compile(rb"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
+
+# aiosmtpd prints every client's comings and goings when the caller logs at INFO; the sandbox is silent.
+logging.getLogger("mail.log").addHandler(logging.NullHandler())
+
+
+class Encryption(Enum):
+    """How the sink speaks TLS, the same three ways that ``relay.security`` names."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+class MailSink:
+    """Accept mail for anybody on 127.0.0.1 and keep it in memory.
+
+    Without ``credentials`` no login is needed and any is accepted. With them, mail is taken only after a login
+    with exactly these; with ``refuse_login`` no login ever succeeds. ``offer_login=False`` hides AUTH altogether.
+    TLS other than NONE needs ``tls_context``, a server-side context with its certificate loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        encryption: Encryption = Encryption.NONE,
+        tls_context: ssl.SSLContext | None = None,
+        credentials: tuple[str, str] | None = None,
+        refuse_login: bool = False,
+        offer_login: bool = True,
+        port: int = 0,
+    ) -> None:
+        if (encryption is Encryption.NONE) != (tls_context is None):
+            raise ValueError("TLS and its context go together: give both encryption and tls_context, or neither")
+        self.encryption = encryption
+        self.host = "127.0.0.1"
+        self.port = port
+        self._tls_context = tls_context
+        self._credentials = credentials
+        self._refuse_login = refuse_login
+        self._offer_login = offer_login
+        self._mails: list[ReceivedMail] = []
+        self._arrival = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stop: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<MailSink {self.host}:{self.port} {self.encryption.value}>"
+
+    def __enter__(self) -> MailSink:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; ``port`` is the real one from here on. Raises OSError when the port is taken."""
+        listener = socket.create_server((self.host, self.port))
+        self.port = listener.getsockname()[1]
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(listener, ready)), name="mail-sink", daemon=True
+        )
+        self._thread.start()
+        if not ready.wait(_PATIENCE):
+            raise OSError("the mail sink does not come up")
+
+    def stop(self) -> None:
+        """Close the port and every open connection; calling it twice is harmless."""
+        if self._thread is None or self._stop is None:
+            return
+        self._stop()
+        self._thread.join()
+        self._thread = self._stop = None
+
+    @property
+    def received(self) -> tuple[ReceivedMail, ...]:
+        """The mails so far, oldest first."""
+        with self._arrival:
+            return tuple(self._mails)
+
+    def clear(self) -> None:
+        """Forget the mails received so far."""
+        with self._arrival:
+            self._mails.clear()
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> tuple[ReceivedMail, ...]:
+        """Return the mails as soon as there are ``count``; TimeoutError after ``timeout`` seconds."""
+        with self._arrival:
+            if not self._arrival.wait_for(lambda: len(self._mails) >= count, timeout):
+                raise TimeoutError(f"{len(self._mails)} of {count} mails arrived within {timeout:g} s")
+            return tuple(self._mails)
+
+    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+
+        def stop_from_outside() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        self._stop = stop_from_outside
+        connections: set[_Connection] = set()
+        implicit = self._tls_context if self.encryption is Encryption.TLS else None
+        server = await loop.create_server(
+            lambda: self._connection(connections),
+            sock=listener,
+            ssl=implicit,
+            ssl_shutdown_timeout=_FAREWELL if implicit else None,
+        )
+        ready.set()
+        await stop.wait()
+        server.close()
+        for connection in tuple(connections):
+            connection.hang_up()
+        # A transport closes in the loop's next rounds; leaving before would leak its socket.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while connections:
+                    await asyncio.sleep(0)
+
+    def _connection(self, connections: set[_Connection]) -> _Connection:
+        starttls = self._tls_context if self.encryption is Encryption.STARTTLS else None
+        return _Connection(
+            connections,
+            _Handler(self._keep, self._check, needs_login=self._needs_login, offers_login=self._offer_login),
+            hostname="sandbox.invalid",
+            enable_SMTPUTF8=True,
+            tls_context=starttls,
+            authenticator=self._authenticate,
+            auth_require_tls=starttls is not None,
+            loop=asyncio.get_running_loop(),
+        )
+
+    @property
+    def _needs_login(self) -> bool:
+        return self._refuse_login or self._credentials is not None
+
+    def _authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
+    ) -> AuthResult:
+        assert isinstance(data, LoginPassword)  # of PLAIN and LOGIN, the two it has built in
+        return self._check(data.login, data.password)
+
+    def _check(self, login: bytes, password: bytes) -> AuthResult:
+        given = (login.decode("utf-8", "replace"), password.decode("utf-8", "replace"))
+        if self._refuse_login or self._credentials not in (None, given):
+            return AuthResult(success=False, handled=False)
+        return AuthResult(success=True, auth_data=LoginPassword(login, b""))
+
+    def _keep(self, mail: ReceivedMail) -> None:
+        with self._arrival:
+            self._mails.append(mail)
+            self._arrival.notify_all()
+
+
+class _Connection(SMTP):
+    """One client; known to the sink while it is connected, so that stopping leaves no socket behind."""
+
+    line_length_limit = 65_536
+
+    def __init__(self, connections: set[_Connection], handler: _Handler, **options: Any) -> None:  # noqa: ANN401  # aiosmtpd's own
+        super().__init__(handler, **options)
+        # An access token is longer than the 512 characters of other commands; and aiosmtpd's own table of
+        # limits is shared by all connections, which each raise it.
+        self.command_size_limits = defaultdict(lambda: SMTP.command_size_limit, AUTH=self.line_length_limit)
+        self._connections = connections
+        self._implicit = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connections.add(self)
+        self._implicit = self._original_transport is None and transport.get_extra_info("sslcontext") is not None
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connections.discard(self)
+        super().connection_lost(error)
+
+    def hang_up(self) -> None:
+        """Drop the connection at once, without a TLS farewell unless implicit TLS is at it already."""
+        transport = self._original_transport or self.transport
+        # A closing TLS transport has let go of its connection: aborting it is an error to Python 3.11.2.
+        if isinstance(transport, asyncio.WriteTransport) and not (self._implicit and transport.is_closing()):
+            transport.abort()
+
+
+class _Handler:
+    """aiosmtpd's hooks: ask for the login, keep the mail."""
+
+    def __init__(
+        self,
+        keep: Callable[[ReceivedMail], None],
+        check: Callable[[bytes, bytes], AuthResult],
+        *,
+        needs_login: bool,
+        offers_login: bool,
+    ) -> None:
+        self._keep = keep
+        self._check = check
+        self._needs_login = needs_login
+        self._offers_login = offers_login
+
+    async def handle_EHLO(  # noqa: N802  # the hook's name
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [line for line in responses if self._offers_login or not line.startswith("250-AUTH")]
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+        """Take ``user=…^Aauth=Bearer …^A^A``, the token being the password."""
+        blob = _decoded(args[1]) if len(args) > 1 else await server.challenge_auth("")
+        if not isinstance(blob, bytes) or not (match := _XOAUTH2.fullmatch(blob)):
+            return AuthResult(success=False, handled=False)
+        return self._check(match["user"], match["token"])
+
+    async def handle_MAIL(  # noqa: N802  # the hook's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
+    ) -> str:
+        if self._needs_login and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        envelope.mail_options.extend(mail_options)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        is_secure = server.transport is not None and server.transport.get_extra_info("sslcontext") is not None
+        self._keep(received(session, envelope, tls=is_secure))
+        return "250 OK"
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text)
+    except binascii.Error:
+        return None

@@ -1,0 +1,292 @@
+"""The sandbox itself: the API on loopback, the mail sink beside it, and handles for tests."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer
+from ztrust_mail.sandbox.admin_api.routes import answer
+from ztrust_mail.sandbox.admin_api.tokens import Tokens
+from ztrust_mail.sandbox.answers import Json
+from ztrust_mail.sandbox.options import Faults, SandboxOptions
+from ztrust_mail.sandbox.quirks import quirks_of
+from ztrust_mail.sandbox.relay import inbox_page
+from ztrust_mail.sandbox.relay.sink import MailSink
+from ztrust_mail.sandbox.state import MASTER, OWN_ADMIN_CLIENT, Client, Realm, SandboxState, User
+
+HOST = "127.0.0.1"
+_STOPPING = 5.0  # seconds that open connections get to notice the end
+_POLL = 0.01  # seconds until the server notices that it is to stop, which suites with many sandboxes wait for each time
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """One request as it came: ``path`` still percent-encoded and without the base path, ``body`` as parsed JSON.
+
+    ``body`` is None when there was none and for everything sent to a token endpoint. Headers are not kept.
+    """
+
+    method: str
+    path: str
+    query: str
+    body: object
+    status: int
+
+
+class Sandbox:
+    """A loopback identity server that behaves like Keycloak as far as e-mail settings go.
+
+    ``with Sandbox() as sandbox:`` starts and stops it. ``url`` is what a client is configured with, ``mail`` the
+    relay's inbox, ``faults`` what is to go wrong.
+    """
+
+    def __init__(self, options: SandboxOptions | None = None, mail: MailSink | None = None) -> None:
+        self.options = options or SandboxOptions()
+        self.mail = mail or MailSink()
+        self.faults = Faults(
+            list_breaks_after=self.options.list_breaks_after,
+            list_forbidden=self.options.list_forbidden,
+            slow_reads=self.options.slow_reads,
+        )
+        self.port = self.options.port
+        self._quirks = quirks_of(self.options.version)
+        self._state = SandboxState()
+        self._tokens = Tokens(self._state, self._quirks, self.options.token_lifetime)
+        self._closing = threading.Event()
+        self._connections = _Connections()
+        self._requests: list[RecordedRequest] = []
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        master = self._state.add_realm(MASTER, {"enabled": True, "displayName": "Keycloak"}, {})
+        admin = User(self.options.admin_user, self.options.admin_password, self.options.admin_email)
+        master.add_user(admin).realm_roles.add("admin")
+        for name in self.options.realms:
+            self.create_realm(name)
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.url} as Keycloak {self.options.version}>"
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The server's URL with the base path and no slash at its end."""
+        return f"http://{HOST}:{self.port}{self.options.base_path.rstrip('/')}"
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        """Every request answered so far, oldest first."""
+        with self._state.lock:
+            return tuple(self._requests)
+
+    def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        self.mail.start()
+        handler = type("_Handler", (_QuietHandler,), {"connections": self._connections})
+        try:
+            self._server = make_server(
+                HOST, self.port, Request.application(self._respond), threaded=True, request_handler=handler
+            )
+        except BaseException:
+            self.mail.stop()
+            raise
+        self.port = self._server.port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close every connection and both ports; calling it twice is harmless."""
+        self._closing.set()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._connections.close_all(_STOPPING)
+            self._server.server_close()
+            self._server = self._thread = None
+        self.mail.stop()
+
+    def create_realm(self, name: str, smtp: Mapping[str, str] | None = None, **top_level: object) -> None:
+        """Add an enabled realm. Raises ValueError when there is one of that name."""
+        with self._state.lock:
+            if self._state.realm(name) is not None:
+                raise ValueError(f"realm {name} exists")
+            self._state.add_realm(name, {"enabled": True, **top_level}, dict(smtp or {}))
+
+    def remove_realm(self, name: str) -> None:
+        """Remove the realm. Raises KeyError when there is none of that name."""
+        with self._state.lock:
+            self._state.remove_realm(self._realm(name))
+
+    def edit_smtp(self, realm: str, attributes: Mapping[str, str]) -> None:
+        """Replace the stored settings as somebody else would, without checks. Raises KeyError for no such realm."""
+        with self._state.lock:
+            self._realm(realm).smtp = dict(attributes)
+
+    def smtp(self, realm: str) -> dict[str, str]:
+        """Return the stored settings, secrets included. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            return dict(self._realm(realm).smtp)
+
+    def edit_realm(self, realm: str, **top_level: object) -> None:
+        """Change what is stored beside the e-mail settings, as somebody else would. Raises KeyError as above."""
+        with self._state.lock:
+            self._realm(realm).settings.update(top_level)
+
+    def realm_settings(self, realm: str) -> Json:
+        """Return what is stored beside the e-mail settings. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            return dict(self._realm(realm).settings)
+
+    def edit_texts(self, realm: str, locale: str, texts: Mapping[str, str]) -> None:
+        """Put localised texts into a realm, as somebody else would. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            self._realm(realm).texts.setdefault(locale, {}).update(texts)
+
+    def texts(self, realm: str) -> dict[str, dict[str, str]]:
+        """Return a realm's own texts by locale. Raises KeyError when there is no such realm."""
+        with self._state.lock:
+            return {locale: dict(texts) for locale, texts in self._realm(realm).texts.items()}
+
+    def create_user(
+        self, realm: str, username: str, password: str, roles: Iterable[str] = (), email: str | None = None
+    ) -> None:
+        """Add a user who can log in.
+
+        A role such as ``manage-realm`` counts in the user's own realm; in master, ``admin`` and ``create-realm``
+        are roles of the server and ``acme-realm:manage-realm`` is one on another realm. Raises KeyError for no
+        such realm.
+        """
+        with self._state.lock:
+            home = self._realm(realm)
+            _grant(home.add_user(User(username, password, email)), home, roles)
+
+    def create_client(
+        self, realm: str, client_id: str, secret: str, roles: Iterable[str] = (), email: str | None = None
+    ) -> None:
+        """Add a client that logs in by itself; ``roles`` and ``email`` are its service account's, as for a user."""
+        with self._state.lock:
+            home = self._realm(realm)
+            client = home.add_client(Client(client_id, secret, direct_grants=True))
+            _grant(home.add_service_account(client, email), home, roles)
+
+    def expire_tokens(self) -> None:
+        """Let every access token given out so far be expired; refresh tokens stay good."""
+        with self._state.lock:
+            self._tokens.expire_all()
+
+    def _realm(self, name: str) -> Realm:
+        if (realm := self._state.realm(name)) is None:
+            raise KeyError(name)
+        return realm
+
+    def _respond(self, request: Request) -> Response:
+        target = urlsplit(str(request.environ["REQUEST_URI"]))
+        body = request.get_data()
+        path = target.path.removeprefix(self.options.base_path.rstrip("/"))
+        if path in ("", "/") and request.method == "GET":
+            return Response(self._page(), content_type="text/html; charset=utf-8")
+        call = Call(
+            server=SandboxServer(
+                self.url, self.options, self._quirks, self._state, self._tokens, self.faults, self._closing
+            ),
+            method=request.method,
+            path=path,
+            segments=tuple(unquote(segment) for segment in path.strip("/").split("/")),
+            query=dict(parse_qsl(target.query)),
+            authorization=request.headers.get("Authorization", ""),
+            content_type=request.headers.get("Content-Type", ""),
+            raw_body=body,
+        )
+        given = answer(call)
+        kept = None if path.endswith("/token") else _parsed(body)
+        with self._state.lock:
+            self._requests.append(RecordedRequest(request.method, path, target.query, kept, given.status))
+        return given.response()
+
+    def _page(self) -> str:
+        relay = f"{self.mail.host}:{self.mail.port}"
+        return inbox_page.render(self.mail.received, url=self.url, relay=relay, version=self.options.version)
+
+
+class _Connections:
+    """The connections now open, to be ended when the sandbox stops: a client may hold one for ever."""
+
+    def __init__(self) -> None:
+        self._sockets: set[socket.socket] = set()
+        self._changed = threading.Condition()
+
+    def add(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._sockets.add(connection)
+
+    def remove(self, connection: socket.socket) -> None:
+        with self._changed:
+            self._sockets.discard(connection)
+            self._changed.notify_all()
+
+    def close_all(self, timeout: float) -> None:
+        with self._changed:
+            for connection in self._sockets:
+                _end(connection)
+            self._changed.wait_for(lambda: not self._sockets, timeout)
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):  # the client may have been quicker
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+class _QuietHandler(WSGIRequestHandler):
+    """Says nothing, and keeps account of its connection."""
+
+    connections: _Connections
+    protocol_version = "HTTP/1.1"
+    # Headers and body go out as two packets; with Nagle's algorithm the second may wait 40 ms for an acknowledgement.
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        super().setup()
+        self.connections.add(self.connection)
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            self.connections.remove(self.connection)
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        return
+
+
+def _grant(user: User, realm: Realm, roles: Iterable[str]) -> None:
+    own = f"{MASTER}-realm" if realm.name == MASTER else OWN_ADMIN_CLIENT
+    for role in roles:
+        client, colon, name = role.rpartition(":")
+        if realm.name == MASTER and not colon and role in ("admin", "create-realm"):
+            user.realm_roles.add(role)
+        else:
+            user.grant(client or own, name)
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:
+        return None

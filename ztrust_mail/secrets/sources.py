@@ -1,0 +1,177 @@
+"""What every kind of secret reference has in common, and what a spec may reach."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ztrust_mail.core.errors import SecretError
+from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.settings import PREFIX, Permissions
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What references in a spec can get at.
+
+    ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` is where
+    ``env`` looks; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. Nothing at all is
+    within reach if ``isolated``: an untrusted file chose the server and its login, and would get the values.
+    """
+
+    permissions: Permissions = field(default_factory=Permissions)
+    settings_paths: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    isolated: bool = False
+
+
+Fetch = Callable[[SecretRef, Reach], str]
+"""Gets the text a reference points at; raises :class:`SecretError` in words of its own."""
+
+
+def fetch_env(ref: SecretRef, reach: Reach) -> str:
+    """Return the variable's value; raises :class:`SecretError` where it is unset or out of reach."""
+    (name,) = ref.argument
+    if name.upper().startswith(PREFIX):
+        hint = "a spec cannot use this tool's own credentials; name another variable"
+        raise SecretError(f"the variable {quoted(name)} is out of a spec's reach", hint, "secret-out-of-reach")
+    if name not in reach.environ:
+        raise SecretError(f"the environment variable {quoted(name)} is not set", f"export {name}", "secret-missing")
+    return reach.environ[name]
+
+
+MAX_BYTES = 16_384
+RUN_SECRETS = "/run/secrets"
+NEVER = ("/proc", "/sys")
+"""Where no secret lies and this process's own environment does, should the spec's folder be the root."""
+
+
+def fetch_file(ref: SecretRef, reach: Reach) -> str:
+    """Return the file's text; raises :class:`SecretError` where it is missing or out of reach."""
+    (path,) = ref.argument
+    real = os.path.realpath(os.path.join(ref.base, path.replace("\0", "\ufffd")))
+    if not _is_reachable(real, ref, reach):
+        hint = f"put it into the spec's folder, {RUN_SECRETS} or $CREDENTIALS_DIRECTORY, or permit its folder"
+        hint += " with secret_folders under [allow] in trusted settings"
+        raise SecretError(f"the file {quoted(path)} is out of a spec's reach", hint, "secret-out-of-reach")
+    try:
+        return _read(real).decode("utf-8")
+    except FileNotFoundError:
+        raise SecretError(f"the file {quoted(path)} does not exist", "create it", "secret-missing") from None
+    except UnicodeDecodeError:
+        pass  # the exception holds the file's content, so no other may have it as its context
+    except OSError as e:
+        message = f"cannot read the file {quoted(path)}: {e.strerror}"
+        raise SecretError(message, "check the path and its permissions", "secret-missing") from None
+    raise SecretError(f"the file {quoted(path)} is not UTF-8 text", "save it as text", "secret-bad")
+
+
+def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
+    if any(_is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
+        return False
+    return any(_is_inside(real, folder) for folder in _folders(ref, reach))
+
+
+def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
+    yield ref.base
+    yield RUN_SECRETS
+    if credentials := reach.environ.get("CREDENTIALS_DIRECTORY"):
+        yield credentials
+    yield from reach.permissions.secret_folders
+
+
+def _is_inside(real: str, folder: str) -> bool:
+    root = os.path.realpath(folder)
+    return os.path.commonpath((real, root)) == root
+
+
+def _is_settings(real: str, reach: Reach) -> bool:
+    return any(_is_same(real, path) for path in reach.settings_paths)
+
+
+def _is_same(real: str, path: str) -> bool:
+    try:
+        return os.path.samefile(real, path)
+    except OSError:  # one of the two is not there
+        return False
+
+
+def _read(real: str) -> bytes:
+    handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(0, "it is no regular file")
+        return os.read(handle, MAX_BYTES)
+    finally:
+        os.close(handle)
+
+
+TIMEOUT_SECONDS = 30.0
+
+
+def fetch_command(ref: SecretRef, reach: Reach) -> str:
+    """Return the command's standard output; it runs without a shell and without this tool's variables.
+
+    Its error output is thrown away, since it may quote the secret. Raises :class:`SecretError` where
+    commands are not permitted, and where this one fails or takes over 30 s.
+    """
+    name = quoted(ref.argument[0])
+    if not reach.permissions.command:
+        hint = "set command = true under [allow] in settings named by --config"
+        raise SecretError(f"the command {name} is not run: commands are not permitted", hint, "secret-out-of-reach")
+    text, problem = _run(ref.argument, reach)
+    if problem:
+        rule = "secret-bad" if problem is _NOT_TEXT else "secret-missing"
+        raise SecretError(f"the command {name} {problem}", _HINT, rule)
+    return text
+
+
+def _run(argument: Sequence[str], reach: Reach) -> tuple[str, str]:
+    """Return what a command prints, or nothing and what is wrong.
+
+    Nothing is raised: an exception would keep the environment and the output in the local variables of this frame.
+    """
+    environ = {key: value for key, value in reach.environ.items() if not key.upper().startswith(PREFIX)}
+    try:
+        done = subprocess.run(  # an argument list from trusted ground, and no shell
+            argument,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        text = done.stdout.decode("utf-8")
+    except subprocess.TimeoutExpired:
+        return "", f"took over {TIMEOUT_SECONDS:.0f}s"
+    except UnicodeDecodeError:
+        return "", _NOT_TEXT
+    except (OSError, ValueError):
+        return "", "cannot be started"
+    return ("", f"ended with status {done.returncode}") if done.returncode else (text, "")
+
+
+_NOT_TEXT = "printed no UTF-8 text"
+_HINT = "run it by hand to see what it says"
+
+
+def fetch_keyring(ref: SecretRef, reach: Reach) -> str:
+    """Return the entry's value; raises :class:`SecretError` where there is none or no keyring."""
+    import keyring
+
+    service, name = ref.argument
+    try:
+        value = keyring.get_password(service, name)
+    except Exception:  # backends are plug-ins: not all keep to KeyringError
+        hint = "unlock it, or use env or file on machines without one"
+        raise SecretError("the operating system's keyring cannot be read", hint, "secret-missing") from None
+    if value is None:
+        message = f"the keyring has no entry {quoted(name)} for service {quoted(service)}"
+        raise SecretError(message, f"add it: keyring set {shlex.join([service, name])}", "secret-missing")
+    return value

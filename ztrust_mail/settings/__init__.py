@@ -1,0 +1,49 @@
+"""Settings: which servers there are, how to log in at them, what a spec is permitted and what its limits are.
+
+A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one. Otherwise the file in the user's config folder
+is in force, and ``./ztrust-mail.toml`` adds servers to it. That file is not trusted: see :mod:`.untrusted`.
+"""
+
+from __future__ import annotations
+
+from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
+from ztrust_mail.settings.policy import Policy
+from ztrust_mail.settings.servers import (
+    DEFAULT_CLIENT,
+    DEFAULT_CONNECTIONS,
+    DEFAULT_REALM,
+    DEFAULT_TIMEOUT,
+    GATEWAYS,
+    MAX_CONNECTIONS,
+    MAX_TIMEOUT,
+    Server,
+    choose_server,
+)
+from ztrust_mail.settings.urls import FILES, folder_of, is_loopback
+
+__all__ = [
+    "DEFAULT_CLIENT",
+    "DEFAULT_CONNECTIONS",
+    "DEFAULT_REALM",
+    "DEFAULT_TIMEOUT",
+    "FILES",
+    "FILE_NAME",
+    "GATEWAYS",
+    "MAX_CONNECTIONS",
+    "MAX_TIMEOUT",
+    "PREFIX",
+    "PROCESS",
+    "Environment",
+    "Permissions",
+    "Policy",
+    "Server",
+    "Settings",
+    "Variables",
+    "choose_server",
+    "folder_of",
+    "is_loopback",
+    "journal_url",
+    "load",
+    "places",
+]

@@ -1,0 +1,196 @@
+"""The settings file: where it is looked for, what it says, and what of it counts if nobody named it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from ztrust_mail.core.errors import ConfigError
+from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import quoted
+from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.policy import Policy, read_policy
+from ztrust_mail.settings.tables import Keys, Table, check_keys, is_there, read_toml, seal
+
+FILE_NAME = "ztrust-mail.toml"
+UNTRUSTED_RULE = "untrusted-settings"
+
+TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict}
+SERVER_KEYS: Keys = {
+    "url": str,
+    "gateway": str,
+    "profile": str,
+    "realm": str,
+    "client_id": str,
+    "client_secret": Secret,
+    "username": str,
+    "password": Secret,
+    "token": Secret,
+    "ca_bundle": str,
+    "connections": int,
+    "timeout": str,
+}
+ALLOW_KEYS: Keys = {"command": bool, "plain_http": bool, "secret_folders": list}
+JOURNAL_KEYS: Keys = {"url": Secret}
+JOURNAL_URL = r"^[a-z][a-z0-9+]*://"
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What a spec or a server entry may do beyond the safe defaults; only trusted settings grant it."""
+
+    command: bool = False
+    plain_http: bool = False
+    secret_folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untrusted:
+    """The file in the working folder, which anybody may have put there; ``path`` is empty if there is none."""
+
+    path: str = ""
+    servers: Mapping[str, Table] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings as read, passwords as :class:`Secret`.
+
+    ``path`` is the file that the user named, or the user's own; it is empty if there is none. Everything but
+    ``untrusted`` comes from it. ``journal`` is the URL of the journal's database, None for the one in the user's
+    state folder.
+    """
+
+    path: str = ""
+    servers: Mapping[str, Table] = field(default_factory=dict)
+    permissions: Permissions = Permissions()
+    policy: Policy = field(default_factory=Policy)
+    journal: Secret | None = None
+    untrusted: Untrusted = field(default_factory=Untrusted)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files that were read."""
+        return tuple(path for path in (self.untrusted.path, self.path) if path)
+
+
+def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
+    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing, unreadable or wrong.
+
+    The user's own file is in force as a whole. A file in the working folder only adds servers.
+    """
+    environ = Environment(environ)
+    if given == "":  # as in --config "$UNSET"; other settings have another policy
+        raise ConfigError("--config names no file", "give the settings file's path, or leave --config out")
+    found, *users = places(given, environ)
+    if not users:
+        return _read(found, named=True)
+    own = _read(users[0]) if is_there(users[0]) else Settings()
+    is_own = bool(own.path) and os.path.realpath(found) == os.path.realpath(own.path)  # it is the working folder
+    return _with_untrusted(own, found) if is_there(found) and not is_own else own
+
+
+def places(given: str | None = None, environ: Variables = PROCESS) -> list[Path]:
+    """Return where settings are looked for: the file that was named, or the working and the user's own folder."""
+    environ = Environment(environ)
+    if chosen := given or environ.get("config"):
+        return [Path(chosen)]
+    import platformdirs
+
+    return [Path(FILE_NAME), Path(platformdirs.user_config_dir("ztrust-mail", appauthor=False)) / FILE_NAME]
+
+
+def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | None:
+    """Return where the journal is kept: the settings' place, else the environment's, else None.
+
+    Raises :class:`ConfigError` where the environment's is no URL.
+    """
+    environ = Environment(environ)
+    given = environ.secret("journal")
+    if settings.journal or not given:
+        return settings.journal
+    return _database(given, f"{PREFIX}JOURNAL")
+
+
+def _sealed(data: dict[str, object]) -> dict[str, object]:
+    servers = data.get("servers")
+    for entry in servers.values() if isinstance(servers, dict) else ():
+        seal(entry, SERVER_KEYS)
+    seal(data.get("journal"), JOURNAL_KEYS)
+    return data
+
+
+def _read(path: Path, *, named: bool = False) -> Settings:
+    """Return what a file says.
+
+    An error is raised anew here, since the frames below hold the file's text, with passwords in unexpected places.
+    """
+    try:
+        return _parse(path, named=named)
+    except ConfigError as e:
+        problem = e
+    raise problem.with_traceback(None)
+
+
+def _parse(path: Path, *, named: bool) -> Settings:
+    data = _sealed(read_toml(path, named=named))
+    check_keys(path, "", data, TABLES)
+    servers, allow, policy, journal = (cast("Table", data.get(name, {})) for name in TABLES)
+    for name, entry in servers.items():
+        if not isinstance(entry, dict):
+            raise ConfigError(
+                f"{path}: {quoted(f'servers.{name}')} is no table", f"write {quoted(f'[servers.{name}]')}"
+            )
+        check_keys(path, f"servers.{name}.", entry, SERVER_KEYS)
+    check_keys(path, "allow.", allow, ALLOW_KEYS)
+    return Settings(
+        path=str(path),
+        servers=cast("Mapping[str, Table]", servers),
+        permissions=_permissions(path, allow),
+        policy=read_policy(path, policy),
+        journal=_journal(path, journal),
+    )
+
+
+def _with_untrusted(own: Settings, path: Path) -> Settings:
+    """Return the user's own settings with the servers that a file in the working folder adds."""
+    found = _read(path)
+    asked = {
+        "allow": found.permissions != Permissions(),
+        "policy": found.policy != Policy(path=str(path)),
+        "journal": found.journal is not None,
+    }
+    ignored = [f"[{name}]" for name, given in asked.items() if given]
+    return replace(own, untrusted=Untrusted(str(path), found.servers), findings=tuple(_ignored(path, ignored)))
+
+
+def _permissions(path: Path, allow: Table) -> Permissions:
+    folders = cast("Sequence[str]", allow.get("secret_folders", ()))
+    reachable = tuple(str(path.absolute().parent / folder) for folder in folders)
+    return Permissions(allow.get("command") is True, allow.get("plain_http") is True, reachable)
+
+
+def _journal(path: Path, table: Table) -> Secret | None:
+    check_keys(path, "journal.", table, JOURNAL_KEYS)
+    url = cast("Secret | None", table.get("url"))
+    return _database(url, f"{path}: `journal.url`") if url else None
+
+
+def _database(url: Secret, what: str) -> Secret:
+    if not re.match(JOURNAL_URL, url.reveal()):
+        raise ConfigError(f"{what} is not the URL of a database", "write postgresql://user:password@host/database")
+    return url
+
+
+def _ignored(path: Path, ignored: Sequence[str]) -> Iterable[Finding]:
+    if ignored:
+        what = f"{' and '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored"
+        message = f"{what}: this file was found in the working folder, which proves nothing"
+        hint = f"name it with --config or ${PREFIX}CONFIG to trust it"
+        yield Finding(Severity.WARNING, UNTRUSTED_RULE, message, hint, Location(str(path)))

@@ -1,0 +1,189 @@
+"""Which server is meant, and everything needed to work with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from ztrust_mail.core.errors import ConfigError, NoServerChosen
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import did_you_mean, printable, quoted
+from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings
+from ztrust_mail.settings.tables import Table
+from ztrust_mail.settings.untrusted import Counting, limit_entry, report_ignored
+from ztrust_mail.settings.urls import FILES, canonical, checked_url, is_file_url, is_same_url, shown
+
+GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
+HTTPS_ONLY = ("digitanium",)
+"""Gateways of products that take no plain http, not even on this machine."""
+
+PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
+"""ZTrust's versions, with the path under which each has its admin API."""
+
+DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
+MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server with everything needed to work with it. ``timeout`` is in seconds.
+
+    ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` tells that an untrusted file chose the server
+    and its login, so that nothing a spec refers to is resolved for it. ``findings`` warn of settings that were ignored.
+    """
+
+    url: str
+    name: str = ""
+    gateway: str = "keycloak"
+    profile: str = ""
+    realm: str = DEFAULT_REALM
+    client_id: str = DEFAULT_CLIENT
+    client_secret: Secret | None = None
+    username: str = ""
+    password: Secret | None = None
+    token: Secret | None = None
+    ca_bundle: str = ""
+    connections: int = DEFAULT_CONNECTIONS
+    timeout: float = DEFAULT_TIMEOUT
+    plain_http: bool = False
+    isolated: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
+def choose_server(
+    settings: Settings, option: str | None = None, guard: Sequence[str] = (), environ: Variables = PROCESS
+) -> Server:
+    """Return the server to work with: the option, the spec's guard, the only entry, or the environment.
+
+    Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met, or where an
+    untrusted file would decide about the environment's login.
+    """
+    environ = Environment(environ)
+    entries = {**settings.untrusted.servers, **settings.servers}  # the user's own entry of a name counts
+    chosen = option or environ.get("server") or _implied(settings, entries, guard, environ)
+    if "://" in chosen or is_file_url(chosen):
+        named = [name for name, entry in entries.items() if is_same_url(entry.get("url"), chosen)]
+        name, counting = next((n for n in named if n in guard), ""), Counting({"url": chosen}, environ)
+    else:
+        name, counting = chosen, _counting(settings, entries, chosen, environ)
+    if guard and name not in guard:
+        wanted = " or ".join(quoted(g) for g in guard)
+        raise ConfigError(f"the spec is meant for server {wanted}, not for {shown(chosen)}", "check --server")
+    server = _server(settings.permissions, name, counting.entry, counting.environ)
+    findings = report_ignored(settings, chosen, counting.ignored, vars(server))
+    return replace(server, isolated=counting.isolated, findings=tuple(findings))
+
+
+def _counting(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> Counting:
+    if name in settings.servers:
+        return Counting(settings.servers[name], environ)
+    if name in entries:
+        return limit_entry(settings.untrusted, name, environ)
+    hint = did_you_mean(name, entries) or f"known servers: {_listed([*entries]) or 'none'}; a URL begins with https://"
+    where = " and ".join(settings.paths) or "the settings (there is no file)"
+    raise ConfigError(f"no server {shown(name)} in {where}", hint)
+
+
+def _implied(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:
+    if len(guard) == 1:
+        return guard[0]
+    names = list(guard or entries)
+    if len(names) == 1:
+        return names[0]
+    is_ambiguous = not guard and len(settings.servers) == 1  # only by what the untrusted file adds
+    if (url := environ.get("url")) and not is_ambiguous:
+        return url
+    if names:
+        raise NoServerChosen(f"which server? Known are {_listed(names)}", "choose one with --server NAME")
+    hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
+    raise NoServerChosen("no server is named anywhere", hint)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(printable(name) for name in names[:_LISTED]) + more
+
+
+def _server(permissions: Permissions, name: str, entry: Table, environ: Environment) -> Server:
+    def value(key: str, default: str = "") -> str:
+        return str(entry[key] if key in entry else environ.get(key) or default)
+
+    def secret(key: str) -> Secret | None:
+        return given if isinstance(given := entry.get(key), Secret) else environ.secret(key)
+
+    if is_file_url(url := value("url")) or value("gateway") == FILES:
+        return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
+    own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
+    if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
+        message = f"the URL of {quoted(name or 'the server')} is plain http, and its product takes https only"
+        raise ConfigError(message, "write https://; it is refused before anything is sent", "plain-http")
+    profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
+    server = Server(
+        url=_with_path(checked_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
+        name=name,
+        gateway=value("gateway", "keycloak"),
+        profile=profile,
+        realm=_login_realm(value("realm", DEFAULT_REALM)),
+        client_id=value("client_id", DEFAULT_CLIENT),
+        client_secret=secret("client_secret"),
+        username=value("username"),
+        password=secret("password"),
+        token=None if own_login else secret("token"),
+        ca_bundle=_ca_bundle(value("ca_bundle")),
+        connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
+        timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
+        plain_http=permissions.plain_http,
+    )
+    if server.gateway not in GATEWAYS:
+        hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
+        where = f"for server {quoted(name)}" if "gateway" in entry else f"in {PREFIX}GATEWAY"
+        raise ConfigError(f"unknown gateway {quoted(server.gateway)} {where}", hint)
+    return server
+
+
+def _profile(profile: str, gateway: str, name: str) -> str:
+    if profile and gateway != "ztrust":
+        raise ConfigError(f"the profile of server {quoted(name)} is ZTrust's", 'add gateway = "ztrust"')
+    if profile and profile not in PROFILES:
+        hint = f"ZTrust's versions are {', '.join(PROFILES)}"
+        raise ConfigError(f"unknown profile {quoted(profile)} for server {quoted(name)}", hint)
+    return profile
+
+
+def _with_path(url: str, path: str) -> str:
+    return url if urlsplit(url).path else f"{url}{path}"
+
+
+def _login_realm(realm: str) -> str:
+    if realm in (".", ".."):
+        raise ConfigError(f"realm {quoted(realm)} cannot be named in a URL", "name the realm the account lives in")
+    return realm
+
+
+def _ca_bundle(path: str) -> str:
+    if path and not os.path.isfile(path):
+        raise ConfigError(f"the CA bundle {path} does not exist", f"check ca_bundle or {PREFIX}CA_BUNDLE")
+    return path
+
+
+def _connections(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_CONNECTIONS:
+        raise ConfigError(f"connections is {quoted(text)}", f"a whole number from 1 to {MAX_CONNECTIONS}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})(ms|s|m)", text)
+    seconds = int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else 0.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise ConfigError(
+            f"timeout is {quoted(text)}",
+            "write a whole number and ms, s or m right behind it, such as 10s; 10m at most",
+        )
+    return seconds

@@ -1,0 +1,144 @@
+"""The form of a settings table: which keys it knows and what they hold, told with the place of what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ztrust_mail.core.errors import ConfigError
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import did_you_mean, quoted
+
+Table = Mapping[str, object]
+Keys = Mapping[str, type]
+"""The keys a table knows, each with the type of its value; a ``list`` holds texts."""
+
+_WORDS = {str: "text", Secret: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
+
+
+def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_items: bool = False) -> None:
+    """Raise :class:`ConfigError` for a key that is not known, and for a value of another type or without content.
+
+    ``prefix`` stands before the keys in messages, as in ``servers.main.``; ``empty_items`` permits ``[""]``.
+    """
+    for key, value in table.items():
+        name = quoted(prefix + key)
+        if key not in known:
+            hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
+            raise ConfigError(f"{path}: unknown key {name}", hint)
+        if type(value) is not known[key]:
+            raise ConfigError(f"{path}: {name} must be {_WORDS[known[key]]}", "see the README")
+        if isinstance(value, list) and not all(isinstance(item, str) and (item or empty_items) for item in value):
+            raise ConfigError(f"{path}: {name} must be a list of texts", 'write ["one", "another"]')
+        if value in ("", Secret("")):
+            raise ConfigError(f"{path}: {name} is empty", "give it a value, or leave it out")
+
+
+def seal(table: object, known: Keys) -> None:
+    """Make a table's passwords secrets, which no message, repr or traceback shows. What is no table stays as it is.
+
+    Text of an unknown key may be a password under a misspelt name.
+    """
+    if not isinstance(table, dict):
+        return
+    for key in table:
+        if known.get(key, Secret) is Secret and isinstance(table[key], str):
+            table[key] = Secret(table[key])
+
+
+MAX_BYTES = 1_000_000
+MAX_KEY_PARTS = 16
+"""Settings need 3, as in ``servers.main.url``. The time and memory that tomllib takes grow with their square."""
+
+# Each alternative also matches text that is not closed, so that no character is looked at twice. A quote that
+# tomllib reads as the end of a text ends it here too: else a key could be hidden in what looks like a text.
+_TEXT_OR_COMMENT = re.compile(
+    r"""\"{3}[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:"{3,5}|\\?\Z)"""
+    r"""|'{3}[^']*(?:'(?!'')[^']*)*(?:'{3,5}|\Z)"""
+    r"""|"[^"\\\n]*(?:\\[^\n][^"\\\n]*)*(?:"|\\?$)"""
+    r"""|'[^'\n]*(?:'|$)"""
+    r"""|\#[^\n]*""",
+    re.DOTALL | re.MULTILINE,
+)
+_BETWEEN_KEYS = re.compile(r"[\n=,\[\]{}]")
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether anything is at a place where settings are looked for, readable or not.
+
+    A link that leads nowhere counts, also one in place of a folder. Raises :class:`ConfigError` where it cannot be
+    known: a policy may be there.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return any(os.path.islink(folder) and not os.path.exists(folder) for folder in path.parents)
+    except OSError as e:
+        reason = e.strerror
+    else:
+        return True
+    hint = "make its folder readable, or name the settings with --config or ZTRUST_MAIL_CONFIG"
+    raise ConfigError(f"cannot tell whether there is a settings file {path}: {reason}", hint)
+
+
+def read_toml(path: Path, *, named: bool) -> dict[str, object]:
+    """Return what a settings file holds. Raises :class:`ConfigError` where it cannot be read or costs too much.
+
+    A file that the user named may be a pipe, as in ``--config <(sops decrypt settings.toml)``. The errors are raised
+    outside the ``except`` clauses: the exceptions of the standard library hold the text, and with it passwords.
+    """
+    text = _read_text(path, named=named)
+    if _most_parts(text) > MAX_KEY_PARTS:
+        message = f"{path}: a key has more than {MAX_KEY_PARTS} parts joined by dots"
+        raise ConfigError(message, "settings need 3 at most, as in servers.main.url; see the README")
+    where = str(path)
+    try:
+        return tomllib.loads(text.reveal())
+    except tomllib.TOMLDecodeError as e:
+        at = re.search(r"line (\d+), column (\d+)", str(e))
+        where = f"{path}:{at[1]}:{at[2]}" if at else where
+        problem, hint = "not valid TOML", "texts stand in quotes, tables in [brackets]"
+    except RecursionError:
+        problem, hint = "nested too deeply", "settings are texts, numbers and lists in tables"
+    except ValueError:  # Python refuses numbers of more than 4,300 digits
+        problem, hint = "a number is too long", "no number in settings has more than 3 digits"
+    raise ConfigError(f"{where}: {problem}", hint)
+
+
+def _read_text(path: Path, *, named: bool) -> Secret:
+    hint = "check --config" if named else "correct or remove it, or name other settings with --config"
+    try:
+        return Secret(_read_bytes(path, pipes=named).decode("utf-8").replace("\r\n", "\n"))
+    except UnicodeDecodeError:
+        problem, hint = f"the settings file {path} is not UTF-8", "save it as UTF-8"
+    except OSError as e:
+        problem = f"cannot read the settings file {path}: {e.strerror}"
+    raise ConfigError(problem, hint)
+
+
+def _read_bytes(path: Path, *, pipes: bool) -> bytes:
+    """Return what a file holds; a pipe that has no writer is not waited for. Raises :class:`OSError`."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        is_pipe = pipes and stat.S_ISFIFO(mode)
+        if is_pipe:
+            os.set_blocking(file.fileno(), True)
+        elif not stat.S_ISREG(mode):
+            raise OSError(0, "it is not a regular file")
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(0, f"it is larger than {MAX_BYTES // 10**6} MB, the limit for settings")
+    if is_pipe and not data:  # else a command that failed would mean settings without a policy
+        raise OSError(0, "nothing came through the pipe")
+    return data
+
+
+def _most_parts(text: Secret) -> int:
+    """Return how many parts the longest dotted key has; never less than that."""
+    keys = _BETWEEN_KEYS.split(_TEXT_OR_COMMENT.sub('""', text.reveal()))
+    return max(key.count(".") for key in keys) + 1

@@ -1,0 +1,234 @@
+"""The typed spec: what each entry sets, with the place every value was written at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import FileFindings, Finding, Location, error
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.model.fields import ABSENT, EXTRA, FIELDS, FieldValue, Kind, extra_field, field_of, message_of
+from ztrust_mail.model.values import BadValue, parse
+from ztrust_mail.specfile.readers.document import Document, Pointer
+from ztrust_mail.specfile.schema_messages import named
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field as one level of the spec sets it: text with placeholders, a typed value, or ``ABSENT``.
+
+    A removal may stand for a whole group, such as ``reply_to``.
+    """
+
+    value: FieldValue
+    location: Location
+
+    @property
+    def removed(self) -> bool:
+        """Whether the user wrote ``false`` to have nothing here."""
+        return self.value is ABSENT
+
+
+@dataclass(frozen=True)
+class Variable:
+    """The text a placeholder stands for."""
+
+    text: str
+    location: Location
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the spec says of one realm, of a glob, or (``name`` empty) by default."""
+
+    name: str
+    location: Location
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    disabled: bool = False
+    expect_min: int = 0
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether the name is a pattern for realms without an entry of their own."""
+        return "*" in self.name or "?" in self.name
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All files of a spec as one: defaults, entries in the order written, and the server guard.
+
+    ``digests`` tells of each path which bytes were read there, ``folders`` which of what was given are folders.
+    """
+
+    entries: tuple[Entry, ...]
+    defaults: Entry
+    servers: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+
+    @property
+    def globs(self) -> tuple[Entry, ...]:
+        """The entries whose name is a pattern."""
+        return tuple(entry for entry in self.entries if entry.is_glob)
+
+
+MAX_GLOBS = 500  # of all files of a spec together
+NO_VERSION = "no-version"
+NO_DEFAULTS = Entry("", Location(""))
+
+
+def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, str]) -> tuple[Spec, FileFindings]:
+    """Return the spec that the documents make together, and what is wrong with it.
+
+    ``reserved`` maps the attribute names that a dialect knows to their fields: they are no ``extra``.
+    """
+    findings = FileFindings()
+    entries: dict[str, Entry] = {}
+    once: dict[str, Location] = {}
+    defaults = NO_DEFAULTS
+    servers: tuple[str, ...] = ()
+    paths: list[str] = []
+    versioned = False
+    first: Document | None = None
+    for document, value in checked:
+        assert isinstance(value, dict)  # the schema says so
+        first = first or document
+        paths.append(document.path)
+        versioned = versioned or (isinstance(document.value, dict) and "version" in document.value)
+        reader = _EntryReader(document, reserved, findings)
+        for key in ("defaults", "server"):
+            if key in value:
+                findings.extend(_twice(key, document.locate_key((key,)), once))
+        if isinstance(written := value.get("defaults"), dict):
+            defaults = reader.entry("", written, ("defaults",))
+        if server := value.get("server"):
+            servers = tuple(str(s) for s in (server if isinstance(server, list) else [server]))
+            findings.extend(_server_problems(servers, document.locate(("server",))))
+        realms = value.get("realms")
+        for name, settings in realms.items() if isinstance(realms, dict) else ():
+            entry = reader.entry(name, settings, ("realms", name))
+            if earlier := entries.get(name):
+                findings.add(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
+            entries.setdefault(name, entry)
+            findings.extend(_name_problems(entry))
+    if first and not versioned:
+        findings.add(error(NO_VERSION, "the spec names no version", "add version: 1", first.locate(())))
+    spec = Spec(tuple(entries.values()), defaults, servers, tuple(paths))
+    findings.extend(_glob_problems(spec.globs))
+    return spec, findings
+
+
+def _twice(key: str, where: Location, once: dict[str, Location]) -> Iterator[Finding]:
+    if key in once:
+        yield _again(f"`{key}`", where, once[key])
+    once.setdefault(key, where)
+
+
+def _again(what: str, where: Location, earlier: Location) -> Finding:
+    return error("defined-twice", f"{what} is already defined at {earlier}", "keep one of them", where)
+
+
+def _server_problems(servers: Iterable[str], where: Location) -> Iterator[Finding]:
+    if any("://" in server for server in servers):
+        yield error("bad-value", "`server` holds a URL", "write a name from the settings file", where)
+
+
+def _name_problems(entry: Entry) -> Iterator[Finding]:
+    if entry.name in (".", ".."):
+        hint = "in a URL it would name another place than a realm"
+        yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
+
+
+def _glob_problems(globs: Sequence[Entry]) -> Iterator[Finding]:
+    """Each glob is compared with each realm of the server: without a bound a small file takes minutes."""
+    if len(globs) > MAX_GLOBS:
+        message = f"the spec has {len(globs):,} globs; {MAX_GLOBS} is the most, and this is the first beyond"
+        hint = "cover the realms by fewer globs, or give them entries of their own"
+        yield error("too-many-globs", message, hint, globs[MAX_GLOBS].location)
+
+
+@dataclass
+class _EntryReader:
+    document: Document
+    reserved: Mapping[str, str]
+    findings: FileFindings
+
+    def entry(self, name: str, written: JsonValue, pointer: Pointer) -> Entry:
+        assert isinstance(written, dict)  # the schema says so
+        expect = written.get("expect")
+        minimum = expect.get("min") if isinstance(expect, dict) else None
+        entry = Entry(
+            name,
+            self.document.locate_key(pointer),
+            dict(self._settings(written, pointer)),
+            dict(self._variables(written.get("vars"), (*pointer, "vars"))),
+            disabled=written.get("disabled") is True,
+            expect_min=int(minimum) if isinstance(minimum, int | float) else 0,
+        )
+        if expect is not None and not entry.is_glob:
+            at = (*pointer, "expect")
+            message = f"{named(at)} counts what a glob matches; this name has no * or ?"
+            self.findings.add(error("expect-without-glob", message, "remove it", self.document.locate_key(at)))
+        return entry
+
+    def _variables(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Variable]]:
+        for key, text in written.items() if isinstance(written, dict) else ():
+            yield key, Variable(str(text), self.document.locate((*pointer, key)))
+
+    def _settings(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Setting]]:
+        for name, value, at in _leaves(written, pointer, ""):
+            where = self.document.locate(at)
+            if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
+                message = f"{named(at)} is no extra attribute: it has a field of its own"
+                self.findings.add(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
+            elif value is False and field_of(name).kind is not Kind.BOOLEAN:
+                yield name, Setting(ABSENT, where)
+            else:
+                yield from self._setting(name, value, at)
+
+    def _setting(self, name: str, value: JsonValue, at: Pointer) -> Iterator[tuple[str, Setting]]:
+        row, where = field_of(name), self.document.locate(at)
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
+        try:
+            if row.kind is Kind.SECRET:
+                reference = self._reference(value)
+                expands = _has_braces(*reference.argument)
+                yield name, Setting(reference if expands else parse(row.kind, reference), where)
+            elif row.placeholders and isinstance(value, str) and _has_braces(value):
+                yield name, Setting(value, where)
+            else:  # judged again per realm, where utf8 is known
+                yield name, Setting(parse(row.kind, value, utf8=True), where)
+        except BadValue as bad:
+            self.findings.add(error(bad.rule, f"{named(at)} {bad.problem}", bad.hint, where))
+
+    def _reference(self, value: JsonValue) -> SecretRef:
+        assert isinstance(value, dict)  # the schema says so
+        ((kind, argument),) = value.items()
+        parts = argument if isinstance(argument, list) else [argument]
+        base = self.document.folder if kind == SecretKind.FILE else ""
+        return SecretRef(SecretKind(kind), tuple(str(part) for part in parts), base)
+
+
+def _has_braces(*texts: str) -> bool:
+    return any("{" in text or "}" in text for text in texts)
+
+
+def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:
+    """Yield every field an entry sets, and every group it removes, with where it stands."""
+    assert isinstance(node, dict)  # the schema says so
+    for key, value in node.items():
+        name, at = f"{prefix}{key}", (*pointer, key)
+        if not prefix and key in ("vars", "disabled", "expect"):
+            continue
+        if prefix == f"{EXTRA}.":
+            yield extra_field(key), value, at
+        elif name in FIELDS or message_of(name) or value is False:
+            yield name, value, at
+        else:
+            yield from _leaves(value, at, f"{name}.")

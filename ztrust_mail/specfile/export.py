@@ -1,0 +1,213 @@
+"""What of a realm's settings a spec can say, and the names of variables for secrets that nobody can see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import SURROGATE, escaped, printable
+from ztrust_mail.model.fields import (
+    DEFAULT_PORTS,
+    EXTRA,
+    FIELDS,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    RECIPIENTS,
+    SECURITY,
+    TOKEN,
+    USERNAME,
+    FieldMap,
+    FieldValue,
+    Kind,
+    Login,
+    Masked,
+    Raw,
+    Security,
+    field_of,
+    in_token,
+    message_of,
+)
+from ztrust_mail.model.values import BadValue, is_locale, is_message_key, parse
+from ztrust_mail.specfile import placeholders
+
+if TYPE_CHECKING:
+    from yaml import SafeDumper
+    from yaml.nodes import ScalarNode
+
+
+def dump_yaml(data: object, *, flow: bool | None = False) -> str:
+    """Return data as YAML in the order given; text with invisible characters is double-quoted and escaped.
+
+    ``flow`` None writes mappings and lists without further ones inside on one line.
+    """
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(str, _represent_text)
+    text: str = yaml.dump(
+        data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=flow, indent=2
+    )
+    return escaped(text)
+
+
+def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
+    style = None if printable(text) == text else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+Leaf = str | int | bool | SecretRef
+Leaves = dict[str, Leaf]
+"""One entry, flat: field → what the spec says."""
+
+Node = Leaf | list[str] | dict[str, "Node"]
+
+_HIDDEN = re.compile(r"^(.*\{env: '?SMTP_(?:PASSWORD|CLIENT_SECRET)_.*)$", re.MULTILINE)
+
+
+def to_yaml(
+    realms: Mapping[str, Leaves | None],
+    defaults: Leaves,
+    head: str = "",
+    *,
+    because: str = "the server hides the value",
+) -> str:
+    """Return a spec with these entries; None stands for a realm that shall have no e-mail.
+
+    References that stand in for a secret get a comment that says why, ``because``.
+    """
+    body: dict[str, Node] = {"version": 1}
+    if defaults:
+        body["defaults"] = _nested(defaults)
+    body["realms"] = {name: {"disabled": True} if e is None else _nested(e) for name, e in realms.items()}
+    text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", dump_yaml(body, flow=None))
+    return "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
+
+
+def _nested(leaves: Leaves) -> Node:
+    root: dict[str, Node] = {}
+    for name, value in leaves.items():
+        message = message_of(name)
+        keys = name.split(".", 3 if message else 1 if name.startswith(f"{EXTRA}.") else -1)
+        node = root
+        for key in keys[:-1]:
+            node = cast("dict[str, Node]", node.setdefault(key, {}))
+        listed = name == RECIPIENTS and isinstance(value, str)
+        node[keys[-1]] = (
+            str(value).split(", ") if listed else _reference(value) if isinstance(value, SecretRef) else value
+        )
+    return root
+
+
+def _reference(ref: SecretRef) -> Node:
+    whole = ref.kind in (SecretKind.COMMAND, SecretKind.KEYRING)
+    return {ref.kind.value: list(ref.argument) if whole else ref.argument[0]}
+
+
+_LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 characters
+_NEEDED_BY_LOGIN: Mapping[Login, tuple[str, ...]] = {
+    Login.NONE: (),
+    Login.BASIC: (USERNAME, PASSWORD),
+    Login.TOKEN: (USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"),
+}
+
+
+def login_of(fields: FieldMap) -> Login:
+    """Return the mode of login; one that does not parse counts as none."""
+    login = fields.get(LOGIN)
+    return login if isinstance(login, Login) else Login.NONE
+
+
+def is_valid_entry_name(realm: str) -> bool:
+    """Tell whether a realm can have an entry of its own."""
+    return not any(c in realm for c in "*?/") and realm not in (".", "..") and _is_text(realm)
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a spec can hold the text: not blank, no control characters, not too long, real Unicode."""
+    try:
+        parse(Kind.TEXT, text)
+        text.encode()
+    except ValueError:
+        return False
+    return True
+
+
+def unrepresentable(fields: FieldMap) -> list[str]:
+    """Return the fields whose value a spec would refuse."""
+    utf8 = fields.get("relay.utf8") is True
+    return [name for name, value in fields.items() if isinstance(value, Raw) or not _parses(name, value, utf8)]
+
+
+def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
+    if not isinstance(value, str) or name in (SECURITY, LOGIN):
+        return True
+    if message := message_of(name):
+        named = is_locale(message[0]) and is_message_key(message[1]) and not SURROGATE.search(value)
+    else:
+        named = _is_text(name.removeprefix(f"{EXTRA}.")) and (name == RECIPIENTS or _is_text(str(_leaf(name, value))))
+    if not named:
+        return False
+    try:
+        return parse(field_of(name).kind, value, utf8=utf8) == value
+    except BadValue:
+        return False
+
+
+def unused_login_fields(fields: FieldMap) -> list[str]:
+    """Return the parts of a login that the server does not use in its mode of login."""
+    login = login_of(fields)
+    unused = {Login.NONE: (USERNAME, PASSWORD), Login.TOKEN: (PASSWORD,)}.get(login, ())
+    names = [n for n in fields if n in unused or (in_token(n) and login is not Login.TOKEN)]
+    if "reply_to.name" in fields and "reply_to.address" not in fields:
+        names.append("reply_to.name")
+    return names
+
+
+def missing_fields(fields: FieldMap) -> list[str]:
+    """Return the fields that an entry needs and that are not there."""
+    mandatory = [row.name for row in FIELDS.values() if row.mandatory]
+    return [name for name in (*mandatory, *_NEEDED_BY_LOGIN[login_of(fields)]) if name not in fields]
+
+
+def to_entry(fields: FieldMap, left_out: Collection[str]) -> Leaves:
+    """Return the fields as a spec says them; what absence means to the server is said, a spec's own differs."""
+    implied: FieldMap = {SECURITY: Security.NONE, PORT: DEFAULT_PORTS[Security.NONE]}
+    complete = {n: v for n, v in implied.items() if n not in left_out} | dict(fields)
+    order = {name: n for n, name in enumerate(FIELDS)}
+    names = sorted((n for n in complete if n != LOGIN), key=lambda n: (order.get(n, len(order)), n))
+    return {name: _leaf(name, complete[name]) for name in names}
+
+
+def _leaf(name: str, value: FieldValue) -> Leaf:
+    if isinstance(value, Masked):
+        return SecretRef(SecretKind.ENV, ("",))
+    if isinstance(value, bool | int | SecretRef):
+        return value
+    return placeholders.escape(str(value)) if field_of(name).placeholders else str(value)
+
+
+def variables_for(secrets: Iterable[tuple[str, str]], taken: Collection[str] = ()) -> dict[tuple[str, str], str]:
+    """Return a variable's name of its own for each secret, told as realm and field; none of ``taken``."""
+    used = set(taken)
+    names: dict[tuple[str, str], str] = {}
+    for realm, name in secrets:
+        stem = f"{secret_stem(name)}{placeholders.as_env_name(realm)}"[:_LONGEST_STEM]
+        names[realm, name] = next(n for n in _numbered(stem) if n not in used)
+        used.add(names[realm, name])
+    return names
+
+
+def secret_stem(name: str) -> str:
+    """Return what a variable for this secret begins with."""
+    return "SMTP_PASSWORD_" if name == PASSWORD else "SMTP_CLIENT_SECRET_"
+
+
+def _numbered(stem: str) -> Iterable[str]:
+    yield stem
+    for n in range(2, 100_000):
+        yield f"{stem}_{n}"

@@ -1,0 +1,102 @@
+"""What is worth telling about a spec whose form is right: things that do not work or leak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from ztrust_mail.core.findings import FileFindings, Finding, Location, Severity
+from ztrust_mail.core.text import quoted
+from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
+from ztrust_mail.specfile import placeholders
+from ztrust_mail.specfile.entries import Entry, Spec
+from ztrust_mail.specfile.resolve import Desired, desired
+
+SAMPLE_REALM = "x"
+"""Stands in for the realms of a glob, which are not known offline."""
+
+
+def lint(spec: Spec) -> list[Finding]:
+    """Return warnings about a spec as a whole; single realms are left to :func:`realm_problems`."""
+    return [*_empty_spec(spec), *_odd_names(spec)]
+
+
+def realm_problems(spec: Spec) -> list[Finding]:
+    """Return what is wrong or doubtful with each entry once its levels are merged and filled in."""
+    found: dict[Finding, list[Entry]] = {}
+    bound = FileFindings()
+    for entry in spec.entries:
+        result = desired(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
+        for finding in (*_not_by_name(spec, entry, result.findings), *warnings(result)):
+            placed = finding.location is not None and finding.location.line
+            finding = replace(finding, realm=None if placed else entry.name)
+            if bound.add(finding):
+                found.setdefault(finding, []).append(entry)
+    defaults = {setting.location for setting in spec.defaults.settings.values()}
+    return [
+        replace(finding, realm=finding.realm or (_realm(entries) if finding.location in defaults else None))
+        for finding, entries in found.items()
+    ]
+
+
+def _realm(entries: list[Entry]) -> str | None:
+    """Return the realm to name: the only one for which a value in the defaults is wrong or doubtful."""
+    return entries[0].name if len(entries) == 1 and not entries[0].is_glob else None
+
+
+def _not_by_name(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
+    """Yield the findings but those on a glob's value that depends on the realm's name: a sample proves nothing."""
+    by_name: set[Location] = set()
+    if entry.is_glob and findings:
+        settings = (*spec.defaults.settings.values(), *entry.settings.values())
+        by_name = {setting.location for setting in settings if _uses_realm(str(setting.value))}
+    return (f for f in findings if not (f.rule == "bad-value" and f.location in by_name))
+
+
+def _uses_realm(text: str) -> bool:
+    return any(name in ("realm", "realm.slug") for name in placeholders.names_in(text))
+
+
+def warnings(wanted: Desired) -> Iterator[Finding]:
+    """Yield what is doubtful about one realm's desired settings."""
+    fields = wanted.fields
+    security, port, login = fields.get(SECURITY), fields.get(PORT), fields.get(LOGIN)
+    if security is Security.NONE and login not in (None, Login.NONE):
+        message = "the login goes to the relay in clear: `relay.security` is none"
+        yield _warning(wanted, "clear-text-login", message, "use starttls or tls", SECURITY)
+    if security is Security.STARTTLS and port == DEFAULT_PORTS[Security.TLS]:
+        message = "port 465 speaks TLS from the first byte; STARTTLS waits there for ever"
+        yield _warning(wanted, "port-security", message, "set `relay.security: tls`, or port 587", PORT)
+    if security is Security.TLS and port in (25, 587):
+        message = f"port {port} starts in clear; implicit TLS is spoken on 465"
+        yield _warning(wanted, "port-security", message, "set `relay.security: starttls`, or port 465", PORT)
+
+
+def _warning(wanted: Desired, rule: str, message: str, hint: str, field: str) -> Finding:
+    where = _first(wanted.origins, (field, HOST)) or wanted.entry.location
+    return Finding(Severity.WARNING, rule, message, hint, where, wanted.realm, field)
+
+
+def _first(origins: Mapping[str, Location], names: Iterable[str]) -> Location | None:
+    return next((origins[name] for name in names if name in origins), None)
+
+
+def _empty_spec(spec: Spec) -> Iterator[Finding]:
+    if not spec.entries:
+        where = Location(spec.paths[0]) if spec.paths else None
+        hint = "add entries under `realms`"
+        yield Finding(Severity.WARNING, "no-realms", "the spec names no realm", hint, where)
+
+
+def _odd_names(spec: Spec) -> Iterator[Finding]:
+    exact: dict[str, Entry] = {}
+    for entry in spec.entries:
+        if entry.name.strip() != entry.name:
+            message = f"{quoted(entry.name)} begins or ends with a space"
+            hint = "realm names are matched to the letter"
+            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)
+        same = exact.setdefault(entry.name.lower(), entry)
+        if same is not entry:
+            message = f"{quoted(entry.name)} and {quoted(same.name)} differ in upper and lower case only"
+            hint = "realm names are matched to the letter"
+            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)

@@ -1,0 +1,1 @@
+"""Readers of spec files that keep the position of every value."""

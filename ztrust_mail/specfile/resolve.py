@@ -1,0 +1,246 @@
+"""From the spec's levels to one realm's desired settings: inheritance, globs, placeholders, defaults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, Severity
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import MASTER, glob_matches, pluralise, quoted
+from ztrust_mail.model.fields import (
+    ABSENT,
+    DEFAULT_PORTS,
+    DEFAULT_SECURITY,
+    FIELDS,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    TOKEN,
+    USERNAME,
+    UTF8,
+    FieldMap,
+    FieldValue,
+    Login,
+    Security,
+    field_of,
+    in_token,
+    is_removable,
+    is_within,
+)
+from ztrust_mail.model.values import BadValue, parse
+from ztrust_mail.specfile import placeholders
+from ztrust_mail.specfile.entries import Entry, Setting, Spec
+
+
+def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
+    """Return fields as what is wanted of a realm; None stands for no e-mail at all."""
+    entry = Entry(name or realm, Location("the journal"), disabled=intent is None)
+    return Desired(realm, entry, intent or {})
+
+
+_SHOWN = 3  # of the globs that tie
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the spec wants of one realm.
+
+    ``fields`` is empty where the realm is disabled or ``findings`` holds an error. ``origins`` says
+    where each value was written; a field without one is this tool's default.
+    """
+
+    realm: str
+    entry: Entry
+    fields: FieldMap = field(default_factory=dict)
+    origins: Mapping[str, Location] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def disabled(self) -> bool:
+        """Whether the realm shall have no e-mail settings at all."""
+        return self.entry.disabled
+
+
+@dataclass(frozen=True)
+class GlobMatch:
+    """How many realms a glob matched that have no entry of their own; one that ties counts for each of its globs."""
+
+    entry: Entry
+    count: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which entry each realm falls under, in the spec's order."""
+
+    entries: Mapping[str, Entry]
+    globs: tuple[GlobMatch, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    ties: Mapping[str, Finding] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def match(spec: Spec, realms: Iterable[str]) -> Matching:
+    """Return the entry of each realm: its own, or the glob with the most literal characters.
+
+    ``realms`` are the realms the server shows. A realm that two globs fit equally well gets a finding
+    and fails alone; ``master`` is never matched by a glob.
+    """
+    names = sorted(set(realms))
+    ranked = _ranked(spec.globs)
+    exact = {e.name: e for e in spec.entries if not e.is_glob}
+    by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
+    uncovered, ties, counts = [], {}, Counter[str]()
+    for realm in names:
+        if realm in exact:
+            continue
+        best = _best_globs(ranked, realm)
+        counts.update(glob.name for glob in best)
+        if len(best) > 1:
+            ties[realm] = _tie(realm, best)
+        if best:
+            by_entry[best[0].name].append(realm)
+        else:
+            uncovered.append(realm)
+    entries = {realm: e for e in spec.entries for realm in by_entry[e.name]}
+    globs = tuple(GlobMatch(e, counts[e.name]) for e in spec.globs)
+    findings = tuple(finding for g in globs for finding in _count_findings(g, names))
+    return Matching(entries, globs, tuple(uncovered), ties, findings)
+
+
+def _ranked(globs: Iterable[Entry]) -> list[list[Entry]]:
+    """Return the globs by their number of literal characters, the highest first."""
+    ranks: dict[int, list[Entry]] = {}
+    for entry in globs:
+        ranks.setdefault(_literals(entry), []).append(entry)
+    return [ranks[literals] for literals in sorted(ranks, reverse=True)]
+
+
+def _best_globs(ranked: Iterable[Sequence[Entry]], realm: str) -> list[Entry]:
+    if realm == MASTER:
+        return []
+    fitting = ([entry for entry in rank if glob_matches(entry.name, realm)] for rank in ranked)
+    return next(filter(None, fitting), [])
+
+
+def _literals(entry: Entry) -> int:
+    return sum(c not in "*?" for c in entry.name)
+
+
+def _tie(realm: str, globs: list[Entry]) -> Finding:
+    shown = [quoted(glob.name) for glob in globs[:_SHOWN]]
+    more = len(globs) - len(shown)
+    names = " and ".join([*shown, *([pluralise(more, "more glob")] if more else [])])
+    message = f"{names} match the realm equally well"
+    hint = f"give {quoted(realm)} an entry of its own"
+    return Finding(Severity.ERROR, "glob-tie", message, hint, globs[1].location, realm)
+
+
+def _count_findings(glob: GlobMatch, realms: Iterable[str]) -> Iterable[Finding]:
+    name, least = quoted(glob.entry.name), glob.entry.expect_min
+    if glob.count < least:
+        message = f"{name} matches {pluralise(glob.count, 'realm')}, fewer than the {least} expected"
+        hint = "check the server and the account's rights, or lower expect.min; its realms are left alone"
+        yield Finding(Severity.ERROR, "too-few-realms", message, hint, glob.entry.location)
+    elif not glob.count and any(realm != MASTER and glob_matches(glob.entry.name, realm) for realm in realms):
+        message = f"{name} is left with no realm: each that it matches has an entry that fits better"
+        hint = "remove it, unless it is for realms to come"
+        yield Finding(Severity.WARNING, "no-match", message, hint, glob.entry.location)
+    elif not glob.count:
+        hint = "check the pattern and the account's rights"
+        yield Finding(Severity.WARNING, "no-match", f"{name} matches no realm", hint, glob.entry.location)
+
+
+def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings of a level on top of the one below it.
+
+    A level that names another relay takes over neither login, port nor security, so that no password
+    travels to another host by accident.
+    """
+    dropped = {name for name, setting in level.items() if setting.removed}
+    if HOST in level:
+        dropped |= {LOGIN, PORT, SECURITY}
+    if SECURITY in level:
+        dropped.add(PORT)
+    if PASSWORD in level or any(in_token(name) for name in level):
+        dropped |= {PASSWORD, TOKEN}
+    kept = {n: s for n, s in below.items() if not any(is_within(n, group) for group in dropped)}
+    return kept | dict(level)
+
+
+def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
+    """Return what the spec wants of a realm that falls under an entry."""
+    if entry.disabled:
+        return Desired(realm, entry, origins={"disabled": entry.location})
+    settings = merge(spec.defaults.settings, entry.settings)
+    variables = {n: v.text for n, v in {**spec.defaults.variables, **entry.variables}.items()}
+    utf8 = UTF8 in settings and settings[UTF8].value is True
+    values = variables | placeholders.builtin(realm)
+    fields: dict[str, FieldValue] = {}
+    findings: list[Finding] = []
+    for name, setting in settings.items():
+        try:
+            if not setting.removed:
+                fields[name] = _expanded(name, setting.value, values, utf8=utf8)
+            elif is_removable(name):
+                fields[name] = ABSENT
+        except BadValue as bad:
+            finding = Finding(Severity.ERROR, bad.rule, f"`{name}` {bad.problem}", bad.hint)
+            findings.append(replace(finding, location=setting.location, realm=realm, field=name))
+            if len(findings) > MAX_PROBLEMS:
+                break
+    if not findings:
+        findings = list(_incomplete(fields, entry, realm))
+    if findings:
+        return Desired(realm, entry, findings=tuple(findings))
+    complete = _completed(fields)
+    return Desired(realm, entry, complete, {n: settings[n].location for n in complete if n in settings})
+
+
+def _expanded(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bool) -> FieldValue:
+    row = field_of(name)
+    if isinstance(value, SecretRef):
+        return parse(row.kind, _expanded_reference(value, values))
+    if row.placeholders and isinstance(value, str):
+        return parse(row.kind, placeholders.expand(value, values), utf8=utf8)
+    return value
+
+
+def _expanded_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
+    fits = {SecretKind.ENV: placeholders.as_env_name, SecretKind.FILE: placeholders.as_path_segment}
+    if not (fit := fits.get(ref.kind)):
+        return ref
+    return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit, secret=True),))
+
+
+def _incomplete(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]:
+    def lacks(name: str, why: str = "") -> Finding:
+        hint = f"set `{name}` in the entry or in the defaults"
+        message = f"`{name}` is missing{why}"
+        return Finding(Severity.ERROR, "missing-field", message, hint, entry.location, realm, name)
+
+    for row in FIELDS.values():
+        if row.mandatory and row.name not in fields:
+            yield lacks(row.name)
+    secret = PASSWORD in fields or any(in_token(name) for name in fields)
+    if secret and USERNAME not in fields:
+        yield lacks(USERNAME, ": the login has a secret and no user")
+    if USERNAME in fields and not secret:
+        yield lacks(PASSWORD, ": the login has a user and neither password nor token")
+    if "reply_to.name" in fields and "reply_to.address" not in fields:
+        yield lacks("reply_to.address", ": a Reply-To name needs an address")
+
+
+def _completed(fields: FieldMap) -> FieldMap:
+    """Add what is meant when nothing is said: security, the port it implies, the kind of login."""
+    security = fields.get(SECURITY, DEFAULT_SECURITY)
+    assert isinstance(security, Security)
+    token = any(in_token(name) for name in fields)
+    login = Login.TOKEN if token else Login.BASIC if PASSWORD in fields else Login.NONE
+    complete = {PORT: DEFAULT_PORTS[security], **fields, SECURITY: security, LOGIN: login}
+    order = {name: n for n, name in enumerate((*FIELDS, LOGIN))}
+    return {name: complete[name] for name in sorted(complete, key=lambda name: order.get(name, len(order)))}

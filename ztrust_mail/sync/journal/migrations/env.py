@@ -1,6 +1,0 @@
-"""Alembic's environment: it works on the connection, and in the transaction, that it is given."""
-
-from alembic import context
-
-context.configure(connection=context.config.attributes["connection"])
-context.run_migrations()
