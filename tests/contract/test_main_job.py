@@ -16,6 +16,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.diagnose.mail_test import MailTestStatus
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Status
+from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.export import to_yaml
 
 _numbers = itertools.count(1)
@@ -365,7 +366,7 @@ def test_a_pulled_spec_plans_to_nothing(server: ServerUnderTest, realm: str) -> 
     assert statuses(plan) == {realm: Status.IN_SYNC}
 
 
-def _loaded(document: str) -> ztrust_mail.spec.model.Spec:
+def _loaded(document: str) -> Spec:
     import yaml
 
     return ztrust_mail.load_spec(yaml.safe_load(document))

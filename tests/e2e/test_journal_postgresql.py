@@ -9,10 +9,10 @@ from urllib.parse import quote
 import pytest
 from support.journals import RUN, SERVER, begun, change, journal_at, make_old, write
 from support.postgresql import PostgresqlServer
-from unit.test_journal import *  # noqa: F403  the same tests, on the other database
-from unit.test_journal_lease import *  # noqa: F403
-from unit.test_journal_migrations import *  # noqa: F403
-from unit.test_journal_pruning import *  # noqa: F403
+from unit.journal.test_journal import *  # noqa: F403  the same tests, on the other database
+from unit.journal.test_lease import *  # noqa: F403
+from unit.journal.test_migrations import *  # noqa: F403
+from unit.journal.test_pruning import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret

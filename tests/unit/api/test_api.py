@@ -80,7 +80,7 @@ def test_importing_the_package_alone_imports_none_of_its_parts():
 
 def test_every_exported_name_is_there():
     assert sorted(ztrust_mail.__all__) == sorted(
-        {*VERBS, "Connection", "SecretMode", "Waves", "ZtrustMailError", "__version__"}
+        {*VERBS, "Session", "SecretMode", "Waves", "ZtrustMailError", "__version__"}
     )
     for name in ztrust_mail.__all__:
         assert getattr(ztrust_mail, name) is not None

@@ -362,11 +362,11 @@ def leaking(kind: str) -> Callable[..., object]:
 
 
 LEAKS = {
-    "output": "ztrust_mail.model.serialize.display_value",
+    "output": "ztrust_mail.reports.plan.display_value",
     "report": "ztrust_mail.reports.style.plain",
     "journal": "ztrust_mail.journal.fingerprints._scrypt",
-    "plan": "ztrust_mail.model.serialize.to_json",
-    "log": "ztrust_mail.planning.plan.all_findings",
+    "plan": "ztrust_mail.planning.saved.write.to_json",
+    "log": "ztrust_mail.cli.execute.all_findings",
     "traceback": "ztrust_mail.cli.main._bug",
 }
 

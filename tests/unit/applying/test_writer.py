@@ -44,7 +44,7 @@ class LateClock(Clock):
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> LateClock:
     clock = LateClock()
-    for module in ("gateways.base", "gateways.keycloak", "sync.newest", "sync.writing"):
+    for module in ("transport.throttle", "gateways.keycloak.gateway", "applying.freshness", "applying.writer"):
         monkeypatch.setattr(f"ztrust_mail.{module}.time", clock)
     return clock
 

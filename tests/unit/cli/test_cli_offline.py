@@ -395,7 +395,7 @@ def test_a_command_line_that_cannot_be_understood_is_a_report_too_where_one_was_
 def test_a_command_imports_no_other_command() -> None:
     code = "import sys; from ztrust_mail.cli.main import run; run(['schema']); print(*sys.modules, file=sys.stderr)"
     imported = run_process(python=("-c", code)).err.split()
-    assert {name for name in COMMANDS if f"ztrust_mail.cli.{name}" in imported} == {"schema"}
+    assert {name for name in COMMANDS if f"ztrust_mail.cli.commands.{name}" in imported} == {"schema"}
 
 
 def test_without_a_command_the_help_is_shown(cli: Cli) -> None:

@@ -205,7 +205,7 @@ def test_nothing_but_reading_and_writing_is_offered(answers):
 def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
     opened = gateway()
     hurried: list[str] = []
-    monkeypatch.setattr(opened._api, "hurry", lambda: hurried.append("hurry"))
+    monkeypatch.setattr(opened._api, "stop_waiting", lambda: hurried.append("hurry"))
 
     def interrupted(realm: str):
         raise KeyboardInterrupt

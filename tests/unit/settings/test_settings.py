@@ -272,7 +272,7 @@ def test_a_journals_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path) -
     assert other.value.message == "ZTRUST_MAIL_JOURNAL is not the URL of a database"
     assert HIDDEN not in told(refusal.value) + told(other.value)
     captured = traceback.TracebackException.from_exception(other.value, capture_locals=True)
-    own = [frame for frame in captured.stack if "ztrust_mail/config" in frame.filename]
+    own = [frame for frame in captured.stack if "ztrust_mail/settings" in frame.filename]
     assert own
     assert all(HIDDEN not in str(frame.locals.get("given")) + str(frame.locals.get("url")) for frame in own)
 

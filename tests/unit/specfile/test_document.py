@@ -349,7 +349,7 @@ class TestText:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str
     ) -> None:
         path = str(put(tmp_path, name, content))
-        language = importlib.import_module(f"ztrust_mail.specfile.{name[2:]}_source")
+        language = importlib.import_module(f"ztrust_mail.specfile.readers.{name[2:]}")
         monkeypatch.setattr(language, "MAX_VALUES", 105)
         assert len(read_specs([path])[0]) == 1
         monkeypatch.setattr(language, "MAX_VALUES", 98)

@@ -11,7 +11,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import ztrust_mail
-from ztrust_mail.core import data
 from ztrust_mail.core.data import load_schema, schema_text
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.model.fields import DEFAULT_PORTS, DEFAULT_SECURITY, FIELDS, Kind, Security
@@ -262,7 +261,7 @@ def test_a_message_about_a_relay_says_what_is_wrong_and_what_to_do(relay, messag
 def test_a_keyword_we_have_no_words_for_is_told_without_the_value(monkeypatch):
     changed = copy.deepcopy(SPEC)
     changed["$defs"]["relay"]["properties"]["port"] = {"multipleOf": 10}
-    monkeypatch.setattr(data, "load_schema", lambda name: changed)
+    monkeypatch.setattr(schema, "load_schema", lambda name: changed)
     schema._validator.cache_clear()
     try:
         assert said({"relay": {"port": 7}}) == [
@@ -275,7 +274,7 @@ def test_a_keyword_we_have_no_words_for_is_told_without_the_value(monkeypatch):
 def test_a_pattern_without_an_end_is_searched_for_as_jsonschema_does(monkeypatch):
     changed = copy.deepcopy(SPEC)
     changed["$defs"]["relay"]["properties"]["port"] = {"pattern": "^A-Z"}
-    monkeypatch.setattr(data, "load_schema", lambda name: changed)
+    monkeypatch.setattr(schema, "load_schema", lambda name: changed)
     schema._validator.cache_clear()
     try:
         assert said({"relay": {"port": "A-Z and more"}}) == []
