@@ -1,4 +1,4 @@
-"""The journal on a real PostgreSQL: all that it does on SQLite, and what only a server can do to it."""
+"""The journal in a real PostgreSQL: the tests that it also passes in SQLite, and the failures of a server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from unit.journal.test_pruning import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import postgresql as databases
 from ztrust_mail.journal.journal import Journal, open_journal
+from ztrust_mail.journal.postgresql import PostgresqlDatabase
+from ztrust_mail.journal.postgresql_url import parse_url
 from ztrust_mail.journal.records import Outcome, Step
 
 
@@ -42,7 +43,7 @@ def journal(journal_url: Secret) -> Iterator[Journal]:
 
 @pytest.fixture
 def reader_url(postgresql: PostgresqlServer, database: str, journal: Journal) -> Iterator[Secret]:
-    """The URL for somebody who may look into the journal and not write."""
+    """The URL of an account that may read the journal and not write it."""
     postgresql.run(f"CREATE ROLE reader LOGIN PASSWORD '{postgresql.password}'")
     postgresql.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", database)
     yield Secret(postgresql.url(database).replace("journal%20keeper:", "reader:"))
@@ -51,20 +52,20 @@ def reader_url(postgresql: PostgresqlServer, database: str, journal: Journal) ->
 
 
 def refusal(url: str, server: PostgresqlServer, *, writable: bool = True) -> JournalError:
-    """Return what opening a journal raises, after a look that it tells no password and nothing of a library's."""
+    """Return the error of opening a journal, and check that it quotes neither a password nor a library."""
     with pytest.raises(JournalError) as caught:
         open_journal(Secret(url), writable=writable)
     told = f"{caught.value.message} {caught.value.hint}"
     assert server.password not in told
     assert server.url().split("@")[0] not in told
-    assert not any(word in told for word in ("psycopg", "sqlalche", "FATAL", "ERROR"))
+    assert not any(word in told for word in ("psycopg", "FATAL", "ERROR"))
     assert caught.value.exit_status is ExitStatus.USAGE
     return caught.value
 
 
 def test_looking_makes_nothing(journal_url: Secret, postgresql: PostgresqlServer, database: str) -> None:
     assert open_journal(journal_url, writable=False) is None
-    postgresql.run("CREATE TABLE runs (free TEXT)", database)  # the name is still to be had
+    postgresql.run("CREATE TABLE runs (free TEXT)", database)  # the name is still free
 
 
 def test_the_journal_is_named_without_its_login(journal: Journal, postgresql: PostgresqlServer, database: str) -> None:
@@ -82,14 +83,14 @@ def test_tables_of_other_programs_may_lie_beside_it(
 
 def test_a_wrong_password_is_told_without_it(postgresql: PostgresqlServer, database: str) -> None:
     told = refusal(postgresql.url(database, f"{postgresql.password}x"), postgresql)
-    assert told.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or lets nobody in")
+    assert told.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or refuses the login")
     assert "user and password" in told.hint
 
 
 def test_no_log_tells_the_password(
     postgresql: PostgresqlServer, journal_url: Secret, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("", "sqlalchemy", "psycopg", "alembic"):
+    for name in ("", "psycopg"):
         caplog.set_level(logging.DEBUG, name)
     with journal_at(journal_url) as journal:
         begun(journal, "acme", step=Step.VERIFIED)
@@ -100,7 +101,7 @@ def test_no_log_tells_the_password(
         finally:
             postgresql.start()
     told = caplog.text
-    assert "INSERT INTO runs" in told
+    assert "connection attempt" in told  # psycopg does log
     assert "acme" not in told
     for secret in (postgresql.password, quote(postgresql.password, safe="")):
         assert secret not in told
@@ -109,7 +110,7 @@ def test_no_log_tells_the_password(
 def test_a_server_with_no_room_for_one_more_is_told(postgresql: PostgresqlServer, database: str) -> None:
     postgresql.run("CREATE ROLE busy LOGIN CONNECTION LIMIT 0 PASSWORD 'geheim'")
     url = postgresql.url(database, "geheim").replace("journal%20keeper:", "busy:")
-    assert refusal(url, postgresql).message.endswith("cannot be reached or lets nobody in")
+    assert refusal(url, postgresql).message.endswith("cannot be reached or refuses the login")
     postgresql.run("DROP ROLE busy")
 
 
@@ -132,7 +133,7 @@ def test_what_a_trigger_refuses_is_told_without_its_words(
 
 
 def test_a_database_that_does_not_exist_is_told(postgresql: PostgresqlServer) -> None:
-    assert "cannot be reached or lets nobody in" in refusal(postgresql.url("nowhere"), postgresql).message
+    assert "cannot be reached or refuses the login" in refusal(postgresql.url("nowhere"), postgresql).message
 
 
 def test_a_read_only_database_is_told_before_a_run_begins(
@@ -157,7 +158,7 @@ def test_somebody_who_may_only_look_can_look(journal: Journal, reader_url: Secre
 
 
 def test_somebody_who_may_only_look_is_told_before_a_run_begins(journal: Journal, reader_url: Secret) -> None:
-    with journal_at(reader_url) as other, pytest.raises(JournalError, match=r"this account may not$") as caught:
+    with journal_at(reader_url) as other, pytest.raises(JournalError, match=r"this account lacks the right$") as caught:
         begun(other, "acme")
     assert "grant" in caught.value.hint
 
@@ -166,7 +167,7 @@ def test_somebody_who_may_not_even_look_is_told(
     postgresql: PostgresqlServer, reader_url: Secret, database: str
 ) -> None:
     postgresql.run("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reader", database)
-    assert refusal(reader_url.reveal(), postgresql, writable=False).message.endswith("this account may not")
+    assert refusal(reader_url.reveal(), postgresql, writable=False).message.endswith("this account lacks the right")
 
 
 def test_somebody_who_sees_no_schema_is_told(postgresql: PostgresqlServer, reader_url: Secret, database: str) -> None:
@@ -191,7 +192,7 @@ def test_an_old_one_that_cannot_be_moved_forward_says_that_it_is_old(
     make_old(journal_url)
     postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     told = refusal(journal_url.reveal(), postgresql, writable=False)
-    assert told.message.endswith("was written by an older ztrust-mail and cannot be brought forward")
+    assert told.message.endswith("was written by an older ztrust-mail and cannot be migrated")
     assert "primary server" in told.hint
 
 
@@ -226,13 +227,12 @@ def test_a_server_that_is_gone_is_told_and_taken_up_again_when_it_is_back(
     ("limit", "told"),
     [("lock_timeout", "is in use by another run"), ("statement_timeout", "takes too long to answer")],
 )
-def test_a_server_that_hangs_is_told(
-    journal: Journal, journal_url: Secret, monkeypatch: pytest.MonkeyPatch, limit: str, told: str
-) -> None:
+def test_a_server_that_hangs_is_told(journal: Journal, journal_url: Secret, limit: str, told: str) -> None:
     number = begun(journal, "acme")
-    monkeypatch.setattr(databases, "LIMITS", (f"SET SESSION {limit} = '20ms'",))
-    with journal_at(journal_url) as hurried, journal._database.writing() as transaction:
-        transaction.do("LOCK TABLE runs")
+    limits = (f"SET SESSION {limit} = '20ms'",)
+    impatient = PostgresqlDatabase(parse_url(journal_url), journal.where, writable=True, limits=limits)
+    with Journal(impatient, b"") as hurried, journal._database.writing() as transaction:
+        transaction.execute("LOCK TABLE runs")
         with pytest.raises(JournalError, match=f"{told}$"):
             hurried.finish(number, Outcome.DONE)
 

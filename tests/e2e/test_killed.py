@@ -198,7 +198,7 @@ def check_lease(world: World, case: str) -> None:
         return
     refused = world.cli("apply", "after.json", "--yes", "--allow", "all")
     assert refused.status == ExitStatus.UNSAFE, refused.err
-    assert f"holds `{world.proxy.url}` since" in refused.err
+    assert f"`{world.proxy.url}` is locked by " in refused.err
     expire_leases(world.journal)
 
 

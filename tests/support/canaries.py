@@ -123,7 +123,7 @@ def ring_fixture() -> Iterator[Ring]:
 
 
 REALMS = ("acme", "globex", "initech", "umbrella", "hooli")
-LOUD = ("", "ztrust_mail", "urllib3", "requests", "keycloak", "httpx", "sqlalchemy", "alembic", "psycopg", "keyring")
+LOUD = ("", "ztrust_mail", "urllib3", "requests", "keycloak", "httpx", "psycopg", "keyring")
 """Loggers that say all they can; the first is the root."""
 
 

@@ -15,9 +15,10 @@ import pytest
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.journal.database import Database, location_of
 from ztrust_mail.journal.journal import Journal
-from ztrust_mail.journal.lease import USUAL, Timing
-from ztrust_mail.journal.opening import connected, open_at
+from ztrust_mail.journal.lease import DEFAULT_TIMING, Timing
+from ztrust_mail.journal.opening import open_at, open_database
 from ztrust_mail.journal.records import NewRun, Step, Update, Write
+from ztrust_mail.journal.schema import migrate
 from ztrust_mail.model.fields import PASSWORD, Security
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 SERVER = "https://id.example.com"
 RUN = NewRun(SERVER, "apply", "admin (realm master), eve on desk")
 FINGERPRINT = "5f" * 32
+OLD_JOURNALS = Path(__file__).with_name("old_journals")
 
 
 def write(realm: str, host: str = "smtp.example.com") -> Write:
-    """Return a write as an apply plans it."""
+    """Return an intended write as apply makes it."""
     return Write(
         realm,
         {"host": "old.example.com", "password": "**********"},
@@ -44,7 +46,7 @@ def write(realm: str, host: str = "smtp.example.com") -> Write:
 
 
 def begun(journal: Journal, *realms: str, step: Step = Step.PLANNED, server: str = SERVER) -> int:
-    """Begin a run on some realms, each of which comes to a step; return the run's number."""
+    """Begin a run on some realms, take each to a step, and return the run's number."""
     run = journal.begin(NewRun(server, "apply", "eve"), [write(realm) for realm in realms])
     if step is not Step.PLANNED:
         journal.record(run, [Update(realm, step) for realm in realms])
@@ -52,8 +54,8 @@ def begun(journal: Journal, *realms: str, step: Step = Step.PLANNED, server: str
 
 
 @contextmanager
-def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
-    """Open a journal for writing, with leases that hold as long as is said."""
+def journal_at(url: Secret, timing: Timing = DEFAULT_TIMING) -> Iterator[Journal]:
+    """Open a journal for writing, with leases of a given duration."""
     opened = open_at(location_of(url), writable=True)
     assert opened is not None
     with Journal(opened.database, opened.salt, timing) as journal:
@@ -61,32 +63,30 @@ def journal_at(url: Secret, timing: Timing = USUAL) -> Iterator[Journal]:
 
 
 def database_at(url: Secret) -> AbstractContextManager[Database]:
-    """Give the database behind a journal, to be looked at and spoilt."""
-    return connected(location_of(url), writable=True)
+    """Give the database of a journal, to inspect and to damage it."""
+    return open_database(location_of(url), writable=True)
 
 
 def change(url: Secret, *statements: str) -> None:
-    """Run SQL behind the journal's back."""
+    """Run SQL on a journal's database."""
     with database_at(url) as database, database.writing() as transaction:
         for statement in statements:
-            transaction.do(statement)
+            transaction.execute(statement)
 
 
 def asked(url: Secret, question: str) -> list[tuple[object, ...]]:
-    """Return what SQL finds in a journal."""
+    """Return the rows that a query finds in a journal's database."""
     with database_at(url) as database, database.reading() as transaction:
-        return [tuple(row.values()) for row in transaction.ask(question)]
+        return [tuple(row.values()) for row in transaction.query(question)]
 
 
 def expire_leases(url: Secret) -> None:
-    """Make it a long time since anybody renewed a lease."""
+    """Let all leases expire."""
     change(url, "UPDATE leases SET expires = since")
 
 
 def make_old(url: Secret) -> None:
-    """Make a journal as the first version of its schema had it."""
-    from ztrust_mail.journal.migrating import migrate  # no other test waits for Alembic
-
+    """Create a journal with the first version of the schema."""
     place = location_of(url)
     if place.file:
         place.file.parent.mkdir(exist_ok=True)
@@ -95,9 +95,24 @@ def make_old(url: Secret) -> None:
         migrate(database, "0001")
 
 
+def create_old_journal(url: Secret, version: str) -> None:
+    """Create a journal as earlier releases made it, with three runs; the last one was killed."""
+    file = location_of(url).file
+    kind = "sqlite" if file else "postgresql"
+    statements = (OLD_JOURNALS / f"{kind}-{version}.sql").read_text(encoding="utf-8")
+    if file:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.executescript(f"PRAGMA journal_mode = WAL; {statements}")
+    else:
+        import psycopg  # only these tests need it
+
+        with psycopg.connect(url.reveal(), autocommit=True) as connection:
+            connection.execute(statements.encode())
+
+
 @contextmanager
 def in_another_process(url: Secret, body: str) -> Iterator[subprocess.Popen[str]]:
-    """Run Python with ``journal`` open there; it is up once it has printed a line, and always ended."""
+    """Run Python code with an open ``journal`` in a new process, which is always ended."""
     program = (
         "import sys\n"
         "from ztrust_mail.core.secret import Secret\n"
@@ -120,14 +135,14 @@ def in_another_process(url: Secret, body: str) -> Iterator[subprocess.Popen[str]
 
 
 def raw(file: Path, statement: str) -> list[tuple[object, ...]]:
-    """Run SQL on a journal's file, without anything of ours."""
+    """Run SQL on a journal's file with sqlite3 alone."""
     with closing(sqlite3.connect(file)) as connection, connection:
         return connection.execute(statement).fetchall()
 
 
 @pytest.fixture
 def journal_url(tmp_path: Path) -> Secret:
-    """The URL of a journal that is not there yet."""
+    """The URL of a journal that does not exist yet."""
     (tmp_path / "kept").mkdir(mode=0o700)
     return Secret(f"sqlite:///{tmp_path}/kept/journal.sqlite3")
 
@@ -141,7 +156,7 @@ def journal(journal_url: Secret) -> Iterator[Journal]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
-    """A real PostgreSQL, started when the first test asks for it."""
+    """A real PostgreSQL server, started by the first test that needs it."""
     from support.postgresql import PostgresqlServer  # only these tests need its driver
 
     with PostgresqlServer() as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from configparser import ConfigParser
 from pathlib import Path
@@ -40,3 +41,15 @@ def test_the_constraints_cover_every_requirement_within_its_promise() -> None:
     }
     assert lower == {}
     assert {"tox", "ruff", "mypy", "import-linter", "setuptools"} <= constraints.keys()
+
+
+def test_the_wheel_gets_every_data_file() -> None:
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    package = ROOT / "ztrust_mail"
+    patterns = config["options.package_data"]["ztrust_mail"].replace(",", " ").split()
+    listed = {file for pattern in patterns for file in package.glob(pattern)}
+    found = {Path(folder, name) for folder, _, names in os.walk(package, followlinks=True) for name in names}
+    files = {file for file in found if file.suffix not in (".py", ".pyc")}
+    assert files == listed
+    assert len(files) > 5

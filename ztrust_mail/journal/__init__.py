@@ -1,1 +1,1 @@
-"""The journal: what was written, by whom, and what stood there before."""
+"""The journal: what each run wrote, by whom, and the settings before it."""

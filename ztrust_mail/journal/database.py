@@ -1,4 +1,4 @@
-"""What the journal needs of a database, whichever it is: transactions in which SQL is spoken, and a clock."""
+"""Where a journal is stored, and the interface that each kind of database implements: transactions and a clock."""
 
 from __future__ import annotations
 
@@ -8,30 +8,25 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.text import quoted
 from ztrust_mail.journal.errors import RULE
-
-if TYPE_CHECKING:
-    import sqlalchemy
-    from sqlalchemy import URL
+from ztrust_mail.journal.postgresql_url import SCHEMES, parse_url
 
 FILE_NAME: Final = "journal.sqlite3"
 BUSY_TIMEOUT: Final = 10.0
 """Seconds to wait for another program that is writing to the same journal."""
 
-POSTGRESQL: Final = "postgresql+psycopg"
-
 
 @dataclass(frozen=True)
 class JournalLocation:
-    """Where a journal lies: a file, or else a URL, which may hold a password.
+    """Where a journal is: a file, or a database whose URL may hold a password.
 
-    ``usual`` says that nobody named the place: its folder is made where it is not there.
+    ``usual`` marks the default place in the user's state folder. Its folder is created when it is missing.
     """
 
     file: Path | None = None
@@ -40,33 +35,29 @@ class JournalLocation:
 
     @property
     def is_there(self) -> bool:
-        """Whether its file is there; of a database nobody knows before it is asked. Raises :class:`JournalError`."""
+        """Whether the file exists. Always true for a database: only a query can tell. Raises :class:`JournalError`."""
         try:
             return self.file is None or bool(self.file.stat())
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as e:
-            raise self.closed(e) from None
+            raise self.cannot_open(e) from None
 
-    def closed(self, e: OSError) -> JournalError:
-        """Return what to raise where its file cannot be opened or made."""
+    def cannot_open(self, e: OSError) -> JournalError:
+        """Return the error for a file that cannot be opened or created."""
         hint = "check the rights of its folder, or name another journal"
         return JournalError(f"{self.where} cannot be opened: {e.strerror}", hint, RULE)
 
     @property
     def where(self) -> str:
         """The journal as messages name it, without login."""
-        if self.file:
-            return f"the journal {quoted(self.file, 200)}"
-        url = parsed(self.url)
-        host = url.host or url.query.get("host") or "localhost"
-        at = host if isinstance(host, str) else ", ".join(host)
-        port = f":{url.port}" if url.port else ""
-        return f"the journal in the PostgreSQL database {quoted(url.database or '')} at {printable(at)}{port}"
+        if self.url:
+            return f"the journal in the PostgreSQL database {parse_url(self.url).description}"
+        return f"the journal {quoted(self.file or '', 200)}"
 
 
 def location_of(url: Secret | None) -> JournalLocation:
-    """Return the place a URL names, in the user's state folder without one. Raises :class:`JournalError`."""
+    """Return the location that a URL names; the user's state folder without one. Raises :class:`JournalError`."""
     if url is None:
         import platformdirs
 
@@ -75,14 +66,14 @@ def location_of(url: Secret | None) -> JournalLocation:
         )
     if url.reveal().startswith("sqlite:"):
         return JournalLocation(_file_of(url))
-    if url.reveal().count("@") > 1:  # what follows the first may be the end of a password: it is no host to ask or show
+    if url.reveal().count("@") > 1:  # what follows the first @ may be the end of a password, so it must not be shown
         hint = "write %40 for an @ in a user name or password"
-        raise JournalError("the journal's URL holds an @ too many", hint, RULE)
-    driver = parsed(url).drivername
-    if driver in ("postgresql", POSTGRESQL):
-        return JournalLocation(url=url)
-    message = f"a journal cannot be kept in {quoted(driver)}"
-    raise JournalError(message, "its URL begins with sqlite:/// or postgresql://", RULE)
+        raise JournalError("the journal's URL holds more than one @", hint, RULE)
+    scheme = parse_url(url).scheme
+    if scheme not in SCHEMES:
+        message = f"a journal cannot be stored in {quoted(scheme)}"
+        raise JournalError(message, "use a URL that begins with sqlite:/// or postgresql://", RULE)
+    return JournalLocation(url=url)
 
 
 def _file_of(url: Secret) -> Path:
@@ -92,37 +83,28 @@ def _file_of(url: Secret) -> Path:
     return Path(unquote(path))
 
 
-def parsed(url: Secret | None) -> URL:
-    """Return a database's URL in its parts. Raises :class:`JournalError`."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url.reveal() if url else "")
-    except (ArgumentError, ValueError):
-        hint = "write sqlite:////folder/journal.sqlite3 or postgresql://user:password@host/database"
-        raise JournalError("the journal's URL cannot be read", hint, RULE) from None
-
-
 def file_url(file: Path, *, writable: bool, immutable: bool = False) -> str:
-    """Return the URL by which SQLite opens a file, whatever its name; ``immutable`` reads it as it lies there."""
+    """Return the URL by which SQLite opens a file of any name.
+
+    ``immutable`` reads the file alone, without the write-ahead log and without locks.
+    """
     mode = "rw" if writable else "ro"
     return f"file:{quote(str(file.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"
 
 
 Value = str | int | datetime | None
-Row = Mapping[str, Any]  # as databases give it: whoever makes a record of it looks at every value
+Row = Mapping[str, Any]  # values as the driver returns them; records.py checks each one
 
 
 class Transaction(Protocol):
-    """Statements that count together, or not at all. A named parameter stands as ``:name`` in them."""
+    """Statements that take effect together or not at all. Named parameters are written ``:name``."""
 
-    def ask(self, sql: str, /, **values: Value) -> list[Row]:
-        """Return the rows of an answer."""
+    def query(self, sql: str, /, **values: Value) -> list[Row]:
+        """Return the rows that a statement finds."""
         ...
 
-    def do(self, sql: str, /, *several: Mapping[str, Value]) -> int:
-        """Run a statement once for each set of values, or once without any; return how many rows that changed."""
+    def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
+        """Run a statement once for each set of values, or once without any; return the number of changed rows."""
         ...
 
     def now(self) -> datetime:
@@ -130,15 +112,18 @@ class Transaction(Protocol):
         ...
 
     def tables(self) -> set[str]:
-        """Return the names of the tables that are there."""
+        """Return the names of the existing tables."""
         ...
 
 
 class Database(ABC):
-    """A database that is there. May be used by several threads."""
+    """An existing database. May be used by several threads."""
 
     is_shared: bool
-    """Whether other programs' tables may lie beside the journal's."""
+    """Whether the database may also hold tables of other programs."""
+
+    column_types: Mapping[str, str]
+    """What migrations write as ``$name`` because the databases spell it differently."""
 
     def __init__(self, where: str, *, writable: bool) -> None:
         self.where = where
@@ -146,15 +131,15 @@ class Database(ABC):
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Transaction]:
-        """Give a transaction that sees one state of the database. Raises :class:`JournalError`."""
+        """Open a transaction for reading. Raises :class:`JournalError`."""
 
     @abstractmethod
     def writing(self) -> AbstractContextManager[Transaction]:
-        """Give a transaction that is durable, all or nothing, at its end. Raises :class:`JournalError`."""
+        """Open a transaction that is committed to disk at its end, all or nothing. Raises :class:`JournalError`."""
 
     @abstractmethod
-    def migrating(self) -> AbstractContextManager[tuple[Transaction, sqlalchemy.Connection]]:
-        """Give a transaction as :meth:`writing` does, also as Alembic needs it; only one program has it at a time."""
+    def migrating(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction as :meth:`writing` does; only one program at a time gets one."""
 
     @abstractmethod
     def close(self) -> None:

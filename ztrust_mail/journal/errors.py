@@ -1,95 +1,83 @@
-"""What a database's errors mean to people: never its own words, which may quote values or the URL."""
+"""Messages for the errors of a database. Its own texts are never shown: they may quote values or the URL."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final
 
 from ztrust_mail.core.errors import JournalError
 
 RULE: Final = "journal"
-"""The rule of every error that is about the journal itself."""
+"""The rule id of every error about the journal itself."""
 
-_Words = tuple[str, str]  # what is the matter with the journal, and what to do
+_Message = tuple[str, str]  # what is wrong with the journal, and what to do
 
-_NOT_OURS: Final[_Words] = (
+_NOT_A_JOURNAL: Final[_Message] = (
     "is damaged or no journal",
-    "move it away or name another journal; the server itself is not touched by that",
+    "move it away or name another journal; that does not touch the server itself",
 )
-_CLOSED: Final[_Words] = ("cannot be opened", "check the rights of the file and its folder")
-_FULL: Final[_Words] = ("cannot be written: no space is left", "make room, then run the same command again")
-_FAILS: Final[_Words] = ("fails", "look at the database's own log, then run the same command again")
-_LOST: Final[_Words] = (
-    "cannot be reached or lets nobody in",
-    "check that it runs, and host, port, database, user and password",
+_CLOSED: Final[_Message] = ("cannot be opened", "check the rights of the file and its folder")
+_FULL: Final[_Message] = ("cannot be written: no space is left", "free disk space, then run the same command again")
+_FAILS: Final[_Message] = ("fails", "read the database's own log, then run the same command again")
+_LOST: Final[_Message] = (
+    "cannot be reached or refuses the login",
+    "check that it runs, and check host, port, database, user and password",
 )
 
-_BY_SQLITE_CODE: Final[Mapping[int, _Words]] = {
-    sqlite3.SQLITE_ERROR: _NOT_OURS,
-    sqlite3.SQLITE_CORRUPT: _NOT_OURS,
-    sqlite3.SQLITE_NOTADB: _NOT_OURS,
+_BY_SQLITE_CODE: Final[Mapping[int, _Message]] = {
+    sqlite3.SQLITE_ERROR: _NOT_A_JOURNAL,
+    sqlite3.SQLITE_CORRUPT: _NOT_A_JOURNAL,
+    sqlite3.SQLITE_NOTADB: _NOT_A_JOURNAL,
     sqlite3.SQLITE_CANTOPEN: _CLOSED,
     sqlite3.SQLITE_PERM: _CLOSED,
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_BUSY: ("is in use by another program", "wait for it to end, then run the same command again"),
     sqlite3.SQLITE_READONLY: ("cannot be written: it is read-only", "check the rights of the file and its folder"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk fails", "check the disk and its free space"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "check the disk and its free space"),
 }
 
-_BY_SQLSTATE: Final[Mapping[str, _Words]] = {
+_BY_SQLSTATE: Final[Mapping[str, _Message]] = {
     "25006": ("cannot be written: the database is read-only", "name the primary server in the journal's URL"),
     "42501": (
-        "cannot be used: this account may not",
-        "grant it SELECT, INSERT, UPDATE and DELETE on the journal's tables, to make them CREATE on their schema",
+        "cannot be used: this account lacks the right",
+        "grant it SELECT, INSERT, UPDATE and DELETE on the journal's tables, and CREATE on their schema to create them",
     ),
     "53100": _FULL,
     "55P03": ("is in use by another run", "wait for it to end, then run the same command again"),
-    "57014": ("takes too long to answer", "look at what else this database is doing, then run the same command again"),
+    "57014": ("takes too long to answer", "check what else this database is doing, then run the same command again"),
     "08": _LOST,
     "28": _LOST,
     "3D": _LOST,
-    "42": _NOT_OURS,
-    "53": ("has no resources left", "see that the server has connections and memory to spare"),
+    "42": _NOT_A_JOURNAL,
+    "53": ("has no resources left", "make sure that the server has free connections and memory"),
     "57": _LOST,
-    "XX": _NOT_OURS,
+    "XX": _NOT_A_JOURNAL,
 }
 """By PostgreSQL's error code, or by the two characters that name its class."""
 
 
-@contextmanager
-def told(where: str) -> Iterator[None]:
-    """Raise what goes wrong with an SQLite file inside as :class:`JournalError`; ``where`` names the journal."""
-    try:
-        yield
-    except UnicodeError:
-        raise unkeepable(where) from None
-    except sqlite3.Error as e:
-        raise journal_error(where, e) from None
-
-
-def unkeepable(where: str) -> JournalError:
-    """Return what to raise for a text that the database cannot hold: only a realm's name can be one."""
-    hint = "rename the realm on the server: letters of any script will do"
+def unstorable_name(where: str) -> JournalError:
+    """Return the error for a text that the database cannot store. Only the name of a realm can be one."""
+    hint = "rename the realm on the server: letters of any script are allowed"
     return JournalError(f"{where} cannot hold the name of a realm", hint, RULE)
 
 
 def journal_error(where: str, cause: object) -> JournalError:
-    """Return a driver's error in our words."""
-    what, hint = _meaning(cause)
+    """Return the error for a driver's exception."""
+    what, hint = _message_for(cause)
     return JournalError(f"{where} {what}", hint, RULE)
 
 
-def not_ours(where: str) -> JournalError:
-    """Return what to raise for a file that is no journal."""
-    what, hint = _NOT_OURS
+def not_a_journal(where: str) -> JournalError:
+    """Return the error for a file that is no journal."""
+    what, hint = _NOT_A_JOURNAL
     return JournalError(f"{where} {what}", hint, RULE)
 
 
-def _meaning(cause: object) -> _Words:
+def _message_for(cause: object) -> _Message:
     if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none where Python cannot read a value
+        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # missing when Python cannot decode a value
         return _BY_SQLITE_CODE.get(code & 0xFF, _FAILS)
     state = getattr(cause, "sqlstate", None)
     if not isinstance(state, str):

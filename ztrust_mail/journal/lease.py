@@ -1,4 +1,4 @@
-"""Leases: whoever works on a server keeps others off it, until done or no longer heard of."""
+"""Leases: a run holds one on its server, which excludes other runs until it is released or expires."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LOCKED: Final = "locked"
 
 
 def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)  # unlike a sleep's, its end by Ctrl-C is the same on every system
+    threading.Event().wait(seconds)  # unlike sleep, Ctrl-C ends it in the same way on every system
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a lease holds without renewal and how often a taken one is looked at, in seconds."""
+    """How long a lease lasts without renewal, and how often a waiting run tries again, in seconds."""
 
     ttl: float = 60.0
     poll: float = 1.0
@@ -34,15 +34,15 @@ class Timing:
     clock: Callable[[], float] = time.monotonic
 
 
-USUAL: Final = Timing()
+DEFAULT_TIMING: Final = Timing()
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """What the thread that renews a lease asks and reports.
+    """Callbacks of the thread that renews a lease.
 
-    ``lost`` is called once, when somebody else has the lease, it could not be renewed in time, or the run is stuck.
-    ``is_stuck`` returns whether the run hangs beyond all its deadlines; its lease is not renewed then.
+    ``lost`` is called once: when another run has the lease, it could not be renewed in time, or the run is stuck.
+    ``is_stuck`` returns whether the run exceeds all its deadlines; its lease is not renewed then.
     """
 
     lost: Callable[[], None] = lambda: None
@@ -54,7 +54,7 @@ UNMONITORED: Final = Monitor()
 
 @dataclass(frozen=True)
 class _Taken:
-    """A lease that somebody else holds, for so many seconds more."""
+    """A lease that another run holds, and in how many seconds it expires."""
 
     holder: Holder
     expires_in: float
@@ -62,16 +62,16 @@ class _Taken:
 
 @dataclass
 class Lease:
-    """A lease that is held. ``lost`` is set when it turns out that it no longer is."""
+    """The lease of this run on a server. ``lost`` is set as soon as the lease is found to be lost."""
 
     database: Database
     server: str
-    timing: Timing = USUAL
+    timing: Timing = DEFAULT_TIMING
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: threading.Event = field(default_factory=threading.Event)
 
     def acquire(self, who: str, wait: float) -> None:
-        """Take the lease, or wait for it so many seconds. Raises :class:`Unsafe` naming who has it."""
+        """Take the lease; wait for it up to ``wait`` seconds. Raises :class:`Unsafe` naming its holder."""
         start = self.timing.clock()
         while taken := self._try(who):
             left = wait - (self.timing.clock() - start)
@@ -82,10 +82,10 @@ class Lease:
     def _try(self, who: str) -> _Taken | None:
         with self.database.writing() as transaction:
             now = transaction.now()
-            mine: dict[str, Value] = {"server": self.server, "holder": self.holder, "who": printable(who)}
-            times = {"now": now, "expires": now + self._ttl, "never": now + 2 * self._ttl}  # a clock that was set back
-            transaction.do(queries.TAKE_LEASE, {**mine, **times})
-            [row] = transaction.ask(queries.LEASE, server=self.server)
+            own: dict[str, Value] = {"server": self.server, "holder": self.holder, "who": printable(who)}
+            times = {"now": now, "expires": now + self._ttl, "never": now + 2 * self._ttl}  # a clock may be set back
+            transaction.execute(queries.TAKE_LEASE, {**own, **times})
+            [row] = transaction.query(queries.LEASE, server=self.server)
         if row["holder"] == self.holder:
             return None
         holder, expires = holder_of(row)
@@ -96,57 +96,57 @@ class Lease:
         return timedelta(seconds=self.timing.ttl)
 
     def renew_within(self, transaction: Transaction, run: int | None = None) -> bool:
-        """Renew the lease in a transaction of the caller's; tell whether it still is ours."""
+        """Renew the lease in the caller's transaction; return whether this run still holds it."""
         expires = transaction.now() + self._ttl
-        mine: dict[str, Value] = {"server": self.server, "holder": self.holder, "expires": expires, "run": run}
-        return transaction.do(queries.RENEW_LEASE, mine) == 1
+        own: dict[str, Value] = {"server": self.server, "holder": self.holder, "expires": expires, "run": run}
+        return transaction.execute(queries.RENEW_LEASE, own) == 1
 
     def renew(self) -> bool:
-        """Renew the lease; tell whether it still is ours. Raises :class:`JournalError`."""
+        """Renew the lease; return whether this run still holds it. Raises :class:`JournalError`."""
         with self.database.writing() as transaction:
             return self.renew_within(transaction)
 
     def release(self) -> None:
-        """Give the lease back, if it still is ours. Raises :class:`JournalError`."""
+        """Release the lease, if this run still holds it. Raises :class:`JournalError`."""
         with self.database.writing() as transaction:
-            transaction.do(queries.GIVE_BACK_LEASE, {"server": self.server, "holder": self.holder})
+            transaction.execute(queries.DELETE_LEASE, {"server": self.server, "holder": self.holder})
 
 
 @contextmanager
 def hold_lease(
     database: Database, server: str, who: str, *, wait: float, monitor: Monitor, timing: Timing
 ) -> Iterator[Lease]:
-    """Hold the lease on a server meanwhile and renew it from a thread; ``wait`` is in seconds.
+    """Hold the lease on a server, renewed by a thread; ``wait`` is in seconds.
 
-    Raises :class:`Unsafe` naming who holds it since when, :class:`JournalError`.
+    Raises :class:`Unsafe` naming its holder, :class:`JournalError`.
     """
     lease, done = Lease(database, server, timing), threading.Event()
     lease.acquire(who, wait)
-    keeper = threading.Thread(target=keep_renewed, args=(lease, done, monitor), name="lease", daemon=True)
-    keeper.start()
+    renewer = threading.Thread(target=keep_renewed, args=(lease, done, monitor), name="lease", daemon=True)
+    renewer.start()
     try:
         yield lease
     finally:
         done.set()
-        keeper.join()
-        with suppress(JournalError):  # then it ends by itself, and what was done is done
+        renewer.join()
+        with suppress(JournalError):  # the lease expires by itself, and the run's result must not be hidden
             lease.release()
 
 
 def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
-    """Renew a lease until ``done`` is set or the lease is lost; a database that is away is tried again until then."""
+    """Renew a lease until ``done`` is set or the lease is lost. Retries while the database cannot be reached."""
     timing = lease.timing
-    usual, soon = timing.ttl / 3, timing.ttl / 12
-    renewed, pause = timing.clock(), usual
+    interval, retry_interval = timing.ttl / 3, timing.ttl / 12
+    renewed, pause = timing.clock(), interval
     while not done.wait(pause):
         now = timing.clock()
         try:
-            ours = not monitor.is_stuck() and lease.renew()
-            renewed, pause = now, usual
+            is_ours = not monitor.is_stuck() and lease.renew()
+            renewed, pause = now, interval
         except JournalError:
-            ours = now - renewed + soon < timing.ttl
-            pause = soon
-        if not ours:
+            is_ours = now - renewed + retry_interval < timing.ttl
+            pause = retry_interval
+        if not is_ours:
             lease.lost.set()
             monitor.lost()
             return
@@ -155,13 +155,14 @@ def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
 def _locked(server: str, taken: _Taken) -> Unsafe:
     holder = taken.holder
     run = f" (run {holder.run})" if holder.run else ""
-    message = f"{holder.who} holds {quoted(server, 200)} since {holder.since:%Y-%m-%d %H:%M:%S} UTC{run}"
+    message = f"{quoted(server, 200)} is locked by {holder.who} since {holder.since:%Y-%m-%d %H:%M:%S} UTC{run}"
     seconds = max(1, round(taken.expires_in))
-    hint = f"wait for it with --wait 10m; if that run was killed, its hold ends by itself within {seconds} s"
+    hint = f"wait for that run with --wait 10m; if it was killed, the lock expires within {seconds} s"
     return Unsafe(message, hint, LOCKED)
 
 
 def lost_to_another(server: str) -> JournalError:
-    """Return what to raise when the lease turns out to be gone in mid-run."""
-    message = f"this run no longer holds {quoted(server, 200)}: another one has taken over, or it was cut off too long"
-    return JournalError(message, "see history for the other run; plan shows what is left to do", LOCK_LOST)
+    """Return the error for a run whose lease is lost."""
+    message = f"this run lost its lock on {quoted(server, 200)}: another run took it, or the journal was out of reach"
+    hint = "ztrust-mail history shows the other run; ztrust-mail plan shows what is left to do"
+    return JournalError(message, hint, LOCK_LOST)

@@ -1,4 +1,4 @@
-"""Opens a journal: makes a new one, brings an old one forward, refuses a newer one and one of another program."""
+"""Opens a journal: creates a new one, migrates an old one, refuses a newer one and another program's database."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.text import quoted
-from ztrust_mail.journal import queries, sqlite
-from ztrust_mail.journal.database import Database, JournalLocation, Transaction
-from ztrust_mail.journal.errors import RULE, not_ours
-from ztrust_mail.journal.records import HEAD, SALT, VERSIONS, WRITTEN_BY
+from ztrust_mail.journal import sqlite
+from ztrust_mail.journal.database import Database, JournalLocation
+from ztrust_mail.journal.errors import RULE, not_a_journal
+from ztrust_mail.journal.postgresql_url import parse_url
+from ztrust_mail.journal.schema import HEAD, SchemaState, migrate, read_state
+from ztrust_mail.journal.sqlite import SqliteDatabase
 
 
 def connect(place: JournalLocation, *, writable: bool, immutable: bool = False) -> Database:
-    """Return the database at a place, without a look at what it holds. Raises :class:`JournalError`.
+    """Return the database at a location without reading it. Raises :class:`JournalError`.
 
-    ``immutable`` reads a file as it is, where nothing can be put beside it.
+    ``immutable`` reads a file alone, for a folder in which SQLite cannot create the files of its write-ahead log.
     """
-    if place.file:
-        from ztrust_mail.journal.sqlite import SqliteDatabase
-
+    if place.url is None:
+        assert place.file
         return SqliteDatabase(place.file, place.where, writable=writable, immutable=immutable)
-    from ztrust_mail.journal.postgresql import PostgresqlDatabase
-
-    return PostgresqlDatabase(place, writable=writable)
+    try:
+        from ztrust_mail.journal.postgresql import PostgresqlDatabase
+    except ImportError:
+        hint = "install it with: pip install 'ztrust-mail[postgresql]'"
+        raise JournalError(f"{place.where} needs psycopg, which is not installed", hint, RULE) from None
+    return PostgresqlDatabase(parse_url(place.url), place.where, writable=writable)
 
 
 @contextmanager
-def connected(place: JournalLocation, *, writable: bool) -> Iterator[Database]:
-    """Give the database at a place and close it."""
+def open_database(place: JournalLocation, *, writable: bool) -> Iterator[Database]:
+    """Give the database at a location and close it."""
     database = connect(place, writable=writable)
     try:
         yield database
@@ -44,9 +47,9 @@ def connected(place: JournalLocation, *, writable: bool) -> Iterator[Database]:
 
 
 _MAGIC = b"SQLite format 3\0"
-_NO_HELPERS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-_NO_ROOM = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
-"""What SQLite says where the files beside a journal that it needs even for reading cannot be made."""
+_NO_WAL = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+_NO_SHARED_MEMORY = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
+"""SQLite's errors when it cannot create the files of its write-ahead log, which it needs even for reading."""
 
 
 @dataclass(frozen=True)
@@ -58,164 +61,131 @@ class Opened:
 
 
 def open_at(place: JournalLocation, *, writable: bool) -> Opened | None:
-    """Return the journal at a place; None where there is none and none is to be made. Raises :class:`JournalError`."""
+    """Return the journal at a location, None if there is none and ``writable`` is false.
+
+    Raises :class:`JournalError`.
+    """
     if place.file and not place.is_there:
         if not place.usual:
             _check_folder(place.file.parent, place.where)
         if not writable:
             return None
-        _make(place, place.file)
+        _create_file(place, place.file)
     elif place.file:
-        _check_kind(place, place.file)
-    database = connect(place, writable=True) if writable else _connected_to_read(place)
+        _check_content(place, place.file)
+    database = connect(place, writable=True) if writable else _connect_for_reading(place)
     try:
-        opened = _opened(place, database)
+        opened = _open(place, database)
     except BaseException:
         database.close()
         raise
     if place.file and writable:
-        _keep_to_its_owner(place.file)
+        _restrict_mode(place.file)
     return opened
 
 
-def _opened(place: JournalLocation, database: Database) -> Opened | None:
-    state = _state(database)
+def _open(place: JournalLocation, database: Database) -> Opened | None:
+    state = _read_state(database)
     if state is None and not database.writable:
         database.close()
         return None
     if state is None or state.version != HEAD:
-        state = _brought_forward(place, database)
+        state = _migrate(place, database)
     return Opened(database, state.salt)
 
 
 def _check_folder(folder: Path, where: str) -> None:
-    """Refuse a folder that is not there: a slip in its name would begin a second journal that knows of nothing."""
+    """Refuse a missing folder: a typo in its name would begin a second journal that knows nothing."""
     if not folder.exists():
-        hint = "correct the journal's URL, in the settings or ZTRUST_MAIL_JOURNAL, or make the folder"
-        raise JournalError(f"{where} cannot be there: its folder {quoted(folder, 200)} does not exist", hint, RULE)
+        hint = "correct the journal's URL, in the settings or ZTRUST_MAIL_JOURNAL, or create the folder"
+        raise JournalError(f"{where} cannot exist: its folder {quoted(folder, 200)} does not exist", hint, RULE)
 
 
-def _check_kind(place: JournalLocation, file: Path) -> None:
-    """Refuse what is no database: SQLite would take a short text for an empty one and write over it."""
+def _check_content(place: JournalLocation, file: Path) -> None:
+    """Refuse a file that is no database: SQLite would take a short text for an empty database and overwrite it."""
     try:
         with file.open("rb") as content:
             beginning = content.read(len(_MAGIC))
     except OSError as e:
-        raise place.closed(e) from None
+        raise place.cannot_open(e) from None
     if beginning not in (b"", _MAGIC):
-        raise not_ours(place.where)
+        raise not_a_journal(place.where)
 
 
-def _make(place: JournalLocation, file: Path) -> None:
-    """Make an empty file that only its owner may read."""
+def _create_file(place: JournalLocation, file: Path) -> None:
+    """Create an empty file that only its owner may read."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError as e:
-        if not file.exists():  # else another program was faster
-            raise place.closed(e) from None
+        if not file.exists():  # a broken link; otherwise another program created the file first
+            raise place.cannot_open(e) from None
     except OSError as e:
-        raise place.closed(e) from None
+        raise place.cannot_open(e) from None
 
 
-def _keep_to_its_owner(file: Path) -> None:
-    """Let nobody else read a journal that was there before, such as a backup restored, or what stands beside it."""
-    for one in (file, *_beside(file)):
-        with suppress(OSError):  # it is not there, or another person's
+def _restrict_mode(file: Path) -> None:
+    """Let only the owner read an existing journal, such as a restored backup, and its write-ahead log."""
+    for one in (file, *_wal_files(file)):
+        with suppress(OSError):  # the file is missing, or belongs to another user
             if stat.S_IMODE(one.stat().st_mode) & 0o077:
                 one.chmod(0o600)
 
 
-def _connected_to_read(place: JournalLocation) -> Database:
-    if place.file and _lacks_helpers(place.file):
-        if _has_log(place.file):
+def _connect_for_reading(place: JournalLocation) -> Database:
+    if place.file and _wal_unavailable(place.file):
+        if _has_wal(place.file):
             message = f"{place.where} was not closed, and can only be read where its folder can be written"
-            raise JournalError(message, "make room, run this where the folder can be written, or copy the folder", RULE)
+            hint = "free disk space, run this where the folder can be written, or copy the folder"
+            raise JournalError(message, hint, RULE)
         return connect(place, writable=False, immutable=True)
     return connect(place, writable=False)
 
 
-def _lacks_helpers(file: Path) -> bool:
+def _wal_unavailable(file: Path) -> bool:
     try:
-        with closing(sqlite.opened(file, writable=False)) as connection:
+        with closing(sqlite.open_file(file, writable=False)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").close()
     except sqlite3.Error as e:
         code = getattr(e, "sqlite_errorcode", 0)
-        return code in _NO_ROOM or code & 0xFF in _NO_HELPERS
+        return code in _NO_SHARED_MEMORY or code & 0xFF in _NO_WAL
     return False
 
 
-def _has_log(file: Path) -> bool:
-    log, _ = _beside(file)
+def _has_wal(file: Path) -> bool:
+    wal, _ = _wal_files(file)
     try:
-        return log.stat().st_size > 0
+        return wal.stat().st_size > 0
     except OSError:
         return False
 
 
-def _beside(file: Path) -> tuple[Path, Path]:
-    """Return where SQLite keeps the log of what is not in a file yet, and its index."""
+def _wal_files(file: Path) -> tuple[Path, Path]:
+    """Return the paths of SQLite's write-ahead log and its index."""
     return file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")
 
 
-def _brought_forward(place: JournalLocation, database: Database) -> SchemaState:
-    from ztrust_mail.journal.migrating import migrate
+def _read_state(database: Database) -> SchemaState | None:
+    with database.reading() as transaction:
+        return read_state(transaction, database)
 
+
+def _migrate(place: JournalLocation, database: Database) -> SchemaState:
     if database.writable:
         migrate(database)
     else:
-        _migrate_beside(place)
-    state = _state(database)
-    assert state is not None  # it was brought forward just now, and nothing ever takes a journal away
+        _migrate_for_reading(place)
+    state = _read_state(database)
+    assert state is not None  # migrate has just created or updated it
     return state
 
 
-def _migrate_beside(place: JournalLocation) -> None:
-    from ztrust_mail.journal.migrating import migrate
-
+def _migrate_for_reading(place: JournalLocation) -> None:
+    """Migrate through a second, writable connection."""
     try:
-        with connected(place, writable=True) as database:
+        with open_database(place, writable=True) as database:
             migrate(database)
     except JournalError as e:
-        message = f"{place.where} was written by an older ztrust-mail and cannot be brought forward"
-        raise JournalError(message, f"run plan once where it can be written; {e.hint}", RULE) from None
-
-
-def _foreign(where: str) -> JournalError:
-    hint = "give the journal a file, database or schema of its own"
-    return JournalError(f"{where} holds another program's tables", hint, RULE)
-
-
-@dataclass(frozen=True)
-class SchemaState:
-    """What a journal says of itself."""
-
-    version: str
-    salt: bytes
-
-
-def _state(database: Database) -> SchemaState | None:
-    with database.reading() as transaction:
-        return look(transaction, database)
-
-
-def look(transaction: Transaction, database: Database) -> SchemaState | None:
-    """Return the state of the journal, None where the database is empty. Raises :class:`JournalError`."""
-    where, names = database.where, transaction.tables()
-    if queries.VERSIONS_TABLE not in names:
-        if names & queries.TABLES if database.is_shared else names:
-            raise _foreign(where)
-        return None
-    [version] = [row["version_num"] for row in transaction.ask(queries.VERSION)]
-    if "meta" not in names:
-        raise _foreign(where)
-    notes = {row["name"]: row["value"] for row in transaction.ask(queries.NOTES)}
-    if version not in VERSIONS:
-        program = quoted(f"ztrust-mail {notes.get(WRITTEN_BY, '')}".strip())
-        message = f"{where} was written by {program}, which is newer than this ztrust-mail {__version__}"
-        raise JournalError(message, "update this one, or name another journal", RULE)
-    try:
-        return SchemaState(version, bytes.fromhex(notes[SALT]))
-    except (KeyError, ValueError):
-        hint = "restore it from a backup, or move it away and begin a new one"
-        raise JournalError(f"{where} is damaged: its salt is gone", hint, RULE) from None
+        message = f"{place.where} was written by an older ztrust-mail and cannot be migrated"
+        hint = f"run ztrust-mail plan once where the journal can be written; {e.hint}"
+        raise JournalError(message, hint, RULE) from None

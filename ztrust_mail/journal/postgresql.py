@@ -1,22 +1,20 @@
-"""A journal in a PostgreSQL database that a team shares, by SQLAlchemy and psycopg."""
+"""A journal in a PostgreSQL database that a team shares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DataError, SQLAlchemyError
+import psycopg
+from psycopg.rows import DictRow, dict_row
 
 from ztrust_mail.core.errors import JournalError
-from ztrust_mail.journal.database import POSTGRESQL, Database, JournalLocation, Row, Transaction, Value, parsed
-from ztrust_mail.journal.errors import RULE, journal_error, unkeepable
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
-    from sqlalchemy.pool import ConnectionPoolEntry
+from ztrust_mail.journal.database import Database, Row, Transaction, Value
+from ztrust_mail.journal.errors import RULE, journal_error, unstorable_name
+from ztrust_mail.journal.postgresql_url import PostgresqlUrl
 
 _CONNECT: Final = {"connect_timeout": "10", "tcp_user_timeout": "15000", "application_name": "ztrust-mail"}
 LIMITS: Final = (
@@ -24,24 +22,77 @@ LIMITS: Final = (
     "SET SESSION lock_timeout = '10s'",
     "SET SESSION idle_in_transaction_session_timeout = '60s'",
 )
-"""A server that hangs, or the transaction of a machine that is gone, holds nobody up for longer."""
+"""Bound how long a hanging server, or the open transaction of a machine that is gone, blocks others."""
 
-_ONE_AT_A_TIME: Final = 0x7A74727573746D61  # "ztrustma": the name of a lock in a PostgreSQL database
+_MIGRATION_LOCK: Final = 0x7A74727573746D61  # "ztrustma" as a number: the key of a PostgreSQL advisory lock
+
+_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+_Connection = psycopg.Connection[DictRow]
 
 
 class PostgresqlDatabase(Database):
-    """A PostgreSQL database."""
+    """A PostgreSQL database. Each transaction uses an idle connection, or opens one."""
 
     is_shared = True
+    column_types: Mapping[str, str] = {"auto_number": "SERIAL PRIMARY KEY", "time": "TIMESTAMP WITH TIME ZONE"}
 
-    def __init__(self, place: JournalLocation, *, writable: bool) -> None:
-        super().__init__(place.where, writable=writable)
-        self._engine = _engine(place, writable=writable)
+    def __init__(self, url: PostgresqlUrl, where: str, *, writable: bool, limits: Sequence[str] = LIMITS) -> None:
+        super().__init__(where, writable=writable)
+        self._url = url
+        self._limits = "; ".join(limits)
+        self._idle: list[_Connection] = []
 
     @contextmanager
-    def _transaction(self) -> Iterator[PostgresqlTransaction]:
-        with told_by_sqlalchemy(self.where), self._engine.connect() as connection, connection.begin():
-            yield PostgresqlTransaction(connection, self.where)
+    def _transaction(self) -> Iterator[Transaction]:
+        with _translate_errors(self.where):
+            connection = self._begin()
+            try:
+                yield PostgresqlTransaction(connection, self.where)
+                connection.commit()
+            finally:
+                self._release(connection)
+
+    def _begin(self) -> _Connection:
+        """Return a connection with a new transaction; replace idle ones that a restart or a firewall has cut."""
+        begin = b"BEGIN" if self.writable else b"BEGIN READ ONLY"
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread took it
+                break
+            try:
+                connection.execute(begin)
+            except psycopg.OperationalError:
+                connection.close()
+            else:
+                return connection
+        connection = self._connect()
+        connection.execute(begin)
+        return connection
+
+    def _connect(self) -> _Connection:
+        connection = psycopg.connect(
+            **{**_CONNECT, **self._url.connection_arguments(), "client_encoding": "utf8"},  # type: ignore[arg-type]
+            autocommit=True,  # _begin begins the transactions
+            prepare_threshold=None,  # a connection pooler may serve each transaction by another session
+            row_factory=dict_row,
+        )
+        try:
+            connection.execute(self._limits.encode())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _release(self, connection: _Connection) -> None:
+        """Roll back what was not committed, and keep the connection if it still works."""
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+        else:
+            self._idle.append(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -52,77 +103,65 @@ class PostgresqlDatabase(Database):
     writing = reading
 
     @contextmanager
-    def migrating(self) -> Iterator[tuple[Transaction, Connection]]:
+    def migrating(self) -> Iterator[Transaction]:
         """See :meth:`Database.migrating`."""
         with self._transaction() as transaction:
-            transaction.ask("SELECT pg_advisory_xact_lock(:lock)", lock=_ONE_AT_A_TIME)
-            yield transaction, transaction.connection
+            transaction.query("SELECT pg_advisory_xact_lock(:key)", key=_MIGRATION_LOCK)
+            yield transaction
 
     def close(self) -> None:
         """See :meth:`Database.close`."""
-        self._engine.dispose()
+        while self._idle:
+            self._idle.pop().close()
 
 
 class PostgresqlTransaction(Transaction):
-    """What is said to a PostgreSQL database in one transaction."""
+    """A transaction in a PostgreSQL database."""
 
-    def __init__(self, connection: Connection, where: str) -> None:
-        self.connection = connection
+    def __init__(self, connection: _Connection, where: str) -> None:
+        self._connection = connection
         self._where = where
 
-    def ask(self, sql: str, /, **values: Value) -> list[Row]:
-        """See :meth:`Transaction.ask`."""
-        return [dict(row) for row in self.connection.execute(text(sql), values).mappings()]
+    def query(self, sql: str, /, **values: Value) -> list[Row]:
+        """See :meth:`Transaction.query`."""
+        if not values:
+            return [*self._connection.execute(sql.encode())]
+        return [*self._connection.execute(_to_psycopg(sql), values)]
 
-    def do(self, sql: str, /, *several: Mapping[str, Value]) -> int:
-        """See :meth:`Transaction.do`."""
-        return self.connection.execute(text(sql), several or None).rowcount
+    def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
+        """See :meth:`Transaction.execute`."""
+        if not several:
+            return self._connection.execute(sql.encode()).rowcount
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_to_psycopg(sql), several)
+            return cursor.rowcount
 
     def now(self) -> datetime:
-        """See :meth:`Transaction.now`: it is the database's."""
-        now: datetime = self.connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        """See :meth:`Transaction.now`: it is the clock of the database server."""
+        [row] = self.query("SELECT clock_timestamp() AS now")
+        now: datetime = row["now"]
         return now.astimezone(UTC)
 
     def tables(self) -> set[str]:
-        """See :meth:`Transaction.tables`. Raises :class:`JournalError` where no schema is to be seen."""
-        if self.ask("SELECT current_schema() AS name")[0]["name"] is None:
+        """See :meth:`Transaction.tables`. Raises :class:`JournalError` if the account may use no schema."""
+        if self.query("SELECT current_schema() AS name")[0]["name"] is None:
             hint = "grant it USAGE on the journal's schema, or name another with ?options=-csearch_path%3DNAME"
             raise JournalError(f"{self._where} cannot be used: this account may see no schema", hint, RULE)
-        found = self.ask("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+        found = self.query("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
         return {row["tablename"] for row in found}
 
 
+def _to_psycopg(sql: str) -> bytes:
+    """Return a statement with its parameters written as psycopg wants them."""
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
+
+
 @contextmanager
-def told_by_sqlalchemy(where: str) -> Iterator[None]:
-    """Raise what SQLAlchemy says of a database as :class:`JournalError`; ``where`` names the journal."""
+def _translate_errors(where: str) -> Iterator[None]:
+    """Raise errors of psycopg as :class:`JournalError`; ``where`` names the journal."""
     try:
         yield
-    except (DataError, UnicodeError):
-        raise unkeepable(where) from None
-    except SQLAlchemyError as e:
-        raise journal_error(where, getattr(e, "orig", None)) from None
-
-
-def _engine(place: JournalLocation, *, writable: bool) -> Engine:
-    url = parsed(place.url).set(drivername=POSTGRESQL)
-    arguments = {name: value for name, value in _CONNECT.items() if name not in url.query}
-    try:
-        engine = create_engine(
-            url,
-            connect_args={**arguments, "client_encoding": "utf8", "prepare_threshold": None},
-            pool_pre_ping=True,  # a connection may have been closed by a restart or a firewall
-            hide_parameters=True,
-        )
-    except ImportError:
-        hint = "install it with: pip install 'ztrust-mail[postgresql]'"
-        raise JournalError(f"{place.where} needs psycopg, which is not installed", hint, RULE) from None
-    event.listen(engine, "connect", _prepare)
-    return engine if writable else engine.execution_options(postgresql_readonly=True)
-
-
-def _prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for limit in LIMITS:
-        cursor.execute(limit)
-    cursor.close()
-    connection.commit()
+    except (psycopg.DataError, UnicodeError):
+        raise unstorable_name(where) from None
+    except psycopg.Error as e:
+        raise journal_error(where, e) from None

@@ -1,7 +1,7 @@
-"""What is said to the journal's database, in SQL that SQLite and PostgreSQL both understand.
+"""The journal's SQL statements, for SQLite and PostgreSQL alike.
 
-The database picks, so that years of history cost a plan nothing. Steps and outcomes stand here as they are kept:
-what :class:`Step` says of each is asked of these statements by a test.
+The database filters, so that years of history cost a plan nothing. Steps and outcomes are written here as they are
+stored; a test compares the statements with what :class:`Step` says of each.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from typing import Final
 
 from ztrust_mail.journal.records import NOT_KEPT
 
-# What the journal says of itself
+# The journal about itself
 
 VERSIONS_TABLE: Final = "alembic_version"
 TABLES: Final = frozenset(("meta", "runs", "writes", "leases"))
 VERSION: Final = "SELECT version_num FROM alembic_version"
-NOTES: Final = "SELECT name, value FROM meta"
-NO_NOTE: Final = "DELETE FROM meta WHERE name = :name"
-NEW_NOTE: Final = "INSERT INTO meta (name, value) VALUES (:name, :value)"
+DELETE_VERSION: Final = "DELETE FROM alembic_version"
+INSERT_VERSION: Final = "INSERT INTO alembic_version (version_num) VALUES (:version)"
+META: Final = "SELECT name, value FROM meta"
+DELETE_META: Final = "DELETE FROM meta WHERE name = :name"
+INSERT_META: Final = "INSERT INTO meta (name, value) VALUES (:name, :value)"
 
 
 # Runs and their writes
@@ -46,7 +48,7 @@ SELECT * FROM runs WHERE outcome IN ('running', 'stopped', 'interrupted', 'faile
     WHERE server = :server AND EXISTS (SELECT * FROM writes WHERE writes.run = runs.number)
 )
 """
-"""The newest run on a server that had something to write, if it did not do all of it."""
+"""The newest run on a server that had something to write, unless it wrote all of it."""
 
 WRITES: Final = "SELECT * FROM writes WHERE run = :run ORDER BY position"
 STEPS: Final = "SELECT step, count(*) AS number FROM writes WHERE run = :run GROUP BY step"
@@ -82,13 +84,13 @@ latest AS (
 SELECT w.* FROM latest JOIN writes AS w
 ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt, latest.unkept)
 """
-"""Each realm's last write that was done; its newest in doubt and its newest not kept, where no later one was done.
+"""Each realm's last completed write, and its newest writes after that with unknown outcome and not preserved.
 
-A realm is found by one step through the index, however often it was written.
+Each realm costs one step in the index, however often it was written.
 """
 
 UNKEPT: Final = f"{NOT_KEPT}%"
-"""What ``:not_kept`` stands for."""
+"""The value of ``:not_kept``."""
 
 
 # Leases
@@ -99,16 +101,16 @@ ON CONFLICT (server) DO UPDATE
 SET holder = excluded.holder, who = excluded.who, since = excluded.since, expires = excluded.expires, run = NULL
 WHERE leases.expires <= excluded.since OR leases.expires > :never
 """
-"""Enters a lease, or takes over one that has expired or ends when none can, in one statement."""
+"""Inserts a lease, or replaces one that has expired, or whose end is too late for any lease: a clock was set back."""
 
 LEASE: Final = "SELECT * FROM leases WHERE server = :server"
 RENEW_LEASE: Final = """
 UPDATE leases SET expires = :expires, run = coalesce(:run, run) WHERE server = :server AND holder = :holder
 """
-GIVE_BACK_LEASE: Final = "DELETE FROM leases WHERE server = :server AND holder = :holder"
+DELETE_LEASE: Final = "DELETE FROM leases WHERE server = :server AND holder = :holder"
 
 
-# Taking out what nobody needs any more
+# Pruning
 
 FORGET: Final = "DELETE FROM writes WHERE server = :server AND realm = :realm"
 NEWEST_THAT_WROTE: Final = "SELECT max(run) AS number FROM writes WHERE server = :server"
@@ -124,7 +126,7 @@ AND (step IN ('planned', 'skipped', 'failed') AND after IS NULL OR run < (
     ORDER BY later.run DESC LIMIT 1 OFFSET 1
 ))
 """
-"""Of each realm two writes that were done stay, however old: the last, and the one that a revert of it looks at."""
+"""Preserves two completed writes of each realm, however old: the last, and the one that a revert of it needs."""
 
 PRUNE_RUNS: Final = """
 DELETE FROM runs WHERE server = :server AND number < :first

@@ -1,4 +1,4 @@
-"""What the journal holds: runs, and one write per realm of a run."""
+"""The records of the journal: runs, and one write per realm of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ztrust_mail.model.fields import FieldMap
 
 
 def names_of(dialect: Dialect, write: Write) -> frozenset[str]:
-    """Return the names of what a write was about."""
+    """Return the names of the templates and themes that a write concerned."""
     seen = {native for native in (*write.before, *(write.after or {})) if is_beside(native)}
     return dialect.beside(write.intent or {}) | seen
 
@@ -34,9 +34,9 @@ def _no_fingerprint(secret: Secret) -> str:
 
 @dataclass(frozen=True)
 class JournalState:
-    """What the journal holds of a server's realms, and how it takes a secret's fingerprint.
+    """What the journal knows about the realms of a server, and its function for a secret's fingerprint.
 
-    ``rewritten`` names by realm the fields whose secret is to be sent whatever the fingerprints say.
+    ``rewritten`` names by realm the fields whose secret is sent even if its fingerprint is unchanged.
     """
 
     realms: Mapping[str, LastKnown] = field(default_factory=dict)
@@ -44,13 +44,16 @@ class JournalState:
     rewritten: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def of(self, realm: str) -> LastKnown:
-        """Return what is known of a realm."""
+        """Return what is known about a realm."""
         return self.realms.get(realm, _NOTHING_KNOWN)
 
 
 @dataclass(frozen=True)
 class LastKnown:
-    """What is known of one realm: its last write that was done, a later one in doubt, a later one that was not kept."""
+    """A realm's last completed write, and later ones.
+
+    ``doubt`` is a later write with unknown outcome, ``unkept`` a later one that the server stored differently.
+    """
 
     last: Write | None = None
     doubt: Write | None = None
@@ -60,72 +63,63 @@ class LastKnown:
 _NOTHING_KNOWN = LastKnown()
 
 NOTHING_REMEMBERED = JournalState()
-"""The memory of a journal that is not there."""
+"""The state when there is no journal."""
 
 LOCK_LOST: Final = "lease-lost"
-"""The rule of errors about a lock on a server that this run no longer holds."""
-
-HEAD: Final = "0002"
-"""The newest migration; stands here too so that opening an up-to-date journal needs no Alembic."""
-
-VERSIONS: Final = ("0001", HEAD)
-"""All versions of the schema that this program can bring to the newest."""
-
-SALT, WRITTEN_BY = "salt", "written_by"
-"""Names in ``meta``: the salt of the fingerprints, as hex digits, and the program that made or migrated the journal."""
+"""The rule id of errors about a lock on a server that this run has lost."""
 
 OF_SAVED_PLAN: Final = "apply --plan"
 """The command of a run that applied a saved plan."""
 
 
 NOT_KEPT: Final = "the server did not keep"
-"""So begins the error of a write that the server answered, and did not keep as it was meant."""
+"""The beginning of the error of a write that the server accepted but stored differently."""
 
 
 class Outcome(StrEnum):
     """How a run ended."""
 
     RUNNING = "running"
-    """Not ended: it is under way, or was killed."""
+    """Still running, or killed."""
     DONE = "done"
     FAILED = "failed"
-    """It ended by itself; some realms failed."""
+    """Ended by itself; some realms failed."""
     STOPPED = "stopped"
-    """A canary or too many failures stopped it; some realms were not reached."""
+    """Stopped by a canary or by too many failures; some realms were not reached."""
     INTERRUPTED = "interrupted"
     RESUMED = "resumed"
-    """A later run took up all that this one left."""
+    """A later run completed all that this one had left."""
 
 
 class Step(StrEnum):
-    """How far the write to one realm has come."""
+    """The state of the write to one realm."""
 
     PLANNED = "planned"
     WRITING = "writing"
-    """The request is about to go out or has gone out: what became of it is in doubt."""
+    """The request is about to be sent, or was sent: its outcome is unknown."""
     WRITTEN = "written"
-    """The server said it was done; nobody has looked yet."""
+    """The server reported success; the result was not read back yet."""
     VERIFIED = "verified"
     ACCEPTED = "accepted"
-    """The server said it was done, and shows nothing by which anybody could look."""
+    """The server reported success, and offers no way to read the result back."""
     FAILED = "failed"
-    """Nothing was written, or something else than was meant; ``error`` says which."""
+    """Nothing was written, or the server stored something else; ``error`` says which."""
     SKIPPED = "skipped"
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the server may or may not hold the write."""
+        """Whether the outcome is unknown: the server may or may not have the write."""
         return self in (Step.WRITING, Step.WRITTEN)
 
     @property
     def is_done(self) -> bool:
-        """Whether the write counts as done: seen there, or accepted by a server that shows nothing."""
+        """Whether the write is complete: read back, or accepted by a server that shows nothing."""
         return self in (Step.VERIFIED, Step.ACCEPTED)
 
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run that is about to begin. ``who`` names the account, and the person as far as the machine knows."""
+    """A run about to begin. ``who`` names the account, and the person as far as the machine knows."""
 
     server: str
     command: str
@@ -136,7 +130,7 @@ class NewRun:
 
 @dataclass(frozen=True)
 class Run(NewRun):
-    """A run as the journal has it; times are in UTC."""
+    """A stored run; times are in UTC."""
 
     number: int = 0
     tool_version: str = ""
@@ -149,9 +143,8 @@ class Run(NewRun):
 class Write:
     """What a run does to one realm.
 
-    ``before`` and ``after`` are the server's attributes with masks in place of secrets; ``intent`` are the fields
-    to be written, secrets as references, None where the realm is to have no e-mail. ``fingerprints`` tell by field
-    which secret is written.
+    ``before`` and ``after`` are the server's attributes with masks in place of secrets. ``intent`` holds the fields
+    to write, secrets as references; None removes the e-mail settings. ``fingerprints`` identify the secrets by field.
     """
 
     realm: str
@@ -167,13 +160,13 @@ class Write:
 
     @property
     def is_unplanned(self) -> bool:
-        """Whether the realm could not even be planned, so that nothing was to be written to it."""
+        """Whether the realm could not be planned, so that no request was sent for it."""
         return self.step is Step.FAILED and self.started is None
 
 
 @dataclass(frozen=True)
 class Update:
-    """A step that a realm's write has come to."""
+    """A new state of the write to a realm."""
 
     realm: str
     step: Step
@@ -183,7 +176,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds the lease on a server, and since when (UTC)."""
+    """The holder of the lease on a server, and since when (UTC)."""
 
     who: str
     since: datetime
@@ -194,7 +187,7 @@ Values = dict[str, str | int | None]
 
 
 def run_values(run: NewRun) -> Values:
-    """Return what a new run's row holds beside version, outcome and times."""
+    """Return the row of a new run, without version, outcome and times."""
     return {
         "server": run.server,
         "command": printable(run.command),
@@ -205,21 +198,21 @@ def run_values(run: NewRun) -> Values:
 
 
 def run_of(row: Row) -> Run:
-    """Return a row of ``runs``. Raises :class:`JournalError` where it is damaged."""
-    with _sound(f"run {row['number']}"):
+    """Return the run in a row. Raises :class:`JournalError` if it is damaged."""
+    with _report_damage(f"run {row['number']}"):
         times = {"started": _time(row["started"]), "ended": _time_if_any(row["ended"])}
         return Run(**{**row, "outcome": Outcome(row["outcome"]), **times})
 
 
 def write_values(write: Write, run: int, server: str, position: int) -> Values:
-    """Return the row of a write that is to come."""
+    """Return the row of an intended write."""
     return {
         "run": run,
         "realm": write.realm,
         "position": position,
         "server": server,
         "before": attributes_text(write.before),
-        "intent": None if write.intent is None else _dumped(serialize.to_json(write.intent)),
+        "intent": None if write.intent is None else _to_json(serialize.to_json(write.intent)),
         "fingerprints": attributes_text(write.fingerprints),
         "step": write.step.value,
         "after": None if write.after is None else attributes_text(write.after),
@@ -228,8 +221,8 @@ def write_values(write: Write, run: int, server: str, position: int) -> Values:
 
 
 def write_of(row: Row) -> Write:
-    """Return a row of ``writes``. Raises :class:`JournalError` where it is damaged."""
-    with _sound(f"run {row['run']}, realm {quoted(row['realm'])}"):
+    """Return the write in a row. Raises :class:`JournalError` if it is damaged."""
+    with _report_damage(f"run {row['run']}, realm {quoted(row['realm'])}"):
         return Write(
             realm=row["realm"],
             before=_attributes(row["before"]),
@@ -245,40 +238,37 @@ def write_of(row: Row) -> Write:
 
 
 def last_known(rows: Iterable[Row]) -> dict[str, LastKnown]:
-    """Return by realm what :data:`sql.REMEMBERED` found. Raises :class:`JournalError` where a row is damaged."""
+    """Return by realm what :data:`queries.REMEMBERED` found. Raises :class:`JournalError` if a row is damaged."""
     known: dict[str, LastKnown] = {}
     for write in map(write_of, rows):
         part = "last" if write.step.is_done else "doubt" if write.step.in_doubt else "unkept"
-        known[write.realm] = replace(known.get(write.realm, _NOTHING), **{part: write})
+        known[write.realm] = replace(known.get(write.realm, _NOTHING_KNOWN), **{part: write})
     return known
 
 
-_NOTHING = LastKnown()
-
-
 def holder_of(row: Row) -> tuple[Holder, datetime]:
-    """Return a row of ``leases``, and when that lease ends. Raises :class:`JournalError` where it is damaged."""
-    with _sound("its leases"):
+    """Return the holder in a row of ``leases``, and when that lease ends. Raises :class:`JournalError` if damaged."""
+    with _report_damage("its leases"):
         return Holder(row["who"], _time(row["since"]), row["run"]), _time(row["expires"])
 
 
 def step_of(text: str) -> Step:
-    """Return a step as a row names it. Raises :class:`JournalError` where it is none."""
-    with _sound(f"the step {quoted(text)}"):
+    """Return the step that a row names. Raises :class:`JournalError` if it is none."""
+    with _report_damage(f"the step {quoted(text)}"):
         return Step(text)
 
 
 def attributes_text(attributes: Mapping[str, str]) -> str:
-    """Return attributes as they are kept."""
-    return _dumped(dict(attributes))
+    """Return attributes as the journal stores them."""
+    return _to_json(dict(attributes))
 
 
-def _dumped(data: Mapping[str, object]) -> str:
+def _to_json(data: Mapping[str, object]) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
 def _attributes(text: str) -> dict[str, str]:
-    # Thousands of realms hold mostly the same names and values: each is kept once in memory.
+    # Thousands of realms share most names and values: intern stores each once in memory.
     return {intern(name): intern(value) for name, value in json.loads(text).items()}
 
 
@@ -286,18 +276,18 @@ def _fields(text: str) -> FieldMap:
     return {intern(name): value for name, value in serialize.from_json(json.loads(text)).items()}
 
 
-def _time(kept: str | datetime) -> datetime:
-    """Return a time in UTC; SQLite keeps it as text without a zone."""
-    time = datetime.fromisoformat(kept) if isinstance(kept, str) else kept
+def _time(stored: str | datetime) -> datetime:
+    """Return a time in UTC; SQLite stores it as text without a zone."""
+    time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
     return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _time_if_any(kept: str | datetime | None) -> datetime | None:
-    return None if kept is None else _time(kept)
+def _time_if_any(stored: str | datetime | None) -> datetime | None:
+    return None if stored is None else _time(stored)
 
 
 @contextmanager
-def _sound(what: str) -> Iterator[None]:
+def _report_damage(what: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""A journal in a file, by the standard library's sqlite3: importing SQLAlchemy takes longer than all that is asked."""
+"""A journal in a SQLite file."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.journal.database import BUSY_TIMEOUT, Database, Row, Transaction, Value, file_url
-from ztrust_mail.journal.errors import RULE, told
-
-if TYPE_CHECKING:
-    import sqlalchemy
+from ztrust_mail.journal.errors import RULE, journal_error, unstorable_name
 
 SWITCH_TIMEOUT, _SWITCH_PAUSE = 10.0, 0.05
 
 _TO_READ, _TO_WRITE = "BEGIN", "BEGIN IMMEDIATE"
-"""A transaction that reads before it writes would fail, without waiting, when another has written meanwhile."""
+"""A transaction that reads before it writes would fail at once, without waiting, if another program wrote meanwhile."""
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
 
 
 class SqliteDatabase(Database):
-    """An SQLite file. Each thread at work has a connection of its own, which the next one takes over."""
+    """A SQLite file. Each transaction uses an idle connection, or opens one."""
 
     is_shared = False
+    column_types: Mapping[str, str] = {"auto_number": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "time": "DATETIME"}
 
     def __init__(self, file: Path, where: str, *, writable: bool, immutable: bool = False) -> None:
         super().__init__(where, writable=writable)
@@ -50,50 +48,38 @@ class SqliteDatabase(Database):
         with self._transaction(_TO_WRITE) as transaction:
             yield transaction
 
+    migrating = writing  # BEGIN IMMEDIATE keeps other writers out
+
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Transaction]:
-        with told(self.where):
-            connection = self._connection()
+        with _translate_errors(self.where):
+            connection = self._connect()
             try:
                 connection.execute(begin)
-                self._check_place()
+                self._check_file()
                 yield SqliteTransaction(connection)
                 connection.commit()
             finally:
-                connection.rollback()  # of what did not come to its end
+                connection.rollback()  # does nothing after a commit
                 self._idle.append(connection)
 
-    def _check_place(self) -> None:
-        """Raise :class:`JournalError` where the file is no longer the one that was opened: nobody would find it."""
+    def _check_file(self) -> None:
+        """Raise :class:`JournalError` if the file was removed or replaced since it was opened: writes would be lost."""
         try:
-            found = self._file.stat()
+            status = self._file.stat()
         except OSError:
-            found = None
-        here = found and (found.st_dev, found.st_ino)
-        self._identity = self._identity or here
-        if not here or here != self._identity:
-            hint = "put it back and use apply --resume; without it, plan shows what is left to do"
-            raise JournalError(f"{self.where} was taken away or replaced meanwhile", hint, RULE)
+            status = None
+        identity = status and (status.st_dev, status.st_ino)
+        self._identity = self._identity or identity
+        if not identity or identity != self._identity:
+            hint = "put it back, then run ztrust-mail apply --resume; without it, plan shows what is left to do"
+            raise JournalError(f"{self.where} was removed or replaced while it was in use", hint, RULE)
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         try:
             return self._idle.pop()
         except IndexError:
-            return opened(self._file, writable=self.writable, immutable=self._immutable)
-
-    @contextmanager
-    def migrating(self) -> Iterator[tuple[Transaction, sqlalchemy.Connection]]:
-        """See :meth:`Database.migrating`."""
-        from sqlalchemy import NullPool, create_engine, event
-
-        from ztrust_mail.journal.postgresql import told_by_sqlalchemy
-
-        with told(self.where), told_by_sqlalchemy(self.where):
-            connection = opened(self._file, writable=True)
-            engine = create_engine("sqlite://", creator=lambda: connection, poolclass=NullPool, hide_parameters=True)
-            event.listen(engine, "begin", lambda begun: begun.exec_driver_sql(_TO_WRITE))
-            with engine.begin() as for_alembic:
-                yield SqliteTransaction(connection), for_alembic
+            return open_file(self._file, writable=self.writable, immutable=self._immutable)
 
     def close(self) -> None:
         """See :meth:`Database.close`."""
@@ -102,50 +88,50 @@ class SqliteDatabase(Database):
 
 
 class SqliteTransaction(Transaction):
-    """What is said to an SQLite file between ``BEGIN`` and its end; times are kept as text, in UTC."""
+    """A transaction in a SQLite file. Times are stored as text, in UTC."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def ask(self, sql: str, /, **values: Value) -> list[Row]:
-        """See :meth:`Transaction.ask`."""
-        answer = self._connection.execute(sql, _kept(values))
-        names = [column[0] for column in answer.description]
-        return [dict(zip(names, row, strict=True)) for row in answer]
+    def query(self, sql: str, /, **values: Value) -> list[Row]:
+        """See :meth:`Transaction.query`."""
+        cursor = self._connection.execute(sql, _to_sqlite(values))
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
 
-    def do(self, sql: str, /, *several: Mapping[str, Value]) -> int:
-        """See :meth:`Transaction.do`."""
+    def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
+        """See :meth:`Transaction.execute`."""
         if not several:
             return self._connection.execute(sql).rowcount
-        return self._connection.executemany(sql, map(_kept, several)).rowcount
+        return self._connection.executemany(sql, map(_to_sqlite, several)).rowcount
 
     def now(self) -> datetime:
-        """See :meth:`Transaction.now`: whoever shares a file has this machine's clock."""
+        """See :meth:`Transaction.now`: all users of a file share the clock of this machine."""
         return datetime.now(UTC)
 
     def tables(self) -> set[str]:
         """See :meth:`Transaction.tables`."""
-        found = self.ask("SELECT name FROM sqlite_master WHERE type = 'table'")
+        found = self.query("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row["name"] for row in found if not row["name"].startswith("sqlite_")}
 
 
-def _kept(values: Mapping[str, Value]) -> dict[str, str | int | None]:
+def _to_sqlite(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     return {
         name: f"{value.astimezone(UTC):{_TIME}}" if isinstance(value, datetime) else value
         for name, value in values.items()
     }
 
 
-def opened(file: Path, *, writable: bool, immutable: bool = False) -> sqlite3.Connection:
-    """Return a connection to a file that is there, for any thread. Raises :class:`sqlite3.Error`."""
+def open_file(file: Path, *, writable: bool, immutable: bool = False) -> sqlite3.Connection:
+    """Return a connection to an existing file, usable from any thread. Raises :class:`sqlite3.Error`."""
     name = file_url(file, writable=writable, immutable=immutable)
-    # Without an isolation level the driver begins no transactions of its own, which leave schema changes out.
+    # Without an isolation level the driver begins no transactions of its own, which would leave out schema changes.
     connection = sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
         if writable:
             _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA fullfsync = ON")  # on a Mac only this reaches the disk itself
+        connection.execute("PRAGMA fullfsync = ON")  # on macOS only this flushes the disk's own cache
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()
@@ -154,7 +140,7 @@ def opened(file: Path, *, writable: bool, immutable: bool = False) -> sqlite3.Co
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch a new file to write-ahead logging; two that do so at once get no busy timeout from SQLite."""
+    """Switch a new file to write-ahead logging. SQLite's busy timeout does not cover two programs doing so at once."""
     end = time.monotonic() + SWITCH_TIMEOUT
     while True:
         try:
@@ -164,6 +150,17 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
         _pause(_SWITCH_PAUSE)
+
+
+@contextmanager
+def _translate_errors(where: str) -> Iterator[None]:
+    """Raise errors of sqlite3 as :class:`JournalError`; ``where`` names the journal."""
+    try:
+        yield
+    except UnicodeError:
+        raise unstorable_name(where) from None
+    except sqlite3.Error as e:
+        raise journal_error(where, e) from None
 
 
 _pause: Callable[[float], object] = threading.Event().wait

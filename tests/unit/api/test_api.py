@@ -30,7 +30,7 @@ HEAVY = (
     "werkzeug",
     "aiosmtpd",
     "keyring",
-    "sqlalchemy",
+    "psycopg",
 )
 VERBS = (
     *("apply", "connect", "dangers", "doctor", "drift", "explain", "forget", "history", "leftovers"),

@@ -317,7 +317,6 @@ def test_where_a_process_of_its_own_logs_all_it_can(watch: Watch, state: str, st
     )
     assert done.returncode == status, done.stderr
     assert b"DEBUG:urllib3" in done.stderr
-    assert b"INFO:sqlalchemy" in done.stderr
     assert not leaks(done.stdout + done.stderr)
 
 

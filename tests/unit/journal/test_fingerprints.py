@@ -87,4 +87,4 @@ def test_what_is_kept_in_memory_holds_no_secret() -> None:
     kept = repr(vars(fingerprints))
     assert "geheim" not in kept
     assert hashlib.sha256(b"geheim").hexdigest() not in kept
-    assert hashlib.blake2b(b"geheim").digest() not in fingerprints._taken
+    assert hashlib.blake2b(b"geheim").digest() not in fingerprints._futures

@@ -122,7 +122,7 @@ def test_a_later_step_without_a_look_keeps_what_was_seen(journal: Journal) -> No
 
 def test_steps_are_put_down_all_or_none(journal: Journal) -> None:
     number = begun(journal, "acme", "beta")
-    with pytest.raises(JournalError, match=f"knows no such write of run {number}"):
+    with pytest.raises(JournalError, match=f"holds no such write of run {number}"):
         journal.record(number, [Update("acme", Step.WRITING), Update("nobody", Step.WRITING)])
     assert [one.step for one in journal.writes(number)] == [Step.PLANNED, Step.PLANNED]
 

@@ -27,14 +27,14 @@ from support.journals import (
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.journal.journal import Journal
-from ztrust_mail.journal.lease import UNMONITORED, USUAL, Lease, Monitor, Timing, keep_renewed
+from ztrust_mail.journal.lease import DEFAULT_TIMING, UNMONITORED, Lease, Monitor, Timing, keep_renewed
 from ztrust_mail.journal.records import Step, Update
 
 PATIENCE = 30.0  # seconds until a test that waits for a thread gives up
 HOLDERS = "SELECT who, run FROM leases"
 
 
-def refusal(url: Secret, timing: Timing = USUAL, wait: float = 0.0) -> Unsafe:
+def refusal(url: Secret, timing: Timing = DEFAULT_TIMING, wait: float = 0.0) -> Unsafe:
     """Return what another journal's attempt is told."""
     with pytest.raises(Unsafe) as caught, journal_at(url, timing) as second, second.lease(SERVER, "bob", wait=wait):
         pass
@@ -46,7 +46,8 @@ def test_the_second_is_told_who_holds_the_server(journal: Journal, journal_url: 
     with journal.lease(SERVER, "eve\x1b on desk"):
         number = begun(journal, "acme")
         refused = refusal(journal_url)
-    told = re.fullmatch(rf"eve\\x1b on desk holds `{SERVER}` since (.{{19}}) UTC \(run {number}\)", refused.message)
+    pattern = rf"`{SERVER}` is locked by eve\\x1b on desk since (.{{19}}) UTC \(run {number}\)"
+    told = re.fullmatch(pattern, refused.message)
     assert told
     assert abs((datetime.fromisoformat(f"{told[1]}+00:00") - before).total_seconds()) < 600
     assert (refused.rule, refused.exit_status) == ("locked", ExitStatus.UNSAFE)
@@ -108,7 +109,7 @@ def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: 
         expire_leases(journal_url)
         with second.lease(SERVER, "bob"):
             updates = [Update("acme", Step.VERIFIED), Update("beta", Step.WRITING)]
-            with pytest.raises(JournalError, match="no longer holds") as caught:
+            with pytest.raises(JournalError, match="lost its lock") as caught:
                 journal.record(number, updates)
     assert caught.value.rule == "lease-lost"
     assert [one.step for one in journal.writes(number)] == [Step.VERIFIED, Step.WRITING]
@@ -117,7 +118,7 @@ def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: 
 def test_who_lost_the_lease_begins_no_run(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         expire_leases(journal_url)
-        with second.lease(SERVER, "bob"), pytest.raises(JournalError, match="no longer holds"):
+        with second.lease(SERVER, "bob"), pytest.raises(JournalError, match="lost its lock"):
             journal.begin(RUN, [write("acme")])
     assert journal.runs() == []
 
@@ -168,7 +169,7 @@ def test_a_wait_ends_when_the_server_is_free(journal: Journal, journal_url: Secr
 def test_a_wait_is_bounded(journal: Journal, journal_url: Secret) -> None:
     clock = Clock()
     with journal.lease(SERVER, "eve"):
-        assert refusal(journal_url, clock.timing, wait=2.5).message.startswith("eve holds")
+        assert refusal(journal_url, clock.timing, wait=2.5).message.startswith(f"`{SERVER}` is locked by eve since")
     assert clock.pauses == [1.0, 1.0, 0.5]
 
 

@@ -1,23 +1,43 @@
-"""Journals move forward by themselves and never back; the same holds on SQLite and on PostgreSQL."""
+"""Journals are migrated when they are opened, and never back; in SQLite and in PostgreSQL alike."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
-from support.journals import RUN, SERVER, asked, begun, change, database_at, in_another_process, journal_at, make_old
+from support.journals import (
+    RUN,
+    SERVER,
+    asked,
+    begun,
+    change,
+    create_old_journal,
+    database_at,
+    in_another_process,
+    journal_at,
+    make_old,
+)
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import migrations, queries
+from ztrust_mail.journal import queries, schema
+from ztrust_mail.journal.database import location_of
+from ztrust_mail.journal.fingerprints import Fingerprints
 from ztrust_mail.journal.journal import open_journal
-from ztrust_mail.journal.records import HEAD, VERSIONS, Step
+from ztrust_mail.journal.records import LastKnown, Outcome, Step
+from ztrust_mail.journal.schema import HEAD, VERSIONS
 
 VERSION = "SELECT version_num FROM alembic_version"
+EARLIER_FINGERPRINTS = (
+    "83f755f95777aab3ef69d526d26a1735f060e353888ac920769d4cad38b53b10",
+    "6d02a4e653021003fc1c7a1aa1b6dfbb073e82569dcdc89139924dbf8c89958b",
+    "53b21f2fbeba17892431f15e3c9867360741ca3e17149a8148f07fdee4ea303c",
+    "e6dbcf52473560dd428ca588497ded24be9c1e7ea5518f9cddb2035e18bdea9e",
+)
+"""The fingerprint of ``geheim`` in each of the journals that an earlier release made."""
 OLD_RUN = (
     f"INSERT INTO runs VALUES (7, '{SERVER}', 'apply', 'eve', '', '', '0.1.0', 'done', "
     "'2024-05-06 07:08:09+00:00', '2024-05-06 07:08:10+00:00')"
@@ -36,19 +56,88 @@ def old_url(journal_url: Secret) -> Secret:
     return journal_url
 
 
-def test_the_versions_known_here_are_alembics() -> None:
-    scripts = ScriptDirectory(migrations.__path__[0])
-    assert scripts.get_current_head() == HEAD
-    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == VERSIONS
+@pytest.fixture(params=VERSIONS)
+def released_url(journal_url: Secret, request: pytest.FixtureRequest) -> Secret:
+    """A journal that an earlier release made, in each version of the schema."""
+    create_old_journal(journal_url, request.param)
+    assert asked(journal_url, VERSION) == [(request.param,)]
+    return journal_url
 
 
-def test_the_migrations_lead_to_the_tables_known_here(journal_url: Secret) -> None:
+def columns(url: Secret) -> list[tuple[object, ...]]:
+    """Return table, name, type and nullability of every column of a journal."""
+    if location_of(url).file:
+        table = "sqlite_master AS t, pragma_table_info(t.name) AS c"
+        return asked(
+            url, f'SELECT t.name AS "table", c.name, c.type, c."notnull", c.pk FROM {table} ORDER BY t.name, c.cid'
+        )
+    columns = "table_name, column_name, data_type, is_nullable, column_default"
+    where = "table_schema = current_schema() ORDER BY table_name, ordinal_position"
+    return asked(url, f"SELECT {columns} FROM information_schema.columns WHERE {where}")
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_journal_of_an_earlier_release_shows_its_history(released_url: Secret, writable: bool) -> None:
+    journal = open_journal(released_url, writable=writable)
+    assert journal
+    with journal:
+        assert [(run.number, run.command, run.outcome) for run in journal.runs()] == [
+            (3, "rotate", Outcome.RUNNING),
+            (2, "apply --plan", Outcome.DONE),
+            (1, "apply", Outcome.DONE),
+        ]
+        assert [write.realm for write in journal.writes(1)] == ["acme", "Übung", "globex"]
+        assert journal.writes(1)[0].after == {"host": "smtp.example.com", "password": "**********"}
+        known = journal.remembered(SERVER)
+        resumable = journal.resumable(SERVER)
+    assert {realm: one.last and one.last.run for realm, one in known.items()} == {"acme": 1, "Übung": 1, "globex": 1}
+    assert known["acme"].doubt
+    assert known["globex"].unkept
+    assert resumable
+    assert (resumable.number, resumable.started.utcoffset()) == (3, timedelta(0))
+    assert asked(released_url, VERSION) == [(HEAD,)]
+
+
+def test_the_journal_of_an_earlier_release_has_its_fingerprints(released_url: Secret) -> None:
+    [(salt,)] = asked(released_url, "SELECT value FROM meta WHERE name = 'salt'")
+    with journal_at(released_url) as journal:
+        taken = journal.fingerprint(Secret("geheim"))
+    assert taken == Fingerprints(bytes.fromhex(str(salt))).of(Secret("geheim"))
+    assert taken in EARLIER_FINGERPRINTS
+
+
+def test_the_journal_of_an_earlier_release_accepts_new_runs(released_url: Secret) -> None:
+    with journal_at(released_url) as journal, journal.lease(SERVER, "eve"):
+        number = begun(journal, "acme", step=Step.VERIFIED)
+        journal.finish(number, Outcome.DONE)
+        assert number == 4
+        assert journal.remembered(SERVER)["acme"] == LastKnown(journal.writes(4)[0])
+        assert journal.resumable(SERVER) is None
+
+
+def test_a_new_journal_has_the_tables_of_an_earlier_release(released_url: Secret) -> None:
+    with journal_at(released_url):
+        earlier = columns(released_url)
+    tables = ("writes", "runs", "meta", "leases", "alembic_version")
+    change(released_url, *(f"DROP TABLE {name}" for name in tables))
+    with journal_at(released_url):
+        assert columns(released_url) == earlier
+    assert {row[0] for row in earlier} >= set(tables)
+
+
+def test_each_version_has_a_migration() -> None:
+    files = sorted((Path(schema.__file__).parent / "migrations").iterdir())
+    assert tuple(file.name.split("_")[0] for file in files) == VERSIONS
+    assert {file.suffix for file in files} == {".sql"}
+
+
+def test_the_migrations_create_the_known_tables(journal_url: Secret) -> None:
     with journal_at(journal_url), database_at(journal_url) as database, database.reading() as transaction:
         assert transaction.tables() == queries.TABLES | {queries.VERSIONS_TABLE}
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_an_old_journal_moves_forward_with_all_it_holds(old_url: Secret, writable: bool) -> None:
+def test_an_old_journal_is_migrated_with_all_its_rows(old_url: Secret, writable: bool) -> None:
     salt = asked(old_url, "SELECT value FROM meta WHERE name = 'salt'")
     journal = open_journal(old_url, writable=writable)
     assert journal
@@ -64,14 +153,14 @@ def test_an_old_journal_moves_forward_with_all_it_holds(old_url: Secret, writabl
     assert asked(old_url, "SELECT value FROM meta WHERE name = 'written_by'") == [(__version__,)]
 
 
-def test_a_journal_moved_forward_goes_on_counting(old_url: Secret) -> None:
+def test_a_migrated_journal_continues_its_numbers(old_url: Secret) -> None:
     with journal_at(old_url) as journal:
         number = journal.begin(RUN, [])
         assert number != 7
         assert {run.number for run in journal.runs()} == {7, number}
 
 
-def test_a_journal_that_cannot_move_forward_changes_nothing(old_url: Secret) -> None:
+def test_a_failed_migration_changes_nothing(old_url: Secret) -> None:
     change(old_url, "CREATE INDEX writes_by_realm ON runs (server)")  # in the way of the second version
     for writable in (True, False):
         with pytest.raises(JournalError):
@@ -79,9 +168,9 @@ def test_a_journal_that_cannot_move_forward_changes_nothing(old_url: Secret) -> 
     assert asked(old_url, VERSION) == [("0001",)]
 
 
-def test_for_reading_it_is_said_that_it_is_old(old_url: Secret) -> None:
+def test_a_journal_that_cannot_be_migrated_for_reading_is_reported_as_old(old_url: Secret) -> None:
     change(old_url, "CREATE INDEX writes_by_realm ON runs (server)")
-    with pytest.raises(JournalError, match=r"older ztrust-mail and cannot be brought forward$"):
+    with pytest.raises(JournalError, match=r"older ztrust-mail and cannot be migrated$"):
         open_journal(old_url, writable=False)
 
 
@@ -121,32 +210,28 @@ def test_another_programs_tables_are_left_alone(journal_url: Secret, foreign: li
         open_journal(journal_url, writable=writable)
 
 
+@pytest.mark.parametrize(
+    "change_version", ["DELETE FROM alembic_version", "INSERT INTO alembic_version VALUES ('0001')"]
+)
+def test_a_journal_without_one_schema_version_is_damaged(journal_url: Secret, change_version: str) -> None:
+    with journal_at(journal_url):
+        pass
+    change(journal_url, change_version)
+    with pytest.raises(JournalError, match=r"is damaged: its schema version is missing$"):
+        open_journal(journal_url, writable=True)
+
+
 @pytest.mark.parametrize("spoilt", ["DELETE FROM meta", "UPDATE meta SET value = 'xyz' WHERE name = 'salt'"])
 def test_a_journal_without_its_salt_is_damaged(journal_url: Secret, spoilt: str) -> None:
     with journal_at(journal_url):
         pass
     change(journal_url, spoilt)
-    with pytest.raises(JournalError, match=r"is damaged: its salt is gone$"):
+    with pytest.raises(JournalError, match=r"is damaged: its salt is missing$"):
         open_journal(journal_url, writable=True)
 
 
-def test_an_up_to_date_journal_is_opened_without_alembic(journal_url: Secret) -> None:
-    with journal_at(journal_url) as journal:
-        begun(journal, "acme", step=Step.VERIFIED)
-    body = f"print(len(journal.remembered({SERVER!r})), 'alembic' in sys.modules, flush=True)"
-    with in_another_process(journal_url, body) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "1 False\n"
-
-
-def test_the_front_door_imports_nothing_of_it() -> None:
-    program = "import sys, ztrust_mail.api, ztrust_mail.cli.app; print('sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
 @pytest.mark.parametrize("old", [False, True])
-def test_several_that_open_it_at_once_make_or_move_it_once(journal_url: Secret, old: bool) -> None:
+def test_threads_that_open_a_journal_at_once_create_or_migrate_it_once(journal_url: Secret, old: bool) -> None:
     if old:
         make_old(journal_url)
 
@@ -159,7 +244,10 @@ def test_several_that_open_it_at_once_make_or_move_it_once(journal_url: Secret, 
     assert asked(journal_url, VERSION) == [(HEAD,)]
 
 
-def test_several_processes_that_open_it_at_once_make_it_once(journal_url: Secret) -> None:
+@pytest.mark.parametrize("old", [False, True])
+def test_processes_that_open_a_journal_at_once_create_or_migrate_it_once(journal_url: Secret, old: bool) -> None:
+    if old:
+        make_old(journal_url)
     body = "print(journal.fingerprint(Secret('geheim')), flush=True)"
     with in_another_process(journal_url, body) as one, in_another_process(journal_url, body) as two:
         assert one.stdout

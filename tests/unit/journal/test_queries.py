@@ -88,15 +88,15 @@ def test_a_damaged_lease_is_told(journal: Journal, journal_url: Secret, file: Pa
 
 
 @pytest.mark.parametrize(("command", "status"), [("drift", 1), ("plan", 1), ("apply", 0), ("history", 0)])
-def test_a_journal_in_a_file_does_without_sqlalchemy(cli: Cli, sandbox: Sandbox, command: str, status: int) -> None:
+def test_a_journal_in_a_file_needs_no_psycopg(cli: Cli, sandbox: Sandbox, command: str, status: int) -> None:
     cli.write("mail.yaml", SPEC)
     assert cli("apply", "mail.yaml", "--yes").status == 0
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"host": "evil.example"})
     arguments = {"apply": ["apply", "mail.yaml", "--yes"], "history": ["history"]}.get(command, [command, "mail.yaml"])
     code = (
-        "import sys; from ztrust_mail.cli.main import run; "
-        f"status = run({arguments}); print('sqlalchemy' in sys.modules); sys.exit(status)"
+        "import sys; sys.modules['psycopg'] = None; from ztrust_mail.cli.main import run; "
+        f"status = run({arguments}); sys.exit(status)"
     )
     ran = run_process(python=("-c", code))
-    assert (ran.status, ran.out.splitlines()[-1]) == (status, "False")
+    assert ran.status == status
     assert command != "drift" or "out of band" in ran.out
