@@ -206,7 +206,7 @@ def check_writes(turn: World, case: Case, exchanges: Sequence[Exchange]) -> None
 def check_journal(connection: Session, plan: Plan) -> None:
     """See that the journal agrees with the server, and nothing is left to do."""
     url, journal = connection.gateway.url, connection.journal
-    remembered = journal.remembered(url)
+    remembered = journal.last_known(url)
     assert [realm for realm, known in remembered.items() if known.doubt] == []
     shown = {r.realm: KEYCLOAK.masked(r.live.attributes) for r in plan.realms if r.live}
     assert {realm: known.last.after for realm, known in remembered.items() if known.last} == shown

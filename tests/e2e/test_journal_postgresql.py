@@ -30,7 +30,7 @@ def database(postgresql: PostgresqlServer) -> str:
 
 @pytest.fixture
 def journal_url(postgresql: PostgresqlServer, database: str) -> Secret:
-    """The URL of a journal that is not there yet."""
+    """The URL of a journal that does not exist yet."""
     return Secret(postgresql.url(database))
 
 
@@ -55,15 +55,15 @@ def refusal(url: str, server: PostgresqlServer, *, writable: bool = True) -> Jou
     """Return the error of opening a journal, and check that it quotes neither a password nor a library."""
     with pytest.raises(JournalError) as caught:
         open_journal(Secret(url), writable=writable)
-    told = f"{caught.value.message} {caught.value.hint}"
-    assert server.password not in told
-    assert server.url().split("@")[0] not in told
-    assert not any(word in told for word in ("psycopg", "FATAL", "ERROR"))
+    error = f"{caught.value.message} {caught.value.hint}"
+    assert server.password not in error
+    assert server.url().split("@")[0] not in error
+    assert not any(word in error for word in ("psycopg", "FATAL", "ERROR"))
     assert caught.value.exit_status is ExitStatus.USAGE
     return caught.value
 
 
-def test_looking_makes_nothing(journal_url: Secret, postgresql: PostgresqlServer, database: str) -> None:
+def test_opening_for_reading_creates_nothing(journal_url: Secret, postgresql: PostgresqlServer, database: str) -> None:
     assert open_journal(journal_url, writable=False) is None
     postgresql.run("CREATE TABLE runs (free TEXT)", database)  # the name is still free
 
@@ -73,7 +73,7 @@ def test_the_journal_is_named_without_its_login(journal: Journal, postgresql: Po
     assert postgresql.password not in repr(vars(journal))
 
 
-def test_tables_of_other_programs_may_lie_beside_it(
+def test_a_database_may_also_hold_tables_of_other_programs(
     journal_url: Secret, postgresql: PostgresqlServer, database: str
 ) -> None:
     postgresql.run("CREATE TABLE songs (title TEXT)", database)
@@ -81,13 +81,13 @@ def test_tables_of_other_programs_may_lie_beside_it(
         assert begun(journal, "acme") == 1
 
 
-def test_a_wrong_password_is_told_without_it(postgresql: PostgresqlServer, database: str) -> None:
-    told = refusal(postgresql.url(database, f"{postgresql.password}x"), postgresql)
-    assert told.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or refuses the login")
-    assert "user and password" in told.hint
+def test_a_wrong_password_is_reported_without_quoting_it(postgresql: PostgresqlServer, database: str) -> None:
+    error = refusal(postgresql.url(database, f"{postgresql.password}x"), postgresql)
+    assert error.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or refuses the login")
+    assert "user and password" in error.hint
 
 
-def test_no_log_tells_the_password(
+def test_no_log_contains_the_password(
     postgresql: PostgresqlServer, journal_url: Secret, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("", "psycopg"):
@@ -100,27 +100,27 @@ def test_no_log_tells_the_password(
                 journal.runs()
         finally:
             postgresql.start()
-    told = caplog.text
-    assert "connection attempt" in told  # psycopg does log
-    assert "acme" not in told
+    error = caplog.text
+    assert "connection attempt" in error  # psycopg does log
+    assert "acme" not in error
     for secret in (postgresql.password, quote(postgresql.password, safe="")):
-        assert secret not in told
+        assert secret not in error
 
 
-def test_a_server_with_no_room_for_one_more_is_told(postgresql: PostgresqlServer, database: str) -> None:
+def test_a_refused_connection_is_reported(postgresql: PostgresqlServer, database: str) -> None:
     postgresql.run("CREATE ROLE busy LOGIN CONNECTION LIMIT 0 PASSWORD 'geheim'")
     url = postgresql.url(database, "geheim").replace("journal%20keeper:", "busy:")
     assert refusal(url, postgresql).message.endswith("cannot be reached or refuses the login")
     postgresql.run("DROP ROLE busy")
 
 
-def test_tables_that_somebody_took_away_are_told(journal: Journal, journal_url: Secret) -> None:
+def test_missing_tables_are_reported_as_damage(journal: Journal, journal_url: Secret) -> None:
     change(journal_url, "DROP TABLE writes")
     with pytest.raises(JournalError, match=r"is damaged or no journal$"):
-        journal.remembered(SERVER)
+        journal.last_known(SERVER)
 
 
-def test_what_a_trigger_refuses_is_told_without_its_words(
+def test_the_error_of_a_trigger_is_reported_without_its_text(
     journal: Journal, postgresql: PostgresqlServer, database: str
 ) -> None:
     body = "BEGIN RAISE EXCEPTION 'geheim'; END"
@@ -132,11 +132,11 @@ def test_what_a_trigger_refuses_is_told_without_its_words(
     assert "geheim" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_a_database_that_does_not_exist_is_told(postgresql: PostgresqlServer) -> None:
+def test_a_missing_database_is_reported(postgresql: PostgresqlServer) -> None:
     assert "cannot be reached or refuses the login" in refusal(postgresql.url("nowhere"), postgresql).message
 
 
-def test_a_read_only_database_is_told_before_a_run_begins(
+def test_a_read_only_database_is_refused_before_a_run_begins(
     postgresql: PostgresqlServer, journal_url: Secret, database: str, journal: Journal
 ) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
@@ -146,37 +146,39 @@ def test_a_read_only_database_is_told_before_a_run_begins(
             pass
         with pytest.raises(JournalError, match=r"the database is read-only$"):
             begun(fallen_back, "acme")
-        assert list(fallen_back.remembered(SERVER)) == ["acme"]
+        assert list(fallen_back.last_known(SERVER)) == ["acme"]
 
 
-def test_somebody_who_may_only_look_can_look(journal: Journal, reader_url: Secret) -> None:
+def test_an_account_that_may_only_read_can_read(journal: Journal, reader_url: Secret) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     reading = open_journal(reader_url, writable=False)
     assert reading
     with reading:
-        assert list(reading.remembered(SERVER)) == ["acme"]
+        assert list(reading.last_known(SERVER)) == ["acme"]
 
 
-def test_somebody_who_may_only_look_is_told_before_a_run_begins(journal: Journal, reader_url: Secret) -> None:
+def test_an_account_that_may_only_read_is_refused_before_a_run_begins(journal: Journal, reader_url: Secret) -> None:
     with journal_at(reader_url) as other, pytest.raises(JournalError, match=r"this account lacks the right$") as caught:
         begun(other, "acme")
     assert "grant" in caught.value.hint
 
 
-def test_somebody_who_may_not_even_look_is_told(
+def test_an_account_that_may_not_read_is_refused(
     postgresql: PostgresqlServer, reader_url: Secret, database: str
 ) -> None:
     postgresql.run("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reader", database)
     assert refusal(reader_url.reveal(), postgresql, writable=False).message.endswith("this account lacks the right")
 
 
-def test_somebody_who_sees_no_schema_is_told(postgresql: PostgresqlServer, reader_url: Secret, database: str) -> None:
+def test_an_account_without_a_schema_is_refused(
+    postgresql: PostgresqlServer, reader_url: Secret, database: str
+) -> None:
     postgresql.run("REVOKE USAGE ON SCHEMA public FROM public", database)
-    told = refusal(reader_url.reveal(), postgresql, writable=False)
-    assert told.message.endswith("cannot be used: this account may see no schema")
+    error = refusal(reader_url.reveal(), postgresql, writable=False)
+    assert error.message.endswith("cannot be used: this account may see no schema")
 
 
-def test_a_schema_of_its_own_keeps_it_apart(postgresql: PostgresqlServer, journal_url: Secret, database: str) -> None:
+def test_a_journal_can_have_its_own_schema(postgresql: PostgresqlServer, journal_url: Secret, database: str) -> None:
     postgresql.run("CREATE TABLE runs (of_another TEXT)", database)
     postgresql.run("CREATE SCHEMA mail", database)
     url = Secret(f"{journal_url.reveal()}?options=-csearch_path%3Dmail")
@@ -186,30 +188,30 @@ def test_a_schema_of_its_own_keeps_it_apart(postgresql: PostgresqlServer, journa
     assert number == 1
 
 
-def test_an_old_one_that_cannot_be_moved_forward_says_that_it_is_old(
+def test_an_old_journal_in_a_read_only_database_is_reported_as_old(
     postgresql: PostgresqlServer, journal_url: Secret, database: str
 ) -> None:
     make_old(journal_url)
     postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
-    told = refusal(journal_url.reveal(), postgresql, writable=False)
-    assert told.message.endswith("was written by an older ztrust-mail and cannot be migrated")
-    assert "primary server" in told.hint
+    error = refusal(journal_url.reveal(), postgresql, writable=False)
+    assert error.message.endswith("was written by an older ztrust-mail and cannot be migrated")
+    assert "primary server" in error.hint
 
 
-def test_one_opened_to_be_read_cannot_be_written(journal: Journal, journal_url: Secret) -> None:
+def test_a_journal_opened_for_reading_cannot_be_written(journal: Journal, journal_url: Secret) -> None:
     reading = open_journal(journal_url, writable=False)
     assert reading
     with reading, pytest.raises(JournalError, match=r"is read-only$"):
         reading.begin(RUN, [])
 
 
-def test_connections_that_were_cut_are_made_anew(postgresql: PostgresqlServer, database: str, journal: Journal) -> None:
+def test_connections_that_were_cut_are_replaced(postgresql: PostgresqlServer, database: str, journal: Journal) -> None:
     number = begun(journal, "acme")
     postgresql.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
     assert [one.realm for one in journal.writes(number)] == ["acme"]
 
 
-def test_a_server_that_is_gone_is_told_and_taken_up_again_when_it_is_back(
+def test_a_stopped_server_is_reported_and_used_again_after_its_restart(
     postgresql: PostgresqlServer, journal: Journal
 ) -> None:
     number = begun(journal, "acme", step=Step.WRITING)
@@ -224,21 +226,21 @@ def test_a_server_that_is_gone_is_told_and_taken_up_again_when_it_is_back(
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"),
+    ("limit", "error"),
     [("lock_timeout", "is in use by another run"), ("statement_timeout", "takes too long to answer")],
 )
-def test_a_server_that_hangs_is_told(journal: Journal, journal_url: Secret, limit: str, told: str) -> None:
+def test_a_hanging_server_is_reported(journal: Journal, journal_url: Secret, limit: str, error: str) -> None:
     number = begun(journal, "acme")
     limits = (f"SET SESSION {limit} = '20ms'",)
     impatient = PostgresqlDatabase(parse_url(journal_url), journal.where, writable=True, limits=limits)
     with Journal(impatient, b"") as hurried, journal._database.writing() as transaction:
         transaction.execute("LOCK TABLE runs")
-        with pytest.raises(JournalError, match=f"{told}$"):
+        with pytest.raises(JournalError, match=f"{error}$"):
             hurried.finish(number, Outcome.DONE)
 
 
 @pytest.mark.parametrize("name", ["nul\x00", "lone\ud800"])
-def test_a_name_that_cannot_be_kept_is_told(journal: Journal, name: str) -> None:
+def test_a_realm_name_that_postgresql_cannot_store_is_reported(journal: Journal, name: str) -> None:
     with pytest.raises(JournalError, match=r"cannot hold the name of a realm$"):
         journal.begin(RUN, [write(name)])
     assert journal.runs() == []

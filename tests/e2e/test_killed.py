@@ -115,7 +115,7 @@ class World:
             *(basic, basic, named, nothing, basic, plain)
         ]
         with journal_at(self.journal) as journal:
-            known = journal.remembered(self.proxy.url)
+            known = journal.last_known(self.proxy.url)
             new = journal.fingerprint(Secret(SECRET["after"]))
         assert set(known) == set(REALMS)
         assert not [realm for realm in REALMS if known[realm].doubt]

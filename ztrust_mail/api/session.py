@@ -154,7 +154,7 @@ class Session:
     def memory(self) -> JournalState:
         """Return what the journal holds of this server's realms now."""
         journal = self.journal_for_reading
-        return JournalState(journal.remembered(self.gateway.url), journal.fingerprint) if journal else JournalState()
+        return JournalState(journal.last_known(self.gateway.url), journal.fingerprint) if journal else JournalState()
 
     @contextmanager
     def journal_state_in_background(self) -> Iterator[Callable[[], JournalState]]:

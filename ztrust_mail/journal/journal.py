@@ -171,9 +171,9 @@ class Journal:
         """Return all writes to one realm, newest first."""
         return [write_of(row) for row in self._rows(queries.HISTORY, server=server, realm=realm)]
 
-    def remembered(self, server: str) -> dict[str, LastKnown]:
+    def last_known(self, server: str) -> dict[str, LastKnown]:
         """Return by realm the last completed write, and later ones with unknown outcome or not preserved."""
-        return last_known(self._rows(queries.REMEMBERED, server=server, not_kept=queries.UNKEPT))
+        return last_known(self._rows(queries.LAST_KNOWN, server=server, not_kept=queries.UNKEPT))
 
     def resumable(self, server: str) -> Run | None:
         """Return the newest run that had something to write, if it was cut off or some realms failed."""

@@ -76,7 +76,7 @@ class Lease:
         while taken := self._try(who):
             left = wait - (self.timing.clock() - start)
             if left <= 0:
-                raise _locked(self.server, taken)
+                raise _locked_error(self.server, taken)
             self.timing.pause(min(self.timing.poll, left))
 
     def _try(self, who: str) -> _Taken | None:
@@ -152,7 +152,7 @@ def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
             return
 
 
-def _locked(server: str, taken: _Taken) -> Unsafe:
+def _locked_error(server: str, taken: _Taken) -> Unsafe:
     holder = taken.holder
     run = f" (run {holder.run})" if holder.run else ""
     message = f"{quoted(server, 200)} is locked by {holder.who} since {holder.since:%Y-%m-%d %H:%M:%S} UTC{run}"

@@ -55,7 +55,7 @@ STEPS: Final = "SELECT step, count(*) AS number FROM writes WHERE run = :run GRO
 STEPS_BY_REALM: Final = "SELECT realm, step FROM writes WHERE run = :run"
 HISTORY: Final = "SELECT * FROM writes WHERE server = :server AND realm = :realm ORDER BY run DESC"
 
-REMEMBERED: Final = """
+LAST_KNOWN: Final = """
 WITH RECURSIVE realms(realm) AS (
     SELECT min(realm) FROM writes WHERE server = :server
     UNION ALL

@@ -238,7 +238,7 @@ def write_of(row: Row) -> Write:
 
 
 def last_known(rows: Iterable[Row]) -> dict[str, LastKnown]:
-    """Return by realm what :data:`queries.REMEMBERED` found. Raises :class:`JournalError` if a row is damaged."""
+    """Return by realm what :data:`queries.LAST_KNOWN` found. Raises :class:`JournalError` if a row is damaged."""
     known: dict[str, LastKnown] = {}
     for write in map(write_of, rows):
         part = "last" if write.step.is_done else "doubt" if write.step.in_doubt else "unkept"

@@ -40,13 +40,13 @@ def read_state(transaction: Transaction, database: Database) -> SchemaState | No
     where, names = database.where, transaction.tables()
     if queries.VERSIONS_TABLE not in names:
         if names & queries.TABLES if database.is_shared else names:
-            raise _foreign_tables(where)
+            raise _foreign_error(where)
         return None
     if "meta" not in names:
-        raise _foreign_tables(where)
+        raise _foreign_error(where)
     versions = [row["version_num"] for row in transaction.query(queries.VERSION)]
     if len(versions) != 1:
-        raise _damaged(where, "its schema version")
+        raise _damage_error(where, "its schema version")
     [version] = versions
     meta = {row["name"]: row["value"] for row in transaction.query(queries.META)}
     if version not in VERSIONS:
@@ -56,7 +56,7 @@ def read_state(transaction: Transaction, database: Database) -> SchemaState | No
     try:
         return SchemaState(version, bytes.fromhex(meta[SALT]))
     except (KeyError, ValueError):
-        raise _damaged(where, "its salt") from None
+        raise _damage_error(where, "its salt") from None
 
 
 def migrate(database: Database, to: str = HEAD) -> None:
@@ -94,11 +94,11 @@ def statements_of(version: str, database: Database) -> Iterator[str]:
     yield from filter(None, (statement.strip() for statement in text.split(";\n")))
 
 
-def _damaged(where: str, what: str) -> JournalError:
+def _damage_error(where: str, what: str) -> JournalError:
     hint = "restore it from a backup, or move it away and begin a new one"
     return JournalError(f"{where} is damaged: {what} is missing", hint, RULE)
 
 
-def _foreign_tables(where: str) -> JournalError:
+def _foreign_error(where: str) -> JournalError:
     hint = "give the journal a file, database or schema of its own"
     return JournalError(f"{where} holds another program's tables", hint, RULE)

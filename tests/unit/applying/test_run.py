@@ -47,7 +47,7 @@ def new_run(gateway: FakeGateway) -> NewRun:
 
 
 def memory_of(journal: Journal, gateway: FakeGateway) -> JournalState:
-    return JournalState(journal.remembered(gateway.url), journal.fingerprint)
+    return JournalState(journal.last_known(gateway.url), journal.fingerprint)
 
 
 def run(
@@ -281,7 +281,7 @@ def test_a_secret_that_may_have_arrived_is_in_doubt_and_written_again(journal):
     assert steps(journal, doubtful.run) == {"acme": Step.WRITING}
 
     gateway.before_write = lambda realm: None
-    (told,) = settle(journal, gateway, journal.remembered(gateway.url))
+    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
     assert told.step is None
     assert "written again" in told.finding.message
     again = with_password(gateway, journal, "first")
@@ -317,7 +317,7 @@ def killed_run(gateway: FakeGateway, journal: Journal, entry: Mapping[str, objec
 def test_a_killed_run_leaves_its_realms_in_doubt(journal):
     gateway = FakeGateway({"a": {}, "b": {}}, connections=1)
     killed_run(gateway, journal)
-    remembered = journal.remembered(gateway.url)
+    remembered = journal.last_known(gateway.url)
     assert {name: known.doubt.step for name, known in remembered.items() if known.doubt} == {
         "a": Step.WRITING,
         "b": Step.WRITING,
@@ -332,7 +332,7 @@ def test_settling_finds_out_what_arrived_what_did_not_and_what_is_somebody_elses
     gateway.stored["arrived"] = dict(gateway.dialect.encode(write.intent, {}))  # type: ignore[arg-type]
     gateway.stored["otherwise"] = {"host": "somebody.example"}
     del gateway.stored["gone"]
-    settled = settle(journal, gateway, journal.remembered(gateway.url))
+    settled = settle(journal, gateway, journal.last_known(gateway.url))
     assert {one.write.realm: one.step for one in settled} == {
         "arrived": Step.VERIFIED,
         "not-arrived": Step.FAILED,
@@ -343,7 +343,7 @@ def test_settling_finds_out_what_arrived_what_did_not_and_what_is_somebody_elses
     ended = journal.run(1)
     assert ended is not None
     assert ended.outcome is Outcome.INTERRUPTED
-    assert settle(journal, gateway, journal.remembered(gateway.url)) == []
+    assert settle(journal, gateway, journal.last_known(gateway.url)) == []
 
 
 @pytest.mark.parametrize("since", [{}, {"x-note": "somebody was here"}])
@@ -355,7 +355,7 @@ def test_whether_a_hidden_secret_arrived_nobody_can_see_whatever_else_has_change
     again = journal.begin(new_run(gateway), [replace(write, before=write.after, after=None)])
     journal.record(again, [Update("acme", Step.WRITING)])
     gateway.stored["acme"] |= since
-    (told,) = settle(journal, gateway, journal.remembered(gateway.url))
+    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
     assert told.step is None
     assert "whether the secret arrived cannot be seen" in told.words
 
@@ -368,9 +368,9 @@ def test_a_realm_that_cannot_be_read_stays_in_doubt(journal):
         raise RealmError("no rights")
 
     gateway.read_one = unreadable  # type: ignore[method-assign]
-    (told,) = settle(journal, gateway, journal.remembered(gateway.url))
+    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
     assert told.step is None
-    assert journal.remembered(gateway.url)["acme"].doubt is not None
+    assert journal.last_known(gateway.url)["acme"].doubt is not None
 
 
 def test_what_was_left_is_written_secret_and_all_where_the_journal_knows_nothing_of_it(journal):

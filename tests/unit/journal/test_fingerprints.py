@@ -1,4 +1,4 @@
-"""Fingerprints tell one secret from another and nothing else."""
+"""Fingerprints distinguish secrets and reveal nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SALT = b"s" * 32
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The threads that took a fingerprint, one entry each time."""
+    """The names of the threads that computed a fingerprint, one for each computation."""
     original, calls = hashlib.scrypt, []
 
     def scrypt(*arguments: object, **options: object) -> bytes:
@@ -32,7 +32,7 @@ def test_the_same_secret_has_the_same_fingerprint() -> None:
     assert Fingerprints(SALT).of(Secret("geheim")) == Fingerprints(SALT).of(Secret("geheim"))
 
 
-def test_a_fingerprint_is_that_of_scrypt() -> None:
+def test_a_fingerprint_is_computed_by_scrypt() -> None:
     expected = hashlib.scrypt(b"geheim", salt=SALT, n=2**14, r=8, p=1, dklen=32).hex()
     assert Fingerprints(SALT).of(Secret("geheim")) == expected
 
@@ -56,7 +56,7 @@ def test_each_distinct_secret_is_computed_once(computed: list[str]) -> None:
     assert len(computed) == 2
 
 
-def test_several_threads_that_ask_at_once_compute_it_once(computed: list[str]) -> None:
+def test_threads_that_need_a_fingerprint_at_once_compute_it_once(computed: list[str]) -> None:
     fingerprints, start = Fingerprints(SALT), threading.Barrier(8)
 
     def ask(_: int) -> str:
@@ -68,7 +68,7 @@ def test_several_threads_that_ask_at_once_compute_it_once(computed: list[str]) -
     assert len(computed) == 1
 
 
-def test_several_are_returned_in_their_order(computed: list[str]) -> None:
+def test_several_fingerprints_are_returned_in_the_order_of_their_secrets(computed: list[str]) -> None:
     fingerprints = Fingerprints(SALT)
     texts = ["a", "b", "a", "c"]
     taken = fingerprints.of_all(Secret(text) for text in texts)
@@ -77,11 +77,11 @@ def test_several_are_returned_in_their_order(computed: list[str]) -> None:
     assert threading.current_thread().name not in computed
 
 
-def test_none_at_all_are_none() -> None:
+def test_no_secrets_have_no_fingerprints() -> None:
     assert Fingerprints(SALT).of_all([]) == []
 
 
-def test_what_is_kept_in_memory_holds_no_secret() -> None:
+def test_the_memory_of_fingerprints_holds_no_secret() -> None:
     fingerprints = Fingerprints(SALT)
     fingerprints.of(Secret("geheim"))
     kept = repr(vars(fingerprints))

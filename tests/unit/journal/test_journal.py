@@ -1,4 +1,4 @@
-"""What a journal keeps and tells; the same holds on SQLite and on PostgreSQL."""
+"""What a journal stores and returns, in SQLite and in PostgreSQL alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER = "https://other.example.com"
 ODD = 'Ärger "und" \\ ‮ 漢 \U0001f600'
 
 
-def test_a_run_comes_back_as_it_was_begun(journal: Journal) -> None:
+def test_a_run_is_read_back_as_it_was_stored(journal: Journal) -> None:
     before = datetime.now(UTC)
     number = journal.begin(replace(RUN, spec_digest="sha256:1", plan_digest="sha256:2"), [write("acme")])
     run = journal.run(number)
@@ -32,18 +32,18 @@ def test_a_run_comes_back_as_it_was_begun(journal: Journal) -> None:
     assert abs((run.started - before).total_seconds()) < 3600
 
 
-def test_writes_come_back_in_the_plans_order(journal: Journal) -> None:
+def test_writes_are_read_back_in_the_order_of_the_plan(journal: Journal) -> None:
     number = begun(journal, "zeta", "acme", "Übung", "beta")
     assert [one.realm for one in journal.writes(number)] == ["zeta", "acme", "Übung", "beta"]
 
 
-def test_a_write_comes_back_as_it_was_intended(journal: Journal) -> None:
+def test_a_write_is_read_back_as_it_was_intended(journal: Journal) -> None:
     intended = write("acme")
     number = journal.begin(RUN, [intended])
     assert journal.writes(number) == [replace(intended, run=number)]
 
 
-def test_values_of_every_kind_come_back(journal: Journal) -> None:
+def test_values_of_every_kind_are_read_back(journal: Journal) -> None:
     fields = {
         "relay.auth": Login.NONE,
         "relay.timeouts.read": Duration(1500),
@@ -60,13 +60,13 @@ def test_values_of_every_kind_come_back(journal: Journal) -> None:
     assert (empty.before, empty.intent, empty.fingerprints, empty.after) == ({}, None, {}, None)
 
 
-def test_a_name_of_any_script_is_found_again(journal: Journal) -> None:
+def test_a_realm_name_of_any_script_is_found_again(journal: Journal) -> None:
     begun(journal, ODD, step=Step.VERIFIED)
-    assert list(journal.remembered(SERVER)) == [ODD]
+    assert list(journal.last_known(SERVER)) == [ODD]
     assert [one.realm for one in journal.history_of(SERVER, ODD)] == [ODD]
 
 
-def test_texts_about_people_and_errors_cannot_steer_a_terminal(journal: Journal) -> None:
+def test_control_characters_in_names_and_errors_are_escaped(journal: Journal) -> None:
     number = journal.begin(replace(RUN, who="eve\x1b[2J\x00", command="apply\n"), [write("acme")])
     journal.record(number, [Update("acme", Step.FAILED, error="bad\x1b]0;\x07\ud800")])
     run = journal.run(number)
@@ -75,7 +75,7 @@ def test_texts_about_people_and_errors_cannot_steer_a_terminal(journal: Journal)
     assert journal.writes(number)[0].error == "bad\\x1b]0;\\x07\\ud800"
 
 
-def test_a_secret_object_cannot_get_in(journal: Journal) -> None:
+def test_a_secret_object_cannot_be_stored(journal: Journal) -> None:
     smuggled = {"password": Secret("geheim")}
     with pytest.raises(TypeError) as caught:
         journal.begin(RUN, [replace(write("acme"), before=smuggled)])  # type: ignore[arg-type]  # what is tested
@@ -83,20 +83,20 @@ def test_a_secret_object_cannot_get_in(journal: Journal) -> None:
     assert journal.runs() == []
 
 
-def test_a_run_is_begun_whole_or_not_at_all(journal: Journal) -> None:
+def test_a_run_is_stored_with_all_its_writes_or_not_at_all(journal: Journal) -> None:
     with pytest.raises(JournalError):
         journal.begin(RUN, [write("acme"), write("beta"), write("acme")])
     assert journal.runs() == []
-    assert journal.remembered(SERVER) == {}
+    assert journal.last_known(SERVER) == {}
 
 
-def test_a_run_without_writes_is_kept(journal: Journal) -> None:
+def test_a_run_without_writes_is_stored(journal: Journal) -> None:
     number = journal.begin(RUN, [])
     assert [run.number for run in journal.runs()] == [number]
     assert journal.writes(number) == []
 
 
-def test_steps_bring_times_and_what_the_server_made_of_it(journal: Journal) -> None:
+def test_steps_store_their_times_and_the_result_on_the_server(journal: Journal) -> None:
     number = begun(journal, "acme")
     planned = journal.writes(number)[0]
     assert (planned.started, planned.ended) == (None, None)
@@ -112,7 +112,7 @@ def test_steps_bring_times_and_what_the_server_made_of_it(journal: Journal) -> N
     assert done.ended >= writing.started
 
 
-def test_a_later_step_without_a_look_keeps_what_was_seen(journal: Journal) -> None:
+def test_a_later_step_without_a_reading_preserves_the_earlier_reading(journal: Journal) -> None:
     number = begun(journal, "acme")
     journal.record(number, [Update("acme", Step.FAILED, {"host": "other"}, "not kept")])
     journal.record(number, [Update("acme", Step.FAILED, error="given up")])
@@ -120,14 +120,14 @@ def test_a_later_step_without_a_look_keeps_what_was_seen(journal: Journal) -> No
     assert (one.after, one.error) == ({"host": "other"}, "given up")
 
 
-def test_steps_are_put_down_all_or_none(journal: Journal) -> None:
+def test_steps_are_stored_all_or_none(journal: Journal) -> None:
     number = begun(journal, "acme", "beta")
     with pytest.raises(JournalError, match=f"holds no such write of run {number}"):
         journal.record(number, [Update("acme", Step.WRITING), Update("nobody", Step.WRITING)])
     assert [one.step for one in journal.writes(number)] == [Step.PLANNED, Step.PLANNED]
 
 
-def test_an_ended_run_keeps_its_end_when_it_is_taken_up(journal: Journal) -> None:
+def test_a_run_keeps_its_end_time_when_it_is_resumed(journal: Journal) -> None:
     number = begun(journal, "acme")
     journal.finish(number, Outcome.INTERRUPTED)
     ended = journal.run(number)
@@ -151,13 +151,13 @@ def test_a_realms_history_is_newest_first(journal: Journal) -> None:
     assert [one.run for one in journal.history_of(SERVER, "acme")] == [second, first]
 
 
-def test_what_was_verified_last_is_remembered(journal: Journal) -> None:
+def test_the_last_verified_write_is_the_last_known(journal: Journal) -> None:
     begun(journal, "acme", "beta", step=Step.VERIFIED)
     second = begun(journal, "acme", step=Step.VERIFIED)
     for step in (Step.PLANNED, Step.FAILED, Step.SKIPPED):
         begun(journal, "acme", "gamma", step=step)
     begun(journal, "acme", "delta", step=Step.VERIFIED, server=OTHER)
-    known = journal.remembered(SERVER)
+    known = journal.last_known(SERVER)
     assert sorted(known) == ["acme", "beta"]
     assert known["acme"] == LastKnown(journal.writes(second)[0])
     assert known["acme"].last
@@ -165,18 +165,18 @@ def test_what_was_verified_last_is_remembered(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("step", [Step.WRITING, Step.WRITTEN])
-def test_a_later_write_in_doubt_is_remembered_beside_it(journal: Journal, step: Step) -> None:
+def test_a_later_write_with_unknown_outcome_is_known_besides_the_last(journal: Journal, step: Step) -> None:
     first = begun(journal, "acme", step=Step.VERIFIED)
     second = begun(journal, "acme", "beta", step=step)
     begun(journal, "acme", step=Step.FAILED)
-    known = journal.remembered(SERVER)
+    known = journal.last_known(SERVER)
     assert {name: (one.last and one.last.run, one.doubt and one.doubt.run) for name, one in known.items()} == {
         "acme": (first, second),
         "beta": (None, second),
     }
 
 
-def test_a_later_write_that_the_server_did_not_keep_is_remembered_until_one_is_verified(journal: Journal) -> None:
+def test_a_later_write_that_was_not_preserved_is_known_until_one_is_verified(journal: Journal) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     for error, after in (
         ("the server did not keep `x` as written", {"host": "h"}),
@@ -184,52 +184,52 @@ def test_a_later_write_that_the_server_did_not_keep_is_remembered_until_one_is_v
     ):
         run = begun(journal, "acme")
         journal.record(run, [Update("acme", Step.FAILED, after, error)])
-    known = journal.remembered(SERVER)["acme"]
+    known = journal.last_known(SERVER)["acme"]
     assert known.last
     assert known.unkept
     assert (known.last.run, known.unkept.run, known.doubt) == (1, 2, None)
     begun(journal, "acme", step=Step.VERIFIED)
-    assert journal.remembered(SERVER)["acme"].unkept is None
+    assert journal.last_known(SERVER)["acme"].unkept is None
 
 
-def test_a_doubt_ends_with_a_later_verified_write(journal: Journal) -> None:
+def test_an_unknown_outcome_ends_with_a_later_verified_write(journal: Journal) -> None:
     begun(journal, "acme", step=Step.WRITING)
     last = begun(journal, "acme", step=Step.VERIFIED)
-    assert journal.remembered(SERVER) == {"acme": LastKnown(journal.writes(last)[0])}
+    assert journal.last_known(SERVER) == {"acme": LastKnown(journal.writes(last)[0])}
 
 
 @pytest.mark.parametrize("outcome", [Outcome.RUNNING, Outcome.STOPPED, Outcome.INTERRUPTED, Outcome.FAILED])
-def test_a_run_that_left_something_can_be_taken_up(journal: Journal, outcome: Outcome) -> None:
+def test_an_incomplete_run_can_be_resumed(journal: Journal, outcome: Outcome) -> None:
     number = begun(journal, "acme")
     journal.finish(number, outcome)
-    journal.begin(RUN, [])  # it had nothing to write, so it changes nothing
+    journal.begin(RUN, [])  # it had nothing to write, so it does not count
     begun(journal, "acme", server=OTHER)
     assert journal.resumable(SERVER) == journal.run(number)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.DONE, Outcome.RESUMED])
-def test_after_a_run_that_did_all_nothing_is_to_be_taken_up(journal: Journal, outcome: Outcome) -> None:
+def test_after_a_complete_run_there_is_nothing_to_resume(journal: Journal, outcome: Outcome) -> None:
     journal.finish(begun(journal, "acme"), Outcome.STOPPED)
     journal.finish(begun(journal, "acme"), outcome)
     assert journal.resumable(SERVER) is None
 
 
-def test_runs_begun_at_once_do_not_get_in_each_others_way(journal: Journal) -> None:
+def test_runs_that_begin_at_once_get_different_numbers(journal: Journal) -> None:
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda n: begun(journal, f"realm-{n}", step=Step.WRITING), range(24)))
     assert len(set(numbers)) == 24
     assert [journal.writes(number)[0].realm for number in numbers] == [f"realm-{n}" for n in range(24)]
 
 
-def test_all_is_there_when_it_is_opened_again(journal: Journal, journal_url: Secret) -> None:
+def test_a_reopened_journal_holds_everything(journal: Journal, journal_url: Secret) -> None:
     number = begun(journal, "acme", step=Step.VERIFIED)
-    expected = (journal.run(number), journal.remembered(SERVER), journal.fingerprint(Secret("geheim")))
+    expected = (journal.run(number), journal.last_known(SERVER), journal.fingerprint(Secret("geheim")))
     journal.close()
     with journal_at(journal_url) as again:
-        assert (again.run(number), again.remembered(SERVER), again.fingerprint(Secret("geheim"))) == expected
+        assert (again.run(number), again.last_known(SERVER), again.fingerprint(Secret("geheim"))) == expected
 
 
-def test_another_opening_sees_at_once_what_was_put_down(journal: Journal, journal_url: Secret) -> None:
+def test_another_connection_sees_a_stored_step_at_once(journal: Journal, journal_url: Secret) -> None:
     number = begun(journal, "acme", step=Step.WRITING)
     assert asked(journal_url, "SELECT run, realm, step FROM writes") == [(number, "acme", "writing")]
 
@@ -244,7 +244,7 @@ def test_another_opening_sees_at_once_what_was_put_down(journal: Journal, journa
         "UPDATE writes SET step = 'flown'",
     ],
 )
-def test_a_damaged_row_is_named(journal: Journal, journal_url: Secret, damage: str) -> None:
+def test_the_error_for_a_damaged_row_names_run_and_realm(journal: Journal, journal_url: Secret, damage: str) -> None:
     number = begun(journal, "acme", step=Step.VERIFIED)
     change(journal_url, damage)
     with pytest.raises(JournalError, match=f"^the journal is damaged at run {number}, realm `acme`$") as caught:
@@ -252,7 +252,7 @@ def test_a_damaged_row_is_named(journal: Journal, journal_url: Secret, damage: s
     assert "backup" in caught.value.hint
 
 
-def test_a_damaged_run_is_named(journal: Journal, journal_url: Secret) -> None:
+def test_the_error_for_a_damaged_run_names_it(journal: Journal, journal_url: Secret) -> None:
     number = begun(journal, "acme")
     change(journal_url, "UPDATE runs SET outcome = 'lost'")
     with pytest.raises(JournalError, match=f"^the journal is damaged at run {number}$"):
@@ -262,6 +262,6 @@ def test_a_damaged_run_is_named(journal: Journal, journal_url: Secret) -> None:
 def test_many_realms_are_begun_in_one_statement(journal: Journal) -> None:
     number = journal.begin(RUN, [write(f"realm-{n}") for n in range(3000)])
     journal.record(number, [Update(f"realm-{n}", Step.VERIFIED, {"n": str(n)}) for n in range(3000)])
-    known = journal.remembered(SERVER)
+    known = journal.last_known(SERVER)
     assert len(known) == 3000
     assert all(one.last and one.last.after == {"n": name.removeprefix("realm-")} for name, one in known.items())

@@ -1,4 +1,4 @@
-"""Two runs on one server keep each other off; the same holds on SQLite and on PostgreSQL."""
+"""Leases exclude a second run on the same server, in SQLite and in PostgreSQL alike."""
 
 from __future__ import annotations
 
@@ -35,49 +35,49 @@ HOLDERS = "SELECT who, run FROM leases"
 
 
 def refusal(url: Secret, timing: Timing = DEFAULT_TIMING, wait: float = 0.0) -> Unsafe:
-    """Return what another journal's attempt is told."""
+    """Return the error of another run that tries to take the lease."""
     with pytest.raises(Unsafe) as caught, journal_at(url, timing) as second, second.lease(SERVER, "bob", wait=wait):
         pass
     return caught.value
 
 
-def test_the_second_is_told_who_holds_the_server(journal: Journal, journal_url: Secret) -> None:
+def test_the_refusal_names_the_holder_of_the_lease(journal: Journal, journal_url: Secret) -> None:
     before = datetime.now(UTC)
     with journal.lease(SERVER, "eve\x1b on desk"):
         number = begun(journal, "acme")
         refused = refusal(journal_url)
     pattern = rf"`{SERVER}` is locked by eve\\x1b on desk since (.{{19}}) UTC \(run {number}\)"
-    told = re.fullmatch(pattern, refused.message)
-    assert told
-    assert abs((datetime.fromisoformat(f"{told[1]}+00:00") - before).total_seconds()) < 600
+    match = re.fullmatch(pattern, refused.message)
+    assert match
+    assert abs((datetime.fromisoformat(f"{match[1]}+00:00") - before).total_seconds()) < 600
     assert (refused.rule, refused.exit_status) == ("locked", ExitStatus.UNSAFE)
     assert "--wait" in refused.hint
     assert "within 60 s" in refused.hint
 
 
-def test_before_a_run_has_begun_none_is_named(journal: Journal, journal_url: Secret) -> None:
+def test_the_refusal_names_no_run_before_one_has_begun(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"):
         assert refusal(journal_url).message.endswith("UTC")
 
 
-def test_the_server_is_free_after_the_end(journal: Journal, journal_url: Secret) -> None:
+def test_the_lease_is_released_at_the_end(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"):
         assert asked(journal_url, HOLDERS) == [("eve", None)]
     assert asked(journal_url, HOLDERS) == []
 
 
-def test_the_server_is_free_after_a_failure(journal: Journal, journal_url: Secret) -> None:
+def test_the_lease_is_released_after_an_exception(journal: Journal, journal_url: Secret) -> None:
     with pytest.raises(ZeroDivisionError), journal.lease(SERVER, "eve"):
         raise ZeroDivisionError
     assert asked(journal_url, HOLDERS) == []
 
 
-def test_other_servers_are_not_concerned(journal: Journal, journal_url: Secret) -> None:
+def test_a_lease_locks_only_its_own_server(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal.lease("https://other.example.com", "bob"):
         assert asked(journal_url, f"{HOLDERS} ORDER BY who") == [("bob", None), ("eve", None)]
 
 
-def test_a_journal_that_fails_at_the_end_hides_nothing_that_was_done(journal: Journal, journal_url: Secret) -> None:
+def test_a_failed_release_does_not_hide_the_result_of_the_run(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"):
         number = begun(journal, "acme", step=Step.VERIFIED)
         change(journal_url, "DROP TABLE leases")
@@ -91,11 +91,11 @@ def test_an_expired_lease_is_taken_over(journal: Journal, journal_url: Secret) -
         expire_leases(journal_url)
         with second.lease(SERVER, "bob"):
             assert asked(journal_url, HOLDERS) == [("bob", None)]
-            first.close()  # who has lost it takes it from nobody
+            first.close()  # a lost lease is not released
             assert asked(journal_url, HOLDERS) == [("bob", None)]
 
 
-def test_a_lease_from_a_clock_that_was_ahead_is_taken_over(journal: Journal, journal_url: Secret) -> None:
+def test_a_lease_that_ends_too_far_in_the_future_is_taken_over(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         ahead = "2999-01-01 00:00:00.000000+00"
         change(journal_url, f"UPDATE leases SET since = '{ahead}', expires = '{ahead}'")
@@ -103,7 +103,7 @@ def test_a_lease_from_a_clock_that_was_ahead_is_taken_over(journal: Journal, jou
             assert asked(journal_url, HOLDERS) == [("bob", None)]
 
 
-def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: Secret) -> None:
+def test_a_run_that_lost_its_lease_marks_no_more_writes(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         number = begun(journal, "acme", "beta", step=Step.WRITING)
         expire_leases(journal_url)
@@ -115,7 +115,7 @@ def test_who_lost_the_lease_marks_no_more_writes(journal: Journal, journal_url: 
     assert [one.step for one in journal.writes(number)] == [Step.VERIFIED, Step.WRITING]
 
 
-def test_who_lost_the_lease_begins_no_run(journal: Journal, journal_url: Secret) -> None:
+def test_a_run_cannot_begin_after_its_lease_is_lost(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         expire_leases(journal_url)
         with second.lease(SERVER, "bob"), pytest.raises(JournalError, match="lost its lock"):
@@ -131,7 +131,7 @@ def test_every_mark_renews_the_lease(journal: Journal, journal_url: Secret) -> N
         assert asked(journal_url, "SELECT count(*) FROM leases WHERE expires > since") == [(1,)]
 
 
-def test_a_run_of_a_lease_that_has_ended_can_still_be_settled(journal: Journal, journal_url: Secret) -> None:
+def test_steps_of_a_run_can_be_stored_after_its_lease_was_released(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"):
         number = begun(journal, "acme", step=Step.WRITING)
     journal.record(number, [Update("acme", Step.WRITING), Update("acme", Step.VERIFIED)])
@@ -140,7 +140,7 @@ def test_a_run_of_a_lease_that_has_ended_can_still_be_settled(journal: Journal, 
 
 @dataclass
 class Clock:
-    """Time that passes only while somebody pauses; ``then`` happens at the first pause."""
+    """A clock that advances only during pauses; ``then`` is called at the first pause."""
 
     then: Callable[[], None] = lambda: None
     now: float = 1000.0
@@ -157,7 +157,7 @@ class Clock:
             self.then()
 
 
-def test_a_wait_ends_when_the_server_is_free(journal: Journal, journal_url: Secret) -> None:
+def test_a_wait_ends_when_the_lease_is_released(journal: Journal, journal_url: Secret) -> None:
     with ExitStack() as first:
         first.enter_context(journal.lease(SERVER, "eve"))
         clock = Clock(then=first.close)
@@ -166,14 +166,14 @@ def test_a_wait_ends_when_the_server_is_free(journal: Journal, journal_url: Secr
     assert clock.pauses == [1.0]
 
 
-def test_a_wait_is_bounded(journal: Journal, journal_url: Secret) -> None:
+def test_a_wait_ends_with_a_refusal_after_its_time(journal: Journal, journal_url: Secret) -> None:
     clock = Clock()
     with journal.lease(SERVER, "eve"):
         assert refusal(journal_url, clock.timing, wait=2.5).message.startswith(f"`{SERVER}` is locked by eve since")
     assert clock.pauses == [1.0, 1.0, 0.5]
 
 
-def test_a_wait_pauses_for_real(journal: Journal, journal_url: Secret) -> None:
+def test_a_wait_sleeps_between_its_attempts(journal: Journal, journal_url: Secret) -> None:
     with journal.lease(SERVER, "eve"):
         assert refusal(journal_url, Timing(poll=0.001), wait=0.003).rule == "locked"
 
@@ -189,7 +189,7 @@ def test_a_wait_can_be_interrupted(journal: Journal, journal_url: Secret) -> Non
         assert asked(journal_url, HOLDERS) == [("eve", None)]
 
 
-def test_a_thread_tells_when_another_has_taken_over(journal_url: Secret) -> None:
+def test_the_monitor_is_called_when_another_run_takes_the_lease(journal_url: Secret) -> None:
     lost = threading.Event()
     with journal_at(journal_url, Timing(ttl=0.3)) as journal, journal.lease(SERVER, "eve", monitor=Monitor(lost.set)):
         change(journal_url, "UPDATE leases SET holder = 'another'")
@@ -197,7 +197,7 @@ def test_a_thread_tells_when_another_has_taken_over(journal_url: Secret) -> None
     assert asked(journal_url, HOLDERS) == [("eve", None)]
 
 
-def test_the_lease_is_renewed_while_alive(journal_url: Secret) -> None:
+def test_a_thread_renews_the_lease(journal_url: Secret) -> None:
     renewals = []
     renewed = threading.Event()
     original = Lease.renew
@@ -217,7 +217,10 @@ def test_the_lease_is_renewed_while_alive(journal_url: Secret) -> None:
 
 
 class Rounds(threading.Event):
-    """Lets a fixed number of rounds pass, in no time; time passes on the clock. ``before`` prepares a round."""
+    """An event that is set after a fixed number of waits, each of which only advances the clock.
+
+    ``before`` is called before each round with its number.
+    """
 
     def __init__(self, clock: Clock, count: int, before: Callable[[int], None] = lambda n: None) -> None:
         super().__init__()
@@ -231,7 +234,7 @@ class Rounds(threading.Event):
         return False
 
 
-def test_a_database_that_is_away_is_tried_again_until_the_lease_ends(journal_url: Secret) -> None:
+def test_a_failed_renewal_is_retried_until_the_lease_expires(journal_url: Secret) -> None:
     clock, lost = Clock(), threading.Event()
     with journal_at(journal_url), database_at(journal_url) as database:
         lease = Lease(database, SERVER, clock.timing)
@@ -243,7 +246,7 @@ def test_a_database_that_is_away_is_tried_again_until_the_lease_ends(journal_url
     assert lease.lost.is_set()
 
 
-def test_a_database_that_comes_back_in_time_loses_nothing(journal_url: Secret) -> None:
+def test_a_lease_survives_a_short_failure_of_the_database(journal_url: Secret) -> None:
     def away_and_back(number: int) -> None:
         if number == 2:
             change(journal_url, "ALTER TABLE leases RENAME TO away")
@@ -270,14 +273,14 @@ def test_the_lease_of_a_stuck_run_is_not_renewed(journal_url: Secret) -> None:
     assert lease.lost.is_set()
 
 
-def test_a_lost_lease_needs_nobody_to_tell(journal_url: Secret) -> None:
+def test_a_lease_can_be_lost_without_a_monitor(journal_url: Secret) -> None:
     with journal_at(journal_url), database_at(journal_url) as database:
         lease = Lease(database, SERVER)
         keep_renewed(lease, Rounds(Clock(), 100), UNMONITORED)
     assert lease.lost.is_set()
 
 
-def test_of_many_at_once_one_gets_in(journal: Journal, journal_url: Secret) -> None:
+def test_one_of_several_threads_gets_the_lease(journal: Journal, journal_url: Secret) -> None:
     start, tried = threading.Barrier(8), threading.Barrier(8)
 
     def attempt(number: int) -> str:
@@ -296,7 +299,7 @@ def test_of_many_at_once_one_gets_in(journal: Journal, journal_url: Secret) -> N
     assert sorted(outcomes) == ["held"] + ["locked"] * 7
 
 
-def test_of_many_at_once_one_takes_an_expired_lease_over(journal: Journal, journal_url: Secret) -> None:
+def test_one_of_several_threads_takes_over_an_expired_lease(journal: Journal, journal_url: Secret) -> None:
     with ExitStack() as first, database_at(journal_url) as database:
         first.enter_context(journal.lease(SERVER, "eve"))
         expire_leases(journal_url)
@@ -321,7 +324,7 @@ with journal.lease("https://id.example.com", "eve"):
 """
 
 
-def test_a_killed_process_leaves_its_mark_and_a_lease_that_ends_by_itself(journal_url: Secret) -> None:
+def test_a_killed_process_leaves_its_mark_and_a_lease_that_expires(journal_url: Secret) -> None:
     with in_another_process(journal_url, KILLED) as process:
         assert process.stdout
         number = int(process.stdout.readline())
@@ -331,7 +334,7 @@ def test_a_killed_process_leaves_its_mark_and_a_lease_that_ends_by_itself(journa
         assert refusal(journal_url).message.endswith(f"UTC (run {number})")
         expire_leases(journal_url)
         with journal.lease(SERVER, "bob"):
-            doubt = journal.remembered(SERVER)["acme"].doubt
+            doubt = journal.last_known(SERVER)["acme"].doubt
             assert journal.resumable(SERVER) == journal.run(number)
     assert doubt
     assert (doubt.run, doubt.step) == (number, Step.WRITING)

@@ -88,7 +88,7 @@ def test_the_journal_of_an_earlier_release_shows_its_history(released_url: Secre
         ]
         assert [write.realm for write in journal.writes(1)] == ["acme", "Übung", "globex"]
         assert journal.writes(1)[0].after == {"host": "smtp.example.com", "password": "**********"}
-        known = journal.remembered(SERVER)
+        known = journal.last_known(SERVER)
         resumable = journal.resumable(SERVER)
     assert {realm: one.last and one.last.run for realm, one in known.items()} == {"acme": 1, "Übung": 1, "globex": 1}
     assert known["acme"].doubt
@@ -111,7 +111,7 @@ def test_the_journal_of_an_earlier_release_accepts_new_runs(released_url: Secret
         number = begun(journal, "acme", step=Step.VERIFIED)
         journal.finish(number, Outcome.DONE)
         assert number == 4
-        assert journal.remembered(SERVER)["acme"] == LastKnown(journal.writes(4)[0])
+        assert journal.last_known(SERVER)["acme"] == LastKnown(journal.writes(4)[0])
         assert journal.resumable(SERVER) is None
 
 
@@ -143,7 +143,7 @@ def test_an_old_journal_is_migrated_with_all_its_rows(old_url: Secret, writable:
     assert journal
     with journal:
         run = journal.run(7)
-        known = journal.remembered(SERVER)["acme"].last
+        known = journal.last_known(SERVER)["acme"].last
     assert run
     assert run.started.isoformat() == "2024-05-06T07:08:09+00:00"
     assert known
@@ -161,7 +161,7 @@ def test_a_migrated_journal_continues_its_numbers(old_url: Secret) -> None:
 
 
 def test_a_failed_migration_changes_nothing(old_url: Secret) -> None:
-    change(old_url, "CREATE INDEX writes_by_realm ON runs (server)")  # in the way of the second version
+    change(old_url, "CREATE INDEX writes_by_realm ON runs (server)")  # its name is that of the second version's index
     for writable in (True, False):
         with pytest.raises(JournalError):
             open_journal(old_url, writable=writable)
@@ -175,7 +175,7 @@ def test_a_journal_that_cannot_be_migrated_for_reading_is_reported_as_old(old_ur
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_a_newer_journal_is_refused_and_says_who_wrote_it(journal_url: Secret, writable: bool) -> None:
+def test_a_newer_journal_is_refused_with_the_version_that_wrote_it(journal_url: Secret, writable: bool) -> None:
     with journal_at(journal_url):
         pass
     change(

@@ -1,4 +1,4 @@
-"""Where a journal lives and what is told when it cannot be used: files of SQLite, and URLs."""
+"""Locations of journals, and the errors when one cannot be used: SQLite files, and URLs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def url_of(file: Path) -> Secret:
 
 
 def refusal(url: Secret, *, writable: bool) -> JournalError:
-    """Return what opening a journal raises, after a look that it is in our own words."""
+    """Return the error of opening a journal, and check that it quotes no library."""
     with pytest.raises(JournalError) as caught:
         open_journal(url, writable=writable)
-    told = f"{caught.value.message} {caught.value.hint}"
+    error = f"{caught.value.message} {caught.value.hint}"
     assert caught.value.exit_status is ExitStatus.USAGE
     assert caught.value.hint
-    assert not any(word in told.lower() for word in ("sqlite3.", "psycopg.", "operationalerror"))
+    assert not any(word in error.lower() for word in ("sqlite3.", "psycopg.", "operationalerror"))
     return caught.value
 
 
@@ -51,7 +51,7 @@ def file(journal_url: Secret) -> Path:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that others may look into."""
+    """A folder that other users may read."""
     folder = Path(tempfile.mkdtemp(prefix="journal-"))
     folder.chmod(0o755)
     yield folder
@@ -60,7 +60,7 @@ def public_folder() -> Iterator[Path]:
 
 @contextmanager
 def locked_up(folder: Path) -> Iterator[None]:
-    """Be somebody who may read a folder and its files and not change them, whoever runs the tests."""
+    """Make a folder and its files read-only for this process, even if root runs the tests."""
     for path in folder.iterdir():
         path.chmod(0o444)
     folder.chmod(0o555)
@@ -86,7 +86,7 @@ def no_space_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_without_a_url_it_lies_in_the_users_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_journal_is_in_the_users_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))  # of which no folder is there yet
     assert open_journal(None, writable=False) is None
     assert not (tmp_path / "home").exists()
@@ -98,14 +98,14 @@ def test_without_a_url_it_lies_in_the_users_state_folder(tmp_path: Path, monkeyp
     assert stat.S_IMODE((tmp_path / "home" / "ztrust-mail").stat().st_mode) == 0o700
 
 
-def test_only_its_owner_can_read_it(journal: Journal, file: Path) -> None:
+def test_only_the_owner_can_read_a_new_journal(journal: Journal, file: Path) -> None:
     begun(journal, "acme")
     modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in file.parent.iterdir()}
     assert modes == dict.fromkeys(["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal"], "0o600")
 
 
 @pytest.mark.parametrize("filled", [True, False])
-def test_one_that_others_can_read_is_kept_to_its_owner_by_whoever_writes_it(
+def test_writing_restricts_the_mode_of_a_journal_that_others_can_read(
     public_folder: Path, journal_url: Secret, file: Path, filled: bool
 ) -> None:
     backup = public_folder / "journal.sqlite3"
@@ -120,29 +120,29 @@ def test_one_that_others_can_read_is_kept_to_its_owner_by_whoever_writes_it(
     reading = open_journal(url_of(backup), writable=False)
     if reading:
         reading.close()
-    assert stat.S_IMODE(backup.stat().st_mode) == 0o644  # who only looks changes nothing
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o644  # reading changes nothing
     with journal_at(url_of(backup)) as journal:
         begun(journal, "acme")
         modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in public_folder.iterdir()}
     assert modes == dict.fromkeys(["journal.sqlite3", "journal.sqlite3-shm", "journal.sqlite3-wal"], "0o600")
 
 
-def test_another_persons_journal_is_written_with_the_rights_it_has(
+def test_the_mode_of_another_users_journal_is_left_alone(
     journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with journal_at(journal_url):
         file.chmod(0o666)
 
-    def not_ours(path: Path, mode: int) -> None:
+    def refuse(path: Path, mode: int) -> None:
         raise PermissionError(path, mode)
 
-    monkeypatch.setattr(Path, "chmod", not_ours)
+    monkeypatch.setattr(Path, "chmod", refuse)
     with journal_at(journal_url) as journal:
         assert begun(journal, "acme") == 1
     assert stat.S_IMODE(file.stat().st_mode) == 0o666
 
 
-def test_another_programs_database_keeps_its_rights(tmp_path: Path) -> None:
+def test_the_mode_of_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite3"
     raw(file, "CREATE TABLE songs (title TEXT)")
     file.chmod(0o644)
@@ -150,7 +150,7 @@ def test_another_programs_database_keeps_its_rights(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
 
 
-def test_what_is_put_down_outlives_a_power_cut(journal: Journal, journal_url: Secret, file: Path) -> None:
+def test_stored_steps_survive_a_power_failure(journal: Journal, journal_url: Secret, file: Path) -> None:
     with database_at(journal_url) as database, database.reading() as transaction:
         assert transaction.query("PRAGMA synchronous") == [{"synchronous": 2}]  # full
     assert raw(file, "PRAGMA journal_mode") == [("wal",)]
@@ -168,30 +168,30 @@ def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
     again = open_journal(url_of(folder / name), writable=False)
     assert again
     with again:
-        assert list(again.remembered(SERVER)) == ["acme"]
+        assert list(again.last_known(SERVER)) == ["acme"]
 
 
-def test_a_relative_name_counts_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_is_relative_to_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with journal_at(Secret("sqlite:///here.sqlite3")) as journal:
         assert journal.where == "the journal `here.sqlite3`"
     assert (tmp_path / "here.sqlite3").is_file()
 
 
-def test_looking_makes_nothing(tmp_path: Path) -> None:
+def test_opening_for_reading_creates_nothing(tmp_path: Path) -> None:
     assert open_journal(url_of(tmp_path / "journal.sqlite3"), writable=False) is None
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_a_folder_that_is_not_there_is_taken_for_a_slip(tmp_path: Path, writable: bool) -> None:
-    told = refusal(url_of(tmp_path / "none" / "journal.sqlite3"), writable=writable)
+def test_a_missing_folder_is_refused(tmp_path: Path, writable: bool) -> None:
+    error = refusal(url_of(tmp_path / "none" / "journal.sqlite3"), writable=writable)
     where = f"the journal `{tmp_path}/none/journal.sqlite3`"
-    assert told.message == f"{where} cannot exist: its folder `{tmp_path}/none` does not exist"
+    assert error.message == f"{where} cannot exist: its folder `{tmp_path}/none` does not exist"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_was_never_filled_is_none_yet(tmp_path: Path) -> None:
+def test_an_empty_file_is_no_journal_yet(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite3"
     file.touch()
     assert open_journal(url_of(file), writable=False) is None
@@ -199,7 +199,7 @@ def test_a_file_that_was_never_filled_is_none_yet(tmp_path: Path) -> None:
         assert begun(journal, "acme") == 1
 
 
-def test_one_opened_to_be_read_cannot_be_written(journal: Journal, journal_url: Secret) -> None:
+def test_a_journal_opened_for_reading_cannot_be_written(journal: Journal, journal_url: Secret) -> None:
     number = begun(journal, "acme")
     reading = open_journal(journal_url, writable=False)
     assert reading
@@ -213,7 +213,7 @@ def test_one_opened_to_be_read_cannot_be_written(journal: Journal, journal_url: 
                 attempt()
 
 
-def test_it_can_be_read_where_nothing_can_be_written(public_folder: Path) -> None:
+def test_a_journal_can_be_read_in_a_read_only_folder(public_folder: Path) -> None:
     url = url_of(public_folder / "journal.sqlite3")
     with journal_at(url) as journal:
         begun(journal, "acme", step=Step.VERIFIED)
@@ -221,11 +221,11 @@ def test_it_can_be_read_where_nothing_can_be_written(public_folder: Path) -> Non
         reading = open_journal(url, writable=False)
         assert reading
         with reading:
-            assert list(reading.remembered(SERVER)) == ["acme"]
+            assert list(reading.last_known(SERVER)) == ["acme"]
     assert [path.name for path in public_folder.iterdir()] == ["journal.sqlite3"]
 
 
-def test_what_another_run_is_writing_can_be_read_there(public_folder: Path) -> None:
+def test_a_journal_in_use_can_be_read_in_a_read_only_folder(public_folder: Path) -> None:
     url = url_of(public_folder / "journal.sqlite3")
     with journal_at(url) as journal:
         begun(journal, "acme", step=Step.VERIFIED)
@@ -233,116 +233,116 @@ def test_what_another_run_is_writing_can_be_read_there(public_folder: Path) -> N
             reading = open_journal(url, writable=False)
             assert reading
             with reading:
-                assert list(reading.remembered(SERVER)) == ["acme"]
+                assert list(reading.last_known(SERVER)) == ["acme"]
 
 
-def test_it_can_be_read_where_no_space_is_left(journal_url: Secret) -> None:
+def test_a_journal_can_be_read_on_a_full_disk(journal_url: Secret) -> None:
     with journal_at(journal_url) as journal:
         begun(journal, "acme", step=Step.VERIFIED)
     with no_space_left():
         reading = open_journal(journal_url, writable=False)
         assert reading
         with reading:
-            seen = list(reading.remembered(SERVER))
+            seen = list(reading.last_known(SERVER))
     assert seen == ["acme"]
-    with journal_at(journal_url) as journal:  # what could not be made beside it is no hindrance later
+    with journal_at(journal_url) as journal:  # the missing write-ahead log does no harm later
         begun(journal, "globex", step=Step.VERIFIED)
-        assert sorted(journal.remembered(SERVER)) == ["acme", "globex"]
+        assert sorted(journal.last_known(SERVER)) == ["acme", "globex"]
 
 
-def test_one_that_was_not_closed_is_not_half_read_where_no_space_is_left(
-    tmp_path: Path, journal: Journal, file: Path
-) -> None:
+def test_an_unclosed_journal_is_refused_on_a_full_disk(tmp_path: Path, journal: Journal, file: Path) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     for name in (file.name, f"{file.name}-wal"):
         shutil.copy(file.with_name(name), tmp_path / name)
     with no_space_left():
-        told = refusal(url_of(tmp_path / file.name), writable=False)
-    assert "was not closed" in told.message
-    assert "free disk space" in told.hint
+        error = refusal(url_of(tmp_path / file.name), writable=False)
+    assert "was not closed" in error.message
+    assert "free disk space" in error.hint
 
 
-def test_one_that_was_not_closed_is_not_half_read_there(public_folder: Path, journal: Journal, file: Path) -> None:
+def test_an_unclosed_journal_is_refused_in_a_read_only_folder(
+    public_folder: Path, journal: Journal, file: Path
+) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     for name in (file.name, f"{file.name}-wal"):  # as a copy of a killed run's folder may be
         shutil.copy(file.with_name(name), public_folder / name)
     with locked_up(public_folder):
-        told = refusal(url_of(public_folder / file.name), writable=False)
-    assert "was not closed" in told.message
+        error = refusal(url_of(public_folder / file.name), writable=False)
+    assert "was not closed" in error.message
     reading = open_journal(url_of(public_folder / file.name), writable=True)
     assert reading
     with reading:
-        assert list(reading.remembered(SERVER)) == ["acme"]
+        assert list(reading.last_known(SERVER)) == ["acme"]
 
 
-def test_one_that_was_not_closed_is_read_whole_elsewhere(tmp_path: Path, journal: Journal, file: Path) -> None:
+def test_an_unclosed_journal_is_read_with_its_write_ahead_log(tmp_path: Path, journal: Journal, file: Path) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     for name in (file.name, f"{file.name}-wal"):
         shutil.copy(file.with_name(name), tmp_path / name)
     reading = open_journal(url_of(tmp_path / file.name), writable=False)
     assert reading
     with reading:
-        assert list(reading.remembered(SERVER)) == ["acme"]
+        assert list(reading.last_known(SERVER)) == ["acme"]
 
 
-def test_an_old_one_that_cannot_be_written_says_that_it_is_old(public_folder: Path) -> None:
+def test_an_old_journal_in_a_read_only_folder_is_reported_as_old(public_folder: Path) -> None:
     url = url_of(public_folder / "journal.sqlite3")
     make_old(url)
     with locked_up(public_folder):
-        told = refusal(url, writable=False)
-    assert told.message.endswith("was written by an older ztrust-mail and cannot be migrated")
-    assert "run ztrust-mail plan once where the journal can be written" in told.hint
+        error = refusal(url, writable=False)
+    assert error.message.endswith("was written by an older ztrust-mail and cannot be migrated")
+    assert "run ztrust-mail plan once where the journal can be written" in error.hint
 
 
-def test_one_that_cannot_be_written_stops_before_a_run_begins(public_folder: Path) -> None:
+def test_a_read_only_journal_is_refused_before_a_run_begins(public_folder: Path) -> None:
     url = url_of(public_folder / "journal.sqlite3")
     with journal_at(url):
         pass
     with locked_up(public_folder):
-        told = refusal(url, writable=True)
-    assert told.message == f"the journal `{public_folder}/journal.sqlite3` cannot be written: it is read-only"
+        error = refusal(url, writable=True)
+    assert error.message == f"the journal `{public_folder}/journal.sqlite3` cannot be written: it is read-only"
 
 
-def test_a_folder_that_cannot_be_written_is_told(public_folder: Path) -> None:
+def test_a_read_only_folder_is_refused(public_folder: Path) -> None:
     with locked_up(public_folder):
-        told = refusal(url_of(public_folder / "journal.sqlite3"), writable=True)
-    assert told.message == f"the journal `{public_folder}/journal.sqlite3` cannot be opened: Permission denied"
+        error = refusal(url_of(public_folder / "journal.sqlite3"), writable=True)
+    assert error.message == f"the journal `{public_folder}/journal.sqlite3` cannot be opened: Permission denied"
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_a_folder_that_cannot_be_entered_is_told(public_folder: Path, writable: bool) -> None:
+def test_a_folder_without_search_permission_is_refused(public_folder: Path, writable: bool) -> None:
     inner = public_folder / "inner"
     inner.mkdir()
     with locked_up(public_folder):  # its files lose their x, as inner does
-        told = refusal(url_of(inner / "journal.sqlite3"), writable=writable)
-    assert told.message.endswith("cannot be opened: Permission denied")
+        error = refusal(url_of(inner / "journal.sqlite3"), writable=writable)
+    assert error.message.endswith("cannot be opened: Permission denied")
 
 
-def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert open_journal(url_of(tmp_path / "file" / "journal.sqlite3"), writable=False) is None
     assert "cannot be opened" in refusal(url_of(tmp_path / "file" / "journal.sqlite3"), writable=True).message
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_a_folder_in_its_place_is_told(tmp_path: Path, writable: bool) -> None:
-    told = refusal(url_of(tmp_path), writable=writable)
-    assert told.message == f"the journal `{tmp_path}` cannot be opened: Is a directory"
+def test_a_folder_in_place_of_the_journal_is_refused(tmp_path: Path, writable: bool) -> None:
+    error = refusal(url_of(tmp_path), writable=writable)
+    assert error.message == f"the journal `{tmp_path}` cannot be opened: Is a directory"
 
 
-def test_a_link_to_nowhere_is_told(tmp_path: Path) -> None:
+def test_a_broken_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite3").symlink_to(tmp_path / "none" / "there")
     assert "cannot be opened" in refusal(url_of(tmp_path / "journal.sqlite3"), writable=True).message
 
 
 @pytest.mark.parametrize("writable", [True, False])
 @pytest.mark.parametrize("content", [b"no database at all\n" * 100, b"SQLite format 3\0" + b"\xff" * 4096, b"x"])
-def test_a_file_that_is_no_database_is_told(tmp_path: Path, content: bytes, writable: bool) -> None:
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes, writable: bool) -> None:
     file = tmp_path / "journal.sqlite3"
     file.write_bytes(content)
-    told = refusal(url_of(file), writable=writable)
-    assert told.message == f"the journal `{file}` is damaged or no journal"
-    assert "name another journal" in told.hint
+    error = refusal(url_of(file), writable=writable)
+    assert error.message == f"the journal `{file}` is damaged or no journal"
+    assert "name another journal" in error.hint
     assert file.read_bytes() == content
 
 
@@ -354,7 +354,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path, writable: bool)
     assert raw(file, "SELECT name FROM sqlite_master") == [("songs",)]
 
 
-def test_a_damaged_page_is_told_when_it_is_met(journal_url: Secret, file: Path) -> None:
+def test_a_damaged_page_is_reported_when_it_is_read(journal_url: Secret, file: Path) -> None:
     with journal_at(journal_url) as journal:
         journal.begin(RUN, [write(f"realm-{n}") for n in range(500)])
     content = bytearray(file.read_bytes())
@@ -364,14 +364,14 @@ def test_a_damaged_page_is_told_when_it_is_met(journal_url: Secret, file: Path) 
         journal.writes(1)
 
 
-def test_text_that_is_no_text_is_damage(journal: Journal, journal_url: Secret, file: Path) -> None:
+def test_text_that_is_not_utf_8_is_reported_as_damage(journal: Journal, journal_url: Secret, file: Path) -> None:
     number = begun(journal, "acme")
     raw(file, "UPDATE writes SET error = CAST(X'ff' AS TEXT)")
     with pytest.raises(JournalError, match="is damaged"):
         journal.writes(number)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_done(journal: Journal, file: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_stored_in_part(journal: Journal, file: Path) -> None:
     begun(journal, "acme")
     with journal._database.reading() as transaction:
         transaction.query("PRAGMA max_page_count = 1")  # the connection is kept for the next one
@@ -383,7 +383,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_done(journal: Journal, file
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_is_taken_away_in_mid_run_stops_the_run(journal: Journal, file: Path, replaced: bool) -> None:
+def test_a_removed_or_replaced_file_stops_the_run(journal: Journal, file: Path, replaced: bool) -> None:
     number = begun(journal, "acme", "globex")
     kept = file.rename(file.with_name("elsewhere"))
     if replaced:
@@ -395,7 +395,9 @@ def test_a_file_that_is_taken_away_in_mid_run_stops_the_run(journal: Journal, fi
     assert [write.step for write in journal.writes(number)] == [Step.WRITING, Step.PLANNED]
 
 
-def test_a_program_that_never_lets_go_is_told(journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_stays_locked_is_reported(
+    journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.01)
     with journal_at(journal_url) as journal, closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -405,14 +407,14 @@ def test_a_program_that_never_lets_go_is_told(journal_url: Secret, file: Path, m
         assert begun(journal, "acme") == 1
 
 
-def test_a_name_that_is_no_unicode_is_told(journal: Journal) -> None:
+def test_a_realm_name_that_cannot_be_stored_is_reported(journal: Journal) -> None:
     with pytest.raises(JournalError, match="cannot hold the name"):
         begun(journal, "acme\ud800")
     assert journal.runs() == []
 
 
-def test_a_new_file_that_others_are_making_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switching to the write-ahead log needs the file for itself, and SQLite does not wait for that."""
+def test_opening_waits_while_another_program_creates_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switching to the write-ahead log needs an exclusive lock, for which SQLite does not wait."""
     file = tmp_path / "journal.sqlite3"
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.0)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -424,7 +426,7 @@ def test_a_new_file_that_others_are_making_is_waited_for(tmp_path: Path, monkeyp
             assert begun(journal, "acme") == 1
 
 
-def test_a_new_file_that_stays_taken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_file_that_stays_locked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "journal.sqlite3"
     pauses: list[float] = []
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.0)
@@ -456,18 +458,18 @@ def test_a_new_file_that_stays_taken_is_told(tmp_path: Path, monkeypatch: pytest
 )
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_url_that_names_no_journal_is_refused(url: str, message: str, writable: bool) -> None:
-    told = refusal(Secret(url), writable=writable)
-    assert told.message == message
-    assert "geheim" not in told.hint
-    assert told.__context__ is None or told.__suppress_context__
+    error = refusal(Secret(url), writable=writable)
+    assert error.message == message
+    assert "geheim" not in error.hint
+    assert error.__context__ is None or error.__suppress_context__
 
 
 def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "ztrust_mail.journal.postgresql", raising=False)
-    told = refusal(Secret("postgresql://eve:geheim@127.0.0.1:1/journal"), writable=False)
-    assert told.message.endswith("database `journal` at 127.0.0.1:1 needs psycopg, which is not installed")
-    assert "pip install 'ztrust-mail[postgresql]'" in told.hint
+    error = refusal(Secret("postgresql://eve:geheim@127.0.0.1:1/journal"), writable=False)
+    assert error.message.endswith("database `journal` at 127.0.0.1:1 needs psycopg, which is not installed")
+    assert "pip install 'ztrust-mail[postgresql]'" in error.hint
 
 
 @pytest.mark.parametrize(
@@ -487,7 +489,7 @@ def test_a_database_is_named_without_its_login(url: str, where: str) -> None:
     assert "geheim" not in repr(place)
 
 
-def test_a_database_that_is_not_there_is_told() -> None:
-    told = refusal(Secret("postgresql://eve:geheim@127.0.0.1:1/journal"), writable=True)
-    assert told.message.endswith("at 127.0.0.1:1 cannot be reached or refuses the login")
-    assert "geheim" not in f"{told.message} {told.hint}"
+def test_an_unreachable_database_is_reported() -> None:
+    error = refusal(Secret("postgresql://eve:geheim@127.0.0.1:1/journal"), writable=True)
+    assert error.message.endswith("at 127.0.0.1:1 cannot be reached or refuses the login")
+    assert "geheim" not in f"{error.message} {error.hint}"

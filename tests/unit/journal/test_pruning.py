@@ -1,4 +1,4 @@
-"""Taking out of the journal what nobody needs any more."""
+"""Pruning the journal and forgetting realms."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def pruned(journal: Journal, **how) -> tuple[int, int]:
 
 
 def of(journal: Journal, realm: str) -> list[int]:
-    """Return the runs that the journal knows to have written a realm, newest first."""
+    """Return the numbers of the runs that wrote a realm, newest first."""
     return [one.run for one in journal.history_of(SERVER, realm)]
 
 
-def test_runs_that_nobody_needs_go_and_the_newest_stay(journal: Journal) -> None:
+def test_pruning_deletes_old_runs_and_preserves_the_newest(journal: Journal) -> None:
     for _ in range(6):
         verified(journal, "acme")
     assert journal.prunable(SERVER, keep=2) == (5, 4)
@@ -40,26 +40,26 @@ def test_runs_that_nobody_needs_go_and_the_newest_stay(journal: Journal) -> None
     assert pruned(journal, keep=100) == (0, 0)
 
 
-def test_of_each_realm_its_last_write_and_the_one_before_stay_however_old(journal: Journal) -> None:
+def test_pruning_preserves_the_last_two_writes_of_each_realm(journal: Journal) -> None:
     for realms in (["acme"], ["acme", "globex"], ["acme"], ["initech"], ["initech"]):
         verified(journal, *realms)
     assert pruned(journal, keep=1) == (1, 1)
     assert (of(journal, "acme"), of(journal, "globex")) == ([3, 2], [2])
-    assert set(journal.remembered(SERVER)) == {"acme", "globex", "initech"}
+    assert set(journal.last_known(SERVER)) == {"acme", "globex", "initech"}
 
 
 @pytest.mark.parametrize("step", [Step.WRITING, Step.WRITTEN])
-def test_what_is_in_doubt_stays(journal: Journal, step: Step) -> None:
+def test_pruning_preserves_writes_with_unknown_outcome(journal: Journal, step: Step) -> None:
     begun(journal, "acme", step=step)
     for _ in range(3):
         verified(journal, "globex")
     pruned(journal, keep=1)
-    known = journal.remembered(SERVER)["acme"].doubt
+    known = journal.last_known(SERVER)["acme"].doubt
     assert known
     assert known.step is step
 
 
-def test_what_had_no_effect_goes_and_what_came_otherwise_than_meant_stays(journal: Journal) -> None:
+def test_pruning_deletes_writes_without_effect_and_preserves_those_stored_differently(journal: Journal) -> None:
     run = journal.begin(NewRun(SERVER, "apply", "eve"), [write(name) for name in ("a", "b", "c", "d")])
     updates = [Update("a", Step.SKIPPED), Update("b", Step.FAILED), Update("c", Step.FAILED, {"host": "x"})]
     journal.record(run, updates)
@@ -68,7 +68,7 @@ def test_what_had_no_effect_goes_and_what_came_otherwise_than_meant_stays(journa
     assert [one.realm for one in journal.writes(run)] == ["c"]
 
 
-def test_a_run_that_may_have_to_be_taken_up_stays_whole_with_all_after_it(journal: Journal) -> None:
+def test_pruning_preserves_a_run_that_may_be_resumed_and_all_later_ones(journal: Journal) -> None:
     for _ in range(4):
         verified(journal, "acme")
     left = begun(journal, "acme", step=Step.FAILED)
@@ -83,7 +83,7 @@ def test_a_run_that_may_have_to_be_taken_up_stays_whole_with_all_after_it(journa
     assert [one.realm for one in journal.writes(left)] == ["acme"]
 
 
-def test_runs_are_old_by_when_they_began(journal: Journal, journal_url: Secret) -> None:
+def test_the_age_of_a_run_counts_from_its_begin(journal: Journal, journal_url: Secret) -> None:
     for _ in range(5):
         verified(journal, "acme")
     change(journal_url, "UPDATE runs SET started = '2026-01-30 23:59:59.000000' WHERE number <= 3")
@@ -93,16 +93,16 @@ def test_runs_are_old_by_when_they_began(journal: Journal, journal_url: Secret) 
     assert pruned(journal, before=january) == (1, 1)
 
 
-def test_another_servers_runs_and_realms_are_left_alone(journal: Journal) -> None:
+def test_pruning_and_forgetting_leave_other_servers_alone(journal: Journal) -> None:
     for server in (OTHER, OTHER, OTHER, SERVER, SERVER, SERVER, SERVER):
         verified(journal, "acme", server=server)
     pruned(journal, keep=1)
     assert len(journal.runs(OTHER)) == 3
     assert journal.forget(SERVER, "acme") == 3
-    assert (journal.remembered(SERVER), len(journal.history_of(OTHER, "acme"))) == ({}, 3)
+    assert (journal.last_known(SERVER), len(journal.history_of(OTHER, "acme"))) == ({}, 3)
 
 
-def test_a_realm_may_be_forgotten_alone(journal: Journal) -> None:
+def test_forgetting_a_realm_leaves_the_others_of_its_run(journal: Journal) -> None:
     run = verified(journal, "acme", "globex")
     assert journal.forget(SERVER, "acme") == 1
     assert journal.forget(SERVER, "acme") == 0

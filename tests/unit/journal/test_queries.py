@@ -1,4 +1,4 @@
-"""What is said to the journal's database: every statement is understood, quick, and means what the records mean."""
+"""The SQL statements: each is valid and fast, and agrees with the properties of steps and outcomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STATEMENTS = {n: text for n, text in vars(sql).items() if isinstance(text, str) 
 
 
 def steps_through(journal: Journal, statement: str) -> list[str]:
-    """Return how SQLite would go about a statement."""
+    """Return SQLite's plan for a statement."""
     values: defaultdict[str, str] = defaultdict(str)
     with journal._database.reading() as transaction:
         connection = transaction._connection  # type: ignore[attr-defined]  # SQLite's own
@@ -42,28 +42,28 @@ def file(journal_url: Secret) -> Path:
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))
-def test_no_statement_walks_through_years_of_writes(journal: Journal, name: str) -> None:
+def test_no_statement_scans_all_writes(journal: Journal, name: str) -> None:
     steps = steps_through(journal, STATEMENTS[name])
     assert not [step for step in steps if step.startswith(("SCAN w", "SCAN later")) or "AUTOMATIC" in step]
 
 
 @pytest.mark.parametrize("step", Step)
-def test_what_is_remembered_is_what_the_step_says(journal: Journal, step: Step) -> None:
+def test_the_last_known_write_agrees_with_the_properties_of_its_step(journal: Journal, step: Step) -> None:
     begun(journal, "acme", step=step)
-    found = journal.remembered(SERVER).get("acme", LastKnown())
+    found = journal.last_known(SERVER).get("acme", LastKnown())
     assert (found.last is not None, found.doubt is not None) == (step.is_done, step.in_doubt)
     assert found.unkept is None
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_run_is_left_to_be_taken_up_unless_it_did_all_or_another_did(journal: Journal, outcome: Outcome) -> None:
+def test_a_run_is_resumable_unless_it_or_a_later_one_completed_it(journal: Journal, outcome: Outcome) -> None:
     number = begun(journal, "acme", step=Step.WRITING)
     journal.finish(number, outcome)
     assert (journal.resumable(SERVER) is None) == (outcome in (Outcome.DONE, Outcome.RESUMED))
 
 
 @pytest.mark.parametrize("step", Step)
-def test_of_old_writes_those_in_doubt_and_the_last_that_were_done_stay(journal: Journal, step: Step) -> None:
+def test_pruning_agrees_with_the_properties_of_each_step(journal: Journal, step: Step) -> None:
     for _ in range(3):
         begun(journal, "acme", step=step)
     newest = begun(journal, "globex", step=Step.VERIFIED)
@@ -73,14 +73,14 @@ def test_of_old_writes_those_in_doubt_and_the_last_that_were_done_stay(journal: 
 
 
 @pytest.mark.parametrize("spoilt", ["before = '{'", "started = 'soon'", "step = 'sideways'", "fingerprints = '[]'"])
-def test_a_damaged_row_is_told(journal: Journal, file: Path, spoilt: str) -> None:
+def test_a_damaged_value_is_reported_as_damage(journal: Journal, file: Path, spoilt: str) -> None:
     begun(journal, "acme", step=Step.VERIFIED)
     raw(file, f"UPDATE writes SET {spoilt}")
     with pytest.raises(JournalError, match="damaged at run 1, realm `acme`"):
         journal.writes(1)
 
 
-def test_a_damaged_lease_is_told(journal: Journal, journal_url: Secret, file: Path) -> None:
+def test_a_damaged_lease_is_reported_as_damage(journal: Journal, journal_url: Secret, file: Path) -> None:
     with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
         raw(file, "UPDATE leases SET since = 'lately'")
         with pytest.raises(JournalError, match="damaged at its leases"), second.lease(SERVER, "bob"):

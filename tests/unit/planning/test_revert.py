@@ -274,7 +274,7 @@ class Own(FakeGateway):
         with self.journal() as journal:
             secrets = SecretStore(Reach(environ=ENVIRON))
             means = PlanningContext(
-                memory=lambda: JournalState(journal.remembered(self.url), journal.fingerprint), secrets=secrets
+                memory=lambda: JournalState(journal.last_known(self.url), journal.fingerprint), secrets=secrets
             )
             made = make_plan(realms(entries), self, means)
             return apply_plan(made, self, secrets, journal, NewRun(self.url, "apply", "a test"), memory=means.memory())
@@ -283,7 +283,7 @@ class Own(FakeGateway):
         with self.journal() as journal:
             secrets = SecretStore(Reach(environ=ENVIRON))
             means = PlanningContext(
-                memory=lambda: JournalState(journal.remembered(self.url), journal.fingerprint), secrets=secrets
+                memory=lambda: JournalState(journal.last_known(self.url), journal.fingerprint), secrets=secrets
             )
             run = run_to_revert(journal, self.url, number, globs)
             return plan_revert(journal, self, means, run, globs, insist=insist)
