@@ -1,6 +1,6 @@
-"""A real PostgreSQL for tests: a cluster of its own in a temporary folder, always stopped.
+"""A real PostgreSQL server for tests: a cluster in a temporary folder, which is always stopped.
 
-Needs Debian's package ``postgresql``; a missing one is an error that says so.
+Needs Debian's package ``postgresql``; raises an error that says so if it is missing.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ import psycopg
 from psycopg import sql
 
 USER, DATABASE = "journal keeper", "journal"
-START_TIMEOUT = 60.0  # seconds; some 2 on an idle machine
+START_TIMEOUT = 60.0  # seconds; about 2 on an idle machine
 STOP_TIMEOUT = 30.0
 _ATTEMPTS = 3  # a port that was free may be taken a moment later
 _INSTALLED = "/usr/lib/postgresql"
 
 
 class PostgresqlFailed(RuntimeError):
-    """The server could not be found or did not come up; the text has the end of its log."""
+    """The server is missing or did not start; the text contains the end of its log."""
 
 
 class PostgresqlServer:
-    """One running cluster, as a context manager. Its user logs in with a password that no URL holds as it is."""
+    """A running cluster, as a context manager. The password of its user must be escaped in URLs."""
 
     def __init__(self) -> None:
         self.password = f"p@ss:w/rd%{secrets.token_hex(8)}"
@@ -71,7 +71,7 @@ class PostgresqlServer:
         return f"postgresql://{login}@127.0.0.1:{self.port}/{database}"
 
     def empty_database(self) -> str:
-        """Return the name of a database that holds nothing, always the same: a new one is 300 files each time."""
+        """Empty the database for tests and return its name. It is reused: a new one costs 300 files."""
         if self._has_database:
             self.run(f"ALTER DATABASE {DATABASE} RESET ALL")
             self.run("DROP SCHEMA public CASCADE", DATABASE)
@@ -88,7 +88,7 @@ class PostgresqlServer:
             connection.execute(sql.SQL(statement))
 
     def start(self) -> None:
-        """Start the cluster, on the port it had if it ran before, and wait until it lets us in."""
+        """Start the cluster, on its earlier port if it ran before, and wait until it accepts connections."""
         assert self._folder is not None
         self.port = self.port or _free_port()
         log = self._folder / "log"
@@ -97,8 +97,8 @@ class PostgresqlServer:
             "port": str(self.port),
             "unix_socket_directories": str(self._folder),
             "shared_buffers": "16MB",
-            "fsync": "off",  # nothing here outlives the machine
-            "timezone": "Asia/Tokyo",  # what is told in UTC is not so by chance
+            "fsync": "off",  # the data need not survive a crash
+            "timezone": "Asia/Tokyo",  # so that times in UTC are not correct by chance
         }
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data")]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -114,7 +114,7 @@ class PostgresqlServer:
             raise
 
     def halt(self, *, for_good: bool = False) -> None:
-        """Stop the cluster and keep what it holds, unless ``for_good``; :meth:`start` brings it back."""
+        """Stop the cluster and preserve its data, unless ``for_good``; :meth:`start` starts it again."""
         if self._process is None:
             return
         fast, immediate = signal.SIGINT, signal.SIGQUIT
@@ -165,7 +165,7 @@ class PostgresqlServer:
             except subprocess.TimeoutExpired:
                 continue
             raise PostgresqlFailed(f"postgres ended with {self._process.returncode}\n{_tail(log)}")
-        raise PostgresqlFailed(f"postgres lets nobody in after {START_TIMEOUT:g} s\n{_tail(log)}")
+        raise PostgresqlFailed(f"postgres accepts no connection after {START_TIMEOUT:g} s\n{_tail(log)}")
 
 
 def _programs() -> Path:
@@ -177,7 +177,7 @@ def _programs() -> Path:
 
 
 def _owner() -> pwd.struct_passwd | None:
-    """Return who is to run the server: it refuses to be root, so root lends it to the package's user."""
+    """Return the user to run the server as: it refuses to run as root, so root uses the package's user."""
     return pwd.getpwnam("postgres") if os.geteuid() == 0 else None
 
 

@@ -131,7 +131,7 @@ def test_a_step_that_is_none_is_damage(ztrust_sandbox):
     with connected(ztrust_sandbox) as connection:
         connection.journal.record(1, [Update("acme", Step.VERIFIED)])
         with connection.journal._database.writing() as database:
-            database.do("UPDATE writes SET step = 'sideways'")
+            database.execute("UPDATE writes SET step = 'sideways'")
         with pytest.raises(JournalError, match="the journal is damaged at the step `sideways`"):
             api.history(connection)
 
