@@ -136,7 +136,7 @@ def applied_under(turn: World, case: Case, patch: pytest.MonkeyPatch) -> ExitSta
     timeout = "30s"
     if case.fault in SLOW:  # haste only for what is meant to come late: a real login takes its time
         timeout, patience = ("1s", 1.0) if case.step is Step.LOGIN else ("5s", turn.haste / 5)
-        patch.setattr(failures, "PATIENCE", patience)
+        patch.setattr(failures, "READ_TIMEOUT_FACTOR", patience)
     strike = {step: (lambda: None) for step in Step} | {case.step: lambda: case.strike(turn.proxy)}
     with turn.connect(ZTRUST_MAIL_TIMEOUT=timeout) as connection:
         strike[Step.LOGIN]()
@@ -208,7 +208,7 @@ def check_journal(connection: Session, plan: Plan) -> None:
     url, journal = connection.gateway.url, connection.journal
     remembered = journal.last_known(url)
     assert [realm for realm, known in remembered.items() if known.doubt] == []
-    shown = {r.realm: KEYCLOAK.masked(r.live.attributes) for r in plan.realms if r.live}
+    shown = {r.realm: KEYCLOAK.mask_secrets(r.live.attributes) for r in plan.realms if r.live}
     assert {realm: known.last.after for realm, known in remembered.items() if known.last} == shown
     assert [run.number for run in journal.runs(url, limit=10) if run.outcome is Outcome.RUNNING] == []
     assert api.unfinished(connection) is None

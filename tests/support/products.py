@@ -232,4 +232,4 @@ LOGGED_IN: FieldMap = {
 
 def meant(fields: FieldMap) -> FieldMap:
     """Return fields without those that say no more than their absence does to Keycloak."""
-    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.meaning(n, None) != v}
+    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.effective_value(n, None) != v}

@@ -223,7 +223,9 @@ class Scene:
         wanted = {n: v for n, v in fields.items() if n not in secret_fields(fields)}
         shown = {n: v for n, v in KEYCLOAK.decode(held).items() if n not in secret_fields(fields)}
         managed = {row.field for row in KEYCLOAK.rows} - secret_fields(fields).keys()
-        plain = all(KEYCLOAK.meaning(n, shown.get(n)) == KEYCLOAK.meaning(n, wanted.get(n)) for n in managed)
+        plain = all(
+            KEYCLOAK.effective_value(n, shown.get(n)) == KEYCLOAK.effective_value(n, wanted.get(n)) for n in managed
+        )
         return plain and all(held.get(n) == v or held.get(n, "").startswith(FOREIGN) for n, v in secret.items())
 
     def _check_settled(
@@ -324,7 +326,7 @@ _ABSENT = {"ssl": "false", "starttls": "false", "auth": "false", "debug": "false
 
 
 def _shown(attributes: Mapping[str, str]) -> Mapping[str, str]:
-    return KEYCLOAK.masked(attributes)
+    return KEYCLOAK.mask_secrets(attributes)
 
 
 def _means(name: str, attributes: Mapping[str, str]) -> str:

@@ -54,7 +54,7 @@ def gateway(proxy: FaultProxy, clock: Clock) -> Iterator[KeycloakGateway]:
 @pytest.fixture
 def impatient(proxy: FaultProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeycloakGateway]:
     """One that does not wait long for an answer."""
-    monkeypatch.setattr(failures, "PATIENCE", 1)
+    monkeypatch.setattr(failures, "READ_TIMEOUT_FACTOR", 1)
     server = Server(proxy.url, username="admin", password=Secret("admin"), timeout=1.0)
     made = KeycloakGateway(server, KEYCLOAK, clock.throttle())
     made.login()

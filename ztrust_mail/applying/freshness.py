@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from ztrust_mail.core.errors import RealmError
-from ztrust_mail.gateways import gateway as beside
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.planning.plan import RealmPlan
 
 FRESH_SECONDS = 5.0
@@ -36,7 +35,7 @@ class FreshReads:
         self._lock = threading.Lock()
         self._all_at_once = True
         self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
-        self._names = {realm.realm: gateway.dialect.beside(realm.wanted.fields) for realm in planned}
+        self._names = {realm.realm: gateway.dialect.template_names(realm.wanted.fields) for realm in planned}
 
     def take(self, realm: str) -> LiveRealm:
         """Return one realm's settings, once; raises :class:`RealmError` where they cannot be read any more."""
@@ -53,14 +52,14 @@ class FreshReads:
         """Return a realm from a new look, at it and at others still to come."""
         began = time.monotonic()
         ahead = list(self._seen) if self._all_at_once else list(islice(self._seen, FEW - 1))
-        reading = beside.read(self._gateway, [realm, *ahead], self._names).realms
+        reading = read_with_templates(self._gateway, [realm, *ahead], self._names).realms
         self._seen |= {name: reading[name] for name in ahead}
         self._all_at_once &= time.monotonic() - began <= LONG_SECONDS
         return reading[realm]
 
     def again(self, realm: str) -> LiveRealm:
         """Return the settings of a realm that was taken already, from a new look; raises as :meth:`take` does."""
-        live = beside.read(self._gateway, [realm], self._names).realms[realm]
+        live = read_with_templates(self._gateway, [realm], self._names).realms[realm]
         if isinstance(live, RealmError):
             raise live
         return live

@@ -12,8 +12,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, Outgoing
-from ztrust_mail.gateways import gateway as beside
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal.records import NOT_KEPT
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.planning.compare import SecretMode, WriteOutcome, compare, secret_fields, write_outcome
@@ -46,8 +45,8 @@ def read_back(attempts: Mapping[str, Attempt], gateway: Gateway, mode: SecretMod
     if not gateway.capabilities.read:
         return _as_answered(attempts, gateway.dialect)
     try:
-        names = {name: gateway.dialect.beside(attempts[name].realm.wanted.fields) for name in looked_for}
-        reading = beside.read(gateway, looked_for, names)
+        names = {name: gateway.dialect.template_names(attempts[name].realm.wanted.fields) for name in looked_for}
+        reading = read_with_templates(gateway, looked_for, names)
     except ServerError as e:
         return Readback(not_read_back(attempts, e.message), frozenset(looked_for))
     except KeyboardInterrupt:

@@ -42,7 +42,7 @@ class Recorder:
         writes = [
             Write(
                 realm.realm,
-                self._dialect.masked(realm.live.attributes) if realm.live else {},
+                self._dialect.mask_secrets(realm.live.attributes) if realm.live else {},
                 None if realm.wanted.disabled else realm.wanted.fields,
                 fingerprints[realm.realm],
             )
@@ -99,7 +99,7 @@ class Recorder:
             Update(
                 name,
                 steps.get(realm.status, Step.FAILED),
-                self._dialect.masked(realm.live.attributes) if realm.live else None,
+                self._dialect.mask_secrets(realm.live.attributes) if realm.live else None,
                 _error(realm),
             )
             for name, realm in seen.realms.items()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.gateways import gateway as beside
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal import records
 from ztrust_mail.journal.records import JournalState, LastKnown, Outcome, Run, Step, Update, Write
 from ztrust_mail.planning.compare import WriteOutcome, write_outcome
@@ -49,7 +48,7 @@ def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, LastKnow
     settled: list[ResolvedWrite] = []
     if doubtful:
         names = {write.realm: records.names_of(gateway.dialect, write) for write in doubtful}
-        reading = beside.read(gateway, [*names], names)
+        reading = read_with_templates(gateway, [*names], names)
         settled = [_judged(gateway, write, reading.realms[write.realm]) for write in doubtful]
     for number in dict.fromkeys(one.write.run for one in settled):
         journal.record(number, [_update(gateway, one, reading.realms) for one in settled if _ends(one, number)])
@@ -74,7 +73,7 @@ def _ends(one: ResolvedWrite, number: int) -> bool:
 def _update(gateway: Gateway, one: ResolvedWrite, live: Mapping[str, LiveRealm | RealmError]) -> Update:
     assert one.step is not None  # the caller's filter
     seen = live[one.write.realm]
-    after = gateway.dialect.masked(seen.attributes) if isinstance(seen, LiveRealm) else None
+    after = gateway.dialect.mask_secrets(seen.attributes) if isinstance(seen, LiveRealm) else None
     return Update(one.write.realm, one.step, after, "" if one.step is Step.VERIFIED else one.words)
 
 

@@ -21,7 +21,7 @@ from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.row import Outgoing, is_beside
+from ztrust_mail.dialects.row import Outgoing, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm
 from ztrust_mail.journal.records import LOCK_LOST
 from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
@@ -85,7 +85,7 @@ class Writer:
         """Write what stands beside the settings, which are written."""
         try:
             if texts := _texts(planned):
-                self.gateway.write_beside(planned.realm, texts)
+                self.gateway.write_templates(planned.realm, texts)
         except (RealmError, ServerError) as e:  # perhaps some of the texts are written
             return Attempt(self._told(failed(planned, e)), in_doubt=True)
         return Attempt(self._told(replace(planned, status=Status.APPLIED)))
@@ -139,7 +139,9 @@ def _grows_old(live: LiveRealm) -> float:
 
 def _texts(planned: RealmPlan) -> dict[str, str | None]:
     """Return what changes beside the e-mail settings, None for what goes."""
-    changes = {native: change.after for change in planned.changes for native in change.attributes if is_beside(native)}
+    changes = {
+        native: change.after for change in planned.changes for native in change.attributes if is_template(native)
+    }
     return {native: None if text is None else str(text) for native, text in changes.items()}
 
 

@@ -141,7 +141,7 @@ class AttributeReader:
             if found.name:
                 return SecretRef(SecretKind.ENV, (found.name,))
             self.tell("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
-        elif self.dialect.hides(native, text):
+        elif self.dialect.is_secret(native, text):
             hint = f"{_FILL_IN}, and change it at the relay if the file was ever shared"
             self.tell("plain-secret", f"{quoted(native)} stands there in clear; it is not taken along", hint, native)
         return UNNAMED

@@ -118,7 +118,7 @@ def held(
     A login of which a part cannot be held is left out whole. ``raw`` names fields that may hold any text.
     """
     known, raw = set(known), set(raw)
-    meant = {n: v for n, v in fields.items() if n in known or KEYCLOAK.meaning(n, None) != v}
+    meant = {n: v for n, v in fields.items() if n in known or KEYCLOAK.effective_value(n, None) != v}
     lost = {n for n, v in meant.items() if n not in known or v is ABSENT or (isinstance(v, Raw) and n not in raw)}
     if any(is_within(name, LOGIN) for name in lost):
         lost |= {name for name in meant if is_within(name, LOGIN)}

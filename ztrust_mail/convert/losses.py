@@ -9,7 +9,7 @@ from ztrust_mail.convert.format import CANNOT_HOLD, note, warning
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.dialects.dialect import Dialect, labels_of, unsaid_by
+from ztrust_mail.dialects.dialect import Dialect, fixed_attributes, labels_of
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.model.fields import ABSENT, PORT, SECURITY, TEMPLATES, FieldMap, FieldValue, Raw, Security, is_within
@@ -30,8 +30,8 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     refuse, and what it advises against. Encryption of another kind than was meant is better than none.
     """
     if not fields:
-        if dialect.off is not None:
-            return dialect.off, []
+        if dialect.disabled_attributes is not None:
+            return dialect.disabled_attributes, []
         message = f"{dialect.title} has no way to say that a realm has no e-mail"
         return None, [warning(CANNOT_HOLD, message, "left out: switch e-mail off there by hand", realm)]
     beside = {name: value for name, value in fields.items() if is_within(name, TEMPLATES) and value is not ABSENT}
@@ -39,8 +39,8 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     meant = {**fields, **_left_to(KEYCLOAK, fields, dialect)}
     odd = {name: value for name, value in meant.items() if isinstance(value, Raw) and holds(dialect, name, value)}
     sound = {name: value for name, value in meant.items() if name not in odd}
-    kept = {**dialect.held(sound), **odd}
-    found = [replace(finding, realm=realm) for finding in dialect.lacks(sound)]
+    kept = {**dialect.storable(sound), **odd}
+    found = [replace(finding, realm=realm) for finding in dialect.unsupported_findings(sound)]
     security = sound.get(SECURITY)
     if SECURITY not in kept and security in (Security.TLS, Security.STARTTLS) and dialect.row(SECURITY):
         kept[SECURITY] = security
@@ -53,7 +53,7 @@ def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attri
     for name in (n for n, value in fields.items() if value is ABSENT and (dialect.extras or dialect.row(n))):
         message = f"{dialect.title} has no word for {quoted(name)} not being there"
         found.append(note(CANNOT_HOLD, message, "left out: what is not given is not there", realm))
-    written = {**unsaid_by(dialect), **encoded(kept, dialect)}
+    written = {**fixed_attributes(dialect), **encoded(kept, dialect)}
     order = dict.fromkeys((*labels_of(dialect), *written))
     return {native: written[native] for native in order if native in written}, found
 
@@ -79,7 +79,7 @@ def problems(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
 
 def unknown_port(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
     """Return a warning where the port is left to the product and nobody knows what it then takes."""
-    if not fields or PORT in fields or dialect.meaning(PORT, None) is not None:
+    if not fields or PORT in fields or dialect.effective_value(PORT, None) is not None:
         return []
     message = f"there is no port, and which one {dialect.title} takes then is not known; taken to be 25"
     return [warning("missing-field", message, "write the port", realm, PORT)]
@@ -89,15 +89,17 @@ def holds(dialect: Dialect, name: str, value: Raw) -> bool:
     """Tell whether a product can hold this text in the field's place; what is odd to one may be nothing to another."""
     row = dialect.row(name)
     return (
-        row is not None and row.codec.holds(value) and dialect.decode(encoded({name: value}, dialect)) == {name: value}
+        row is not None
+        and row.codec.can_encode(value)
+        and dialect.decode(encoded({name: value}, dialect)) == {name: value}
     )
 
 
 def _left_to(source: Dialect, fields: FieldMap, target: Dialect) -> Mapping[str, FieldValue]:
     """Return what absence means to one product, for the fields that another takes for something else."""
-    meanings = {row.field: source.meaning(row.field, None) for row in (*source.rows, *target.rows)}
+    meanings = {row.field: source.effective_value(row.field, None) for row in (*source.rows, *target.rows)}
     return {
         name: meaning
         for name, meaning in meanings.items()
-        if meaning is not None and fields.get(name, ABSENT) is ABSENT and target.meaning(name, None) != meaning
+        if meaning is not None and fields.get(name, ABSENT) is ABSENT and target.effective_value(name, None) != meaning
     }

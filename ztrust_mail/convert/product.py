@@ -65,7 +65,7 @@ def is_body(value: Mapping[str, JsonValue]) -> bool:
 
 def is_off(dialect: Dialect, given: Mapping[str, ProductEntry]) -> bool:
     """Tell whether the product's own switch says that the realm has no e-mail, whatever else is there."""
-    off = dialect.off or {}
+    off = dialect.disabled_attributes or {}
     return bool(off) and off == {name: str(given[name].value).casefold() for name in off if name in given}
 
 
@@ -147,7 +147,7 @@ class Product(Format):
     def _keeps(self, name: str, reference: SecretRef) -> bool:
         row = self.dialect.row(name)
         in_vault = reference.kind is SecretKind.KEYCLOAK_VAULT
-        return row is None or reference.kind is SecretKind.ENV or (in_vault and row.codec.holds(reference))
+        return row is None or reference.kind is SecretKind.ENV or (in_vault and row.codec.can_encode(reference))
 
     def _json(self, written: Mapping[str, Attributes]) -> str:
         if not written:
@@ -194,7 +194,9 @@ class Product(Format):
         fields = reader.read({name: entry.value for name, entry in given.items()})
         if is_off(self.dialect, given):
             findings.extend(finding for finding in reader.findings if finding.rule == "plain-secret")
-            if beside := [name for name, e in given.items() if name not in (self.dialect.off or {}) and e.says]:
+            if beside := [
+                name for name, e in given.items() if name not in (self.dialect.disabled_attributes or {}) and e.says
+            ]:
                 message = f"e-mail is switched off, and {', '.join(map(quoted, beside))} given beside that"
                 findings.append(warning("switched-off", message, "left out", realm, at=document.locate_key(at)))
             return {}

@@ -168,6 +168,6 @@ def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmE
     if not gateway.capabilities.read:
         return MailTestOutcome(realm, MailTestStatus.SENT, "sent, with what is stored there, which nobody is shown")
     shown = {name: text for name, text in job.items() if isinstance(text, str)}
-    security = gateway.dialect.meaning(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
+    security = gateway.dialect.effective_value(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
     proof = _PROOF[security] if isinstance(security, Security) else "sent; ssl and starttls are not set as one expects"
     return MailTestOutcome(realm, MailTestStatus.SENT, proof)

@@ -30,7 +30,7 @@ class Codec(ABC):
         The texts of attributes that the row only reads follow those of its own.
         """
 
-    def holds(self, value: FieldValue) -> bool:
+    def can_encode(self, value: FieldValue) -> bool:
         """Tell whether there is a way to write the value."""
         return True
 
@@ -117,7 +117,7 @@ class StartTlsAndSsl(Codec):
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):
-            return _parted(value, "starttls", "ssl")
+            return _split_pair(value, "starttls", "ssl")
         return (
             "true" if value is Security.STARTTLS else "false",
             "true" if value is Security.TLS else "false",
@@ -130,7 +130,7 @@ class StartTlsAndSsl(Codec):
         return Security.STARTTLS if _truth(starttls) else Security.TLS if _truth(ssl) else Security.NONE
 
 
-def _parted(raw: Raw, first: str, second: str) -> Texts:
+def _split_pair(raw: Raw, first: str, second: str) -> Texts:
     """Return the two texts that an odd pair was told by."""
     one, _, two = raw.text.removeprefix(f"{first}=").rpartition(f" {second}=")
     return one or None, two or None
@@ -141,7 +141,7 @@ class AuthAndType(Codec):
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):
-            return _parted(value, "auth", "authType")
+            return _split_pair(value, "auth", "authType")
         return ("false", None) if value is Login.NONE else ("true", str(value))
 
     def decode(self, texts: Texts) -> FieldValue | None:
@@ -187,7 +187,7 @@ class HiddenText(Codec):
     def decode(self, texts: Texts) -> FieldValue | None:
         return Masked()
 
-    def holds(self, value: FieldValue) -> bool:
+    def can_encode(self, value: FieldValue) -> bool:
         in_vault = isinstance(value, SecretRef) and value.kind is SecretKind.KEYCLOAK_VAULT
         return not in_vault and not isinstance(value, Raw)
 

@@ -11,7 +11,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.codecs import Codec, FixedValue
-from ztrust_mail.dialects.row import Attributes, Constraint, Row, Version, as_attribute, as_native, is_beside
+from ztrust_mail.dialects.row import Attributes, Constraint, Row, Version, as_attribute, as_native, is_template
 from ztrust_mail.model.fields import (
     ABSENT,
     EXTRA,
@@ -44,13 +44,13 @@ class BodyFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Dialect:
-    """A product's table, its rows in the order of the product's own page.
+    """A product's table. The rows have the order of the product's own page.
 
-    ``mask`` is what its server shows in place of a secret. ``extras`` tells whether it keeps attributes
-    that the table does not know. ``constraints`` are what it demands beyond single fields, and
-    ``advice`` is what its own documentation tells people to mind. ``page`` is the way to its page, and
-    ``off`` are the attributes that say of a realm that it has no e-mail, None where nothing says so. ``texts``
-    is the path, beside the settings, under which it keeps localised texts; empty where it has none.
+    ``mask`` is what the server shows in place of a secret. ``extras`` tells whether the product keeps attributes that
+    the table does not know. ``constraints`` are the rules that concern more than one field, ``advice`` are the
+    recommendations of the product's own documentation. ``page`` is the menu path of its settings page.
+    ``disabled_attributes`` are the attributes of a realm without e-mail, None where the product cannot express that.
+    ``texts`` is the prefix of the names of localised texts, see :func:`is_template`; empty where there are none.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Dialect:
     advice: tuple[str, ...] = ()
     shape: BodyFormat = BodyFormat.MAP
     page: str = ""
-    off: Attributes | None = field(default=None, hash=False)
+    disabled_attributes: Attributes | None = field(default=None, hash=False)
     texts: str = ""
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
         """Return the same table under another name, with another console's label for each attribute, in its order."""
 
-        def labelled(row: Row) -> Row:
+        def relabel(row: Row) -> Row:
             shown = tuple(native for native in labels if native in row.natives)
             return replace(row, label=", ".join(labels[native] for native in shown), shown=shown)
 
-        return replace(self, name=name, title=title, rows=tuple(labelled(row) for row in self.rows))
+        return replace(self, name=name, title=title, rows=tuple(relabel(row) for row in self.rows))
 
     @cached_property
     def without_page_only(self) -> Dialect:
@@ -109,14 +109,14 @@ class Dialect:
         locale, found, key = native.removeprefix(self.texts).partition("/")
         if self.texts and native.startswith(self.texts) and found:
             return message_field(locale, key)
-        return extra_field(native if is_beside(native) else as_attribute(native))
+        return extra_field(native if is_template(native) else as_attribute(native))
 
     def label(self, name: str) -> str:
         """Return what the product's console calls a field, or nothing."""
         row = self._by_field.get(name)
         return row.label if row else ""
 
-    def meaning(self, name: str, value: FieldValue | None) -> FieldValue | None:
+    def effective_value(self, name: str, value: FieldValue | None) -> FieldValue | None:
         """Return the value, or what its absence means to the server."""
         if value is ABSENT:
             return None
@@ -129,14 +129,14 @@ class Dialect:
     def _secret_codecs(self) -> Mapping[str, Codec]:
         return {native: row.codec for row in self.rows if field_of(row.field).secret for native in row.natives}
 
-    def masked(self, attributes: Attributes) -> Attributes:
+    def mask_secrets(self, attributes: Attributes) -> Attributes:
         """Return live attributes with the mask in place of every secret; a vault's reference is none.
 
         Servers older than 26.2 show a token's client secret in clear.
         """
-        return {name: self.mask if text and self.hides(name, text) else text for name, text in attributes.items()}
+        return {name: self.mask if text and self.is_secret(name, text) else text for name, text in attributes.items()}
 
-    def hides(self, native: str, text: str) -> bool:
+    def is_secret(self, native: str, text: str) -> bool:
         """Tell whether an attribute's text is a secret, and not only a reference to one."""
         codec = self._secret_codecs.get(native)
         return codec is not None and isinstance(codec.decode((text,)), Masked)
@@ -160,7 +160,7 @@ class Dialect:
     def encode(self, fields: FieldMap, secrets: Mapping[SecretRef, Secret]) -> dict[str, str | Secret]:
         """Return the attributes that hold the fields. ``secrets`` holds each reference's resolved value.
 
-        What the product has no place for is left out: see :meth:`lacks`.
+        What the product has no place for is left out: see :meth:`unsupported_findings`.
         Raises ``KeyError`` for a reference that ``secrets`` lacks: nothing is written without it.
         """
         attributes: dict[str, str | Secret] = {}
@@ -195,62 +195,64 @@ class Dialect:
         native = name.removeprefix(f"{EXTRA}.")
         return self.extras and native != name and native not in self.attribute_names
 
-    def beside(self, fields: Iterable[str]) -> frozenset[str]:
+    def template_names(self, fields: Iterable[str]) -> frozenset[str]:
         """Return the names of all that these fields touch beside the realm's e-mail settings."""
         within = [name for name in fields if name.startswith(f"{TEMPLATES}.")]
-        return frozenset(native for name in within for native in self.attributes_of(name) if is_beside(native))
+        return frozenset(native for name in within for native in self.attributes_of(name) if is_template(native))
 
-    def held(self, fields: FieldMap) -> FieldMap:
+    def storable(self, fields: FieldMap) -> FieldMap:
         """Return the fields that are the same after encoding and decoding.
 
         A hidden secret counts as the same. Where the kind of login is not held, no part of it is.
         """
-        kept = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)}
+        kept = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._is_encodable(n, v)}
         while True:
-            back = self._there_and_back(kept)
-            same = {name: value for name, value in kept.items() if self._survives(name, value, back)}
+            back = self._round_trip(kept)
+            same = {name: value for name, value in kept.items() if self._round_trips(name, value, back)}
             if LOGIN in fields and LOGIN not in same:
                 same = {name: value for name, value in same.items() if not is_within(name, LOGIN)}
             if len(same) == len(kept):
                 return same
             kept = same  # a field may follow from one that just fell away
 
-    def lacks(self, fields: FieldMap) -> tuple[Finding, ...]:
+    def unsupported_findings(self, fields: FieldMap) -> tuple[Finding, ...]:
         """Return a warning for every field that the product cannot hold, in the order of the fields."""
-        kept = self.held(fields)
+        kept = self.storable(fields)
         lost = {name: value for name, value in fields.items() if name not in kept}
-        back = self._there_and_back({n: v for n, v in fields.items() if not isinstance(v, Raw) and self._takes(n, v)})
-        return tuple(self._lost(name, value, back.get(name)) for name, value in lost.items())
+        back = self._round_trip(
+            {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._is_encodable(n, v)}
+        )
+        return tuple(self._unsupported_finding(name, value, back.get(name)) for name, value in lost.items())
 
     def problems(self, fields: FieldMap) -> tuple[Finding, ...]:
         """Return what the product would refuse or advises against; settings of a realm without e-mail are fine."""
         missing = (
-            self._missing(row)
+            self._missing_finding(row)
             for row in self.rows
             if row.mandatory and row.default is None and fields.get(row.field, ABSENT) is ABSENT
         )
         broken = (finding for constraint in self.constraints for finding in constraint.check(fields))
         return (*missing, *broken) if fields else ()
 
-    def _takes(self, name: str, value: FieldValue) -> bool:
+    def _is_encodable(self, name: str, value: FieldValue) -> bool:
         row = self._by_field.get(name)
-        return row.codec.holds(value) if row else self.supports(name) or _says_nothing(value)
+        return row.codec.can_encode(value) if row else self.supports(name) or _is_noop(value)
 
-    def _there_and_back(self, fields: FieldMap) -> FieldMap:
+    def _round_trip(self, fields: FieldMap) -> FieldMap:
         referenced = {n: _HIDDEN if isinstance(v, Masked) else v for n, v in fields.items()}
         secrets = {value: Secret(self.mask) for value in referenced.values() if isinstance(value, SecretRef)}
         written = self.encode(referenced, secrets)
         return self.decode({n: self.mask if isinstance(text, Secret) else text for n, text in written.items()})
 
-    def _survives(self, name: str, value: FieldValue, back: FieldMap) -> bool:
-        if value is ABSENT or (_says_nothing(value) and name not in self._by_field):
+    def _round_trips(self, name: str, value: FieldValue, back: FieldMap) -> bool:
+        if value is ABSENT or (_is_noop(value) and name not in self._by_field):
             return True
-        found = self.meaning(name, back.get(name))
+        found = self.effective_value(name, back.get(name))
         if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
             value = Masked()
         return type(found) is type(value) and found == value
 
-    def _lost(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
+    def _unsupported_finding(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
         if not self.supports(name):
             message = f"{self.title} has no place for {quoted(name)}"
         elif field_of(name).secret:
@@ -258,23 +260,23 @@ class Dialect:
         elif back == value:
             message = f"{self.title} cannot hold this kind of login, and so not {quoted(name)}"
         elif type(back) is type(value):
-            message = f"{self.title} would take {quoted(name)} to be {_shown(back)}, not {_shown(value)}"
+            message = f"{self.title} would take {quoted(name)} to be {_display(back)}, not {_display(value)}"
         else:
-            message = f"{self.title} cannot hold {_shown(value)} as {quoted(name)}"
+            message = f"{self.title} cannot hold {_display(value)} as {quoted(name)}"
         return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out: set it by other means", field=name)
 
-    def _missing(self, row: Row) -> Finding:
+    def _missing_finding(self, row: Row) -> Finding:
         called = f", called {quoted(row.label)} there" if row.label else ""
         message = f"{self.title} needs `{row.field}`{called}"
         return Finding(Severity.ERROR, "missing-field", message, f"set `{row.field}`", field=row.field)
 
 
-def _says_nothing(value: FieldValue) -> bool:
+def _is_noop(value: FieldValue) -> bool:
     """Tell whether a product without such a field does just what the value says."""
     return value is ABSENT or value is False or value is Login.NONE
 
 
-def _shown(value: FieldValue | None) -> str:
+def _display(value: FieldValue | None) -> str:
     return quoted("nothing" if value is None else display_value(value))
 
 
@@ -283,7 +285,7 @@ def labels_of(dialect: Dialect) -> Mapping[str, str]:
     return {native: label for row in dialect.rows for native, label in _labels(row)}
 
 
-def unsaid_by(dialect: Dialect) -> Mapping[str, str]:
+def fixed_attributes(dialect: Dialect) -> Mapping[str, str]:
     """Return the attributes that a spec means without saying them."""
     return {row.natives[0]: row.codec.text for row in dialect.rows if isinstance(row.codec, FixedValue)}
 

@@ -87,19 +87,20 @@ def no_clear_text(label: str, choose: str) -> Constraint:
     return Constraint("not-encrypted", judge)
 
 
-BESIDE = "/"
+TEMPLATE_PREFIX = "/"
+"""Begins the name of a template in a map of attributes: the e-mail theme or a localised text, no attribute."""
 
 
-def is_beside(native: str) -> bool:
-    """Tell whether a name stands for something beside the e-mail attributes."""
-    return native.startswith(BESIDE) and not native.startswith(BESIDE * 2)
+def is_template(native: str) -> bool:
+    """Return whether a name in a map of attributes is that of a template."""
+    return native.startswith(TEMPLATE_PREFIX) and not native.startswith(TEMPLATE_PREFIX * 2)
 
 
 def as_native(attribute: str) -> str:
-    """Return the name of an attribute, which nobody takes for something beside the attributes."""
-    return BESIDE + attribute if attribute.startswith(BESIDE) else attribute
+    """Return the name of a server's attribute in a map of attributes; it is never that of a template."""
+    return TEMPLATE_PREFIX + attribute if attribute.startswith(TEMPLATE_PREFIX) else attribute
 
 
 def as_attribute(native: str) -> str:
-    """Return what the server calls an attribute: the inverse of :func:`as_native`."""
-    return native.removeprefix(BESIDE)
+    """Return the server's name of an attribute: the inverse of :func:`as_native`."""
+    return native.removeprefix(TEMPLATE_PREFIX)

@@ -120,7 +120,7 @@ class AppliedState:
             doubtful, before = _intent(dialect, doubt), _state(dialect, doubt, doubt.before, exact=exact)
         if unkept and unkept.after is not None:
             meant, made = _intent(dialect, unkept), _state(dialect, unkept, unkept.after, exact=exact)
-        return cls(_exactly if exact else dialect.meaning, applied, doubtful, before, meant, made)
+        return cls(_exactly if exact else dialect.effective_value, applied, doubtful, before, meant, made)
 
     def cause(self, change: Change) -> Cause:
         """Return why the server differs in one field.

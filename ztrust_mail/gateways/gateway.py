@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.core.errors import RealmError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.row import Attributes, Outgoing, Version, as_attribute, is_beside
+from ztrust_mail.dialects.row import Attributes, Outgoing, Version, as_attribute, is_template
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.transport.account import Account
 
@@ -26,7 +26,7 @@ NOT_SEEN = "live-not-seen"
 
 def wire_body(attributes: Outgoing) -> dict[str, str]:
     """Return attributes as they go on the wire, without what stands beside them."""
-    own = {as_attribute(name): value for name, value in attributes.items() if not is_beside(name)}
+    own = {as_attribute(name): value for name, value in attributes.items() if not is_template(name)}
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in own.items()}
 
 
@@ -78,7 +78,7 @@ class LiveRealm:
 
     ``read_at`` is the monotonic time in seconds at which the request for them was sent. ``needs_mail`` names the
     realm's switches that are on and do not work without e-mail. ``theme`` is the e-mail theme, which came along; it
-    stands among the attributes only where it was asked for, see :meth:`Gateway.read_beside`. The attributes do not
+    stands among the attributes only where it was asked for, see :meth:`Gateway.read_templates`. The attributes do not
     stand in the repr: a server older than 26.2 shows a token's client secret in clear.
     """
 
@@ -148,7 +148,7 @@ class Gateway(ABC):
     def read_one(self, realm: str) -> LiveRealm:
         """Read one realm; raises :class:`RealmError`."""
 
-    def read_beside(
+    def read_templates(
         self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
     ) -> Mapping[str, LiveRealm | RealmError]:
         """Return realms with what the server holds of these names, by realm, beside its e-mail settings.
@@ -164,7 +164,7 @@ class Gateway(ABC):
         Raises :class:`HeldBack` instead of sending them, be it again, later than ``before``, in monotonic seconds.
         """
 
-    def write_beside(self, realm: str, texts: Mapping[str, str | None]) -> None:
+    def write_templates(self, realm: str, texts: Mapping[str, str | None]) -> None:
         """Write what stands beside a realm's e-mail settings, None to remove it; raises :class:`RealmError`."""
         return
 
@@ -203,18 +203,18 @@ class Gateway(ABC):
         """Close all connections."""
 
 
-Names = Mapping[str, Collection[str]]
-"""By realm the names of what is asked for; a realm left out asks for nothing."""
+TemplateNames = Mapping[str, Collection[str]]
+"""The names of the templates to read, by realm; a realm that is left out asks for none."""
 
 
-def read(gateway: Gateway, realms: Collection[str], names: Names) -> Reading:
-    """Read realms with what is asked for."""
-    return completed(gateway, gateway.read(realms, everything=False), names)
+def read_with_templates(gateway: Gateway, realms: Collection[str], names: TemplateNames) -> Reading:
+    """Read realms, each with the templates named for it."""
+    return add_templates(gateway, gateway.read(realms, everything=False), names)
 
 
-def completed(gateway: Gateway, reading: Reading, names: Names) -> Reading:
-    """Return a reading with what is asked for."""
+def add_templates(gateway: Gateway, reading: Reading, names: TemplateNames) -> Reading:
+    """Return a reading with the templates named for each of its readable realms."""
     found = {realm: live for realm, live in reading.realms.items() if names.get(realm) and isinstance(live, LiveRealm)}
     if not found:
         return reading
-    return replace(reading, realms={**reading.realms, **gateway.read_beside(found, names)})
+    return replace(reading, realms={**reading.realms, **gateway.read_templates(found, names)})

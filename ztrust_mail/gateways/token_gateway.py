@@ -13,7 +13,7 @@ from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.account import Account
-from ztrust_mail.transport.client import Bearer
+from ztrust_mail.transport.client import TokenClient
 
 
 class TokenGateway(Gateway):
@@ -23,7 +23,7 @@ class TokenGateway(Gateway):
         self.url = server.url
         self.dialect = dialect
         self.connections = server.connections
-        self._api = Bearer(server, dialect.title, self.redactor)
+        self._api = TokenClient(server, dialect.title, self.redactor)
 
     def login(self) -> None:
         """See that there is a token; nothing is sent, since only work on a realm would show what it is worth."""

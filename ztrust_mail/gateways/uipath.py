@@ -65,7 +65,7 @@ class UiPathGateway(TokenGateway):
         response = self._api.send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
         if response.status_code != requests.codes.ok:
             raise self._problem(response, realm, "read")
-        return LiveRealm(realm, self.dialect.masked(self._rows(response)), sent)
+        return LiveRealm(realm, self.dialect.mask_secrets(self._rows(response)), sent)
 
     def _rows(self, response: requests.Response) -> Attributes:
         """Return the organisation's own values; a row with a user's id is that user's."""

@@ -15,7 +15,7 @@ from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.row import Attributes, is_beside
+from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.journal.database import Row
 from ztrust_mail.journal.errors import RULE
 from ztrust_mail.model import serialize
@@ -24,8 +24,8 @@ from ztrust_mail.model.fields import FieldMap
 
 def names_of(dialect: Dialect, write: Write) -> frozenset[str]:
     """Return the names of the templates and themes that a write concerned."""
-    seen = {native for native in (*write.before, *(write.after or {})) if is_beside(native)}
-    return dialect.beside(write.intent or {}) | seen
+    seen = {native for native in (*write.before, *(write.after or {})) if is_template(native)}
+    return dialect.template_names(write.intent or {}) | seen
 
 
 def _no_fingerprint(secret: Secret) -> str:

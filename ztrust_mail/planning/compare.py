@@ -34,7 +34,7 @@ def write_outcome(dialect: Dialect, wanted: Desired, before: Attributes, live: A
     if not compare(dialect, wanted, live).changes:
         looked_the_same = not compare(dialect, wanted, before).changes
         return WriteOutcome.CANNOT_TELL if looked_the_same else WriteOutcome.ARRIVED
-    untouched = dialect.masked(live) == dialect.masked(before)
+    untouched = dialect.mask_secrets(live) == dialect.mask_secrets(before)
     return WriteOutcome.NOT_ARRIVED if untouched else WriteOutcome.OTHERWISE
 
 
@@ -141,7 +141,7 @@ def compare(
             known_to_differ = mode is SecretMode.AUTO and secrets.get(name) is SecretState.CHANGED
             if mode is not SecretMode.WRITE and not known_to_differ:
                 continue
-        elif _same(dialect.meaning(name, before), dialect.meaning(name, after)):
+        elif _same(dialect.effective_value(name, before), dialect.effective_value(name, after)):
             continue
         changes.append(_change(dialect, name, before, after))
     return Difference(tuple(changes), tuple(incomparable), kept)
@@ -174,7 +174,7 @@ def _same(before: FieldValue | None, after: FieldValue | None) -> bool:
 
 
 def _change(dialect: Dialect, name: str, before: FieldValue | None, after: FieldValue | None) -> Change:
-    after = dialect.meaning(name, after)
+    after = dialect.effective_value(name, after)
     action = Action.ADD if before is None else Action.REMOVE if after is None else Action.CHANGE
     return Change(name, dialect.attributes_of(name), before, after, action, dialect.label(name))
 
@@ -213,9 +213,9 @@ def fit_to_product(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Fi
         return wanted, ()
     odd = {name: value for name, value in wanted.fields.items() if isinstance(value, Raw)}
     said = {name: value for name, value in wanted.fields.items() if name not in odd}
-    lacking = (_weighed(gateway, finding) for finding in dialect.lacks(said))
+    lacking = (_weighed(gateway, finding) for finding in dialect.unsupported_findings(said))
     found = tuple(_at(wanted, finding) for finding in (*dialect.problems(wanted.fields), *lacking))
-    return replace(wanted, fields={**dialect.held(said), **odd}), found
+    return replace(wanted, fields={**dialect.storable(said), **odd}), found
 
 
 def _cannot_be_cleared(gateway: Gateway) -> Iterator[Finding]:

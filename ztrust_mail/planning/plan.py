@@ -139,7 +139,7 @@ def of_plan(plan: Plan, dialect: Dialect) -> str:
         [
             [
                 realm.realm,
-                of_attributes(dialect.masked(realm.live.attributes)) if realm.live else None,
+                of_attributes(dialect.mask_secrets(realm.live.attributes)) if realm.live else None,
                 None if realm.wanted.disabled else to_json(realm.wanted.fields),
             ]
             for realm in plan.changed

@@ -112,10 +112,10 @@ def changed_login_fields(dialect: Dialect, last: Write | None, live: Attributes)
 
     Whoever changed these most likely gave it a secret that goes with them.
     """
-    if last is None or last.after is None or last.after == dialect.masked(live):
+    if last is None or last.after is None or last.after == dialect.mask_secrets(live):
         return ()
     then, now = dialect.decode(last.after), dialect.decode(live)
-    return tuple(n for n in WHERE if dialect.meaning(n, then.get(n)) != dialect.meaning(n, now.get(n)))
+    return tuple(n for n in WHERE if dialect.effective_value(n, then.get(n)) != dialect.effective_value(n, now.get(n)))
 
 
 def _in_doubt(realm: str, name: str, moved: Sequence[str]) -> Finding:

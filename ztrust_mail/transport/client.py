@@ -39,7 +39,7 @@ def segment_of(realm: str) -> str:
 Query = Sequence[tuple[str, str]]
 
 
-class Bearer:
+class TokenClient:
     """Sends requests to the hosts of one product, with the token from the settings. For any number of threads.
 
     Every host has a throttle of its own, so that one that is down does not keep back the others. ``title`` is what
@@ -51,7 +51,7 @@ class Bearer:
         self._redactor = redactor
         redactor.add([server.token])
         self._verify = server.ca_bundle or True
-        self._waits = (server.timeout, server.timeout * failures.PATIENCE)
+        self._waits = (server.timeout, server.timeout * failures.READ_TIMEOUT_FACTOR)
         self._connections = server.connections
         self._throttles: dict[str, Throttle] = {}
         self._session = requests.Session()

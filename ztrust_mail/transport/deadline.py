@@ -22,11 +22,11 @@ MAX_RECEIVED = 256 * 1024 * 1024
 """The most bytes that are received for one answer, with its head, chunk sizes, trailers and compression."""
 
 
-class AnswerTooLarge(Exception):
+class ResponseTooLarge(Exception):
     """The answer is larger than any answer of an identity server."""
 
 
-class Adapter(requests.adapters.HTTPAdapter):
+class DeadlineAdapter(requests.adapters.HTTPAdapter):
     """requests' adapter, with the read time-out counted over the whole answer. It repeats nothing."""
 
     def __init__(self, connections: int) -> None:
@@ -47,7 +47,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 class DeadlineReader(io.RawIOBase):
     """Reads one answer from a socket. The socket's time-out at the beginning holds for all of the answer.
 
-    Raises TimeoutError after that, and :class:`AnswerTooLarge` after ``MAX_RECEIVED`` bytes.
+    Raises TimeoutError after that, and :class:`ResponseTooLarge` after ``MAX_RECEIVED`` bytes.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -63,7 +63,7 @@ class DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
         if self._received >= MAX_RECEIVED:
-            raise AnswerTooLarge
+            raise ResponseTooLarge
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if left <= 0:
@@ -82,7 +82,7 @@ class DeadlineReader(io.RawIOBase):
         super().close()
 
 
-class _Response(HTTPResponse):
+class _DeadlineResponse(HTTPResponse):
     def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
         super().__init__(sock, debuglevel, method)
         self.fp.close()
@@ -95,20 +95,20 @@ class _Response(HTTPResponse):
             raise RemoteDisconnected("the head of the answer is cut off")
 
 
-class _Plain(HTTPConnection):
-    response_class = _Response
+class _DeadlineHTTPConnection(HTTPConnection):
+    response_class = _DeadlineResponse
 
 
-class _Encrypted(HTTPSConnection):
-    response_class = _Response
+class _DeadlineHTTPSConnection(HTTPSConnection):
+    response_class = _DeadlineResponse
 
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
+class _DeadlineHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _DeadlineHTTPConnection
 
 
-class _EncryptedPool(HTTPSConnectionPool):
-    ConnectionCls = _Encrypted
+class _DeadlineHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _DeadlineHTTPSConnection
 
 
-_POOLS = {"http": _PlainPool, "https": _EncryptedPool}
+_POOLS = {"http": _DeadlineHTTPPool, "https": _DeadlineHTTPSPool}

@@ -17,7 +17,7 @@ from ztrust_mail.core.errors import NOT_THE_API, TOO_BUSY, ServerError, ServerUn
 from ztrust_mail.core.redaction import QUOTES_A_SECRET, TOO_LONG, Redactor
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.settings import is_loopback
-from ztrust_mail.transport.deadline import Adapter, AnswerTooLarge
+from ztrust_mail.transport.deadline import DeadlineAdapter, ResponseTooLarge
 
 
 def as_object(response: requests.Response) -> Mapping[str, Json] | None:
@@ -35,7 +35,7 @@ MAX_BYTES = 128 * 1024 * 1024
 MAX_VALUES = 4_000_000
 """The most values in an answer's JSON. One of two bytes takes 64 and more once parsed; a realm has some 200."""
 
-PATIENCE = 6
+READ_TIMEOUT_FACTOR = 6
 """A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
 
 BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
@@ -53,7 +53,7 @@ class ResponseTimeout(ServerUnreachable):
     """The server is there and did not answer in time."""
 
 
-FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, AnswerTooLarge)
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, ResponseTooLarge)
 """What requests raises: its own errors, and now and then what it builds on (a host name that cannot be)."""
 
 
@@ -63,7 +63,7 @@ def secure_session(session: requests.Session, url: str, connections: int = 1) ->
     So many connections are kept open.
     """
     for scheme in ("http://", "https://"):
-        session.mount(scheme, Adapter(connections))
+        session.mount(scheme, DeadlineAdapter(connections))
     session.max_redirects = 0
     session.hooks["response"] = [read_bounded]
     parts = urlsplit(url)
@@ -81,14 +81,14 @@ def read_bounded(response: requests.Response, **_: object) -> None:
         while part := response.raw.read1(65_536, decode_content=True):
             body.write(part)
             if body.tell() > MAX_BYTES:
-                raise AnswerTooLarge
+                raise ResponseTooLarge
     except urllib3.exceptions.ReadTimeoutError:
         response.close()
         raise failures.ReadTimeout from None
     except urllib3.exceptions.HTTPError:
         response.close()
         raise failures.ChunkedEncodingError from None
-    except AnswerTooLarge:
+    except ResponseTooLarge:
         response.close()
         raise
     response.raw.release_conn()
@@ -119,7 +119,7 @@ def describe_failure(
         return ResponseTimeout(message, "if it is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
     if isinstance(cause, failures.ProxyError | failures.InvalidProxyURL):
         return ServerUnreachable(f"the proxy for {host} does not work", "check HTTPS_PROXY and NO_PROXY", "proxy")
-    if isinstance(cause, AnswerTooLarge):
+    if isinstance(cause, ResponseTooLarge):
         return _too_large(host, f"{MAX_BYTES // 1024**2} MiB")
     if isinstance(cause, failures.ConnectionError | failures.ChunkedEncodingError):
         if _never_connected(cause):

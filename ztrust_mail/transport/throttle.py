@@ -25,28 +25,28 @@ def require_in_time(before: float) -> None:
         raise WriteDeadlineExceeded("the server is too busy", "run the same again later", TOO_BUSY)
 
 
-RUN = 10
+SUCCESSES_PER_STEP = 10
 """After so many answers in a row, one more request at once is tried."""
 
 FIRST_PAUSE = 0.5
 """Seconds to wait for a busy server that does not say how long; twice as long each time it stays busy."""
 
-LONGEST_PAUSE = 60.0
+MAX_PAUSE = 60.0
 """No wait is longer, in seconds, whatever the server asks for."""
 
-MOST_REFUSALS = 4
+MAX_REFUSALS = 4
 """A server that stays busy after so many waits, with no answer in between, is given up."""
 
-MOST_WAITS = 10
+MAX_WAITS = 10
 """One request waits so often for a busy server that does answer others."""
 
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 """After so many requests in a row without an answer the server counts as down."""
 
-TRIAL_AFTER = 10.0
+PROBE_AFTER = 10.0
 """Seconds after which one request is let through to a server that is down."""
 
-TOLD_FROM = 2.5
+MIN_LOGGED_WAIT = 2.5
 """A wait of so many seconds is told when it begins: logged as INFO, which nobody hears who does not listen."""
 
 _LOG = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ Ask = Callable[[], requests.Response]
 class _Turn:
     """A request under way: the round in which it began, and when, in seconds of the throttle's clock."""
 
-    round: int
+    epoch: int
     began: float
 
 
@@ -83,7 +83,7 @@ def longest_turn(timeout: float) -> float:
     A request has a deadline for the connection and one for its answer, and is repeated once after a broken connection.
     Twice that leaves room for a host with several addresses.
     """
-    return 2 * 2 * timeout * (1 + failures.PATIENCE)
+    return 2 * 2 * timeout * (1 + failures.READ_TIMEOUT_FACTOR)
 
 
 @contextmanager
@@ -116,14 +116,14 @@ class Throttle:
         self._clock = clock
         self._longest_turn = longest_turn
         self._turns: list[_Turn] = []
-        self._hurried = threading.Event()
-        self._wait = wait or self._hurried.wait
+        self._stop_waiting = threading.Event()
+        self._wait = wait or self._stop_waiting.wait
         self._changed = threading.Condition(threading.Lock())
-        self._round = 0  # goes on with each halving: what began before it has nothing new to tell
+        self._epoch = 0  # goes on with each halving: what began before it has nothing new to tell
         self._answers = 0
         self._refusals = 0
         self._failures = 0
-        self._pause_until = self._told_until = 0.0
+        self._pause_until = self._logged_until = 0.0
         self._down_until: float | None = None
 
     @property
@@ -133,7 +133,7 @@ class Throttle:
 
     def stop_waiting(self) -> None:
         """Wait no more for a busy server: what waits is told that it was not sent, or keeps the answer it has."""
-        self._hurried.set()
+        self._stop_waiting.set()
 
     def allow_probe(self) -> None:
         """Let the next request through to a server that counts as down, once the wait that it asked for is over."""
@@ -158,7 +158,7 @@ class Throttle:
         no harm when they are repeated.
         """
         response = ask()
-        for _ in range(MOST_WAITS):
+        for _ in range(MAX_WAITS):
             if response.status_code not in failures.BUSY:
                 break
             try:
@@ -176,12 +176,12 @@ class Throttle:
 
         Raises :class:`ServerUnreachable` with the rule ``circuit-open`` where the request was not sent.
         """
-        turn = self._enter()
+        turn = self._acquire()
         outcome, pause = _Outcome.UNKNOWN, None
         try:
             response = ask()
             outcome = _MEANING.get(response.status_code, _Outcome.ANSWERED)
-            pause = asked_wait(response) if outcome is _Outcome.BUSY else None
+            pause = retry_after(response) if outcome is _Outcome.BUSY else None
             return response
         except failures.ResponseTimeout:
             outcome = _Outcome.SLOW
@@ -190,27 +190,27 @@ class Throttle:
             outcome = _Outcome.BROKEN
             raise
         finally:
-            self._leave(outcome, turn, pause)
+            self._release(outcome, turn, pause)
 
-    def _enter(self) -> _Turn:
+    def _acquire(self) -> _Turn:
         """Begin a request's turn, once nothing keeps it back."""
         while True:
             with self._changed:
                 while (pause := self._pause()) <= 0 and len(self._turns) >= self._limit:
                     self._changed.wait()
                 if pause <= 0:
-                    self._turns.append(turn := _Turn(self._round, self._clock()))
+                    self._turns.append(turn := _Turn(self._epoch, self._clock()))
                     return turn
-            if self._hurried.is_set():
+            if self._stop_waiting.is_set():
                 raise self._not_sent("asked us to wait, and there is no more time")
-            self._tell(pause)
+            self._log_wait(pause)
             self._wait(pause)
 
-    def _tell(self, pause: float) -> None:
+    def _log_wait(self, pause: float) -> None:
         """Say once that a long wait begins, however many threads wait."""
         with self._changed:
-            new, self._told_until = self._pause_until > self._told_until, self._pause_until
-        if new and pause >= TOLD_FROM:
+            new, self._logged_until = self._pause_until > self._logged_until, self._pause_until
+        if new and pause >= MIN_LOGGED_WAIT:
             _LOG.info("%s is too busy: it is asked again in %.0f s", self._host, pause)
 
     def _pause(self) -> float:
@@ -221,64 +221,64 @@ class Throttle:
         pause = self._pause_until - now
         if self._down_until is not None:
             if now < self._down_until:
-                busy = self._refusals > MOST_REFUSALS
-                raise self._not_sent("stays too busy" if busy else f"gave the last {MOST_FAILURES} requests no answer")
+                busy = self._refusals > MAX_REFUSALS
+                raise self._not_sent("stays too busy" if busy else f"gave the last {MAX_FAILURES} requests no answer")
             if pause <= 0 and len(self._turns) < self._limit:
-                self._down_until = now + TRIAL_AFTER  # this one tries, the others go on being refused
+                self._down_until = now + PROBE_AFTER  # this one tries, the others go on being refused
         return pause
 
     def _not_sent(self, why: str) -> ServerUnreachable:
         hint = "see that the server is up, then run the same again"
         return ServerUnreachable(f"{self._host} {why}: this request was not sent", hint, CIRCUIT_OPEN)
 
-    def _leave(self, outcome: _Outcome, turn: _Turn, pause: float | None) -> None:
+    def _release(self, outcome: _Outcome, turn: _Turn, pause: float | None) -> None:
         with self._changed:
             self._turns.remove(turn)
-            news = turn.round == self._round
+            is_current = turn.epoch == self._epoch
             if outcome is _Outcome.ANSWERED:
-                self._answered(news)
+                self._on_success(is_current)
             elif outcome is _Outcome.BUSY:
-                self._refused(news, pause)
+                self._on_busy(is_current, pause)
             elif outcome is _Outcome.BROKEN:
-                self._failed()
-            elif outcome is _Outcome.SLOW and news:  # of those sent together one speaks for all
+                self._on_failure()
+            elif outcome is _Outcome.SLOW and is_current:  # of those sent together one speaks for all
                 self._halve()
-                self._failed()
+                self._on_failure()
             elif outcome is _Outcome.UNKNOWN and self._down_until is not None:
                 self._down_until = min(self._down_until, self._clock())  # it tried nothing: the next one may
             self._changed.notify_all()
 
-    def _answered(self, news: bool) -> None:
+    def _on_success(self, is_current: bool) -> None:
         self._refusals = self._failures = 0
         self._down_until = None
-        if news and self._limit < self._most:
+        if is_current and self._limit < self._most:
             self._answers += 1
-            if self._answers >= RUN:
+            if self._answers >= SUCCESSES_PER_STEP:
                 self._limit, self._answers = self._limit + 1, 0
 
-    def _refused(self, news: bool, pause: float | None) -> None:
-        if news:
+    def _on_busy(self, is_current: bool, pause: float | None) -> None:
+        if is_current:
             self._refusals += 1
             self._halve()
         if pause is None:
-            pause = FIRST_PAUSE * 2.0 ** min(max(self._refusals - 1, 0), MOST_REFUSALS)
-        pause = min(pause, LONGEST_PAUSE)
+            pause = FIRST_PAUSE * 2.0 ** min(max(self._refusals - 1, 0), MAX_REFUSALS)
+        pause = min(pause, MAX_PAUSE)
         now = self._clock()
         self._pause_until = max(self._pause_until, now + pause)
-        if self._refusals > MOST_REFUSALS:
-            self._down_until = now + max(TRIAL_AFTER, pause)
+        if self._refusals > MAX_REFUSALS:
+            self._down_until = now + max(PROBE_AFTER, pause)
 
-    def _failed(self) -> None:
+    def _on_failure(self) -> None:
         self._failures += 1
-        if self._failures >= MOST_FAILURES:
-            self._down_until = self._clock() + TRIAL_AFTER
+        if self._failures >= MAX_FAILURES:
+            self._down_until = self._clock() + PROBE_AFTER
 
     def _halve(self) -> None:
         self._limit, self._answers = max(1, self._limit // 2), 0
-        self._round += 1
+        self._epoch += 1
 
 
-def asked_wait(response: requests.Response) -> float | None:
+def retry_after(response: requests.Response) -> float | None:
     """Return the seconds that an answer's ``Retry-After`` asks to wait; None where it says nothing of sense.
 
     A date is measured against the answer's own ``Date``, since the server's clock may be another than ours.

@@ -67,7 +67,7 @@ class TokenSource:
 
     def current(self) -> Token:
         """Return a token that is still good, logging in when there is none."""
-        return self._shared(self.is_due)
+        return self._get_shared(self.is_due)
 
     def is_due(self, token: Token) -> bool:
         """Return whether a token is to be replaced before it is used: little of its life is left, or it was refused."""
@@ -79,9 +79,9 @@ class TokenSource:
 
     def renew(self, refused: Token) -> Token:
         """Return another token than the refused one, fetched by whichever thread comes first."""
-        return self._shared(lambda held: held is refused)
+        return self._get_shared(lambda held: held is refused)
 
-    def _shared(self, is_due: Callable[[Token], bool]) -> Token:
+    def _get_shared(self, is_due: Callable[[Token], bool]) -> Token:
         """Return the one token, fetched anew where it is due.
 
         Threads that waited for a login that failed fail with it: each trying in turn would lock the account.
@@ -107,7 +107,7 @@ class TokenSource:
 
     def _fetch(self) -> Token:
         if self._server.token:
-            return self._ready(self._server.token)
+            return self._given_token(self._server.token)
         response = self._post()
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
@@ -122,7 +122,7 @@ class TokenSource:
         claims = {**claims_of(access), **claims_of(body.get("id_token"))}
         return Token(Secret(access), time.monotonic() + seconds * (1 - RENEW_BEFORE), claims)
 
-    def _ready(self, given: Secret) -> Token:
+    def _given_token(self, given: Secret) -> Token:
         if self._token is not None:
             raise ServerRefused(
                 "the server does not accept the ready token: it has expired or was revoked",
@@ -139,9 +139,9 @@ class TokenSource:
         if not server.username and not server.client_secret:
             hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
             raise ServerRefused("there is nothing to log in with", hint, "no-login")
-        return self._throttle.call_with_retry(lambda: self._throttle.call(self._posted))
+        return self._throttle.call_with_retry(lambda: self._throttle.call(self._post_once))
 
-    def _posted(self) -> requests.Response:
+    def _post_once(self) -> requests.Response:
         server = self._server
         url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
         wait = (server.timeout, server.timeout)

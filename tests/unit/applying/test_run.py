@@ -95,7 +95,7 @@ def test_a_whole_run_is_journaled_with_what_stood_there_and_what_the_server_made
     (write,) = journal.writes(result.run)
     ended = journal.run(result.run)
     assert (write.step, write.before) == (Step.VERIFIED, {"host": "old", "password": gateway.dialect.mask})
-    assert write.after == gateway.dialect.masked(gateway.stored["acme"])
+    assert write.after == gateway.dialect.mask_secrets(gateway.stored["acme"])
     assert write.intent == result.realms[0].wanted.fields
     assert set(write.fingerprints) == {PASSWORD}
     assert ended is not None

@@ -195,7 +195,7 @@ def test_a_busy_server_that_is_waited_for_is_told_on_stderr(
     cli: Cli, sandbox: Sandbox, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ztrust_mail.transport.throttle.FIRST_PAUSE", 0.001)
-    monkeypatch.setattr("ztrust_mail.transport.throttle.TOLD_FROM", 0.0)
+    monkeypatch.setattr("ztrust_mail.transport.throttle.MIN_LOGGED_WAIT", 0.0)
     assert "is too busy" not in cli("plan", spec).err
     sandbox.faults.busy.append(Busy(429, 1, "GET"))
     ran = cli("plan", spec)

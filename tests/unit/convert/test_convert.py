@@ -50,7 +50,7 @@ def rules(found):
 
 def meant(fields: FieldMap) -> FieldMap:
     """Return fields without those that say no more than their absence."""
-    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.meaning(n, None) != v}
+    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.effective_value(n, None) != v}
 
 
 def terraform(body: str, realm: str = '"acme"') -> str:

@@ -319,7 +319,7 @@ def test_a_sheet_reads_back_whatever_a_value_looks_like(text: str, tmp_path: Pat
 def test_a_sheet_of_nothing_is_a_sheet(tmp_path: Path) -> None:
     written = Product(PIGEON).write({"acme": {}}, Style.TEXT)
     assert written.text.startswith("# Pigeon\n")
-    bare = replace(PIGEON, rows=(), off={}, name="bare")
+    bare = replace(PIGEON, rows=(), disabled_attributes={}, name="bare")
     assert "acme: {}" in Product(bare).write({"acme": {}}, Style.TEXT).text
 
 

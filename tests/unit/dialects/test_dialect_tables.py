@@ -65,11 +65,11 @@ def said(fields: FieldMap) -> FieldMap:
 @given(fields=moved_maps)
 def test_a_product_keeps_all_it_can_hold_and_lists_exactly_what_it_cannot(product: str, fields: FieldMap) -> None:
     dialect = ALL[product]
-    lacking = dialect.lacks(fields)
+    lacking = dialect.unsupported_findings(fields)
     lost = lost_by(product, fields)
     assert {finding.field for finding in lacking} == lost
     assert len(lacking) == len(lost)
-    held = dialect.held(fields)
+    held = dialect.storable(fields)
     assert dict(held) == {name: value for name, value in fields.items() if name not in lost}
     # an account follows from the sender where it is no setting of its own
     implied = {"relay.auth.username"} if product == "oneaccess" and "relay.auth.username" in lost else set()
@@ -81,12 +81,12 @@ def test_a_product_keeps_all_it_can_hold_and_lists_exactly_what_it_cannot(produc
 @given(fields=moved_maps)
 def test_between_any_two_products_nothing_is_lost_that_is_not_listed(first: str, second: str, fields: FieldMap) -> None:
     one, other = ALL[first], ALL[second]
-    arrived = through(one, one.held(fields))
-    moved = through(other, other.held(arrived))
-    listed = {f.field for f in (*one.lacks(fields), *other.lacks(arrived))}
+    arrived = through(one, one.storable(fields))
+    moved = through(other, other.storable(arrived))
+    listed = {f.field for f in (*one.unsupported_findings(fields), *other.unsupported_findings(arrived))}
     for name, value in said(fields).items():
         assert name in listed or moved.get(name) == value
-    assert other.lacks(moved) == ()
+    assert other.unsupported_findings(moved) == ()
     assert said(through(other, moved)) == said(moved)
 
 
@@ -99,11 +99,13 @@ def test_whatever_a_product_holds_decodes_and_what_is_sound_of_it_stays_the_same
     words = st.sampled_from(["true", "TRUE", "off", "on", "SSL", "tls", "none", "465", "0587", "x", "", "a@b.example"])
     attributes = data.draw(st.dictionaries(st.sampled_from([*dialect.attribute_names, "other"]), words | st.text()))
     fields = dialect.decode(attributes)
-    held = dialect.held(fields)
-    assert {name for name in fields if name not in held} == {finding.field for finding in dialect.lacks(fields)}
-    assert dialect.held(held) == held
+    held = dialect.storable(fields)
+    assert {name for name in fields if name not in held} == {
+        finding.field for finding in dialect.unsupported_findings(fields)
+    }
+    assert dialect.storable(held) == held
     back = through(dialect, held)
-    assert all(dialect.meaning(name, back.get(name)) == value for name, value in held.items() if not off(value))
+    assert all(dialect.effective_value(name, back.get(name)) == value for name, value in held.items() if not off(value))
 
 
 # Each product's own sample
@@ -114,7 +116,7 @@ def test_a_products_own_sample_is_read_and_written_back(product: str) -> None:
     attributes, fields = SAMPLES[product]
     dialect = DIALECTS[product]
     assert dialect.decode(attributes) == fields
-    assert dialect.lacks(fields) == ()
+    assert dialect.unsupported_findings(fields) == ()
     assert [f for f in dialect.problems(fields) if f.severity is not Severity.NOTE] == []
     unsaid = {"enable switch", "Connection Type"}
     written = dialect.encode({n: REF if v == Masked() else v for n, v in fields.items()}, {REF: Secret("pw")})
@@ -251,8 +253,11 @@ def test_a_vaults_reference_is_not_written_where_there_is_no_vault() -> None:
 
 
 def test_a_password_is_masked_even_if_it_looks_like_a_reference_where_there_is_no_vault() -> None:
-    assert DIGITANIUM.masked({"password": "${vault.x}", "host": "h"}) == {"password": DIGITANIUM.mask, "host": "h"}
-    assert KEYCLOAK.masked({"password": "${vault.x}"}) == {"password": "${vault.x}"}
+    assert DIGITANIUM.mask_secrets({"password": "${vault.x}", "host": "h"}) == {
+        "password": DIGITANIUM.mask,
+        "host": "h",
+    }
+    assert KEYCLOAK.mask_secrets({"password": "${vault.x}"}) == {"password": "${vault.x}"}
 
 
 def test_what_follows_from_other_attributes_names_them() -> None:
@@ -261,11 +266,11 @@ def test_what_follows_from_other_attributes_names_them() -> None:
 
 
 def test_a_default_is_what_absence_means_unless_the_server_takes_something_else() -> None:
-    assert ONEACCESS.meaning("relay.port", None) == 465
-    assert ONEACCESS.meaning("relay.security", None) is Security.TLS
-    assert ONEACCESS.meaning("relay.port", 25) == 25
+    assert ONEACCESS.effective_value("relay.port", None) == 465
+    assert ONEACCESS.effective_value("relay.security", None) is Security.TLS
+    assert ONEACCESS.effective_value("relay.port", 25) == 25
     both = Dialect("d", "D", (Row("relay.port", ("p",), Port(), absent=25, default=587),), "*")
-    assert both.meaning("relay.port", None) == 25
+    assert both.effective_value("relay.port", None) == 25
 
 
 # What cannot be held, in words
@@ -312,7 +317,7 @@ def test_a_default_is_what_absence_means_unless_the_server_takes_something_else(
     ],
 )  # fmt: skip
 def test_what_a_product_cannot_hold_is_told(dialect: Dialect, fields: FieldMap, messages: Mapping[str, str]) -> None:
-    found = dialect.lacks(fields)
+    found = dialect.unsupported_findings(fields)
     assert {finding.field: finding.message for finding in found} == messages
     assert {(finding.rule, finding.severity) for finding in found} <= {(CANNOT_HOLD, Severity.WARNING)}
 
@@ -323,7 +328,7 @@ def test_no_text_in_a_secrets_place_is_told(dialect: Dialect) -> None:
         "relay.auth.password": Raw("${vault.hunter2 x}"),
         "relay.auth.token.client_secret": Raw("hunter2"),
     }
-    found = dialect.lacks(fields)
+    found = dialect.unsupported_findings(fields)
     assert [finding.field for finding in found] == list(fields)
     assert "hunter2" not in repr(found)
 

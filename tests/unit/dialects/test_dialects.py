@@ -151,7 +151,7 @@ def test_a_mask_cannot_be_encoded():
     ],
 )
 def test_absence_means_to_the_server(name, value, meaning):
-    assert KEYCLOAK.meaning(name, value) == meaning
+    assert KEYCLOAK.effective_value(name, value) == meaning
 
 
 def test_every_field_of_a_spec_has_a_row_and_every_attribute_only_one():
@@ -221,20 +221,20 @@ def test_a_field_is_known_from_a_version_on(field, version, known):
 
 def test_masking_hides_every_secret_and_nothing_else():
     shown = {"host": "h", "password": "pw", "authTokenClientSecret": "cs", "x-password": "kept"}
-    assert KEYCLOAK.masked(shown) == {**shown, "password": MASK, "authTokenClientSecret": MASK}
+    assert KEYCLOAK.mask_secrets(shown) == {**shown, "password": MASK, "authTokenClientSecret": MASK}
 
 
 def test_masking_leaves_what_is_no_secret_in_a_secrets_place():
-    assert KEYCLOAK.masked({"password": "${vault.smtp}", "authTokenClientSecret": ""}) == {
+    assert KEYCLOAK.mask_secrets({"password": "${vault.smtp}", "authTokenClientSecret": ""}) == {
         "password": "${vault.smtp}",
         "authTokenClientSecret": "",
     }
 
 
 def test_masking_hides_a_secret_that_only_begins_like_a_reference():
-    assert KEYCLOAK.masked({"authTokenClientSecret": "${vault.x}hunter2"}) == {"authTokenClientSecret": MASK}
+    assert KEYCLOAK.mask_secrets({"authTokenClientSecret": "${vault.x}hunter2"}) == {"authTokenClientSecret": MASK}
 
 
 def test_masking_twice_is_masking_once():
-    once = KEYCLOAK.masked({"password": "pw"})
-    assert KEYCLOAK.masked(once) == once == {"password": MASK}
+    once = KEYCLOAK.mask_secrets({"password": "pw"})
+    assert KEYCLOAK.mask_secrets(once) == once == {"password": MASK}

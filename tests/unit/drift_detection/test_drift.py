@@ -23,7 +23,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK, with_template
 from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_critical, same
 from ztrust_mail.drift_detection.drift import Drift, explain_drift
 from ztrust_mail.gateways.gateway import Edit, LiveRealm, Reading
-from ztrust_mail.gateways.keycloak.admin_events import MOST_NAMES, AdminEvents
+from ztrust_mail.gateways.keycloak.admin_events import MAX_NAMES, AdminEvents
 from ztrust_mail.journal.records import LastKnown, Step, Write
 from ztrust_mail.model.fields import FIELDS, FieldMap, Masked
 from ztrust_mail.planning.plan import Status
@@ -45,7 +45,7 @@ class Server(FakeGateway):
     """A server that shows a vault's reference as it is."""
 
     def read_one(self, realm: str) -> LiveRealm:
-        return replace(super().read_one(realm), attributes=KEYCLOAK.masked(self.stored[realm]))
+        return replace(super().read_one(realm), attributes=KEYCLOAK.mask_secrets(self.stored[realm]))
 
 
 class Watched(Server):
@@ -79,14 +79,14 @@ def written(
 ) -> Write:
     """Return a verified write; without an entry it emptied the realm."""
     intent = None if entry is None else wanted(entry, realm)
-    held = None if after is None else KEYCLOAK.masked(after)
+    held = None if after is None else KEYCLOAK.mask_secrets(after)
     return Write(realm, {}, intent, step=Step.VERIFIED, after=held, run=run, ended=ENDED)
 
 
 def doubtful(before: Mapping[str, str], entry: Mapping[str, object] | None, run: int = 13) -> Write:
     """Return a write that nobody knows whether it arrived."""
     write = written(None, entry, run=run)
-    return replace(write, before=KEYCLOAK.masked(before), step=Step.WRITING, started=ENDED, ended=None)
+    return replace(write, before=KEYCLOAK.mask_secrets(before), step=Step.WRITING, started=ENDED, ended=None)
 
 
 def judged(
@@ -521,11 +521,11 @@ def test_an_odd_id_never_leads_elsewhere(user: str, path: str) -> None:
 
 
 def test_only_so_many_accounts_are_looked_up() -> None:
-    events = [{**EVENT, "authDetails": {**WHO, "userId": f"u-{n}"}} for n in range(MOST_NAMES + 5)]
+    events = [{**EVENT, "authDetails": {**WHO, "userId": f"u-{n}"}} for n in range(MAX_NAMES + 5)]
     asked, found = read_events(*events)
-    assert len(asked) == MOST_NAMES + 1
+    assert len(asked) == MAX_NAMES + 1
     assert found is not None
-    assert found[-1].user == f"u-{MOST_NAMES + 4}"
+    assert found[-1].user == f"u-{MAX_NAMES + 4}"
 
 
 @pytest.mark.parametrize(

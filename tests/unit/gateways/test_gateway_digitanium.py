@@ -276,7 +276,7 @@ def test_the_account_is_whom_the_token_names(token, name):
 
 
 def test_the_password_stands_nowhere_in_the_gateways_table():
-    assert DIGITANIUM.masked({"password": PASSWORD}) == {"password": DIGITANIUM.mask}
+    assert DIGITANIUM.mask_secrets({"password": PASSWORD}) == {"password": DIGITANIUM.mask}
 
 
 @pytest.mark.parametrize("doing", ["write", "test"])

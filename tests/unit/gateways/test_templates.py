@@ -18,7 +18,7 @@ from ztrust_mail.convert import FORMATS
 from ztrust_mail.core.errors import ServerUnreachable, Unsafe
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, with_templates
-from ztrust_mail.dialects.row import as_attribute, as_native, is_beside
+from ztrust_mail.dialects.row import as_attribute, as_native, is_template
 from ztrust_mail.model.fields import ABSENT, Kind, field_of
 from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue, parse
@@ -203,7 +203,7 @@ def test_a_run_cut_off_between_settings_and_texts_is_settled_and_resumed(
     with connected(acme) as connection:
         plan = ztrust_mail.plan(spec, connection)
         with monkeypatch.context() as broken:
-            for method in ("write_beside", "read_beside"):
+            for method in ("write_templates", "read_templates"):
                 broken.setattr(connection.gateway, method, lost)
             assert of_acme(ztrust_mail.apply(plan, connection)) is Status.FAILED
         with connection.lock():
@@ -267,8 +267,11 @@ def test_a_product_without_a_place_for_a_field_warns_where_it_was_written(acme: 
 
 
 def test_alerts_that_are_off_need_no_place() -> None:
-    assert TABLE.lacks({"notify.alerts": False, "templates.theme": ABSENT, SUBJECT: "x"}) == ()
-    assert [f.field for f in KEYCLOAK.lacks({"templates.theme": "x", SUBJECT: "x"})] == ["templates.theme", SUBJECT]
+    assert TABLE.unsupported_findings({"notify.alerts": False, "templates.theme": ABSENT, SUBJECT: "x"}) == ()
+    assert [f.field for f in KEYCLOAK.unsupported_findings({"templates.theme": "x", SUBJECT: "x"})] == [
+        "templates.theme",
+        SUBJECT,
+    ]
 
 
 # Names
@@ -277,7 +280,7 @@ def test_alerts_that_are_off_need_no_place() -> None:
 @pytest.mark.parametrize("attribute", ["host", "/emailTheme", "//x", "/localization/en/a", "/", "", "a/b"])
 def test_an_attribute_is_never_taken_for_something_beside_the_settings(attribute: str) -> None:
     native = as_native(attribute)
-    assert not is_beside(native)
+    assert not is_template(native)
     assert as_attribute(native) == attribute
     if attribute != "host":
         field = f"extra.{attribute}"
@@ -303,7 +306,7 @@ def test_texts_are_read_back_as_the_fields_they_were_written_from() -> None:
         "/localization/pt-BR/a.b.c": "B",
     }
     assert TABLE.decode({name: str(text) for name, text in natives.items()}) == fields
-    assert TABLE.beside({**fields, "sender.name": "x"}) == natives.keys()
+    assert TABLE.template_names({**fields, "sender.name": "x"}) == natives.keys()
 
 
 def test_a_reading_that_is_no_map_of_texts_fails_the_realm(acme: Sandbox) -> None:

@@ -91,7 +91,7 @@ def test_the_digest_of_attributes_tells_any_difference(attributes: dict[str, str
 
 def test_a_secret_shown_in_clear_leaves_no_trace_in_the_digest_of_masked_attributes() -> None:
     shown = [{**STORED, "authTokenClientSecret": secret} for secret in ("one", "another")]
-    digests = {of_attributes(KEYCLOAK.masked(attributes)) for attributes in shown}
+    digests = {of_attributes(KEYCLOAK.mask_secrets(attributes)) for attributes in shown}
     assert len(digests) == 1
 
 

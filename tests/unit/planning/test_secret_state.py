@@ -166,7 +166,7 @@ def test_a_realm_that_stays_as_it_is_loses_nothing():
 
 def with_last_write(gateway: FakeGateway, value: str = NOW) -> LastKnown:
     """Return what the journal knows where the last write left what the server holds now."""
-    after = gateway.dialect.masked(gateway.stored["acme"])
+    after = gateway.dialect.mask_secrets(gateway.stored["acme"])
     return LastKnown(replace(written(value, **{PASSWORD: REF}), after=after))
 
 

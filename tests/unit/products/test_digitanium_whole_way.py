@@ -132,7 +132,9 @@ def test_a_write_without_an_answer_stays_in_doubt_until_the_whole_is_written_aga
     count = len(digitanium.faults)
     with pytest.MonkeyPatch.context() as impatient:
         if lost.silent:
-            impatient.setattr("ztrust_mail.transport.failures.PATIENCE", 0.02)  # a fifth of a second for an answer
+            impatient.setattr(
+                "ztrust_mail.transport.failures.READ_TIMEOUT_FACTOR", 0.02
+            )  # a fifth of a second for an answer
         failed = cli("apply", "spec.yaml", "--yes")
     assert failed.status == 4
     assert "nothing shows whether it arrived; apply again" in failed.err

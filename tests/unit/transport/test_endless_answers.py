@@ -72,7 +72,7 @@ STEPS: dict[str, Callable[[KeycloakGateway], object]] = {
 
 @pytest.fixture(autouse=True)
 def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "PATIENCE", 1)
+    monkeypatch.setattr(failures, "READ_TIMEOUT_FACTOR", 1)
 
 
 def gateway_to(url: str, **more: object) -> KeycloakGateway:

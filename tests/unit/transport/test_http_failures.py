@@ -120,7 +120,7 @@ def test_a_host_that_does_not_exist_is_unreachable() -> None:
 def test_a_server_that_takes_too_long_is_slow_and_asked_once(
     step: Step, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "PATIENCE", 1)
+    monkeypatch.setattr(http, "READ_TIMEOUT_FACTOR", 1)
     with BadServer(behaviour) as server:
         error = failed(gateway_to(server.url, timeout=0.2), step)
     assert error.rule == "slow"
@@ -177,7 +177,7 @@ ENDLESS_HEADS = {
 def test_a_head_that_drips_in_is_slow_as_a_whole(
     step: Step, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "PATIENCE", 1)
+    monkeypatch.setattr(http, "READ_TIMEOUT_FACTOR", 1)
     with BadServer(behaviour) as server:
         assert failed(gateway_to(server.url, timeout=0.2), step).rule == "slow"
         assert server.accepted == 1
@@ -378,8 +378,8 @@ def test_a_server_that_stays_busy_is_told_as_such_and_how_often_it_was_asked(
         with pytest.raises(ServerUnreachable, match="stays too busy: this request was not sent"):
             step(gateway)
         gateway.close()
-    assert server.accepted == throttle.MOST_REFUSALS + 1
-    assert len(clock.waits) == throttle.MOST_REFUSALS
+    assert server.accepted == throttle.MAX_REFUSALS + 1
+    assert len(clock.waits) == throttle.MAX_REFUSALS
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -427,7 +427,7 @@ def test_after_several_failures_in_a_row_nothing_is_sent_any_more() -> None:
 def test_a_write_that_broke_off_is_told_as_such_though_the_server_counts_as_down_by_then() -> None:
     with BadServer(bad_server.RESET) as server:
         gateway = gateway_to(server.url)
-        for _ in range(throttle.MOST_FAILURES):
+        for _ in range(throttle.MAX_FAILURES):
             with pytest.raises(http.ConnectionLost):
                 WRITE(gateway)
         gateway.close()
@@ -437,12 +437,12 @@ def test_a_login_to_a_server_that_is_down_is_not_sent_either() -> None:
     with bad_server.nobody() as url:
         gateway = gateway_to(url, login=True)
         rules = []
-        for _ in range(throttle.MOST_FAILURES + 1):
+        for _ in range(throttle.MAX_FAILURES + 1):
             with pytest.raises(ServerUnreachable) as failure:
                 gateway.login()
             rules.append(failure.value.rule)
         gateway.close()
-    assert rules == ["unreachable"] * throttle.MOST_FAILURES + [CIRCUIT_OPEN]
+    assert rules == ["unreachable"] * throttle.MAX_FAILURES + [CIRCUIT_OPEN]
 
 
 # Answers that are no answers

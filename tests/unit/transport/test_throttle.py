@@ -17,14 +17,14 @@ from ztrust_mail.core.errors import CIRCUIT_OPEN, ExitStatus, ServerUnreachable,
 from ztrust_mail.transport import failures as http
 from ztrust_mail.transport.throttle import (
     FIRST_PAUSE,
-    LONGEST_PAUSE,
-    MOST_FAILURES,
-    MOST_REFUSALS,
-    MOST_WAITS,
-    RUN,
-    TRIAL_AFTER,
+    MAX_FAILURES,
+    MAX_PAUSE,
+    MAX_REFUSALS,
+    MAX_WAITS,
+    PROBE_AFTER,
+    SUCCESSES_PER_STEP,
     Throttle,
-    asked_wait,
+    retry_after,
 )
 
 DATE = "Tue, 03 Jun 2025 08:00:00 GMT"
@@ -94,12 +94,12 @@ def refused(throttle: Throttle, why: str) -> None:
 
 def down(throttle: Throttle) -> None:
     """Let the circuit open."""
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         with pytest.raises(ServerUnreachable, match="no connection"):
             throttle.call(broken)
 
 
-NO_ANSWER = f"gave the last {MOST_FAILURES} requests no answer"
+NO_ANSWER = f"gave the last {MAX_FAILURES} requests no answer"
 
 
 # How many at once
@@ -165,19 +165,19 @@ def test_after_runs_of_answers_it_comes_back_one_by_one_and_no_further(clock: Cl
     throttle = clock.throttle(4)
     throttle.call(busy)
     limits = []
-    for _ in range(4 * RUN):
+    for _ in range(4 * SUCCESSES_PER_STEP):
         throttle.call(answered)
         limits.append(throttle.limit)
-    assert limits == [2] * (RUN - 1) + [3] * RUN + [4] * (2 * RUN + 1)
+    assert limits == [2] * (SUCCESSES_PER_STEP - 1) + [3] * SUCCESSES_PER_STEP + [4] * (2 * SUCCESSES_PER_STEP + 1)
 
 
 def test_a_run_is_broken_by_a_refusal(clock: Clock) -> None:
     throttle = clock.throttle(4)
     throttle.call(busy)
-    for _ in range(RUN - 1):
+    for _ in range(SUCCESSES_PER_STEP - 1):
         throttle.call(answered)
     throttle.call(busy)
-    for _ in range(RUN - 1):
+    for _ in range(SUCCESSES_PER_STEP - 1):
         throttle.call(answered)
     assert throttle.limit == 1
 
@@ -190,7 +190,7 @@ def test_an_answer_to_what_was_sent_before_the_refusal_is_no_part_of_a_run(clock
         return answered()
 
     throttle.call(while_another_is_refused)
-    for _ in range(RUN - 1):
+    for _ in range(SUCCESSES_PER_STEP - 1):
         throttle.call(answered)
     assert throttle.limit == 2
 
@@ -201,7 +201,7 @@ def test_an_interrupted_request_gives_its_place_back_and_says_nothing_of_the_ser
     def interrupted() -> requests.Response:
         raise KeyboardInterrupt
 
-    for _ in range(MOST_FAILURES + 1):
+    for _ in range(MAX_FAILURES + 1):
         with pytest.raises(KeyboardInterrupt):
             throttle.call(interrupted)
     assert throttle.call(answered).status_code == 200
@@ -231,7 +231,7 @@ def test_a_server_that_does_not_say_how_long_is_given_longer_each_time_and_then_
     ask = Asked(busy)
     assert throttle.call_with_retry(lambda: throttle.call(ask)).status_code == 503
     assert clock.waits == [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4, FIRST_PAUSE * 8]
-    assert ask.times == MOST_REFUSALS + 1
+    assert ask.times == MAX_REFUSALS + 1
     refused(throttle, "stays too busy")
 
 
@@ -244,20 +244,20 @@ def test_an_answer_in_between_makes_the_waits_short_again(clock: Clock, throttle
 def test_no_wait_is_longer_than_a_minute(clock: Clock, throttle: Throttle) -> None:
     ask = Asked(lambda: answered(503, Retry_After="86400"), answered)
     assert throttle.call_with_retry(lambda: throttle.call(ask)).status_code == 200
-    assert clock.waits == [LONGEST_PAUSE]
+    assert clock.waits == [MAX_PAUSE]
 
 
 def test_one_request_waits_only_so_often_for_a_server_that_answers_others(clock: Clock, throttle: Throttle) -> None:
     def another_is_answered() -> None:
         clock.before_wait = lambda: None
-        clock.now += LONGEST_PAUSE
+        clock.now += MAX_PAUSE
         throttle.call(answered)
         clock.before_wait = another_is_answered
 
     clock.before_wait = another_is_answered
     ask = Asked(busy)
     assert throttle.call_with_retry(lambda: throttle.call(ask)).status_code == 503
-    assert ask.times == MOST_WAITS + 1
+    assert ask.times == MAX_WAITS + 1
     assert throttle.call(answered).status_code == 200
 
 
@@ -327,13 +327,13 @@ def test_another_failure_after_a_wait_is_told_as_what_it_is(throttle: Throttle) 
     ],
 )
 def test_the_wait_is_told_in_seconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(answered(503, **headers)) == seconds
+    assert retry_after(answered(503, **headers)) == seconds
 
 
 def test_a_date_to_come_is_measured_against_our_clock_where_the_server_tells_none() -> None:
-    wait = asked_wait(answered(503, Retry_After="Tue, 03 Jun 2999 08:00:30 GMT"))
+    wait = retry_after(answered(503, Retry_After="Tue, 03 Jun 2999 08:00:30 GMT"))
     assert wait is not None
-    assert wait > LONGEST_PAUSE
+    assert wait > MAX_PAUSE
 
 
 # Stuck requests
@@ -407,7 +407,7 @@ def test_ctrl_c_is_a_hurry_and_another_error_is_none(clock: Clock) -> None:
 def test_a_server_that_gives_no_answer_several_times_in_a_row_is_left_alone(
     throttle: Throttle, ask: Callable[[], requests.Response]
 ) -> None:
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         assert outcome(throttle, ask) in ("unreachable", 502)
     refused(throttle, NO_ANSWER)
 
@@ -426,8 +426,8 @@ def test_time_outs_one_after_another_count_and_those_of_one_moment_count_once(th
         return slow()
 
     with pytest.raises(http.ResponseTimeout):
-        throttle.call(lambda: together(MOST_FAILURES + 2))
-    for _ in range(MOST_FAILURES - 1):
+        throttle.call(lambda: together(MAX_FAILURES + 2))
+    for _ in range(MAX_FAILURES - 1):
         with pytest.raises(http.ResponseTimeout):
             throttle.call(slow)
     refused(throttle, NO_ANSWER)
@@ -435,7 +435,7 @@ def test_time_outs_one_after_another_count_and_those_of_one_moment_count_once(th
 
 def test_after_a_while_one_request_tries_and_its_answer_lets_the_others_go_on(clock: Clock, throttle: Throttle) -> None:
     down(throttle)
-    clock.now += TRIAL_AFTER - 0.1
+    clock.now += PROBE_AFTER - 0.1
     refused(throttle, NO_ANSWER)
     clock.now += 0.1
 
@@ -452,7 +452,7 @@ def test_after_a_while_one_request_tries_and_its_answer_lets_the_others_go_on(cl
 
 def test_a_trial_that_fails_keeps_the_others_back(clock: Clock, throttle: Throttle) -> None:
     down(throttle)
-    clock.now += TRIAL_AFTER
+    clock.now += PROBE_AFTER
     with pytest.raises(ServerUnreachable, match="no connection"):
         throttle.call(broken)
     refused(throttle, NO_ANSWER)
@@ -462,10 +462,10 @@ def test_a_trial_that_was_held_back_lets_the_next_one_try(clock: Clock, throttle
     def held_back() -> requests.Response:
         raise WriteDeadlineExceeded("too busy")
 
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         outcome(throttle, broken)
     assert outcome(throttle, answered) == CIRCUIT_OPEN
-    clock.now += TRIAL_AFTER
+    clock.now += PROBE_AFTER
     with pytest.raises(WriteDeadlineExceeded):
         throttle.call(held_back)
     assert outcome(throttle, answered) == 200
@@ -494,9 +494,9 @@ def test_a_trial_of_a_server_that_is_not_down_changes_nothing(clock: Clock, thro
 def test_a_server_that_stays_busy_is_tried_again_after_what_it_asked_for(clock: Clock, throttle: Throttle) -> None:
     ask = Asked(lambda: answered(503, Retry_After="40"))
     throttle.call_with_retry(lambda: throttle.call(ask))
-    clock.now += TRIAL_AFTER
+    clock.now += PROBE_AFTER
     refused(throttle, "stays too busy")
-    clock.now += 40 - TRIAL_AFTER
+    clock.now += 40 - PROBE_AFTER
     assert throttle.call(ask).status_code == 503
     refused(throttle, "stays too busy")
     clock.now += 40
@@ -510,14 +510,14 @@ def test_a_trial_waits_as_long_as_the_server_asked_for(clock: Clock, throttle: T
         return answered(503, Retry_After="60")
 
     throttle.call(while_it_goes_down)
-    clock.now += TRIAL_AFTER
+    clock.now += PROBE_AFTER
     assert throttle.call(answered).status_code == 200
-    assert clock.waits == [60 - TRIAL_AFTER]
+    assert clock.waits == [60 - PROBE_AFTER]
 
 
 def test_who_waits_for_a_turn_is_told_when_the_server_goes_down(clock: Clock) -> None:
     throttle = clock.throttle(1)
-    for _ in range(MOST_FAILURES - 1):
+    for _ in range(MAX_FAILURES - 1):
         with pytest.raises(ServerUnreachable):
             throttle.call(broken)
     under_way, go = threading.Event(), threading.Event()
@@ -550,8 +550,8 @@ def test_whatever_happens_a_server_that_answers_again_gets_all_there_may_be(
     for ask in asks:
         assert outcome(throttle, ask) in (200, 502, 503, "slow", "unreachable", CIRCUIT_OPEN)
         assert 1 <= throttle.limit <= connections
-    assert sum(clock.waits) <= LONGEST_PAUSE * len(asks)
-    clock.now += TRIAL_AFTER
-    for _ in range(RUN * connections):
+    assert sum(clock.waits) <= MAX_PAUSE * len(asks)
+    clock.now += PROBE_AFTER
+    for _ in range(SUCCESSES_PER_STEP * connections):
         assert throttle.call(answered).status_code == 200
     assert throttle.limit == connections

@@ -21,7 +21,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import token as token_module
-from ztrust_mail.transport.throttle import TRIAL_AFTER
+from ztrust_mail.transport.throttle import PROBE_AFTER
 from ztrust_mail.transport.token import Token, TokenSource
 
 HIDDEN = "S3cr3t-w0rd"
@@ -144,7 +144,7 @@ def test_a_login_that_failed_may_be_tried_again_later(ztrust_sandbox: Sandbox) -
     ztrust_sandbox.faults.unavailable = True
     assert refused(source, ServerUnreachable).rule == "too-busy"
     ztrust_sandbox.faults.unavailable = False
-    waiting.now += TRIAL_AFTER
+    waiting.now += PROBE_AFTER
     assert source.current().value.reveal()
     source.close()
 

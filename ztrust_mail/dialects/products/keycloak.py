@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.row import BESIDE, Row
+from ztrust_mail.dialects.row import TEMPLATE_PREFIX, Row
 from ztrust_mail.model.fields import THEME, Login, Security
 
 _TOKEN = ((26, 2, 0),)
@@ -25,7 +25,7 @@ KEYCLOAK = Dialect(
     title="Keycloak",
     mask=MASK,
     page="Realm settings → Email",
-    off={},
+    disabled_attributes={},
     rows=(
         Row("sender.address", ("from",), Text(), mandatory=True),
         Row("sender.name", ("fromDisplayName",), Text()),
@@ -54,5 +54,5 @@ KEYCLOAK = Dialect(
 
 def with_templates(dialect: Dialect) -> Dialect:
     """Return the table with what a whole realm holds beside ``smtpServer``: its e-mail theme and its own texts."""
-    theme = Row(THEME, (f"{BESIDE}{EMAIL_THEME}",), Text())
-    return replace(dialect, rows=(*dialect.rows, theme), texts=f"{BESIDE}{LOCALIZATION}/")
+    theme = Row(THEME, (f"{TEMPLATE_PREFIX}{EMAIL_THEME}",), Text())
+    return replace(dialect, rows=(*dialect.rows, theme), texts=f"{TEMPLATE_PREFIX}{LOCALIZATION}/")

@@ -37,7 +37,7 @@ ONEACCESS = Dialect(
     extras=False,
     shape=BodyFormat.FORM,
     page="Settings → Enterprise Settings → Email Gateway",
-    off={_SWITCH: "off"},
+    disabled_attributes={_SWITCH: "off"},
     rows=(
         Row(f"extra.{_SWITCH}", (_SWITCH,), FixedValue("on"), label=_SWITCH),
         Row("relay.host", ("SMTP HOST",), Text(), label="SMTP HOST", mandatory=True),

@@ -103,7 +103,7 @@ class RealmFilesGateway(Gateway):
             return RealmMissing(f"there is no realm {quoted(name)} in {printable(self.target)}", hint, "no-realm")
         if isinstance(place, RealmError):
             return place
-        attributes = self.dialect.masked(place.realm.attributes)
+        attributes = self.dialect.mask_secrets(place.realm.attributes)
         return LiveRealm(name, attributes, now, place.realm.needs_mail)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:

@@ -22,10 +22,10 @@ from ztrust_mail.gateways.gateway import Edit
 if TYPE_CHECKING:
     from ztrust_mail.core.data import Json
 
-MOST_EVENTS = 100
+MAX_EVENTS = 100
 """So many of a realm's newest events are looked at."""
 
-MOST_NAMES = 100
+MAX_NAMES = 100
 """So many accounts are looked up by id; further ones keep their id for a name."""
 
 _A_ZONE = timedelta(days=1)  # the date is taken in the server's own time zone
@@ -48,7 +48,7 @@ class AdminEvents:
 
         Nothing is told of realms whose admin events are off: they look like realms that nobody edits.
         """
-        query = f"operationTypes=UPDATE&resourceTypes=REALM&max={MOST_EVENTS}"
+        query = f"operationTypes=UPDATE&resourceTypes=REALM&max={MAX_EVENTS}"
         if since is not None:
             query += f"&dateFrom={since.astimezone(UTC) - _A_ZONE:%Y-%m-%d}"
         listed = self._get(f"{path}/admin-events?{query}")
@@ -76,7 +76,7 @@ class AdminEvents:
     def _name(self, path: str, user: str) -> str:
         if not user.strip("."):  # such an id would make the path another one
             return user
-        if (path, user) not in self._names and len(self._names) < MOST_NAMES:
+        if (path, user) not in self._names and len(self._names) < MAX_NAMES:
             account = self._get(f"{path}/users/{quote(user, safe='', errors='replace')}")
             name = _text(account.get("username")) if isinstance(account, dict) else ""
             self._names[path, user] = name or user

@@ -24,7 +24,7 @@ from ztrust_mail.gateways.gateway import NEEDS_MAIL, LiveRealm
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.client import segment_of
-from ztrust_mail.transport.throttle import MOST_WAITS, Throttle, require_in_time
+from ztrust_mail.transport.throttle import MAX_WAITS, Throttle, require_in_time
 from ztrust_mail.transport.token import Token, TokenSource
 
 _JSON = {"Content-Type": "application/json"}
@@ -38,7 +38,7 @@ class KeycloakClient(ConnectionManager):
     """python-keycloak's connection: no second POST, no redirect, no unbounded answer, one shared token."""
 
     def __init__(self, server: Server, tokens: TokenSource, throttle: Throttle, redactor: Redactor) -> None:
-        self.waits = (server.timeout, server.timeout * failures.PATIENCE)
+        self.waits = (server.timeout, server.timeout * failures.READ_TIMEOUT_FACTOR)
         trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
         try:
             super().__init__(
@@ -95,7 +95,7 @@ class KeycloakClient(ConnectionManager):
                 raise _TokenDue
             return self._once("POST", path, body, token)
 
-        for _ in range(MOST_WAITS):
+        for _ in range(MAX_WAITS):
             token = self._tokens.current()  # before the turn: a login takes a turn of its own
             lives = not self._tokens.is_due(token)  # else the server gives no better one
             try:
@@ -150,7 +150,7 @@ def path_of(realm: str) -> str:
     return f"admin/realms/{segment_of(realm)}"
 
 
-def by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
+def realms_by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
     """Return the realms of a list by name; raises :class:`ServerUnreachable` where it is no list."""
     if not isinstance(listed, list):
         raise ServerUnreachable("the realm list is no list", "check the URL", NOT_THE_API)

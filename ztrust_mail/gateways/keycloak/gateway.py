@@ -30,7 +30,7 @@ from ztrust_mail.dialects.products.keycloak import with_templates
 from ztrust_mail.dialects.products.ztrust import AT_MOST
 from ztrust_mail.dialects.row import Outgoing, Version, parse_version
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Capabilities, Gateway, LiveRealm, Reading, wire_body
-from ztrust_mail.gateways.keycloak.client import by_name, live_realm, path_of, slim
+from ztrust_mail.gateways.keycloak.client import live_realm, path_of, realms_by_name, slim
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.account import Account
@@ -116,7 +116,7 @@ class KeycloakGateway(Gateway):
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
         if response.status_code == requests.codes.forbidden:
             return []
-        return sorted(by_name(self._expect_ok(response)))
+        return sorted(realms_by_name(self._expect_ok(response)))
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         if not everything and len(wanted) <= SINGLES_UP_TO:
@@ -138,7 +138,7 @@ class KeycloakGateway(Gateway):
         if response.status_code == requests.codes.forbidden:
             return {}, False
         try:
-            listed = by_name(self._expect_ok(response, slim))
+            listed = realms_by_name(self._expect_ok(response, slim))
         except ServerUnreachable:
             if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
                 raise
@@ -209,12 +209,12 @@ class KeycloakGateway(Gateway):
             raise RealmUnreadable(message, hint, "may-not-see")
         return live
 
-    def read_beside(
+    def read_templates(
         self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
     ) -> Mapping[str, LiveRealm | RealmError]:
         return self._of_each(found, lambda realm: self._templates.read(found[realm], names[realm]))
 
-    def write_beside(self, realm: str, texts: Mapping[str, str | None]) -> None:
+    def write_templates(self, realm: str, texts: Mapping[str, str | None]) -> None:
         self._templates.write(realm, texts)
 
     @cached_property

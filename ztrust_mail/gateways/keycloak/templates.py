@@ -18,7 +18,7 @@ from ztrust_mail.core.data import Json
 from ztrust_mail.core.errors import RealmError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, LOCALIZATION
-from ztrust_mail.dialects.row import BESIDE
+from ztrust_mail.dialects.row import TEMPLATE_PREFIX
 from ztrust_mail.gateways.gateway import LiveRealm
 from ztrust_mail.gateways.keycloak.client import path_of
 from ztrust_mail.transport import failures
@@ -27,7 +27,7 @@ from ztrust_mail.transport.failures import as_object
 if TYPE_CHECKING:
     from ztrust_mail.gateways.keycloak.client import KeycloakClient
 
-_THEME = f"{BESIDE}{EMAIL_THEME}"
+_THEME = f"{TEMPLATE_PREFIX}{EMAIL_THEME}"
 
 Problem = Callable[[requests.Response, str, str], RealmError]
 """Says what is wrong with an answer about a realm that we wanted to ``read`` or ``write``."""
@@ -86,5 +86,5 @@ def _path(realm: str, *parts: str) -> str:
 
 
 def _locale_and_key(name: str) -> tuple[str, str]:
-    locale, _, key = name.removeprefix(f"{BESIDE}{LOCALIZATION}/").partition("/")
+    locale, _, key = name.removeprefix(f"{TEMPLATE_PREFIX}{LOCALIZATION}/").partition("/")
     return locale, key

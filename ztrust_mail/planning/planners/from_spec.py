@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.text import glob_matches, quoted
-from ztrust_mail.gateways import gateway as beside
-from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
 from ztrust_mail.planning.notices import notices
@@ -130,7 +129,7 @@ def plan_wanted(
     if reading is None:
         gateway.login()
         reading = gateway.read([one.realm for one in wanted], everything=False)
-    reading = beside.completed(gateway, reading, {one.realm: gateway.dialect.beside(one.fields) for one in wanted})
+    reading = add_templates(gateway, reading, {one.realm: gateway.dialect.template_names(one.fields) for one in wanted})
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
     plan = Plan(gateway.url, gateway.account(with_email=False), tuple(map(trim, planned)), means.mode)

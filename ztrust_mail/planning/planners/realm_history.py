@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.dialects.row import Attributes, is_beside
+from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.journal.records import Step, Write
 from ztrust_mail.planning.compare import secret_fields
 
@@ -90,4 +90,4 @@ def _left(write: Write, attributes: Attributes) -> bool:
 
 
 def _own(attributes: Attributes) -> dict[str, str]:
-    return {name: text for name, text in attributes.items() if not is_beside(name)}
+    return {name: text for name, text in attributes.items() if not is_template(name)}

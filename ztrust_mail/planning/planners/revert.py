@@ -16,9 +16,8 @@ from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import is_chosen, quoted
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.row import Attributes, is_beside
-from ztrust_mail.gateways import gateway as beside
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+from ztrust_mail.dialects.row import Attributes, is_template
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal import records
 from ztrust_mail.journal.journal import find_run
 from ztrust_mail.journal.records import Run, Step, Write
@@ -84,7 +83,7 @@ def plan_revert(
     writes = _written(journal, run, realms)
     gateway.login()
     names = {write.realm: records.names_of(gateway.dialect, write) for write in writes}
-    reading = beside.read(gateway, [*names], names)
+    reading = read_with_templates(gateway, [*names], names)
     insisted = frozenset(realms if insist else ())
     back = _RevertPlanner(
         gateway.dialect, means, SecretRecovery(means, journal.fingerprint), insisted, gateway.capabilities.read
@@ -137,7 +136,7 @@ class _RevertPlanner:
             return _RevertDecision(wanted)  # the plan says why
         if not self.sees and not write.before:
             return _failing(wanted, [_never_seen(write)])
-        site = self._site(trail, wanted, self.dialect.masked(live.attributes))
+        site = self._site(trail, wanted, self.dialect.mask_secrets(live.attributes))
         if site.is_back or self._never_arrived(trail, site.live):
             message = f"it is as it was before run {write.run}, as far as can be seen"
             return _RevertDecision(wanted, (_note(Severity.NOTE, "already-so", write, message),), Status.IN_SYNC, live)
@@ -212,10 +211,10 @@ def _with_removals(dialect: Dialect, before: Attributes, live: LiveRealm | Realm
     if isinstance(live, RealmError):
         return fields
     come = [name for name in live.attributes if name not in before]
-    if not fields and not any(map(is_beside, come)):
+    if not fields and not any(map(is_template, come)):
         return {}
     named = [
-        dialect.field_of_attribute(name) for name in come if is_beside(name) or name not in dialect.attribute_names
+        dialect.field_of_attribute(name) for name in come if is_template(name) or name not in dialect.attribute_names
     ]
     return {**fields, **{name: ABSENT for name in named if name not in fields}}
 

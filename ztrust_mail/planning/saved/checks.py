@@ -150,7 +150,7 @@ def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialec
     """
     gone = [one.realm for one in saved.realms if one.realm not in live]
     here = [one for one in saved.realms if one.realm in live]
-    moved = [one.realm for one in here if of_attributes(dialect.masked(live[one.realm])) != one.live_digest]
+    moved = [one.realm for one in here if of_attributes(dialect.mask_secrets(live[one.realm])) != one.live_digest]
     if gone or moved:
         found = {_MOVED: moved, _GONE: gone}
         whats = "; ".join(f"{what}: {_some(realms)}" for what, realms in found.items() if realms)

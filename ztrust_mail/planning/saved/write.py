@@ -162,7 +162,7 @@ def _realm(realm: RealmPlan, dialect: Dialect) -> Mapping[str, JsonLike]:
         "entry": realm.wanted.entry.name,
         "disabled": realm.wanted.disabled,
         "settings": to_json(realm.wanted.fields),
-        "live_digest": of_attributes(dialect.masked(realm.live.attributes)),
+        "live_digest": of_attributes(dialect.mask_secrets(realm.live.attributes)),
         "hidden": sorted({*realm.difference.masked_fields, *masked}),
         "needs_mail": list(realm.live.needs_mail),
         "changes": [told(change) for change in realm.changes],
