@@ -156,7 +156,7 @@ def test_a_page_in_place_of_the_answer_leaves_the_request_done(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway
 ) -> None:
     proxy.fault(Fault.PAGE, method="PUT")
-    with pytest.raises(RealmError, match="answers 200 with a web page") as failure:
+    with pytest.raises(RealmError, match="answered 200 with a web page") as failure:
         gateway.write("acme", SMTP)
     assert failure.value.rule == NOT_THE_API
     assert puts(ztrust_sandbox) == 1

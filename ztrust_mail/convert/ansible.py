@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ztrust_mail.convert.attribute_reader import SMTP_SERVER, read_map
+from ztrust_mail.convert.attribute_reader import read_map
 from ztrust_mail.convert.format import (
     CANNOT_HOLD,
     Files,
@@ -28,7 +28,7 @@ from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
 from ztrust_mail.specfile.export import dump_yaml
 from ztrust_mail.specfile.readers.document import Pointer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from ztrust_mail.convert.format import UNNAMED, warning
 from ztrust_mail.core.data import JsonValue
@@ -194,9 +193,6 @@ class AttributeReader:
 
     def _native(self, name: str) -> str:
         return self.dialect.attributes_of(name)[0]
-
-
-SMTP_SERVER: Final = "smtpServer"
 
 
 def read_map(document: Document, at: Pointer, realm: str, findings: list[Finding]) -> FieldMap | None:

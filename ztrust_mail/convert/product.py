@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ztrust_mail.convert import losses
-from ztrust_mail.convert.attribute_reader import SMTP_SERVER, AttributeReader
+from ztrust_mail.convert.attribute_reader import AttributeReader
 from ztrust_mail.convert.format import (
     Files,
     Format,
@@ -27,6 +27,7 @@ from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
+from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.specfile.readers.document import Document, Pointer

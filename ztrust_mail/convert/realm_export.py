@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ztrust_mail.convert.attribute_reader import SMTP_SERVER, read_map
+from ztrust_mail.convert.attribute_reader import read_map
 from ztrust_mail.convert.format import (
     Files,
     Format,
@@ -20,11 +20,11 @@ from ztrust_mail.convert.losses import attributes_of
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import quoted
-from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import ABSENT, THEME, FieldMap, message_field, message_of
 from ztrust_mail.specfile.readers.document import Document, Pointer
 
-EMAIL_THEME, TEXTS = "emailTheme", "localizationTexts"
+TEXTS = "localizationTexts"
 
 
 def with_templates(fields: FieldMap, document: Document, at: Pointer, findings: list[Finding]) -> FieldMap:

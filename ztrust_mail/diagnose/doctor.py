@@ -79,8 +79,8 @@ def _checked(server: Server, gateway: Gateway, realms: Sequence[str]) -> tuple[l
 
 def _reached(gateway: Gateway, account: Account) -> Check:
     if gateway.capabilities.list_realms:
-        return Check("reach and log in", True, account.described)
-    detail = f"there is a token, of {account.described}; nothing was sent: only a realm asked for shows its worth"
+        return Check("reach and log in", True, account.phrase)
+    detail = f"there is a token, of {account.phrase}; nothing was sent: only a realm asked for shows its worth"
     return Check("reach and log in", None, detail)
 
 
@@ -136,7 +136,7 @@ def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -
 
 
 def _address(account: Account) -> Check:
-    question, whose = "address for test mails", account.described
+    question, whose = "address for test mails", account.phrase
     if account.email:
         return Check(question, True, account.email)
     hint = f"set the e-mail address of {whose}; the server sends test mails to nobody else"

@@ -9,7 +9,7 @@ from ztrust_mail.settings import FILES, Server
 
 
 def connect(server: Server) -> Gateway:
-    """Return the gateway to a server; nothing is sent yet."""
+    """Return the gateway to a server. Nothing is sent yet."""
     if server.gateway == FILES:
         from ztrust_mail.gateways.exports.gateway import RealmFilesGateway
 

@@ -1,4 +1,4 @@
-"""What can be done with the product at hand, and the nearest thing where it cannot: made from its capabilities."""
+"""Which operations a product supports, and the nearest alternative to those it does not, from its capabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ztrust_mail.gateways.gateway import Capabilities, Gateway
 
 
 class Operation(StrEnum):
-    """What a product can serve or not, by the words in which people ask for it."""
+    """An operation that some products do not support, named as on the command line."""
 
     PLAN = "plan"
     APPLY = "apply"
@@ -30,7 +30,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True)
 class Support:
-    """Whether a product serves a verb. ``remark`` says how, where not as usual, or else what comes nearest."""
+    """Whether a product supports an operation. ``remark`` names a restriction, or the nearest alternative."""
 
     verb: Operation
     able: bool
@@ -38,48 +38,39 @@ class Support:
 
 
 def describe_operations(can: Capabilities) -> tuple[Support, ...]:
-    """Return what can be done with a product, in the order in which people meet it."""
-    unseen = "" if can.read else "compared with what was last applied: nothing shows what the server holds"
-    untested = "plan and drift compare what it holds" if can.read else "history RUN tells what was applied"
-    by_hand = _unless(can.write, "plan tells what to do by hand")
+    """Return the support for every operation, in the order in which doctor lists them."""
+
+    def support(verb: Operation, able: bool, alternative: str, *, restriction: str = "") -> Support:
+        return Support(verb, able, restriction if able else alternative)
+
+    unseen = "" if can.read else "compared with what was last applied: the server shows no settings"
+    unconfirmed = "" if can.read else "not read back: the server's response is the only confirmation"
+    last_known = "" if can.read else "to what was applied before, where the journal has it"
+    uncanaried = "" if can.test else "with --canary 0: the canary cannot be tested"
+    untested = "plan and drift compare what it has stored" if can.read else "history RUN shows what was applied"
+    by_hand = "plan shows what to do by hand"
+    unstored = "apply, then test REALM" if can.test else untested
     return (
         Support(Operation.PLAN, True, unseen),
-        Support(Operation.APPLY, can.write, by_hand or _unless(can.read, "not read back: its answer is all there is")),
+        support(Operation.APPLY, can.write, by_hand, restriction=unconfirmed),
         Support(Operation.DRIFT, True, unseen),
-        Support(
-            Operation.REVERT, can.write, by_hand or _unless(can.read, "to what was applied before, where it is known")
-        ),
-        Support(Operation.ROTATE, can.write, by_hand or _unless(can.test, "with --canary 0: nothing tests a canary")),
-        Support(Operation.PULL, can.read, _unless(can.read, "history RUN tells what was applied")),
-        Support(Operation.TEST, can.test, _unless(can.test, untested)),
-        Support(
-            Operation.TEST_UNSTORED,
-            can.test_unstored,
-            _unless(can.test_unstored, "apply, then test REALM" if can.test else untested),
-        ),
-        Support(
-            Operation.CANARY, can.test, _unless(can.test, "--wave SIZE with --stop-after 1; for rotate --canary 0")
-        ),
-        Support(Operation.KEEP, can.keep_secrets, _unless(can.keep_secrets, "a write sends the secret itself")),
-        Support(Operation.GLOBS, can.list_realms, _unless(can.list_realms, "name each realm in full")),
-        Support(
-            Operation.UNCOVERED, can.list_realms, _unless(can.list_realms, "drift of the realms that the spec names")
-        ),
-        Support(Operation.DISABLED, can.clear, _unless(can.clear, "an entry with other settings")),
-        Support(
-            Operation.SET_UP,
-            can.set_up,
-            _unless(can.set_up, "make the account, where one is needed, by the product's own means"),
-        ),
+        support(Operation.REVERT, can.write, by_hand, restriction=last_known),
+        support(Operation.ROTATE, can.write, by_hand, restriction=uncanaried),
+        support(Operation.PULL, can.read, "history RUN shows what was applied"),
+        support(Operation.TEST, can.test, untested),
+        support(Operation.TEST_UNSTORED, can.test_unstored, unstored),
+        support(Operation.CANARY, can.test, "--wave SIZE with --stop-after 1; for rotate --canary 0"),
+        support(Operation.KEEP, can.keep_secrets, "a write sends the secret itself"),
+        support(Operation.GLOBS, can.list_realms, "name each realm in full"),
+        support(Operation.UNCOVERED, can.list_realms, "drift of the realms that the spec names"),
+        support(Operation.DISABLED, can.clear, "an entry with other settings"),
+        support(Operation.SET_UP, can.set_up, "create the account, if one is needed, with the product's own tools"),
     )
 
 
-def _unless(able: bool, remark: str) -> str:
-    return "" if able else remark
-
-
-def require(gateway: Gateway, verb: Operation) -> None:
-    """Raise :class:`UsageError`, naming the nearest thing, where the product cannot serve a verb."""
-    ability = next(one for one in describe_operations(gateway.capabilities) if one.verb is verb)
-    if not ability.able:
-        raise UsageError(f"{gateway.title} cannot serve `{verb}`", f"the nearest: {ability.remark}", "not-served")
+def require(gateway: Gateway, operation: Operation) -> None:
+    """Raise :class:`UsageError`, naming the nearest alternative, if the product does not support an operation."""
+    support = next(one for one in describe_operations(gateway.capabilities) if one.verb is operation)
+    if not support.able:
+        hint = f"the nearest alternative: {support.remark}"
+        raise UsageError(f"{gateway.title} does not support `{operation}`", hint, "not-served")

@@ -1,7 +1,7 @@
-"""Digitanium's (KOBIL) mail API: a tenant's settings are written and tested, and never shown.
+"""Digitanium's (KOBIL) mail API: it writes and tests a tenant's settings, and never shows them.
 
 From the vendor's documentation of the API, 4.18.1, developer.kobil.com: "SMTP Configuration" and "Test SMTP
-Configuration". Answers other than the 200, 400, 401 and 404 that it lists leave a write in doubt.
+Configuration". After statuses other than the documented 200, 400, 401 and 404 the outcome of a write is unknown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Outgoing
-from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, wire_body
+from ztrust_mail.gateways.gateway import NOT_SEEN, Capabilities, LiveRealm, Reading, wire_body
 from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
@@ -27,10 +27,10 @@ from ztrust_mail.transport.client import segment_of
 from ztrust_mail.transport.failures import as_object
 
 SHIFT_PATH = "/auth"
-"""The path of a server's URL where it is of the form SHIFT; without a path it is of the form SSMS."""
+"""The path of a server's URL of the form SHIFT; a URL without a path is of the form SSMS."""
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""A host's name has no case: two tenants that differ in it alone would be one."""
+"""Lower case only: host names have no case, so two tenants that differ in case alone would be one."""
 
 _TEST = Secret(json.dumps({"mailType": "TEST"}))
 
@@ -44,54 +44,54 @@ class DigitaniumGateway(TokenGateway):
         super().__init__(server, dialect)
         parts = urlsplit(server.url)
         if parts.path not in ("", SHIFT_PATH):
-            hint = f"https://HOST is SSMS, where the tenant goes before HOST, and https://HOST{SHIFT_PATH} is SHIFT"
-            raise ConfigError(f"{quoted(server.url)} is of neither form that {dialect.title} has", hint, "url-form")
+            hint = f"use https://HOST for SSMS (the tenant is put before HOST), or https://HOST{SHIFT_PATH} for SHIFT"
+            raise ConfigError(f"{quoted(server.url)} is not a URL of {dialect.title}", hint, "url-form")
         self._host, self._is_shift = parts.netloc, parts.path == SHIFT_PATH
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        return Reading({realm: self._unseen(realm) for realm in wanted}, complete=False)
+        return Reading({realm: self._unreadable(realm) for realm in wanted}, complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
-        raise self._unseen(realm)
+        raise self._unreadable(realm)
 
-    def _unseen(self, realm: str) -> RealmUnreadable:
-        message = f"{self.title} shows nobody the settings of {quoted(realm)}"
-        return RealmUnreadable(message, "history tells what was applied", "live-not-seen")
+    def _unreadable(self, realm: str) -> RealmUnreadable:
+        message = f"{self.title} cannot show the settings of {quoted(realm)}: its API only writes"
+        return RealmUnreadable(message, "history shows what was applied", NOT_SEEN)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        """Replace a tenant's settings; a text that is not set is sent empty, as the vendor's sample does."""
+        """Replace a tenant's settings; unset texts are sent empty, as in the vendor's sample."""
         self.redactor.add(attributes.values())
         every = dict.fromkeys(self.dialect.attribute_names, "")
         body, url = Secret(json.dumps(every | wire_body(attributes))), self._address(realm, "config", "setup")
-        response = _of_one_realm(lambda: self._api.send("POST", url, body))
+        response = _send_to_tenant(lambda: self._api.send("POST", url, body))
         if not _is_done(response):
-            raise self._problem(response, realm, "write")
+            raise self._error_of(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
-        """Have the tenant's stored settings tested; the attributes are not asked for."""
+        """Test the tenant's stored settings; the attributes are ignored."""
         url = self._address(realm, "test", "test")
-        response = _of_one_realm(lambda: self._api.send_once("POST", url, _TEST))
+        response = _send_to_tenant(lambda: self._api.send_once("POST", url, _TEST))
         if _is_done(response):
             return
         said = failures.server_message(response, self.redactor)
         if response.status_code == requests.codes.not_found and said:
-            message = f"{self.title} knows no such user in {quoted(realm)}: {quoted(said, 300)}"
-            hint = "the mail goes to the token's user: use a token of a user of this tenant who has an address"
+            message = f"the token's user is not in tenant {quoted(realm)}: {quoted(said, 300)}"
+            hint = "the mail goes to the token's user: use a token of a user of this tenant who has an e-mail address"
             raise MailTestFailed(message, hint, "no-user")
-        raise self._problem(response, realm, "test")
+        raise self._error_of(response, realm, "test")
 
     def _address(self, realm: str, ssms: str, shift: str) -> str:
         if self._is_shift:
             return f"https://{self._host}{SHIFT_PATH}/realms/{segment_of(realm)}/mail/{shift}"
         if not _LABEL.fullmatch(realm):
-            hint = "a tenant's name is a part of its host's name here: lower-case letters, digits and -"
-            raise RealmError(f"{quoted(realm)} cannot be a tenant of {self._host}", hint, "bad-name")
+            hint = "a tenant's name is part of a host name here: use lower-case letters, digits and -"
+            raise RealmError(f"{quoted(realm)} is not a valid tenant name", hint, "bad-name")
         return f"https://{realm}.{self._host}/digitanium/v4/mail/{ssms}"
 
-    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+    def _error_of(self, response: requests.Response, realm: str, doing: str) -> RealmError:
         status, said = response.status_code, failures.server_message(response, self.redactor)
         if status == requests.codes.unauthorized:
-            hint = "set a fresh ZTRUST_MAIL_TOKEN that is good for this tenant"
+            hint = "set a fresh ZTRUST_MAIL_TOKEN that is valid for this tenant"
             return RealmError(f"{self.title} refuses the token for {quoted(realm)}", hint, "token-refused")
         if status == requests.codes.bad_request and said:
             message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
@@ -104,8 +104,8 @@ def _is_done(response: requests.Response) -> bool:
     return body is not None and body.get("status") == "OK"
 
 
-def _of_one_realm(send: Callable[[], requests.Response]) -> requests.Response:
-    """Send, and let what kept a request from arriving be one tenant's own trouble: each may have a host of its own."""
+def _send_to_tenant(send: Callable[[], requests.Response]) -> requests.Response:
+    """Send a request; a host that cannot be reached is the tenant's own error, as each tenant may have its own host."""
     try:
         return send()
     except (failures.ConnectionLost, failures.ResponseTimeout):

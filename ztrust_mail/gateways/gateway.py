@@ -1,10 +1,12 @@
-"""What every gateway offers, whatever the product's API looks like."""
+"""The interface of every gateway, and the types that it returns."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -21,11 +23,11 @@ if TYPE_CHECKING:
     from ztrust_mail.core.redaction import Redactor
 
 NOT_SEEN = "live-not-seen"
-"""The rule of the finding that says that a plan was made without a look at the server."""
+"""The rule of the finding that a plan was made without reading the server."""
 
 
 def wire_body(attributes: Outgoing) -> dict[str, str]:
-    """Return attributes as they go on the wire, without what stands beside them."""
+    """Return attributes as they are sent, without templates."""
     own = {as_attribute(name): value for name, value in attributes.items() if not is_template(name)}
     return {name: value.reveal() if isinstance(value, Secret) else value for name, value in own.items()}
 
@@ -34,9 +36,9 @@ def wire_body(attributes: Outgoing) -> dict[str, str]:
 class Edit:
     """One edit of a realm that may have changed its e-mail settings.
 
-    ``at`` is the server's time, in UTC. ``user`` is the account's name, or its id where that is all that can be
-    seen; ``client`` is the id by which the server knows the client that was used, ``address`` where the request came
-    from. ``fields`` are the e-mail settings sent, secrets masked; None where the server keeps no details.
+    ``at`` is the server's time, in UTC. ``user`` is the account's name, or its id if its name is not visible.
+    ``client`` is the server's id of the client that was used, ``address`` the IP address of the request. ``fields`` are
+    the e-mail settings sent, with masked secrets; None if the server keeps no details.
     """
 
     at: datetime
@@ -47,19 +49,19 @@ class Edit:
 
 
 TEST_UNKNOWN = "test-unknown"
-"""The rule of an error that says that a test mail may or may not have been sent."""
+"""The rule of an error after which it is unknown whether a test mail was sent."""
 
 NEEDS_MAIL = ("verifyEmail", "resetPasswordAllowed")
-"""A realm's switches that lock people out where it cannot send: a new account's address, a forgotten password."""
+"""A realm's switches that lock users out if it cannot send e-mail: they verify addresses and reset passwords."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a product's API can do at all.
+    """What a product's API supports.
 
-    ``list_realms`` tells whether it names the realms there are, ``test_unstored`` whether it tests settings before
-    they are stored, ``keep_secrets`` whether a write can leave the stored secret alone, ``clear`` whether a realm can
-    be left without e-mail, ``set_up`` whether we know the commands that make an account for us.
+    ``list_realms``: it lists the existing realms. ``test_unstored``: it tests settings before they are stored.
+    ``keep_secrets``: a write can leave the stored secret as it is. ``clear``: a realm can have no e-mail settings.
+    ``set_up``: doctor can print the commands that create an account for ztrust-mail.
     """
 
     read: bool
@@ -76,10 +78,10 @@ class Capabilities:
 class LiveRealm:
     """A realm's e-mail attributes as the server showed them.
 
-    ``read_at`` is the monotonic time in seconds at which the request for them was sent. ``needs_mail`` names the
-    realm's switches that are on and do not work without e-mail. ``theme`` is the e-mail theme, which came along; it
-    stands among the attributes only where it was asked for, see :meth:`Gateway.read_templates`. The attributes do not
-    stand in the repr: a server older than 26.2 shows a token's client secret in clear.
+    ``read_at`` is the monotonic time in seconds at which the request was sent. ``needs_mail`` names the switches of the
+    realm that are on and do not work without e-mail. ``theme`` is the e-mail theme, which comes with every read; it is
+    among the attributes only if it was asked for, see :meth:`Gateway.read_templates`. The attributes are left out of
+    the repr, because a server older than 26.2 shows a token's client secret unmasked.
     """
 
     realm: str
@@ -91,9 +93,9 @@ class LiveRealm:
 
 @dataclass(frozen=True)
 class Reading:
-    """The outcome of reading many realms: per realm its settings, or why they cannot be had.
+    """The outcome of reading many realms: the settings of each, or the error.
 
-    ``complete`` tells whether all realms the account may see are in it.
+    ``complete`` tells whether it contains all realms that the account may see.
     """
 
     realms: Mapping[str, LiveRealm | RealmError]
@@ -101,48 +103,48 @@ class Reading:
 
 
 class Gateway(ABC):
-    """One server. Methods raise ``ServerError`` when it cannot be worked with at all.
+    """One server. Methods raise ``ServerError`` if the whole server cannot be used.
 
-    All methods may be called from several threads at once.
+    All methods may be called by several threads at once.
     """
 
     url: str
     dialect: Dialect
     capabilities: Capabilities
     connections: int
-    """How many requests may be under way at once."""
+    """The most requests that may be under way at once."""
 
     @property
     def title(self) -> str:
-        """What messages call the product."""
+        """The product's name in messages."""
         return self.dialect.title
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Knows the secrets that no message of the server may show."""
+        """Removes the secrets from the server's messages."""
         from ztrust_mail.core.redaction import Redactor
 
         return Redactor()
 
     @abstractmethod
     def login(self) -> None:
-        """Log in, so that a wrong address or password shows before anything else is done."""
+        """Log in, so that a wrong address or password fails before anything else is done."""
 
     @abstractmethod
     def account(self, *, with_email: bool = True) -> Account:
-        """Return who we are; looking the address up may cost a request."""
+        """Return the account we work as; finding its e-mail address may cost a request."""
 
     @abstractmethod
     def version(self) -> Version:
-        """Return the server's version; empty where this account may not see it."""
+        """Return the server's version; empty if this account may not see it."""
 
     @abstractmethod
     def realms(self) -> list[str]:
-        """Return the names of the realms this account may see, sorted."""
+        """Return the sorted names of the realms that this account may see."""
 
     @abstractmethod
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        """Read the wanted realms, and with ``everything`` all other visible ones too."""
+        """Read the wanted realms, and with ``everything`` all other visible realms too."""
 
     @abstractmethod
     def read_one(self, realm: str) -> LiveRealm:
@@ -151,9 +153,9 @@ class Gateway(ABC):
     def read_templates(
         self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
     ) -> Mapping[str, LiveRealm | RealmError]:
-        """Return realms with what the server holds of these names, by realm, beside its e-mail settings.
+        """Return realms with those templates among their attributes that are named for each realm.
 
-        A product that holds nothing there is never asked: its dialect has no such name.
+        Not called for products without templates: their dialects have no names of templates.
         """
         return found
 
@@ -161,41 +163,42 @@ class Gateway(ABC):
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         """Replace a realm's e-mail attributes by these; raises :class:`RealmError`.
 
-        Raises :class:`HeldBack` instead of sending them, be it again, later than ``before``, in monotonic seconds.
+        Raises :class:`WriteDeadlineExceeded` instead of sending or repeating the request later than ``before``, in
+        monotonic seconds.
         """
 
     def write_templates(self, realm: str, texts: Mapping[str, str | None]) -> None:
-        """Write what stands beside a realm's e-mail settings, None to remove it; raises :class:`RealmError`."""
+        """Write a realm's templates by name, and remove those whose text is None; raises :class:`RealmError`."""
         return
 
     @abstractmethod
     def test(self, realm: str, attributes: Outgoing) -> None:
-        """Have the server send one test mail with these attributes; raises :class:`RealmError`.
+        """Let the server send one test mail with these attributes; raises :class:`RealmError`.
 
-        The mail goes to the address of the account we work as. It is never sent twice.
+        The mail goes to the address of the account we work as. The request is never repeated.
         """
 
     @abstractmethod
     def may_write(self, realm: str) -> bool | None:
-        """Tell whether the account may change a realm's e-mail settings, without changing any.
+        """Return whether the account may change a realm's e-mail settings, without changing any.
 
-        None where that cannot be known beforehand.
+        None if that cannot be known beforehand.
         """
 
     def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
-        """Return who edited a realm after a moment, the newest first; None where that cannot be known."""
+        """Return the edits of a realm after a moment, newest first; None if they are unknown."""
         return None
 
     def stop_waiting(self) -> None:
-        """Wait no more for a server that is too busy: somebody wants to stop."""
+        """Stop waiting for a server that is too busy: waiting requests return the refusal they have, or fail."""
         return
 
     def allow_probe(self) -> None:
-        """Let one request through to a server that counts as down."""
+        """Let one request through to a server that counts as down, such as a last read of what was written."""
         return
 
     def is_stuck(self) -> bool:
-        """Return whether a request has been under way for longer than its deadlines permit."""
+        """Return whether a request has taken longer than its deadlines permit."""
         return False
 
     @abstractmethod
@@ -218,3 +221,24 @@ def add_templates(gateway: Gateway, reading: Reading, names: TemplateNames) -> R
     if not found:
         return reading
     return replace(reading, realms={**reading.realms, **gateway.read_templates(found, names)})
+
+
+def read_each(
+    realms: Collection[str],
+    read: Callable[[str], LiveRealm],
+    connections: int,
+    interruptible: AbstractContextManager[None],
+) -> dict[str, LiveRealm | RealmError]:
+    """Read realms in parallel; the value of a realm that cannot be read is its error.
+
+    ``interruptible`` has to end the waits of the threads on Ctrl-C, before the pool waits for the threads.
+    """
+
+    def attempt(realm: str) -> LiveRealm | RealmError:
+        try:
+            return read(realm)
+        except RealmError as e:
+            return e
+
+    with ThreadPoolExecutor(connections) as pool, interruptible:
+        return dict(zip(realms, pool.map(attempt, realms), strict=True))

@@ -1,4 +1,4 @@
-"""What was last applied, in the place of what is live, for a server that shows nothing."""
+"""Uses the last applied settings as live settings, for write-only products."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class LastApplied(Gateway):
-    """A gateway that cannot read, and in the place of reading what the journal says was last applied.
+    """A gateway to a write-only product that reads from the journal what was last applied.
 
-    A realm that was never written, or whose last write may or may not have arrived, has no settings here: then
-    everything is a change, and writing it once more does no harm.
+    A realm that was never written, or whose last write has an unknown outcome, has no settings here: then all of the
+    spec is a change, and writing it again does no harm.
     """
 
     def __init__(self, gateway: Gateway, recall: Callable[[], JournalState]) -> None:
@@ -58,7 +58,7 @@ class LastApplied(Gateway):
         return self._gateway.realms()
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        self._gateway.write(realm, attributes)  # whenever it is sent: there is no newer look to wait for
+        self._gateway.write(realm, attributes)  # without a deadline: there is no fresh read to wait for
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         self._gateway.test(realm, attributes)

@@ -1,4 +1,4 @@
-"""Token gateway."""
+"""The base of gateways that use a token from the settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztrust_mail.transport.client import TokenClient
 
 
 class TokenGateway(Gateway):
-    """What the gateways have in common that work with a ready token and have no list of their realms."""
+    """A gateway that uses a token from the settings and cannot list realms."""
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
         self.url = server.url
@@ -26,7 +26,7 @@ class TokenGateway(Gateway):
         self._api = TokenClient(server, dialect.title, self.redactor)
 
     def login(self) -> None:
-        """See that there is a token; nothing is sent, since only work on a realm would show what it is worth."""
+        """Check that there is a token. Nothing is sent: only a request for a realm shows whether the token is valid."""
         self._api.check()
 
     def account(self, *, with_email: bool = True) -> Account:
@@ -55,12 +55,12 @@ class TokenGateway(Gateway):
 
 
 def undocumented_response(response: requests.Response, title: str) -> RealmError:
-    """Return what to say of an answer that the product's documentation does not have, or only while it is too busy."""
+    """Return the error for a response that the product does not document, or only while it is too busy."""
     if response.status_code in failures.BUSY:
         busy = failures.unexpected_response(response)
         return RealmError(busy.message, busy.hint, busy.rule)
     host = urlsplit(response.url or "").netloc
-    what = "a web page" if failures.is_page(response) else "something"
-    message = f"{host} answers {response.status_code} with {what} that {title} does not document"
-    hint = "check the URL and any proxy in front of it, and look at the server's log; then run the same again"
+    what = "a web page" if failures.is_page(response) else "a response"
+    message = f"{host} answered {response.status_code} with {what} that {title} does not document"
+    hint = "check the URL, any proxy in front of it and the server's log, then run the same command again"
     return RealmError(message, hint, NOT_THE_API)

@@ -2,8 +2,8 @@
 
 From the vendor's API guide, docs.uipath.com, "Get Settings" (GET; ``key``, repeated, and ``partitionGlobalId``;
 scopes PM.Setting, PM.Setting.Read) and "Update Settings" (PUT; ``settings`` as keys and values, and
-``partitionGlobalId``; scopes PM.Setting, PM.Setting.Write; it changes the keys that it is given and keeps the others).
-The server wants host, port and sender in one request, and masks the password (the guide of ``uip admin smtp``).
+``partitionGlobalId``; scopes PM.Setting, PM.Setting.Write; it changes the keys in the request and no others). The
+server requires host, port and sender in one request, and masks the password (guide of ``uip admin smtp``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import math
 import time
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import requests
@@ -30,13 +29,13 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, Outgoing
-from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, wire_body
+from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, read_each, wire_body
 from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 
 _BASES = ("/identity", "/identity_")
-"""How a URL ends that names the Identity Server itself: the second in Automation Suite and Cloud."""
+"""The ends of URLs that name the Identity Server itself: the second in Automation Suite and Cloud."""
 
 
 class UiPathGateway(TokenGateway):
@@ -50,25 +49,19 @@ class UiPathGateway(TokenGateway):
         self._host, self._address = urlsplit(server.url).netloc, f"{base}/api/Setting"
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        def attempt(realm: str) -> LiveRealm | RealmError:
-            try:
-                return self.read_one(realm)
-            except RealmError as e:
-                return e
-
-        with ThreadPoolExecutor(self.connections) as pool, self._api.stop_waiting_on_interrupt():
-            return Reading(dict(zip(wanted, pool.map(attempt, wanted), strict=True)), complete=False)
+        interruptible = self._api.stop_waiting_on_interrupt()
+        return Reading(read_each(wanted, self.read_one, self.connections, interruptible), complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
         keys = [("key", name) for name in self.dialect.attribute_names]
         sent = time.monotonic()
         response = self._api.send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
         if response.status_code != requests.codes.ok:
-            raise self._problem(response, realm, "read")
+            raise self._error_of(response, realm, "read")
         return LiveRealm(realm, self.dialect.mask_secrets(self._rows(response)), sent)
 
     def _rows(self, response: requests.Response) -> Attributes:
-        """Return the organisation's own values; a row with a user's id is that user's."""
+        """Return the organisation's own values, without the rows that have a user's id."""
         try:
             rows = failures.parse_json(response)
         except ServerUnreachable:
@@ -81,19 +74,19 @@ class UiPathGateway(TokenGateway):
         return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        """Set every key of the table, empty where it is not set; a mask stands for a secret that stays as it is."""
+        """Set every key of the table, unset ones to the empty text; a masked secret is left as it is."""
         self.redactor.add(attributes.values())
         texts = dict.fromkeys(self.dialect.attribute_names, "") | wire_body(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
         response = self._api.send("PUT", self._address, body, before=before)
         if not failures.is_done(response):
-            raise self._problem(response, realm, "write")
+            raise self._error_of(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
-        raise UsageError(f"{self.title} documents no test call", "plan compares what it holds", "not-served")
+        raise UsageError(f"{self.title} has no documented test call", "plan compares what it has stored", "not-served")
 
-    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+    def _error_of(self, response: requests.Response, realm: str, doing: str) -> RealmError:
         status, said = response.status_code, failures.server_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "set a fresh ZTRUST_MAIL_TOKEN", "token-refused")
@@ -102,8 +95,8 @@ class UiPathGateway(TokenGateway):
             hint = f"give its application the scopes PM.Setting and PM.Setting.{scope} in this organisation"
             return kind(f"this token may not {doing} the settings of {quoted(realm)}", hint, "no-rights")
         if status == requests.codes.not_found and said:
-            message = f"{self._host} knows no organisation {quoted(realm)}: {quoted(said, 300)}"
-            return RealmMissing(message, "an entry is named by the organisation's id, partitionGlobalId", "no-realm")
+            message = f"there is no organisation {quoted(realm)} on {self._host}: {quoted(said, 300)}"
+            return RealmMissing(message, "name the entry by the organisation's id, its partitionGlobalId", "no-realm")
         if status == requests.codes.bad_request and said:
             message = f"{self.title} refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, then apply again", "server-says")

@@ -23,7 +23,7 @@ def tests(run: MailTestRun) -> Iterator[Line]:
         yield line(Span("Tested: ", "bold"), f"{pluralise(len(run.outcomes), 'realm')}: {', '.join(parts)}.")
     if sent := numbers[MailTestStatus.SENT]:
         address = run.account.email or "an address this account may not see"
-        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.described}.")
+        yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.phrase}.")
 
 
 def examination(found: DoctorReport) -> Iterator[Line]:

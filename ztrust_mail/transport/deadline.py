@@ -1,6 +1,6 @@
-"""One deadline and one largest size for a whole answer, head, body and trailers.
+"""Bound a whole response, with head, body and trailers, by one deadline and one size.
 
-A socket counts its time-out anew for every byte that arrives, and neither http.client nor urllib3 bounds an answer.
+A socket's time-out begins anew with every byte that arrives, and neither http.client nor urllib3 bounds a response.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MAX_RECEIVED = 256 * 1024 * 1024
-"""The most bytes that are received for one answer, with its head, chunk sizes, trailers and compression."""
+"""The most bytes received for one response: its head, chunk sizes and trailers, and its body as compressed."""
 
 
 class ResponseTooLarge(Exception):
-    """The answer is larger than any answer of an identity server."""
+    """The response is larger than any response of an identity server."""
 
 
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
-    """requests' adapter, with the read time-out counted over the whole answer. It repeats nothing."""
+    """Like requests' adapter, but the read time-out holds for the whole response. It repeats nothing."""
 
     def __init__(self, connections: int) -> None:
         super().__init__(pool_maxsize=connections)
 
     def init_poolmanager(self, *arguments: int | bool, **more: int | bool) -> None:
-        """Make the pools of connections."""
-        super().init_poolmanager(*arguments, **more)  # type: ignore[arg-type]  # what it hands to itself
+        """Create the pools of connections."""
+        super().init_poolmanager(*arguments, **more)  # type: ignore[arg-type]  # requests passes its own arguments
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **more: object) -> ProxyManager:
-        """Make the pools of connections through a proxy."""
+        """Create the pools of connections through a proxy."""
         manager: ProxyManager = super().proxy_manager_for(proxy, **more)
         manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
 class DeadlineReader(io.RawIOBase):
-    """Reads one answer from a socket. The socket's time-out at the beginning holds for all of the answer.
+    """Reads one response from a socket. The socket's time-out at the beginning holds for the whole response.
 
     Raises TimeoutError after that, and :class:`ResponseTooLarge` after ``MAX_RECEIVED`` bytes.
     """
@@ -92,7 +92,7 @@ class _DeadlineResponse(HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self._reader.is_at_end:  # http.client takes the end of the connection for the end of the head
-            raise RemoteDisconnected("the head of the answer is cut off")
+            raise RemoteDisconnected("the head of the response is cut off")
 
 
 class _DeadlineHTTPConnection(HTTPConnection):

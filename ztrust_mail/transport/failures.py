@@ -1,4 +1,4 @@
-"""HTTP as all gateways speak it: bounded answers, and every failure in our own words."""
+"""What a failed request and an unusable response mean, in our own words, and sessions that keep responses bounded."""
 
 from __future__ import annotations
 
@@ -19,24 +19,14 @@ from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.settings import is_loopback
 from ztrust_mail.transport.deadline import DeadlineAdapter, ResponseTooLarge
 
-
-def as_object(response: requests.Response) -> Mapping[str, Json] | None:
-    """Return an answer's JSON object, or None where it is something else."""
-    try:
-        body = parse_json(response)
-    except ServerUnreachable:
-        return None
-    return body if isinstance(body, dict) else None
-
-
 MAX_BYTES = 128 * 1024 * 1024
 """The largest body: 10,000 realms take some 45 MB."""
 
 MAX_VALUES = 4_000_000
-"""The most values in an answer's JSON. One of two bytes takes 64 and more once parsed; a realm has some 200."""
+"""The most values in a response's JSON. A value of two bytes takes 64 and more once parsed; a realm has some 200."""
 
 READ_TIMEOUT_FACTOR = 6
-"""A server that gave a token is alive: it may take this many time-outs for an answer (26.7.1 takes 49 s)."""
+"""A response may take this many connection time-outs: a server that was reached is alive (26.7.1 takes up to 49 s)."""
 
 BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 """The statuses by which a server, or a proxy in front of it, refuses for now."""
@@ -46,21 +36,26 @@ WITHOUT_SERVER = (requests.codes.bad_gateway, requests.codes.gateway_timeout)
 
 
 class ConnectionLost(ServerUnreachable):
-    """The connection broke before an answer came: the same request may go through at once."""
+    """The connection broke before a response came: the same request may succeed at once."""
 
 
 class ResponseTimeout(ServerUnreachable):
-    """The server is there and did not answer in time."""
+    """The server was reached and did not answer in time."""
 
 
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, ResponseTooLarge)
-"""What requests raises: its own errors, and now and then what it builds on (a host name that cannot be)."""
+"""What requests raises: its own errors, and some of what it builds on, for example for an impossible host name."""
+
+
+def timeouts_of(timeout: float) -> tuple[float, float]:
+    """Return the seconds for connecting and for the whole response, given the time-out of a connection."""
+    return timeout, timeout * READ_TIMEOUT_FACTOR
 
 
 def secure_session(session: requests.Session, url: str, connections: int = 1) -> None:
-    """Close a session's traps: no redirect, bounded answers, and no proxy between us and this machine.
+    """Make a session follow no redirect, bound its responses, and use no proxy for this machine.
 
-    So many connections are kept open.
+    It keeps up to ``connections`` connections open.
     """
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(connections))
@@ -68,13 +63,13 @@ def secure_session(session: requests.Session, url: str, connections: int = 1) ->
     session.hooks["response"] = [read_bounded]
     parts = urlsplit(url)
     if parts.scheme == "http" and is_loopback(parts.hostname or ""):
-        session.trust_env = False  # HTTP_PROXY would carry the login in clear through the network
+        session.trust_env = False  # HTTP_PROXY would send the login unencrypted through the network
 
 
 def read_bounded(response: requests.Response, **_: object) -> None:
-    """Read an answer's body, at most ``MAX_BYTES`` of it once unpacked.
+    """Read a response's body, at most ``MAX_BYTES`` of it once unpacked.
 
-    A response hook. The adapter's reader ends what takes too long, and bounds what arrives before it is unpacked.
+    A response hook. The adapter's reader enforces the deadline, and bounds what arrives before it is unpacked.
     """
     body = io.BytesIO()
     try:
@@ -99,40 +94,40 @@ def read_bounded(response: requests.Response, **_: object) -> None:
 def describe_failure(
     cause: BaseException | None, url: str, waited: tuple[float, float], redactor: Redactor
 ) -> ServerError:
-    """Return what a failed request means. No library's own text is passed on."""
+    """Return the error that the cause of a failed request amounts to. No library's own text is passed on."""
     host = urlsplit(url).netloc
     if isinstance(cause, failures.TooManyRedirects):
         message = f"{host} answers with a redirect to {_target(cause, redactor)}, which is not followed"
-        return ServerUnreachable(message, "set the server's URL to where it really is", "redirect")
-    if isinstance(cause, failures.SSLError) and not _is_about_certificate(cause):
-        hint = "check that the URL's port speaks https, and that ca_bundle is a PEM file"
-        return ServerUnreachable(f"no TLS connection to {host} comes about", hint, "tls")
-    if isinstance(cause, failures.SSLError):
-        hint = "for a private authority set ca_bundle; else check the URL's host name and the date"
-        return ServerUnreachable(f"the certificate of {host} is not trusted", hint, "tls")
-    if isinstance(cause, failures.ConnectTimeout):
         return ServerUnreachable(
-            f"{host} does not answer: no connection within {waited[0]:g}s", _ROUTE_HINT, "unreachable"
+            message, "set the server's URL to where it redirects to, if you trust that", "redirect"
         )
+    if isinstance(cause, failures.SSLError):
+        reason, hint = _tls_reason(cause)
+        return ServerUnreachable(f"TLS handshake with {host} failed{reason}", hint, "tls")
+    if isinstance(cause, failures.ConnectTimeout):
+        return _no_connection(host, f"timed out after {waited[0]:g}s")
     if isinstance(cause, failures.ReadTimeout):
-        message = f"{host} is there, but gave no answer within {waited[1]:g}s"
-        return ResponseTimeout(message, "if it is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
+        message = f"{host} accepted the connection but did not answer within {waited[1]:g}s"
+        return ResponseTimeout(message, "if the server is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
     if isinstance(cause, failures.ProxyError | failures.InvalidProxyURL):
-        return ServerUnreachable(f"the proxy for {host} does not work", "check HTTPS_PROXY and NO_PROXY", "proxy")
+        return ServerUnreachable(f"cannot reach {host} through the proxy", "check HTTPS_PROXY and NO_PROXY", "proxy")
     if isinstance(cause, ResponseTooLarge):
         return _too_large(host, f"{MAX_BYTES // 1024**2} MiB")
     if isinstance(cause, failures.ConnectionError | failures.ChunkedEncodingError):
-        if _never_connected(cause):
-            return ServerUnreachable(f"{host} cannot be reached: no connection", _ROUTE_HINT, "unreachable")
-        return ConnectionLost(f"{host} broke the connection off", "try again; look at the server's log", "reset")
+        if reason := _connect_reason(cause):
+            return _no_connection(host, reason)
+        hint = "run the same command again; if it happens again, see the server's log"
+        return ConnectionLost(f"{host} closed the connection before it had answered", hint, "reset")
     if isinstance(cause, OSError) and not isinstance(cause, failures.RequestException):
         hint = "check ca_bundle, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
-        return ServerUnreachable("the file of trusted authorities cannot be read", hint, "tls")
-    hint = "check the URL, HTTPS_PROXY, and the login for characters that no login has"
-    return ServerUnreachable(f"the request to {host} could not be sent", hint, "unreachable")
+        return ServerUnreachable("cannot read the file of trusted certificates", hint, "tls")
+    hint = "check the URL, HTTPS_PROXY, and the login for characters that are invalid in HTTP headers"
+    return ServerUnreachable(f"cannot send the request to {host}", hint, "unreachable")
 
 
-_ROUTE_HINT = "check the URL, that the server runs, and the network in between"
+def _no_connection(host: str, reason: str) -> ServerUnreachable:
+    hint = "check the URL, that the server is up, and the network and firewalls in between"
+    return ServerUnreachable(f"cannot connect to {host}: {reason}", hint, "unreachable")
 
 
 def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:
@@ -148,51 +143,87 @@ def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:
 
 
 def _too_large(host: str, size: str) -> ServerUnreachable:
-    hint = "check the URL: no identity server answers so much"
-    return ServerUnreachable(f"{host} sends more than {size}", hint, "too-large")
+    hint = "check the URL: identity servers do not send responses of this size"
+    return ServerUnreachable(f"the response of {host} has more than {size}", hint, "too-large")
 
 
-def _is_about_certificate(cause: BaseException) -> bool:
-    """Tell a certificate that is not trusted from a port that speaks no TLS or a bundle that is none."""
+_CERTIFICATE_REASONS = {
+    9: ": its certificate is not yet valid",
+    10: ": its certificate has expired",
+    18: ": its certificate is self-signed",
+    19: ": its certificate is signed by an unknown authority",
+    20: ": its certificate is signed by an unknown authority",
+    21: ": its certificate is signed by an unknown authority, or an intermediate certificate is missing",
+    62: ": its certificate is for another host name",
+    64: ": its certificate is for another IP address",
+}
+"""By OpenSSL's verification codes (X509_V_ERR_…)."""
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+
+
+def _tls_reason(cause: failures.SSLError) -> tuple[str, str]:
+    """Return why a TLS handshake failed, as the end of a sentence, and what to do about it."""
     inner = cause.args[0] if cause.args else None
     reason = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else None
-    return reason is not None and any(isinstance(e, ssl.SSLCertVerificationError) for e in reason.args)
+    found = next((e for e in reason.args if isinstance(e, ssl.SSLError)), None) if reason is not None else None
+    if isinstance(found, ssl.SSLCertVerificationError):
+        hint = "for a private authority set ca_bundle; otherwise check the URL's host name and the date"
+        return _CERTIFICATE_REASONS.get(found.verify_code, ": its certificate is not trusted"), hint
+    hint = "check that the URL's port speaks https, and that ca_bundle is a PEM file"
+    return ": the port does not speak TLS" if found is not None and found.reason in _NOT_TLS else "", hint
 
 
-def _never_connected(cause: BaseException) -> bool:
+def _connect_reason(cause: BaseException) -> str:
+    """Return why no connection was made; empty if one was made and then broke."""
     inner = cause.args[0] if cause.args else None
-    refused = urllib3.exceptions.NewConnectionError
-    return isinstance(inner, urllib3.exceptions.MaxRetryError) and isinstance(inner.reason, refused)
+    reason = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else None
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return "its name does not resolve"
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        refused = isinstance(reason.__cause__, ConnectionRefusedError)
+        return "connection refused" if refused else "no route to it, or the network is down"
+    return ""
 
 
-def parse_json(response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
-    """Return an answer's JSON; raises :class:`ServerUnreachable` where it is something else, or too large.
+def parse_json(response: requests.Response, reduce_object: Callable[[dict[str, Json]], Json] | None = None) -> Json:
+    """Return a response's JSON; raises :class:`ServerUnreachable` if it is something else, or too large.
 
-    ``slim`` is given every object in it and returns what to keep of it, so that large answers need no more memory.
+    ``reduce_object`` is called with every object in it and returns what to keep of that object, which bounds the memory
+    that large responses need.
     """
     if _has_too_many_values(response.content):
         raise _too_large(urlsplit(response.url or "").netloc, pluralise(MAX_VALUES, "value"))
     try:
-        value: Json = json.loads(response.content, object_hook=slim)
+        value: Json = json.loads(response.content, object_hook=reduce_object)
     except (ValueError, RecursionError):
         raise unexpected_response(response) from None
     return value
 
 
+def as_object(response: requests.Response) -> Mapping[str, Json] | None:
+    """Return a response's JSON object, or None if it is something else."""
+    try:
+        body = parse_json(response)
+    except ServerUnreachable:
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def _has_too_many_values(body: bytes) -> bool:
-    """Tell whether some JSON has more values than are parsed. It counts the commas in texts as well."""
+    """Return whether JSON may have more values than are parsed; it counts the commas within texts as well."""
     return sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES
 
 
 def unexpected_response(response: requests.Response) -> ServerUnreachable:
-    """Return what to say of an answer that no identity server gives here, or only while it is too busy."""
+    """Return the error for a response that no identity server gives here, or only while it is too busy."""
     if response.status_code in BUSY:
         return _too_busy(response)
-    what = "broken or unknown JSON" if _kind(response) == "application/json" else "something else"
+    what = "broken or unknown JSON" if _media_type(response) == "application/json" else "something else"
     what = "a web page" if is_page(response) else what
     host = urlsplit(response.url or "").netloc
-    message = f"{host} answers {response.status_code} with {what} where the admin API's JSON is expected"
-    hint = "check the URL's path (old versions live under /auth) and any proxy in front of the server"
+    message = f"{host} answered {response.status_code} with {what} instead of the admin API's JSON"
+    hint = "check the URL's path (old versions have /auth) and any proxy in front of the server"
     return ServerUnreachable(message, hint, NOT_THE_API)
 
 
@@ -200,36 +231,31 @@ def _too_busy(response: requests.Response) -> ServerUnreachable:
     status, tries = response.status_code, len(response.history) + 1
     how = f"it still answers {status} after {tries} tries" if tries > 1 else f"it answers {status}"
     state = "too busy" if status == requests.codes.too_many_requests else "too busy, or not up"
-    hint = "run the same again later, or with fewer connections (ZTRUST_MAIL_CONNECTIONS)"
+    hint = "run the same command again later, or with fewer connections (ZTRUST_MAIL_CONNECTIONS)"
     return ServerUnreachable(f"{urlsplit(response.url or '').netloc} is {state}: {how}", hint, TOO_BUSY)
 
 
 def is_done(response: requests.Response) -> bool:
-    """Tell whether a write or a test was done: 204, or 200 from the API and not a proxy's page."""
+    """Return whether a write or a test succeeded: 204, or 200 that is not a proxy's web page."""
     ok = response.status_code == requests.codes.ok and not is_page(response)
     return ok or response.status_code == requests.codes.no_content
 
 
 def is_page(response: requests.Response) -> bool:
-    """Tell whether an answer is a page for people, as proxies and login portals give."""
-    return _kind(response) == "text/html"
+    """Return whether a response is a web page, as proxies and login portals send."""
+    return _media_type(response) == "text/html"
 
 
-def _kind(response: requests.Response) -> str:
+def _media_type(response: requests.Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def server_message(response: requests.Response, redactor: Redactor) -> str:
-    """Return the server's own error message, or nothing. It is foreign text, at most 300 characters.
+    """Return the server's own error message, redacted and cut to 300 characters; empty if there is none.
 
-    The secrets that the redactor knows are taken out of it.
+    It is untrusted text.
     """
-    try:
-        body = parse_json(response)
-    except ServerUnreachable:
-        return ""
-    if not isinstance(body, dict):
-        return ""
-    texts = (body.get(k) for k in ("errorMessage", "error_description", "error", "message"))
+    body = as_object(response) or {}
+    texts = (body.get(key) for key in ("errorMessage", "error_description", "error", "message"))
     message = next((text for text in texts if isinstance(text, str) and text), "")
     return redactor.redact(message)[:300] if message else ""

@@ -1,4 +1,36 @@
-"""How many requests one server gets at once: fewer while it is busy or slow, none while it asks to wait or is down."""
+"""Limits how many requests one server gets at once: fewer while it is busy or slow, none while it is paused or down.
+
+Each throttle belongs to one host. It has a limit (from 1 to the number of connections), a pause and a circuit breaker.
+What a request meets:
+
+==================================  ================================================================================
+state                               the request
+==================================  ================================================================================
+closed, fewer than limit under way  is sent
+closed, limit reached               waits for a turn
+paused                              waits until the pause is over; after ``stop_waiting`` it fails instead
+open                                fails at once with the rule ``circuit-open``: it was not sent
+open for as long as it was to be    is sent as a probe, the others still fail
+==================================  ================================================================================
+
+What its outcome changes. A request is current if the limit was not halved since it was sent: of the requests that were
+under way together, only one halves the limit.
+
+=============  =========================  ==================================  ========================================
+outcome        limit                      pause                               circuit
+=============  =========================  ==================================  ========================================
+answered       one more after 10 answers  –                                   closes; all counts begin anew
+               in a row, if current
+busy           halved, if current         ``Retry-After``, else 0.5 s, twice  opens for the pause, 10 s at least, after
+(429, 503)                                as long each time; 60 s at most     more than 4 refusals in a row
+slow (no       halved, if current         –                                   opens for 10 s after 3 failures in a row,
+answer, 504)                                                                  if current
+broken (no     –                          –                                   opens for 10 s after 3 failures in a row
+connection,
+502)
+interrupted    –                          –                                   if open, lets the next request probe
+=============  =========================  ==================================  ========================================
+"""
 
 from __future__ import annotations
 
@@ -18,77 +50,76 @@ import requests
 from ztrust_mail.core.errors import CIRCUIT_OPEN, TOO_BUSY, ServerUnreachable, WriteDeadlineExceeded
 from ztrust_mail.transport import failures
 
-
-def require_in_time(before: float) -> None:
-    """Raise :class:`WriteDeadlineExceeded` when it is later than ``before``, in monotonic seconds."""
-    if time.monotonic() > before:
-        raise WriteDeadlineExceeded("the server is too busy", "run the same again later", TOO_BUSY)
-
-
 SUCCESSES_PER_STEP = 10
-"""After so many answers in a row, one more request at once is tried."""
+"""The limit grows by one after this many answers in a row."""
 
 FIRST_PAUSE = 0.5
-"""Seconds to wait for a busy server that does not say how long; twice as long each time it stays busy."""
+"""Seconds of the first pause for a busy server that names none; each further pause is twice as long."""
 
 MAX_PAUSE = 60.0
-"""No wait is longer, in seconds, whatever the server asks for."""
+"""The longest pause in seconds, whatever the server asks for."""
 
 MAX_REFUSALS = 4
-"""A server that stays busy after so many waits, with no answer in between, is given up."""
+"""The circuit opens when a server refuses more often than this, with no answer in between."""
 
 MAX_WAITS = 10
-"""One request waits so often for a busy server that does answer others."""
+"""One request waits at most this often for a busy server that answers other requests."""
 
 MAX_FAILURES = 3
-"""After so many requests in a row without an answer the server counts as down."""
+"""The circuit opens after this many requests in a row without an answer."""
 
 PROBE_AFTER = 10.0
 """Seconds after which one request is let through to a server that is down."""
 
 MIN_LOGGED_WAIT = 2.5
-"""A wait of so many seconds is told when it begins: logged as INFO, which nobody hears who does not listen."""
+"""Waits of at least this many seconds are logged, as INFO, when they begin."""
 
 _LOG = logging.getLogger(__name__)
 
 
 class _Outcome(Enum):
     ANSWERED = "the identity server answered"
-    BUSY = "it refuses for now"
-    SLOW = "it is there, and gave no answer in time"
-    BROKEN = "there is no connection, or only a proxy that has none"
-    UNKNOWN = "interrupted: nothing is to be learnt from it"
+    BUSY = "the server refuses for now"
+    SLOW = "the server was reached and did not answer in time"
+    BROKEN = "there is no connection, or only a proxy without one"
+    UNKNOWN = "interrupted: it says nothing about the server"
 
 
-_MEANING = {
+_OUTCOMES = {
     requests.codes.bad_gateway: _Outcome.BROKEN,
     requests.codes.gateway_timeout: _Outcome.SLOW,
     **dict.fromkeys(failures.BUSY, _Outcome.BUSY),
 }
 
-Ask = Callable[[], requests.Response]
+Request = Callable[[], requests.Response]
 
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """A request under way: the round in which it began, and when, in seconds of the throttle's clock."""
+    """A request under way: the epoch in which it began, and when, in seconds of the throttle's clock."""
 
     epoch: int
     began: float
 
 
-def longest_turn(timeout: float) -> float:
-    """Return how many seconds one request may take, given the time-out of a connection; any longer and it is stuck.
+def require_in_time(before: float) -> None:
+    """Raise :class:`WriteDeadlineExceeded` if it is later than ``before``, in monotonic seconds."""
+    if time.monotonic() > before:
+        raise WriteDeadlineExceeded("the server is too busy", "run the same command again later", TOO_BUSY)
 
-    A request has a deadline for the connection and one for its answer, and is repeated once after a broken connection.
-    Twice that leaves room for a host with several addresses.
+
+def longest_turn(timeout: float) -> float:
+    """Return the most seconds that one request takes, given the time-out of a connection; a longer one is stuck.
+
+    A request has a deadline for the connection and one for the response, and is repeated once after a broken
+    connection. Twice that leaves room for a host with several addresses.
     """
-    return 2 * 2 * timeout * (1 + failures.READ_TIMEOUT_FACTOR)
+    return 2 * 2 * sum(failures.timeouts_of(timeout))
 
 
 @contextmanager
 def on_interruption(do: Callable[[], None]) -> Iterator[None]:
-    """Do something on Ctrl-C before it goes on its way."""
+    """Call ``do`` on Ctrl-C before the interruption is passed on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -97,10 +128,10 @@ def on_interruption(do: Callable[[], None]) -> Iterator[None]:
 
 
 class Throttle:
-    """One server's throttle and circuit breaker, shared by all threads that ask that server.
+    """The throttle and circuit breaker of one host, shared by all threads that send requests to it.
 
-    A turn that takes longer than ``longest_turn`` seconds counts as stuck. ``clock`` gives monotonic seconds; ``wait``
-    waits that many seconds, by default until :meth:`stop_waiting` ends it.
+    A turn that takes longer than ``longest_turn`` seconds counts as stuck. ``clock`` returns monotonic seconds;
+    ``wait`` waits that many seconds, by default until :meth:`stop_waiting` is called.
     """
 
     def __init__(
@@ -112,14 +143,14 @@ class Throttle:
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        self._host, self._most, self._limit = host, connections, connections
+        self._host, self._max_limit, self._limit = host, connections, connections
         self._clock = clock
         self._longest_turn = longest_turn
         self._turns: list[_Turn] = []
         self._stop_waiting = threading.Event()
         self._wait = wait or self._stop_waiting.wait
         self._changed = threading.Condition(threading.Lock())
-        self._epoch = 0  # goes on with each halving: what began before it has nothing new to tell
+        self._epoch = 0  # the number of halvings so far
         self._answers = 0
         self._refusals = 0
         self._failures = 0
@@ -128,59 +159,59 @@ class Throttle:
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way at once just now."""
+        """How many requests may be under way at once at present."""
         return self._limit
 
     def stop_waiting(self) -> None:
-        """Wait no more for a busy server: what waits is told that it was not sent, or keeps the answer it has."""
+        """Stop waiting for a busy server: requests that wait fail as not sent, or return the refusal they have."""
         self._stop_waiting.set()
 
     def allow_probe(self) -> None:
-        """Let the next request through to a server that counts as down, once the wait that it asked for is over."""
+        """Let the next request through to a server that counts as down, once the pause it asked for is over."""
         with self._changed:
             if self._down_until is not None:
                 self._down_until = self._clock()
 
     def is_stuck(self) -> bool:
-        """Return whether a request has been under way for longer than its deadlines permit."""
+        """Return whether a request has taken longer than its deadlines permit."""
         with self._changed:
             now = self._clock()
             return any(now - turn.began > self._longest_turn for turn in self._turns)
 
     def stop_waiting_on_interrupt(self) -> AbstractContextManager[None]:
-        """Hurry on Ctrl-C, for a thread that would then have to wait for others."""
+        """Stop waiting on Ctrl-C, for a thread that would otherwise wait for other threads."""
         return on_interruption(self.stop_waiting)
 
-    def call_with_retry(self, ask: Ask) -> requests.Response:
-        """Ask, each time :meth:`call`, and ask again after the wait when the server is too busy.
+    def call_with_retry(self, request: Request) -> requests.Response:
+        """Call ``request``, which uses :meth:`call`, and call it again after a wait while the server is too busy.
 
-        Returns the last answer, be it a refusal, with the refusals before it as its history; only for requests that do
-        no harm when they are repeated.
+        Returns the last response, which may be a refusal, with the refusals before it as its history. Only for requests
+        that do no harm when they are repeated.
         """
-        response = ask()
+        response = request()
         for _ in range(MAX_WAITS):
             if response.status_code not in failures.BUSY:
                 break
             try:
-                again = ask()
+                latest = request()
             except ServerUnreachable as e:
                 if e.rule != CIRCUIT_OPEN:
                     raise
                 break
-            again.history = [*response.history, response]  # where requests keeps redirects, which are never followed
-            response = again
+            latest.history = [*response.history, response]  # requests keeps redirects there, which are never followed
+            response = latest
         return response
 
-    def call(self, ask: Ask) -> requests.Response:
-        """Ask once, when it is this request's turn, and learn from what becomes of it.
+    def call(self, request: Request) -> requests.Response:
+        """Call ``request`` once when its turn comes, and adapt to its outcome.
 
-        Raises :class:`ServerUnreachable` with the rule ``circuit-open`` where the request was not sent.
+        Raises :class:`ServerUnreachable` with the rule ``circuit-open`` if the request was not sent.
         """
         turn = self._acquire()
         outcome, pause = _Outcome.UNKNOWN, None
         try:
-            response = ask()
-            outcome = _MEANING.get(response.status_code, _Outcome.ANSWERED)
+            response = request()
+            outcome = _OUTCOMES.get(response.status_code, _Outcome.ANSWERED)
             pause = retry_after(response) if outcome is _Outcome.BUSY else None
             return response
         except failures.ResponseTimeout:
@@ -193,7 +224,7 @@ class Throttle:
             self._release(outcome, turn, pause)
 
     def _acquire(self) -> _Turn:
-        """Begin a request's turn, once nothing keeps it back."""
+        """Begin a request's turn as soon as the limit, the pause and the circuit permit it."""
         while True:
             with self._changed:
                 while (pause := self._pause()) <= 0 and len(self._turns) >= self._limit:
@@ -202,36 +233,38 @@ class Throttle:
                     self._turns.append(turn := _Turn(self._epoch, self._clock()))
                     return turn
             if self._stop_waiting.is_set():
-                raise self._not_sent("asked us to wait, and there is no more time")
+                raise self._not_sent("asked to wait, and waiting was cancelled")
             self._log_wait(pause)
             self._wait(pause)
 
     def _log_wait(self, pause: float) -> None:
-        """Say once that a long wait begins, however many threads wait."""
+        """Log once that a long wait begins, however many threads wait."""
         with self._changed:
-            new, self._logged_until = self._pause_until > self._logged_until, self._pause_until
-        if new and pause >= MIN_LOGGED_WAIT:
-            _LOG.info("%s is too busy: it is asked again in %.0f s", self._host, pause)
+            is_new, self._logged_until = self._pause_until > self._logged_until, self._pause_until
+        if is_new and pause >= MIN_LOGGED_WAIT:
+            _LOG.info("%s is too busy: retry in %.0f s", self._host, pause)
 
     def _pause(self) -> float:
-        """Return the seconds for which nothing may be sent; raises where the server is down."""
+        """Return the seconds for which nothing may be sent; raises if the circuit is open."""
         if not self._down_until and not self._pause_until:
             return 0.0
         now = self._clock()
         pause = self._pause_until - now
         if self._down_until is not None:
             if now < self._down_until:
-                busy = self._refusals > MAX_REFUSALS
-                raise self._not_sent("stays too busy" if busy else f"gave the last {MAX_FAILURES} requests no answer")
+                is_busy = self._refusals > MAX_REFUSALS
+                why = "is still too busy" if is_busy else f"did not answer the last {MAX_FAILURES} requests"
+                raise self._not_sent(why)
             if pause <= 0 and len(self._turns) < self._limit:
-                self._down_until = now + PROBE_AFTER  # this one tries, the others go on being refused
+                self._down_until = now + PROBE_AFTER  # this request is the probe, the others still fail
         return pause
 
     def _not_sent(self, why: str) -> ServerUnreachable:
-        hint = "see that the server is up, then run the same again"
+        hint = "check that the server is up, then run the same command again"
         return ServerUnreachable(f"{self._host} {why}: this request was not sent", hint, CIRCUIT_OPEN)
 
     def _release(self, outcome: _Outcome, turn: _Turn, pause: float | None) -> None:
+        """End a request's turn and adapt to its outcome, as the table of this module says."""
         with self._changed:
             self._turns.remove(turn)
             is_current = turn.epoch == self._epoch
@@ -241,17 +274,17 @@ class Throttle:
                 self._on_busy(is_current, pause)
             elif outcome is _Outcome.BROKEN:
                 self._on_failure()
-            elif outcome is _Outcome.SLOW and is_current:  # of those sent together one speaks for all
+            elif outcome is _Outcome.SLOW and is_current:
                 self._halve()
                 self._on_failure()
             elif outcome is _Outcome.UNKNOWN and self._down_until is not None:
-                self._down_until = min(self._down_until, self._clock())  # it tried nothing: the next one may
+                self._down_until = min(self._down_until, self._clock())
             self._changed.notify_all()
 
     def _on_success(self, is_current: bool) -> None:
         self._refusals = self._failures = 0
         self._down_until = None
-        if is_current and self._limit < self._most:
+        if is_current and self._limit < self._max_limit:
             self._answers += 1
             if self._answers >= SUCCESSES_PER_STEP:
                 self._limit, self._answers = self._limit + 1, 0
@@ -279,23 +312,23 @@ class Throttle:
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Return the seconds that an answer's ``Retry-After`` asks to wait; None where it says nothing of sense.
+    """Return the seconds that a response's ``Retry-After`` asks to wait; None if it is missing or invalid.
 
-    A date is measured against the answer's own ``Date``, since the server's clock may be another than ours.
+    A date is compared with the response's own ``Date``, since the server's clock may differ from ours.
     """
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])
-    then = _moment(text)
+    then = _parse_date(text)
     if then is None:
         return None
-    now = _moment(response.headers.get("Date", "")) or datetime.now(UTC)
+    now = _parse_date(response.headers.get("Date", "")) or datetime.now(UTC)
     return max(0.0, (then - now).total_seconds())
 
 
-def _moment(text: str) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The admin token: fetched once, renewed under a lock before it expires or when it is refused."""
+"""The admin token: fetched once, and renewed under a lock before it expires or after it is refused."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
+from ztrust_mail.transport.channel import HostChannel
 from ztrust_mail.transport.failures import as_object
 from ztrust_mail.transport.throttle import Throttle
 
 RENEW_BEFORE = 0.25
-"""Renew when less than this part of the token's life is left: tokens of the master realm live 60 s."""
+"""Renew when less than this part of the token's lifetime is left: tokens of the master realm live 60 s."""
 
 MAX_LIFETIME = 86_400
-"""No token is used for longer than a day, in seconds, whatever the server says."""
+"""The longest time that a token is used, in seconds, whatever the server says."""
 
 _REASONS = {
     "invalid_grant": ("the user name or password is wrong, or the account is disabled", "check the login"),
@@ -37,7 +38,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Token:
-    """An access token, when it ends (monotonic seconds), and what it and its ID token say of us."""
+    """An access token, when to renew it (monotonic seconds), and the claims of it and its ID token."""
 
     value: Secret
     renew_at: float
@@ -47,14 +48,14 @@ class Token:
 class TokenSource:
     """Gets tokens for one server. Any number of threads share one token and one renewal.
 
-    A login waits while the server is too busy; one that is refused is not repeated.
+    A login is repeated after a wait while the server is too busy; a refused login is not repeated.
     """
 
     def __init__(self, server: Server, throttle: Throttle, redactor: Redactor) -> None:
         self._server = server
         self._redactor = redactor
         redactor.add([server.password, server.client_secret, server.token])
-        self._throttle = throttle
+        self._channel = HostChannel(server.url, (server.timeout, server.timeout), throttle, redactor)
         self._lock = threading.Lock()
         self._token: Token | None = None
         self._refused: Token | None = None
@@ -66,25 +67,25 @@ class TokenSource:
         failures.secure_session(self._session, server.url)
 
     def current(self) -> Token:
-        """Return a token that is still good, logging in when there is none."""
+        """Return a token that is still good, logging in if there is none."""
         return self._get_shared(self.is_due)
 
     def is_due(self, token: Token) -> bool:
-        """Return whether a token is to be replaced before it is used: little of its life is left, or it was refused."""
+        """Return whether a token must be replaced before it is used: it is about to expire, or it was refused."""
         return token is self._refused or time.monotonic() >= token.renew_at
 
     def refuse(self, token: Token) -> None:
-        """Remember that the server refused a token; :meth:`current` then gets another."""
+        """Remember that the server refused a token; :meth:`current` then gets another one."""
         self._refused = token
 
     def renew(self, refused: Token) -> Token:
         """Return another token than the refused one, fetched by whichever thread comes first."""
-        return self._get_shared(lambda held: held is refused)
+        return self._get_shared(lambda token: token is refused)
 
     def _get_shared(self, is_due: Callable[[Token], bool]) -> Token:
-        """Return the one token, fetched anew where it is due.
+        """Return the shared token, fetched anew if it is due.
 
-        Threads that waited for a login that failed fail with it: each trying in turn would lock the account.
+        Threads that waited for a login that failed fail with it: if each tried in turn, the account would be locked.
         """
         attempts = self._attempts
         with self._lock:
@@ -108,7 +109,7 @@ class TokenSource:
     def _fetch(self) -> Token:
         if self._server.token:
             return self._given_token(self._server.token)
-        response = self._post()
+        response = self._log_in()
         if response.status_code != requests.codes.ok:
             raise self._refusal(response)
         body = failures.parse_json(response)
@@ -124,31 +125,26 @@ class TokenSource:
 
     def _given_token(self, given: Secret) -> Token:
         if self._token is not None:
-            raise ServerRefused(
-                "the server does not accept the ready token: it has expired or was revoked",
-                "set a fresh ZTRUST_MAIL_TOKEN",
-                "token-refused",
-            )
-        if not re.fullmatch(r"[!-~]+", given.reveal()):
-            hint = "copy it anew, without quotes, spaces or line breaks"
-            raise ServerRefused("ZTRUST_MAIL_TOKEN holds characters that no token has", hint, "token-refused")
+            message = "the server does not accept the given token: it has expired or was revoked"
+            raise ServerRefused(message, "set a fresh ZTRUST_MAIL_TOKEN", "token-refused")
+        require_valid_token(given)
         return Token(given, float("inf"), claims_of(given.reveal()))
 
-    def _post(self) -> requests.Response:
+    def _log_in(self) -> requests.Response:
         server = self._server
         if not server.username and not server.client_secret:
             hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
-            raise ServerRefused("there is nothing to log in with", hint, "no-login")
-        return self._throttle.call_with_retry(lambda: self._throttle.call(self._post_once))
+            raise ServerRefused("no credentials given", hint, "no-login")
+        channel = self._channel
+        return channel.throttle.call_with_retry(lambda: channel.send(self._post, repeat=False))
 
-    def _post_once(self) -> requests.Response:
-        server = self._server
+    def _post(self) -> requests.Response:
+        server, wait = self._server, self._channel.timeouts
         url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
-        wait = (server.timeout, server.timeout)
         try:
             return self._session.post(url, data=_form(server), timeout=wait, verify=server.ca_bundle or True)
         except failures.FAILURES as e:
-            raise failures.describe_failure(e, server.url, wait, self._redactor) from None
+            raise self._channel.failure(e) from None
 
     def _refusal(self, response: requests.Response) -> ServerRefused | ServerUnreachable:
         body, detail = as_object(response), failures.server_message(response, self._redactor)
@@ -158,18 +154,27 @@ class TokenSource:
             return failures.unexpected_response(response)
         host, realm = urlsplit(self._server.url).netloc, quoted(self._server.realm)
         if missing:
-            return ServerRefused(f"{host} has no realm {realm} to log in at", "check the setting realm", "no-realm")
+            return ServerRefused(f"{host} has no realm {realm} to log in to", "check the setting realm", "no-realm")
         code = "invalid_client" if re.search("client (secret|credentials)", detail, re.I) else str(body["error"])
-        reason, hint = _REASONS.get(code, ("the login was refused", "check the account"))
+        reason, hint = _REASONS.get(code, ("", "check the account"))
         who = quoted(self._server.username or self._server.client_id)
-        message = f"{host} does not let {who} in at realm {realm}: {reason}"
+        message = f"{host} refuses the login of {who} to realm {realm}"
+        if reason:
+            message += f": {reason}"
         if detail:
             message += f"; the server says {quoted(detail)}"
         return ServerRefused(message, hint, "login-refused")
 
 
+def require_valid_token(token: Secret) -> None:
+    """Raise :class:`ServerRefused` if a token contains characters that cannot be sent in a header."""
+    if not re.fullmatch(r"[!-~]+", token.reveal()):
+        hint = "copy it again, without quotes, spaces or line breaks"
+        raise ServerRefused("the given token contains characters that no token has", hint, "token-refused")
+
+
 def _form(server: Server) -> dict[str, str]:
-    """Return what is posted to log in; nobody keeps it, so that no traceback shows it."""
+    """Return the form of the login. It is not kept in a variable, so that no traceback shows it."""
     form = {"client_id": server.client_id, "scope": "openid"}
     if server.client_secret:
         form["client_secret"] = server.client_secret.reveal()
@@ -180,12 +185,12 @@ def _form(server: Server) -> dict[str, str]:
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Keep requests from putting a login of ~/.netrc in place of ours."""
+    """Keep requests from replacing our login by one of ~/.netrc."""
     return request
 
 
 def claims_of(token: object) -> Mapping[str, object]:
-    """Return what a token says, unverified: it is only shown, never relied on."""
+    """Return the claims of a token, unverified: they are only displayed, never relied on."""
     try:
         payload = str(token).split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

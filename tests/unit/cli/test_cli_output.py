@@ -344,7 +344,7 @@ def test_a_wrong_password_is_status_3_and_names_account_and_realm(cli: Cli, spec
     cli.set(PASSWORD="wrong-password")
     ran = cli("plan", spec)
     assert (ran.status, ran.out) == (3, "")
-    assert "does not let `admin` in at realm `master`: the user name or password is wrong" in ran.err
+    assert "refuses the login of `admin` to realm `master`: the user name or password is wrong" in ran.err
     assert cli.json("plan", spec)["findings"][0]["rule"] == "login-refused"
 
 
@@ -361,7 +361,7 @@ def test_a_stopped_server_is_status_3(cli: Cli, sandbox: Sandbox, spec: str) -> 
     sandbox.stop()
     ran = cli("plan", spec)
     assert (ran.status, ran.out) == (3, "")
-    assert f"{sandbox.url.removeprefix('http://')} cannot be reached: no connection; check the URL" in ran.err
+    assert f"{sandbox.url.removeprefix('http://')} connection refused; check the URL" in ran.err
 
 
 def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec: str) -> None:
@@ -369,16 +369,18 @@ def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ran = cli("plan", spec, "--server", f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert (ran.status, ran.out) == (3, "")
-    assert "is there, but gave no answer within 0.05s; if it is only slow, raise timeout" in ran.err
+    assert (
+        "accepted the connection but did not answer within 0.05s; if the server is only slow, raise timeout" in ran.err
+    )
 
 
 @pytest.mark.parametrize(
     ("status", "kind", "body", "said"),
     [
-        (200, "text/html; charset=utf-8", "<html>[red]Login[/red]\x1b[31m</html>", "answers 200 with a web page"),
-        (502, "text/html", "<html>Bad Gateway</html>", "answers 502 with a web page"),
-        (502, "text/plain", "upstream canary-of-the-proxy", "answers 502 with something else"),
-        (200, "application/json", "{broken", "answers 200 with broken or unknown JSON"),
+        (200, "text/html; charset=utf-8", "<html>[red]Login[/red]\x1b[31m</html>", "answered 200 with a web page"),
+        (502, "text/html", "<html>Bad Gateway</html>", "answered 502 with a web page"),
+        (502, "text/plain", "upstream canary-of-the-proxy", "answered 502 with something else"),
+        (200, "application/json", "{broken", "answered 200 with broken or unknown JSON"),
     ],
 )
 def test_an_answer_that_is_no_admin_api_is_status_3(

@@ -199,7 +199,7 @@ def test_a_busy_server_that_is_waited_for_is_told_on_stderr(
     assert "is too busy" not in cli("plan", spec).err
     sandbox.faults.busy.append(Busy(429, 1, "GET"))
     ran = cli("plan", spec)
-    assert (ran.status, ran.err.count(" is too busy: it is asked again in 0 s [waiting]\n")) == (1, 1)
+    assert (ran.status, ran.err.count(" is too busy: retry in 0 s [waiting]\n")) == (1, 1)
 
 
 @pytest.mark.parametrize("arguments", [("plan", "--no-secrets"), ("drift",)], ids=" ".join)

@@ -251,7 +251,7 @@ def test_what_goes_wrong_in_one_test_hides_no_other(error, status, exit_status):
         ServerUnreachable("it broke the connection off", "try again", "reset"),
         ServerUnreachable("it gave no answer", "raise timeout", "slow"),
         ServerUnreachable("it sends more than 128 MiB", "check the URL", "too-large"),
-        RealmError("it answers 504 with a web page", "check the URL", NOT_THE_API),
+        RealmError("it answered 504 with a web page", "check the URL", NOT_THE_API),
     ],
 )
 @pytest.mark.parametrize(("email", "mailbox"), [("ann@acme.example", "ann@acme.example"), (None, "the account admin")])

@@ -825,7 +825,7 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     assert cli("doctor", "--realm", "x*", *at).status == 4
     assert cli("doctor", "--server", "file:///no/such/folder").status == 3
     assert (
-        "cannot serve `doctor --setup-commands`; the nearest: make the account, where one is needed"
+        "does not support `doctor --setup-commands`; the nearest alternative: create the account, if one is needed"
         in cli("doctor", "--setup-commands", *at).err
     )
 

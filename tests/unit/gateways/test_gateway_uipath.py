@@ -191,8 +191,8 @@ def test_nothing_but_reading_and_writing_is_offered(answers):
     opened = gateway()
     opened.login()
     assert (opened.realms(), opened.version(), opened.may_write("x")) == ([], (), None)
-    assert opened.account().name == "the ready token's owner"
-    with pytest.raises(UsageError, match="documents no test call"):
+    assert opened.account().name == "the owner of the given token"
+    with pytest.raises(UsageError, match="has no documented test call"):
         opened.test("x", {})
     opened.allow_probe()
     opened.stop_waiting()
@@ -204,8 +204,8 @@ def test_nothing_but_reading_and_writing_is_offered(answers):
 
 def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
     opened = gateway()
-    hurried: list[str] = []
-    monkeypatch.setattr(opened._api, "stop_waiting", lambda: hurried.append("hurry"))
+    stopped: list[bool] = []
+    monkeypatch.setattr(opened._api, "stop_waiting", lambda: stopped.append(True))
 
     def interrupted(realm: str):
         raise KeyboardInterrupt
@@ -213,5 +213,5 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
     monkeypatch.setattr(opened, "read_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
         opened.read(["a"], everything=False)
-    assert hurried == ["hurry"]
+    assert stopped == [True]
     assert len(answers.calls) == 0

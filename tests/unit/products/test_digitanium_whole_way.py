@@ -237,18 +237,18 @@ def test_globs_match_nothing_and_the_hint_says_what_to_write(cli, digitanium):
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
     [
-        (("pull", "--realm", "acme"), "history RUN tells what was applied"),
+        (("pull", "--realm", "acme"), "history RUN shows what was applied"),
         (("test", "--spec", "spec.yaml"), "apply, then test REALM"),
         (("plan", "spec.yaml", "--secrets", "keep"), "a write sends the secret itself"),
         (("apply", "spec.yaml", "--yes", "--secrets", "keep"), "a write sends the secret itself"),
         (("drift", "spec.yaml", "--uncovered", "fail"), "drift of the realms that the spec names"),
-        (("doctor", "--setup-commands"), "by the product's own means"),
+        (("doctor", "--setup-commands"), "with the product's own tools"),
     ],
 )
 def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, digitanium, arguments, nearest):
     ran = cli(*arguments)
     assert ran.status == 2
-    assert "Digitanium cannot serve" in ran.err
+    assert "Digitanium does not support" in ran.err
     assert nearest in ran.err
     assert digitanium.requests == []
 

@@ -181,16 +181,16 @@ def test_pull_gives_a_spec_that_plans_to_nothing(cli, uipath, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "nearest"),
     [
-        (("test", "org-1"), "plan and drift compare what it holds"),
-        (("test", "--spec", "spec.yaml"), "plan and drift compare what it holds"),
+        (("test", "org-1"), "plan and drift compare what it has stored"),
+        (("test", "--spec", "spec.yaml"), "plan and drift compare what it has stored"),
         (("apply", "spec.yaml", "--yes", "--canary", "1"), "--wave SIZE with --stop-after 1"),
-        (("doctor", "--setup-commands"), "by the product's own means"),
+        (("doctor", "--setup-commands"), "with the product's own tools"),
     ],
 )
 def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, uipath, arguments, nearest):
     ran = cli(*arguments)
     assert ran.status == 2
-    assert "UiPath Orchestrator cannot serve" in ran.err
+    assert "UiPath Orchestrator does not support" in ran.err
     assert nearest in ran.err
     assert uipath.requests == []
 
@@ -250,4 +250,4 @@ def test_googles_port_and_what_has_no_place_are_warnings(cli, uipath):
 def test_an_unknown_organisation_is_missing_and_a_strange_name_stays_a_name(cli, uipath):
     cli.write("spec.yaml", GOOGLE.replace("org-1", '"a&key=Auth.X"'))
     ran = cli("plan", "spec.yaml")
-    assert (ran.status, "knows no organisation" in ran.err) == (4, True), ran
+    assert (ran.status, "there is no organisation" in ran.err) == (4, True), ran

@@ -155,7 +155,7 @@ def test_the_values_of_an_answer_are_bounded(monkeypatch: pytest.MonkeyPatch, bo
     monkeypatch.setattr(failures, "MAX_VALUES", 1000)
     with BadServer(answer(200, body)) as server:
         gateway = gateway_to(server.url)
-        with pytest.raises(ServerError, match="sends more than 1,000 values") as failure:
+        with pytest.raises(ServerError, match="has more than 1,000 values") as failure:
             gateway.read([], everything=True)
         gateway.close()
     assert failure.value.rule == "too-large"

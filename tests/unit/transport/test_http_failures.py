@@ -6,9 +6,11 @@ import base64
 import gzip
 import io
 import json
+import socket
 import ssl
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote, quote_plus
@@ -101,14 +103,14 @@ def test_a_server_that_is_not_there_is_unreachable(login: bool) -> None:
     with bad_server.nobody() as url:
         error = failed(gateway_to(url, login=login), READ)
     assert type(error) is ServerUnreachable
-    assert (error.rule, error.message) == ("unreachable", f"{url[7:]} cannot be reached: no connection")
+    assert (error.rule, error.message) == ("unreachable", f"cannot connect to {url[7:]}: connection refused")
 
 
 @pytest.mark.parametrize("login", [True, False])
 def test_a_server_that_takes_no_connection_is_unreachable(login: bool) -> None:
     with bad_server.never_accepting() as url:
         error = failed(gateway_to(url, login=login, timeout=0.2), READ)
-    assert (error.rule, error.message) == ("unreachable", f"{url[7:]} does not answer: no connection within 0.2s")
+    assert (error.rule, error.message) == ("unreachable", f"cannot connect to {url[7:]}: timed out after 0.2s")
 
 
 def test_a_host_that_does_not_exist_is_unreachable() -> None:
@@ -124,7 +126,7 @@ def test_a_server_that_takes_too_long_is_slow_and_asked_once(
     with BadServer(behaviour) as server:
         error = failed(gateway_to(server.url, timeout=0.2), step)
     assert error.rule == "slow"
-    assert "is there, but gave no answer within 0.2s" in error.message
+    assert "accepted the connection but did not answer within 0.2s" in error.message
     assert "timeout" in error.hint
     assert server.accepted == 1
 
@@ -233,7 +235,10 @@ def test_a_broken_connection_is_told_after_one_more_try_and_a_post_is_never_repe
     with BadServer(behaviour) as server:
         error = failed(gateway_to(server.url), step)
     assert isinstance(error, http.ConnectionLost)
-    assert (error.rule, error.message) == ("reset", f"127.0.0.1:{server.port} broke the connection off")
+    assert (error.rule, error.message) == (
+        "reset",
+        f"127.0.0.1:{server.port} closed the connection before it had answered",
+    )
     assert server.accepted == times
 
 
@@ -375,7 +380,7 @@ def test_a_server_that_stays_busy_is_told_as_such_and_how_often_it_was_asked(
         assert failure.value.message == f"127.0.0.1:{server.port} {words}"
         assert failure.value.rule == TOO_BUSY
         assert "later, or with fewer connections" in failure.value.hint
-        with pytest.raises(ServerUnreachable, match="stays too busy: this request was not sent"):
+        with pytest.raises(ServerUnreachable, match="is still too busy: this request was not sent"):
             step(gateway)
         gateway.close()
     assert server.accepted == throttle.MAX_REFUSALS + 1
@@ -451,14 +456,14 @@ def test_a_login_to_a_server_that_is_down_is_not_sent_either() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [
-        (bad_server.PAGE, "answers 200 with a web page where the admin API's JSON is expected"),
-        (bad_server.BAD_GATEWAY, "answers 502 with a web page"),
-        (half_json(right_length=True), "answers 200 with broken or unknown JSON"),
-        (answer(200, b""), "answers 200 with broken or unknown JSON"),
-        (answer(200, []), "answers 200 with broken or unknown JSON"),
-        (answer(200, "text"), "answers 200 with broken or unknown JSON"),
-        (answer(200, b"hello", "text/plain"), "answers 200 with something else"),
-        (answer(200, b"[" * 200_000), "answers 200 with broken or unknown JSON"),
+        (bad_server.PAGE, "answered 200 with a web page instead of the admin API's JSON"),
+        (bad_server.BAD_GATEWAY, "answered 502 with a web page"),
+        (half_json(right_length=True), "answered 200 with broken or unknown JSON"),
+        (answer(200, b""), "answered 200 with broken or unknown JSON"),
+        (answer(200, []), "answered 200 with broken or unknown JSON"),
+        (answer(200, "text"), "answered 200 with broken or unknown JSON"),
+        (answer(200, b"hello", "text/plain"), "answered 200 with something else"),
+        (answer(200, b"[" * 200_000), "answered 200 with broken or unknown JSON"),
     ],
 )
 def test_an_answer_that_no_identity_server_gives_fails_that_realm_and_says_where_to_look(
@@ -522,7 +527,7 @@ def test_an_endless_answer_is_cut_off_and_not_asked_for_again(step: Step, monkey
     monkeypatch.setattr(http, "MAX_BYTES", 2 * 1024**2)
     with BadServer(endless()) as server:
         error = failed(gateway_to(server.url), step)
-    assert (error.rule, error.message) == ("too-large", f"127.0.0.1:{server.port} sends more than 2 MiB")
+    assert (error.rule, error.message) == ("too-large", f"the response of 127.0.0.1:{server.port} has more than 2 MiB")
     assert server.accepted == 1
 
 
@@ -629,7 +634,10 @@ def test_a_private_authority_is_trusted_with_ca_bundle_alone(tls: ssl.SSLContext
         gateway.close()
     with BadServer(answer(200, REALM), tls=tls) as server:
         error = failed(gateway_to(server.url, login=login), READ)
-    assert (error.rule, error.message) == ("tls", f"the certificate of 127.0.0.1:{server.port} is not trusted")
+    assert (error.rule, error.message) == (
+        "tls",
+        f"TLS handshake with 127.0.0.1:{server.port} failed: its certificate is signed by an unknown authority",
+    )
     assert "ca_bundle" in error.hint
     assert server.requests == []
 
@@ -656,7 +664,10 @@ def test_a_certificate_for_another_name_is_not_trusted(authority: trustme.CA, ca
 def test_a_port_that_speaks_no_tls_is_not_called_a_wrong_certificate() -> None:
     with BadServer(Behaviour(lambda peer: peer.send(b"HTTP/1.1 400 Bad\r\n\r\n"), reads=False)) as server:
         error = failed(gateway_to(server.url.replace("http:", "https:")), READ)
-    assert (error.rule, error.message) == ("tls", f"no TLS connection to 127.0.0.1:{server.port} comes about")
+    assert (error.rule, error.message) == (
+        "tls",
+        f"TLS handshake with 127.0.0.1:{server.port} failed: the port does not speak TLS",
+    )
 
 
 @pytest.mark.parametrize("login", [True, False])
@@ -677,7 +688,7 @@ def test_a_bundle_of_the_environment_that_is_gone_is_told_by_its_variable(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with BadServer(answer(200, REALM), tls=tls) as server:
         error = failed(gateway_to(server.url, login=login), READ)
-    assert (error.rule, error.message) == ("tls", "the file of trusted authorities cannot be read")
+    assert (error.rule, error.message) == ("tls", "cannot read the file of trusted certificates")
     assert "REQUESTS_CA_BUNDLE" in error.hint
     assert server.accepted == 0
 
@@ -732,7 +743,7 @@ def test_a_proxy_that_does_not_work_is_told_as_such(monkeypatch: pytest.MonkeyPa
     with BadServer(answer(407)) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         error = failed(gateway_to("https://id.example.com", login=login), READ)
-    assert (error.rule, error.message) == ("proxy", "the proxy for id.example.com does not work")
+    assert (error.rule, error.message) == ("proxy", "cannot reach id.example.com through the proxy")
     assert [request.method for request in proxy.requests] == ["CONNECT"]
 
 
@@ -766,7 +777,7 @@ def test_a_login_with_half_a_character_is_told() -> None:
     with BadServer(answer(200)) as server:
         gateway = gateway_to(server.url, login=True, username="caf\udce9")
         error = failed(gateway, LOGIN)
-    assert "could not be sent" in error.message
+    assert "cannot send the request" in error.message
     assert "login" in error.hint
     assert server.requests == []
 
@@ -792,6 +803,44 @@ def test_only_a_broken_connection_counts_as_one(cause: BaseException | None, rul
     error = http.describe_failure(cause, "https://id.example.com", (1, 2), Redactor())
     assert error.rule == rule
     assert isinstance(error, http.ConnectionLost) is (rule == "reset")
+
+
+def cannot_connect(reason: urllib3.exceptions.NewConnectionError) -> failures.ConnectionError:
+    """Return the error of requests for a connection that was never made."""
+    return failures.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", reason))  # type: ignore[arg-type]
+
+
+def no_connection(cause: OSError) -> urllib3.exceptions.NewConnectionError:
+    """Return the error of urllib3 for what the operating system says."""
+    error = urllib3.exceptions.NewConnectionError(None, "x")  # type: ignore[arg-type]
+    error.__cause__ = cause
+    return error
+
+
+UNRESOLVED = urllib3.exceptions.NameResolutionError("id.example.com", None, socket.gaierror())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (UNRESOLVED, "its name does not resolve"),
+        (no_connection(ConnectionRefusedError()), "connection refused"),
+        (no_connection(OSError("unreachable")), "no route to it, or the network is down"),
+    ],
+)
+def test_a_connection_that_cannot_be_made_says_why(reason: urllib3.exceptions.NewConnectionError, words: str) -> None:
+    error = http.describe_failure(cannot_connect(reason), "https://id.example.com", (1, 2), Redactor())
+    assert type(error) is ServerUnreachable
+    assert (error.rule, error.message) == ("unreachable", f"cannot connect to id.example.com: {words}")
+
+
+def test_a_certificate_that_has_expired_says_so(authority: trustme.CA, ca_file: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 2, tzinfo=UTC)).configure_cert(context)
+    with BadServer(answer(200, REALM), tls=context) as server:
+        error = failed(gateway_to(server.url, ca_bundle=str(ca_file)), READ)
+    assert error.message == f"TLS handshake with 127.0.0.1:{server.port} failed: its certificate has expired"
+    assert server.requests == []
 
 
 # The server's own words

@@ -88,7 +88,7 @@ def refused(throttle: Throttle, why: str) -> None:
         throttle.call(ask)
     assert (failure.value.rule, failure.value.exit_status) == (CIRCUIT_OPEN, ExitStatus.UNREACHABLE)
     assert failure.value.message == f"id.example.com {why}: this request was not sent"
-    assert "run the same again" in failure.value.hint
+    assert "run the same command again" in failure.value.hint
     assert ask.times == 0
 
 
@@ -99,7 +99,7 @@ def down(throttle: Throttle) -> None:
             throttle.call(broken)
 
 
-NO_ANSWER = f"gave the last {MAX_FAILURES} requests no answer"
+NO_ANSWER = f"did not answer the last {MAX_FAILURES} requests"
 
 
 # How many at once
@@ -232,7 +232,7 @@ def test_a_server_that_does_not_say_how_long_is_given_longer_each_time_and_then_
     assert throttle.call_with_retry(lambda: throttle.call(ask)).status_code == 503
     assert clock.waits == [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4, FIRST_PAUSE * 8]
     assert ask.times == MAX_REFUSALS + 1
-    refused(throttle, "stays too busy")
+    refused(throttle, "is still too busy")
 
 
 def test_an_answer_in_between_makes_the_waits_short_again(clock: Clock, throttle: Throttle) -> None:
@@ -284,7 +284,7 @@ def test_a_wait_of_several_seconds_is_logged_when_it_begins(
         answered,
     )
     throttle.call_with_retry(lambda: throttle.call(ask))
-    long, short = (f"id.example.com is too busy: it is asked again in {seconds} s" for seconds in (60, 3))
+    long, short = (f"id.example.com is too busy: retry in {seconds} s" for seconds in (60, 3))
     assert (clock.waits, said) == ([2.0, 60.0, 3.0], [[], [long], [long, short]])
 
 
@@ -370,7 +370,7 @@ def test_who_is_in_a_hurry_is_told_that_nothing_was_sent() -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(throttle.call, ask)
         throttle.stop_waiting()
-        with pytest.raises(ServerUnreachable, match="asked us to wait, and there is no more time") as failure:
+        with pytest.raises(ServerUnreachable, match="asked to wait, and waiting was cancelled") as failure:
             waiting.result()
     assert (failure.value.rule, ask.times) == (CIRCUIT_OPEN, 0)
 
@@ -397,7 +397,7 @@ def test_ctrl_c_is_a_hurry_and_another_error_is_none(clock: Clock) -> None:
     with pytest.raises(KeyboardInterrupt), throttle.stop_waiting_on_interrupt():
         raise KeyboardInterrupt
     throttle.call(lambda: answered(503, Retry_After="60"))
-    refused(throttle, "asked us to wait, and there is no more time")
+    refused(throttle, "asked to wait, and waiting was cancelled")
 
 
 # The circuit
@@ -495,10 +495,10 @@ def test_a_server_that_stays_busy_is_tried_again_after_what_it_asked_for(clock: 
     ask = Asked(lambda: answered(503, Retry_After="40"))
     throttle.call_with_retry(lambda: throttle.call(ask))
     clock.now += PROBE_AFTER
-    refused(throttle, "stays too busy")
+    refused(throttle, "is still too busy")
     clock.now += 40 - PROBE_AFTER
     assert throttle.call(ask).status_code == 503
-    refused(throttle, "stays too busy")
+    refused(throttle, "is still too busy")
     clock.now += 40
     assert throttle.call(answered).status_code == 200
     assert throttle.call(answered).status_code == 200

@@ -117,9 +117,9 @@ def test_threads_that_wait_for_a_login_fail_with_it_so_that_no_account_is_locked
     waiting = threading.Semaphore(0)
 
     class Counting(TokenSource):
-        def _shared(self, is_due: Callable[[Token], bool]) -> Token:
+        def _get_shared(self, is_due: Callable[[Token], bool]) -> Token:
             waiting.release()
-            return super()._shared(is_due)
+            return super()._get_shared(is_due)
 
     def hold(peer: object) -> None:
         for _ in range(THREADS):
@@ -226,7 +226,7 @@ def test_a_ready_token_that_is_refused_is_explained() -> None:
 def test_a_ready_token_that_cannot_be_one_is_refused_before_it_is_sent(token: str) -> None:
     error = refused(source_at(token=Secret(token)))
     assert error.rule == "token-refused"
-    assert error.message == "ZTRUST_MAIL_TOKEN holds characters that no token has"
+    assert error.message == "the given token contains characters that no token has"
 
 
 # What is sent
@@ -279,7 +279,7 @@ def test_the_realm_of_the_login_is_percent_encoded(realm: str, segment: str) -> 
 
 def test_without_any_login_nothing_is_sent() -> None:
     error = refused(source_at("http://nobody.invalid", username="", password=Secret(HIDDEN)))
-    assert (error.rule, error.message) == ("no-login", "there is nothing to log in with")
+    assert (error.rule, error.message) == ("no-login", "no credentials given")
     for variable in ("USERNAME", "_CLIENT_ID", "_TOKEN"):
         assert variable in error.hint
 
@@ -301,12 +301,12 @@ def test_a_user_and_a_service_account_log_in_at_the_sandbox(ztrust_sandbox: Sand
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ({"password": Secret(HIDDEN)}, "`admin` in at realm `master`: the user name or password is wrong"),
-        ({"username": "nobody"}, "`nobody` in at realm `master`: the user name or password is wrong"),
+        ({"password": Secret(HIDDEN)}, "login of `admin` to realm `master`: the user name or password is wrong"),
+        ({"username": "nobody"}, "login of `nobody` to realm `master`: the user name or password is wrong"),
         ({"client_id": "nil"}, "the client id or its secret is wrong"),
         (
             {"client_id": "mailer", "client_secret": Secret(HIDDEN), "username": ""},
-            "`mailer` in at realm `master`: the client id or its secret is wrong",
+            "login of `mailer` to realm `master`: the client id or its secret is wrong",
         ),
         ({"client_id": "mailer"}, "the client id or its secret is wrong"),
         ({"client_secret": Secret("x"), "username": ""}, "the client may not log in this way"),
@@ -322,7 +322,7 @@ def test_a_refused_login_is_told_with_its_reason_and_the_servers_words(
         source.close()
         assert logins(sandbox) == 1
     assert error.rule == "login-refused"
-    assert error.message.startswith(f"127.0.0.1:{sandbox.port} does not let ")
+    assert error.message.startswith(f"127.0.0.1:{sandbox.port} refuses the login of ")
     assert reason in error.message
     assert "; the server says `" in error.message
 
@@ -332,7 +332,7 @@ def test_a_realm_that_does_not_exist_is_told(ztrust_sandbox: Sandbox) -> None:
     error = refused(source)
     source.close()
     assert error.rule == "no-realm"
-    assert "has no realm `mastre` to log in at" in error.message
+    assert "has no realm `mastre` to log in to" in error.message
 
 
 @responses.activate
@@ -368,14 +368,14 @@ def test_an_answer_that_is_no_json_does_too(status: int, body: bytes) -> None:
 def test_an_unknown_refusal_is_told_in_the_servers_words() -> None:
     responses.post(ENDPOINT, json={"error": "access_denied", "error_description": "Realm not enabled"}, status=403)
     error = refused(source_at())
-    assert error.message.endswith("the login was refused; the server says `Realm not enabled`")
+    assert error.message.endswith("to realm `master`; the server says `Realm not enabled`")
 
 
 @responses.activate
 @pytest.mark.parametrize("error", [None, [], {"a": 1}, 7, ""])
 def test_a_refusal_without_words_is_still_one(error: object) -> None:
     responses.post(ENDPOINT, json={"error": error}, status=401)
-    assert refused(source_at()).message.endswith("the login was refused")
+    assert refused(source_at()).message.endswith("refuses the login of `admin` to realm `master`")
 
 
 @responses.activate

@@ -18,7 +18,12 @@ _UTF8 = ((26, 2, 8), (26, 3, 3), (26, 4, 0))
 _TIMEOUTS = ((26, 5, 0),)
 
 MASK = "**********"
-EMAIL_THEME, LOCALIZATION = "emailTheme", "localization"
+SMTP_SERVER, EMAIL_THEME = "smtpServer", "emailTheme"
+"""The keys of a realm that hold its e-mail attributes and its e-mail theme."""
+
+LOCALIZATION = "localization"
+"""The path of a realm's own localised texts, below that of the realm."""
+
 
 KEYCLOAK = Dialect(
     name="keycloak",
@@ -53,6 +58,6 @@ KEYCLOAK = Dialect(
 
 
 def with_templates(dialect: Dialect) -> Dialect:
-    """Return the table with what a whole realm holds beside ``smtpServer``: its e-mail theme and its own texts."""
+    """Return the table with rows for the templates of a realm: its e-mail theme and its own localised texts."""
     theme = Row(THEME, (f"{TEMPLATE_PREFIX}{EMAIL_THEME}",), Text())
     return replace(dialect, rows=(*dialect.rows, theme), texts=f"{TEMPLATE_PREFIX}{LOCALIZATION}/")

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes, Outgoing
 from ztrust_mail.gateways.gateway import NEEDS_MAIL
 
-SMTP_SERVER = "smtpServer"
 _REALM = "realm"
 _USERS = frozenset(("users", "federatedUsers"))
 _ADAPTER = "auth-server-url"  # a client's own configuration names its realm, too

@@ -1,9 +1,9 @@
-"""Keycloak's admin events: who edited a realm through its API, as far as the server keeps account of it.
+"""Keycloak's admin events: who edited a realm through its API, if the server records it.
 
-What they look like was read off running servers (16.1.1, 26.7.4): the newest comes first; ``dateFrom`` takes a date on
-all versions, an epoch on new ones only; a realm's own edit has no ``resourcePath``; with details on, the answer holds
-what was sent, which 16 masks in part only; accounts are named by id, and only those of master and of the realm itself
-may edit it.
+Measured on 16.1.1 and 26.7.4: the newest event comes first; ``dateFrom`` takes a date on all versions, an epoch on new
+ones only; an edit of the realm itself has no ``resourcePath``; with details on, an event contains what was sent, which
+16 masks in part only; events contain the ids of accounts, and only accounts of master and of the realm itself may edit
+it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from ztrust_mail.core.text import MASTER
 from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit
 
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
     from ztrust_mail.core.data import Json
 
 MAX_EVENTS = 100
-"""So many of a realm's newest events are looked at."""
+"""The number of a realm's newest events that are read."""
 
 MAX_NAMES = 100
-"""So many accounts are looked up by id; further ones keep their id for a name."""
+"""The most accounts that are looked up by id; further accounts are named by their id."""
 
 _A_ZONE = timedelta(days=1)  # the date is taken in the server's own time zone
 _END_OF_TIME = 253_402_300_799_999  # milliseconds; the last that a datetime holds
 
 
 class AdminEvents:
-    """Reads admin events. ``get`` returns a path's JSON, None where the server does not give it.
+    """Reads admin events. ``get`` returns a path's JSON, None if the server refuses it.
 
-    May be shared by threads; an account is looked up once.
+    May be used by several threads. An account is looked up once.
     """
 
     def __init__(self, get: Callable[[str], Json], dialect: Dialect) -> None:
@@ -44,9 +45,9 @@ class AdminEvents:
         self._names: dict[tuple[str, str], str] = {}
 
     def edits(self, path: str, since: datetime | None) -> Sequence[Edit] | None:
-        """Return the edits of the realm at this path after a moment, the newest first; None where that is not told.
+        """Return the edits of the realm at this path after a moment, newest first; None if we may not see them.
 
-        Nothing is told of realms whose admin events are off: they look like realms that nobody edits.
+        A realm whose admin events are off looks like a realm without edits.
         """
         query = f"operationTypes=UPDATE&resourceTypes=REALM&max={MAX_EVENTS}"
         if since is not None:
@@ -59,7 +60,7 @@ class AdminEvents:
         return sorted(later, key=lambda edit: edit.at, reverse=True)
 
     def _edit(self, path: str, event: Json) -> Edit | None:
-        """Return what an event tells; None where it is not of the realm's own settings."""
+        """Return an event as an edit; None if it does not concern the realm's own settings."""
         if not isinstance(event, dict) or event.get("resourcePath") or (at := _moment(event.get("time"))) is None:
             return None
         sent = _sent(event.get("representation"))
@@ -74,7 +75,7 @@ class AdminEvents:
         return Edit(at, self._name(home, user), client, address, fields)
 
     def _name(self, path: str, user: str) -> str:
-        if not user.strip("."):  # such an id would make the path another one
+        if not user.strip("."):  # such an id would change the path
             return user
         if (path, user) not in self._names and len(self._names) < MAX_NAMES:
             account = self._get(f"{path}/users/{quote(user, safe='', errors='replace')}")
@@ -94,7 +95,7 @@ def _moment(milliseconds: Json) -> datetime | None:
 
 
 def _sent(representation: Json) -> Mapping[str, Json] | None:
-    """Return the realm as it was sent; None without details, and where they are cut off."""
+    """Return the realm as it was sent; None if the details are missing or cut off."""
     try:
         sent: Json = json.loads(_text(representation))
     except (ValueError, RecursionError):
@@ -103,8 +104,8 @@ def _sent(representation: Json) -> Mapping[str, Json] | None:
 
 
 def _attributes(sent: Mapping[str, Json]) -> Attributes | None:
-    """Return the e-mail attributes of a realm as it was sent; None where the edit left them as they were."""
-    attributes = sent.get("smtpServer")
+    """Return the e-mail attributes of a realm as it was sent; None if the edit did not contain them."""
+    attributes = sent.get(SMTP_SERVER)
     if not isinstance(attributes, dict):
         return None
     return {name: text for name, text in attributes.items() if isinstance(text, str)}

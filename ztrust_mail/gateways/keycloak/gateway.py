@@ -1,4 +1,4 @@
-"""Keycloak's admin REST API, over python-keycloak's connection with its traps closed."""
+"""The gateway to Keycloak and its derivatives, over the admin REST API."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ from ztrust_mail.core.errors import (
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.dialects.products.keycloak import with_templates
+from ztrust_mail.dialects.products.keycloak import SMTP_SERVER, with_templates
 from ztrust_mail.dialects.products.ztrust import AT_MOST
 from ztrust_mail.dialects.row import Outgoing, Version, parse_version
-from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Capabilities, Gateway, LiveRealm, Reading, wire_body
-from ztrust_mail.gateways.keycloak.client import live_realm, path_of, realms_by_name, slim
+from ztrust_mail.gateways.gateway import (
+    TEST_UNKNOWN,
+    Capabilities,
+    Gateway,
+    LiveRealm,
+    Reading,
+    read_each,
+    wire_body,
+)
+from ztrust_mail.gateways.keycloak.client import drop_unused_keys, live_realm, path_of, realms_by_name
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.account import Account
+from ztrust_mail.transport.account import TOKEN_OWNER, Account
 from ztrust_mail.transport.client import UNREACHABLE_NAMES
 from ztrust_mail.transport.failures import as_object
 from ztrust_mail.transport.throttle import Throttle, longest_turn
@@ -48,7 +56,7 @@ if TYPE_CHECKING:
     from ztrust_mail.gateways.keycloak.templates import Templates
 
 SINGLES_UP_TO = 8
-"""So many realms are read one by one; for more, one GET of the whole list is quicker."""
+"""Up to this many realms are read one by one; for more, one GET of the whole list is quicker."""
 
 
 class KeycloakGateway(Gateway):
@@ -87,18 +95,18 @@ class KeycloakGateway(Gateway):
         claims = self._tokens.current().claims
         fallback = self._server.username or f"service-account-{self._server.client_id}"
         if self._server.token:
-            fallback = "the ready token's owner"
+            fallback = TOKEN_OWNER
         name, realm = str(claims.get("preferred_username") or fallback), self._login_realm()
         email = claims.get("email")
         if with_email and not email:
-            email = self._looked_up_email(realm, claims.get("sub"))
+            email = self._find_email(realm, claims.get("sub"))
         return Account(name, realm, None if email is None else str(email), str(claims.get("iss", "")))
 
     def _login_realm(self) -> str:
         issuer = str(self._tokens.current().claims.get("iss", ""))
         return unquote(issuer.rpartition("/realms/")[2]) if "/realms/" in issuer else self._server.realm
 
-    def _looked_up_email(self, realm: str, user_id: object) -> str | None:
+    def _find_email(self, realm: str, user_id: object) -> str | None:
         if not isinstance(user_id, str) or user_id in UNREACHABLE_NAMES or realm in UNREACHABLE_NAMES:
             return None
         response = self._connection.send("GET", f"{path_of(realm)}/users/{quote(user_id, safe='')}")
@@ -109,8 +117,8 @@ class KeycloakGateway(Gateway):
         response = self._connection.send("GET", "admin/serverinfo")
         info = failures.parse_json(response) if response.status_code == requests.codes.ok else None
         system = info.get("systemInfo") if isinstance(info, dict) else None
-        told = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
-        return told or AT_MOST.get(self._profile, ())
+        version = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
+        return version or AT_MOST.get(self._profile, ())
 
     def realms(self) -> list[str]:
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
@@ -120,7 +128,7 @@ class KeycloakGateway(Gateway):
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         if not everything and len(wanted) <= SINGLES_UP_TO:
-            return Reading(self._singles(wanted), complete=False)
+            return Reading(self._read_singly(wanted), complete=False)
         try:
             found, complete = self._list()
         except failures.ResponseTimeout:
@@ -129,24 +137,24 @@ class KeycloakGateway(Gateway):
             found, complete = {}, False
         missing = [realm for realm in dict.fromkeys([*wanted, *found]) if realm not in found or found[realm] is None]
         read = {realm: live for realm, live in found.items() if live is not None}
-        return Reading({**read, **self._singles(missing)}, complete)
+        return Reading({**read, **self._read_singly(missing)}, complete)
 
     def _list(self) -> tuple[dict[str, LiveRealm | None], bool]:
-        """Return every realm of the list, None for one that it does not show whole."""
+        """Return every realm of the list and whether it is complete; None for a realm that is not shown whole."""
         sent = time.monotonic()
         response = self._connection.send("GET", "admin/realms")
         if response.status_code == requests.codes.forbidden:
             return {}, False
         try:
-            listed = realms_by_name(self._expect_ok(response, slim))
+            listed = realms_by_name(self._expect_ok(response, drop_unused_keys))
         except ServerUnreachable:
             if response.status_code != requests.codes.ok or not response.content.lstrip().startswith(b"["):
                 raise
-            return self._names()  # 200 and broken in the middle: known of a rolled-back read
+            return self._names()  # 200 and cut off in the middle, as after a rolled-back transaction
         return {name: live_realm(name, realm, sent) for name, realm in listed.items()}, True
 
     def _names(self) -> tuple[dict[str, LiveRealm | None], bool]:
-        """Return every realm by name alone; nothing, and not complete, where the short list is broken too."""
+        """Return the names of all realms, without settings; none, and incomplete, if the short list is broken too."""
         try:
             return dict.fromkeys(self.realms()), True
         except ServerUnreachable as e:
@@ -154,41 +162,31 @@ class KeycloakGateway(Gateway):
                 raise
             return {}, False
 
-    def _expect_ok(self, response: requests.Response, slim: Callable[[dict[str, Json]], Json] | None = None) -> Json:
+    def _expect_ok(
+        self, response: requests.Response, reduce_object: Callable[[dict[str, Json]], Json] | None = None
+    ) -> Json:
         if response.status_code == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
         if response.status_code != requests.codes.ok:
             raise failures.unexpected_response(response)
-        return failures.parse_json(response, slim)
+        return failures.parse_json(response, reduce_object)
 
-    def _singles(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+    def _read_singly(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
         token = self._tokens.current()
-        found = self._each(realms)
+        found = self._read_each(realms)
         hidden = [realm for realm, live in found.items() if isinstance(live, RealmUnreadable)]
-        if hidden and self._tokens.renewable:  # a realm younger than the token is seen with a new one only
+        if hidden and self._tokens.renewable:  # a realm younger than the token is visible to a new token only
             self._tokens.renew(token)
-            found |= self._each(hidden)
+            found |= self._read_each(hidden)
         return found
 
-    def _each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
-        return self._of_each(realms, self.read_one)
-
-    def _of_each(self, realms: Collection[str], read: Callable[[str], LiveRealm]) -> dict[str, LiveRealm | RealmError]:
-        def attempt(realm: str) -> LiveRealm | RealmError:
-            try:
-                return read(realm)
-            except RealmError as e:
-                return e
-
-        with ThreadPoolExecutor(self.connections) as pool, self._throttle.stop_waiting_on_interrupt():
-            return dict(zip(realms, pool.map(attempt, realms), strict=True))
+    def _read_each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
+        return read_each(realms, self.read_one, self.connections, self._throttle.stop_waiting_on_interrupt())
 
     def stop_waiting(self) -> None:
-        """Wait no more for a server that is too busy: what waits ends with the answer it has, or is not sent."""
         self._throttle.stop_waiting()
 
     def allow_probe(self) -> None:
-        """Let one request through to a server that counts as down, such as a last look at what was written."""
         self._throttle.allow_probe()
 
     def is_stuck(self) -> bool:
@@ -198,21 +196,24 @@ class KeycloakGateway(Gateway):
         sent = time.monotonic()
         response = self._connection.send("GET", path_of(realm))
         if response.status_code != requests.codes.ok:
-            raise self._problem(response, realm, "read")
+            raise self._error_of(response, realm, "read")
         body = as_object(response)
         if body is None:
-            raise _page(response)
+            raise _unexpected(response)
         live = live_realm(realm, body, sent)
         if live is None:
             hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
-            message = f"the server shows {quoted(realm)} without its e-mail settings: this account may not see them"
+            message = f"this account may not see the e-mail settings of {quoted(realm)}: the server leaves them out"
             raise RealmUnreadable(message, hint, "may-not-see")
         return live
 
     def read_templates(
         self, found: Mapping[str, LiveRealm], names: Mapping[str, Collection[str]]
     ) -> Mapping[str, LiveRealm | RealmError]:
-        return self._of_each(found, lambda realm: self._templates.read(found[realm], names[realm]))
+        def read(realm: str) -> LiveRealm:
+            return self._templates.read(found[realm], names[realm])
+
+        return read_each(found, read, self.connections, self._throttle.stop_waiting_on_interrupt())
 
     def write_templates(self, realm: str, texts: Mapping[str, str | None]) -> None:
         self._templates.write(realm, texts)
@@ -221,14 +222,14 @@ class KeycloakGateway(Gateway):
     def _templates(self) -> Templates:
         from ztrust_mail.gateways.keycloak.templates import Templates
 
-        return Templates(self._connection, self._problem)
+        return Templates(self._connection, self._error_of)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
         self.redactor.add(attributes.values())
-        body = Secret(json.dumps({"smtpServer": wire_body(attributes)}))
+        body = Secret(json.dumps({SMTP_SERVER: wire_body(attributes)}))
         response = self._connection.send("PUT", path_of(realm), body, before=before)
         if not failures.is_done(response):
-            raise self._problem(response, realm, "write")
+            raise self._error_of(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         self.redactor.add(attributes.values())
@@ -240,20 +241,20 @@ class KeycloakGateway(Gateway):
             raise self._late_refusal()
         said = failures.server_message(response, self.redactor)
         if said and response.status_code in (requests.codes.bad_request, requests.codes.server_error):
-            hint = "the server's log has the cause; check host, port, security and login, and doctor for the address"
+            hint = "see Keycloak's log for the cause (KC-SERVICES0029), and check host, port, security and login"
             raise MailTestFailed(f"the test mail failed; the server says {quoted(said, 300)}", hint, "test-failed")
-        raise self._problem(response, realm, "test")
+        raise self._error_of(response, realm, "test")
 
     def _late_refusal(self) -> MailTestFailed:
-        """Return what a refused token means for a test mail: something in front of the server may check late."""
+        """Return the error for a test mail after which the token was refused: a proxy may check it too late."""
         again = "test again" if self._tokens.renewable else "set a fresh ZTRUST_MAIL_TOKEN and test again"
         message = f"{self._host} answered 401 after the request was sent: the test mail may have been sent"
         return MailTestFailed(message, f"check the mailbox first; if no mail has arrived, {again}", TEST_UNKNOWN)
 
     def may_write(self, realm: str) -> bool:
-        """Tell by whoami, or by the answer to a test mail without a sender: it needs manage-realm, and cannot be sent.
+        """Ask whoami, or else try a test mail without a sender: it needs manage-realm, and can never be sent.
 
-        Since 26, whoami answers the console alone. Before, a test mail needs no right (run on 16.1.1 and 26.7.4).
+        Since 26, whoami answers the console alone. Before, a test mail needs no role (measured on 16.1.1 and 26.7.4).
         """
         if realm in UNREACHABLE_NAMES:
             return False
@@ -267,7 +268,7 @@ class KeycloakGateway(Gateway):
 
     @cached_property
     def _roles(self) -> Mapping[str, Json] | None:
-        """The roles by realm that whoami lists; None where it does not answer us."""
+        """The roles by realm that whoami lists; None if it does not answer this client."""
         response = self._connection.send("GET", f"admin/{quote(self._login_realm(), safe='')}/console/whoami")
         whoami = failures.parse_json(response) if response.status_code == requests.codes.ok else None
         roles = whoami.get("realm_access") if isinstance(whoami, dict) else None
@@ -286,7 +287,7 @@ class KeycloakGateway(Gateway):
 
         return AdminEvents(get, self.dialect)
 
-    def _problem(self, response: requests.Response, realm: str, doing: str) -> RealmError:
+    def _error_of(self, response: requests.Response, realm: str, doing: str) -> RealmError:
         status, said = response.status_code, failures.server_message(response, self.redactor)
         if status == requests.codes.unauthorized:
             raise ServerRefused(f"{self._host} refuses the token", "check the account", "token-refused")
@@ -300,10 +301,10 @@ class KeycloakGateway(Gateway):
             return kind(message, f"give it the role {role} in this realm", "no-rights")
         if said and status not in (*failures.BUSY, *failures.WITHOUT_SERVER):
             message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
-            return RealmError(message, "correct the value it names, or look at the server's log", "server-says")
-        return _page(response)
+            return RealmError(message, "correct the value it names, or see the server's log", "server-says")
+        return _unexpected(response)
 
 
-def _page(response: requests.Response) -> RealmError:
-    page = failures.unexpected_response(response)
-    return RealmError(page.message, page.hint, page.rule)
+def _unexpected(response: requests.Response) -> RealmError:
+    error = failures.unexpected_response(response)
+    return RealmError(error.message, error.hint, error.rule)

@@ -1,7 +1,7 @@
-"""A realm's e-mail theme and its own localised texts, which Keycloak keeps beside ``smtpServer``.
+"""Templates of a realm: its e-mail theme and its own localised texts, which are not part of ``smtpServer``.
 
-Measured on 16.1.1 and 26.7.4: a POST of some texts of a locale leaves the others alone, a DELETE of a text that is not
-there is 404, reading needs any role in the realm and writing manage-realm. Neither leaves an admin event.
+Measured on 16.1.1 and 26.7.4: a POST of some texts of a locale leaves its other texts as they are, a DELETE of a
+missing text is 404, reading needs any role in the realm and writing manage-realm. Neither leaves an admin event.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
 
 _THEME = f"{TEMPLATE_PREFIX}{EMAIL_THEME}"
 
-Problem = Callable[[requests.Response, str, str], RealmError]
-"""Says what is wrong with an answer about a realm that we wanted to ``read`` or ``write``."""
+ErrorOf = Callable[[requests.Response, str, str], RealmError]
+"""Returns the error for a response about a realm that we tried to ``read`` or ``write``."""
 
 
 class Templates:
-    """Reads and writes what stands beside a realm's e-mail settings; may be used by several threads."""
+    """Reads and writes the templates of realms. May be used by several threads."""
 
-    def __init__(self, connection: KeycloakClient, problem: Problem) -> None:
+    def __init__(self, connection: KeycloakClient, error_of: ErrorOf) -> None:
         self._connection = connection
-        self._problem = problem
+        self._error_of = error_of
 
     def read(self, live: LiveRealm, names: Collection[str]) -> LiveRealm:
-        """Return a realm with what it holds of these names among its attributes; raises :class:`RealmError`."""
+        """Return a realm with the templates of these names among its attributes; raises :class:`RealmError`."""
         texts = {_THEME: live.theme} if _THEME in names else {}
         wanted = {name: _locale_and_key(name) for name in names if name != _THEME}
         for locale in sorted({locale for locale, _ in wanted.values()}):
-            held = self._texts(live.realm, locale)
-            texts |= {name: str(held.get(key) or "") for name, (of, key) in wanted.items() if of == locale}
+            stored = self._texts(live.realm, locale)
+            texts |= {name: str(stored.get(key) or "") for name, (of, key) in wanted.items() if of == locale}
         shown = {name: text for name, text in texts.items() if text}
         return replace(live, attributes={**live.attributes, **shown})
 
@@ -54,11 +54,11 @@ class Templates:
         response = self._connection.send("GET", _path(realm, locale))
         body = as_object(response) if response.status_code == requests.codes.ok else None
         if body is None:
-            raise self._problem(response, realm, "read")
+            raise self._error_of(response, realm, "read")
         return body
 
     def write(self, realm: str, texts: Mapping[str, str | None]) -> None:
-        """Write texts, and remove those that are None; raises :class:`RealmError`."""
+        """Write templates by name, and remove those whose text is None; raises :class:`RealmError`."""
         if _THEME in texts:
             self._send("PUT", path_of(realm), realm, {EMAIL_THEME: texts[_THEME] or ""})
         by_locale: dict[str, dict[str, str | None]] = {}
@@ -76,9 +76,9 @@ class Templates:
         sent = Secret(json.dumps(body)) if body else None
         response = self._connection.send(method, path, sent, harmless=True)
         said = failures.server_message(response, self._connection.redactor)
-        gone = method == "DELETE" and response.status_code == requests.codes.not_found and said.startswith("Local")
-        if not gone and not failures.is_done(response):
-            raise self._problem(response, realm, "write")
+        is_gone = method == "DELETE" and response.status_code == requests.codes.not_found and said.startswith("Local")
+        if not is_gone and not failures.is_done(response):
+            raise self._error_of(response, realm, "write")
 
 
 def _path(realm: str, *parts: str) -> str:

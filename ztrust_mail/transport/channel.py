@@ -1,0 +1,66 @@
+"""The rules by which every client sends requests to one host.
+
+A request waits for its turn at the host's throttle, has a deadline, is sent once more after a broken connection where
+that does no harm, and fails in our own words. Waiting for a busy host is :meth:`Throttle.call_with_retry`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import requests
+
+from ztrust_mail.core.errors import ServerError, ServerUnreachable
+from ztrust_mail.core.redaction import Redactor
+from ztrust_mail.transport import failures
+from ztrust_mail.transport.throttle import Request, Throttle, require_in_time
+
+
+class HostChannel:
+    """Sends requests to one host. May be used by several threads.
+
+    ``timeouts`` are the seconds for connecting and for the whole response. ``first_failure_counts`` tells which failure
+    is raised where a request and its repetition both fail: the first, which says that the request may have arrived, or
+    else the last.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeouts: tuple[float, float],
+        throttle: Throttle,
+        redactor: Redactor,
+        *,
+        first_failure_counts: bool = False,
+    ) -> None:
+        self.timeouts, self.throttle = timeouts, throttle
+        self._url, self._redactor = url, redactor
+        self._first_failure_counts = first_failure_counts
+
+    def send(self, request: Request, *, before: float = math.inf, repeat: bool = True) -> requests.Response:
+        """Send a request when its turn comes, and with ``repeat`` once more after a broken connection.
+
+        Raises :class:`WriteDeadlineExceeded` if the turn comes later than ``before``, in monotonic seconds.
+        """
+
+        def send_in_time() -> requests.Response:
+            require_in_time(before)
+            return self._send_unbroken(request) if repeat else request()
+
+        return self.throttle.call(send_in_time)
+
+    def _send_unbroken(self, request: Request) -> requests.Response:
+        try:
+            return request()
+        except failures.ConnectionLost as e:
+            first = e
+        try:
+            return request()
+        except ServerUnreachable:
+            if self._first_failure_counts:
+                raise first from None
+            raise
+
+    def failure(self, cause: BaseException | None) -> ServerError:
+        """Return the error that the cause of a failed request amounts to."""
+        return failures.describe_failure(cause, self._url, self.timeouts, self._redactor)
