@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
@@ -208,7 +208,6 @@ class Sandbox:
             ),
             method=request.method,
             path=path,
-            segments=tuple(unquote(segment) for segment in path.strip("/").split("/")),
             query=dict(parse_qsl(target.query)),
             authorization=request.headers.get("Authorization", ""),
             content_type=request.headers.get("Content-Type", ""),

@@ -30,12 +30,11 @@ class SandboxServer:
 
 @dataclass(frozen=True)
 class Call:
-    """One request: the path's decoded segments below the base path, and the body as it came."""
+    """One request: its path is still percent-encoded and without the base path, its body is as it came."""
 
     server: SandboxServer
     method: str
     path: str
-    segments: tuple[str, ...]
     query: Mapping[str, str]
     authorization: str
     content_type: str

@@ -1,9 +1,13 @@
-"""Which path leads to which handler."""
+"""Which method and path lead to which handler."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from urllib.parse import unquote
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import BaseConverter, Map, Rule
 
 from ztrust_mail.sandbox.admin_api import events, localization, login, realms, users
 from ztrust_mail.sandbox.admin_api.request import Call
@@ -12,54 +16,67 @@ from ztrust_mail.sandbox.options import Busy
 
 Handler = Callable[..., Answer]
 
-_OIDC = "realms/*/protocol/openid-connect"
-_USER = "admin/realms/*/users/*"
-_CLIENT = "admin/realms/*/clients/*"
-_LOCALIZATION = "admin/realms/*/localization"
-# A star is one segment, given to the handler. Paths that overlap stand with the more exact one first.
-_ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "realms/*", login.public_realm),
-    ("GET", "realms/*/account", login.account),
+
+class _Segment(BaseConverter):
+    """A segment of the encoded path, decoded for the handler: it may contain an encoded slash."""
+
+    def to_python(self, value: str) -> str:
+        return unquote(value)
+
+
+_OIDC = "/realms/<name>/protocol/openid-connect"
+_REALM = "/admin/realms/<name>"
+_TEXTS = f"{_REALM}/localization"
+_USER = f"{_REALM}/users/<user_id>"
+_CLIENT = f"{_REALM}/clients/<key>"
+_HANDLERS: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/realms/<name>", login.public_realm),
+    ("GET", "/realms/<name>/account", login.account),
     ("POST", f"{_OIDC}/token", login.token),
     ("GET", f"{_OIDC}/userinfo", login.userinfo),
-    ("GET", "admin/serverinfo", login.server_info),
-    ("GET", "admin/*/console/whoami", login.who_am_i),
-    ("GET", "admin/realms", realms.list_realms),
-    ("POST", "admin/realms", realms.create_realm),
-    ("GET", "admin/realms/*", realms.get_realm),
-    ("PUT", "admin/realms/*", realms.update_realm),
-    ("DELETE", "admin/realms/*", realms.delete_realm),
-    ("POST", "admin/realms/*/testSMTPConnection", realms.test_connection),
-    ("GET", "admin/realms/*/admin-events", events.list_admin_events),
-    ("GET", "admin/realms/*/events/config", events.get_config),
-    ("PUT", "admin/realms/*/events/config", events.update_config),
-    ("GET", _LOCALIZATION, localization.list_locales),
-    ("GET", f"{_LOCALIZATION}/*", localization.get_texts),
-    ("POST", f"{_LOCALIZATION}/*", localization.add_texts),
-    ("GET", f"{_LOCALIZATION}/*/*", localization.get_text),
-    ("PUT", f"{_LOCALIZATION}/*/*", localization.put_text),
-    ("DELETE", f"{_LOCALIZATION}/*/*", localization.delete_text),
-    ("GET", "admin/realms/*/roles/*", users.realm_role),
-    ("GET", "admin/realms/*/users", users.find_users),
-    ("POST", "admin/realms/*/users", users.create_user),
+    ("GET", "/admin/serverinfo", login.server_info),
+    ("GET", "/admin/<name>/console/whoami", login.who_am_i),
+    ("GET", "/admin/realms", realms.list_realms),
+    ("POST", "/admin/realms", realms.create_realm),
+    ("GET", _REALM, realms.get_realm),
+    ("PUT", _REALM, realms.update_realm),
+    ("DELETE", _REALM, realms.delete_realm),
+    ("POST", f"{_REALM}/testSMTPConnection", realms.test_connection),
+    ("GET", f"{_REALM}/admin-events", events.list_admin_events),
+    ("GET", f"{_REALM}/events/config", events.get_config),
+    ("PUT", f"{_REALM}/events/config", events.update_config),
+    ("GET", _TEXTS, localization.list_locales),
+    ("GET", f"{_TEXTS}/<locale>", localization.get_texts),
+    ("POST", f"{_TEXTS}/<locale>", localization.add_texts),
+    ("GET", f"{_TEXTS}/<locale>/<key>", localization.get_text),
+    ("PUT", f"{_TEXTS}/<locale>/<key>", localization.put_text),
+    ("DELETE", f"{_TEXTS}/<locale>/<key>", localization.delete_text),
+    ("GET", f"{_REALM}/roles/<role>", users.realm_role),
+    ("GET", f"{_REALM}/users", users.find_users),
+    ("POST", f"{_REALM}/users", users.create_user),
     ("GET", _USER, users.get_user),
     ("PUT", _USER, users.update_user),
     ("DELETE", _USER, users.delete_user),
     ("POST", f"{_USER}/role-mappings/realm", users.grant_realm_roles),
-    ("POST", f"{_USER}/role-mappings/clients/*", users.grant_client_roles),
-    ("GET", "admin/realms/*/clients", users.find_clients),
-    ("POST", "admin/realms/*/clients", users.create_client),
+    ("POST", f"{_USER}/role-mappings/clients/<key>", users.grant_client_roles),
+    ("GET", f"{_REALM}/clients", users.find_clients),
+    ("POST", f"{_REALM}/clients", users.create_client),
     ("DELETE", _CLIENT, users.delete_client),
     ("GET", f"{_CLIENT}/service-account-user", users.service_account),
-    ("GET", f"{_CLIENT}/roles/*", users.client_role),
+    ("GET", f"{_CLIENT}/roles/<role>", users.client_role),
 )
-# These wait in the middle, for a mail to go out or because they were told to, and lock by themselves.
+# These handlers wait, for a mail to be sent or because a fault makes them slow, and take the lock by themselves.
 _LOCK_THEMSELVES = (realms.list_realms, realms.get_realm, realms.update_realm, realms.test_connection)
-_PARTS = tuple((method, tuple(pattern.split("/")), handler) for method, pattern, handler in _ROUTES)
+_ROUTES = Map(
+    [Rule(path, methods=[method], endpoint=handler) for method, path, handler in _HANDLERS],
+    converters={"default": _Segment},
+    merge_slashes=False,
+    strict_slashes=False,
+).bind("sandbox.invalid")
 
 
 def answer(call: Call) -> Answer:
-    """Return the API's answer to the call, also when that is a refusal."""
+    """Return the API's answer to the call, also if the call is refused."""
     if call.server.faults.unavailable:
         return Answer(503, "Service Unavailable", "text/plain")
     if (busy := _busy(call)) is not None:
@@ -81,18 +98,16 @@ def _busy(call: Call) -> Busy | None:
 
 
 def _answer(call: Call) -> Answer:
-    fitting = [(m, parts, h) for m, parts, h in _PARTS if _fits(parts, call.segments)]
-    for method, parts, handler in fitting:
-        if method == call.method:
-            given = [segment for part, segment in zip(parts, call.segments, strict=True) if part == "*"]
-            with nullcontext() if handler in _LOCK_THEMSELVES else call.server.state.lock:
-                return handler(call, *given)
-    if fitting:
+    path = call.path.strip("/")
+    try:
+        handler, arguments = _ROUTES.match(path, method=call.method)
+    except MethodNotAllowed:
         return error(405, "HTTP 405 Method Not Allowed")
-    if call.segments[:2] == ("admin", "realms"):
-        call.realm(call.segments[2], call.caller())
-    return call.server.quirks.errors.no_resource(call.server.url + call.path)
-
-
-def _fits(parts: tuple[str, ...], segments: tuple[str, ...]) -> bool:
-    return len(parts) == len(segments) and all(p in ("*", s) for p, s in zip(parts, segments, strict=True))
+    except NotFound:
+        segments = path.split("/")
+        if segments[:2] == ["admin", "realms"]:
+            call.realm(unquote(segments[2]), call.caller())
+        return call.server.quirks.errors.no_resource(call.server.url + call.path)
+    with nullcontext() if handler in _LOCK_THEMSELVES else call.server.state.lock:
+        given: Answer = handler(call, **arguments)
+        return given
