@@ -1,4 +1,4 @@
-"""Takes known secrets out of foreign text, such as a server's error messages."""
+"""Removes known secrets from untrusted text, such as a server's error messages."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ QUOTES_A_SECRET = "… (not shown: it quotes a secret)"
 TOO_LONG = "… (not shown: too long)"
 
 MAX_TEXT = 10_000
-"""The longest foreign text, in characters, that is searched for secrets; a longer one is not shown."""
+"""The longest text, in characters, that is searched for secrets; a longer one is not shown."""
 
 _MAX_LAYERS = 10
-"""The most encodings of encodings that are undone; a text with more is not shown."""
+"""The most layers of encoding that are decoded; a text with more is not shown."""
 
 _MIN_ENCODED = 4
-"""The shortest trace, in characters, that is looked for in a decoded text: others are in many texts by chance."""
+"""The shortest trace, in characters, that is searched for in a decoded text: shorter ones match by chance."""
 
 _ESCAPE = re.compile(
     r"((?:\\(?:x[0-9a-fA-F]{2}|[0-3][0-7]{2}))+)"
@@ -37,9 +37,9 @@ _BETWEEN_DIGITS = re.compile(r"0x|[\s:,-]")
 
 @dataclass(frozen=True, repr=False)
 class _Traces:
-    """What a text that quotes a secret contains: one of the spellings, or else one of the parts once it is decoded.
+    """What to search for in a text that may quote a secret: its spellings, and parts of it in the decoded text.
 
-    ``parts`` are looked for in the ways to read a decoded text that :func:`_readings` returns.
+    ``parts`` has one tuple for each of the forms of a decoded text that :func:`_readings` returns.
     """
 
     spellings: frozenset[str]
@@ -51,7 +51,7 @@ class _Traces:
 
 
 class Redactor:
-    """Knows secrets, and takes them out of foreign text. May be used by several threads.
+    """Removes secrets from untrusted text. May be used by several threads.
 
     A secret as it is, and as JSON, URLs and forms usually hold it, is replaced by ``…``. Base64, hexadecimal bytes,
     HTML, other escapes and layers of escapes have too many spellings to list: a text that quotes a secret in one of
@@ -71,7 +71,7 @@ class Redactor:
                     self._known[secret] = _traces_of(secret)
 
     def redact(self, text: str) -> str:
-        """Return text without secrets, or a remark in place of it."""
+        """Return the text without secrets, or a remark instead of it."""
         if len(text) > MAX_TEXT:
             return TOO_LONG
         with self._lock:
@@ -81,7 +81,7 @@ class Redactor:
         if found:
             longest_first = map(re.escape, sorted(found, key=len, reverse=True))
             text = re.sub("|".join(longest_first), "…", text, flags=re.IGNORECASE)  # %2F is also %2f
-        decoded = _decoded(text)
+        decoded = _decode(text)
         if decoded is None:
             return QUOTES_A_SECRET
         readings = _readings(decoded)
@@ -92,25 +92,25 @@ def _traces_of(secret: str) -> _Traces:
     in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     in_urls = (encode(secret, safe, errors="replace") for encode, safe in ((quote, ""), (quote, "/"), (quote_plus, "")))
     spellings = frozenset((secret, *in_json, *in_urls))
-    lowered, folded, *_ = _readings(_decoded(secret) or secret)
+    lowered, folded, *_ = _readings(_decode(secret) or secret)
     digits = secret.encode("utf-8", "surrogatepass").hex() if len(secret) >= _MIN_ENCODED else ""
     parts = ((lowered,), (folded,), tuple(_base64_parts(secret)), (digits,))
     return _Traces(spellings, tuple(tuple(part for part in found if len(part) >= _MIN_ENCODED) for found in parts))
 
 
-def _decoded(text: str) -> str | None:
+def _decode(text: str) -> str | None:
     """Undo the escapes of HTML, URLs, JSON and quoted-printable, layer by layer; return None if there are too many."""
     for _ in range(_MAX_LAYERS):
         before = text
         text = _QUOTED_PRINTABLE.sub(lambda found: f"%{found[1]}" if found[1] else "", html.unescape(text))
-        text = _ESCAPE.sub(_unescaped, unquote(text))
+        text = _ESCAPE.sub(_unescape, unquote(text))
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # JSON has 😀 as a pair
         if text == before:
             return text
     return None
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def _unescape(escape: re.Match[str]) -> str:
     if escape[1]:
         codes = ((int(found[1], 16) if found[1] else int(found[2], 8)) for found in _ESCAPED_BYTE.finditer(escape[1]))
         data = bytes(codes)
@@ -135,7 +135,7 @@ def _readings(decoded: str) -> tuple[str, str, str, str]:
 
 
 def _base64_parts(secret: str) -> Iterator[str]:
-    r"""Yield what base64 makes of the secret alone, for each number of bytes before it in a group of three.
+    r"""Yield the base64 of the secret alone, for each number of bytes before it in a group of three.
 
     SMTP, for one, encodes ``\0username\0password``.
     """

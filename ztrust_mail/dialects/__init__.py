@@ -1,4 +1,4 @@
-"""One table per product: which native attribute holds which field, and how."""
+"""One table per product: which of its attributes holds which field, and how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How one field's value is written in native text, and read back from whatever stands there."""
+"""Codecs: how the value of a field is written as the texts of attributes, and read from any text."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ Texts = tuple[str | None, ...]
 
 
 class Codec(ABC):
-    """Translates one field's value to the texts of its native attributes, in the row's order.
+    """Translates a field's value to the texts of its attributes, in the row's order.
 
-    ``decode`` is the inverse of ``encode`` and takes any text: what does not parse becomes ``Raw``.
+    ``decode`` is the inverse of ``encode`` and accepts any text: what does not parse becomes ``Raw``.
     """
 
     @abstractmethod
     def encode(self, value: FieldValue) -> Texts:
-        """Return the text of each native attribute, None where it is left out."""
+        """Return the text of each attribute, None for one that is left out."""
 
     @abstractmethod
     def decode(self, texts: Texts) -> FieldValue | None:
-        """Return the value, or None where the attributes say nothing. At least one text is given.
+        """Return the value, or None if the attributes do not determine one. At least one text is given.
 
-        The texts of attributes that the row only reads follow those of its own.
+        The texts of attributes that the row only reads follow those of its own attributes.
         """
 
     def can_encode(self, value: FieldValue) -> bool:
-        """Tell whether there is a way to write the value."""
+        """Return whether the value can be written."""
         return True
 
 
 class Text(Codec):
-    """The text as it is."""
+    """Any text, unchanged."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (str(value),)
@@ -46,7 +46,7 @@ class Text(Codec):
 
 
 class AddressList(Codec):
-    """Several addresses in one text; commas and semicolons both part them."""
+    """Several addresses in one text, separated by commas or semicolons."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (str(value),)
@@ -61,7 +61,7 @@ class AddressList(Codec):
 
 
 class Port(Codec):
-    """A whole number from 1 to 65535, the way Java reads one."""
+    """A whole number from 1 to 65535, as Java parses it."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (str(value),)
@@ -87,7 +87,7 @@ class Milliseconds(Codec):
 
 
 class Switch(Codec):
-    """``true`` or ``false``; Keycloak takes only exactly ``true`` as on."""
+    """``true`` or ``false``; to Keycloak only exactly ``true`` is on."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (value.text if isinstance(value, Raw) else "true" if value is True else "false",)
@@ -103,7 +103,7 @@ def _truth(text: str | None) -> bool:
 
 
 class AnySwitch(Switch):
-    """``true`` or ``false`` in any case, as .NET writes and reads them."""
+    """``true`` or ``false`` in upper or lower case, as .NET writes and parses them."""
 
     def decode(self, texts: Texts) -> FieldValue | None:
         (text,) = texts
@@ -113,7 +113,7 @@ class AnySwitch(Switch):
 
 
 class StartTlsAndSsl(Codec):
-    """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on means neither."""
+    """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on is no valid value."""
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):
@@ -131,13 +131,13 @@ class StartTlsAndSsl(Codec):
 
 
 def _split_pair(raw: Raw, first: str, second: str) -> Texts:
-    """Return the two texts that an odd pair was told by."""
+    """Return the two texts from which an invalid pair was made."""
     one, _, two = raw.text.removeprefix(f"{first}=").rpartition(f" {second}=")
     return one or None, two or None
 
 
 class AuthAndType(Codec):
-    """The login as ``auth`` and ``authType``; on without a type is ``basic``, which all versions know."""
+    """The login as ``auth`` and ``authType``; on without a type is ``basic``, which all versions support."""
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):
@@ -154,9 +154,9 @@ class AuthAndType(Codec):
 
 
 class SecretText(Codec):
-    """A secret: shown masked by the server, or as the ``${vault.KEY}`` it was written as.
+    """A secret, which the server shows masked, or a reference ``${vault.KEY}``, which it shows as it is.
 
-    Keycloak shows whatever stands between those brackets; a spec can say keys of plain characters only.
+    Keycloak accepts any text as KEY; a spec accepts plain characters only.
     """
 
     _VAULT = re.compile(r"\$\{vault\.(.*)\}", re.DOTALL)
@@ -179,7 +179,7 @@ class SecretText(Codec):
 
 
 class HiddenText(Codec):
-    """A secret in a product that has no vault: written as it is, and never shown."""
+    """A secret in a product without a vault: written as it is, and never shown."""
 
     def encode(self, value: FieldValue) -> Texts:
         raise TypeError("a secret is resolved before it is written, and this product has no vault to refer to")
@@ -194,10 +194,10 @@ class HiddenText(Codec):
 
 @dataclass(frozen=True)
 class SecurityByPort(Codec):
-    """The relay's security as one word for encrypted and one for not; reads the port.
+    """The relay's security as a word for encrypted and one for unencrypted; reads the port.
 
-    Encrypted on 465 is TLS from the first byte, on any other port it is STARTTLS. Case does not matter.
-    ``port`` is what the product takes where none is given.
+    Encrypted is implicit TLS on port 465 and STARTTLS on any other port. The words are not case-sensitive.
+    ``port`` is the port that the product uses if none is given.
     """
 
     on: str
@@ -220,21 +220,21 @@ class SecurityByPort(Codec):
 
 
 class DerivedValue(Codec):
-    """What follows from attributes of other rows and has none of its own."""
+    """A value that is derived from attributes of other rows and has none of its own."""
 
     def encode(self, value: FieldValue) -> Texts:
         return ()
 
 
 class LoginIfGiven(DerivedValue):
-    """A login by user and password wherever the attribute that it reads is there."""
+    """A login by user and password if the attribute that it reads is present."""
 
     def decode(self, texts: Texts) -> FieldValue | None:
         return Login.BASIC
 
 
 class AddressAsAccount(DerivedValue):
-    """The user of a login for which the sending address is also the account; reads the address and the password."""
+    """The user of a login whose account is the sender's address; reads the address and the password."""
 
     def decode(self, texts: Texts) -> FieldValue | None:
         address, password = texts
@@ -242,9 +242,9 @@ class AddressAsAccount(DerivedValue):
 
 
 class DefaultCredentials(Codec):
-    """The login in a product that can also log in with the account its server runs under; reads the user.
+    """The login in a product that can also log in with the account of its own process; reads the user.
 
-    That account is nothing a spec can say.
+    A spec cannot express that account.
     """
 
     def encode(self, value: FieldValue) -> Texts:
@@ -259,7 +259,7 @@ class DefaultCredentials(Codec):
 
 @dataclass(frozen=True)
 class FixedValue(Codec):
-    """A setting of which a spec means one value without saying it; any other is nothing a spec can say."""
+    """A setting for which every spec implies one value; a spec cannot express any other value."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""What a dialect is: a table of rows, and encoding and decoding made from that one table."""
+"""The class of dialects: a table of rows, and encoding and decoding by that table."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from ztrust_mail.model.fields import (
 from ztrust_mail.model.serialize import display_value
 
 CANNOT_HOLD = "cannot-hold"
-_HIDDEN = SecretRef(SecretKind.ENV, ("",))
+_PLACEHOLDER = SecretRef(SecretKind.ENV, ("",))
 
 
 class BodyFormat(StrEnum):
-    """How a product takes its settings: an object of attributes, a list of keys and values, or a page to type into."""
+    """The form of a product's settings: an object of attributes, a list of keys and values, or a form to fill in."""
 
     MAP = "map"
     PAIRS = "pairs"
@@ -66,7 +66,7 @@ class Dialect:
     texts: str = ""
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
-        """Return the same table under another name, with another console's label for each attribute, in its order."""
+        """Return the same table under another name, with the labels of another console, in their order."""
 
         def relabel(row: Row) -> Row:
             shown = tuple(native for native in labels if native in row.natives)
@@ -76,13 +76,13 @@ class Dialect:
 
     @cached_property
     def without_page_only(self) -> Dialect:
-        """The table without what is only on the product's page."""
+        """The table without the fields that only the product's page can set."""
         rows = tuple(row for row in self.rows if not row.on_page_only)
         return self if rows == self.rows else replace(self, rows=rows)
 
     @cached_property
     def attribute_names(self) -> Mapping[str, str]:
-        """Every attribute the table knows, with the field it belongs to."""
+        """All attributes of the table, with the field of each."""
         return {native: row.field for row in self.rows for native in row.natives}
 
     @cached_property
@@ -94,7 +94,7 @@ class Dialect:
         return self._by_field.get(name)
 
     def attributes_of(self, name: str) -> tuple[str, ...]:
-        """Return the attributes that hold a field, or that it follows from; an extra attribute holds itself."""
+        """Return the attributes that hold a field, or that it is derived from."""
         if row := self._by_field.get(name):
             return row.natives or row.reads
         if self.texts and (message := message_of(name)):
@@ -103,7 +103,7 @@ class Dialect:
         return (attribute if attribute == name else as_native(attribute),)
 
     def field_of_attribute(self, native: str) -> str:
-        """Return the field that an attribute belongs to; the inverse of :meth:`attributes_of`."""
+        """Return the field of an attribute; the inverse of :meth:`attributes_of`."""
         if known := self.attribute_names.get(native):
             return known
         locale, found, key = native.removeprefix(self.texts).partition("/")
@@ -112,12 +112,12 @@ class Dialect:
         return extra_field(native if is_template(native) else as_attribute(native))
 
     def label(self, name: str) -> str:
-        """Return what the product's console calls a field, or nothing."""
+        """Return the label of a field in the product's console; empty without one."""
         row = self._by_field.get(name)
         return row.label if row else ""
 
     def effective_value(self, name: str, value: FieldValue | None) -> FieldValue | None:
-        """Return the value, or what its absence means to the server."""
+        """Return the value, or the one that the server uses if the field is absent."""
         if value is ABSENT:
             return None
         row = self._by_field.get(name)
@@ -130,21 +130,21 @@ class Dialect:
         return {native: row.codec for row in self.rows if field_of(row.field).secret for native in row.natives}
 
     def mask_secrets(self, attributes: Attributes) -> Attributes:
-        """Return live attributes with the mask in place of every secret; a vault's reference is none.
+        """Return live attributes with every secret masked. A reference to a vault is not a secret.
 
-        Servers older than 26.2 show a token's client secret in clear.
+        Servers older than 26.2 show a token's client secret unmasked.
         """
         return {name: self.mask if text and self.is_secret(name, text) else text for name, text in attributes.items()}
 
     def is_secret(self, native: str, text: str) -> bool:
-        """Tell whether an attribute's text is a secret, and not only a reference to one."""
+        """Return whether an attribute's text is a secret, and not only a reference to one."""
         codec = self._secret_codecs.get(native)
         return codec is not None and isinstance(codec.decode((text,)), Masked)
 
     def decode(self, attributes: Attributes) -> FieldMap:
-        """Return the fields a server's attributes hold; never fails, whatever stands there.
+        """Return the fields that a server's attributes hold. Never fails, whatever the attributes contain.
 
-        An empty text is no attribute. Attributes the table does not know become ``extra.NAME``.
+        An empty text counts as absent. Attributes that the table does not know become ``extra.NAME``.
         """
         given = {native: text for native, text in attributes.items() if text != ""}
         fields: dict[str, FieldValue] = {}
@@ -158,10 +158,10 @@ class Dialect:
         return fields | {self.field_of_attribute(n): text for n, text in given.items() if n not in known}
 
     def encode(self, fields: FieldMap, secrets: Mapping[SecretRef, Secret]) -> dict[str, str | Secret]:
-        """Return the attributes that hold the fields. ``secrets`` holds each reference's resolved value.
+        """Return the attributes that hold the fields. ``secrets`` has the resolved value of each reference.
 
-        What the product has no place for is left out: see :meth:`unsupported_findings`.
-        Raises ``KeyError`` for a reference that ``secrets`` lacks: nothing is written without it.
+        Fields that the product does not support are left out: see :meth:`unsupported_findings`.
+        Raises ``KeyError`` for a reference without a resolved value: nothing is written without it.
         """
         attributes: dict[str, str | Secret] = {}
         for name, value in fields.items():
@@ -178,16 +178,16 @@ class Dialect:
         return attributes
 
     def unsupported_since(self, fields: Iterable[str], version: Version) -> list[Row]:
-        """Return the rows among the fields that a server of this version does not have yet."""
+        """Return the rows of those fields that a server of this version does not support yet."""
         rows = (self._by_field[name] for name in fields if name in self._by_field)
         return [row for row in rows if not row.known_to(version)]
 
     def accepts_all(self, names: Iterable[str]) -> bool:
-        """Tell whether there is a place for these fields whatever their values are."""
+        """Return whether these fields are supported whatever their values are."""
         return self.extras and all(map(self.supports, names))
 
     def supports(self, name: str) -> bool:
-        """Tell whether the product knows the field at all; it may still not hold each of its values."""
+        """Return whether the product has the field at all; it may still not support each value."""
         if name in self._by_field:
             return True
         if message_of(name):
@@ -196,36 +196,36 @@ class Dialect:
         return self.extras and native != name and native not in self.attribute_names
 
     def template_names(self, fields: Iterable[str]) -> frozenset[str]:
-        """Return the names of all that these fields touch beside the realm's e-mail settings."""
+        """Return the names of the templates that these fields set."""
         within = [name for name in fields if name.startswith(f"{TEMPLATES}.")]
         return frozenset(native for name in within for native in self.attributes_of(name) if is_template(native))
 
     def storable(self, fields: FieldMap) -> FieldMap:
         """Return the fields that are the same after encoding and decoding.
 
-        A hidden secret counts as the same. Where the kind of login is not held, no part of it is.
+        A masked secret counts as the same. If the kind of login is not storable, no part of the login is.
         """
-        kept = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._is_encodable(n, v)}
+        candidates = {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._is_encodable(n, v)}
         while True:
-            back = self._round_trip(kept)
-            same = {name: value for name, value in kept.items() if self._round_trips(name, value, back)}
+            back = self._round_trip(candidates)
+            same = {name: value for name, value in candidates.items() if self._round_trips(name, value, back)}
             if LOGIN in fields and LOGIN not in same:
                 same = {name: value for name, value in same.items() if not is_within(name, LOGIN)}
-            if len(same) == len(kept):
+            if len(same) == len(candidates):
                 return same
-            kept = same  # a field may follow from one that just fell away
+            candidates = same  # a field may be derived from one that was just left out
 
     def unsupported_findings(self, fields: FieldMap) -> tuple[Finding, ...]:
-        """Return a warning for every field that the product cannot hold, in the order of the fields."""
-        kept = self.storable(fields)
-        lost = {name: value for name, value in fields.items() if name not in kept}
+        """Return a warning for every field that the product does not support, in the order of the fields."""
+        storable = self.storable(fields)
+        lost = {name: value for name, value in fields.items() if name not in storable}
         back = self._round_trip(
             {n: v for n, v in fields.items() if not isinstance(v, Raw) and self._is_encodable(n, v)}
         )
         return tuple(self._unsupported_finding(name, value, back.get(name)) for name, value in lost.items())
 
     def problems(self, fields: FieldMap) -> tuple[Finding, ...]:
-        """Return what the product would refuse or advises against; settings of a realm without e-mail are fine."""
+        """Return what the product would refuse or advises against; nothing for a realm without e-mail."""
         missing = (
             self._missing_finding(row)
             for row in self.rows
@@ -239,7 +239,7 @@ class Dialect:
         return row.codec.can_encode(value) if row else self.supports(name) or _is_noop(value)
 
     def _round_trip(self, fields: FieldMap) -> FieldMap:
-        referenced = {n: _HIDDEN if isinstance(v, Masked) else v for n, v in fields.items()}
+        referenced = {n: _PLACEHOLDER if isinstance(v, Masked) else v for n, v in fields.items()}
         secrets = {value: Secret(self.mask) for value in referenced.values() if isinstance(value, SecretRef)}
         written = self.encode(referenced, secrets)
         return self.decode({n: self.mask if isinstance(text, Secret) else text for n, text in written.items()})
@@ -254,25 +254,25 @@ class Dialect:
 
     def _unsupported_finding(self, name: str, value: FieldValue, back: FieldValue | None) -> Finding:
         if not self.supports(name):
-            message = f"{self.title} has no place for {quoted(name)}"
+            message = f"{self.title} does not support {quoted(name)}"
         elif field_of(name).secret:
-            message = f"{self.title} cannot hold such a secret as {quoted(name)}"
+            message = f"{self.title} does not support this kind of secret as {quoted(name)}"
         elif back == value:
-            message = f"{self.title} cannot hold this kind of login, and so not {quoted(name)}"
+            message = f"{self.title} does not support this kind of login, and so not {quoted(name)}"
         elif type(back) is type(value):
-            message = f"{self.title} would take {quoted(name)} to be {_display(back)}, not {_display(value)}"
+            message = f"{self.title} would read {quoted(name)} as {_display(back)}, not as {_display(value)}"
         else:
-            message = f"{self.title} cannot hold {_display(value)} as {quoted(name)}"
+            message = f"{self.title} cannot store {_display(value)} as {quoted(name)}"
         return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out: set it by other means", field=name)
 
     def _missing_finding(self, row: Row) -> Finding:
-        called = f", called {quoted(row.label)} there" if row.label else ""
-        message = f"{self.title} needs `{row.field}`{called}"
+        called = f" (labelled {quoted(row.label)})" if row.label else ""
+        message = f"{self.title} requires `{row.field}`{called}"
         return Finding(Severity.ERROR, "missing-field", message, f"set `{row.field}`", field=row.field)
 
 
 def _is_noop(value: FieldValue) -> bool:
-    """Tell whether a product without such a field does just what the value says."""
+    """Return whether a product without the field behaves as the value says."""
     return value is ABSENT or value is False or value is Login.NONE
 
 
@@ -281,12 +281,12 @@ def _display(value: FieldValue | None) -> str:
 
 
 def labels_of(dialect: Dialect) -> Mapping[str, str]:
-    """Return every attribute with what the page calls it, in the page's order; without a label it keeps its name."""
+    """Return the label of every attribute, or its name without one, in the order of the product's page."""
     return {native: label for row in dialect.rows for native, label in _labels(row)}
 
 
 def fixed_attributes(dialect: Dialect) -> Mapping[str, str]:
-    """Return the attributes that a spec means without saying them."""
+    """Return the attributes that every spec implies, with their texts."""
     return {row.natives[0]: row.codec.text for row in dialect.rows if isinstance(row.codec, FixedValue)}
 
 

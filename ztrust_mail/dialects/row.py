@@ -1,4 +1,4 @@
-"""One row of a product's table: which of its attributes hold a field, and how."""
+"""The rows of a product's table, its constraints, and the names in a map of attributes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ztrust_mail.dialects.codecs import Codec
 from ztrust_mail.model.fields import SECURITY, FieldMap, FieldValue, Security
 
 Attributes = Mapping[str, str]
-"""A server's own map of e-mail attributes, as read: secrets are masked there."""
+"""A server's map of e-mail attributes as read: secrets are masked."""
 
 Outgoing = Mapping[str, str | Secret]
-"""A server's own map of e-mail attributes, to be written: secrets are real there."""
+"""A server's map of e-mail attributes to be written: secrets are real."""
 
 Version = tuple[int, ...]
 
 
 def parse_version(text: str) -> Version:
-    """Return ``(26, 7, 4)`` for ``26.7.4`` or ``26.7.4.redhat-1``; empty where there is no number."""
+    """Return ``(26, 7, 4)`` for ``26.7.4`` or ``26.7.4.redhat-1``; empty without a number."""
     return tuple(int(part) for part in re.findall(r"\d{1,9}", text.partition("-")[0])[:3])
 
 
@@ -29,15 +29,14 @@ def parse_version(text: str) -> Version:
 class Row:
     """One field in one product.
 
-    ``absent`` is what the server takes when the attribute is not there. ``since`` lists the first
-    version of every release line that has the attribute, oldest first; the last holds for all newer
-    lines. ``label`` is what the product's own console calls it; of several attributes it has the labels, parted by
-    commas, of ``shown`` if they stand in another order on the page.
+    ``absent`` is the value that the server uses without the attribute. ``since`` lists the first version of every
+    release line that has the attribute, oldest first; the last applies to all newer lines. ``label`` is the label in
+    the product's console; for several attributes it has their labels, separated by commas, in the order of ``shown``
+    if the page has another order.
 
-    ``reads`` are attributes of other rows that the codec reads after its own and never writes: a row
-    without attributes of its own follows from them. ``mandatory`` says that the product takes no
-    settings without the field, ``default`` is what it fills in by itself. ``on_page_only`` says that no
-    API of the product is known to take it.
+    ``reads`` are attributes of other rows that the codec reads after its own and never writes: a row without attributes
+    of its own is derived from them. The product rejects settings without a ``mandatory`` field; ``default`` is the
+    value that it fills in. ``on_page_only`` fields cannot be set by any known API of the product.
     """
 
     field: str
@@ -53,7 +52,7 @@ class Row:
     on_page_only: bool = False
 
     def known_to(self, version: Version) -> bool:
-        """Tell whether a server of this version has the attribute; an unknown version has it."""
+        """Return whether a server of this version has the attribute; an unknown version has it."""
         if not self.since or not version or version >= self.since[-1]:
             return True
         return any(line[:2] == version[:2] and version >= line for line in self.since)
@@ -65,23 +64,23 @@ ConstraintCheck = Callable[[FieldMap], Iterator[tuple[Severity, str, str, str]]]
 
 @dataclass(frozen=True)
 class Constraint:
-    """One demand. ``rule`` is the id of its findings."""
+    """A rule for a realm's settings. ``rule`` is the id of its findings."""
 
     rule: str
     judge: ConstraintCheck
 
     def check(self, fields: FieldMap) -> Iterator[Finding]:
-        """Yield what the settings of a realm break."""
+        """Yield a finding for each violation in the settings of a realm."""
         for severity, name, message, hint in self.judge(fields):
             yield Finding(severity, self.rule, message, hint, field=name)
 
 
 def no_clear_text(label: str, choose: str) -> Constraint:
-    """Return the demand that the connection be encrypted; ``label`` and ``choose`` are the page's own words."""
+    """Return the constraint that the connection is encrypted; ``label`` and ``choose`` are texts of the page."""
 
     def judge(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
         if fields.get(SECURITY) is Security.NONE:
-            message = f"mail and password go to the relay in clear: `{label}` is off"
+            message = f"mail and password are sent to the relay unencrypted: `{label}` is off"
             yield Severity.WARNING, SECURITY, message, f"choose {choose}: set `{SECURITY}` to tls or starttls"
 
     return Constraint("not-encrypted", judge)

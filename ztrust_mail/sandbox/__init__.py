@@ -1,4 +1,4 @@
-"""A loopback identity server with a mail sink, to try things on and to test against.
+"""An identity server on loopback with an SMTP sink, for trying things out and for tests.
 
 It needs the extra ``sandbox``; importing this package alone does not.
 """

@@ -1,4 +1,4 @@
-"""The answers of the API: what a handler returns, and what it raises to refuse."""
+"""The responses of the API: what a handler returns, and what it raises to refuse a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, object]
 
 @dataclass(frozen=True)
 class Answer:
-    """A status with its body; ``body`` as text is sent as it is, None is an empty one, all else is JSON."""
+    """A status with its body. A text is sent as it is, None as an empty body, anything else as JSON."""
 
     status: int
     body: object = None
@@ -22,7 +22,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
-        """Return the answer as werkzeug sends it."""
+        """Return the response that werkzeug sends."""
         if self.body is None:
             empty = Response(status=self.status, headers=self.headers)
             del empty.headers["Content-Type"]
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Refused(Exception):
-    """Stop handling the request and give this answer."""
+    """Raised to stop handling the request and to give this answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -48,5 +48,5 @@ def error(status: int, text: str, description: str | None = None) -> Answer:
 
 
 def error_message(status: int, text: str) -> Answer:
-    """Return Keycloak's other form, ``{"errorMessage": …}``."""
+    """Return Keycloak's other form of an error, ``{"errorMessage": …}``."""
     return Answer(status, {"errorMessage": text})

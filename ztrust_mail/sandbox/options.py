@@ -1,4 +1,4 @@
-"""What a sandbox is started with, and the faults that can be switched on while it runs."""
+"""The options of a sandbox, and the faults that can be switched on while it runs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """How the sandbox is to behave; everything has a sensible default.
+    """How the sandbox behaves; everything has a default.
 
-    ``version`` chooses the Keycloak whose behaviour is imitated. ``base_path`` is ``/auth`` for the old ones.
-    ``token_lifetime`` is in seconds. ``ca_bundle`` is a PEM file whose certificates the test call trusts beside
-    the system's. ``list_breaks_after``, ``list_forbidden`` and ``slow_reads`` start the sandbox with that fault on,
-    see :class:`Faults`.
+    ``version`` is the version of Keycloak to imitate. ``base_path`` is ``/auth`` for old versions. ``token_lifetime``
+    is in seconds. ``ca_bundle`` is a PEM file whose certificates the test call trusts in addition to the system's.
+    ``list_breaks_after``, ``list_forbidden`` and ``slow_reads`` switch that fault on at the start, see :class:`Faults`.
     """
 
     port: int = 0
@@ -32,10 +31,10 @@ class SandboxOptions:
 
 @dataclass
 class Busy:
-    """What a busy server answers to the next requests in place of the API's own: ``times`` counts down to 0.
+    """The response of a busy server to the next requests, instead of the API's: ``times`` counts down to 0.
 
-    ``method`` and ``path``, a part of the path, choose the requests; empty ones choose all. ``retry_after`` is what
-    the header of that name says, seconds or a date; left out when empty.
+    ``method`` and ``path``, a part of the path, select the requests; empty ones select all. ``retry_after`` is the
+    value of the header of that name, seconds or a date; without a value the header is left out.
     """
 
     status: int = 503
@@ -45,19 +44,19 @@ class Busy:
     retry_after: str = ""
 
     def fits(self, method: str, path: str) -> bool:
-        """Tell whether a request is to be refused."""
+        """Return whether a request is refused."""
         return self.times > 0 and self.method in ("", method) and self.path in path
 
 
 @dataclass
 class Faults:
-    """Switches for what goes wrong on real servers; set them at any time while the sandbox runs.
+    """Switches for failures of real servers; set them at any time while the sandbox runs.
 
-    ``list_breaks_after``: the list of realms answers 200 and breaks off after that many realms.
-    ``list_forbidden``: the list answers 403 to everybody. ``slow_reads``: seconds every GET of realms takes.
+    ``list_breaks_after``: the list of realms answers 200 and is cut off after that many realms.
+    ``list_forbidden``: the list answers 403 to every account. ``slow_reads``: seconds that every GET of realms takes.
     ``failing_realms``: reading or writing these answers 500. ``unavailable``: every request answers 503.
-    ``busy``: the next requests that fit one of these are refused for now, see :class:`Busy`.
-    ``before_write``: called with the realm's name just before a PUT takes effect, to edit behind the writer's back.
+    ``busy``: the next requests that match one of these are refused for now, see :class:`Busy`.
+    ``before_write``: called with the realm's name just before a PUT takes effect, for an edit by another client.
     """
 
     list_breaks_after: int | None = None

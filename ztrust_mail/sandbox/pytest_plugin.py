@@ -11,7 +11,7 @@ and ask for it::
         ...
         assert ztrust_sandbox.mail.wait_for(1)[0].sender == "shop@example.com"
 
-Another version or account: define a fixture ``ztrust_sandbox_options`` that returns
+For another version or account, define a fixture ``ztrust_sandbox_options`` that returns
 :class:`SandboxOptions`.
 """
 
@@ -27,12 +27,12 @@ from ztrust_mail.sandbox.sandbox import Sandbox
 
 @pytest.fixture
 def ztrust_sandbox_options() -> SandboxOptions:
-    """How ``ztrust_sandbox`` is started; override it to change that."""
+    """The options of ``ztrust_sandbox``; override this fixture to change them."""
     return SandboxOptions()
 
 
 @pytest.fixture
 def ztrust_sandbox(ztrust_sandbox_options: SandboxOptions) -> Iterator[Sandbox]:
-    """A running sandbox of its own for each test, stopped after it."""
+    """A running sandbox for one test, stopped after it."""
     with Sandbox(ztrust_sandbox_options) as sandbox:
         yield sandbox

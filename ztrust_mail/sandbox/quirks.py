@@ -1,7 +1,6 @@
-"""What differs between versions of Keycloak, in one table.
+"""The differences between versions of Keycloak, in one table.
 
-Measured on 16.1.1 and 26.7.4 by ``tests/contract``; the versions between them and 26.8 from release notes and
-the notes in the project's facts, each at its row.
+16.1.1 and 26.7.4 are measured by ``tests/contract``; the versions between them and 26.8 are taken from release notes.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ class Errors:
         return error_message(409, f"Realm {realm} already exists")
 
     def no_resource(self, url: str) -> Answer:
-        """Return the answer to a path that leads nowhere."""
+        """Return the answer to an unknown path."""
         return error(404, "Unable to find matching target resource method")
 
     def unknown_field(self, name: str) -> Answer:
-        """Return the answer to a realm representation with a key the server does not know."""
+        """Return the answer to a realm representation with an unknown key."""
         return error(400, f'Invalid json representation for RealmRepresentation. Unrecognized field "{name}".')
 
 
 class LegacyErrors(Errors):
-    """The WildFly distribution's wordings."""
+    """The wording of the WildFly distribution."""
 
     def realm_exists(self, realm: str) -> Answer:
         return error_message(409, "Conflict detected. See logs for details")
@@ -101,11 +100,11 @@ _LEGACY_ERRORS = LegacyErrors(
 class Quirks:
     """One version's behaviour.
 
-    ``masked``: the secrets read back as asterisks, and kept when the asterisks are sent back. ``mask_matches``:
-    what must equal the stored settings for a mask to stand for the stored secret in a test call.
-    ``mask_needs_auth_type``: without authType the asterisks themselves are stored. ``drops_credential``: attributes
-    whose change drops the stored secret although the mask was sent back. ``new_events``: admin events have an id,
-    and may be asked for since a number of milliseconds.
+    ``masked``: the secrets that are read as asterisks, and preserved when the asterisks are sent back.
+    ``mask_matches``: the attributes that must equal the stored ones for a mask to stand for the stored secret in a test
+    call. ``mask_needs_auth_type``: without authType the asterisks themselves are stored. ``drops_credential``: the
+    attributes whose change drops the stored secret although the mask was sent back. ``new_events``: admin events have
+    an id, and can be requested since a number of milliseconds.
     """
 
     errors: Errors
@@ -157,7 +156,7 @@ _26_2_0 = replace(
 _26_2_5 = replace(_26_2_0, mask_needs_auth_type=False)
 _26_4 = replace(_26_2_5, checks_addresses=True, normalises=True)
 _26_5 = replace(_26_4, own_timeouts=True)
-# A full token of an administrator made before a realm: of no use for it on 26.4, of full use on 26.7.4.
+# A full token of an administrator that is older than a realm has no rights on it on 26.4, and all rights on 26.7.4.
 _26_7_4 = replace(_26_5, full_tokens_age=False)
 _26_8 = replace(
     _26_7_4,
@@ -165,7 +164,7 @@ _26_8 = replace(
     mask_matches=(*REALM_CONNECTION, "auth", "authType"),
 )
 
-# Each row holds from its version on, until the next row.
+# Each row applies from its version on, until the version of the next row.
 _BY_VERSION: tuple[tuple[tuple[int, ...], Quirks], ...] = (
     ((0,), _WILDFLY),
     ((26,), _26_0),
@@ -179,6 +178,6 @@ _BY_VERSION: tuple[tuple[tuple[int, ...], Quirks], ...] = (
 
 
 def quirks_of(version: str) -> Quirks:
-    """Return the behaviour of a version such as ``26.7.4``. Raises ValueError when that is not a version."""
+    """Return the behaviour of a version such as ``26.7.4``. Raises ValueError if it is not a version."""
     numbers = tuple(int(part) for part in version.split("."))
     return next(quirks for since, quirks in reversed(_BY_VERSION) if since <= numbers)

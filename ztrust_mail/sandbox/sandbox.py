@@ -1,4 +1,4 @@
-"""The sandbox itself: the API on loopback, the mail sink beside it, and handles for tests."""
+"""The sandbox: the API on loopback, the mail sink, and methods for tests."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.sandbox.state import MASTER, OWN_ADMIN_CLIENT, Client, Realm, SandboxState, User
 
 HOST = "127.0.0.1"
-_STOPPING = 5.0  # seconds that open connections get to notice the end
-_POLL = 0.01  # seconds until the server notices that it is to stop, which suites with many sandboxes wait for each time
+_STOPPING = 5.0  # seconds for open connections to end
+_POLL = 0.01  # seconds between two checks whether to stop; test suites with many sandboxes wait for it each time
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it came: ``path`` still percent-encoded and without the base path, ``body`` as parsed JSON.
+    """One request: ``path`` is percent-encoded and without the base path, ``body`` is parsed JSON.
 
-    ``body`` is None when there was none and for everything sent to a token endpoint. Headers are not kept.
+    ``body`` is None if there was none, and for all requests to token endpoints. Headers are not recorded.
     """
 
     method: str
@@ -44,10 +44,10 @@ class RecordedRequest:
 
 
 class Sandbox:
-    """A loopback identity server that behaves like Keycloak as far as e-mail settings go.
+    """An identity server on loopback that behaves like Keycloak with regard to e-mail settings.
 
-    ``with Sandbox() as sandbox:`` starts and stops it. ``url`` is what a client is configured with, ``mail`` the
-    relay's inbox, ``faults`` what is to go wrong.
+    ``with Sandbox() as sandbox:`` starts and stops it. ``url`` is the URL for clients, ``mail`` the inbox of the relay,
+    ``faults`` switches failures on.
     """
 
     def __init__(self, options: SandboxOptions | None = None, mail: MailSink | None = None) -> None:
@@ -87,7 +87,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The server's URL with the base path and no slash at its end."""
+        """The server's URL with the base path, without a slash at its end."""
         return f"http://{HOST}:{self.port}{self.options.base_path.rstrip('/')}"
 
     @property
@@ -97,7 +97,7 @@ class Sandbox:
             return tuple(self._requests)
 
     def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Start to listen. Raises OSError if the port is in use."""
         self.mail.start()
         handler = type("_Handler", (_QuietHandler,), {"connections": self._connections})
         try:
@@ -112,7 +112,7 @@ class Sandbox:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close every connection and both ports; calling it twice is harmless."""
+        """Close all connections and both ports. May be called twice."""
         self._closing.set()
         if self._server is not None and self._thread is not None:
             self._server.shutdown()
@@ -123,44 +123,44 @@ class Sandbox:
         self.mail.stop()
 
     def create_realm(self, name: str, smtp: Mapping[str, str] | None = None, **top_level: object) -> None:
-        """Add an enabled realm. Raises ValueError when there is one of that name."""
+        """Add an enabled realm. Raises ValueError if the name is taken."""
         with self._state.lock:
             if self._state.realm(name) is not None:
                 raise ValueError(f"realm {name} exists")
             self._state.add_realm(name, {"enabled": True, **top_level}, dict(smtp or {}))
 
     def remove_realm(self, name: str) -> None:
-        """Remove the realm. Raises KeyError when there is none of that name."""
+        """Remove the realm. Raises KeyError if it does not exist."""
         with self._state.lock:
             self._state.remove_realm(self._realm(name))
 
     def edit_smtp(self, realm: str, attributes: Mapping[str, str]) -> None:
-        """Replace the stored settings as somebody else would, without checks. Raises KeyError for no such realm."""
+        """Replace the stored settings without checks, as another client would. Raises KeyError for an unknown realm."""
         with self._state.lock:
             self._realm(realm).smtp = dict(attributes)
 
     def smtp(self, realm: str) -> dict[str, str]:
-        """Return the stored settings, secrets included. Raises KeyError when there is no such realm."""
+        """Return the stored settings with their secrets. Raises KeyError for an unknown realm."""
         with self._state.lock:
             return dict(self._realm(realm).smtp)
 
     def edit_realm(self, realm: str, **top_level: object) -> None:
-        """Change what is stored beside the e-mail settings, as somebody else would. Raises KeyError as above."""
+        """Change other settings than e-mail, as another client would. Raises KeyError for an unknown realm."""
         with self._state.lock:
             self._realm(realm).settings.update(top_level)
 
     def realm_settings(self, realm: str) -> Json:
-        """Return what is stored beside the e-mail settings. Raises KeyError when there is no such realm."""
+        """Return the other settings than e-mail. Raises KeyError for an unknown realm."""
         with self._state.lock:
             return dict(self._realm(realm).settings)
 
     def edit_texts(self, realm: str, locale: str, texts: Mapping[str, str]) -> None:
-        """Put localised texts into a realm, as somebody else would. Raises KeyError when there is no such realm."""
+        """Put localised texts into a realm, as another client would. Raises KeyError for an unknown realm."""
         with self._state.lock:
             self._realm(realm).texts.setdefault(locale, {}).update(texts)
 
     def texts(self, realm: str) -> dict[str, dict[str, str]]:
-        """Return a realm's own texts by locale. Raises KeyError when there is no such realm."""
+        """Return a realm's own texts by locale. Raises KeyError for an unknown realm."""
         with self._state.lock:
             return {locale: dict(texts) for locale, texts in self._realm(realm).texts.items()}
 
@@ -169,9 +169,9 @@ class Sandbox:
     ) -> None:
         """Add a user who can log in.
 
-        A role such as ``manage-realm`` counts in the user's own realm; in master, ``admin`` and ``create-realm``
-        are roles of the server and ``acme-realm:manage-realm`` is one on another realm. Raises KeyError for no
-        such realm.
+        A role such as ``manage-realm`` is one of the user's own realm; in master, ``admin`` and ``create-realm`` are
+        roles of the server, and ``acme-realm:manage-realm`` is a role of another realm. Raises KeyError for an unknown
+        realm.
         """
         with self._state.lock:
             home = self._realm(realm)
@@ -180,14 +180,14 @@ class Sandbox:
     def create_client(
         self, realm: str, client_id: str, secret: str, roles: Iterable[str] = (), email: str | None = None
     ) -> None:
-        """Add a client that logs in by itself; ``roles`` and ``email`` are its service account's, as for a user."""
+        """Add a client with a service account, which has these ``roles`` and this ``email``, as for a user."""
         with self._state.lock:
             home = self._realm(realm)
             client = home.add_client(Client(client_id, secret, direct_grants=True))
             _grant(home.add_service_account(client, email), home, roles)
 
     def expire_tokens(self) -> None:
-        """Let every access token given out so far be expired; refresh tokens stay good."""
+        """Expire all access tokens issued so far; refresh tokens stay valid."""
         with self._state.lock:
             self._tokens.expire_all()
 
@@ -213,11 +213,11 @@ class Sandbox:
             content_type=request.headers.get("Content-Type", ""),
             raw_body=body,
         )
-        given = answer(call)
-        kept = None if path.endswith("/token") else _parsed(body)
+        response = answer(call)
+        recorded = None if path.endswith("/token") else _parse_json(body)
         with self._state.lock:
-            self._requests.append(RecordedRequest(request.method, path, target.query, kept, given.status))
-        return given.response()
+            self._requests.append(RecordedRequest(request.method, path, target.query, recorded, response.status))
+        return response.response()
 
     def _page(self) -> str:
         relay = f"{self.mail.host}:{self.mail.port}"
@@ -225,7 +225,7 @@ class Sandbox:
 
 
 class _Connections:
-    """The connections now open, to be ended when the sandbox stops: a client may hold one for ever."""
+    """The open connections, to be closed when the sandbox stops: a client may keep one open for ever."""
 
     def __init__(self) -> None:
         self._sockets: set[socket.socket] = set()
@@ -248,12 +248,12 @@ class _Connections:
 
 
 def _end(connection: socket.socket) -> None:
-    with suppress(OSError):  # the client may have been quicker
+    with suppress(OSError):  # the client may have closed it already
         connection.shutdown(socket.SHUT_RDWR)
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Says nothing, and keeps account of its connection."""
+    """Logs nothing, and registers its connection."""
 
     connections: _Connections
     protocol_version = "HTTP/1.1"
@@ -284,7 +284,7 @@ def _grant(user: User, realm: Realm, roles: Iterable[str]) -> None:
             user.grant(client or own, name)
 
 
-def _parsed(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return json.loads(body) if body else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the sandbox holds: realms with their users and clients, and the tokens it has given out."""
+"""The data of the sandbox: realms with their users and clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ztrust_mail.sandbox.answers import Json
 
 MASTER = "master"
-# What a realm's own client for administration is called inside it; master has one per realm, `acme-realm`.
+# The name of a realm's own client for administration; master has another one per realm, `acme-realm`.
 OWN_ADMIN_CLIENT = "realm-management"
 ADMIN_ROLES = (
     "create-client",
@@ -46,7 +46,7 @@ def new_id() -> str:
 
 @dataclass
 class User:
-    """A user; ``roles`` are admin roles by the client that defines them, ``realm_roles`` those of the realm."""
+    """A user. ``roles`` are admin roles by the client that defines them, ``realm_roles`` those of the realm."""
 
     username: str
     password: str | None = field(default=None, repr=False)
@@ -59,13 +59,13 @@ class User:
     id: str = field(default_factory=new_id)
 
     def grant(self, client: str, role: str) -> None:
-        """Add a role of a client, with what it is made of."""
+        """Add a role of a client, with the roles that it is composed of."""
         self.roles.setdefault(client, set()).update({role, *_COMPOSITES.get(role, ())})
 
 
 @dataclass
 class Client:
-    """A client; with ``service_account`` it can log in by itself, as the user of that id."""
+    """A client. ``service_account`` is the id of the user as which it can log in by itself."""
 
     client_id: str
     secret: str | None = field(default=None, repr=False)
@@ -83,7 +83,7 @@ class Client:
 
 @dataclass
 class Realm:
-    """A realm: its plain top-level settings, and apart from them the e-mail settings, and its own texts by locale."""
+    """A realm: its top-level settings, its e-mail settings, its own texts by locale, its users and clients."""
 
     name: str
     settings: Json = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Realm:
 
     @property
     def enabled(self) -> bool:
-        """Whether anybody may log in."""
+        """Whether users may log in."""
         return self.settings.get("enabled") is True
 
     def user_named(self, username: str) -> User | None:
@@ -119,14 +119,14 @@ class Realm:
         return client
 
     def add_service_account(self, client: Client, email: str | None = None) -> User:
-        """Give the client a user of its own and return that."""
+        """Add a user for the client and return it."""
         user = self.add_user(User(f"service-account-{client.client_id}", email=email))
         client.service_account = user.id
         return user
 
 
 class SandboxState:
-    """All realms. Hold ``lock`` for every look and every change; it may be taken again by its holder."""
+    """All realms. Hold ``lock`` for every read and every change; it is reentrant."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -163,7 +163,7 @@ class SandboxState:
         realm.name = name
 
     def remove_realm(self, realm: Realm) -> None:
-        """Remove the realm and every right on it."""
+        """Remove the realm and all roles on it."""
         del self._realms[realm.name]
         for user in self._realms[MASTER].users.values():
             user.roles.pop(f"{realm.name}-realm", None)

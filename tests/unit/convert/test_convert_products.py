@@ -468,7 +468,7 @@ def test_a_product_needs_one_table_and_nothing_else(cli: Cli, monkeypatch: pytes
         "a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h", "from": "a@b.example", "replyTo": "x"}})
     )
     sheet = cli("convert", "--from", "realm-export", "--to", "pigeon", "a.json", "--out", "sheet.txt")
-    assert "Pigeon has no place for `reply_to.address`" in sheet.err
+    assert "Pigeon does not support `reply_to.address`" in sheet.err
     text = (cli.folder / "sheet.txt").read_text()
     assert "  Loft:     h\n  Hatch:    25\n  Armour:   feathers\n" in text
     assert "# [ ] Feed it." in text
@@ -497,7 +497,7 @@ def test_settings_go_round_through_the_command_line(cli: Cli) -> None:
         ran = cli("convert", "--from", source, "--to", target, f"acme{suffix}")
         assert ran.status == 0
         if target == "omnibyte":
-            assert "Omnibyte has no place for `sender.name`" in ran.err
+            assert "Omnibyte does not support `sender.name`" in ran.err
     cli.write("back.yaml", ran.out)
     wanted = {n: v for n, v in LOGGED_IN.items() if n != "sender.name"}
     assert meant(FORMATS["spec"].read("back.yaml").realms["acme"]) == wanted
@@ -568,4 +568,4 @@ def test_what_a_form_calls_ssl_stays_encrypted_wherever_it_is_moved(cli: Cli, ta
     ran = cli("convert", "--from", "oneaccess", "--to", target, "-", stdin=sheet)
     assert ran.status == 0
     assert said in ran.out
-    assert "an outdated way to encrypt; choose TLS" in ran.err
+    assert "`Security type` is SSL, which is outdated; choose TLS" in ran.err

@@ -282,37 +282,37 @@ def test_a_default_is_what_absence_means_unless_the_server_takes_something_else(
         (
             OMNIBYTE,
             {"relay.security": Security.TLS, "relay.port": 587},
-            {"relay.security": "Omnibyte would take `relay.security` to be `starttls`, not `tls`"},
+            {"relay.security": "Omnibyte would read `relay.security` as `starttls`, not as `tls`"},
         ),
         (
             OMNIBYTE,
             {"reply_to.address": "a@b.example", "relay.utf8": False, "extra.x": ABSENT},
-            {"reply_to.address": "Omnibyte has no place for `reply_to.address`"},
+            {"reply_to.address": "Omnibyte does not support `reply_to.address`"},
         ),
         (
             ONEACCESS,
             {"sender.address": "a@b.example", "relay.auth": Login.BASIC, "relay.auth.username": "apikey",
              "relay.auth.password": REF},
-            {"relay.auth.username": "OneAccess would take `relay.auth.username` to be `a@b.example`, not `apikey`"},
+            {"relay.auth.username": "OneAccess would read `relay.auth.username` as `a@b.example`, not as `apikey`"},
         ),
         (
             UIPATH,
             {"relay.auth": Login.TOKEN, "relay.auth.username": "u"},
             {
-                "relay.auth": "UiPath Orchestrator would take `relay.auth` to be `basic`, not `token`",
-                "relay.auth.username": "UiPath Orchestrator cannot hold this kind of login, "
+                "relay.auth": "UiPath Orchestrator would read `relay.auth` as `basic`, not as `token`",
+                "relay.auth.username": "UiPath Orchestrator does not support this kind of login, "
                 "and so not `relay.auth.username`",
             },
         ),
         (
             DIGITANIUM,
             {"relay.auth.password": VAULT},
-            {"relay.auth.password": "Digitanium cannot hold such a secret as `relay.auth.password`"},
+            {"relay.auth.password": "Digitanium does not support this kind of secret as `relay.auth.password`"},
         ),
-        (KEYCLOAK, {"relay.port": Raw("abc")}, {"relay.port": "Keycloak cannot hold `abc` as `relay.port`"}),
-        (KEYCLOAK, {"extra.host": "h"}, {"extra.host": "Keycloak has no place for `extra.host`"}),
+        (KEYCLOAK, {"relay.port": Raw("abc")}, {"relay.port": "Keycloak cannot store `abc` as `relay.port`"}),
+        (KEYCLOAK, {"extra.host": "h"}, {"extra.host": "Keycloak does not support `extra.host`"}),
         (KEYCLOAK, {"relay.auth.password": Masked(), "relay.timeouts.read": Duration(1)}, {}),
-        (ONEACCESS, {"extra.enable switch": "on"}, {"extra.enable switch": "OneAccess cannot hold `on` as "
+        (ONEACCESS, {"extra.enable switch": "on"}, {"extra.enable switch": "OneAccess cannot store `on` as "
                                                      "`extra.enable switch`"}),
     ],
 )  # fmt: skip
@@ -363,8 +363,8 @@ def test_mandatory_fields_are_missed_unless_the_product_fills_them_in(product: s
 
 def test_a_missing_field_is_called_what_the_products_page_calls_it() -> None:
     messages = [finding.message for finding in ONEACCESS.problems({"relay.port": 465})]
-    assert messages[0] == "OneAccess needs `relay.host`, called `SMTP HOST` there"
-    assert DIGITANIUM.problems({"relay.port": 465})[0].message == "Digitanium needs `relay.host`"
+    assert messages[0] == "OneAccess requires `relay.host` (labelled `SMTP HOST`)"
+    assert DIGITANIUM.problems({"relay.port": 465})[0].message == "Digitanium requires `relay.host`"
 
 
 @pytest.mark.parametrize(

@@ -260,8 +260,8 @@ def test_a_product_without_a_place_for_a_field_warns_where_it_was_written(acme: 
     with connected(acme) as connection:
         (realm,) = ztrust_mail.plan(spec, connection).realms
     assert [(f.severity, f.field, f.message) for f in realm.findings] == [
-        (Severity.WARNING, "notify.recipients", "Keycloak has no place for `notify.recipients`"),
-        (Severity.WARNING, "notify.alerts", "Keycloak has no place for `notify.alerts`"),
+        (Severity.WARNING, "notify.recipients", "Keycloak does not support `notify.recipients`"),
+        (Severity.WARNING, "notify.alerts", "Keycloak does not support `notify.alerts`"),
     ]
     assert all(finding.location and finding.realm == "acme" for finding in realm.findings)
 
@@ -457,7 +457,7 @@ def test_what_a_file_has_no_place_for_is_told() -> None:
         for name in ("keycloak", "realm-export")
     }
     assert (None, "Keycloak has no word for `templates.theme` not being there") in told["realm-export"]
-    assert ("notify.recipients", "Keycloak has no place for `notify.recipients`") in told["realm-export"]
+    assert ("notify.recipients", "Keycloak does not support `notify.recipients`") in told["realm-export"]
     assert (SUBJECT, f"Keycloak keeps `{SUBJECT}` beside its e-mail settings, or nowhere") in told["keycloak"]
 
 

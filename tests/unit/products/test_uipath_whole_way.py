@@ -218,7 +218,7 @@ BAD = {
     ),
     "no-host": (ROBOT, "{port: 25}", 4, "`relay.host` is missing"),
     "wrong-port": (ROBOT, "{host: h.example, port: 70000}", 2, "`70000`"),
-    "starttls-on-465": (ROBOT, "{host: h.example, port: 465}", 4, "would take `relay.security` to be `tls`"),
+    "starttls-on-465": (ROBOT, "{host: h.example, port: 465}", 4, "would read `relay.security` as `tls`"),
 }
 
 
@@ -240,8 +240,8 @@ def test_googles_port_and_what_has_no_place_are_warnings(cli, uipath):
     report = cli.json("plan", "spec.yaml")
     (realm,) = report["realms"]
     found = {finding["message"]: finding["severity"] for finding in realm["findings"]}
-    assert found["Google is reached on port 587, not `2525`"] == "warning"
-    assert found["UiPath Orchestrator has no place for `envelope_from`"] == "warning"
+    assert found["Google's relay expects port 587, not `2525`"] == "warning"
+    assert found["UiPath Orchestrator does not support `envelope_from`"] == "warning"
     assert (report["exit_status"], realm["status"]) == (1, "changed")
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert cli("plan", "spec.yaml").status == 0

@@ -1,1 +1,1 @@
-"""One table per product. No product knows another, but for ZTrust, which builds on Keycloak's table."""
+"""One table per product. They do not import each other, except that ZTrust's is based on Keycloak's."""

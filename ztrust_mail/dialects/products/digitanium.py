@@ -1,4 +1,4 @@
-"""Digitanium (KOBIL): the body of the mail configuration's API, every value of which is sent as text.
+"""Digitanium (KOBIL): the body of the mail configuration's API. All values are sent as text.
 
 Names, and that host and from are mandatory, come from the vendor's API documentation (4.18.1).
 """

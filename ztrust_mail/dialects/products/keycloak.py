@@ -1,7 +1,7 @@
 """Keycloak's ``smtpServer`` attributes.
 
-Names and meanings were read off running servers (16.1.1, 18.0.2, 26.x); since-versions come from the
-product's release notes.
+Names and meanings are measured on 16.1.1, 18.0.2 and 26.x; the versions of ``since`` are from the product's release
+notes.
 """
 
 from __future__ import annotations

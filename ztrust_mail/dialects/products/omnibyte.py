@@ -1,4 +1,4 @@
-"""Omnibyte: a form whose labels are its names."""
+"""Omnibyte: a form; its labels are the names of the attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OneAccess (Huawei Cloud): a form whose labels are its names."""
+"""OneAccess (Huawei Cloud): a form; its labels are the names of the attributes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEFAULT_PORT = 465
 def _no_ssl(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
     security = fields.get(SECURITY)
     if isinstance(security, Raw) and security.text.casefold() == "ssl":
-        message = "`Security type` is SSL, an outdated way to encrypt"
+        message = "`Security type` is SSL, which is outdated"
         yield Severity.WARNING, SECURITY, message, "choose TLS"
 
 

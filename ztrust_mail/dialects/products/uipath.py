@@ -1,7 +1,7 @@
-"""UiPath Orchestrator: Settings → Mail, by the keys of the Identity Server's settings API; all values are text.
+"""UiPath Orchestrator: Settings → Mail, with the keys of the Identity Server's settings API. All values are text.
 
-Keys come from the vendor's documentation of that API; the domain and the time-out have no place on the page,
-and the switch for e-mail alerts has no documented key.
+The keys are from the vendor's documentation of that API. The domain and the time-out are not on the page, and the
+switch for e-mail alerts has no documented key.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def _google(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
     if fields.get(HOST) != _GOOGLE:
         return
     if fields.get(PORT) not in (None, 587):
-        message = f"Google is reached on port 587, not {quoted(fields[PORT])}"
+        message = f"Google's relay expects port 587, not {quoted(fields[PORT])}"
         yield Severity.WARNING, PORT, message, f"set `{PORT}: 587`"
     if PASSWORD in fields:
-        message = "Google takes an app password here, not the account's own"
-        yield Severity.NOTE, PASSWORD, message, "make one in the account's security settings"
+        message = "Google requires an app password here, not the account's own password"
+        yield Severity.NOTE, PASSWORD, message, "create one in the account's security settings"
 
 
 UIPATH = Dialect(

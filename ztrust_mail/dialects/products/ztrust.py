@@ -1,4 +1,4 @@
-"""ZTrust's Email tab (V1 to V4.x): Keycloak's table with the labels of ZTrust's own console."""
+"""ZTrust's Email tab (V1 to V4.x): Keycloak's table with the labels of ZTrust's console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Version
 
 AT_MOST: Mapping[str, Version] = {"V1": (16, 1, 1)}
-"""The Keycloak that a version of ZTrust is taken for where the account may not see it: V1 is of the WildFly line."""
+"""The assumed version of Keycloak in a ZTrust whose version the account may not see: V1 is of the WildFly line."""
 
 ZTRUST = KEYCLOAK.child(
     "ztrust",

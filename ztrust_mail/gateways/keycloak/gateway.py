@@ -199,7 +199,7 @@ class KeycloakGateway(Gateway):
             raise self._error_of(response, realm, "read")
         body = as_object(response)
         if body is None:
-            raise _unexpected(response)
+            raise _as_realm_error(response)
         live = live_realm(realm, body, sent)
         if live is None:
             hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in this realm"
@@ -302,9 +302,9 @@ class KeycloakGateway(Gateway):
         if said and status not in (*failures.BUSY, *failures.WITHOUT_SERVER):
             message = f"the server refuses to {doing} {quoted(realm)} ({status}): {quoted(said, 300)}"
             return RealmError(message, "correct the value it names, or see the server's log", "server-says")
-        return _unexpected(response)
+        return _as_realm_error(response)
 
 
-def _unexpected(response: requests.Response) -> RealmError:
+def _as_realm_error(response: requests.Response) -> RealmError:
     error = failures.unexpected_response(response)
     return RealmError(error.message, error.hint, error.rule)

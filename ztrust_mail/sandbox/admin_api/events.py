@@ -1,6 +1,6 @@
-"""The admin events of the admin API, as far as they tell who edited a realm: kept where the realm has them on.
+"""Admin events of realms that have them switched on.
 
-Only edits of realms and of their events' settings are kept. The rest a server keeps too: users, clients, roles.
+Only edits of realms and of their event settings are recorded; a real server also records users, clients and roles.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 
 from ztrust_mail.sandbox.admin_api import smtp_settings
 from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.admin_api.smtp_settings import full
+from ztrust_mail.sandbox.admin_api.smtp_settings import SMTP_SERVER, full
 from ztrust_mail.sandbox.admin_api.tokens import Caller
 from ztrust_mail.sandbox.answers import Answer, Json, Refused
 from ztrust_mail.sandbox.state import Realm, new_id
 
 ENABLED, DETAILS = "adminEventsEnabled", "adminEventsDetailsEnabled"
 _CONFIG = ("eventsEnabled", "eventsListeners", ENABLED, DETAILS)
-_MAX = 100  # what the server gives where no other number is asked for
+_MAX = 100  # the server's default
 
 
 def list_admin_events(call: Call, name: str) -> Answer:
     """GET …/admin-events: the newest first, filtered by operationTypes, resourceTypes and dateFrom."""
-    realm = _open(call, name, "view-events", "manage-events")
+    realm = call.realm_with_role(name, "view-events", "manage-events")
     since = _moment(call, call.query.get("dateFrom"))
     wanted = {
         key: call.query[name]
@@ -41,28 +41,28 @@ def list_admin_events(call: Call, name: str) -> Answer:
 
 def get_config(call: Call, name: str) -> Answer:
     """GET …/events/config."""
-    realm = _open(call, name, "view-events", "manage-events")
+    realm = call.realm_with_role(name, "view-events", "manage-events")
     whole = full(realm, call.server.quirks)
     return Answer(200, {key: whole[key] for key in _CONFIG})
 
 
 def update_config(call: Call, name: str) -> Answer:
-    """PUT …/events/config: what is sent replaces, what is absent stays; kept as an event where they are on then."""
-    realm = _open(call, name, "manage-events")
+    """PUT …/events/config: what is sent replaces, what is absent stays; recorded if events are on afterwards."""
+    realm = call.realm_with_role(name, "manage-events")
     body = call.body()
     realm.settings.update({key: value for key, value in body.items() if key in _CONFIG})
     if is_on(realm):
-        keep(call, call.caller(), realm, body, "events/config")
+        record(call, call.caller(), realm, body, "events/config")
     return Answer(204)
 
 
 def is_on(realm: Realm) -> bool:
-    """Whether admin events of the realm are kept."""
+    """Return whether the realm records admin events."""
     return realm.settings.get(ENABLED) is True
 
 
-def keep(call: Call, caller: Caller, realm: Realm, body: Json, path: str = "") -> None:
-    """Keep an edit, with what was sent where the realm's details are on by now."""
+def record(call: Call, caller: Caller, realm: Realm, body: Json, path: str = "") -> None:
+    """Record an edit, with the body if the realm records details."""
     who: Json = {
         "realmId": caller.realm.id,
         "clientId": caller.client.id,
@@ -76,24 +76,17 @@ def keep(call: Call, caller: Caller, realm: Realm, body: Json, path: str = "") -
     if path:
         event["resourcePath"] = path
     if realm.settings.get(DETAILS) is True:
-        event["representation"] = json.dumps(_masked(call, body), separators=(",", ":"))
+        event["representation"] = json.dumps(_mask_secrets(call, body), separators=(",", ":"))
     realm.admin_events.append(event)
 
 
-def _open(call: Call, name: str, *roles: str) -> Realm:
-    caller = call.caller()
-    realm = call.realm(name, caller)
-    call.require(bool(caller.roles_in(realm) & set(roles)))
-    return realm
-
-
-def _masked(call: Call, body: Json) -> Json:
-    kept = {key: value for key, value in body.items() if value is not None}
-    if "smtpServer" in kept:
+def _mask_secrets(call: Call, body: Json) -> Json:
+    sent = {key: value for key, value in body.items() if value is not None}
+    if SMTP_SERVER in sent:
         quirks = call.server.quirks
-        sent = smtp_settings.as_text(call.body(numbers_as_text=True)["smtpServer"], quirks)
-        kept["smtpServer"] = smtp_settings.shown(sent, quirks)
-    return kept
+        settings = smtp_settings.as_text(call.body(numbers_as_text=True)[SMTP_SERVER], quirks)
+        sent[SMTP_SERVER] = smtp_settings.mask_secrets(settings, quirks)
+    return sent
 
 
 def _number(call: Call, name: str, default: int) -> int:
@@ -102,7 +95,7 @@ def _number(call: Call, name: str, default: int) -> int:
 
 
 def _moment(call: Call, date: str | None) -> int:
-    """Return the milliseconds of the epoch at which a date begins; new servers take the number itself too."""
+    """Return the milliseconds of the epoch at which a date begins; new servers also accept that number."""
     if date is None:
         return 0
     quirks = call.server.quirks

@@ -1,4 +1,4 @@
-"""A realm's own localised texts: the part of the admin API that keeps them, and what they make of the test mail."""
+"""A realm's own localised texts: the part of the admin API that manages them, and the test mail made from them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ _PARTS = re.compile(rf"''|'([^']*)(?:'|\Z)|\{{(\d+){_FORMAT}\}}|(\{{)")
 
 
 @dataclass(frozen=True)
-class TestMail:
-    """What the test mail says."""
-
-    __test__ = False
+class MailContent:
+    """The content of the test mail."""
 
     subject: str = "[KEYCLOAK] - SMTP test message"
     text: str = "This is a test message"
@@ -28,31 +26,31 @@ class TestMail:
 
 
 def list_locales(call: Call, name: str) -> Answer:
-    """GET …/localization: the locales that texts were ever put into."""
-    return Answer(200, sorted(_readable(call, name).texts))
+    """GET …/localization: the locales that ever had texts."""
+    return Answer(200, sorted(_readable_realm(call, name).texts))
 
 
 def get_texts(call: Call, name: str, locale: str) -> Answer:
-    """GET …/localization/{locale}: the realm's own texts, none for a locale that it does not have."""
-    return Answer(200, _readable(call, name).texts.get(locale, {}))
+    """GET …/localization/{locale}: the realm's own texts, none for an unknown locale."""
+    return Answer(200, _readable_realm(call, name).texts.get(locale, {}))
 
 
 def get_text(call: Call, name: str, locale: str, key: str) -> Answer:
     """GET …/localization/{locale}/{key}."""
-    text = _readable(call, name).texts.get(locale, {}).get(key)
+    text = _readable_realm(call, name).texts.get(locale, {}).get(key)
     return _NOT_FOUND if text is None else Answer(200, text, f"{_TEXT};charset=UTF-8")
 
 
 def add_texts(call: Call, name: str, locale: str) -> Answer:
-    """POST …/localization/{locale}: put some texts there and leave the others alone."""
-    realm = _writable(call, name)
+    """POST …/localization/{locale}: set some texts and leave the others unchanged."""
+    realm = call.realm_with_role(name, "manage-realm")
     realm.texts.setdefault(locale, {}).update({key: str(text) for key, text in call.body().items()})
     return Answer(204)
 
 
 def put_text(call: Call, name: str, locale: str, key: str) -> Answer:
     """PUT …/localization/{locale}/{key}: the body is the text."""
-    realm = _writable(call, name)
+    realm = call.realm_with_role(name, "manage-realm")
     if call.content_type.partition(";")[0].strip().lower() != _TEXT:
         raise Refused(call.server.quirks.errors.wrong_content_type)
     realm.texts.setdefault(locale, {})[key] = call.raw_body.decode(errors="replace")
@@ -60,50 +58,40 @@ def put_text(call: Call, name: str, locale: str, key: str) -> Answer:
 
 
 def delete_text(call: Call, name: str, locale: str, key: str) -> Answer:
-    """DELETE …/localization/{locale}/{key}: the locale stays, if without texts."""
-    realm = _writable(call, name)
+    """DELETE …/localization/{locale}/{key}: the locale stays, even without texts."""
+    realm = call.realm_with_role(name, "manage-realm")
     return _NOT_FOUND if realm.texts.get(locale, {}).pop(key, None) is None else Answer(204)
 
 
-def _readable(call: Call, name: str) -> Realm:
+def _readable_realm(call: Call, name: str) -> Realm:
     caller = call.caller()
     realm = call.realm(name, caller)
     call.require(bool(caller.roles_in(realm)))
     return realm
 
 
-def _writable(call: Call, name: str) -> Realm:
-    caller = call.caller()
-    realm = call.realm(name, caller)
-    call.require(caller.may_manage(realm))
-    return realm
+def compose_test_mail(realm: Realm, quirks: Quirks) -> MailContent | None:
+    """Return the test mail with the realm's texts, those of its default locale if the realm is internationalised.
 
-
-def test_mail(realm: Realm, quirks: Quirks) -> TestMail | None:
-    """Return what the realm's texts make of the test mail: those of its default locale, if it is international.
-
-    None stands for a text that Java's MessageFormat does not take, for which nothing is sent.
+    None if Java's MessageFormat rejects a text: then nothing is sent.
     """
     international = realm.settings.get("internationalizationEnabled") is True
     own = realm.texts.get(str(realm.settings.get("defaultLocale") or "en") if international else "en", {})
-    told, name = TestMail(), realm.name
+    default, name = MailContent(), realm.name
     if quirks.mail_says_display_name:
         name = str(realm.settings.get("displayName") or name[:1].upper() + name[1:])
     try:
-        return TestMail(
-            _formatted(own.get("emailTestSubject", told.subject)),
-            _formatted(own.get("emailTestBody", told.text), name),
-            _formatted(own.get("emailTestBodyHtml", told.html), name),
+        return MailContent(
+            _format_message(own.get("emailTestSubject", default.subject)),
+            _format_message(own.get("emailTestBody", default.text), name),
+            _format_message(own.get("emailTestBodyHtml", default.html), name),
         )
     except ValueError:
         return None
 
 
-test_mail.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported
-
-
-def _formatted(text: str, *arguments: str) -> str:
-    def put(found: re.Match[str]) -> str:
+def _format_message(text: str, *arguments: str) -> str:
+    def substitute(found: re.Match[str]) -> str:
         plain, number, lone = found.groups()
         if lone:
             raise ValueError("can't parse argument number")
@@ -111,4 +99,4 @@ def _formatted(text: str, *arguments: str) -> str:
             return arguments[int(number)] if int(number) < len(arguments) else found[0]
         return "'" if plain is None else str(plain)
 
-    return _PARTS.sub(put, text)
+    return _PARTS.sub(substitute, text)

@@ -16,7 +16,7 @@ _PUBLIC_KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA"
 
 
 def public_realm(call: Call, name: str) -> Answer:
-    """GET /realms/{realm}: what anybody may know."""
+    """GET /realms/{realm}: the public information about a realm."""
     realm = _realm(call, name)
     here = f"{call.server.url}/realms/{quote(realm.name, safe='')}"
     return Answer(
@@ -48,7 +48,7 @@ def token(call: Call, name: str) -> Answer:
 
 
 def userinfo(call: Call, name: str) -> Answer:
-    """GET …/protocol/openid-connect/userinfo: who the token is for."""
+    """GET …/protocol/openid-connect/userinfo: the account of the token."""
     realm = _realm(call, name)
     modern = call.server.quirks.userinfo_needs_openid
     if not call.authorization:
@@ -125,7 +125,7 @@ def _password(call: Call, realm: Realm, client: Client, form: Mapping[str, str])
         return call.server.quirks.errors.wrong_password
     if not user.enabled:
         return error(400, "invalid_grant", "Account disabled")
-    return _granted(call, user, realm, client, form, refresh=True)
+    return _grant_tokens(call, user, realm, client, form, refresh=True)
 
 
 def _client_credentials(call: Call, realm: Realm, client: Client, form: Mapping[str, str]) -> Answer:
@@ -133,17 +133,19 @@ def _client_credentials(call: Call, realm: Realm, client: Client, form: Mapping[
         return error(401, "unauthorized_client", "Public client not allowed to retrieve service account")
     if client.service_account is None:
         return error(401, "unauthorized_client", "Client not enabled to retrieve service account")
-    return _granted(call, realm.users[client.service_account], realm, client, form, refresh=False)
+    return _grant_tokens(call, realm.users[client.service_account], realm, client, form, refresh=False)
 
 
 def _refresh(call: Call, realm: Realm, client: Client, form: Mapping[str, str]) -> Answer:
     if "refresh_token" not in form:
         return error(400, "invalid_request", "No refresh token")
-    granted = call.server.tokens.refreshed(call.server.url, form["refresh_token"], realm, client)
+    granted = call.server.tokens.refresh(call.server.url, form["refresh_token"], realm, client)
     return Answer(200, granted) if granted else error(400, "invalid_grant", "Invalid refresh token")
 
 
-def _granted(call: Call, user: User, realm: Realm, client: Client, form: Mapping[str, str], *, refresh: bool) -> Answer:
+def _grant_tokens(
+    call: Call, user: User, realm: Realm, client: Client, form: Mapping[str, str], *, refresh: bool
+) -> Answer:
     scope = form.get("scope", "")
     return Answer(200, call.server.tokens.grant(call.server.url, user, realm, client, scope, refresh=refresh))
 
@@ -152,7 +154,7 @@ _THEMES = {"email": [{"name": "base", "locales": ["en"]}, {"name": "keycloak", "
 
 
 def server_info(call: Call) -> Answer:
-    """GET /admin/serverinfo: for administrators; the version only for those of enough rights."""
+    """GET /admin/serverinfo: for administrators; the version only for those with enough rights."""
     caller = call.caller()
     call.require(caller.any_role())
     info: Json = {"profileInfo": {"name": "default"}, "themes": _THEMES}

@@ -1,4 +1,4 @@
-"""The realms of the admin API: list, read, create, change, remove, and the test call."""
+"""The realms of the admin API: list, read, create, update, delete, and the test call."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from urllib.parse import quote
 
 from ztrust_mail.sandbox.admin_api import events, smtp_settings
-from ztrust_mail.sandbox.admin_api.localization import test_mail
+from ztrust_mail.sandbox.admin_api.localization import compose_test_mail
 from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.admin_api.smtp_settings import BRIEF, KNOWN, full, has_wrong_type
+from ztrust_mail.sandbox.admin_api.smtp_settings import BRIEF, KNOWN, SMTP_SERVER, full, has_wrong_type
 from ztrust_mail.sandbox.admin_api.tokens import Caller
 from ztrust_mail.sandbox.answers import JSON_TYPE, Answer, Json, Refused, error, error_message
 from ztrust_mail.sandbox.relay.sender import SendFailed, send_test_mail
@@ -18,35 +18,35 @@ _FORBIDDEN_IN_NAMES = frozenset("/?;#&")
 
 
 def list_realms(call: Call) -> Answer:
-    """GET /admin/realms: all the caller may see, whole where allowed, else by name alone."""
+    """GET /admin/realms: all realms the caller may see, whole if permitted, otherwise by name alone."""
     caller = call.caller()
     faults = call.server.faults
     _read_slowly(call)
     with call.server.state.lock:
-        shown = [_listed(call, caller, realm) for realm in call.server.state]
+        shown = [_list_entry(call, caller, realm) for realm in call.server.state]
     entries = [entry for entry in shown if entry]
     if not entries or faults.list_forbidden:
         call.refuse()
     if faults.list_breaks_after is not None:
-        return _broken_off(entries[: faults.list_breaks_after])
+        return _list_without_end(entries[: faults.list_breaks_after])
     return Answer(200, entries)
 
 
 def get_realm(call: Call, name: str) -> Answer:
-    """GET /admin/realms/{realm}: the realm, or what little of it the caller may see."""
+    """GET /admin/realms/{realm}: the realm, or the part of it that the caller may see."""
     caller = call.caller()
     _read_slowly(call)
     with call.server.state.lock:
         realm = call.realm(name, caller)
-        _fail_if_told(call, name)
+        _fail_if_faulty(call, name)
         if caller.may_view(realm):
             return Answer(200, full(realm, call.server.quirks))
         call.require(caller.may_see_name(realm, call.server.quirks))
-        return Answer(200, _truncated(call, caller, realm))
+        return Answer(200, _partial_view(call, caller, realm))
 
 
 def create_realm(call: Call) -> Answer:
-    """POST /admin/realms: a new realm, disabled unless told otherwise."""
+    """POST /admin/realms: a new realm, disabled unless the body enables it."""
     caller = call.caller()
     body = call.body()
     quirks = call.server.quirks
@@ -58,7 +58,7 @@ def create_realm(call: Call) -> Answer:
     _check_name(name)
     if call.server.state.realm(name) is not None:
         raise Refused(quirks.errors.realm_exists(name))
-    smtp = smtp_settings.stored(_smtp_sent(call) or {}, {}, quirks, creating=True)
+    smtp = smtp_settings.settings_after_write(_smtp_of_body(call) or {}, {}, quirks, creating=True)
     call.server.state.add_realm(name, _top_level(body), smtp)
     return Answer(201, headers={"Location": f"{call.server.url}/admin/realms/{quote(name, safe='')}"})
 
@@ -73,16 +73,16 @@ def update_realm(call: Call, name: str) -> Answer:
         realm = call.realm(name, caller)
         call.require(caller.may_manage(realm))
         body = call.body()
-        _fail_if_told(call, name)
+        _fail_if_faulty(call, name)
         _check(call, body)
-        new = _smtp_sent(call)
-        smtp = realm.smtp if new is None else smtp_settings.stored(new, realm.smtp, call.server.quirks)
+        new = _smtp_of_body(call)
+        smtp = realm.smtp if new is None else smtp_settings.settings_after_write(new, realm.smtp, call.server.quirks)
         _rename(call, realm, body.get("realm"))
-        kept = events.is_on(realm)
+        is_recorded = events.is_on(realm)
         realm.smtp = smtp
         realm.settings.update(_top_level(body))
-        if kept:
-            events.keep(call, caller, realm, body)
+        if is_recorded:
+            events.record(call, caller, realm, body)
     return Answer(204)
 
 
@@ -96,15 +96,15 @@ def delete_realm(call: Call, name: str) -> Answer:
 
 
 def test_connection(call: Call, name: str) -> Answer:
-    """POST …/testSMTPConnection: send a mail to the caller through the settings in the body, stored or not."""
+    """POST …/testSMTPConnection: send a mail to the caller with the settings of the body, stored or not."""
     caller = call.caller()
     quirks = call.server.quirks
     with call.server.state.lock:
         realm = call.realm(name, caller)
         call.require(caller.may_manage(realm) or not quirks.test_needs_role)
         payload = smtp_settings.as_text(call.body(numbers_as_text=True), quirks)
-        settings = smtp_settings.for_test(payload, realm.smtp, quirks)
-        content = test_mail(realm, quirks)
+        settings = smtp_settings.settings_for_test(payload, realm.smtp, quirks)
+        content = compose_test_mail(realm, quirks)
     if not caller.user.email:
         raise Refused(quirks.errors.no_address)
     try:
@@ -119,12 +119,12 @@ def _read_slowly(call: Call) -> None:
         call.server.closing.wait(call.server.faults.slow_reads)
 
 
-def _fail_if_told(call: Call, name: str) -> None:
+def _fail_if_faulty(call: Call, name: str) -> None:
     if name in call.server.faults.failing_realms:
         raise Refused(error(500, "unknown_error"))
 
 
-def _listed(call: Call, caller: Caller, realm: Realm) -> Json | None:
+def _list_entry(call: Call, caller: Caller, realm: Realm) -> Json | None:
     if not caller.may_address(realm):
         return None
     if caller.may_view(realm):
@@ -134,13 +134,13 @@ def _listed(call: Call, caller: Caller, realm: Realm) -> Json | None:
     return {"realm": realm.name} if caller.roles_in(realm) else None
 
 
-def _broken_off(entries: list[Json]) -> Answer:
-    """Return what a rolled back transaction leaves: status 200, a list without its end, an error behind it."""
+def _list_without_end(entries: list[Json]) -> Answer:
+    """Return what a rolled-back transaction sends: status 200, a list without its end, followed by an error."""
     begun = json.dumps(entries, ensure_ascii=False)[:-1]
     return Answer(200, begun + ',{"id":"' + json.dumps({"error": "unknown_error"}), JSON_TYPE)
 
 
-def _truncated(call: Call, caller: Caller, realm: Realm) -> Json:
+def _partial_view(call: Call, caller: Caller, realm: Realm) -> Json:
     view: Json = {"realm": realm.name}
     if not call.server.quirks.truncated_flags:
         return view
@@ -150,8 +150,8 @@ def _truncated(call: Call, caller: Caller, realm: Realm) -> Json:
     return view | {"bruteForceProtected": False, "supportedLocales": [], "organizationsEnabled": False}
 
 
-def _smtp_sent(call: Call) -> dict[str, str] | None:
-    sent = call.body(numbers_as_text=True).get("smtpServer")
+def _smtp_of_body(call: Call) -> dict[str, str] | None:
+    sent = call.body(numbers_as_text=True).get(SMTP_SERVER)
     return None if sent is None else smtp_settings.as_text(sent, call.server.quirks)
 
 
@@ -180,4 +180,4 @@ def _rename(call: Call, realm: Realm, name: object) -> None:
 
 
 def _top_level(body: Json) -> Json:
-    return {k: v for k, v in body.items() if v is not None and k not in ("realm", "id", "smtpServer")}
+    return {k: v for k, v in body.items() if v is not None and k not in ("realm", "id", SMTP_SERVER)}

@@ -1,4 +1,4 @@
-"""One request on its way through the handlers, and what they all need."""
+"""A request to the API, with the checks that the handlers share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztrust_mail.sandbox.state import Realm, SandboxState
 
 @dataclass(frozen=True)
 class SandboxServer:
-    """What the sandbox consists of; one for all requests. ``url`` ends with the base path."""
+    """The parts of the sandbox that handlers use. ``url`` ends with the base path."""
 
     url: str
     options: SandboxOptions
@@ -41,17 +41,24 @@ class Call:
     raw_body: bytes
 
     def caller(self) -> Caller:
-        """Return who is calling. Raises Refused (401) without a good token."""
+        """Return the account of the request. Raises Refused (401) without a valid token."""
         if (caller := self.server.tokens.caller(self.authorization)) is None:
             raise Refused(error(401, "HTTP 401 Unauthorized"))
         return caller
 
     def realm(self, name: str, caller: Caller) -> Realm:
-        """Return an existing realm that the caller may name. Raises Refused (404, 403)."""
+        """Return an existing realm that the caller may address. Raises Refused (404, 403)."""
         if (realm := self.server.state.realm(name)) is None:
             raise Refused(error(404, "Realm not found."))
         if not caller.may_address(realm):
             self.refuse()
+        return realm
+
+    def realm_with_role(self, name: str, *roles: str) -> Realm:
+        """Return an existing realm in which the caller has one of the roles. Raises Refused (401, 403, 404)."""
+        caller = self.caller()
+        realm = self.realm(name, caller)
+        self.require(bool(caller.roles_in(realm) & set(roles)))
         return realm
 
     def require(self, allowed: bool) -> None:
@@ -64,9 +71,9 @@ class Call:
         raise Refused(self.server.quirks.errors.forbidden)
 
     def body(self, *, numbers_as_text: bool = False) -> Json:
-        """Return the JSON object sent; with ``numbers_as_text``, numbers are their source text.
+        """Return the JSON object of the body; with ``numbers_as_text``, numbers are their source text.
 
-        Raises Refused for another content type, no or broken JSON, and for JSON that is not an object.
+        Raises Refused for another content type, missing or broken JSON, and for JSON that is not an object.
         """
         body = self._json(numbers_as_text)
         if not isinstance(body, dict):
@@ -74,7 +81,7 @@ class Call:
         return body
 
     def json_list(self) -> list[Json]:
-        """Return the list of JSON objects sent. Raises Refused as :meth:`body` does."""
+        """Return the list of JSON objects of the body. Raises Refused as :meth:`body` does."""
         body = self._json(numbers_as_text=False)
         if not isinstance(body, list) or not all(isinstance(item, dict) for item in body):
             raise Refused(self.server.quirks.errors.wrong_json_type)

@@ -1,4 +1,4 @@
-"""What a realm looks like in the admin API."""
+"""Realms in the admin API, their ``smtpServer`` above all, and Keycloak's rules for e-mail addresses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ztrust_mail.sandbox.quirks import Quirks
 from ztrust_mail.sandbox.state import Realm
 
 # The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
-# Whatever else Unicode's first 65,536 characters hold counts as a letter, and is read as one: see _with_letters.
+# All other of Unicode's first 65,536 characters count as letters: see _with_letters.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~-]|\\\\|\\")+"'
 _LOCAL = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:\.(?:{_ATOM}|{_QUOTED}))*")
 _LABEL = re.compile(_ATOM)
-# Of IP addresses, which hardly anybody writes, as text: compiling these would cost every start some milliseconds.
+# IP addresses are rare. Their patterns stay text: compiling them would cost every start some milliseconds.
 _IPV4 = r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]"
 _IPV6 = r"(?i)\[IPv6:(?P<address>[^\]]+)\]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
@@ -30,9 +30,9 @@ _LONGEST = 255  # a stored attribute's length
 
 
 def address_problem(address: str, *, utf8: bool) -> str | None:
-    """Return in a few words why Keycloak 26 refuses the address as a sender, or None when it takes it.
+    """Return in a few words why Keycloak 26 refuses the address as a sender, or None if it accepts it.
 
-    ``utf8`` is the realm's ``allowutf8``; without it only the domain may hold other than ASCII letters.
+    ``utf8`` is the realm's ``allowutf8``; without it only the domain may contain non-ASCII letters.
     """
     local, at, domain = address.rpartition("@")
     if not at:
@@ -45,7 +45,7 @@ def address_problem(address: str, *, utf8: bool) -> str | None:
 
 
 def ascii_domain(address: str) -> str:
-    """Return the address with its domain in ASCII (punycode). Raises ValueError when there is no such form."""
+    """Return the address with its domain in ASCII (punycode). Raises ValueError if there is none."""
     local, at, domain = address.rpartition("@")
     return local + at + _to_ascii(domain) if at else address
 
@@ -95,7 +95,7 @@ def _is_ip_literal(domain: str) -> bool:
 
 def _to_ascii(domain: str) -> str:
     """Return the domain by IDNA 2003, which is what Java's ``IDN.toASCII`` does. Raises ValueError."""
-    # A foreign dot at the end, or alone, is the root of all names to Java, and gets through.
+    # To Java a foreign dot at the end, or alone, is the root of all names, and is accepted.
     if _DOTS.fullmatch(domain):
         return "."
     *labels, last = _DOTS.split(domain)
@@ -111,6 +111,7 @@ def _label_to_ascii(label: str) -> str:
     return idna.ToASCII(label).decode("ascii")
 
 
+SMTP_SERVER = "smtpServer"
 MASK = "*" * 10
 LONGEST = 255  # of the database columns, for names and values alike
 _LOGIN = ("user", "password", "authType")
@@ -122,9 +123,9 @@ _HINT = (
 
 
 def as_text(value: object, quirks: Quirks) -> dict[str, str]:
-    """Return a map of text as the server reads it from JSON: scalars as text, null dropped.
+    """Return a map of text as the server reads it from JSON: scalars as text, without null.
 
-    Raises Refused for a nested value and for what is not an object. Numbers must come as their source text.
+    Raises Refused for nested values and for anything but an object. Numbers must be given as their source text.
     """
     if not isinstance(value, Mapping) or any(isinstance(v, dict | list) for v in value.values()):
         raise Refused(quirks.errors.wrong_json_type)
@@ -132,25 +133,27 @@ def as_text(value: object, quirks: Quirks) -> dict[str, str]:
     return {k: texts[v] if isinstance(v, bool) else str(v) for k, v in value.items() if v is not None}
 
 
-def stored(new: Mapping[str, str], old: Mapping[str, str], quirks: Quirks, *, creating: bool = False) -> dict[str, str]:
-    """Return what is stored when ``new`` is written over ``old``. Raises Refused for what the server refuses."""
+def settings_after_write(
+    new: Mapping[str, str], old: Mapping[str, str], quirks: Quirks, *, creating: bool = False
+) -> dict[str, str]:
+    """Return the settings after ``new`` is written over ``old``. Raises Refused for what the server refuses."""
     if quirks.checks_addresses and new:
         _check_addresses(new, creating)
-    settings = _with_kept_secrets(new, old, quirks)
+    settings = _restore_masked_secrets(new, old, quirks)
     if quirks.normalises:
-        settings = _normalised(settings)
+        settings = _normalise(settings)
     if any(_length(text) > LONGEST for item in settings.items() for text in item):
         raise Refused(quirks.errors.too_long)
     return settings
 
 
-def shown(settings: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
-    """Return the settings as they are read: secrets masked, vault references as they are."""
+def mask_secrets(settings: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
+    """Return the settings as they are shown: with masked secrets, and vault references as they are."""
     return {k: MASK if k in quirks.masked and not _in_vault(v) else v for k, v in settings.items()}
 
 
-def for_test(payload: Mapping[str, str], old: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
-    """Return what a test call uses: a mask stands for the stored secret if all else is as stored."""
+def settings_for_test(payload: Mapping[str, str], old: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
+    """Return the settings that a test call uses: a mask stands for the stored secret if the rest is as stored."""
     settings = dict(payload)
     defaults = {"authType": "basic"}
     if all(settings.get(n, defaults.get(n)) == old.get(n, defaults.get(n)) for n in quirks.mask_matches):
@@ -161,7 +164,7 @@ def for_test(payload: Mapping[str, str], old: Mapping[str, str], quirks: Quirks)
 
 
 def _length(text: str) -> int:
-    """Return the length as Java and its H2 database count it, where an emoji is two."""
+    """Return the length as Java and its H2 database count it: an emoji has two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
@@ -169,12 +172,12 @@ def _in_vault(value: str) -> bool:
     return value.startswith("${vault.") and value.endswith("}")
 
 
-def _with_kept_secrets(new: Mapping[str, str], old: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
+def _restore_masked_secrets(new: Mapping[str, str], old: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
     settings = dict(new)
     changed = any(new.get(name) != old.get(name) for name in quirks.drops_credential)
-    keeps_mask = quirks.mask_needs_auth_type and "authType" not in new
+    stores_mask = quirks.mask_needs_auth_type and "authType" not in new
     for name in quirks.masked:
-        if settings.get(name) != MASK or keeps_mask:
+        if settings.get(name) != MASK or stores_mask:
             continue
         if name in old and not changed:
             settings[name] = old[name]
@@ -183,7 +186,7 @@ def _with_kept_secrets(new: Mapping[str, str], old: Mapping[str, str], quirks: Q
     return settings
 
 
-def _normalised(settings: Mapping[str, str]) -> dict[str, str]:
+def _normalise(settings: Mapping[str, str]) -> dict[str, str]:
     if settings.get("auth", "").lower() != "true":
         dropped: tuple[str, ...] = (*_LOGIN, *_TOKEN)
     elif settings.get("authType", "basic") == "basic":
@@ -209,7 +212,7 @@ def _check_addresses(settings: Mapping[str, str], creating: bool) -> None:
 
 BRIEF = ("id", "realm", "displayName", "displayNameHtml", "enabled")
 
-# The part of Keycloak's hundred top-level settings that a reader of realms may look at, as a new realm has them.
+# Some of Keycloak's hundred top-level settings, with the values of a new realm.
 _DEFAULTS: Json = {
     "notBefore": 0,
     "defaultSignatureAlgorithm": "RS256",
@@ -238,15 +241,15 @@ _DEFAULTS: Json = {
     "userManagedAccessAllowed": False,
 }
 _OPTIONAL = ("displayName", "displayNameHtml", "emailTheme", "loginTheme", "defaultLocale", "supportedLocales")
-KNOWN = frozenset({"id", "realm", "smtpServer", *_DEFAULTS, *_OPTIONAL})
+KNOWN = frozenset({"id", "realm", SMTP_SERVER, *_DEFAULTS, *_OPTIONAL})
 
 
 def full(realm: Realm, quirks: Quirks) -> Json:
-    """Return the whole realm; ``smtpServer`` is always there, and ``{}`` when nothing is set."""
-    smtp = shown(realm.smtp, quirks)
-    return {"id": realm.id, "realm": realm.name, **_DEFAULTS, **realm.settings, "smtpServer": smtp}
+    """Return the whole realm; ``smtpServer`` is always present, ``{}`` if nothing is set."""
+    smtp = mask_secrets(realm.smtp, quirks)
+    return {"id": realm.id, "realm": realm.name, **_DEFAULTS, **realm.settings, SMTP_SERVER: smtp}
 
 
 def has_wrong_type(name: str, value: object) -> bool:
-    """Whether JSON of another type than the server expects stands under a boolean setting."""
+    """Return whether the value of a boolean setting has another JSON type."""
     return isinstance(_DEFAULTS.get(name), bool) and value is not None and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""Tokens: giving them out, and telling whose they are."""
+"""Tokens: issues them, and finds the account of a token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ztrust_mail.sandbox.answers import Json
 from ztrust_mail.sandbox.quirks import Quirks
 from ztrust_mail.sandbox.state import ADMIN_ROLES, MASTER, OWN_ADMIN_CLIENT, Client, Realm, SandboxState, User
 
-# Tokens of these two carry no roles; the server looks them up at every call.
+# Tokens of these two contain no roles; the server looks them up for every request.
 CONSOLE_CLIENTS = ("admin-cli", "security-admin-console")
 _TO_VIEW = frozenset({"view-realm", "manage-realm"})
 _ALL: frozenset[str] = frozenset(ADMIN_ROLES)
@@ -23,12 +23,12 @@ Roles = Mapping[str, Set[str]]
 
 
 def is_admin(user: User, realm: Realm) -> bool:
-    """Whether the user of that realm is an administrator of the whole server: of all roles of all realms."""
+    """Return whether the user of that realm administers the whole server, with all roles of all realms."""
     return realm.name == MASTER and "admin" in user.realm_roles
 
 
 def roles_of(user: User, realm: Realm, realms: Iterable[Realm]) -> Roles:
-    """Return the user's roles by client as they are now, an administrator's for each realm."""
+    """Return the user's present roles by client; a server administrator has those of every realm."""
     roles: dict[str, Set[str]] = {client: frozenset(names) for client, names in user.roles.items()}
     if is_admin(user, realm):
         roles |= {f"{each.name}-realm": _ALL for each in realms}
@@ -37,7 +37,7 @@ def roles_of(user: User, realm: Realm, realms: Iterable[Realm]) -> Roles:
 
 @dataclass(frozen=True)
 class Caller:
-    """The account behind a request. ``roles`` are those of a full token, where they count; None are those of now."""
+    """The account of a request. ``roles`` are those in a full token if they count, None stands for the present ones."""
 
     user: User
     realm: Realm
@@ -47,45 +47,45 @@ class Caller:
     openid: bool
 
     def roles_in(self, realm: Realm) -> Set[str]:
-        """Return the caller's admin roles for a realm: those of the realm itself, or of master's client for it."""
+        """Return the caller's admin roles for a realm: from the realm itself, or from master's client for it."""
         if self.realm.name != MASTER:
-            return self._held.get(OWN_ADMIN_CLIENT, _NONE) if realm is self.realm else _NONE
-        return _ALL if self._has_all else self._held.get(f"{realm.name}-realm", _NONE)
+            return self._roles_by_client.get(OWN_ADMIN_CLIENT, _NONE) if realm is self.realm else _NONE
+        return _ALL if self._has_all else self._roles_by_client.get(f"{realm.name}-realm", _NONE)
 
     def may_address(self, realm: Realm) -> bool:
-        """Whether the account may name that realm at all: its own, or any if it is of master."""
+        """Return whether the account may address that realm: its own realm, or any realm if it is in master."""
         return self.realm.name == MASTER or self.realm is realm
 
     def may_view(self, realm: Realm) -> bool:
-        """Whether the whole realm is shown."""
+        """Return whether the account may see the whole realm."""
         return bool(self.roles_in(realm) & _TO_VIEW)
 
     def may_manage(self, realm: Realm) -> bool:
-        """Whether the realm may be changed."""
+        """Return whether the account may change the realm."""
         return "manage-realm" in self.roles_in(realm)
 
     def may_see_name(self, realm: Realm, quirks: Quirks) -> bool:
-        """Whether at least the realm's truncated form is shown."""
+        """Return whether the account may see at least a part of the realm."""
         if self.realm.name == MASTER and quirks.master_sees_names:
-            own = (names for client, names in self._held.items() if client.endswith("-realm"))
+            own = (names for client, names in self._roles_by_client.items() if client.endswith("-realm"))
             return self._has_all or any(own)
         return bool(self.roles_in(realm))
 
     def may_create_realms(self) -> bool:
-        """Whether realms may be created."""
+        """Return whether the account may create realms."""
         return self.realm.name == MASTER and bool(self.user.realm_roles & {"admin", "create-realm"})
 
     def any_role(self) -> bool:
-        """Whether the account is an administrator of anything."""
-        return self._has_all or any(self._held.values())
+        """Return whether the account has any admin role."""
+        return self._has_all or any(self._roles_by_client.values())
 
     @property
-    def _held(self) -> Roles:
+    def _roles_by_client(self) -> Roles:
         return self.user.roles if self.roles is None else self.roles
 
     @property
     def _has_all(self) -> bool:
-        # Not spelt out for each realm: there may be thousands, and every request asks.
+        # Not listed by realm: there may be thousands, and every request checks this.
         return self.roles is None and is_admin(self.user, self.realm)
 
 
@@ -94,7 +94,7 @@ REFRESH_LIFETIME = 1800.0
 
 @dataclass(frozen=True)
 class _Session:
-    """What one token stands for; the roles of a full token stay as they were when it was made."""
+    """The session of one token; a full token keeps the roles that it was issued with."""
 
     user_id: str
     realm: Realm
@@ -105,7 +105,7 @@ class _Session:
 
 
 class Tokens:
-    """The tokens given out. A token is a JWT to look at, and a key to look up: its signature is random."""
+    """The issued tokens. A token is a readable JWT, and the key of its session: its signature is random."""
 
     def __init__(self, state: SandboxState, quirks: Quirks, lifetime: float) -> None:
         self._state = state
@@ -116,7 +116,7 @@ class Tokens:
         self._key = secrets.token_urlsafe(32)
 
     def grant(self, url: str, user: User, realm: Realm, client: Client, scope: str, *, refresh: bool) -> Json:
-        """Return the token endpoint's answer for this account; ``url`` is the server's own."""
+        """Return the token endpoint's answer for this account; ``url`` is the server's URL."""
         now = time.time()
         lifetime = self._lifetime_in(realm)
         scope = " ".join(["openid"] * ("openid" in scope.split()) + ["profile", "email"])
@@ -144,8 +144,8 @@ class Tokens:
             answer["id_token"] = self._jwt(identity | profile(user))
         return answer
 
-    def refreshed(self, url: str, token: str, realm: Realm, client: Client) -> Json | None:
-        """Return new tokens for a refresh token, or None when it is not, or no longer, good."""
+    def refresh(self, url: str, token: str, realm: Realm, client: Client) -> Json | None:
+        """Return new tokens for a refresh token, or None if it is invalid or has expired."""
         session = self._refresh.get(token)
         if session is None or session.realm is not realm or session.client is not client:
             return None
@@ -155,7 +155,7 @@ class Tokens:
         return self.grant(url, user, realm, client, session.scope, refresh=True)
 
     def caller(self, authorization: str) -> Caller | None:
-        """Return the account behind an Authorization header, or None when the token is none or expired."""
+        """Return the account of an Authorization header, or None if the token is invalid or has expired."""
         kind, _, token = authorization.partition(" ")
         session = self._access.get(token.strip())
         if kind.lower() != "bearer" or session is None or session.expires <= time.time():
@@ -168,15 +168,15 @@ class Tokens:
         return Caller(user, session.realm, session.client, roles, light, "openid" in session.scope.split())
 
     def expire_all(self) -> None:
-        """Let every access token given out so far be expired; refresh tokens stay good."""
+        """Expire all access tokens issued so far; refresh tokens stay valid."""
         self._access.clear()
 
     def _ages(self, user: User) -> bool:
-        """Whether a full token's own list of roles counts, as it was when the token was made."""
+        """Return whether the roles in the user's full tokens count, instead of the present ones."""
         return self._quirks.full_tokens_age or "admin" not in user.realm_roles
 
     def _lifetime_in(self, realm: Realm) -> float:
-        """Return the seconds a token lives; like the server's, a realm's setting may be negative."""
+        """Return the lifetime of a token in seconds; a realm's setting may be negative, as on the server."""
         own = realm.settings.get("accessTokenLifespan")
         return float(own) if isinstance(own, int) else self._lifetime
 
@@ -208,7 +208,7 @@ class Tokens:
 
 
 def profile(user: User) -> Json:
-    """Return the claims that say who the account is; without an address there is no ``email``."""
+    """Return the claims that describe the account; without an address there is no ``email``."""
     name = f"{user.first_name} {user.last_name}".strip()
     claims: Json = {"sub": user.id, "email_verified": False, "preferred_username": user.username}
     if name:

@@ -1,4 +1,4 @@
-"""Users, clients and roles of the admin API: as much as it takes to set up accounts and to look one up."""
+"""Users, clients and roles of the admin API: what is needed to set up accounts and to look them up."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _REALM_ROLES = ("admin", "create-realm")
 
 
 def find_users(call: Call, name: str) -> Answer:
-    """GET …/users?username=…: the user of that name, or all."""
-    realm = _open(call, name, "view-users", "manage-users")
+    """GET …/users?username=…: the user of that name, or all users."""
+    realm = call.realm_with_role(name, "view-users", "manage-users")
     wanted = call.query.get("username", "").lower()
     return Answer(200, [_user(user) for user in realm.users.values() if wanted in ("", user.username)])
 
 
 def create_user(call: Call, name: str) -> Answer:
     """POST …/users, with at most one password among the credentials."""
-    realm = _open(call, name, "manage-users")
+    realm = call.realm_with_role(name, "manage-users")
     body = call.body()
     username = str(body.get("username") or "")
     if realm.user_named(username) is not None:
@@ -27,37 +27,37 @@ def create_user(call: Call, name: str) -> Answer:
     user = User(username)
     _change(user, body)
     realm.add_user(user)
-    return _created(call, f"/admin/realms/{name}/users/{user.id}")
+    return _answer_created(call, f"/admin/realms/{name}/users/{user.id}")
 
 
 def get_user(call: Call, name: str, user_id: str) -> Answer:
     """GET …/users/{id}."""
-    return Answer(200, _user(_existing_user(_open(call, name, "view-users", "manage-users"), user_id)))
+    return Answer(200, _user(_existing_user(call.realm_with_role(name, "view-users", "manage-users"), user_id)))
 
 
 def update_user(call: Call, name: str, user_id: str) -> Answer:
     """PUT …/users/{id}."""
-    _change(_existing_user(_open(call, name, "manage-users"), user_id), call.body())
+    _change(_existing_user(call.realm_with_role(name, "manage-users"), user_id), call.body())
     return Answer(204)
 
 
 def delete_user(call: Call, name: str, user_id: str) -> Answer:
     """DELETE …/users/{id}."""
-    realm = _open(call, name, "manage-users")
+    realm = call.realm_with_role(name, "manage-users")
     del realm.users[_existing_user(realm, user_id).id]
     return Answer(204)
 
 
 def find_clients(call: Call, name: str) -> Answer:
-    """GET …/clients?clientId=…: the client of that name, or all."""
-    realm = _open(call, name, "view-clients", "manage-clients")
+    """GET …/clients?clientId=…: the client of that name, or all clients."""
+    realm = call.realm_with_role(name, "view-clients", "manage-clients")
     wanted = call.query.get("clientId")
     return Answer(200, [_client(c) for c in realm.clients.values() if wanted in (None, c.client_id)])
 
 
 def create_client(call: Call, name: str) -> Answer:
-    """POST …/clients; without a secret one is made up, as on the server."""
-    realm = _open(call, name, "manage-clients")
+    """POST …/clients; a missing secret is generated, as on the server."""
+    realm = call.realm_with_role(name, "manage-clients")
     body = call.body()
     client_id = str(body.get("clientId") or "")
     if realm.client_named(client_id) is not None:
@@ -73,12 +73,12 @@ def create_client(call: Call, name: str) -> Answer:
     realm.add_client(client)
     if body.get("serviceAccountsEnabled") is True:
         realm.add_service_account(client)
-    return _created(call, f"/admin/realms/{name}/clients/{client.id}")
+    return _answer_created(call, f"/admin/realms/{name}/clients/{client.id}")
 
 
 def delete_client(call: Call, name: str, key: str) -> Answer:
-    """DELETE …/clients/{id}, its service account with it."""
-    realm = _open(call, name, "manage-clients")
+    """DELETE …/clients/{id}, with its service account."""
+    realm = call.realm_with_role(name, "manage-clients")
     client = _existing_client(realm, key)
     del realm.clients[client.id]
     if client.service_account is not None:
@@ -88,7 +88,7 @@ def delete_client(call: Call, name: str, key: str) -> Answer:
 
 def service_account(call: Call, name: str, key: str) -> Answer:
     """GET …/clients/{id}/service-account-user."""
-    realm = _open(call, name, "view-clients", "manage-clients")
+    realm = call.realm_with_role(name, "view-clients", "manage-clients")
     client = _existing_client(realm, key)
     if client.service_account is None:
         return error(400, "unknown_error", f"Service account not enabled for the client '{client.client_id}'")
@@ -97,7 +97,7 @@ def service_account(call: Call, name: str, key: str) -> Answer:
 
 def client_role(call: Call, name: str, key: str, role: str) -> Answer:
     """GET …/clients/{id}/roles/{role}."""
-    client = _existing_client(_open(call, name, "view-clients", "manage-clients"), key)
+    client = _existing_client(call.realm_with_role(name, "view-clients", "manage-clients"), key)
     known = (*ADMIN_ROLES, "realm-admin") if client.client_id == OWN_ADMIN_CLIENT else ADMIN_ROLES
     if role not in known or not client.client_id.endswith(("-realm", OWN_ADMIN_CLIENT)):
         return error(404, "Could not find role")
@@ -106,7 +106,7 @@ def client_role(call: Call, name: str, key: str, role: str) -> Answer:
 
 def realm_role(call: Call, name: str, role: str) -> Answer:
     """GET …/roles/{role}."""
-    realm = _open(call, name, "view-realm", "manage-realm")
+    realm = call.realm_with_role(name, "view-realm", "manage-realm")
     if realm.name != MASTER or role not in _REALM_ROLES:
         return error(404, "Could not find role")
     return Answer(200, {"id": f"{realm.id}/{role}", "name": role, "clientRole": False, "containerId": realm.id})
@@ -114,7 +114,7 @@ def realm_role(call: Call, name: str, role: str) -> Answer:
 
 def grant_client_roles(call: Call, name: str, user_id: str, key: str) -> Answer:
     """POST …/users/{id}/role-mappings/clients/{id}."""
-    realm = _open(call, name, "manage-users")
+    realm = call.realm_with_role(name, "manage-users")
     user, client = _existing_user(realm, user_id), _existing_client(realm, key)
     for role in _role_names(call):
         user.grant(client.client_id, role)
@@ -123,16 +123,9 @@ def grant_client_roles(call: Call, name: str, user_id: str, key: str) -> Answer:
 
 def grant_realm_roles(call: Call, name: str, user_id: str) -> Answer:
     """POST …/users/{id}/role-mappings/realm."""
-    user = _existing_user(_open(call, name, "manage-users"), user_id)
+    user = _existing_user(call.realm_with_role(name, "manage-users"), user_id)
     user.realm_roles.update(_role_names(call))
     return Answer(204)
-
-
-def _open(call: Call, name: str, *roles: str) -> Realm:
-    caller = call.caller()
-    realm = call.realm(name, caller)
-    call.require(bool(caller.roles_in(realm) & set(roles)))
-    return realm
 
 
 def _existing_user(realm: Realm, user_id: str) -> User:
@@ -163,7 +156,7 @@ def _change(user: User, body: Json) -> None:
         user.password = str(credential["value"])
 
 
-def _created(call: Call, path: str) -> Answer:
+def _answer_created(call: Call, path: str) -> Answer:
     return Answer(201, headers={"Location": call.server.url + path})
 
 

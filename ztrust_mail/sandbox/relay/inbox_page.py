@@ -1,4 +1,4 @@
-"""The page that shows the mails received, newest first."""
+"""The web page that shows the received mails, newest first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere; margin: .75rem 0 0; }}
 
 
 def render(mails: Sequence[ReceivedMail], *, url: str, relay: str, version: str) -> str:
-    """Return the page as HTML; ``mails`` are given oldest first."""
+    """Return the page as HTML; ``mails`` are ordered oldest first."""
     articles = "\n".join(_article(mail) for mail in reversed(mails)) or "<p>Nothing yet.</p>"
     return _PAGE.format(count=len(mails), url=escape(url), relay=escape(relay), version=escape(version), mails=articles)
 

@@ -1,7 +1,7 @@
-"""The test mail, sent the way Keycloak's Jakarta Mail sends it.
+"""Sends the test mail in the way Keycloak's Jakarta Mail does.
 
-That is: STARTTLS is used if it is offered and skipped without a word if it is not, and the same goes for a login.
-Both were seen on 16.1.1 and 26.7.4.
+STARTTLS and the login are used if the relay offers them, and silently skipped otherwise. Measured on 16.1.1 and
+26.7.4.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from ztrust_mail.sandbox.admin_api.localization import TestMail
+from ztrust_mail.sandbox.admin_api.localization import MailContent
 from ztrust_mail.sandbox.admin_api.smtp_settings import address_problem, ascii_domain
 from ztrust_mail.sandbox.quirks import Quirks
 
-TIMEOUT = 10.0  # seconds, for connecting and for each answer
+TIMEOUT = 10.0  # seconds, for connecting and for each response
 
 
 class SendFailed(Exception):
-    """The mail did not go out; as on the server, the caller is not told why."""
+    """The mail was not sent; as on the server, the caller does not learn why."""
 
 
 def send_test_mail(
-    settings: Mapping[str, str], recipient: str, content: TestMail | None, quirks: Quirks, ca_bundle: str | None
+    settings: Mapping[str, str], recipient: str, content: MailContent | None, quirks: Quirks, ca_bundle: str | None
 ) -> None:
-    """Send the test mail through the relay in ``settings``. Raises SendFailed whatever the reason is.
+    """Send the test mail through the relay of the ``settings``. Raises SendFailed, whatever the reason is.
 
-    ``content`` is None where there is nothing to send.
+    ``content`` is None if there is nothing to send.
     """
     if content is None:
         raise SendFailed
@@ -45,7 +45,7 @@ def send_test_mail(
 
 
 def _send(
-    settings: Mapping[str, str], recipient: str, content: TestMail, quirks: Quirks, ca_bundle: str | None
+    settings: Mapping[str, str], recipient: str, content: MailContent, quirks: Quirks, ca_bundle: str | None
 ) -> None:
     utf8 = settings.get("allowutf8") == "true" or not quirks.checks_addresses
     message, envelope_from = _message(settings, recipient, quirks, utf8)
@@ -55,7 +55,7 @@ def _send(
     context = ssl.create_default_context()
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)
-    with _connected(settings, context, quirks) as relay:
+    with _connect(settings, context, quirks) as relay:
         relay.ehlo_or_helo_if_needed()
         if settings.get("starttls") == "true" and settings.get("ssl") != "true" and relay.has_extn("starttls"):
             _check_name(settings, quirks)
@@ -67,7 +67,7 @@ def _send(
         relay.sendmail(envelope_from, [recipient], message.as_bytes(), mail_options=options)
 
 
-def _connected(settings: Mapping[str, str], context: ssl.SSLContext, quirks: Quirks) -> smtplib.SMTP:
+def _connect(settings: Mapping[str, str], context: ssl.SSLContext, quirks: Quirks) -> smtplib.SMTP:
     host, port = settings.get("host") or "", int(settings.get("port") or 25)
     if not host:
         raise ValueError("no host")
@@ -83,9 +83,9 @@ def _connected(settings: Mapping[str, str], context: ssl.SSLContext, quirks: Qui
 
 
 def _check_name(settings: Mapping[str, str], quirks: Quirks) -> None:
-    """Raise ValueError where an old server finds no certificate good enough: for a relay named by its address."""
+    """Raise ValueError for a relay named by its IP address: old servers accept no certificate for it."""
     if not quirks.tls_by_address and settings.get("host", "").replace(".", "").isdecimal():
-        raise ValueError("a certificate does not count for an address")
+        raise ValueError("no certificate is accepted for an IP address")
 
 
 def _seconds(settings: Mapping[str, str], name: str, quirks: Quirks) -> float:
@@ -94,9 +94,9 @@ def _seconds(settings: Mapping[str, str], name: str, quirks: Quirks) -> float:
 
 
 def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks) -> None:
-    user = settings.get("user") or getpass.getuser()  # which is what Java does
+    user = settings.get("user") or getpass.getuser()  # as Java does
     by_token = quirks.token_auth and settings.get("authType") == "token"
-    secret = _fetched_token(settings) if by_token else settings.get("password") or ""
+    secret = _fetch_token(settings) if by_token else settings.get("password") or ""
     if not secret:
         raise ValueError("no password")
     if not relay.has_extn("auth"):
@@ -107,7 +107,7 @@ def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks) ->
         relay.login(user, secret)
 
 
-def _fetched_token(settings: Mapping[str, str]) -> str:
+def _fetch_token(settings: Mapping[str, str]) -> str:
     url = settings.get("authTokenUrl") or ""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError("no URL to fetch a token from")

@@ -1,4 +1,4 @@
-"""The relay of the sandbox: an SMTP server on loopback that keeps what it is given."""
+"""The relay of the sandbox: an SMTP server on loopback that stores the mails it receives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 @dataclass(frozen=True)
 class ReceivedMail:
-    """One mail as it came in; ``login`` is the account the client logged in with, if it did."""
+    """One received mail. ``login`` is the account that the client logged in with, None without a login."""
 
     envelope_from: str
     recipients: tuple[str, ...]
@@ -38,8 +38,8 @@ class ReceivedMail:
     login: str | None
 
 
-def received(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail:
-    """Return a mail that a client has handed over; ``tls`` says whether the connection was encrypted."""
+def parse_mail(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail:
+    """Return the mail that a client has sent; ``tls`` tells whether the connection was encrypted."""
     content = envelope.content
     message = BytesParser(policy=policy.default).parsebytes(content if isinstance(content, bytes) else b"")
     account = session.auth_data
@@ -56,7 +56,7 @@ def received(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail
 
 
 def _text(message: EmailMessage) -> str:
-    """Return the readable body, plain text before HTML; a body that cannot be decoded is shown as it came."""
+    """Return the readable body, preferably plain text; a body that cannot be decoded is returned as it is."""
     body = message.get_body(preferencelist=("plain", "html"))
     if body is None:
         return ""
@@ -66,16 +66,16 @@ def _text(message: EmailMessage) -> str:
         return str(body.get_payload()).strip()
 
 
-_PATIENCE = 10.0  # seconds for starting and for stopping, both of which take none
-_FAREWELL = 1.0  # seconds for a client to answer the end of TLS
+_START_STOP_TIMEOUT = 10.0  # seconds; both are quick
+_TLS_SHUTDOWN_TIMEOUT = 1.0  # seconds
 _XOAUTH2 = re.compile(rb"user=(?P<user>[^\x01]*)\x01auth=Bearer (?P<token>[^\x01]*)\x01\x01")
 
-# aiosmtpd prints every client's comings and goings when the caller logs at INFO; the sandbox is silent.
+# aiosmtpd logs every connection at INFO; the sandbox is silent.
 logging.getLogger("mail.log").addHandler(logging.NullHandler())
 
 
 class Encryption(Enum):
-    """How the sink speaks TLS, the same three ways that ``relay.security`` names."""
+    """How the sink uses TLS: the values of ``relay.security``."""
 
     NONE = "none"
     STARTTLS = "starttls"
@@ -83,11 +83,11 @@ class Encryption(Enum):
 
 
 class MailSink:
-    """Accept mail for anybody on 127.0.0.1 and keep it in memory.
+    """An SMTP server on 127.0.0.1 that accepts mail for any recipient and stores it in memory.
 
-    Without ``credentials`` no login is needed and any is accepted. With them, mail is taken only after a login
-    with exactly these; with ``refuse_login`` no login ever succeeds. ``offer_login=False`` hides AUTH altogether.
-    TLS other than NONE needs ``tls_context``, a server-side context with its certificate loaded.
+    Without ``credentials`` no login is needed and any login is accepted. With them, mail is accepted only after a login
+    with exactly these; with ``refuse_login`` no login succeeds. ``offer_login=False`` does not announce AUTH.
+    Encryption other than NONE needs ``tls_context``, a server-side context with its certificate loaded.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class MailSink:
         port: int = 0,
     ) -> None:
         if (encryption is Encryption.NONE) != (tls_context is None):
-            raise ValueError("TLS and its context go together: give both encryption and tls_context, or neither")
+            raise ValueError("encryption and tls_context need each other: give both or neither")
         self.encryption = encryption
         self.host = "127.0.0.1"
         self.port = port
@@ -135,11 +135,11 @@ class MailSink:
             target=lambda: asyncio.run(self._serve(listener, ready)), name="mail-sink", daemon=True
         )
         self._thread.start()
-        if not ready.wait(_PATIENCE):
-            raise OSError("the mail sink does not come up")
+        if not ready.wait(_START_STOP_TIMEOUT):
+            raise OSError("the mail sink does not start")
 
     def stop(self) -> None:
-        """Close the port and every open connection; calling it twice is harmless."""
+        """Close the port and all open connections. May be called twice."""
         if self._thread is None or self._stop is None:
             return
         self._stop()
@@ -153,7 +153,7 @@ class MailSink:
             return tuple(self._mails)
 
     def clear(self) -> None:
-        """Forget the mails received so far."""
+        """Delete the mails received so far."""
         with self._arrival:
             self._mails.clear()
 
@@ -178,16 +178,16 @@ class MailSink:
             lambda: self._connection(connections),
             sock=listener,
             ssl=implicit,
-            ssl_shutdown_timeout=_FAREWELL if implicit else None,
+            ssl_shutdown_timeout=_TLS_SHUTDOWN_TIMEOUT if implicit else None,
         )
         ready.set()
         await stop.wait()
         server.close()
         for connection in tuple(connections):
             connection.hang_up()
-        # A transport closes in the loop's next rounds; leaving before would leak its socket.
+        # A transport closes in the loop's next iterations; returning earlier would leak its socket.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_START_STOP_TIMEOUT):
                 while connections:
                     await asyncio.sleep(0)
 
@@ -195,7 +195,7 @@ class MailSink:
         starttls = self._tls_context if self.encryption is Encryption.STARTTLS else None
         return _Connection(
             connections,
-            _Handler(self._keep, self._check, needs_login=self._needs_login, offers_login=self._offer_login),
+            _Handler(self._store, self._check, needs_login=self._needs_login, offers_login=self._offer_login),
             hostname="sandbox.invalid",
             enable_SMTPUTF8=True,
             tls_context=starttls,
@@ -211,7 +211,7 @@ class MailSink:
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
     ) -> AuthResult:
-        assert isinstance(data, LoginPassword)  # of PLAIN and LOGIN, the two it has built in
+        assert isinstance(data, LoginPassword)  # PLAIN and LOGIN, the two that are built in
         return self._check(data.login, data.password)
 
     def _check(self, login: bytes, password: bytes) -> AuthResult:
@@ -220,14 +220,14 @@ class MailSink:
             return AuthResult(success=False, handled=False)
         return AuthResult(success=True, auth_data=LoginPassword(login, b""))
 
-    def _keep(self, mail: ReceivedMail) -> None:
+    def _store(self, mail: ReceivedMail) -> None:
         with self._arrival:
             self._mails.append(mail)
             self._arrival.notify_all()
 
 
 class _Connection(SMTP):
-    """One client; known to the sink while it is connected, so that stopping leaves no socket behind."""
+    """The connection of one client. The sink knows it while it is open, so that stopping closes every socket."""
 
     line_length_limit = 65_536
 
@@ -249,25 +249,25 @@ class _Connection(SMTP):
         super().connection_lost(error)
 
     def hang_up(self) -> None:
-        """Drop the connection at once, without a TLS farewell unless implicit TLS is at it already."""
+        """Drop the connection at once, without a TLS shutdown unless implicit TLS has begun one."""
         transport = self._original_transport or self.transport
-        # A closing TLS transport has let go of its connection: aborting it is an error to Python 3.11.2.
+        # A closing TLS transport has no connection any more: aborting it is an error in Python 3.11.2.
         if isinstance(transport, asyncio.WriteTransport) and not (self._implicit and transport.is_closing()):
             transport.abort()
 
 
 class _Handler:
-    """aiosmtpd's hooks: ask for the login, keep the mail."""
+    """aiosmtpd's hooks: require the login, store the mail."""
 
     def __init__(
         self,
-        keep: Callable[[ReceivedMail], None],
+        store: Callable[[ReceivedMail], None],
         check: Callable[[bytes, bytes], AuthResult],
         *,
         needs_login: bool,
         offers_login: bool,
     ) -> None:
-        self._keep = keep
+        self._store = store
         self._check = check
         self._needs_login = needs_login
         self._offers_login = offers_login
@@ -279,8 +279,8 @@ class _Handler:
         return [line for line in responses if self._offers_login or not line.startswith("250-AUTH")]
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
-        """Take ``user=…^Aauth=Bearer …^A^A``, the token being the password."""
-        blob = _decoded(args[1]) if len(args) > 1 else await server.challenge_auth("")
+        """Accept ``user=…^Aauth=Bearer …^A^A``; the token is the password."""
+        blob = _decode_base64(args[1]) if len(args) > 1 else await server.challenge_auth("")
         if not isinstance(blob, bytes) or not (match := _XOAUTH2.fullmatch(blob)):
             return AuthResult(success=False, handled=False)
         return self._check(match["user"], match["token"])
@@ -296,11 +296,11 @@ class _Handler:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         is_secure = server.transport is not None and server.transport.get_extra_info("sslcontext") is not None
-        self._keep(received(session, envelope, tls=is_secure))
+        self._store(parse_mail(session, envelope, tls=is_secure))
         return "250 OK"
 
 
-def _decoded(text: str) -> bytes | None:
+def _decode_base64(text: str) -> bytes | None:
     try:
         return base64.b64decode(text)
     except binascii.Error:
