@@ -1,4 +1,4 @@
-"""The admin API over raw HTTP, for tests that set up accounts or look at what a server really answers."""
+"""The admin API over raw HTTP, for tests that set up accounts or check a server's raw answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RENEW_AFTER = 30.0  # seconds; a master token lives 60
 
 
 class AdminApi:
-    """An administrator's session; every path is given below the server's URL."""
+    """An administrator's session. All paths are relative to the server's URL."""
 
     def __init__(self, url: str, username: str = "admin", password: str = "admin") -> None:
         self.url = url
@@ -29,7 +29,7 @@ class AdminApi:
         self.http.close()
 
     def login(self, realm: str = "master", **form: str) -> requests.Response:
-        """Ask for a token with exactly this form, ``client_id`` being admin-cli unless given."""
+        """Request a token with exactly this form; the default ``client_id`` is admin-cli."""
         path = f"/realms/{quote(realm, safe='')}/protocol/openid-connect/token"
         return self.http.post(self.url + path, data={"client_id": "admin-cli", **form})
 
@@ -43,7 +43,7 @@ class AdminApi:
         return access_token(self.login(realm, grant_type="client_credentials", **credentials, **form))
 
     def admin_token(self) -> str:
-        """Return a token of the administrator, a new one when the last may soon expire."""
+        """Return a token of the administrator, a new one if the last may soon expire."""
         if time.monotonic() - self._since > _RENEW_AFTER:
             self._token = access_token(self.login(grant_type="password", **self._account))
             self._since = time.monotonic()
@@ -58,7 +58,7 @@ class AdminApi:
         return self.http.request(method, self.url + path, data=data, headers=headers, allow_redirects=False)
 
     def ok(self, method: str, path: str, body: object = None) -> requests.Response:
-        """Send a request as the administrator that has to succeed."""
+        """Send a request as the administrator, and check that it succeeds."""
         response = self.call(method, path, body)
         assert response.ok, f"{method} {path}: {response.status_code} {response.text}"
         return response
@@ -72,7 +72,7 @@ class AdminApi:
         self.ok("DELETE", realm_path(name))
 
     def smtp(self, realm: str) -> dict[str, str]:
-        """Return the realm's e-mail settings as they are read."""
+        """Return the realm's e-mail settings."""
         settings: dict[str, str] = self.ok("GET", realm_path(realm)).json()["smtpServer"]
         return settings
 
@@ -81,7 +81,7 @@ class AdminApi:
         return self.call("PUT", realm_path(realm), {"smtpServer": attributes})
 
     def test_mail(self, realm: str, attributes: object, token: str | None = None) -> requests.Response:
-        """Have the server send a test mail."""
+        """Let the server send a test mail."""
         return self.call("POST", realm_path(realm) + "/testSMTPConnection", attributes, token)
 
     def create_user(self, realm: str, username: str, roles: Iterable[str] = (), email: str | None = None) -> str:
@@ -136,14 +136,14 @@ def realm_path(realm: str) -> str:
 
 
 def access_token(response: requests.Response) -> str:
-    """Return the token of a token endpoint's answer, which has to be one."""
+    """Return the access token of a token endpoint's answer, which must contain one."""
     assert response.status_code == 200, f"{response.status_code} {response.text}"
     token: str = response.json()["access_token"]
     return token
 
 
 def claims(token: str) -> dict[str, object]:
-    """Return what stands in a JWT."""
+    """Return the claims of a JWT."""
     payload = token.split(".")[1]
     decoded: dict[str, object] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return decoded

@@ -1,4 +1,4 @@
-"""A server on loopback that goes wrong as told: it hangs, resets, drips, lies about lengths, or redirects.
+"""A server on loopback that fails on request: it hangs, resets, drips, sends wrong lengths, or redirects.
 
 Each connection carries one request and gets the next behaviour; the last one repeats::
 
@@ -25,7 +25,7 @@ _LONGEST = 10_000  # drips, or blocks of an endless body: the end of a test that
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came; header names in lower case."""
+    """One received request; header names are in lower case."""
 
     method: str
     path: str
@@ -45,14 +45,14 @@ class Peer:
         self.connection.sendall(data)
 
     def reset(self) -> None:
-        """Break the connection off with a reset, so that the client sees an error and not an end."""
+        """Reset the connection, so that the client gets an error instead of an end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What is done with a connection, after its request has been read or at once."""
+    """What happens to a connection, after its request was read or at once."""
 
     act: Callable[[Peer], None]
     reads: bool = True
@@ -61,18 +61,18 @@ class Behaviour:
 def answer(
     status: int = 200, body: object = b"", kind: str = "application/json", headers: Mapping[str, str] = {}
 ) -> Behaviour:
-    """Answer and close; ``body`` is bytes, or something that becomes JSON."""
+    """Answer and close. ``body`` is bytes, or a value that is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return _sent(_head(status, {"Content-Type": kind, "Content-Length": str(len(data)), **headers}) + data)
 
 
 def redirect(location: str, status: int = 307) -> Behaviour:
-    """Point to another place."""
+    """Redirect to another location."""
     return answer(status, b"", headers={"Location": location})
 
 
 def half_json(*, right_length: bool) -> Behaviour:
-    """Answer with JSON that breaks off, under its own length or the whole one's."""
+    """Answer with cut-off JSON, with its own length or that of the whole."""
     whole = json.dumps([{"realm": "acme", "smtpServer": {}}]).encode()
     half = whole[: len(whole) // 2]
     length = len(half if right_length else whole)
@@ -100,7 +100,7 @@ def stall() -> Behaviour:
 
 
 def drip() -> Behaviour:
-    """Send a byte of the body now and then, for ever."""
+    """Send one byte of the body from time to time, for ever."""
 
     def act(peer: Peer) -> None:
         peer.send(_head(200, {"Content-Length": "1000000"}))
@@ -113,7 +113,7 @@ def drip() -> Behaviour:
 
 
 def endless() -> Behaviour:
-    """Send an answer's body without an end."""
+    """Send an endless body."""
 
     def act(peer: Peer) -> None:
         peer.send(_head(200, {"Content-Type": "application/json"}) + b"[")
@@ -155,7 +155,7 @@ BAD_GZIP = answer(200, b"no gzip at all", headers={"Content-Encoding": "gzip"})
 
 
 class BadServer:
-    """A listening server as a context manager; ``requests`` are those read, ``accepted`` counts connections."""
+    """A listening server, as a context manager. ``requests`` are those read, ``accepted`` counts connections."""
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
@@ -169,7 +169,7 @@ class BadServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the server."""
         return f"{'https' if self._tls else 'http'}://{HOST}:{self.port}"
 
     def __enter__(self) -> BadServer:
@@ -226,7 +226,7 @@ def _read(connection: socket.socket) -> Request:
 
 @contextmanager
 def never_accepting() -> Iterator[str]:
-    """Give the URL of a port whose queue is full, so that no connection comes about and none is refused."""
+    """Yield the URL of a port whose queue is full, so that connections are neither accepted nor refused."""
     with socket.create_server((HOST, 0), backlog=0) as listener:
         address = listener.getsockname()
         waiting = [socket.socket() for _ in range(8)]
@@ -240,7 +240,7 @@ def never_accepting() -> Iterator[str]:
 
 @contextmanager
 def nobody() -> Iterator[str]:
-    """Give the URL of a port that nobody listens on and nobody else gets."""
+    """Yield the URL of a reserved port without a listener."""
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         yield f"http://{HOST}:{taken.getsockname()[1]}"

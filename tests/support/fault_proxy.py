@@ -1,11 +1,11 @@
-"""A TCP proxy on loopback that breaks chosen requests on their way to a real server, and keeps account of all.
+"""A TCP proxy on loopback that breaks chosen requests on their way to a real server, and records all requests.
 
     with FaultProxy(server.url) as proxy:
         proxy.fault(Fault.CUT_BEFORE_ANSWER, method="PUT", at=7)
         ...  # work with proxy.url
         assert len(proxy.forwarded("PUT", "/realms/acme")) == 1
 
-It understands HTTP/1.1 as far as an admin API needs it, passes everything on byte for byte, and speaks no TLS.
+It understands as much of HTTP/1.1 as an admin API needs, forwards everything byte for byte, and does not support TLS.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from urllib.parse import urlsplit
 from support.http_bytes import Message, read_answer, read_request
 
 HOST = "127.0.0.1"
-_PATIENCE = 120.0  # seconds after which a silent server counts as gone
+_TIMEOUT = 120.0  # seconds
 
 
 class Fault(Enum):
-    """What goes wrong with a request. All but the first four keep it from the server."""
+    """What goes wrong with a request. Only with the first four does the server get it."""
 
-    CUT_BEFORE_ANSWER = "the server does it, and the connection breaks before its answer"
-    CUT_IN_ANSWER = "the server does it, and the connection breaks in the middle of its answer"
-    DELAY = "the server does it, and its answer comes late"
-    PAGE = "the server does it, and a web page with status 200 comes in place of its answer"
+    CUT_BEFORE_ANSWER = "the server executes it, and the connection breaks before its answer"
+    CUT_IN_ANSWER = "the server executes it, and the connection breaks in the middle of its answer"
+    DELAY = "the server executes it, and its answer is late"
+    PAGE = "the server executes it, and its answer is replaced by a web page with status 200"
     CUT_BEFORE_REQUEST = "the connection breaks"
     BUSY = "the answer is 503"
-    GARBAGE = "the answer is no HTTP at all"
-    HANG = "nothing comes"
-    REFUSE = "every connection breaks, and no other comes about from now on"
+    GARBAGE = "the answer is not HTTP"
+    HANG = "there is no answer"
+    REFUSE = "every connection breaks, and new ones are refused from now on"
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request as it came. ``forwarded`` where the server got it, ``status`` is what it answered, if it did."""
+    """One request. ``forwarded``: the server got it. ``status``: that of its answer, None without an answer."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class _Rule:
     seen: int = 0
 
     def takes(self, method: str, path: str) -> bool:
-        """Count the request if it is meant, and tell whether its turn has come."""
+        """Count the request if the rule matches it, and return whether the fault applies to it."""
         if self.method not in ("", method) or self.path not in path:
             return False
         self.seen += 1
@@ -73,7 +73,7 @@ class _Rule:
 
 
 class FaultProxy:
-    """The proxy, as a context manager. ``url`` stands for the server's, its path included."""
+    """The proxy, as a context manager. ``url`` replaces the server's URL, with its path."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -93,17 +93,17 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """Where clients find the server."""
+        """The URL for clients."""
         return f"http://{HOST}:{self.port}{self._path}"
 
     @property
     def requests(self) -> tuple[Exchange, ...]:
-        """Every request so far, in the order in which they came."""
+        """All requests so far, in the order of their arrival."""
         with self._lock:
             return tuple(self._exchanges)
 
     def forwarded(self, method: str = "", path: str = "") -> list[Exchange]:
-        """Return the requests that the server got, of a method and with that part of a path."""
+        """Return the requests that the server got, with this method and this part of the path."""
         return [e for e in self.requests if e.forwarded and method in ("", e.method) and path in e.path]
 
     def fault(
@@ -126,7 +126,7 @@ class FaultProxy:
             self._rules.append(_Rule(fault, method, path, at, times, seconds, retry_after))
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         with self._lock:
             self._rules.clear()
 
@@ -149,7 +149,7 @@ class FaultProxy:
         self._start(self._accept, self._socket)
 
     def refuse(self) -> None:
-        """Break every connection and let no other come about, as when the server's machine goes down."""
+        """Break every connection and refuse new ones, as if the server's machine were down."""
         with self._lock:
             if self._listens:
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -162,7 +162,7 @@ class FaultProxy:
 
     @contextmanager
     def kept(self, connection: socket.socket) -> Iterator[BinaryIO]:
-        """Give what comes from a connection, which ends here or when the proxy refuses all."""
+        """Yield a stream of a connection, which is closed afterwards, or when the proxy refuses all."""
         with connection, connection.makefile("rb") as stream:
             with self._lock:
                 if not self._listens:
@@ -193,7 +193,7 @@ class FaultProxy:
                     return
 
     def _handle(self, client: socket.socket, server: _Server, request: Message) -> bool:
-        """Pass a request on, or do to it what the rules say; tell whether the connection goes on."""
+        """Forward a request, or apply its fault; return whether the connection stays open."""
         method, path, _ = request.words
         with self._lock:
             rule = next(iter([rule for rule in self._rules if rule.takes(method, path)]), None)
@@ -228,7 +228,7 @@ class FaultProxy:
             self.refuse()
 
     def _comes_through(self, client: socket.socket, rule: _Rule, answer: Message) -> bool:
-        """Tell whether the server's answer is passed on after all."""
+        """Return whether the server's answer is forwarded after all."""
         if rule.fault is Fault.DELAY:
             return not self._closing.wait(rule.seconds)
         if rule.fault is Fault.CUT_BEFORE_ANSWER:
@@ -246,22 +246,22 @@ _DONE_BY_THE_SERVER = (Fault.CUT_BEFORE_ANSWER, Fault.CUT_IN_ANSWER, Fault.DELAY
 
 
 class _Server:
-    """One client's own connection to the server, made anew when the server has closed it."""
+    """One client's own connection to the server, opened again after the server has closed it."""
 
     def __init__(self, proxy: FaultProxy, stack: ExitStack) -> None:
         self._proxy, self._stack = proxy, stack
         self._connection: socket.socket | None = None
 
     def connect(self) -> None:
-        """See that there is a connection. Raises OSError where none comes about."""
+        """Connect unless connected. Raises OSError if that fails."""
         if self._connection is not None and not select.select([self._connection], [], [], 0)[0]:
             return
         self._stack.close()
-        self._connection = socket.create_connection(self._proxy.target, _PATIENCE)
+        self._connection = socket.create_connection(self._proxy.target, _TIMEOUT)
         self._answers = self._stack.enter_context(self._proxy.kept(self._connection))
 
     def ask(self, request: Message) -> Message:
-        """Return the server's answer. Raises OSError where it gives none."""
+        """Return the server's answer. Raises OSError without one."""
         assert self._connection is not None
         self._connection.sendall(request.head + request.raw)
         return read_answer(self._answers, request.words[0])
@@ -283,5 +283,5 @@ def _page(status: str, text: str, retry_after: str = "") -> bytes:
 
 
 def _break(connection: socket.socket) -> None:
-    """Let a connection end with a reset, so that the client sees an error and not an end."""
+    """Make a connection end with a reset, so that the client gets an error instead of an end."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

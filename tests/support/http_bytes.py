@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages byte for byte, as a proxy passes them on."""
+"""HTTP/1.1 messages byte for byte, as a proxy forwards them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WITHOUT_BODY = ("204", "304")
 
 @dataclass(frozen=True)
 class Message:
-    """A request or an answer. ``words`` are its first line's; ``raw`` is the body as it came, ``body`` unchunked."""
+    """A request or an answer. ``words`` are its first line; ``raw`` is the body as sent, ``body`` is unchunked."""
 
     words: tuple[str, str, str]
     head: bytes
@@ -22,12 +22,12 @@ class Message:
 
 
 def read_request(stream: BinaryIO) -> Message | None:
-    """Return the next request, None where the client is done. Raises ConnectionError where it breaks off."""
+    """Return the next request, None at the end of the connection. Raises ConnectionError if it is cut off."""
     return _read(stream, has_body=True, until_end=False)
 
 
 def read_answer(stream: BinaryIO, method: str) -> Message:
-    """Return the answer to a request of that method. Raises ConnectionError where it breaks off."""
+    """Return the answer to a request of that method. Raises ConnectionError if it is cut off."""
     answer = _read(stream, has_body=method != "HEAD", until_end=True)
     if answer is None:
         raise ConnectionError("the server closed the connection")

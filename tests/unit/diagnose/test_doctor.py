@@ -142,7 +142,7 @@ def test_a_server_that_is_not_there_ends_the_examination(ztrust_sandbox):
     found = examine(lost, gateway)
     gateway.close()
     assert (answers(found), found.exit_status) == ({LOGIN: False}, ExitStatus.UNREACHABLE)
-    assert "no connection" in detail(found, LOGIN)
+    assert "connection refused" in detail(found, LOGIN)
 
 
 @pytest.mark.parametrize("error", [ServerUnreachable("gone", "look"), ServerRefused("refused", "look")])

@@ -34,7 +34,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, LiveRealm
 from ztrust_mail.gateways.keycloak.client import KeycloakClient
-from ztrust_mail.gateways.keycloak.gateway import SINGLES_UP_TO, KeycloakGateway
+from ztrust_mail.gateways.keycloak.gateway import MAX_SINGLE_READS, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.options import Busy
 from ztrust_mail.settings import Server, Settings, choose_server
@@ -43,7 +43,7 @@ from ztrust_mail.transport.account import Account
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"
 ADMIN = {"username": "admin", "password": Secret("admin")}
-MANY = tuple(f"realm-{n:02}" for n in range(SINGLES_UP_TO + 4))
+MANY = tuple(f"realm-{n:02}" for n in range(MAX_SINGLE_READS + 4))
 SMTP = {"host": "mail.example", "from": "a@b.example"}
 
 
@@ -333,13 +333,13 @@ def test_no_settings_at_all_are_empty_and_not_unreadable(gateway: KeycloakGatewa
 def test_few_realms_are_read_one_by_one_and_many_by_one_list(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
     for name in MANY:
         ztrust_sandbox.create_realm(name, {"host": name})
-    few = gateway.read(MANY[:SINGLES_UP_TO], everything=False)
+    few = gateway.read(MANY[:MAX_SINGLE_READS], everything=False)
     assert not few.complete
-    assert sorted(admin_requests(ztrust_sandbox)) == [("GET", f"/admin/realms/{n}") for n in MANY[:SINGLES_UP_TO]]
+    assert sorted(admin_requests(ztrust_sandbox)) == [("GET", f"/admin/realms/{n}") for n in MANY[:MAX_SINGLE_READS]]
     many = gateway.read(MANY, everything=False)
     assert many.complete
     assert set(MANY) < set(many.realms)
-    assert admin_requests(ztrust_sandbox)[SINGLES_UP_TO:] == [("GET", "/admin/realms")]
+    assert admin_requests(ztrust_sandbox)[MAX_SINGLE_READS:] == [("GET", "/admin/realms")]
     assert all(live.attributes == {"host": name} for name, live in few.realms.items() if isinstance(live, LiveRealm))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Version
 
-AT_MOST: Mapping[str, Version] = {"V1": (16, 1, 1)}
+ASSUMED_VERSIONS: Mapping[str, Version] = {"V1": (16, 1, 1)}
 """The assumed version of Keycloak in a ZTrust whose version the account may not see: V1 is of the WildFly line."""
 
 ZTRUST = KEYCLOAK.child(

@@ -27,7 +27,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER, with_templates
-from ztrust_mail.dialects.products.ztrust import AT_MOST
+from ztrust_mail.dialects.products.ztrust import ASSUMED_VERSIONS
 from ztrust_mail.dialects.row import Outgoing, Version, parse_version
 from ztrust_mail.gateways.gateway import (
     TEST_UNKNOWN,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ztrust_mail.gateways.keycloak.client import KeycloakClient
     from ztrust_mail.gateways.keycloak.templates import Templates
 
-SINGLES_UP_TO = 8
+MAX_SINGLE_READS = 8
 """Up to this many realms are read one by one; for more, one GET of the whole list is quicker."""
 
 
@@ -118,7 +118,7 @@ class KeycloakGateway(Gateway):
         info = failures.parse_json(response) if response.status_code == requests.codes.ok else None
         system = info.get("systemInfo") if isinstance(info, dict) else None
         version = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
-        return version or AT_MOST.get(self._profile, ())
+        return version or ASSUMED_VERSIONS.get(self._profile, ())
 
     def realms(self) -> list[str]:
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
@@ -127,7 +127,7 @@ class KeycloakGateway(Gateway):
         return sorted(realms_by_name(self._expect_ok(response)))
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        if not everything and len(wanted) <= SINGLES_UP_TO:
+        if not everything and len(wanted) <= MAX_SINGLE_READS:
             return Reading(self._read_singly(wanted), complete=False)
         try:
             found, complete = self._list()
