@@ -10,7 +10,7 @@ closed, fewer than limit under way  is sent
 closed, limit reached               waits for a turn
 paused                              waits until the pause is over; after ``stop_waiting`` it fails instead
 open                                fails at once with the rule ``circuit-open``: it was not sent
-open for as long as it was to be    is sent as a probe, the others still fail
+open, and its time is over          is sent as a probe; others still fail
 ==================================  ================================================================================
 
 What its outcome changes. A request is current if the limit was not halved since it was sent: of the requests that were

@@ -1,4 +1,4 @@
-"""The products' tables: their own samples, what each demands, and moving settings between any two of them."""
+"""The products' tables: their samples, their constraints, and moving settings between any two of them."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_every_field_has_one_row_and_every_attribute_one_owner(dialect: Dialect)
     assert {native for row in dialect.rows for native in row.reads} <= set(natives)
 
 
-def test_a_product_without_a_gateway_has_a_table_only() -> None:
+def test_a_product_without_an_api_has_a_table_and_no_gateway() -> None:
     assert set(GATEWAYS) - {FILES} < set(DIALECTS)
     assert not {"oneaccess", "omnibyte"} & set(GATEWAYS)
     assert [name for name, dialect in DIALECTS.items() if dialect.name != name] == []
@@ -236,12 +236,12 @@ def test_odd_text_of_a_codec_is_written_back_as_it_was(dialect: Dialect) -> None
     assert dialect.encode({"relay.security": Raw("odd")}, {}) == {native: "odd"}
 
 
-def test_odd_words_of_other_switches_are_written_back_as_they_were() -> None:
+def test_unknown_texts_of_other_switches_are_written_back_unchanged() -> None:
     assert UIPATH.encode({"relay.auth": Raw("true")}, {}) == {"Email.Smtp.UseDefaultCredentials": "true"}
     assert OMNIBYTE.encode({"extra.Connection Type": Raw("Exchange")}, {}) == {"Connection Type": "Exchange"}
 
 
-def test_a_field_without_a_place_is_never_written() -> None:
+def test_an_unsupported_field_is_never_written() -> None:
     assert OMNIBYTE.encode({"reply_to.address": "a@b.example", "extra.x": "1"}, {}) == {}
     assert KEYCLOAK.encode({"extra.x": "1"}, {}) == {"x": "1"}
     assert KEYCLOAK.encode({"extra.host": "other"}, {}) == {}
@@ -265,7 +265,7 @@ def test_what_follows_from_other_attributes_names_them() -> None:
     assert UIPATH.attributes_of("relay.auth") == ("Email.Smtp.UseDefaultCredentials",)
 
 
-def test_a_default_is_what_absence_means_unless_the_server_takes_something_else() -> None:
+def test_an_absent_field_has_the_default_unless_the_server_uses_another_value() -> None:
     assert ONEACCESS.effective_value("relay.port", None) == 465
     assert ONEACCESS.effective_value("relay.security", None) is Security.TLS
     assert ONEACCESS.effective_value("relay.port", 25) == 25
@@ -316,14 +316,14 @@ def test_a_default_is_what_absence_means_unless_the_server_takes_something_else(
                                                      "`extra.enable switch`"}),
     ],
 )  # fmt: skip
-def test_what_a_product_cannot_hold_is_told(dialect: Dialect, fields: FieldMap, messages: Mapping[str, str]) -> None:
+def test_every_unsupported_field_is_reported(dialect: Dialect, fields: FieldMap, messages: Mapping[str, str]) -> None:
     found = dialect.unsupported_findings(fields)
     assert {finding.field: finding.message for finding in found} == messages
     assert {(finding.rule, finding.severity) for finding in found} <= {(CANNOT_HOLD, Severity.WARNING)}
 
 
 @pytest.mark.parametrize("dialect", [*ALL.values()], ids=[*ALL])
-def test_no_text_in_a_secrets_place_is_told(dialect: Dialect) -> None:
+def test_no_secret_text_appears_in_a_finding(dialect: Dialect) -> None:
     fields: FieldMap = {
         "relay.auth.password": Raw("${vault.hunter2 x}"),
         "relay.auth.token.client_secret": Raw("hunter2"),
@@ -361,7 +361,7 @@ def test_mandatory_fields_are_missed_unless_the_product_fills_them_in(product: s
     assert ALL[product].problems(complete) == ()
 
 
-def test_a_missing_field_is_called_what_the_products_page_calls_it() -> None:
+def test_a_missing_field_is_reported_with_its_label() -> None:
     messages = [finding.message for finding in ONEACCESS.problems({"relay.port": 465})]
     assert messages[0] == "OneAccess requires `relay.host` (labelled `SMTP HOST`)"
     assert DIGITANIUM.problems({"relay.port": 465})[0].message == "Digitanium requires `relay.host`"

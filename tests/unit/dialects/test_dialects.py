@@ -1,4 +1,4 @@
-"""A product's table in both directions: what is written, and what is made of whatever a server holds."""
+"""Dialects in both directions: encoding fields, and decoding any attributes of a server."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_mask_cannot_be_encoded():
         ("extra.x", ABSENT, None),
     ],
 )
-def test_absence_means_to_the_server(name, value, meaning):
+def test_an_absent_field_has_the_value_that_the_server_uses(name, value, meaning):
     assert KEYCLOAK.effective_value(name, value) == meaning
 
 
@@ -224,7 +224,7 @@ def test_masking_hides_every_secret_and_nothing_else():
     assert KEYCLOAK.mask_secrets(shown) == {**shown, "password": MASK, "authTokenClientSecret": MASK}
 
 
-def test_masking_leaves_what_is_no_secret_in_a_secrets_place():
+def test_masking_leaves_vault_references_and_empty_texts_unchanged():
     assert KEYCLOAK.mask_secrets({"password": "${vault.smtp}", "authTokenClientSecret": ""}) == {
         "password": "${vault.smtp}",
         "authTokenClientSecret": "",

@@ -1,4 +1,4 @@
-"""What can be done with a product follows from its capabilities alone."""
+"""The supported operations of a product depend on its capabilities alone."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def test_realm_files_need_no_more_than_three_capabilities():
 
 
 @pytest.mark.parametrize("can", [SILENT, Capabilities(read=False, write=False, test=True)], ids=["silent", "mute"])
-def test_whatever_is_not_served_names_the_nearest_thing(can):
+def test_every_unsupported_operation_names_an_alternative(can):
     lacking = [one for one in describe_operations(can) if not one.able]
     assert lacking
     assert all(one.remark for one in lacking)
 
 
-def test_needing_what_is_served_is_no_trouble():
+def test_requiring_a_supported_operation_passes():
     for verb in Operation:
         require(gateway(ALL), verb)
 
 
 @pytest.mark.parametrize("verb", [one.verb for one in describe_operations(SILENT) if not one.able])
-def test_needing_what_is_not_served_says_so_with_the_nearest_thing(verb):
+def test_requiring_an_unsupported_operation_fails_and_names_an_alternative(verb):
     with pytest.raises(UsageError, match="Keycloak does not support") as e:
         require(gateway(SILENT), verb)
     assert f"`{verb}`" in e.value.message
@@ -100,7 +100,7 @@ def test_the_library_is_refused_as_the_command_line_is():
     assert opened.opened.written == []
 
 
-def test_a_list_that_is_not_there_is_told_before_anything_is_asked():
+def test_a_missing_list_of_realms_is_reported_before_any_request():
     can = Capabilities(read=True, write=True, test=True, list_realms=False)
     for realms in ([], ["ac*"]):
         with connection(can) as opened:

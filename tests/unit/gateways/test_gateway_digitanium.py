@@ -1,4 +1,4 @@
-"""Digitanium's answers, the documented ones and others, and what each leads to."""
+"""The Digitanium gateway with documented and undocumented answers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_url_says_which_of_the_two_forms_it_is(answers, url, realm, setup, t
 
 
 @pytest.mark.parametrize("url", ["https://shift.example.com/auth/realms", "https://shift.example.com/digitanium"])
-def test_a_url_of_neither_form_is_refused(url):
+def test_a_url_of_an_unknown_form_is_refused(url):
     with pytest.raises(ConfigError, match="is not a URL of Digitanium") as e:
         gateway(url)
     assert "SSMS" in e.value.hint
@@ -124,7 +124,7 @@ def test_a_tenant_that_would_be_another_path_is_refused_before_anything_is_sent(
     assert len(answers.calls) == 0
 
 
-def test_a_missing_field_is_told_in_the_servers_words(answers):
+def test_a_missing_field_is_reported_with_the_servers_message(answers):
     said = "Host and From is mandatory to update Email Configuration."
     answers.post(SETUP, status=400, json={"message": said, "status": "BAD_REQUEST"})
     e = refused()
@@ -132,13 +132,13 @@ def test_a_missing_field_is_told_in_the_servers_words(answers):
     assert e.rule == "server-says"
 
 
-def test_what_the_server_quotes_of_a_password_is_taken_out(answers):
+def test_a_password_quoted_by_the_server_is_redacted(answers):
     answers.post(SETUP, status=400, json={"message": f"bad {PASSWORD}"})
     assert "bad …" in refused().message
 
 
 @pytest.mark.parametrize("doing", ["write", "test"])
-def test_a_refused_token_is_that_tenants_trouble(answers, doing):
+def test_a_refused_token_fails_that_tenant_alone(answers, doing):
     answers.post(SETUP if doing == "write" else TEST, status=401, body="HTTP 401 Unauthorized")
     e = refused(doing=doing)
     assert e.rule == "token-refused"
@@ -167,7 +167,7 @@ UNDOCUMENTED = {
 
 @pytest.mark.parametrize("doing", ["write", "test"])
 @pytest.mark.parametrize("answer", UNDOCUMENTED.values(), ids=UNDOCUMENTED)
-def test_an_undocumented_answer_leaves_open_what_happened_and_says_what_to_do(answers, answer, doing):
+def test_an_undocumented_answer_is_an_unknown_outcome_with_a_next_step(answers, answer, doing):
     answers.post(SETUP if doing == "write" else TEST, **answer)
     e = refused(doing=doing)
     assert e.rule == NOT_THE_API
@@ -187,7 +187,7 @@ def test_an_undocumented_answer_leaves_open_what_happened_and_says_what_to_do(an
     ],
 )
 @pytest.mark.parametrize("doing", ["write", "test"])
-def test_what_may_have_arrived_is_told_from_what_did_not(answers, doing, failure, kind, rule):
+def test_a_request_that_may_have_arrived_is_told_apart_from_one_that_did_not(answers, doing, failure, kind, rule):
     answers.post(SETUP if doing == "write" else TEST, body=failure)
     assert refused(kind, doing).rule == rule
     repeated = doing == "write" and rule == "reset"
@@ -275,7 +275,7 @@ def test_the_account_is_whom_the_token_names(token, name):
     assert str(opened.account()) == opened.account().phrase == name
 
 
-def test_the_password_stands_nowhere_in_the_gateways_table():
+def test_the_password_is_not_part_of_the_table():
     assert DIGITANIUM.mask_secrets({"password": PASSWORD}) == {"password": DIGITANIUM.mask}
 
 

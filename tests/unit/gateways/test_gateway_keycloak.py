@@ -1,4 +1,4 @@
-"""Keycloak as the gateway sees it: names in paths, what a caller may not see, and the answers to writes and tests."""
+"""The Keycloak gateway: names in paths, missing rights, and the answers to reads, writes and tests."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_every_name_a_server_takes_is_read_written_and_tested(
         ("../master", "..%2Fmaster"),
     ],
 )
-def test_a_name_that_no_server_takes_is_still_one_segment_and_missing(
+def test_an_unusual_name_is_one_segment_of_the_path_and_reported_as_missing(
     ztrust_sandbox: Sandbox, gateway: KeycloakGateway, name: str, segment: str
 ) -> None:
     with pytest.raises(RealmError):
@@ -185,7 +185,7 @@ def test_a_name_that_no_server_takes_is_still_one_segment_and_missing(
 
 
 @pytest.mark.parametrize("name", [".", "..", "", "caf\udce9"])
-def test_a_name_that_would_mean_another_place_is_refused_before_any_request(
+def test_a_name_that_would_change_the_path_is_refused_before_any_request(
     ztrust_sandbox: Sandbox, gateway: KeycloakGateway, name: str
 ) -> None:
     gateway.login()
@@ -270,7 +270,7 @@ def test_a_proxys_json_about_a_missing_answer_is_not_taken_for_the_servers_word(
     made.close()
 
 
-def test_a_ready_token_refused_for_a_test_mail_is_not_used_again(mock: responses.RequestsMock) -> None:
+def test_a_given_token_refused_for_a_test_mail_is_not_used_again(mock: responses.RequestsMock) -> None:
     mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", status=401)
     made = gateway_to(URL, token=Secret("long-gone"))
     with pytest.raises(MailTestFailed, match="may have been sent") as failure:
@@ -283,7 +283,7 @@ def test_a_ready_token_refused_for_a_test_mail_is_not_used_again(mock: responses
 
 
 @pytest.mark.parametrize("call", ["read_one", "write", "realms"])
-def test_a_token_refused_for_ever_is_renewed_once_and_then_told(call: str) -> None:
+def test_a_token_that_is_always_refused_is_renewed_once_and_then_reported(call: str) -> None:
     with responses.RequestsMock() as mock:
         mock.post(f"{URL}/realms/master/protocol/openid-connect/token", json={"access_token": "a.b.c"})
         for method in ("GET", "PUT", "POST"):
@@ -301,7 +301,7 @@ def test_a_token_refused_for_ever_is_renewed_once_and_then_told(call: str) -> No
     assert sum(path.endswith("/token") for path in paths) == 2
 
 
-def test_a_ready_token_that_expires_is_explained(ztrust_sandbox: Sandbox) -> None:
+def test_a_given_token_that_expires_is_explained(ztrust_sandbox: Sandbox) -> None:
     made = gateway_to(ztrust_sandbox.url, token=Secret("long-gone"))
     with pytest.raises(ServerRefused) as refusal:
         made.read([], everything=True)
@@ -362,7 +362,7 @@ def test_a_wanted_realm_that_the_list_lacks_is_asked_for_alone(
     assert logins(ztrust_sandbox) == 1
 
 
-def test_a_realm_whose_list_view_is_not_enough_is_told_from_one_that_is_missing(ztrust_sandbox: Sandbox) -> None:
+def test_a_realm_shown_by_name_alone_is_told_apart_from_a_missing_one(ztrust_sandbox: Sandbox) -> None:
     ztrust_sandbox.create_client("master", "tool", "word", ["acme-realm:manage-realm", "globex-realm:query-users"])
     made = gateway_to(ztrust_sandbox.url, client_id="tool", client_secret=Secret("word"))
     reading = made.read(["acme", "globex", "master", "nowhere"], everything=True)
@@ -424,7 +424,7 @@ def test_a_realm_younger_than_the_token_is_seen_with_one_renewed_token(wanted: t
 
 
 @pytest.mark.parametrize("everything", [True, False])
-def test_with_a_ready_token_an_unreadable_realm_fails_alone(ztrust_sandbox: Sandbox, everything: bool) -> None:
+def test_with_a_given_token_an_unreadable_realm_fails_alone(ztrust_sandbox: Sandbox, everything: bool) -> None:
     ztrust_sandbox.create_client("master", "tool", "word", ["acme-realm:view-realm", "globex-realm:query-users"])
     first = gateway_to(ztrust_sandbox.url, client_id="tool", client_secret=Secret("word"))
     token = first._tokens.current().value
@@ -470,7 +470,7 @@ def test_a_list_that_breaks_off_is_replaced_by_the_short_one(
     assert kinds(dict(reading.realms)) == {"acme": LiveRealm, "b": LiveRealm}
 
 
-def test_a_short_list_that_fails_otherwise_is_told(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
+def test_another_failure_of_the_short_list_is_raised(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
     brief = [matchers.query_param_matcher({"briefRepresentation": "true"})]
     mock.get(f"{URL}/admin/realms", body=requests.exceptions.ReadTimeout(), match=brief)
     mock.get(f"{URL}/admin/realms", body=b"[{", match=[matchers.query_param_matcher({})])
@@ -567,14 +567,14 @@ def test_non_ascii_values_arrive_whole(ztrust_sandbox: Sandbox, gateway: Keycloa
     assert ztrust_sandbox.smtp("acme")["fromDisplayName"] == "Ünïcode 😀 \u2028 €"
 
 
-def test_a_write_to_a_realm_that_is_gone_is_told(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+def test_a_write_to_a_deleted_realm_is_reported_as_missing(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
     ztrust_sandbox.remove_realm("globex")
     with pytest.raises(RealmMissing):
         gateway.write("globex", SMTP)
 
 
 @pytest.mark.parametrize(("call", "doing"), [("write", "write"), ("test", "test")])
-def test_missing_rights_are_told_with_the_role(ztrust_sandbox: Sandbox, call: str, doing: str) -> None:
+def test_missing_rights_are_reported_with_the_role(ztrust_sandbox: Sandbox, call: str, doing: str) -> None:
     ztrust_sandbox.create_user("acme", "viewer", "word", ["view-realm"])
     made = gateway_to(ztrust_sandbox.url, username="viewer", password=Secret("word"), realm="acme")
     with pytest.raises(RealmError) as failure:
@@ -637,7 +637,7 @@ def test_a_test_mail_is_sent_once(ztrust_sandbox: Sandbox, gateway: KeycloakGate
     assert admin_requests(ztrust_sandbox) == [("POST", "/admin/realms/acme/testSMTPConnection")]
 
 
-def test_a_test_mail_that_fails_is_told_and_not_tried_again(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+def test_a_failed_test_mail_is_reported_and_not_repeated(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
     with pytest.raises(MailTestFailed) as failure:
         gateway.test("acme", {**SMTP, "host": "127.0.0.1", "port": "1"})
     assert failure.value.rule == "test-failed"
@@ -646,7 +646,7 @@ def test_a_test_mail_that_fails_is_told_and_not_tried_again(ztrust_sandbox: Sand
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, {"error": "Realm not found."}), (429, {}), (502, {}), (405, {})])
-def test_an_answer_to_a_test_that_tells_nothing_of_the_relay_is_no_failed_mail(
+def test_an_answer_to_a_test_that_is_not_about_the_relay_is_not_a_failed_mail(
     ready: KeycloakGateway, mock: responses.RequestsMock, status: int, body: object
 ) -> None:
     mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", json=body, status=status)
@@ -682,7 +682,7 @@ def test_a_realm_that_is_not_there_cannot_be_written(gateway: KeycloakGateway) -
 
 
 @pytest.mark.parametrize("role", [None, "manage-realm"])
-def test_an_account_is_told_with_the_address_of_its_id_token(ztrust_sandbox: Sandbox, role: str | None) -> None:
+def test_the_account_has_the_address_of_its_id_token(ztrust_sandbox: Sandbox, role: str | None) -> None:
     ztrust_sandbox.create_user("acme", "ann", "word", [role] if role else [], email="ann@b.example")
     made = gateway_to(ztrust_sandbox.url, username="ann", password=Secret("word"), realm="acme")
     assert made.account() == Account("ann", "acme", "ann@b.example")
@@ -691,7 +691,7 @@ def test_an_account_is_told_with_the_address_of_its_id_token(ztrust_sandbox: San
 
 
 @pytest.mark.parametrize(("roles", "email"), [(["view-users"], ""), ([], None)])
-def test_an_address_that_no_token_tells_is_looked_up_where_that_is_allowed(
+def test_an_address_that_no_token_contains_is_looked_up_if_permitted(
     ztrust_sandbox: Sandbox, roles: list[str], email: str | None
 ) -> None:
     ztrust_sandbox.create_user("acme", "ann", "word", roles)
@@ -732,7 +732,7 @@ def jwt(**claims: object) -> Secret:
         ({"sub": 5}, Account("the owner of the given token", "master", None)),
     ],
 )
-def test_a_ready_token_tells_who_we_are_as_far_as_it_does(claims: dict[str, object], account: Account) -> None:
+def test_the_account_is_taken_from_the_claims_of_a_given_token(claims: dict[str, object], account: Account) -> None:
     made = gateway_to(URL, token=jwt(**claims))
     assert made.account() == account
     made.close()
@@ -740,7 +740,7 @@ def test_a_ready_token_tells_who_we_are_as_far_as_it_does(claims: dict[str, obje
 
 
 @responses.activate
-def test_a_ready_tokens_address_is_looked_up_in_its_own_realm() -> None:
+def test_the_address_of_a_given_tokens_owner_is_looked_up_in_its_own_realm() -> None:
     responses.get(f"{URL}/admin/realms/a%20b/users/u%2F1", json={"email": "ann@b.example"})
     made = gateway_to(URL, token=jwt(iss=f"{URL}/realms/a%20b", sub="u/1"))
     assert made.account().email == "ann@b.example"
@@ -756,7 +756,9 @@ def test_an_account_without_an_address_has_none(body: object, email: str | None)
     made.close()
 
 
-def test_the_version_is_told_to_those_who_may_know_it(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+def test_the_version_is_empty_for_accounts_that_may_not_see_it(
+    ztrust_sandbox: Sandbox, gateway: KeycloakGateway
+) -> None:
     assert gateway.version() == (26, 7, 4)
     ztrust_sandbox.create_user("acme", "nobody", "word")
     ztrust_sandbox.create_user("acme", "viewer", "word", ["view-realm"])
@@ -777,7 +779,7 @@ def test_a_version_that_is_not_there_is_unknown(
 # The whole of it
 
 
-def test_nothing_but_its_own_paths_is_ever_asked(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+def test_only_the_documented_paths_are_requested(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
     gateway.login()
     gateway.account()
     gateway.version()
@@ -813,13 +815,13 @@ def test_a_gateway_does_not_show_its_login() -> None:
     assert HIDDEN not in shown
 
 
-def test_the_environments_proxy_trouble_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_proxy_of_the_environment_is_not_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("all_proxy", "gopher://proxy.example")
     with pytest.raises(ConfigError, match="proxy"):
         gateway_to(URL).login()
 
 
-def test_every_failure_is_one_of_ours(ztrust_sandbox: Sandbox) -> None:
+def test_every_failure_is_an_error_of_ztrust_mail(ztrust_sandbox: Sandbox) -> None:
     steps: list[tuple[Callable[[KeycloakGateway], object], type[ZtrustMailError]]] = [
         (lambda gateway: gateway.realms(), ServerUnreachable),
         (lambda gateway: gateway.read([], everything=True), ServerUnreachable),
@@ -917,7 +919,7 @@ def test_whoever_sees_an_interruption_may_end_the_waits(ztrust_sandbox: Sandbox)
     assert len(ztrust_sandbox.requests) == 1
 
 
-def test_a_cookie_of_the_server_is_not_kept() -> None:
+def test_cookies_of_the_server_are_not_stored() -> None:
     page = answer(200, {"access_token": "a.b.c", "smtpServer": {}}, headers={"Set-Cookie": "AFFINITY=x; Path=/"})
     with BadServer(page) as server:
         made = gateway_to(server.url)

@@ -1,4 +1,4 @@
-"""The Identity Server's answers, the documented ones and others, and what each leads to."""
+"""The UiPath gateway with documented and undocumented answers of the Identity Server."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_reading_asks_for_every_key_of_one_organisation_and_hides_the_password
     assert call.request.headers["Authorization"] == "Bearer tok-en"
 
 
-def test_what_is_empty_of_another_kind_or_somebodys_own_is_not_read(answers):
+def test_empty_values_other_types_and_users_own_rows_are_not_read(answers):
     own = {"key": "Email.Smtp.Host", "value": "mine.example", "userId": "7"}
     odd = [None, {"key": "Email.Smtp.Domain", "value": ""}, {"key": "Auth.X", "value": "x"}, {"value": "x"}]
     null = {"key": "Email.Smtp.ConnectionTimeout", "value": None}
@@ -148,7 +148,7 @@ def test_an_organisation_that_is_not_there_is_missing(answers):
     assert "partitionGlobalId" in refused(RealmMissing).hint
 
 
-def test_a_refused_value_is_told_in_the_servers_words_without_the_password(answers):
+def test_a_refused_value_is_reported_with_the_servers_message_without_the_password(answers):
     answers.put(SETTING, status=400, json={"message": f"port and {PASSWORD} are wrong"})
     e = refused(doing="write")
     assert (e.rule, "port and … are wrong" in e.message) == ("server-says", True)
@@ -168,7 +168,7 @@ NO_LIST = {
 
 @pytest.mark.parametrize("doing", ["read", "write"])
 @pytest.mark.parametrize("answer", UNDOCUMENTED.values(), ids=UNDOCUMENTED)
-def test_an_undocumented_answer_leaves_open_what_happened_and_says_what_to_do(answers, answer, doing):
+def test_an_undocumented_answer_is_an_unknown_outcome_with_a_next_step(answers, answer, doing):
     answers.add("GET" if doing == "read" else "PUT", SETTING, **answer)
     e = refused(doing=doing)
     assert (e.rule, "UiPath Orchestrator does not document" in e.message) == (NOT_THE_API, True)
@@ -182,12 +182,12 @@ def test_a_reading_that_is_no_list_is_none(answers, answer):
 
 @pytest.mark.parametrize("failure", [requests.ReadTimeout(), requests.ConnectionError("x"), requests.ConnectTimeout()])
 @pytest.mark.parametrize("doing", ["read", "write"])
-def test_a_server_that_does_not_answer_is_told_as_such(answers, doing, failure):
+def test_a_server_that_does_not_answer_is_reported_as_unreachable(answers, doing, failure):
     answers.add("GET" if doing == "read" else "PUT", SETTING, body=failure)
     assert refused(ServerUnreachable, doing).rule in ("slow", "reset", "unreachable")
 
 
-def test_nothing_but_reading_and_writing_is_offered(answers):
+def test_only_reading_and_writing_are_supported(answers):
     opened = gateway()
     opened.login()
     assert (opened.realms(), opened.version(), opened.may_write("x")) == ([], (), None)

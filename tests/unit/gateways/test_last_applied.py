@@ -1,4 +1,4 @@
-"""A server that shows nothing: what was last applied stands for what is live, and every plan says so."""
+"""Write-only products: the last applied settings are used as live settings, and every plan says so."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def wrote(step: Step, after: Mapping[str, str] | None = HELD) -> Write:
         (LastKnown(), {}),
     ],
 )
-def test_what_was_last_applied_is_there_unless_a_later_write_is_in_doubt(known, attributes):
+def test_the_last_applied_settings_are_read_unless_a_later_write_has_an_unknown_outcome(known, attributes):
     stand_in = LastApplied(Silent({}), lambda: JournalState({"acme": known}))
     reading = stand_in.read(["acme", "globex"], everything=True)
     assert reading.realms["acme"].attributes == stand_in.read_one("acme").attributes == attributes
     assert (reading.realms["globex"].attributes, reading.complete) == ({}, False)
 
 
-def test_everything_but_reading_is_the_gateways_own():
+def test_everything_but_reading_is_delegated_to_the_gateway():
     silent = Silent({"acme": {}})
     stand_in = LastApplied(silent, JournalState)
     stand_in.login()
@@ -80,7 +80,7 @@ def test_everything_but_reading_is_the_gateways_own():
     assert silent.told == ["edits acme", "hurry", "try again", "close"]
 
 
-def test_a_connection_puts_it_in_front_of_silent_gateways_only():
+def test_a_connection_uses_it_for_write_only_gateways_alone():
     silent, open_one = Silent({}), FakeGateway({})
     for opened in (silent, open_one):
         with api.Session(Server("https://fake.example"), opened, Reach(environ={})) as connection:
@@ -89,7 +89,7 @@ def test_a_connection_puts_it_in_front_of_silent_gateways_only():
     assert silent.told == ["close"]
 
 
-def test_the_statement_names_the_product_and_what_nobody_can_see():
+def test_the_note_names_the_product_and_what_cannot_be_seen():
     (finding,) = not_seen(Silent({}))
     assert "A silent product shows no settings" in finding.message
     assert "another journal" in finding.hint

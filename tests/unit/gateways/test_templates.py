@@ -1,4 +1,4 @@
-"""Theme and localised texts beside a realm's e-mail settings: looked at where a spec names them, and nowhere else."""
+"""Templates: theme and localised texts are read and written only in realms whose spec names them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def acme(ztrust_sandbox: Sandbox) -> Sandbox:
 # Requests
 
 
-def test_without_templates_nothing_beside_the_settings_is_asked_for_or_written(acme: Sandbox) -> None:
+def test_without_templates_no_template_is_read_or_written(acme: Sandbox) -> None:
     with connected(acme) as connection:
         spec = spec_of()
         applied(connection, spec)
@@ -115,7 +115,7 @@ def test_realms_whose_entry_names_no_templates_are_left_alone(acme: Sandbox) -> 
 # Planning, applying, reverting
 
 
-def test_each_text_is_told_before_and_after(acme: Sandbox) -> None:
+def test_each_text_is_shown_before_and_after(acme: Sandbox) -> None:
     messages = {"en": {"emailTestSubject": "new", "other": False}}
     with connected(acme) as connection:
         (realm,) = ztrust_mail.plan(spec_of({"theme": False, "messages": messages}), connection).realms
@@ -168,7 +168,7 @@ def test_a_revert_leaves_alone_a_realm_whose_text_somebody_changed_since(acme: S
     assert texts(acme) == {"emailTestSubject": "old", "other": "stays"}
 
 
-def test_a_run_without_templates_is_reverted_whatever_stands_beside_the_settings_by_now(acme: Sandbox) -> None:
+def test_a_run_without_templates_is_reverted_whatever_templates_the_realm_has_now(acme: Sandbox) -> None:
     with connected(acme) as connection:
         applied(connection, spec_of())
         first = ztrust_mail.run_to_revert(connection)
@@ -230,7 +230,7 @@ def test_a_saved_plan_holds_texts_and_is_refused_once_one_has_changed(acme: Sand
 # Drift
 
 
-def test_a_template_that_no_run_wrote_yet_is_nobodys_change(acme: Sandbox) -> None:
+def test_a_template_that_no_run_wrote_is_not_reported_as_changed(acme: Sandbox) -> None:
     with connected(acme) as connection:
         applied(connection, spec_of())
         found = ztrust_mail.drift(spec_of({"theme": "new"}), connection)
@@ -238,7 +238,7 @@ def test_a_template_that_no_run_wrote_yet_is_nobodys_change(acme: Sandbox) -> No
     assert not found.all_findings
 
 
-def test_a_theme_changed_by_hand_is_told_and_no_edit_of_the_realm_is_blamed(acme: Sandbox) -> None:
+def test_a_theme_changed_by_hand_is_reported_without_blaming_an_edit_of_the_realm(acme: Sandbox) -> None:
     spec = spec_of({"theme": "new"})
     acme.edit_realm("acme", adminEventsEnabled=True, adminEventsDetailsEnabled=True)
     with connected(acme) as connection:
@@ -254,7 +254,7 @@ def test_a_theme_changed_by_hand_is_told_and_no_edit_of_the_realm_is_blamed(acme
 # What a product has no place for
 
 
-def test_a_product_without_a_place_for_a_field_warns_where_it_was_written(acme: Sandbox) -> None:
+def test_an_unsupported_field_is_a_warning_with_its_place_in_the_spec(acme: Sandbox) -> None:
     entry = {**PLAIN, "notify": {"recipients": ["it@acme.example"], "alerts": True}}
     spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": entry}})
     with connected(acme) as connection:
@@ -266,7 +266,7 @@ def test_a_product_without_a_place_for_a_field_warns_where_it_was_written(acme: 
     assert all(finding.location and finding.realm == "acme" for finding in realm.findings)
 
 
-def test_alerts_that_are_off_need_no_place() -> None:
+def test_switched_off_alerts_need_no_support() -> None:
     assert TABLE.unsupported_findings({"notify.alerts": False, "templates.theme": ABSENT, SUBJECT: "x"}) == ()
     assert [f.field for f in KEYCLOAK.unsupported_findings({"templates.theme": "x", SUBJECT: "x"})] == [
         "templates.theme",
@@ -278,7 +278,7 @@ def test_alerts_that_are_off_need_no_place() -> None:
 
 
 @pytest.mark.parametrize("attribute", ["host", "/emailTheme", "//x", "/localization/en/a", "/", "", "a/b"])
-def test_an_attribute_is_never_taken_for_something_beside_the_settings(attribute: str) -> None:
+def test_an_attribute_is_never_taken_for_a_template(attribute: str) -> None:
     native = as_native(attribute)
     assert not is_template(native)
     assert as_attribute(native) == attribute
@@ -435,7 +435,7 @@ def test_a_realm_export_carries_theme_and_texts_both_ways(tmp_path: Path) -> Non
     assert {key: written[key] for key in own} == own
 
 
-def test_what_is_no_text_in_a_realm_export_is_told_and_without_e_mail_nothing_is_taken(tmp_path: Path) -> None:
+def test_values_that_are_no_texts_in_a_realm_export_are_reported(tmp_path: Path) -> None:
     theirs = {"emailTheme": 5, "localizationTexts": {"en": {"a": ["x"], "b": ""}, "de": "x"}}
     realms = [
         {"realm": "acme", "smtpServer": {"host": "h"}, **theirs},
@@ -450,7 +450,7 @@ def test_what_is_no_text_in_a_realm_export_is_told_and_without_e_mail_nothing_is
     ]
 
 
-def test_what_a_file_has_no_place_for_is_told() -> None:
+def test_templates_that_a_file_format_cannot_hold_are_reported() -> None:
     fields = {"relay.host": "h", "notify.recipients": "a@b.example", "templates.theme": ABSENT, SUBJECT: "A"}
     told = {
         name: [(f.field, f.message) for f in FORMATS[name].write({"acme": fields}).findings if f.rule == "cannot-hold"]
@@ -461,7 +461,7 @@ def test_what_a_file_has_no_place_for_is_told() -> None:
     assert (SUBJECT, f"Keycloak keeps `{SUBJECT}` beside its e-mail settings, or nowhere") in told["keycloak"]
 
 
-def test_texts_that_a_spec_cannot_say_are_told_when_written_as_one() -> None:
+def test_texts_that_a_spec_cannot_contain_are_reported_when_one_is_written() -> None:
     odd = {"templates.messages.en.a b": "x", "templates.messages.en.a": "\ud800", "templates.messages.en.b": "{"}
     fields = {"sender.address": "a@b.example", "relay.host": "h", "notify.recipients": ", ".join(MANY), **odd}
     written = FORMATS["spec"].write({"acme": fields})

@@ -43,7 +43,7 @@ def gateway(dialect: Dialect, *, clear: bool = True) -> FakeGateway:
 
 @pytest.mark.parametrize("product", ["keycloak", "ztrust"])
 def test_a_product_that_holds_all_a_spec_says_is_not_even_asked(product, monkeypatch):
-    monkeypatch.setattr(Dialect, "lacks", lambda *arguments: pytest.fail("asked"))
+    monkeypatch.setattr(Dialect, "unsupported_findings", lambda *arguments: pytest.fail("asked"))
     given = wanted(FULL)
     assert fit_to_product(gateway(DIALECTS[product]), given) == (given, ())
     holding = [name for name, dialect in DIALECTS.items() if dialect.accepts_all(given.fields)]

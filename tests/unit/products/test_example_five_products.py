@@ -1,4 +1,4 @@
-"""The example with a realm for each of the five products: valid, and each product holds all that is asked of it."""
+"""The example with a realm for each of five products: valid, and each product supports all settings of its realm."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_realm_is_planned_and_applied_by_its_products_own_api(
     assert there.stored[product][sender].endswith("@acme.example")
 
 
-def test_the_commands_beside_it_work(cli: Cli) -> None:
+def test_the_offline_commands_work(cli: Cli) -> None:
     shutil.copy(SPEC, "mail.yaml")
     lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("ztrust-mail ")]

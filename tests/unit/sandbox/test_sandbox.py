@@ -1,4 +1,4 @@
-"""The sandbox: every contract test without a real server, and what only the sandbox has."""
+"""The sandbox: all contract tests without a real server, and the features that only the sandbox has."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ def test_a_removed_user_is_out_at_once(ztrust_sandbox: Sandbox, admin: AdminApi)
     assert refresh.status_code == 400
 
 
-def test_a_short_lifetime_is_told_and_kept() -> None:
+def test_a_short_token_lifetime_is_announced_and_enforced() -> None:
     with Sandbox(SandboxOptions(token_lifetime=-1)) as sandbox:
         api = AdminApi(sandbox.url)
         assert api.call("GET", "/admin/realms").status_code == 401
         api.close()
 
 
-def test_nothing_secret_shows_in_a_representation(ztrust_sandbox: Sandbox) -> None:
+def test_a_representation_contains_no_secret(ztrust_sandbox: Sandbox) -> None:
     options = SandboxOptions(admin_password="hidden-1")
     shown = repr(options) + repr(ztrust_sandbox) + repr(MailSink(credentials=("u", "hidden-2")))
     assert "hidden" not in shown

@@ -1,4 +1,4 @@
-"""The rules of sending to one host: turns, one repetition after a broken connection, and nothing repeated in doubt."""
+"""The rules of sending to one host: turns, and at most one repetition after a broken connection."""
 
 from __future__ import annotations
 

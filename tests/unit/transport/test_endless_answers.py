@@ -1,4 +1,4 @@
-"""Answers without an end: each is over at its deadline, wherever in it the server goes on and on."""
+"""Endless answers end at their deadline, wherever in the answer the server continues for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of every fault of a connection: a failure in our own words, in time, and nothing sent twice."""
+"""Faults of connections become errors in our own words, in time, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ BREAK_NAMES = ["reset", "unread", "close", "chunks", "cut", "not-http", "gzip", 
 
 @pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
 @pytest.mark.parametrize(("step", "times"), [(READ, 2), (WRITE, 2), (TEST, 1)])
-def test_a_broken_connection_is_told_after_one_more_try_and_a_post_is_never_repeated(
+def test_a_broken_connection_is_reported_after_one_repetition_and_a_post_is_never_repeated(
     step: Step, times: int, behaviour: Behaviour
 ) -> None:
     with BadServer(behaviour) as server:
@@ -466,7 +466,7 @@ def test_a_login_to_a_server_that_is_down_is_not_sent_either() -> None:
         (answer(200, b"[" * 200_000), "answered 200 with broken or unknown JSON"),
     ],
 )
-def test_an_answer_that_no_identity_server_gives_fails_that_realm_and_says_where_to_look(
+def test_an_answer_that_no_identity_server_gives_fails_that_realm_with_a_next_step(
     behaviour: Behaviour, words: str
 ) -> None:
     with BadServer(behaviour) as server:
@@ -569,7 +569,7 @@ def test_a_redirect_is_not_followed_and_told_with_its_target(step: Step, login: 
         ("https://id.example.com\x1b(0/", r"a redirect to `id.example.com\x1b(0`,"),
     ],
 )
-def test_whatever_a_redirect_names_it_is_told_in_printable_words(location: str, words: str) -> None:
+def test_the_target_of_a_redirect_is_shown_in_printable_characters(location: str, words: str) -> None:
     with BadServer(redirect(location)) as server:
         assert words in failed(gateway_to(server.url), READ).message
 
@@ -598,7 +598,7 @@ def test_a_redirect_whose_host_ends_within_a_secret_shows_no_part_of_it(secret: 
     assert "first" not in error.message
 
 
-def test_a_redirect_to_what_is_no_text_at_all_is_told_somehow() -> None:
+def test_a_redirect_to_bytes_that_are_no_text_is_reported() -> None:
     for login, step in ((True, LOGIN), (False, READ)):
         with BadServer(redirect("/caf\xe9")) as server:
             assert failed(gateway_to(server.url, login=login), step).rule in ("redirect", "unreachable")
@@ -671,7 +671,7 @@ def test_a_port_that_speaks_no_tls_is_not_called_a_wrong_certificate() -> None:
 
 
 @pytest.mark.parametrize("login", [True, False])
-def test_a_bundle_that_is_none_is_told(tls: ssl.SSLContext, tmp_path: Path, login: bool) -> None:
+def test_a_bundle_without_certificates_is_reported(tls: ssl.SSLContext, tmp_path: Path, login: bool) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate", encoding="ascii")
     with BadServer(answer(200, REALM), tls=tls) as server:

@@ -1,4 +1,4 @@
-"""Fewer requests while a server is busy or slow, none while it asks to wait or is down, and all of them again later."""
+"""The throttle: fewer requests while a server is busy or slow, none while it is paused or down."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_a_ready_token_that_is_refused_is_explained() -> None:
 
 
 @pytest.mark.parametrize("token", [f"{HIDDEN}\n", f" {HIDDEN}", f"Bearer {HIDDEN}", f"{HIDDEN}é", f"{HIDDEN}\x00"])
-def test_a_ready_token_that_cannot_be_one_is_refused_before_it_is_sent(token: str) -> None:
+def test_a_given_token_with_invalid_characters_is_refused_before_it_is_sent(token: str) -> None:
     error = refused(source_at(token=Secret(token)))
     assert error.rule == "token-refused"
     assert error.message == "the given token contains characters that no token has"
@@ -312,7 +312,7 @@ def test_a_user_and_a_service_account_log_in_at_the_sandbox(ztrust_sandbox: Sand
         ({"client_secret": Secret("x"), "username": ""}, "the client may not log in this way"),
     ],
 )
-def test_a_refused_login_is_told_with_its_reason_and_the_servers_words(
+def test_a_refused_login_is_reported_with_its_reason_and_the_servers_message(
     version: str, given: dict[str, object], reason: str
 ) -> None:
     with Sandbox(SandboxOptions(version=version)) as sandbox:
@@ -327,7 +327,7 @@ def test_a_refused_login_is_told_with_its_reason_and_the_servers_words(
     assert "; the server says `" in error.message
 
 
-def test_a_realm_that_does_not_exist_is_told(ztrust_sandbox: Sandbox) -> None:
+def test_a_login_realm_that_does_not_exist_is_reported(ztrust_sandbox: Sandbox) -> None:
     source = source_at(ztrust_sandbox.url, realm="mastre")
     error = refused(source)
     source.close()
@@ -365,7 +365,7 @@ def test_an_answer_that_is_no_json_does_too(status: int, body: bytes) -> None:
 
 
 @responses.activate
-def test_an_unknown_refusal_is_told_in_the_servers_words() -> None:
+def test_an_unknown_refusal_is_reported_with_the_servers_message() -> None:
     responses.post(ENDPOINT, json={"error": "access_denied", "error_description": "Realm not enabled"}, status=403)
     error = refused(source_at())
     assert error.message.endswith("to realm `master`; the server says `Realm not enabled`")
@@ -373,7 +373,7 @@ def test_an_unknown_refusal_is_told_in_the_servers_words() -> None:
 
 @responses.activate
 @pytest.mark.parametrize("error", [None, [], {"a": 1}, 7, ""])
-def test_a_refusal_without_words_is_still_one(error: object) -> None:
+def test_a_refusal_without_a_message_is_reported(error: object) -> None:
     responses.post(ENDPOINT, json={"error": error}, status=401)
     assert refused(source_at()).message.endswith("refuses the login of `admin` to realm `master`")
 

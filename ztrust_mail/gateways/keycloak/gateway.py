@@ -174,10 +174,10 @@ class KeycloakGateway(Gateway):
     def _read_singly(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
         token = self._tokens.current()
         found = self._read_each(realms)
-        hidden = [realm for realm, live in found.items() if isinstance(live, RealmUnreadable)]
-        if hidden and self._tokens.renewable:  # a realm younger than the token is visible to a new token only
+        unreadable = [realm for realm, live in found.items() if isinstance(live, RealmUnreadable)]
+        if unreadable and self._tokens.renewable:  # a realm younger than the token is visible to a new token only
             self._tokens.renew(token)
-            found |= self._read_each(hidden)
+            found |= self._read_each(unreadable)
         return found
 
     def _read_each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:

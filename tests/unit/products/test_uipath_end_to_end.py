@@ -1,4 +1,4 @@
-"""UiPath's Identity Server through the command line, against a local https server that keeps to the contract."""
+"""UiPath's Identity Server through the command line, against a local https server that implements the contract."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def held(product: UiPath, organisation: str = "org-1") -> dict[str, str]:
     return {key: text for key, text in product.stored[organisation].items() if text}
 
 
-def test_the_whole_way_with_googles_settings(cli, uipath):
+def test_all_commands_work_with_googles_settings(cli, uipath):
     planned = cli("plan", "spec.yaml")
     assert planned.status == 1, planned
     assert "SMTP Host" in planned.out
@@ -187,7 +187,7 @@ def test_pull_gives_a_spec_that_plans_to_nothing(cli, uipath, monkeypatch):
         (("doctor", "--setup-commands"), "with the product's own tools"),
     ],
 )
-def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, uipath, arguments, nearest):
+def test_unsupported_operations_are_refused_with_an_alternative(cli, uipath, arguments, nearest):
     ran = cli(*arguments)
     assert ran.status == 2
     assert "UiPath Orchestrator does not support" in ran.err
@@ -195,7 +195,7 @@ def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, uipath, arg
     assert uipath.requests == []
 
 
-def test_doctor_reads_the_realms_it_is_told_of(cli, uipath):
+def test_doctor_reads_the_realms_that_are_named(cli, uipath):
     report = cli.json("doctor")
     assert (report["exit_status"], uipath.requests) == (0, [])
     known = cli("doctor", "--realm", "org-1")
@@ -223,7 +223,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("sender", "relay", "status", "said"), BAD.values(), ids=BAD)
-def test_what_the_product_cannot_take_is_told_and_not_sent(cli, uipath, sender, relay, status, said):
+def test_unsupported_settings_are_reported_and_not_sent(cli, uipath, sender, relay, status, said):
     cli.write("bad.yaml", f"version: 1\nrealms:\n  org-1:\n    {sender}\n    relay: {relay}\n")
     ran = cli("apply", "bad.yaml", "--yes")
     assert ran.status == status, ran
@@ -232,7 +232,7 @@ def test_what_the_product_cannot_take_is_told_and_not_sent(cli, uipath, sender, 
     assert held(uipath) == {}
 
 
-def test_googles_port_and_what_has_no_place_are_warnings(cli, uipath):
+def test_googles_port_and_unsupported_fields_are_warnings(cli, uipath):
     cli.write(
         "spec.yaml",
         GOOGLE.replace("587", "2525").replace("name: Robot}", "name: Robot}\n    envelope_from: b@b.example"),

@@ -1,4 +1,4 @@
-"""Digitanium through the command line, against a local https server that keeps to the published contract."""
+"""Digitanium through the command line, against a local https server that implements the published contract."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def settle_on(cli: Cli, product: Digitanium, url: str) -> None:
     cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.kobil]\n{entry}"))
 
 
-def test_the_whole_way_on_shift(cli, digitanium):
+def test_all_commands_work_on_shift(cli, digitanium):
     planned = cli("plan", "spec.yaml")
     assert planned.status == 1
     assert NOT_SEEN in planned.out
@@ -116,7 +116,7 @@ def test_a_report_in_json_holds_the_statement_too(cli, digitanium):
         assert "live-not-seen" in [finding["rule"] for finding in report["findings"]]
 
 
-def test_a_spec_that_moved_on_is_pending_and_nobody_is_accused(cli, digitanium):
+def test_a_changed_spec_is_pending_and_not_drift(cli, digitanium):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     cli.write("spec.yaml", SPEC.replace("smtp.gmail.com", "smtp.example.com"))
     report = cli.json("drift", "spec.yaml")
@@ -127,7 +127,7 @@ def test_a_spec_that_moved_on_is_pending_and_nobody_is_accused(cli, digitanium):
 
 
 @pytest.mark.parametrize("lost", [CUT, SILENT, PAGE, Answer(500, {"message": "boom"})], ids=str)
-def test_a_write_without_an_answer_stays_in_doubt_until_the_whole_is_written_again(cli, digitanium, lost):
+def test_a_write_without_an_answer_has_an_unknown_outcome_until_all_is_written_again(cli, digitanium, lost):
     digitanium.faults = {0: lost, 1: lost} if lost.cut else {0: lost}  # broken off, it is sent once more
     count = len(digitanium.faults)
     with pytest.MonkeyPatch.context() as impatient:
@@ -150,7 +150,7 @@ def test_a_write_without_an_answer_stays_in_doubt_until_the_whole_is_written_aga
     assert "as last applied" in cli("plan", "spec.yaml").out
 
 
-def test_a_write_in_doubt_after_one_that_was_accepted_hides_what_is_there(cli, digitanium):
+def test_a_write_with_an_unknown_outcome_makes_the_live_settings_unknown(cli, digitanium):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     cli.write("moved.yaml", SPEC.replace("smtp.gmail.com", "smtp.example.com"))
     digitanium.faults = {1: CUT, 2: CUT}
@@ -164,7 +164,7 @@ def test_a_write_in_doubt_after_one_that_was_accepted_hides_what_is_there(cli, d
     assert (reverted.status, digitanium.stored["acme"]["host"]) == (0, "smtp.gmail.com"), reverted
 
 
-def test_a_refused_token_fails_the_realm_and_is_no_doubt(cli, digitanium):
+def test_a_refused_token_fails_the_realm_with_a_known_outcome(cli, digitanium):
     cli.set(TOKEN="another")
     ran = cli("apply", "spec.yaml", "--yes")
     assert (ran.status, "refuses the token for `acme`" in ran.err) == (4, True)
@@ -245,7 +245,7 @@ def test_globs_match_nothing_and_the_hint_says_what_to_write(cli, digitanium):
         (("doctor", "--setup-commands"), "with the product's own tools"),
     ],
 )
-def test_what_it_cannot_serve_is_refused_with_the_nearest_thing(cli, digitanium, arguments, nearest):
+def test_unsupported_operations_are_refused_with_an_alternative(cli, digitanium, arguments, nearest):
     ran = cli(*arguments)
     assert ran.status == 2
     assert "Digitanium does not support" in ran.err
@@ -297,7 +297,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("entry", "status", "said"), BAD.values(), ids=BAD)
-def test_what_the_product_cannot_take_is_told_and_not_sent(cli, digitanium, entry, status, said):
+def test_unsupported_settings_are_reported_and_not_sent(cli, digitanium, entry, status, said):
     good = "  good:\n    relay: {host: smtp.example.com}\n    sender: {address: a@b.example}\n"
     cli.write("bad.yaml", f"version: 1\nrealms:\n  acme:\n    {entry}\n{good}")
     ran = cli("apply", "bad.yaml", "--yes")
@@ -306,7 +306,7 @@ def test_what_the_product_cannot_take_is_told_and_not_sent(cli, digitanium, entr
     assert list(digitanium.stored) == (["good"] if status == 4 else [])  # one realm's trouble is its own
 
 
-def test_what_it_has_no_place_for_is_left_out_with_a_warning(cli, digitanium):
+def test_unsupported_fields_are_left_out_with_a_warning(cli, digitanium):
     cli.write("spec.yaml", SPEC.replace("gmail.com\n", "gmail.com\n    timeouts: {read: 5s}\n"))
     ran = cli("apply", "spec.yaml", "--yes")
     assert ran.status == 0, ran
