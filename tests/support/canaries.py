@@ -228,6 +228,7 @@ OTHERS: list[tuple[str, ...]] = [
     ("init",),
     ("init", "--realm", "acme"),
     ("schema", "spec"),
+    ("rule", "plain-secret"),
     *(("convert", "--from", "spec", "--to", to, "mail.json") for to in ("realm-export", "terraform", "ansible")),
 ]
 PLAIN = ("pull", "init", "schema")

@@ -11,7 +11,7 @@ from ztrust_mail.core.text import did_you_mean, quoted
 
 COMMANDS = (
     *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
-    *("init", "doctor", "schema", "completion", "sandbox", "demo"),
+    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo"),
 )
 """Every command's name, which is that of its module."""
 

@@ -77,7 +77,7 @@ def nothing_differs(made: Plan) -> Line:
 
 
 _SIGNS = {Action.ADD: Span("+", "green"), Action.CHANGE: Span("~", "yellow"), Action.REMOVE: Span("-", "red")}
-_SEVERITY = {
+SEVERITY_STYLES = {
     Severity.CRITICAL: "bold red",
     Severity.ERROR: "bold red",
     Severity.WARNING: "yellow",
@@ -91,7 +91,7 @@ def finding(found: Finding) -> Line:
     if found.location and found.realm:
         where += f": realm {found.realm}"
     hint = f"; {found.hint}" if found.hint else ""
-    severity = Span(found.severity.value, _SEVERITY[found.severity])
+    severity = Span(found.severity.value, SEVERITY_STYLES[found.severity])
     return line(f"{where}: ", severity, f": {found.message}{hint} ", Span(f"[{found.rule}]", "dim"))
 
 

@@ -1,0 +1,27 @@
+"""``rule``: what the id of a finding means."""
+
+from __future__ import annotations
+
+from ztrust_mail.cli import options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.core.rules import find_rule, registry
+from ztrust_mail.reports import rules
+
+NAME = "rule"
+
+
+@options.command(NAME)
+@options.argument("id", "[ID]", "The id in brackets after a finding; without one, all are listed.", required=False)
+@options.result_format
+def command(id: str | None, format: OutputFormat) -> None:
+    """Explain a rule: what a finding means and what to do.
+
+    Works offline.
+    """
+    with Output(NAME, format) as output:
+        if id is None:
+            found = list(registry().values())
+            output.finish(rules.listed(found), rules.report(found))
+        rule = find_rule(id)
+        output.finish(rules.explained(rule), rules.report([rule]))

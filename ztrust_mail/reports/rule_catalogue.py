@@ -1,0 +1,51 @@
+"""Renders the catalogue of rules, docs/rules.md: ``python -m ztrust_mail.reports.rule_catalogue > docs/rules.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from textwrap import wrap
+
+from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, registry
+
+WIDTH = 120
+
+_HEAD = """\
+<!-- Generated from ztrust_mail/data/rules.toml. Write it anew with:
+     python -m ztrust_mail.reports.rule_catalogue > docs/rules.md -->
+
+# Rules
+
+Every finding and every error ends with its rule in brackets, such as `[unknown-key]`; JSON reports have the id under
+`rule`. Ids are stable. `ztrust-mail rule ID` prints the same text offline. The severity is the usual one; a finding may
+have another. An error without an id of its own has the name of its command as its rule.
+"""
+
+
+def to_markdown(rules: Iterable[Rule]) -> str:
+    """Return the catalogue: per group a table of ids and titles, then a section per rule."""
+    groups: dict[str, list[Rule]] = {group: [] for group in GROUPS}
+    for rule in rules:
+        groups[rule.group].append(rule)
+    parts = [_HEAD, "\n".join(f"- [{GROUPS[group]}](#{_anchor(GROUPS[group])})" for group in groups) + "\n"]
+    for group, several in groups.items():
+        parts += [f"## {GROUPS[group]}\n", *map(_section, several)]
+    return "\n".join(parts)
+
+
+def _section(rule: Rule) -> str:
+    text = wrap(rule.help, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([f"### {rule.id}\n", f"**{rule.title}** ({rule.severity})\n", *text, ""])
+
+
+def _anchor(heading: str) -> str:
+    return heading.lower().replace(" ", "-")
+
+
+def main() -> None:
+    """Write the catalogue to standard output."""
+    sys.stdout.write(to_markdown(rule for rule in registry().values() if rule.id not in COMMANDS))
+
+
+if __name__ == "__main__":
+    main()
