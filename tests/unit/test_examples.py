@@ -9,7 +9,8 @@ import pytest
 import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import has_errors
-from ztrust_mail.reports import plan, style
+from ztrust_mail.reports import style
+from ztrust_mail.reports.text.findings import finding_lines
 
 FOLDER = Path(__file__).parents[2] / "examples" / "specs"
 VALID, INVALID = (
@@ -24,7 +25,7 @@ def _in_the_examples_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said_of(path: str) -> str:
-    return style.plain(plan.findings(ztrust_mail.validate([path])[1]))
+    return style.plain(finding_lines(ztrust_mail.validate([path])[1]))
 
 
 def expected(path: str) -> str:
@@ -92,7 +93,7 @@ def test_what_only_shows_once_levels_are_merged_does_not_stop_the_spec_from_load
 def test_what_is_wrong_in_the_file_stops_it_from_loading(path):
     with pytest.raises(SpecError) as caught:
         ztrust_mail.load_spec(path)
-    assert style.plain(plan.findings(caught.value.findings)) == expected(path)
+    assert style.plain(finding_lines(caught.value.findings)) == expected(path)
 
 
 def test_json_toml_and_yaml_mean_the_same():

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NoReturn, Self
 
 from ztrust_mail import api
@@ -22,9 +22,11 @@ from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, all_findings
 from ztrust_mail.planning.safety import parse_allow
-from ztrust_mail.reports import plan as text
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
+from ztrust_mail.reports.text.apply import result_lines
+from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.plan import danger_lines, heading_lines, plan_lines
 from ztrust_mail.specfile.entries import Spec
 
 
@@ -37,8 +39,8 @@ def must_be_answerable(command: str, *, yes: bool) -> None:
 
 def show(output: Output, made: Plan) -> None:
     """Tell what stands around a plan: server, account, findings."""
-    output.tell(text.heading(made))
-    output.tell(text.findings(all_findings(made)))
+    output.tell(heading_lines(made))
+    output.tell(finding_lines(all_findings(made)))
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,9 @@ class PlanVerdict:
     status: ExitStatus
     refused: tuple[Finding, ...] = ()
 
-    def report(self, command: str) -> json.Report:
+    def report(self, command: str) -> reports.PlanReport:
         """Return the plan and its dangers as a report."""
-        report = json.of_plan(command, self.plan, self.plan.realms, self.status, self.refused)
-        return replace(report, more={**report.more, "dangers": text.data(api.dangers(self.plan))})
+        return reports.of_plan(command, self.plan, self.status, self.refused, api.dangers(self.plan))
 
 
 def judged(output: Output, made: Plan, allow: Sequence[str]) -> PlanVerdict:
@@ -61,9 +62,9 @@ def judged(output: Output, made: Plan, allow: Sequence[str]) -> PlanVerdict:
         api.refuse(made, allow)
     except Unsafe as e:
         found = Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint)
-        output.tell(text.findings([found]))
+        output.tell(finding_lines([found]))
         return PlanVerdict(made, ExitStatus.worst([ExitStatus.UNSAFE, made.exit_status]), (found,))
-    output.tell(text.lines(api.dangers(made)))
+    output.tell(danger_lines(api.dangers(made)))
     return PlanVerdict(made, made.exit_status)
 
 
@@ -153,12 +154,12 @@ def carry_out(
         show(output, made)
         judgement = judged(output, made, orders.allow)
         if judgement.refused:
-            output.finish(text.plan(made), judgement.report(orders.command))
+            output.finish(plan_lines(made), judgement.report(orders.command))
         if not made.changed:
             end = ending()
-            output.finish([*text.plan(made), *end.lines], judgement.report(orders.command).with_findings(end.findings))
+            output.finish([*plan_lines(made), *end.lines], judgement.report(orders.command).with_findings(end.findings))
         orders.waves.check(made.changed)
-        output.show(text.plan(made))
+        output.show(plan_lines(made))
         if not orders.yes and not agreed(made):
             output.tell([line("Declined: nothing was written.")])
             output.finish((), judgement.report(orders.command))
@@ -175,6 +176,6 @@ def carry_out(
             )
         end = ending()
     told = set(all_findings(done.plan))
-    output.tell(text.findings(done.findings))
-    output.tell(text.findings(f for r in done.realms for f in r.findings if f not in told))
-    output.finish([*text.result(done), *end.lines], json.of_result(done, end.findings))
+    output.tell(finding_lines(done.findings))
+    output.tell(finding_lines(f for r in done.realms for f in r.findings if f not in told))
+    output.finish([*result_lines(done), *end.lines], reports.of_result(done, end.findings))

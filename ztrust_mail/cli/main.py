@@ -69,12 +69,14 @@ def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
     words = "\0".join(arguments)
     if "--format\0json" in words or "--format=json" in words:
         from ztrust_mail.core.findings import Finding, Severity
-        from ztrust_mail.reports import report
+        from ztrust_mail.reports.format import OutputFormat, load_format
+        from ztrust_mail.reports.report import of_findings
 
         command = e.ctx.info_name if e.ctx and e.ctx.parent else ""
         hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
         found = Finding(Severity.ERROR, "usage", e.format_message(), hint)
-        sys.stdout.write(report.of_findings(command or "", ExitStatus.USAGE, [found]).text())
+        report = of_findings(command or "", ExitStatus.USAGE, [found])
+        sys.stdout.write(load_format(OutputFormat.JSON).document(report))
     return ExitStatus.USAGE
 
 

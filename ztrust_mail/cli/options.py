@@ -13,6 +13,7 @@ import click
 
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.reports.format import OutputFormat as OutputFormat
 
 
 class Settings(TypedDict, total=False):
@@ -58,13 +59,6 @@ class Command(click.Command):
 Function = Callable[..., None]
 Declaration = Callable[[Function], Function]
 """What declares an argument or option of the command function below it."""
-
-
-class OutputFormat(StrEnum):
-    """How the result is written to standard output."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass(frozen=True)
@@ -159,7 +153,7 @@ server = text("--server", metavar="NAME|URL", help="A server of the settings fil
 realm = texts("--realm", "GLOB", "Only realms that match; may be given again.")
 config = text("--config", metavar="FILE", help="The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "How the result is written.")
-report = texts("--report", "FORMAT=FILE", "Write a report too: text or json.")
+report = texts("--report", "FORMAT=FILE", f"Write a report too: {' or '.join(OutputFormat)}.")
 out = file("--out", "Write the spec to a file; - is standard output.")
 yes = flag("--yes", "-y", help="Do not ask.")
 force = flag("--force", help="Overwrite the file named by --out.")

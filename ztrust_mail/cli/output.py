@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +16,6 @@ from typing import NoReturn
 
 from ztrust_mail import settings as config
 from ztrust_mail.api import Session
-from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.progress import tell_of_waits
 from ztrust_mail.cli.streams import OutputError
 from ztrust_mail.core.errors import (
@@ -32,18 +30,16 @@ from ztrust_mail.core.errors import (
 from ztrust_mail.core.files import STDIN, content_of, is_spec_in, write_file
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.reports import plan as text
-from ztrust_mail.reports import report as json
-from ztrust_mail.reports import style
+from ztrust_mail.reports import style, text
+from ztrust_mail.reports.format import OutputFormat, load_format
+from ztrust_mail.reports.json import schema_at
+from ztrust_mail.reports.report import Report, of_findings
 from ztrust_mail.reports.style import Line
+from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
 
 ReportFile = tuple[OutputFormat, Path]
 
-TEXT_HEADING = "ztrust-mail report: "
-"""How the first line of a text report begins, by which a later one is permitted to replace it."""
-
-_SCHEMA = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"schema"\s*:\s*"([^"]*)"')
 _BEGINNING = 512
 _STREAMS = {1: "standard output", 2: "standard error"}
 
@@ -75,15 +71,12 @@ def kind_at(path: Path) -> FileKind:
 def _kind_of(beginning: bytes) -> FileKind:
     from ztrust_mail.planning.saved.write import SCHEMAS  # most commands know no saved plan
 
-    found = _SCHEMA.match(beginning)
-    schema = found[1].decode(errors="replace") if found else ""
     if not beginning:
         return FileKind.NEW
-    if schema.startswith(SCHEMAS):
+    if schema_at(beginning).startswith(SCHEMAS):
         return FileKind.PLAN
-    if schema.startswith(json.SCHEMAS) or beginning.startswith(TEXT_HEADING.encode()):
-        return FileKind.REPORT
-    return FileKind.OTHER
+    is_report = any(load_format(name).recognises(beginning) for name in OutputFormat)
+    return FileKind.REPORT if is_report else FileKind.OTHER
 
 
 def reason_to_spare(path: Path, replaceable: FileKind = FileKind.REPORT) -> str:
@@ -159,7 +152,10 @@ def _report_file(given: str) -> ReportFile:
     kind, separator, file = given.partition("=")
     if not separator or not file or kind not in list(OutputFormat):
         hint = "" if kind in list(OutputFormat) else did_you_mean(kind, list(OutputFormat))
-        raise UsageError(f"--report {quoted(given)} is no FORMAT=FILE", hint or "write json=FILE or text=FILE")
+        raise UsageError(
+            f"--report {quoted(given)} is no FORMAT=FILE",
+            hint or f"write {' or '.join(f'{name}=FILE' for name in sorted(OutputFormat))}",
+        )
     if file == STDIN:
         hint = "write it there as JSON with --format json, or name a file"
         raise UsageError(f"--report {quoted(given)}: standard output has the result already", hint)
@@ -244,12 +240,12 @@ class Output(AbstractContextManager["Output"]):
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
         """End with an error; ``more`` stands in the report only."""
         found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
-        self.tell(text.findings(found))
-        self.finish((), json.of_findings(self.command, e.exit_status, [*found, *more]))
+        self.tell(finding_lines(found))
+        self.finish((), of_findings(self.command, e.exit_status, [*found, *more]))
 
     def _give_up(self, status: ExitStatus, rule: str, message: str) -> None:
         if not self._finished:
-            self._deliver((), json.of_findings(self.command, status, [Finding(Severity.ERROR, rule, message)]))
+            self._deliver((), of_findings(self.command, status, [Finding(Severity.ERROR, rule, message)]))
 
     def connected(self, connection: Session) -> None:
         """Take note of the server, and tell what is worth telling about the settings.
@@ -271,7 +267,7 @@ class Output(AbstractContextManager["Output"]):
     def note(self, found: Sequence[Finding]) -> None:
         """Tell findings, which stand in the report too, however the command ends."""
         self._noted += tuple(found)
-        self.tell(text.findings(found))
+        self.tell(finding_lines(found))
 
     def tell(self, said: Iterable[Line]) -> None:
         """Say something beside the result."""
@@ -287,42 +283,43 @@ class Output(AbstractContextManager["Output"]):
         except OutputError as e:
             raise OutputError(f"{e.message}; nothing was written to the server", e.hint, e.rule) from None
 
-    def finish(self, result: Iterable[Line], report: json.Report) -> NoReturn:
-        """Write the result and the reports, and exit with the report's status."""
+    def finish_report(self, report: Report) -> NoReturn:
+        """Write a report to standard output and into the report files, and exit with its status."""
+        self.finish(report.render(text.FORMAT), report)
+
+    def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
+        """Write a report whose text is ``result``, and exit with the report's status."""
         exit_with(self._deliver(result, report))
 
-    def _deliver(self, result: Iterable[Line], report: json.Report) -> ExitStatus:
+    def _deliver(self, result: Iterable[Line], report: Report) -> ExitStatus:
         said = self._remembered(result)
         found = (*self._noted, *report.findings)
         report = self._save_reports(replace(report, server=report.server or self._server, findings=found))
         self._finished = True
         try:
-            if self.format is OutputFormat.JSON:
-                sys.stdout.write(report.text())
-                sys.stdout.flush()
-            else:
+            if self.format is OutputFormat.TEXT:
                 style.write(said, sys.stdout)
+            else:
+                sys.stdout.write(load_format(self.format).document(report))
+                sys.stdout.flush()
         except OutputError as e:
             report = self._save_reports(self._with_problem(report, "output", e.message, e.hint))
         return report.exit_status
 
-    def _save_reports(self, report: json.Report) -> json.Report:
+    def _save_reports(self, report: Report) -> Report:
         """Write the report files; a text one holds all that was said, whatever the stream."""
         for kind, path in self._files:
-            content = (
-                report.text()
-                if kind is OutputFormat.JSON
-                else f"{TEXT_HEADING}{self.command}\n{style.plain(self._said)}"
-            )
+            is_text = kind is OutputFormat.TEXT
+            content = text.file_content(self.command, self._said) if is_text else load_format(kind).document(report)
             if why := _why_not_written(path, content):
                 message = f"cannot write the report {quoted(path)}: {why}"
                 report = self._with_problem(report, "report", message, "make room, or name another file")
         return report
 
-    def _with_problem(self, report: json.Report, rule: str, message: str, hint: str) -> json.Report:
+    def _with_problem(self, report: Report, rule: str, message: str, hint: str) -> Report:
         """Report that a finished command's result could not be written, and return the report with that finding."""
         problem = Finding(Severity.ERROR, rule, message, f"the command did its work; {hint}")
-        self.tell([text.finding(problem)])
+        self.tell([finding_line(problem)])
         status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
         return replace(report, exit_status=status, findings=(*report.findings, problem))
 

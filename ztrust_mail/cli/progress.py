@@ -20,7 +20,8 @@ from typing import TextIO, cast
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.reports import plan, style
+from ztrust_mail.reports import style
+from ztrust_mail.reports.text.findings import finding_line
 
 QUIET = 2.0
 """For so many seconds nothing is shown: a run that is done by then needs no progress."""
@@ -125,7 +126,7 @@ class _WaitLogHandler(logging.Handler):
         stream = cast(TextIO, _BestEffortStream(sys.stderr))
         if _is_terminal(stream):
             stream.write("\r\x1b[2K")  # where a bar may stand: it is drawn anew below
-        style.write([plan.finding(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
+        style.write([finding_line(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
 
 
 _WAITS = _WaitLogHandler()

@@ -1,157 +1,241 @@
-"""Results as one JSON object, by ``schemas/report.schema.json``."""
+"""The reports that commands end with: a class per kind of result, which a format renders."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.model.serialize import display_value
-from ztrust_mail.planning.compare import told
-from ztrust_mail.planning.plan import Plan, RealmPlan
-from ztrust_mail.specfile.resolve import Desired
 
 if TYPE_CHECKING:
+    from ztrust_mail.api.journal import PastRun
     from ztrust_mail.applying.apply import Result
+    from ztrust_mail.core.rules import Rule
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.safety import Danger
+    from ztrust_mail.reports.format import Format
+    from ztrust_mail.specfile.resolve import Desired
 
-SCHEMAS = "urn:ztrust-mail:schema:report:"
-SCHEMA = f"{SCHEMAS}1"
+Rendered = TypeVar("Rendered")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What every report holds, whatever the command."""
+class Report(ABC):
+    """What every report has. ``findings`` are those that belong to no single realm of the report."""
 
     command: str
     exit_status: ExitStatus
     server: str = ""
-    realms: tuple[Mapping[str, JsonLike], ...] = ()
     findings: tuple[Finding, ...] = ()
-    more: Mapping[str, JsonLike] = field(default_factory=dict)
 
-    def text(self) -> str:
-        """Return the report as one line-broken JSON object in ASCII, so that nothing in it steers a terminal."""
-        return json.dumps(self.data(), indent=2, ensure_ascii=True) + "\n"
-
-    def with_findings(self, more: Iterable[Finding]) -> Report:
+    def with_findings(self, more: Iterable[Finding]) -> Self:
         """Return the report with more findings."""
         return replace(self, findings=(*self.findings, *more))
 
-    def data(self) -> dict[str, JsonLike]:
-        """Return the report as plain data."""
-        statuses = Counter(str(realm["status"]) for realm in self.realms)
-        return {
-            "schema": SCHEMA,
-            "command": self.command,
-            "server": self.server,
-            "status": self.exit_status.name.lower(),
-            "exit_status": int(self.exit_status),
-            "summary": {"realms": len(self.realms), **statuses},
-            "realms": list(self.realms),
-            "findings": _findings(self.findings),
-            **self.more,
-        }
+    @abstractmethod
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of this kind of report."""
 
 
-def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> Report:
+class FindingsReport(Report):
+    """Findings alone: of ``validate``, and of every command that ends with an error."""
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of findings."""
+        return form.findings(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionReport(Report):
+    """What ``convert`` made; ``converted`` is None where the text went elsewhere."""
+
+    converted: str | None = None
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of a conversion."""
+        return form.conversion(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanReport(Report):
+    """A plan and what is dangerous about it."""
+
+    plan: Plan
+    dangers: tuple[Danger, ...] = ()
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of a plan."""
+        return form.plan(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyReport(Report):
+    """What became of an applied plan."""
+
+    result: Result
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of a result."""
+        return form.apply(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReport(Report):
+    """How the server differs from the spec, and why."""
+
+    drift: Drift
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of drift."""
+        return form.drift(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryReport(Report):
+    """Runs of the journal; ``whole`` says that one was asked for by its number and has its realms."""
+
+    runs: tuple[PastRun, ...]
+    whole: bool = False
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of runs."""
+        return form.history(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalReport(Report):
+    """How many runs and writes were removed from the journal."""
+
+    runs: int
+    writes: int
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of a removal."""
+        return form.removal(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MailTestReport(Report):
+    """The results of test mails."""
+
+    run: MailTestRun
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of test mails."""
+        return form.mail_tests(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksReport(Report):
+    """The doctor's checks."""
+
+    doctor: DoctorReport
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of checks."""
+        return form.checks(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandsReport(Report):
+    """Commands for the reader to run."""
+
+    commands: tuple[str, ...]
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of commands."""
+        return form.commands(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationReport(Report):
+    """The resolved settings of a realm."""
+
+    wanted: Desired
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of resolved settings."""
+        return form.explanation(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulesReport(Report):
+    """Rules with their help; ``whole`` says that one was asked for by its id."""
+
+    rules: tuple[Rule, ...]
+    whole: bool = False
+
+    def render(self, form: Format[Rendered]) -> Rendered:
+        """Return what a format makes of rules."""
+        return form.rules(self)
+
+
+def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
-    return Report(command, status, findings=tuple(found))
+    return FindingsReport(command, status, findings=tuple(found))
 
 
-def with_converted(report: Report, converted: str) -> Report:
-    """Return the report with the text that was made."""
-    return replace(report, more={**report.more, "converted": converted})
+def of_conversion(status: ExitStatus, found: Iterable[Finding], converted: str | None) -> ConversionReport:
+    """Report a conversion, with the text that was made where the report is the place for it."""
+    return ConversionReport("convert", status, findings=tuple(found), converted=converted)
 
 
 def of_plan(
-    command: str, plan: Plan, realms: Sequence[RealmPlan], status: ExitStatus, found: Iterable[Finding] = ()
-) -> Report:
-    """Report a plan, or what an apply made of a plan; ``found`` comes on top."""
-    more: dict[str, JsonLike] = {
-        "globs": {g.entry.name: g.count for g in plan.globs},
-        "uncovered": list(plan.uncovered),
-    }
-    return Report(command, status, plan.url, tuple(_realm(realm) for realm in realms), (*plan.findings, *found), more)
+    command: str, plan: Plan, status: ExitStatus, found: Iterable[Finding] = (), dangers: Iterable[Danger] = ()
+) -> PlanReport:
+    """Report a plan and what is dangerous about it; ``found`` comes on top of the plan's findings."""
+    return PlanReport(command, status, plan.url, (*plan.findings, *found), plan=plan, dangers=tuple(dangers))
 
 
-def of_result(done: Result, found: Iterable[Finding] = ()) -> Report:
-    """Report what an apply made of a plan; ``found`` comes on top."""
-    report = of_plan(done.command, done.plan, done.realms, done.exit_status, (*found, *done.findings))
-    return replace(report, more={**report.more, "run": done.run, "stopped": done.stopped})
+def of_result(done: Result, found: Iterable[Finding] = ()) -> ApplyReport:
+    """Report what became of an applied plan; ``found`` comes on top of its findings."""
+    findings = (*done.plan.findings, *found, *done.findings)
+    return ApplyReport(done.command, done.exit_status, done.plan.url, findings, result=done)
 
 
-def of_tests(run: MailTestRun) -> Report:
+def of_drift(found: Drift, status: ExitStatus) -> DriftReport:
+    """Report drift; findings of a realm in the plan belong to that realm."""
+    planned = {realm.realm for realm in found.plan.realms}
+    others = (finding for finding in found.findings if finding.realm not in planned)
+    return DriftReport("drift", status, found.plan.url, (*found.plan.findings, *others), drift=found)
+
+
+def of_runs(runs: Sequence[PastRun], server: str, *, whole: bool = False) -> HistoryReport:
+    """Report runs; ``whole`` says that one was asked for by its number."""
+    return HistoryReport("history", ExitStatus.OK, server, runs=tuple(runs), whole=whole)
+
+
+def of_removal(runs: int, writes: int) -> RemovalReport:
+    """Report how much was removed from the journal."""
+    return RemovalReport("history", ExitStatus.OK, runs=runs, writes=writes)
+
+
+def of_tests(run: MailTestRun) -> MailTestReport:
     """Report test mails."""
-    realms = tuple(
-        {
-            "realm": outcome.realm,
-            "status": outcome.status.value,
-            "proof": outcome.proof,
-            "changes": [],
-            "findings": _findings(outcome.findings),
-        }
-        for outcome in run.outcomes
-    )
-    return Report("test", run.exit_status, run.url, realms, more={"recipient": run.account.email})
+    return MailTestReport("test", run.exit_status, run.url, run=run)
 
 
-def of_explained(wanted: Desired, status: ExitStatus) -> Report:
-    """Report one realm's resolved settings."""
-    origins = wanted.origins
-    settings: list[JsonLike] = [
-        {"field": name, "value": display_value(value), "origin": str(origins[name]) if name in origins else None}
-        for name, value in wanted.fields.items()
-    ]
-    more: dict[str, JsonLike] = {"realm": wanted.realm, "entry": wanted.entry.name, "disabled": wanted.disabled}
-    return Report("explain", status, findings=wanted.findings, more={**more, "settings": settings})
+def of_examination(found: DoctorReport) -> ChecksReport:
+    """Report the doctor's checks."""
+    return ChecksReport("doctor", found.exit_status, found.url, doctor=found)
 
 
-def of_examination(found: DoctorReport) -> Report:
-    """Report what the doctor saw."""
-    checks: list[JsonLike] = [
-        {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
-    ]
-    able: list[JsonLike] = [{"verb": a.verb.value, "able": a.able, "remark": a.remark} for a in found.abilities]
-    return Report("doctor", found.exit_status, found.url, more={"checks": checks, "abilities": able})
-
-
-def of_commands(command: str, commands: Sequence[str]) -> Report:
+def of_commands(command: str, commands: Sequence[str]) -> CommandsReport:
     """Report commands for the reader to run."""
-    return Report(command, ExitStatus.OK, more={"commands": list(commands)})
+    return CommandsReport(command, ExitStatus.OK, commands=tuple(commands))
 
 
-def _realm(realm: RealmPlan) -> Mapping[str, JsonLike]:
-    return {
-        "realm": realm.realm,
-        "status": realm.status.value,
-        "changes": [told(change) for change in realm.changes],
-        "incomparable": list(realm.difference.masked_fields),
-        "kept": list(realm.difference.kept),
-        "secrets": {name: state.value for name, state in realm.secrets.items()},
-        "losses": dict(realm.losses),
-        "findings": _findings(realm.findings),
-    }
+def of_explained(wanted: Desired, status: ExitStatus) -> ExplanationReport:
+    """Report one realm's resolved settings."""
+    return ExplanationReport("explain", status, findings=wanted.findings, wanted=wanted)
 
 
-def _findings(found: Iterable[Finding]) -> list[JsonLike]:
-    return [
-        {
-            "severity": one.severity.value,
-            "rule": one.rule,
-            "message": one.message,
-            "hint": one.hint,
-            "path": one.location.path if one.location else None,
-            "line": one.location.line or None if one.location else None,
-            "column": one.location.column or None if one.location else None,
-            "realm": one.realm,
-            "field": one.field,
-        }
-        for one in dict.fromkeys(found)
-    ]
+def of_rules(rules: Sequence[Rule], *, whole: bool = False) -> RulesReport:
+    """Report rules; ``whole`` says that one was asked for by its id."""
+    return RulesReport("rule", ExitStatus.OK, rules=tuple(rules), whole=whole)

@@ -15,8 +15,10 @@ from ztrust_mail import SecretMode, api
 from ztrust_mail.api.journal import PastRun
 from ztrust_mail.core.errors import JournalError, UsageError
 from ztrust_mail.journal.records import NewRun, Outcome, Run, Step, Update, Write
-from ztrust_mail.reports import history as reports
+from ztrust_mail.reports.json import FORMAT
+from ztrust_mail.reports.report import of_runs
 from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text.history import run_lines, run_table
 from ztrust_mail.sandbox import Sandbox
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -37,7 +39,7 @@ def numbers(found: list[PastRun]) -> list[int]:
 
 
 def listed(*runs: PastRun) -> str:
-    return plain(reports.listed(runs, "https://id.example.com"))
+    return plain(run_table(runs, "https://id.example.com"))
 
 
 def made(number: int, command: str = "apply", who: str = "admin (realm master), mo on box", **more) -> PastRun:
@@ -74,7 +76,7 @@ def test_a_run_is_told_realm_by_realm(ztrust_sandbox):
     apply(ztrust_sandbox, {"acme": other})
     ztrust_sandbox.faults.before_write = None
     (one,), (two,) = history(ztrust_sandbox, 1), history(ztrust_sandbox, 2)
-    told = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d|by .*", "…", plain(reports.told(one)))
+    told = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d|by .*", "…", plain(run_lines(one)))
     assert told == (
         "Run 1  apply  done\n"
         "  … to … UTC, …\n"
@@ -99,7 +101,7 @@ def test_a_run_is_told_realm_by_realm(ztrust_sandbox):
         "    relay.port      (not set) → 587\n"
         "    relay.security  (not set) → starttls\n"
     )
-    told = plain(reports.told(two))
+    told = plain(run_lines(two))
     assert "Run 2  apply  failed\n" in told
     assert "    sender.name  Acme → (not set)\n    with relay.auth.password (secret from env:SMTP_PASSWORD)\n" in told
     assert "acme  failed\n" in told
@@ -142,10 +144,10 @@ def test_a_run_that_was_cut_off_has_no_end(ztrust_sandbox):
         number = connection.journal.begin(NewRun(connection.gateway.url, "apply", "mo"), [write])
         connection.journal.record(number, [Update("acme", Step.WRITING)])
     (one,) = history(ztrust_sandbox, number)
-    told = plain(reports.told(one))
+    told = plain(run_lines(one))
     assert re.search(r"Run 1  apply  running\n  [-0-9]+ [:0-9]+ UTC, by mo\n  realms: 1 writing\n", told)
     assert "acme  writing\n" in told
-    data = reports.report([one], "x").data()["runs"][0]
+    data = FORMAT.history(of_runs([one], "x"))["runs"][0]
     assert (data["ended"], data["outcome"], data["steps"]) == (None, "running", {"writing": 1})
 
 

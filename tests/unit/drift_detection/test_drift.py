@@ -28,8 +28,10 @@ from ztrust_mail.journal.records import LastKnown, Step, Write
 from ztrust_mail.model.fields import FIELDS, FieldMap, Masked
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.planning.planners.from_spec import make_plan
-from ztrust_mail.reports import drift as reported
 from ztrust_mail.reports import style as lines
+from ztrust_mail.reports.json import FORMAT
+from ztrust_mail.reports.report import of_drift
+from ztrust_mail.reports.text.drift import drift_lines
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import desired
@@ -671,12 +673,12 @@ def test_what_came_after_a_write_that_was_not_kept_is_out_of_band_and_a_spec_tha
 
 
 def told(found: Drift) -> list[str]:
-    return lines.plain(reported.text(found)).splitlines()
+    return lines.plain(drift_lines(found)).splitlines()
 
 
 def reporting(found: Drift) -> dict[str, object]:
     """Return the report as JSON, which is valid by its schema."""
-    data = json.loads(reported.report(found, found.exit_status).text())
+    data = json.loads(FORMAT.document(of_drift(found, found.exit_status)))
     report_validator().validate(data)
     return data  # type: ignore[no-any-return]
 
@@ -706,7 +708,7 @@ def test_the_text_has_critical_realms_and_fields_first_and_counts_the_causes() -
 
 
 def test_only_critical_changes_are_bold_and_red() -> None:
-    styled = [(span.text, span.style) for one in reported.text(two_drifted()) for span in one]
+    styled = [(span.text, span.style) for one in drift_lines(two_drifted()) for span in one]
     bold = {text for text, style in styled if style == "bold red"}
     assert bold == {"drifted", "    relay.host", "evil.example", "(out of band)"}
     assert ("(both)", "yellow") in styled

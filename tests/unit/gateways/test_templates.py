@@ -24,8 +24,8 @@ from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.saved.validation import checked
-from ztrust_mail.reports import plan as text
 from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text.plan import plan_lines
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.options import Busy
 from ztrust_mail.specfile.entries import Spec
@@ -324,7 +324,7 @@ def test_a_long_or_foreign_text_neither_floods_nor_steers_the_terminal(acme: San
     acme.edit_texts("acme", "en", {"emailTestBody": "\x1b[31m" + "x" * 5_000})
     with connected(acme) as connection:
         made = ztrust_mail.plan(spec_of({"messages": {"en": {"emailTestBody": "a\nb"}}}), connection)
-    shown = plain(text.plan(made))
+    shown = plain(plan_lines(made))
     assert "\\x1b[31mxxx" in shown
     assert "… (5,005 characters) → a\\x0ab" in shown
     assert max(map(len, shown.splitlines())) < 400

@@ -14,9 +14,8 @@ from ztrust_mail.core.errors import ServerUnreachable, Unsafe, UsageError
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.rotate import Rotation, find_old_secret_uses, plan_rotation
-from ztrust_mail.reports.rotate import NAMED
-from ztrust_mail.reports.rotate import leftovers as in_words
 from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text.apply import NAMED, leftover_lines
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.secrets.sources import Reach
@@ -433,7 +432,7 @@ def test_a_server_that_is_gone_afterwards_is_told_and_nothing_is_raised():
     assert [(f.rule, f.message) for f in found] == [
         ("not-looked", "where the old value is cannot be told: nobody answers")
     ]
-    assert "nobody answers; look at the network" in plain(in_words(found, rotation.reference))
+    assert "nobody answers; look at the network" in plain(leftover_lines(found, rotation.reference))
 
 
 def test_a_long_list_of_realms_is_cut_in_text(ztrust_sandbox):
@@ -443,4 +442,4 @@ def test_a_long_list_of_realms_is_cut_in_text(ztrust_sandbox):
     rotation = plan_rotation(realms(dict.fromkeys(names, FAKE)), gateway, PlanningContext(secrets=secrets), KEY)
     found = find_old_secret_uses(rotation, gateway, JournalState, secrets)
     assert [f.realm for f in found] == names
-    assert plain(in_words(found, rotation.reference)).endswith("realm-19 and 3 more\n")
+    assert plain(leftover_lines(found, rotation.reference)).endswith("realm-19 and 3 more\n")

@@ -20,8 +20,10 @@ from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
 from ztrust_mail.planning.safety import MASS_PERCENT, Danger, Reason, dangers, parse_allow, refuse
-from ztrust_mail.reports import plan as report
+from ztrust_mail.reports.json import FORMAT
+from ztrust_mail.reports.report import of_plan
 from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text.plan import danger_lines
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
@@ -382,10 +384,11 @@ def test_an_unknown_reason_is_a_mistake_that_allows_nothing(word: str, guess: st
 
 
 def test_dangers_are_shown_one_a_line_and_given_whole_as_data() -> None:
-    found = dangers(fleet(40, changed=37))
-    text = plain(report.lines(found))
+    made = fleet(40, changed=37)
+    found = dangers(made)
+    text = plain(danger_lines(found))
     assert text == "Dangerous: changes 37 of 40 realms: realm-0000, realm-0001 and 35 more [mass-change]\n"
-    (data,) = report.data(found)
+    (data,) = FORMAT.plan(of_plan("plan", made, made.exit_status, dangers=found))["dangers"]
     assert data == {
         "reason": "mass-change",
         "message": "changes 37 of 40 realms",

@@ -22,11 +22,15 @@ from ztrust_mail.model.fields import ABSENT, Duration, Masked, Raw, Security
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.reports import checks as diagnosis
-from ztrust_mail.reports import plan as text
-from ztrust_mail.reports import report as as_json
+from ztrust_mail.reports import report as reports
 from ztrust_mail.reports import style
+from ztrust_mail.reports.json import FORMAT as JSON
 from ztrust_mail.reports.style import Span, line
+from ztrust_mail.reports.text.apply import result_lines
+from ztrust_mail.reports.text.checks import check_lines, mail_test_lines
+from ztrust_mail.reports.text.explanation import explanation_lines
+from ztrust_mail.reports.text.findings import finding_line, finding_lines
+from ztrust_mail.reports.text.plan import heading_lines, plan_lines
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
@@ -160,12 +164,12 @@ def test_results_and_the_rest_go_to_their_streams(
     ],
 )
 def test_a_finding_says_where_how_bad_what_and_what_next(found: Finding, said: str) -> None:
-    assert shown([text.finding(found)]) == [said]
+    assert shown([finding_line(found)]) == [said]
 
 
 def test_each_finding_is_told_once() -> None:
-    assert len(shown(text.findings([WARNING, WARNING]))) == 1
-    report = as_json.of_findings("validate", ExitStatus.OK, [WARNING, WARNING]).data()
+    assert len(shown(finding_lines([WARNING, WARNING]))) == 1
+    report = JSON.findings(reports.of_findings("validate", ExitStatus.OK, [WARNING, WARNING]))
     report_validator().validate(report)
     assert report["findings"] == [
         {
@@ -186,18 +190,18 @@ def test_what_one_place_brings_about_in_many_realms_is_one_line_and_in_json_a_fi
     many = [replace(WARNING, realm=f"tenant-{number}") for number in range(40)]
     other = replace(WARNING, message="something else", realm="tenant-1")
     placeless = [Finding(Severity.ERROR, "r", "what", realm=name) for name in ("a", "b")]
-    assert shown(text.findings([*many, other, *placeless])) == [
+    assert shown(finding_lines([*many, other, *placeless])) == [
         "a.yaml:3:7: 40 realms (tenant-0, tenant-1 and 38 more): warning: something is odd; look at it [odd]",
         "a.yaml:3:7: realm tenant-1: warning: something else; look at it [odd]",
         "realm a: error: what [r]",
         "realm b: error: what [r]",
     ]
-    assert len(as_json.of_findings("plan", ExitStatus.OK, many).data()["findings"]) == 40
+    assert len(JSON.findings(reports.of_findings("plan", ExitStatus.OK, many))["findings"]) == 40
 
 
 def test_a_place_without_lines_is_null_in_json() -> None:
     found = Finding(Severity.ERROR, "r", "what", location=Location("the spec"))
-    report = as_json.of_findings("validate", ExitStatus.USAGE, [found]).data()
+    report = JSON.findings(reports.of_findings("validate", ExitStatus.USAGE, [found]))
     report_validator().validate(report)
     assert [report["findings"][0][key] for key in ("path", "line", "column")] == ["the spec", None, None]
 
@@ -207,7 +211,7 @@ def test_a_place_without_lines_is_null_in_json() -> None:
 
 def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> None:
     globs = tuple(GlobMatch(Entry(name, Location("a.yaml")), n) for name, n in (("a-*", 0), ("b-*", 1), ("c-*", 1234)))
-    assert shown(text.heading(plan(globs=globs))) == [
+    assert shown(heading_lines(plan(globs=globs))) == [
         "https://id.example.com  as admin (realm master)",
         "a-* matches 0 realms",
         "b-* matches 1 realm",
@@ -218,7 +222,7 @@ def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> No
 def test_what_is_kept_stands_in_lines_of_80_columns() -> None:
     made = realm("acme", Status.CHANGED, NAME, kept=True)
     kept = tuple(f"custom-{n}" for n in range(20))
-    lines = shown(text.plan(plan(replace(made, difference=replace(made.difference, kept=kept)))))
+    lines = shown(plan_lines(plan(replace(made, difference=replace(made.difference, kept=kept)))))
     assert max(map(len, lines)) <= 80
     assert " ".join(map(str.strip, lines)).count("custom-") == 20
 
@@ -230,7 +234,7 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
         realm("gone", Status.MISSING),
         realm("off", Status.CHANGED, NAME, disabled=True),
     )
-    assert shown(text.plan(made)) == [
+    assert shown(plan_lines(made)) == [
         "acme  to change",
         "  ~  relay.host   old.example → new.example  (Host)",
         "  +  relay.port   587",
@@ -253,7 +257,7 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
 def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
     lost = {PASSWORD: "env:SMTP_PASSWORD_OF_EVERY_TENANT", "relay.auth.token.client_secret": ""}
     made = plan(replace(realm("acme", Status.CHANGED, HOST), losses=lost))
-    assert shown(text.plan(made))[2:6] == [
+    assert shown(plan_lines(made))[2:6] == [
         "    this overwrites a password that cannot be read back: relay.auth.password; it",
         "      last came from env:SMTP_PASSWORD_OF_EVERY_TENANT",
         "    this overwrites a password that cannot be read back:",
@@ -263,12 +267,12 @@ def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
 
 def test_a_secret_kept_is_said_to_be_kept() -> None:
     made = plan(realm("acme", Status.CHANGED, HOST, hidden=1), secrets=SecretMode.KEEP)
-    assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in shown(text.plan(made))
+    assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in shown(plan_lines(made))
 
 
 def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
     change = Change(PASSWORD, ("password",), Masked(), REF, Action.CHANGE)
-    said = shown(text.plan(plan(realm("acme", Status.CHANGED, change, hidden=1))))
+    said = shown(plan_lines(plan(realm("acme", Status.CHANGED, change, hidden=1))))
     assert [one for one in said if PASSWORD in one] == [
         "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)"
     ]
@@ -285,7 +289,7 @@ def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
     ],
 )  # fmt: skip
 def test_nothing_to_do_is_one_line(realms: list[RealmPlan], said: str) -> None:
-    assert shown(text.plan(plan(*realms))) == [said]
+    assert shown(plan_lines(plan(*realms))) == [said]
 
 
 def test_a_result_names_what_was_planned_and_counts_everything() -> None:
@@ -293,7 +297,7 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
     ends = (Status.APPLIED, Status.FAILED, Status.SKIPPED, Status.IN_SYNC)
     realms = tuple(realm(one.realm, end, HOST) for one, end in zip(planned, ends, strict=True))
     done = Result(plan(*planned), realms, interrupted=True)
-    assert shown(text.result(done)) == [
+    assert shown(result_lines(done)) == [
         "a  applied",
         "b  failed",
         "c  skipped",
@@ -306,7 +310,7 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
 def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
     done = Result(plan(*planned), tuple(realm(name, Status.APPLIED, HOST) for name in "ab"), interrupted=True)
-    assert shown(text.result(done)) == [
+    assert shown(result_lines(done)) == [
         "a  applied",
         "b  applied",
         "Interrupted: no realm was left out.",
@@ -321,11 +325,11 @@ def test_a_plan_in_json_holds_every_change_and_what_stays() -> None:
         findings=(WARNING,),
         uncovered=("x",),
     )
-    report = as_json.of_plan("plan", made, made.realms, ExitStatus.PARTIAL)
-    data = json.loads(report.text())
+    document = JSON.document(reports.of_plan("plan", made, ExitStatus.PARTIAL))
+    data = json.loads(document)
     report_validator().validate(data)
-    assert report.text().isascii()
-    assert report.text().endswith("}\n")
+    assert document.isascii()
+    assert document.endswith("}\n")
     assert (data["status"], data["exit_status"], data["server"]) == ("partial", 4, "https://id.example.com")
     assert data["summary"] == {"realms": 2, "changed": 1, "failed": 1}
     assert [c["action"] for c in data["realms"][0]["changes"]] == ["change", "add", "remove"]
@@ -340,7 +344,7 @@ def test_long_values_do_not_push_all_origins_to_the_right() -> None:
     entry = Entry("acme", Location("a.yaml", 2, 3))
     origin = Location("a.yaml", 4, 5)
     wanted = Desired("acme", entry, {"sender.name": "n" * 50, "relay.port": 25}, {"sender.name": origin})
-    assert shown(text.explained(wanted)) == [
+    assert shown(explanation_lines(wanted)) == [
         "acme  falls under acme (a.yaml:2:3)",
         f"  sender.name  {'n' * 50}  a.yaml:4:5",
         f"  relay.port   25{' ' * 34}  by default",
@@ -377,8 +381,8 @@ def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> Mail
     ],
 )
 def test_tests_are_told_one_by_one_and_counted(run: MailTestRun, said: list[str]) -> None:
-    assert shown(diagnosis.tests(run)) == said
-    report = as_json.of_tests(run).data()
+    assert shown(mail_test_lines(run)) == said
+    report = JSON.mail_tests(reports.of_tests(run))
     report_validator().validate(report)
     assert report["recipient"] == run.account.email
 
@@ -391,7 +395,7 @@ def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
     )
     able = (Support(Operation.PLAN, True, "by hand"), Support(Operation.CANARY, False, "--wave"))
     found = DoctorReport("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
-    assert shown(diagnosis.examination(found)) == [
+    assert shown(check_lines(found)) == [
         "https://id.example.com",
         "  yes reach and log in        admin",
         "  ?   server version          cannot be seen",
@@ -401,14 +405,14 @@ def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
         "  yes plan      by hand",
         "  no  --canary  --wave",
     ]
-    report = as_json.of_examination(found).data()
+    report = JSON.checks(reports.of_examination(found))
     report_validator().validate(report)
     assert [check["answer"] for check in report["checks"]] == [True, None, False]
     assert report["abilities"][1] == {"verb": "--canary", "able": False, "remark": "--wave"}
 
 
 def test_commands_to_run_are_a_report_too() -> None:
-    report = as_json.of_commands("doctor", ["a", "b"]).data()
+    report = JSON.commands(reports.of_commands("doctor", ["a", "b"]))
     report_validator().validate(report)
     assert report["commands"] == ["a", "b"]
 
@@ -422,5 +426,5 @@ def test_a_live_realm_and_a_servers_login_never_get_into_a_report() -> None:
     made = plan(realm("acme", Status.IN_SYNC))
     live = LiveRealm("acme", {"password": "canary"}, 0.0)
     made = plan(*(RealmPlan(r.realm, r.status, r.wanted, live, r.difference) for r in made.realms))
-    report = as_json.of_plan("plan", made, made.realms, ExitStatus.OK).text()
-    assert "canary" not in report + style.plain(text.plan(made)) + repr(Server("https://id.example.com"))
+    report = JSON.document(reports.of_plan("plan", made, ExitStatus.OK))
+    assert "canary" not in report + style.plain(plan_lines(made)) + repr(Server("https://id.example.com"))

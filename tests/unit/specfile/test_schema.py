@@ -15,7 +15,8 @@ from ztrust_mail.core.data import load_schema, schema_text
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.model.fields import DEFAULT_PORTS, DEFAULT_SECURITY, FIELDS, Kind, Security
 from ztrust_mail.model.values import MAX_LENGTH
-from ztrust_mail.reports import plan, style
+from ztrust_mail.reports import style
+from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.specfile import schema
 from ztrust_mail.specfile.load import from_dict, read_specs
 
@@ -427,14 +428,14 @@ def test_the_places_include_every_field_and_every_kind_of_reference():
 def test_nothing_that_stands_in_a_login_is_ever_quoted(path, form, level):
     findings = findings_with(path, form, level)
     assert CANARY.lower() not in repr(findings).lower()
-    assert CANARY not in style.plain(plan.findings(findings))
+    assert CANARY not in style.plain(finding_lines(findings))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
 @pytest.mark.parametrize("path", WHERE, ids=".".join)
 def test_whatever_stands_anywhere_is_told_readably_or_is_right(path, form):
     for finding in findings_with(path, form, "realms"):
-        (line,) = style.plain([plan.finding(finding)]).splitlines()
+        (line,) = style.plain([finding_line(finding)]).splitlines()
         assert line.startswith("<dict>: ")
         assert line.endswith(f" [{finding.rule}]")
         assert "; [" not in line

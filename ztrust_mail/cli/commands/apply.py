@@ -19,7 +19,7 @@ from ztrust_mail.core.text import pluralise
 from ztrust_mail.journal.records import OF_SAVED_PLAN, Outcome
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.entries import Spec
 
@@ -118,7 +118,7 @@ def _leave_it(output: Output, connection: Session, plan_digest: str = "") -> Non
     same = bool(last) and plan_digest in ("", last[0].run.plan_digest)
     if same and last[0].run.outcome is Outcome.RESUMED:
         done = line(f"Nothing is left of run {last[0].run.number}: all that it wrote has arrived.")
-        output.finish([done], json.of_findings(NAME, ExitStatus.OK, ()))
+        output.finish([done], of_findings(NAME, ExitStatus.OK, ()))
 
 
 def _resumable(left: UnfinishedRun | None, spec: Spec) -> UnfinishedRun:

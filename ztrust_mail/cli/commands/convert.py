@@ -14,8 +14,8 @@ from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
-from ztrust_mail.reports import plan
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports.report import of_conversion
+from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "convert"
 
@@ -57,9 +57,8 @@ def command(
             style = style_of(out.suffix)
         written = convert(reader, writer, path, style, realm)
         in_report = format is OutputFormat.JSON and out is None
-        output.tell(plan.findings(written.findings))
+        output.tell(finding_lines(written.findings))
         if not in_report:
             save_product(out, written.text, force=force)
         status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK
-        report = json.of_findings(NAME, status, written.findings)
-        output.finish((), json.with_converted(report, written.text) if in_report else report)
+        output.finish((), of_conversion(status, written.findings, written.text if in_report else None))

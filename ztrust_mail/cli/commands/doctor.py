@@ -9,9 +9,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, ProtectedFiles
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
-from ztrust_mail.reports import checks
-from ztrust_mail.reports import report as json
-from ztrust_mail.reports.style import line
+from ztrust_mail.reports.report import of_commands, of_examination
 
 NAME = "doctor"
 
@@ -46,6 +44,5 @@ def command(
         if setup_commands:
             require(connection.gateway, Operation.SET_UP)
             commands = kcadm_lines(connection.server, realm or ["REALM"])
-            output.finish(map(line, commands), json.of_commands(NAME, commands))
-        found = api.doctor(connection, realm)
-        output.finish(checks.examination(found), json.of_examination(found))
+            output.finish_report(of_commands(NAME, commands))
+        output.finish_report(of_examination(api.doctor(connection, realm)))

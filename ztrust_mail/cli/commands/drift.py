@@ -10,8 +10,9 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.reports import drift as told
-from ztrust_mail.reports import plan
+from ztrust_mail.reports.report import of_drift
+from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.plan import heading_lines
 
 NAME = "drift"
 
@@ -53,7 +54,7 @@ def command(
             if uncovered is Uncovered.FAIL:
                 require(connection.gateway, Operation.UNCOVERED)
             found = api.drift(spec, connection, realms=realm)
-        output.tell(plan.heading(found.plan))
-        output.tell(plan.findings(found.all_findings))
+        output.tell(heading_lines(found.plan))
+        output.tell(finding_lines(found.all_findings))
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
-        output.finish(told.text(found), told.report(found, ExitStatus.worst([found.exit_status, *strict])))
+        output.finish_report(of_drift(found, ExitStatus.worst([found.exit_status, *strict])))

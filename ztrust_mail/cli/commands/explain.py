@@ -14,7 +14,8 @@ from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, is_within
-from ztrust_mail.reports import plan, report
+from ztrust_mail.reports.report import of_explained
+from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "explain"
 
@@ -36,8 +37,8 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
             fields = {name: value for name, value in wanted.fields.items() if is_within(name, field)}
             wanted = replace(wanted, fields=fields)
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
-        output.tell(plan.findings(wanted.findings))
-        output.finish(plan.explained(wanted), report.of_explained(wanted, status))
+        output.tell(finding_lines(wanted.findings))
+        output.finish_report(of_explained(wanted, status))
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:

@@ -16,10 +16,9 @@ from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted
-from ztrust_mail.reports import history
-from ztrust_mail.reports import plan as text
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports.report import of_findings, of_removal, of_runs
 from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "history"
 LARGEST_RUN = 2**31 - 1  # what any database takes for a number
@@ -62,15 +61,13 @@ def command(
         old = None if prune is None else _Old.of(prune)
         with api.connect(server, config_path=config) as connection:
             output.connected(connection)
-            output.tell(text.findings(connection.missing_journal_note()))
+            output.tell(finding_lines(connection.missing_journal_note()))
             if forget is not None:
                 _forget(output, connection, forget, yes=yes)
             if old:
                 _prune(output, connection, old, yes=yes)
             found = api.history(connection, run, realms=realm, limit=limit)
-        url = connection.gateway.url
-        lines = history.listed(found, url) if run is None else history.told(found[0])
-        output.finish(lines, history.report(found, url))
+        output.finish_report(of_runs(found, connection.gateway.url, whole=run is not None))
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,13 @@ class _Old:
 def _prune(output: Output, connection: Session, old: _Old, *, yes: bool) -> NoReturn:
     first, number = api.prunable(connection, keep=old.keep, before=old.before)
     if not number:
-        output.finish([line("No run is that old.")], history.removed(0, 0))
+        output.finish([line("No run is that old.")], of_removal(0, 0))
     _agree(output, f"Take {pluralise(number, 'run')} before run {first} out of the journal?", yes=yes)
     gone, writes = api.prune(connection, first)
     kept = f"; of {number - gone:,} older the journal keeps what revert and plan need" if number > gone else ""
     output.finish(
         [line(f"Pruned: {pluralise(gone, 'run')} and {pluralise(writes, 'write')} removed{kept}.")],
-        history.removed(gone, writes),
+        of_removal(gone, writes),
     )
 
 
@@ -111,7 +108,7 @@ def _forget(output: Output, connection: Session, realm: str, *, yes: bool) -> No
     if not (writes := api.forget(connection, realm)):
         hint = "names are compared to the letter; history lists the runs, history RUN their realms"
         raise UsageError(f"the journal knows nothing of the realm {quoted(realm)} there", hint)
-    output.finish([line(f"Forgotten: {realm}, {pluralise(writes, 'write')}.")], history.removed(0, writes))
+    output.finish([line(f"Forgotten: {realm}, {pluralise(writes, 'write')}.")], of_removal(0, writes))
 
 
 def _agree(output: Output, question: str, *, yes: bool) -> None:
@@ -121,4 +118,4 @@ def _agree(output: Output, question: str, *, yes: bool) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         output.tell([line("Declined: nothing was removed.")])
-        output.finish((), json.of_findings(NAME, ExitStatus.DIFFERS, ()))
+        output.finish((), of_findings(NAME, ExitStatus.DIFFERS, ()))

@@ -8,8 +8,8 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, save_product
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.reports import plan
 from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.export import to_yaml
 
 NAME = "init"
@@ -57,7 +57,7 @@ def command(realm: str | None, server: str | None, out: Path | None, force: bool
             with api.connect(server, config_path=config) as connection:
                 output.connected(connection)
                 pulled = api.pull(connection, [realm])
-            output.tell(plan.findings(pulled.findings))
+            output.tell(finding_lines(pulled.findings))
             status, content = pulled.exit_status, to_yaml(pulled.realms, {}, HEAD)
         if status is ExitStatus.OK:
             save_product(out, content, force=force, settings=config)

@@ -13,7 +13,6 @@ from ztrust_mail.cli.output import Output, ProtectedFiles, check_plan_file, chec
 from ztrust_mail.core.text import quoted
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.saved import digest_of
-from ztrust_mail.reports import plan as text
 from ztrust_mail.reports.style import line
 
 NAME = "plan"
@@ -59,4 +58,4 @@ def command(
         if out and saved:
             save_product(out, saved, force=force)
             output.tell([line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")])
-        output.finish(text.plan(made), judged(output, made, allow).report(NAME))
+        output.finish_report(judged(output, made, allow).report(NAME))

@@ -9,8 +9,8 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, save_product
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.reports import plan
 from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.export import to_yaml
 
 NAME = "pull"
@@ -34,7 +34,7 @@ def command(
         with api.connect(server, config_path=config) as connection:
             output.connected(connection)
             pulled = api.pull(connection, realm, factor=factor)
-        output.tell(plan.findings(pulled.findings))
+        output.tell(finding_lines(pulled.findings))
         save_product(out, to_yaml(pulled.realms, pulled.defaults), force=force, settings=config)
         output.tell([line(f"Pulled {pluralise(len(pulled.realms), 'realm')} from {connection.server.url}.")])
         exit_with(pulled.exit_status)

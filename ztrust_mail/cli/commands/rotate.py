@@ -44,7 +44,7 @@ def command(
     One realm goes first and is tested by the server. In the end it says where the old value may still stand.
     """
     from ztrust_mail.planning.planners.rotate import check_reference
-    from ztrust_mail.reports.rotate import leftovers
+    from ztrust_mail.reports.text.apply import leftover_lines
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         check_reference(reference)
@@ -60,6 +60,6 @@ def command(
 
             def ending() -> Ending:
                 found = api.leftovers(made[0], connection)
-                return Ending(list(leftovers(found, made[0].reference)), found)
+                return Ending(list(leftover_lines(found, made[0].reference)), found)
 
             carry_out(output, connection, make, orders, spec=spec, ending=ending)

@@ -6,7 +6,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.rules import find_rule, registry
-from ztrust_mail.reports import rules
+from ztrust_mail.reports.report import of_rules
 
 NAME = "rule"
 
@@ -20,8 +20,5 @@ def command(id: str | None, format: OutputFormat) -> None:
     Works offline.
     """
     with Output(NAME, format) as output:
-        if id is None:
-            found = list(registry().values())
-            output.finish(rules.listed(found), rules.report(found))
-        rule = find_rule(id)
-        output.finish(rules.explained(rule), rules.report([rule]))
+        found = [find_rule(id)] if id else list(registry().values())
+        output.finish_report(of_rules(found, whole=bool(id)))

@@ -8,8 +8,8 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, ProtectedFiles
-from ztrust_mail.reports import checks, plan
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports.report import of_tests
+from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "test"
 
@@ -38,5 +38,5 @@ def command(
         with api.connect(server, spec=loaded, config_path=config) as connection:
             output.connected(connection)
             run = api.test(connection, realms, spec=loaded)
-        output.tell(plan.findings(f for outcome in run.outcomes for f in outcome.findings))
-        output.finish(checks.tests(run), json.of_tests(run))
+        output.tell(finding_lines(f for outcome in run.outcomes for f in outcome.findings))
+        output.finish_report(of_tests(run))

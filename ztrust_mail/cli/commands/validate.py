@@ -11,9 +11,9 @@ from ztrust_mail.cli.output import Output, ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.reports import plan
-from ztrust_mail.reports import report as json
+from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import Line, line
+from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.entries import Spec
 
 NAME = "validate"
@@ -31,10 +31,10 @@ def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -
     with Output(NAME, format, report, ProtectedFiles(specs)) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
-        said = list(plan.findings(findings))
+        said = list(finding_lines(findings))
         if status is ExitStatus.OK:
             said.append(_fine(spec))
-        output.finish(said, json.of_findings(NAME, status, findings))
+        output.finish(said, of_findings(NAME, status, findings))
 
 
 def _fine(spec: Spec) -> Line:

@@ -1,4 +1,4 @@
-"""What the doctor saw and what became of test mails, as text for people."""
+"""The doctor's checks and the results of test mails, as lines of text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ztrust_mail.diagnose.mail_test import MailTestRun, MailTestStatus
 from ztrust_mail.reports.style import Line, Span, line
 
 
-def tests(run: MailTestRun) -> Iterator[Line]:
+def mail_test_lines(run: MailTestRun) -> Iterator[Line]:
     """What became of each test mail, and whose address it went to."""
     styles = {MailTestStatus.SENT: "green", MailTestStatus.SKIPPED: "yellow"}
     for outcome in run.outcomes:
@@ -26,7 +26,7 @@ def tests(run: MailTestRun) -> Iterator[Line]:
         yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.phrase}.")
 
 
-def examination(found: DoctorReport) -> Iterator[Line]:
+def check_lines(found: DoctorReport) -> Iterator[Line]:
     """What the doctor saw, and what to do about each no."""
     marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
     yield line(found.url)

@@ -1,4 +1,4 @@
-"""What runs did, as text for people and as JSON."""
+"""What runs did, as lines of text."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.data import JsonLike
-from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.journal.records import Outcome, Step
 from ztrust_mail.model.serialize import display_short, display_value
-from ztrust_mail.planning import compare
-from ztrust_mail.reports.report import Report
 from ztrust_mail.reports.style import Line, Span, line
 
 if TYPE_CHECKING:
@@ -22,7 +18,7 @@ _GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green"
 _BAD = "yellow"
 
 
-def listed(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
+def run_table(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
     """The runs in a table, or one line that says that there is none."""
     if not runs:
         yield line(f"No run has been noted for {server}.")
@@ -46,7 +42,7 @@ def _steps(steps: Mapping[Step, int]) -> str:
     return ", ".join(f"{number:,} {step.value}" for step, number in steps.items()) or "none"
 
 
-def told(one: PastRun) -> Iterator[Line]:
+def run_lines(one: PastRun) -> Iterator[Line]:
     """One run, and what it did to each realm."""
     run = one.run
     outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
@@ -70,46 +66,3 @@ def _realm(realm: PastWrite) -> Iterator[Line]:
         yield line(Span(f"    with {name} {display_value(ref)}", "dim"))
     if write.error:
         yield line("    ", Span(write.error, _BAD))
-
-
-def report(runs: Sequence[PastRun], server: str) -> Report:
-    """Report runs; one that was asked for by its number holds its realms."""
-    return Report("history", ExitStatus.OK, server, more={"runs": [_run_data(one) for one in runs]})
-
-
-def removed(runs: int, writes: int) -> Report:
-    """Report what was taken out of the journal."""
-    return Report("history", ExitStatus.OK, more={"removed": {"runs": runs, "writes": writes}})
-
-
-def _run_data(one: PastRun) -> Mapping[str, JsonLike]:
-    run = one.run
-    return {
-        "run": run.number,
-        "server": run.server,
-        "command": run.command,
-        "who": run.who,
-        "started": _moment(run.started),
-        "ended": _moment(run.ended) if run.ended else None,
-        "outcome": run.outcome.value,
-        "steps": {step.value: number for step, number in one.steps.items()},
-        "spec_digest": run.spec_digest,
-        "plan_digest": run.plan_digest,
-        "tool_version": run.tool_version,
-        "realms": [_realm_data(realm) for realm in one.realms],
-    }
-
-
-def _moment(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _realm_data(realm: PastWrite) -> Mapping[str, JsonLike]:
-    write = realm.write
-    return {
-        "realm": write.realm,
-        "step": write.step.value,
-        "changes": [compare.told(change) for change in realm.changes],
-        "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
-        "error": write.error,
-    }

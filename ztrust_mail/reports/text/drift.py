@@ -1,21 +1,17 @@
-"""Drift as text for people, and as JSON."""
+"""Drift as lines of text."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.data import JsonLike
-from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.drift_detection.attribution import Cause
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.reports import report as json
-from ztrust_mail.reports.plan import STATUS, incomparable, nothing_differs, standing, unseen
 from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.text.plan import STATUS, in_sync_line, masked_secrets, status_counts, unread_note
 
 if TYPE_CHECKING:
     from ztrust_mail.drift_detection.drift import Drift
@@ -33,7 +29,7 @@ _STYLES = {
 }
 
 
-def text(found: Drift) -> Iterator[Line]:
+def drift_lines(found: Drift) -> Iterator[Line]:
     """What the server has that the spec does not say, critical changes first; one line alone when nothing drifted."""
     made = found.plan
     for realm in sorted(made.changed, key=lambda realm: not _critical(found, realm)):
@@ -42,32 +38,17 @@ def text(found: Drift) -> Iterator[Line]:
         if realm.status not in (Status.CHANGED, Status.IN_SYNC):
             yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     if made.changed:
-        hidden = incomparable(made)
-        drifted = standing(made, made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
+        hidden = masked_secrets(made)
+        drifted = status_counts(made, made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
         yield line(drifted, f"; {hidden}" if hidden else ".")
         yield line(_causes(found))
     elif made.realms or not found.vanished:
-        yield line("" if found.vanished or made.unseen else "No drift: ", *nothing_differs(made))
-    yield from unseen(made)
+        yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made))
+    yield from unread_note(made)
     if found.vanished:
         yield line(Span("Vanished since they were written: ", _CRITICAL), _names(found.vanished))
     if made.uncovered:
         yield line(f"Not covered by the spec: {_names(made.uncovered)}")
-
-
-def report(found: Drift, status: ExitStatus) -> json.Report:
-    """Report drift: the plan's report, with the cause of each change, and each finding where it belongs."""
-    planned = {realm.realm for realm in found.plan.realms}
-    realms = [
-        replace(realm, findings=(*realm.findings, *(f for f in found.findings if f.realm == realm.realm)))
-        if realm.status is Status.CHANGED
-        else realm
-        for realm in found.plan.realms
-    ]
-    others = [finding for finding in found.findings if finding.realm not in planned]
-    made = json.of_plan("drift", found.plan, realms, status, others)
-    named = tuple(_with_causes(realm, found.causes.get(str(realm["realm"]), {})) for realm in made.realms)
-    return replace(made, realms=named, more={**made.more, "vanished": list(found.vanished)})
 
 
 def _realm(found: Drift, realm: RealmPlan) -> Iterator[Line]:
@@ -101,9 +82,3 @@ def _names(names: tuple[str, ...]) -> str:
     more = len(names) - SHOWN_REALMS
     rest = f" and {more:,} more; a report in JSON names all" if more > 0 else ""
     return f"{pluralise(len(names), 'realm')}: {', '.join(names[:SHOWN_REALMS])}{rest}"
-
-
-def _with_causes(realm: Mapping[str, JsonLike], causes: Mapping[str, Cause]) -> Mapping[str, JsonLike]:
-    changes = realm["changes"]
-    assert isinstance(changes, list)
-    return {**realm, "changes": [{**change, "cause": causes[change["field"]].value} for change in changes]}

@@ -1,0 +1,225 @@
+"""Reports as one JSON object, by ``schemas/report.schema.json``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.data import JsonLike
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.model.serialize import display_value
+from ztrust_mail.planning.compare import Change, told
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.format import Format
+
+if TYPE_CHECKING:
+    from ztrust_mail.api.journal import PastRun, PastWrite
+    from ztrust_mail.diagnose.mail_test import MailTestOutcome
+    from ztrust_mail.drift_detection.attribution import Cause
+
+SCHEMAS = "urn:ztrust-mail:schema:report:"
+SCHEMA = f"{SCHEMAS}1"
+
+Data = Mapping[str, JsonLike]
+
+_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"schema"\s*:\s*"([^"]*)"')
+
+
+class Json(Format[Data]):
+    """One JSON object per report, with the same keys for every command and some of its own."""
+
+    def document(self, report: reports.Report) -> str:
+        """Return a report as JSON in ASCII with line breaks, so that nothing in it steers a terminal."""
+        return json.dumps(report.render(self), indent=2, ensure_ascii=True) + "\n"
+
+    def recognises(self, beginning: bytes) -> bool:
+        """Tell whether a file begins with the schema of a report."""
+        return schema_at(beginning).startswith(SCHEMAS)
+
+    def findings(self, report: reports.FindingsReport) -> Data:
+        """Return findings alone."""
+        return _data(report)
+
+    def conversion(self, report: reports.ConversionReport) -> Data:
+        """Return a conversion, with its text unless that went elsewhere."""
+        return _data(report, more={} if report.converted is None else {"converted": report.converted})
+
+    def plan(self, report: reports.PlanReport) -> Data:
+        """Return a plan with all changes, and the dangers with all their realms."""
+        dangers: list[JsonLike] = [
+            {"reason": one.reason.value, "message": one.message, "realms": list(one.realms)} for one in report.dangers
+        ]
+        return _data(report, map(_realm, report.plan.realms), {**_matches(report.plan), "dangers": dangers})
+
+    def apply(self, report: reports.ApplyReport) -> Data:
+        """Return what became of each realm of an applied plan."""
+        done = report.result
+        return _data(
+            report, map(_realm, done.realms), {**_matches(done.plan), "run": done.run, "stopped": done.stopped}
+        )
+
+    def drift(self, report: reports.DriftReport) -> Data:
+        """Return a plan's realms with the cause of each change; findings of a changed realm are with the realm."""
+        found = report.drift
+        realms = (
+            _realm(realm, [one for one in found.findings if one.realm == realm.realm], found.causes[realm.realm])
+            if realm.status is Status.CHANGED
+            else _realm(realm)
+            for realm in found.plan.realms
+        )
+        return _data(report, realms, {**_matches(found.plan), "vanished": list(found.vanished)})
+
+    def history(self, report: reports.HistoryReport) -> Data:
+        """Return runs of the journal."""
+        return _data(report, more={"runs": [_run(one) for one in report.runs]})
+
+    def removal(self, report: reports.RemovalReport) -> Data:
+        """Return how much was removed from the journal."""
+        return _data(report, more={"removed": {"runs": report.runs, "writes": report.writes}})
+
+    def mail_tests(self, report: reports.MailTestReport) -> Data:
+        """Return the result of each test mail."""
+        return _data(report, map(_outcome, report.run.outcomes), {"recipient": report.run.account.email})
+
+    def checks(self, report: reports.ChecksReport) -> Data:
+        """Return the doctor's checks, and what can be done with the product."""
+        found = report.doctor
+        checks: list[JsonLike] = [
+            {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
+        ]
+        able: list[JsonLike] = [{"verb": a.verb.value, "able": a.able, "remark": a.remark} for a in found.abilities]
+        return _data(report, more={"checks": checks, "abilities": able})
+
+    def commands(self, report: reports.CommandsReport) -> Data:
+        """Return commands for the reader to run."""
+        return _data(report, more={"commands": list(report.commands)})
+
+    def explanation(self, report: reports.ExplanationReport) -> Data:
+        """Return a realm's resolved settings, each with the place that it comes from."""
+        wanted = report.wanted
+        origins = wanted.origins
+        settings: list[JsonLike] = [
+            {"field": name, "value": display_value(value), "origin": str(origins[name]) if name in origins else None}
+            for name, value in wanted.fields.items()
+        ]
+        more: Data = {"realm": wanted.realm, "entry": wanted.entry.name, "disabled": wanted.disabled}
+        return _data(report, more={**more, "settings": settings})
+
+    def rules(self, report: reports.RulesReport) -> Data:
+        """Return rules with their help."""
+        rows: list[JsonLike] = [
+            {"id": one.id, "group": one.group, "severity": one.severity.value, "title": one.title, "help": one.help}
+            for one in report.rules
+        ]
+        return _data(report, more={"rules": rows})
+
+
+FORMAT = Json()
+
+
+def schema_at(beginning: bytes) -> str:
+    """Return the schema that the first bytes of a JSON file name, empty where they name none."""
+    found = _BEGINNING.match(beginning)
+    return found[1].decode(errors="replace") if found else ""
+
+
+def _data(report: reports.Report, realms: Iterable[Data] = (), more: Data | None = None) -> Data:
+    rows = list(realms)
+    statuses = Counter(str(realm["status"]) for realm in rows)
+    return {
+        "schema": SCHEMA,
+        "command": report.command,
+        "server": report.server,
+        "status": report.exit_status.name.lower(),
+        "exit_status": int(report.exit_status),
+        "summary": {"realms": len(rows), **statuses},
+        "realms": rows,
+        "findings": _findings(report.findings),
+        **(more or {}),
+    }
+
+
+def _matches(plan: Plan) -> Data:
+    return {"globs": {glob.entry.name: glob.count for glob in plan.globs}, "uncovered": list(plan.uncovered)}
+
+
+def _realm(realm: RealmPlan, found: Iterable[Finding] = (), causes: Mapping[str, Cause] | None = None) -> Data:
+    return {
+        "realm": realm.realm,
+        "status": realm.status.value,
+        "changes": [_change(change, causes) for change in realm.changes],
+        "incomparable": list(realm.difference.masked_fields),
+        "kept": list(realm.difference.kept),
+        "secrets": {name: state.value for name, state in realm.secrets.items()},
+        "losses": dict(realm.losses),
+        "findings": _findings((*realm.findings, *found)),
+    }
+
+
+def _change(change: Change, causes: Mapping[str, Cause] | None) -> Data:
+    return {**told(change), "cause": causes[change.field].value} if causes else told(change)
+
+
+def _outcome(outcome: MailTestOutcome) -> Data:
+    return {
+        "realm": outcome.realm,
+        "status": outcome.status.value,
+        "proof": outcome.proof,
+        "changes": [],
+        "findings": _findings(outcome.findings),
+    }
+
+
+def _run(one: PastRun) -> Data:
+    run = one.run
+    return {
+        "run": run.number,
+        "server": run.server,
+        "command": run.command,
+        "who": run.who,
+        "started": _moment(run.started),
+        "ended": _moment(run.ended) if run.ended else None,
+        "outcome": run.outcome.value,
+        "steps": {step.value: number for step, number in one.steps.items()},
+        "spec_digest": run.spec_digest,
+        "plan_digest": run.plan_digest,
+        "tool_version": run.tool_version,
+        "realms": [_write(realm) for realm in one.realms],
+    }
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _write(realm: PastWrite) -> Data:
+    write = realm.write
+    return {
+        "realm": write.realm,
+        "step": write.step.value,
+        "changes": [told(change) for change in realm.changes],
+        "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
+        "error": write.error,
+    }
+
+
+def _findings(found: Iterable[Finding]) -> list[JsonLike]:
+    return [
+        {
+            "severity": one.severity.value,
+            "rule": one.rule,
+            "message": one.message,
+            "hint": one.hint,
+            "path": one.location.path if one.location else None,
+            "line": one.location.line or None if one.location else None,
+            "column": one.location.column or None if one.location else None,
+            "realm": one.realm,
+            "field": one.field,
+        }
+        for one in dict.fromkeys(found)
+    ]

@@ -1,0 +1,151 @@
+"""Plans as lines of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
+
+from ztrust_mail.core.text import pluralise, printable
+from ztrust_mail.model.serialize import display_short, display_value
+from ztrust_mail.planning.compare import Action, Change, SecretMode, SecretState
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.planning.safety import Danger
+from ztrust_mail.reports.style import Line, Span, line
+
+STATUS: Mapping[Status, Span] = {
+    Status.IN_SYNC: Span("in sync", "green"),
+    Status.CHANGED: Span("to change", "yellow"),
+    Status.APPLIED: Span("applied", "green"),
+    Status.FAILED: Span("failed", "bold red"),
+    Status.MISSING: Span("missing", "bold red"),
+    Status.UNREADABLE: Span("unreadable", "bold red"),
+    Status.SKIPPED: Span("skipped", "yellow"),
+}
+_FIRST = (Status.CHANGED, Status.APPLIED)
+_ORDER = (*_FIRST, *(status for status in Status if status not in _FIRST))
+
+
+def _count(realms: Sequence[RealmPlan]) -> str:
+    """Return ``2 realms to change, 1 in sync``."""
+    numbers = Counter(realm.status for realm in realms)
+    first, *others = [status for status in _ORDER if numbers[status]] or [Status.IN_SYNC]
+    parts = [f"{numbers[status]:,} {STATUS[status].text}" for status in others]
+    return ", ".join([f"{pluralise(numbers[first], 'realm')} {STATUS[first].text}", *parts])
+
+
+def status_counts(made: Plan, realms: Sequence[RealmPlan]) -> str:
+    """Return the counts of a plan's realms; in sync is what somebody has looked at."""
+    said = _count(realms)
+    return said.replace(STATUS[Status.IN_SYNC].text, "as last applied") if made.unseen else said
+
+
+def unread_note(made: Plan) -> Iterator[Line]:
+    """Say that nobody looked at the server, where that is so."""
+    if made.unseen:
+        yield line(Span(f"{made.unseen[0].upper()}{made.unseen[1:]}.", "yellow"))
+
+
+def masked_secrets(made: Plan) -> str:
+    """Count the hidden secrets of realms that nothing else is written to."""
+    states = [
+        realm.secrets.get(name, SecretState.UNKNOWN)
+        for realm in made.realms
+        if not realm.changes
+        for name in realm.difference.masked_fields
+    ]
+    same = states.count(SecretState.UNCHANGED)
+    parts = [f"{pluralise(same, 'password')} as last written (what is stored is hidden)"] if same else []
+    if other := len(states) - same:
+        parts.append(f"{pluralise(other, 'password')} cannot be compared")
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def in_sync_line(made: Plan) -> Line:
+    """Return the one line of a plan that changes nothing."""
+    hidden = masked_secrets(made)
+    return line(status_counts(made, made.realms), f"; {hidden}" if hidden else ".")
+
+
+_SIGNS = {Action.ADD: Span("+", "green"), Action.CHANGE: Span("~", "yellow"), Action.REMOVE: Span("-", "red")}
+
+
+def heading_lines(plan: Plan) -> Iterator[Line]:
+    """Name the server and the account, and how many realms each glob matched."""
+    yield line(plan.url, f"  as {plan.account}")
+    for glob in plan.globs:
+        yield line(f"{glob.entry.name} matches {pluralise(glob.count, 'realm')}")
+
+
+def plan_lines(made: Plan) -> Iterator[Line]:
+    """What an apply would do, realm by realm; one line alone when nothing differs."""
+    for realm in made.realms:
+        yield from _realm(realm, made.secrets)
+    if made.changed:
+        yield line(Span("Plan: ", "bold"), status_counts(made, made.realms), ".")
+        yield line(_fields(made.realms))
+        if hidden := masked_secrets(made):
+            yield line(hidden)
+    else:
+        yield in_sync_line(made)
+    yield from unread_note(made)
+
+
+def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
+    if realm.status is Status.IN_SYNC:
+        return
+    yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
+    width = max((len(change.field) for change in realm.changes), default=0)
+    for change in realm.changes:
+        yield _change(change, width)
+    for name in realm.difference.masked_fields if realm.changes else ():
+        if name not in {change.field for change in realm.changes}:
+            verb = "kept as stored" if secrets is SecretMode.KEEP else "written along"
+            unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
+            same = ", the same as last written" if unchanged else ""
+            yield from _wrap(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}", "dim")
+    yield from _lost_secrets(realm)
+    if realm.changes and realm.difference.kept:
+        yield from _wrap(f"kept as they are: {', '.join(realm.difference.kept)}", "dim")
+    if realm.changes and realm.wanted.disabled:
+        yield line(Span("    the realm will have no e-mail settings at all", "dim"))
+    yield line()
+
+
+def _lost_secrets(realm: RealmPlan) -> Iterator[Line]:
+    """Say before it happens which secrets nobody can bring back."""
+    removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
+    for name, source in realm.losses.items():
+        verb = "removes" if name in removed else "overwrites"
+        where = f"; it last came from {source}" if source else ""
+        yield from _wrap(f"this {verb} a password that cannot be read back: {name}{where}")
+
+
+def _wrap(text: str, style: str = "yellow") -> Iterator[Line]:
+    """Break a remark into lines of 80 columns; a long word stays whole."""
+    broken = wrap(printable(text), 76, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return (line(Span(f"    {one}", style)) for one in broken)
+
+
+def _change(change: Change, width: int) -> Line:
+    name = f"  {change.field:<{width}}  "
+    before, after = Span(display_short(change.before), "red"), Span(display_short(change.after), "green")
+    label = f"  ({change.label})" if change.label else ""
+    values: tuple[str | Span, ...] = (before, " → ", after)
+    if change.action is Action.ADD:
+        values = (after,)
+    elif change.action is Action.REMOVE:
+        values = (before,)
+    return line("  ", _SIGNS[change.action], name, *values, Span(label, "dim"))
+
+
+def _fields(realms: Sequence[RealmPlan]) -> str:
+    numbers = Counter(change.action for realm in realms for change in realm.changes)
+    words = {Action.ADD: "to add", Action.CHANGE: "to change", Action.REMOVE: "to remove"}
+    parts = [f"{numbers[action]:,} {words[action]}" for action in Action if numbers[action]]
+    return f"      {pluralise(sum(numbers.values()), 'field')}: {', '.join(parts)}."
+
+
+def danger_lines(found: Iterable[Danger]) -> Iterator[Line]:
+    """Return a line per danger; a long list of realms is cut."""
+    return (line(Span("Dangerous: ", "bold red"), f"{danger} ", Span(f"[{danger.reason}]", "dim")) for danger in found)
