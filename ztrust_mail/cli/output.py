@@ -285,7 +285,7 @@ class Output(AbstractContextManager["Output"]):
 
     def finish_report(self, report: Report) -> NoReturn:
         """Write a report to standard output and into the report files, and exit with its status."""
-        self.finish(report.render(text.FORMAT), report)
+        self.finish(text.FORMAT.render(report), report)
 
     def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
         """Write a report whose text is ``result``, and exit with the report's status."""

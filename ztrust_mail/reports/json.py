@@ -15,7 +15,7 @@ from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Change, told
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import Format
+from ztrust_mail.reports.format import ReportFormat
 
 if TYPE_CHECKING:
     from ztrust_mail.api.journal import PastRun, PastWrite
@@ -30,12 +30,12 @@ Data = Mapping[str, JsonLike]
 _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"schema"\s*:\s*"([^"]*)"')
 
 
-class Json(Format[Data]):
+class JsonFormat(ReportFormat[Data]):
     """One JSON object per report, with the same keys for every command and some of its own."""
 
     def document(self, report: reports.Report) -> str:
         """Return a report as JSON in ASCII with line breaks, so that nothing in it steers a terminal."""
-        return json.dumps(report.render(self), indent=2, ensure_ascii=True) + "\n"
+        return json.dumps(self.render(report), indent=2, ensure_ascii=True) + "\n"
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the schema of a report."""
@@ -119,7 +119,7 @@ class Json(Format[Data]):
         return _data(report, more={"rules": rows})
 
 
-FORMAT = Json()
+FORMAT = JsonFormat()
 
 
 def schema_at(beginning: bytes) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
-    from ztrust_mail.reports.format import Format
     from ztrust_mail.specfile.resolve import Desired
-
-Rendered = TypeVar("Rendered")
 
 
 @dataclass(frozen=True)
-class Report(ABC):
+class Report:
     """What every report has. ``findings`` are those that belong to no single realm of the report."""
 
     command: str
@@ -38,17 +34,9 @@ class Report(ABC):
         """Return the report with more findings."""
         return replace(self, findings=(*self.findings, *more))
 
-    @abstractmethod
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of this kind of report."""
-
 
 class FindingsReport(Report):
     """Findings alone: of ``validate``, and of every command that ends with an error."""
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of findings."""
-        return form.findings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +44,6 @@ class ConversionReport(Report):
     """What ``convert`` made; ``converted`` is None where the text went elsewhere."""
 
     converted: str | None = None
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of a conversion."""
-        return form.conversion(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +53,6 @@ class PlanReport(Report):
     plan: Plan
     dangers: tuple[Danger, ...] = ()
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of a plan."""
-        return form.plan(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyReport(Report):
@@ -80,20 +60,12 @@ class ApplyReport(Report):
 
     result: Result
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of a result."""
-        return form.apply(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class DriftReport(Report):
     """How the server differs from the spec, and why."""
 
     drift: Drift
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of drift."""
-        return form.drift(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +75,6 @@ class HistoryReport(Report):
     runs: tuple[PastRun, ...]
     whole: bool = False
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of runs."""
-        return form.history(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalReport(Report):
@@ -115,20 +83,12 @@ class RemovalReport(Report):
     runs: int
     writes: int
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of a removal."""
-        return form.removal(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class MailTestReport(Report):
     """The results of test mails."""
 
     run: MailTestRun
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of test mails."""
-        return form.mail_tests(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,20 +97,12 @@ class ChecksReport(Report):
 
     doctor: DoctorReport
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of checks."""
-        return form.checks(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CommandsReport(Report):
     """Commands for the reader to run."""
 
     commands: tuple[str, ...]
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of commands."""
-        return form.commands(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,10 +111,6 @@ class ExplanationReport(Report):
 
     wanted: Desired
 
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of resolved settings."""
-        return form.explanation(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class RulesReport(Report):
@@ -170,10 +118,6 @@ class RulesReport(Report):
 
     rules: tuple[Rule, ...]
     whole: bool = False
-
-    def render(self, form: Format[Rendered]) -> Rendered:
-        """Return what a format makes of rules."""
-        return form.rules(self)
 
 
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:

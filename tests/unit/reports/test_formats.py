@@ -10,7 +10,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.rules import registry
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import Format, OutputFormat, load_format
+from ztrust_mail.reports.format import OutputFormat, ReportFormat, load_format
 from ztrust_mail.reports.report import Report
 
 OF_THE_DOCUMENT = {"document", "recognises"}
@@ -34,7 +34,7 @@ def test_a_document_is_recognised_by_its_own_format_alone(report: Report, name: 
 
 def test_a_format_has_a_method_for_each_kind_of_report() -> None:
     kinds = [kind for _, kind in inspect.getmembers(reports, inspect.isclass) if issubclass(kind, Report)]
-    assert len(kinds) - 1 == len(Format.__abstractmethods__ - OF_THE_DOCUMENT)
+    assert len(kinds) - 1 == len(ReportFormat.__abstractmethods__ - OF_THE_DOCUMENT)
 
 
 @pytest.mark.parametrize("content", [b"", b"version: 1\n", b'{"schema": "urn:ztrust-mail:schema:plan:1"}', b"{}"])

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import Format
+from ztrust_mail.reports.format import ReportFormat
 from ztrust_mail.reports.style import Line, line, plain
 
 HEADING = "ztrust-mail report: "
 """How the first line of a text report begins, by which a later one is permitted to replace it."""
 
 
-class Text(Format[Iterator[Line]]):
+class TextFormat(ReportFormat[Iterator[Line]]):
     """Lines of styled text: what standard output shows of a report.
 
     Each method imports its lines when called, since a command needs few of them.
@@ -21,7 +21,7 @@ class Text(Format[Iterator[Line]]):
 
     def document(self, report: reports.Report) -> str:
         """Return a report as the text of a file."""
-        return file_content(report.command, report.render(self))
+        return file_content(report.command, self.render(report))
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the heading of a text report."""
@@ -96,7 +96,7 @@ class Text(Format[Iterator[Line]]):
         return rule_lines(report.rules[0]) if report.whole else rule_table(report.rules)
 
 
-FORMAT = Text()
+FORMAT = TextFormat()
 
 
 def file_content(command: str, lines: Iterable[Line]) -> str:
