@@ -273,7 +273,7 @@ def test_drift_names_who_changed_what_behind_our_back(watched: AdminApi, server:
         assert found.causes == {EDITED: {"relay.host": Cause.OUT_OF_BAND, "sender.name": Cause.OUT_OF_BAND}}
         told = {one.field: one for one in found.findings}
         assert told["relay.host"].severity is Severity.CRITICAL
-        assert "was changed since by `editor` with client" in told["relay.host"].message
-        assert f"was changed since by `{server.admin_user}` with client" in told["sender.name"].message
+        assert ", by `editor` with client" in told["relay.host"].message
+        assert f", by `{server.admin_user}` with client" in told["sender.name"].message
         ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection)
         assert ztrust_mail.drift(spec, connection).causes == {}

@@ -1,4 +1,4 @@
-"""One type for everything worth telling, whatever found it and however it is reported."""
+"""One type for every problem and notice, whatever finds it and however it is reported."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-MAX_PROBLEMS = 1_000  # findings reported of one file
+MAX_PROBLEMS = 1_000
+"""How many findings of one file are reported."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters. Errors change the exit status; a critical one asks for a person at once."""
+    """How much a finding matters. Errors change the exit status; a critical finding needs a person at once."""
 
     CRITICAL = "critical"
     ERROR = "error"
@@ -20,9 +21,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Location:
-    """A place in a file: the path as the user gave it, line and column counted from 1.
+    """A place in a file: the path as the user gave it, line and column from 1.
 
-    A spec given as a dict has no lines: both are 0.
+    Both are 0 for a spec given as a dict, which has no lines.
     """
 
     path: str
@@ -35,10 +36,10 @@ class Location:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something worth telling.
+    """A problem or a notice.
 
-    ``rule`` is a stable id such as ``unknown-key``; ``message`` says what, ``hint`` what to do next;
-    it stands at a place in a file, at a realm and field, or both.
+    ``rule`` is an id of :mod:`ztrust_mail.core.rules`, such as ``unknown-key``. ``message`` says what happened,
+    ``hint`` what to do next. A finding belongs to a place in a file, to a realm and field, or to both.
     """
 
     severity: Severity
@@ -61,17 +62,17 @@ def has_errors(findings: Iterable[Finding]) -> bool:
 
 
 class FileFindings:
-    """Findings, each once. Of each file it keeps one error and one other finding more than are reported.
+    """Collects distinct findings of files, in bounded memory.
 
-    So no file costs memory without bound, :meth:`in_order` knows whether there are more, and no number of warnings
-    hides an error.
+    Of each file it keeps one error and one other finding more than are reported. So :meth:`in_order` knows whether
+    there are more, and no number of warnings hides an error.
     """
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[dict[Finding, None], dict[Finding, None]]] = {}
 
     def add(self, finding: Finding) -> bool:
-        """Keep a finding and return whether there was room for it."""
+        """Add a finding; return whether there was room for it."""
         path = finding.location.path if finding.location else ""
         kept = self._kept.setdefault(path, ({}, {}))[finding.severity is not Severity.ERROR]
         if finding not in kept and len(kept) > MAX_PROBLEMS:
@@ -80,18 +81,18 @@ class FileFindings:
         return True
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Keep the findings that there is room for."""
+        """Add the findings that there is room for."""
         for finding in findings:
             self.add(finding)
 
     def __iter__(self) -> Iterator[Finding]:
-        """Yield all findings that are kept, as they came."""
+        """Yield all findings in the order in which they were added."""
         for errors, others in self._kept.values():
             yield from errors
             yield from others
 
     def in_order(self) -> list[Finding]:
-        """Return the findings by file and place, errors first where a file has too many, and then one that says so."""
+        """Return the findings by file and place. For a file with too many, errors come first and a last one says so."""
         result: list[Finding] = []
         for path, (errors, others) in sorted(self._kept.items(), key=lambda item: item[0]):
             found = [*errors, *others]
@@ -102,6 +103,6 @@ class FileFindings:
 
 def _more(path: str, errors: Iterable[Finding]) -> Finding:
     severity = Severity.ERROR if len(list(errors)) > MAX_PROBLEMS else Severity.WARNING
-    message = f"there are more than {MAX_PROBLEMS:,} findings; the others are left out"
+    message = f"more than {MAX_PROBLEMS:,} findings; the others are not shown"
     hint = "fix these first, or work on fewer realms at a time"
     return Finding(severity, "too-many-findings", message, hint, Location(path) if path else None)

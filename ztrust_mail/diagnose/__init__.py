@@ -1,1 +1,1 @@
-"""Finding out why something does not work: the server's own test call, and the doctor."""
+"""Finds out why mail does not work: checks a server, and has it send test mails."""

@@ -1,4 +1,4 @@
-"""Looks at a server the way a careful admin does before the first plan, and says what to do about each no."""
+"""Checks a server before the first plan: connection, version, roles and test address, with what to do about each no."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
-from ztrust_mail.core.text import MASTER, glob_matches, pluralise, printable, quoted
+from ztrust_mail.core.text import MASTER, is_chosen, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, RealmFilesGateway
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ztrust_mail.gateways.capabilities import Support
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
-"""Releases that take 10 to 49 s for one realm once there are some 250 (measured on 26.7.1)."""
+"""Releases that need 10 to 49 s to read one realm when there are some 250 realms (measured on 26.7.1)."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer: yes, no, or None where it cannot be found out."""
+    """One question and its answer; None means that the answer is unknown."""
 
     question: str
     answer: bool | None
@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """All answers, in the order they were asked, and what can be done with the product at all."""
+    """All checks in order, and what can be done with the product."""
 
     url: str
     checks: tuple[Check, ...]
@@ -47,74 +47,74 @@ class DoctorReport:
 
 
 def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> DoctorReport:
-    """Ask whether the server can be reached, who we are, what we may do, and where test mails would go.
+    """Check connection, account, version, roles and the address for test mails.
 
-    ``realms`` are globs that limit which realms are looked at. Whether a realm may be written is told by
-    the answer to a test mail without a sender, which needs the same right and cannot be sent.
+    ``realms`` are globs that limit the check of roles. The right to write is checked by a test mail without a sender:
+    it needs the same role, and the server refuses to send it.
     """
-    from ztrust_mail.gateways.capabilities import describe_operations
-
-    checks, worst = _checked(server, gateway, realms)
+    checks, worst = _check_server(gateway, realms)
     return DoctorReport(server.url, tuple(checks), worst, gateway.title, describe_operations(gateway.capabilities))
 
 
-def _checked(server: Server, gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check], ExitStatus]:
+def _check_server(gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check], ExitStatus]:
     try:
         gateway.login()
         account = gateway.account()
     except ServerError as e:
         return [Check("reach and log in", False, e.message, e.hint)], e.exit_status
-    checks = [_reached(gateway, account)]
+    checks = [_login_check(gateway, account)]
     try:
         if any(row.since for row in gateway.dialect.rows):
-            checks.append(_version(gateway.version()))
-        checks.extend(_rights(gateway, realms))
+            checks.append(_version_check(gateway.version()))
+        checks.extend(_role_checks(gateway, realms))
         if gateway.capabilities.test:
-            checks.append(_address(account))
+            checks.append(_address_check(account))
     except ServerError as e:
         checks.append(Check("work with the admin API", False, e.message, e.hint))
         return checks, e.exit_status
     return checks, ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
 
 
-def _reached(gateway: Gateway, account: Account) -> Check:
+def _login_check(gateway: Gateway, account: Account) -> Check:
     if gateway.capabilities.list_realms:
         return Check("reach and log in", True, account.phrase)
-    detail = f"there is a token, of {account.phrase}; nothing was sent: only a realm asked for shows its worth"
+    detail = f"a token of {account.phrase}; nothing was sent: only a request for a realm shows whether it works"
     return Check("reach and log in", None, detail)
 
 
-def _version(version: Version) -> Check:
+def _version_check(version: Version) -> Check:
     shown = ".".join(map(str, version))
     if not version:
-        detail = "this account may not see it; fields too new for the server are written without a warning"
+        detail = "this account may not see it, so fields that are too new for the server are written without a warning"
         return Check("server version", None, detail)
     if version in SLOW_WITH_MANY_REALMS:
-        hint = "raise timeout to 60s or update: with some 250 realms one answer takes 10 to 49 s"
+        hint = "update, or raise timeout to 60s: with some 250 realms one answer takes 10 to 49 s"
         return Check("server version", False, f"{shown}, known to be very slow with many realms", hint)
     return Check("server version", True, shown)
 
 
-def _rights(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
+def _role_checks(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
     if not gateway.capabilities.read:
-        yield Check("write e-mail settings", None, "nothing shows it before a write; test REALM tries the token")
+        yield Check(
+            "write e-mail settings", None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token"
+        )
         return
     reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
-    names = [r for r in sorted(reading.realms) if not globs or any(glob_matches(g, r) for g in globs)]
+    names = [name for name in sorted(reading.realms) if is_chosen(name, globs)]
     if not names and not gateway.capabilities.list_realms:
-        hint = "name some with --realm"
+        hint = "name realms with --realm"
         yield Check("read e-mail settings", None, f"{gateway.title} gives no list of its realms", hint)
         return
     readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
-    yield share("read e-mail settings", readable, names, _reading_hint(gateway, reading))
+    yield share_check("read e-mail settings", readable, names, _reading_hint(gateway, reading))
     question = "write e-mail settings"
     with ThreadPoolExecutor(gateway.connections) as pool:
         may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
     if None in may.values():
-        yield Check(question, None, "nothing shows it before a write")
+        yield Check(question, None, "cannot be checked without a write")
         return
-    hint = "give the account the role manage-realm there; --setup-commands prints how"
-    yield share(question, [name for name in readable if may[name]], names, hint)
+    hint = "give the account the role manage-realm there; `ztrust-mail doctor --setup-commands` prints how"
+    yield share_check(question, [name for name in readable if may[name]], names, hint)
 
 
 def _reading_hint(gateway: Gateway, reading: Reading) -> str:
@@ -123,8 +123,8 @@ def _reading_hint(gateway: Gateway, reading: Reading) -> str:
     return next((live.hint for live in reading.realms.values() if isinstance(live, RealmError)), "")
 
 
-def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
-    """Answer for how many of the realms named something is fine."""
+def share_check(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
+    """Return a check that is a yes when all realms are fine, and otherwise names those that are not."""
     lacking = [name for name in names if name not in fine]
     if not names:
         return Check(question, False, "this account sees no realm", hint)
@@ -135,22 +135,21 @@ def share(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -
     return Check(question, True, f"in {pluralise(len(names), 'realm')}")
 
 
-def _address(account: Account) -> Check:
+def _address_check(account: Account) -> Check:
     question, whose = "address for test mails", account.phrase
     if account.email:
         return Check(question, True, account.email)
-    hint = f"set the e-mail address of {whose}; the server sends test mails to nobody else"
+    hint = f"set the e-mail address of {whose}; the server sends test mails only there"
     if account.email is None:
-        return Check(question, None, f"cannot be seen for {whose}", hint)
+        return Check(question, None, f"not visible for {whose}", hint)
     return Check(question, False, f"{whose} has none", hint)
 
 
 def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
-    """Return the kcadm lines that make a service account with the least rights for these realms.
+    """Return the kcadm lines that create a service account with the least roles for these realms.
 
-    The account gets view-realm and manage-realm, and an address for test mails. In master, each realm has
-    a client ``REALM-realm`` for its rights; an account of another realm has only ``realm-management``, for
-    that realm itself. No line holds a secret. Raises :class:`UsageError` for realm files.
+    The account gets view-realm and manage-realm, and an address for test mails. In master, each realm has a client
+    ``REALM-realm`` with its roles; another realm has only ``realm-management``, for itself. No line has a secret.
     """
     client, home = "ztrust-mail", _shell(server.realm)
     lines = [
@@ -178,7 +177,7 @@ def _shell(text: str) -> str:
 
 
 def examine_files(server: Server, globs: Sequence[str] = ()) -> DoctorReport:
-    """Tell which realms the files hold, what stands in the way of each, and which files were passed over."""
+    """Check which realms the files have, whether they can be read and written, and which files are ignored."""
     checks, worst = _check_files(folder_of(server.url), globs)
     return DoctorReport(server.url, tuple(checks), worst, TITLE, describe_operations(RealmFilesGateway.capabilities))
 
@@ -194,13 +193,15 @@ def _check_files(target: str, globs: Sequence[str]) -> tuple[list[Check], ExitSt
         detail = (
             f"{pluralise(len(stock.passed_over), 'file')} without a realm, such as {printable(stock.passed_over[0])}"
         )
-        checks.append(Check("leave other files alone", True, detail))
-    checks.append(Check("send test mails", None, "only a server can: import the files, then run test against it"))
+        checks.append(Check("ignore other files", True, detail))
+    checks.append(
+        Check("send test mails", None, "only a server can; import the files, then run `ztrust-mail test` there")
+    )
     return checks, ExitStatus.worst(ExitStatus.PARTIAL for check in checks if check.answer is False)
 
 
 def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
-    chosen = {n: p for n, p in stock.realms.items() if not globs or any(glob_matches(g, n) for g in globs)}
+    chosen = {name: place for name, place in stock.realms.items() if is_chosen(name, globs)}
     if not chosen:
         return [Check("read e-mail settings", False, "no realm matches", "check --realm")]
     places = {name: place for name, place in chosen.items() if isinstance(place, ExportedRealm)}
@@ -208,6 +209,6 @@ def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
     why = f"{troubles[0].message}; {troubles[0].hint}" if troubles else ""
     writable = [name for name, place in places.items() if not is_read_only(place.path)]
     return [
-        share("read e-mail settings", list(places), list(chosen), why),
-        share("write e-mail settings", writable, list(chosen), "let each file and its folder be written"),
+        share_check("read e-mail settings", list(places), list(chosen), why),
+        share_check("write e-mail settings", writable, list(chosen), "make each file and its folder writable"),
     ]

@@ -1,4 +1,4 @@
-"""Has the server send a test mail, and says what its answer proves."""
+"""Has the server send test mails, and says what each answer proves."""
 
 from __future__ import annotations
 
@@ -33,8 +33,6 @@ from ztrust_mail.transport.account import Account
 class MailTestStatus(StrEnum):
     """How the test of one realm ended."""
 
-    __test__ = False
-
     SENT = "sent"
     FAILED = "failed"
     MISSING = "missing"
@@ -44,12 +42,10 @@ class MailTestStatus(StrEnum):
 
 @dataclass(frozen=True)
 class MailTestOutcome:
-    """The test of one realm. ``proof`` says in words what a mail that was sent proves.
+    """The test of one realm. ``proof`` is a text that says what the sent mail proves.
 
-    ``exit_status`` is DIFFERS where the test was made and failed, PARTIAL where it could not be made.
+    ``exit_status`` is DIFFERS when the test failed, and PARTIAL when it could not be made.
     """
-
-    __test__ = False
 
     realm: str
     status: MailTestStatus
@@ -62,29 +58,27 @@ class MailTestOutcome:
 class MailTestRun:
     """The tests of several realms, and the account whose address the mails went to."""
 
-    __test__ = False
-
     url: str
     account: Account
     outcomes: tuple[MailTestOutcome, ...]
 
     @property
     def exit_status(self) -> ExitStatus:
-        """What this run means for the command."""
+        """The exit status of the command."""
         return ExitStatus.worst(outcome.exit_status for outcome in self.outcomes)
 
 
 _PROOF = {
-    Security.STARTTLS: "sent; encryption not verified: the server sends in clear where no STARTTLS is offered",
+    Security.STARTTLS: "sent; encryption not verified: without STARTTLS on the relay, the server sends in clear text",
     Security.TLS: "sent over TLS",
-    Security.NONE: "sent in clear",
+    Security.NONE: "sent in clear text",
 }
 
 
 def send_stored(gateway: Gateway, realms: Iterable[str]) -> MailTestRun:
-    """Test what each realm holds now; the server takes the mask for the secret it has stored.
+    """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
-    A server that shows nothing is only told which realm is meant.
+    A server that shows no settings gets the name of the realm only.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
@@ -95,7 +89,7 @@ def send_stored(gateway: Gateway, realms: Iterable[str]) -> MailTestRun:
 
 
 def send_wanted(gateway: Gateway, wanted: Iterable[Desired], store: SecretStore) -> MailTestRun:
-    """Test what the spec wants of each realm, without storing it; secrets are resolved."""
+    """Test the settings that a spec wants for each realm, with resolved secrets, without storing them."""
     todo = list(wanted)
     secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
     jobs: dict[str, Outgoing | RealmError] = {}
@@ -142,10 +136,10 @@ def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> MailTes
 
 
 _UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)
-"""The rules of errors after which a test mail may have been sent: the server's answer to the request did not arrive."""
+"""The rules of errors after which a test mail may have been sent, since the answer to the request did not arrive."""
 
 
-def _unknown(e: RealmError | ServerUnreachable, account: Account) -> MailTestFailed:
+def _unknown_outcome(e: RealmError | ServerUnreachable, account: Account) -> MailTestFailed:
     mailbox = f"the mailbox of {account.email}" if account.email else f"the mailbox of the account {account.name}"
     hint = f"check {mailbox} and the server's log before you test again"
     return MailTestFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
@@ -158,16 +152,22 @@ def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmE
         return MailTestOutcome(realm, MailTestStatus.SKIPPED, "has no e-mail settings to test")
     if account.email == "":
         hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
-        raise MailTestFailed("there is nowhere to send the test mail: our account has no address", hint, "no-address")
+        raise MailTestFailed("cannot send a test mail: the account used has no e-mail address", hint, "no-address")
     try:
         gateway.test(realm, job)
     except (RealmError, ServerUnreachable) as e:
         if e.rule not in _UNANSWERED:
             raise
-        raise _unknown(e, account) from None
+        raise _unknown_outcome(e, account) from None
     if not gateway.capabilities.read:
-        return MailTestOutcome(realm, MailTestStatus.SENT, "sent, with what is stored there, which nobody is shown")
+        return MailTestOutcome(
+            realm, MailTestStatus.SENT, "sent with the stored settings, which the server does not show"
+        )
     shown = {name: text for name, text in job.items() if isinstance(text, str)}
     security = gateway.dialect.effective_value(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
-    proof = _PROOF[security] if isinstance(security, Security) else "sent; ssl and starttls are not set as one expects"
+    proof = (
+        _PROOF[security]
+        if isinstance(security, Security)
+        else "sent; unusual combination of ssl and starttls, so encryption is unknown"
+    )
     return MailTestOutcome(realm, MailTestStatus.SENT, proof)

@@ -1,4 +1,4 @@
-"""Who moved: a realm's live settings against what is wanted and what was last applied, on canonical values."""
+"""Finds the cause of a difference: compares live, wanted and last applied values of a realm, in canonical form."""
 
 from __future__ import annotations
 
@@ -39,36 +39,36 @@ class Cause(StrEnum):
     """Why the server differs from the spec."""
 
     PENDING = "pending"
-    """The spec moved on: the server holds what was last applied."""
+    """The spec changed; the server has what was last applied."""
     OUT_OF_BAND = "out_of_band"
-    """Somebody changed the server."""
+    """The server was changed outside ztrust-mail."""
     BOTH = "both"
-    """Somebody changed the server, and the spec moved on too."""
+    """The server was changed outside ztrust-mail, and the spec changed as well."""
     NOT_KEPT = "not_kept"
-    """This tool wrote what the spec says, and the server holds what it made of that."""
+    """ztrust-mail wrote the spec's value, and the server stored another one."""
     UNATTRIBUTED = "unattributed"
-    """The journal holds nothing that tells."""
+    """The journal has no entry from which the cause follows."""
 
     def __str__(self) -> str:
         return self.value.replace("_", " ")
 
     @property
     def by_others(self) -> bool:
-        """Whether somebody else changed the server."""
+        """Whether the server was changed outside ztrust-mail."""
         return self in (Cause.OUT_OF_BAND, Cause.BOTH)
 
 
 def is_critical(field: str) -> bool:
-    """Tell whether a change of a field is how credentials are stolen or mail is forged."""
+    """Tell whether a change of a field can steal passwords or forge mail."""
     return field in (HOST, PORT, SECURITY, LOGIN, FROM) or field.startswith(f"{LOGIN}.")
 
 
 def same(one: FieldValue | None, other: FieldValue | None) -> bool:
-    """Tell whether two values are equal as far as the server lets us see: hidden secrets all look the same."""
-    return (_is_hidden(one) and _is_hidden(other)) or (type(one) is type(other) and one == other)
+    """Tell whether two values are equal as far as the server shows them: masked secrets all look the same."""
+    return (_is_masked(one) and _is_masked(other)) or (type(one) is type(other) and one == other)
 
 
-def _is_hidden(value: FieldValue | None) -> bool:
+def _is_masked(value: FieldValue | None) -> bool:
     stored = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
     return isinstance(value, Masked) or stored
 
@@ -181,15 +181,15 @@ def _templates(dialect: Dialect, write: Write) -> frozenset[str]:
 
 
 MOST_REALMS = 50
-"""So many realms' edits are asked for, so that a changed fleet does not flood its server with questions."""
+"""How many realms' edits are read, so that a changed fleet does not flood its server with requests."""
 
 _SHOWN = 3
 
 
 def edits_since(gateway: Gateway, moments: Mapping[str, datetime | None]) -> dict[str, Sequence[Edit]]:
-    """Return the edits of each realm since its moment, the newest first; of the first 50 realms at most.
+    """Return the edits of each realm since its moment, newest first; of the first 50 realms at most.
 
-    Realms whose edits are not to be had are left out: no failure here is worth more than the drift itself.
+    Realms whose edits cannot be read are left out: drift is reported without them.
     """
     lost = threading.Event()
 
@@ -211,9 +211,9 @@ def edits_since(gateway: Gateway, moments: Mapping[str, datetime | None]) -> dic
 
 
 def author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Edit | None:
-    """Return the edit that gave a field its live value: the first of those since which it never was another.
+    """Return the edit that gave a field its live value: the oldest one after which the value never changed.
 
-    Edits do not tell of what stands beside the e-mail settings.
+    Admin events do not show changes of templates.
     """
     if is_within(change.field, TEMPLATES):
         return None
@@ -225,23 +225,23 @@ def author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Edit | 
     return found
 
 
-def in_words(edits: Sequence[Edit]) -> str:
-    """Return who made the newest edits, and when."""
+def describe_editors(edits: Sequence[Edit]) -> str:
+    """Return who made the newest edits and when, as text."""
     more = len(edits) - _SHOWN
-    return "; ".join([*map(_who, edits[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+    return "; ".join([*map(_describe_editor, edits[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
 
 
-def _who(edit: Edit) -> str:
+def _describe_editor(edit: Edit) -> str:
     client = f" with client {quoted(edit.client)}" if edit.client else ""
     address = f" from {quoted(edit.address)}" if edit.address else ""
     return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address} on {moment(edit.at)}"
 
 
 def moment(at: datetime) -> str:
-    """Return a time for people, to the minute, in UTC."""
+    """Return a time as text, to the minute, in UTC."""
     return f"{utc(at):%Y-%m-%d %H:%M} UTC"
 
 
 def utc(at: datetime) -> datetime:
-    """Return a time with its zone; one without is in UTC."""
+    """Return a time in UTC; one without a zone is taken to be in UTC."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

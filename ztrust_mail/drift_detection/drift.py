@@ -1,4 +1,4 @@
-"""Three-way drift: live against desired against last applied, so that every difference has a name."""
+"""Explains drift: compares live, desired and last applied settings, so that every difference has a cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import MASTER, glob_matches, pluralise, quoted
+from ztrust_mail.core.text import MASTER, glob_matches, is_chosen, pluralise, quoted
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
 from ztrust_mail.gateways.gateway import Edit, Gateway
@@ -19,16 +19,16 @@ from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
 from ztrust_mail.planning.planners.from_spec import nothing_selected, unmatched
 
 _NOTHING = LastKnown()
-_GONE_OUT = ", and which mail and password went there"
-_ANOTHER_JOURNAL = "A run with another journal looks the same"
+_STOLEN = ", and which mail and passwords went there"
+_RESTORE = "`ztrust-mail apply SPEC...` restores the spec's value. A run with another journal looks the same"
 
 
 @dataclass(frozen=True)
 class Drift:
     """How the server differs from the spec, and why: the plan, and the cause of each change by realm and field.
 
-    ``vanished`` are realms that this tool wrote, that the spec's globs would cover, and that cannot be seen now.
-    ``findings`` come on top of the plan's.
+    ``vanished`` are realms that an earlier run wrote, that a glob of the spec covers, and that the server does not list
+    now. ``findings`` come on top of the plan's.
     """
 
     plan: Plan
@@ -38,18 +38,18 @@ class Drift:
 
     @property
     def exit_status(self) -> ExitStatus:
-        """What this means for the command."""
+        """The exit status of the command."""
         gone = [ExitStatus.DIFFERS] if self.vanished else []
         return ExitStatus.worst([*gone, self.plan.exit_status])
 
     @property
     def all_findings(self) -> list[Finding]:
-        """Every finding, the plan's included; critical ones first."""
+        """All findings, those of the plan included; critical ones first."""
         found = [*all_findings(self.plan), *self.findings]
         return sorted(found, key=lambda one: one.severity is not Severity.CRITICAL)
 
     def is_critical(self, realm: str, field: str) -> bool:
-        """Tell whether somebody changed a field by which credentials are stolen or mail is forged."""
+        """Tell whether a change outside ztrust-mail is of a kind that steals passwords or forges mail."""
         return self.causes[realm][field].by_others and is_critical(field)
 
 
@@ -61,51 +61,50 @@ def explain_drift(
     selected: Sequence[str] = (),
     under_way: int | None = None,
 ) -> Drift:
-    """Return what a plan's changes come from, by what the journal remembers of the server's realms.
+    """Return the causes of a plan's changes, by what the journal knows of the server's realms.
 
-    ``selected`` are the globs that the plan is limited to; what a run ``under_way`` writes is in no doubt. The gateway
-    is asked who edited the realms that somebody seems to have changed, and for nothing else. Of one that shows nothing,
-    nobody can be said to have changed it. Raises ``UsageError`` where the globs fit no realm of the spec, not even one
-    that has vanished.
+    ``selected`` are the globs that the plan is limited to. Writes of a run ``under_way`` are not reported as unknown
+    outcomes. The gateway is asked only for the edits of realms that were changed outside ztrust-mail. A product that
+    shows no settings has no such changes. Raises :class:`UsageError` where the globs match neither a realm of the plan
+    nor a vanished one.
     """
-    vanished = _vanished(plan, remembered, selected)
+    vanished = _vanished_realms(plan, remembered, selected)
     if not plan.realms and not vanished:
         nothing_selected(selected)
     if not gateway.capabilities.read:
         remembered = {name: replace(known, last=None) if known.doubt else known for name, known in remembered.items()}
     pasts = {r.realm: AppliedState.of(gateway.dialect, r, remembered.get(r.realm, _NOTHING)) for r in plan.changed}
     causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
-    suspects = _suspects(plan, causes)
-    edits = attribution.edits_since(gateway, {r.realm: _since(remembered[r.realm].last) for r in suspects})
+    changed = _externally_changed(plan, causes)
+    edits = attribution.edits_since(gateway, {r.realm: _last_write_time(remembered[r.realm].last) for r in changed})
     findings = unmatched(selected, {*vanished, *(realm.realm for realm in plan.realms)})
     for realm in plan.changed:
         known = remembered.get(realm.realm, _NOTHING)
         past, cause, edited = pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ())
-        told = _RealmDriftFindings(realm, known, past, cause, edited, under_way)
-        findings += told.findings()
-    findings += _left_open(len(suspects), len(edits))
-    findings += [_gone(name, remembered[name]) for name in vanished]
+        findings += _RealmDriftFindings(realm, known, past, cause, edited, under_way).findings()
+    findings += _unknown_editors(len(changed), len(edits))
+    findings += [_vanished_finding(name, remembered[name]) for name in vanished]
     return Drift(plan, causes, tuple(findings), vanished)
 
 
-def _suspects(plan: Plan, causes: Mapping[str, Mapping[str, Cause]]) -> list[RealmPlan]:
-    """Return the realms that somebody changed, those with a critical change first."""
+def _externally_changed(plan: Plan, causes: Mapping[str, Mapping[str, Cause]]) -> list[RealmPlan]:
+    """Return the realms that were changed outside ztrust-mail, those with a critical change first."""
     by_others = {
         realm.realm: [c.field for c in realm.changes if causes[realm.realm][c.field].by_others]
         for realm in plan.changed
     }
-    suspects = [realm for realm in plan.changed if by_others[realm.realm]]
-    return sorted(suspects, key=lambda realm: not any(map(is_critical, by_others[realm.realm])))
+    changed = [realm for realm in plan.changed if by_others[realm.realm]]
+    return sorted(changed, key=lambda realm: not any(map(is_critical, by_others[realm.realm])))
 
 
-def _since(last: Write | None) -> datetime | None:
+def _last_write_time(last: Write | None) -> datetime | None:
     at = (last.ended or last.started) if last else None
     return attribution.utc(at) if at else None
 
 
 @dataclass(frozen=True)
 class _RealmDriftFindings:
-    """One realm's part of what there is to tell."""
+    """Makes the findings of one realm."""
 
     realm: RealmPlan
     known: LastKnown
@@ -115,60 +114,59 @@ class _RealmDriftFindings:
     under_way: int | None
 
     def findings(self) -> list[Finding]:
-        """Return a finding for every field that somebody changed, and what else there is to say of the realm."""
+        """Return the findings of single fields, then those of the whole realm."""
         others = [change for change in self.realm.changes if self.causes[change.field].by_others]
         authors = {change.field: attribution.author(self.past, change, self.edits) for change in others}
-        found = [self._changed(change, authors[change.field]) for change in others]
+        found = [self._external_change(change, authors[change.field]) for change in others]
         found += [self._not_kept(c) for c in self.realm.changes if self.causes[c.field] is Cause.NOT_KEPT]
         if self.edits and None in authors.values():
-            message = f"since then the server saw this realm edited by {attribution.in_words(self.edits)}"
-            hint = "some may be of other settings than e-mail; admin events tell more with their details on"
+            message = f"edited since then by {attribution.describe_editors(self.edits)}"
+            hint = (
+                "some edits may concern other settings than e-mail; switch on the details of admin events to see more"
+            )
             found.append(Finding(Severity.NOTE, "edited-by", message, hint, realm=self.realm.realm))
         if self.known.doubt and self.known.doubt.run != self.under_way:
-            message = f"{_run(self.known.doubt)} began to write this realm, and it is not known whether that arrived"
-            hint = "run apply --resume"
+            message = f"{_run(self.known.doubt)} began to write this realm, and the outcome is unknown"
+            hint = "run: ztrust-mail apply SPEC... --resume"
             found.append(Finding(Severity.WARNING, "in-doubt", message, hint, realm=self.realm.realm))
         return found
 
     def _not_kept(self, change: Change) -> Finding:
-        assert self.known.unkept is not None  # without it, nothing is known not to be kept
+        assert self.known.unkept is not None  # else no change has this cause
         message = (
-            f"{quoted(change.field)} is {_in_words(change.before)}: {NOT_KEPT} what {_run(self.known.unkept)} wrote"
+            f"{quoted(change.field)} is {_display(change.before)}: {NOT_KEPT} what {_run(self.known.unkept)} wrote"
         )
-        hint = "look at the server's log: it may not take this value, or somebody changed it at that very moment"
+        hint = "read the server's log: it may not take this value, or somebody changed it at the same moment"
         return Finding(Severity.WARNING, "not-kept", message, hint, realm=self.realm.realm, field=change.field)
 
-    def _changed(self, change: Change, author: Edit | None) -> Finding:
+    def _external_change(self, change: Change, author: Edit | None) -> Finding:
         last = self.known.last
-        assert last is not None  # without it, nothing is known to be by others
-        now, then = _in_words(change.before), _in_words(self.past.last_applied(change))
-        who = f" by {attribution.in_words([author])}" if author else ""
-        message = (
-            f"{quoted(change.field)} is {now}; it was {then} when {_run(last)} applied it, and was changed since{who}"
-        )
+        assert last is not None  # else no change counts as made by others
+        now, then = _display(change.before), _display(self.past.last_applied(change))
+        who = f", by {attribution.describe_editors([author])}" if author else ""
+        message = f"{quoted(change.field)} was changed outside ztrust-mail since {_run(last)}: {then} → {now}{who}"
         if self.causes[change.field] is Cause.BOTH:
-            message += f"; the spec has moved on too, it says {_in_words(change.after)}"
+            message += f"; the spec changed as well, to {_display(change.after)}"
         critical = is_critical(change.field)
-        hint = f"find out who did it{_GONE_OUT if critical else ''}; apply puts it right. {_ANOTHER_JOURNAL}"
+        hint = f"find out who did it{_STOLEN if critical else ''}; {_RESTORE}"
         severity = Severity.CRITICAL if critical else Severity.WARNING
         return Finding(severity, "out-of-band", message, hint, realm=self.realm.realm, field=change.field)
 
 
-def _left_open(suspects: int, named: int) -> Iterator[Finding]:
-    asked = min(suspects, attribution.MOST_REALMS)
+def _unknown_editors(changed: int, named: int) -> Iterator[Finding]:
+    asked = min(changed, attribution.MOST_REALMS)
     if unnamed := asked - named:
-        message = (
-            f"nothing tells who edited {pluralise(unnamed, 'realm')}: no admin events are kept, or we may not see them"
-        )
-        hint = "turn on admin events with their details there, and give the account the role view-events"
+        message = f"unknown who edited {pluralise(unnamed, 'realm')}: no admin events, or this account may not see them"
+        hint = "switch on admin events with their details there, and give the account the role view-events"
         yield Finding(Severity.NOTE, "no-admin-events", message, hint)
-    if more := suspects - asked:
-        message = f"of {pluralise(more, 'more realm')} it was not asked who edited them"
-        yield Finding(Severity.NOTE, "not-asked", message, f"drift --realm GLOB asks for up to {asked} realms")
+    if more := changed - asked:
+        message = f"did not look up who edited {pluralise(more, 'more realm')}"
+        hint = f"`ztrust-mail drift SPEC... --realm GLOB` looks up {asked} realms at a time"
+        yield Finding(Severity.NOTE, "not-asked", message, hint)
 
 
-def _vanished(plan: Plan, remembered: Mapping[str, LastKnown], selected: Sequence[str]) -> tuple[str, ...]:
-    """Return the realms written before that a glob of the spec covers and the complete list does not have."""
+def _vanished_realms(plan: Plan, remembered: Mapping[str, LastKnown], selected: Sequence[str]) -> tuple[str, ...]:
+    """Return the realms that the journal knows, a glob of the spec covers, and the complete list does not have."""
     if not plan.listed:
         return ()
     visible = {realm.realm for realm in plan.realms}.union(plan.uncovered)
@@ -176,17 +174,16 @@ def _vanished(plan: Plan, remembered: Mapping[str, LastKnown], selected: Sequenc
     return tuple(
         name
         for name in sorted(remembered.keys() - visible - {MASTER})
-        if any(glob_matches(glob, name) for glob in globs)
-        and (not selected or any(glob_matches(glob, name) for glob in selected))
+        if any(glob_matches(glob, name) for glob in globs) and is_chosen(name, selected)
     )
 
 
-def _gone(realm: str, known: LastKnown) -> Finding:
+def _vanished_finding(realm: str, known: LastKnown) -> Finding:
     write = known.last or known.doubt or known.unkept
-    assert write is not None  # a realm is remembered for one of them
-    message = f"the realm is not there, or not to be seen any more; {_run(write)} wrote it"
-    hint = "look whether it was removed or renamed, and whether the account still has its role in it"
-    hint += "; if it is gone for good: history --forget REALM"
+    assert write is not None  # the journal knows a realm by one of them
+    message = f"the realm is gone or no longer visible; {_run(write)} wrote it"
+    hint = "check whether it was removed or renamed, and whether the account still has its role in it"
+    hint += "; if it is gone for good: ztrust-mail history --forget REALM"
     return Finding(Severity.ERROR, "vanished", message, hint, realm=realm)
 
 
@@ -195,9 +192,9 @@ def _run(write: Write) -> str:
     return f"run {write.run}{f' of {attribution.moment(at)}' if at else ''}"
 
 
-def _in_words(value: FieldValue | None) -> str:
+def _display(value: FieldValue | None) -> str:
     if value is None or value is ABSENT or value == "":
         return "not set"
     if isinstance(value, Masked):
-        return "a hidden secret"
+        return "a masked secret"
     return quoted(str(value).lower() if isinstance(value, bool) else value)

@@ -1,1 +1,1 @@
-"""Renders results for people and machines; a report never works anything out anew."""
+"""Renders results for people and machines. Reports show what was computed elsewhere and compute nothing anew."""

@@ -1,4 +1,4 @@
-"""Lines of styled text, written so that foreign characters cannot steer the terminal."""
+"""Lines of styled text, written so that no untrusted character controls the terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Span:
 Line = tuple[Span, ...]
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-"""What a terminal calls each word of a style."""
+"""The ANSI code of each word of a style."""
 
 
 def line(*parts: str | Span) -> Line:
@@ -31,23 +31,23 @@ def line(*parts: str | Span) -> Line:
 
 
 def plain(lines: Iterable[Line]) -> str:
-    """Return lines as text without styles, everything invisible made visible."""
+    """Return lines as text without styles; invisible characters are escaped."""
     return "".join("".join(printable(span.text) for span in one).rstrip() + "\n" for one in lines)
 
 
 def write(lines: Iterable[Line], stream: TextIO) -> None:
-    """Write lines; colours only on a terminal, and not where ``NO_COLOR`` is set."""
+    """Write lines; with colours on a terminal unless ``NO_COLOR`` is set."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         stream.write(plain(lines))
         stream.flush()
         return
-    import click  # knows how to colour a Windows console, too
+    import click  # colours Windows consoles, too
 
     for one in lines:
-        click.echo("".join(_styled(span) for span in one), file=stream)
+        click.echo("".join(_ansi(span) for span in one), file=stream)
 
 
-def _styled(span: Span) -> str:
+def _ansi(span: Span) -> str:
     codes = [_CODES[word] for word in span.style.split()]
     text = printable(span.text)
     return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes and text else text

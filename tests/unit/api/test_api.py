@@ -236,7 +236,7 @@ def test_of_a_canary_it_is_told_what_was_tested_and_what_had_nothing_to_test(ztr
     with ztrust_mail.connect(environ=environ) as connection:
         done = ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection, waves=ztrust_mail.Waves(canary="*"))
     assert [finding.message for finding in done.findings] == [
-        "canary: the test mail to admin@sandbox.example was sent in clear",
+        "canary: the test mail to admin@sandbox.example was sent in clear text",
         "canary: it has no e-mail settings to test",
     ]
 

@@ -184,7 +184,7 @@ def test_without_a_journal_there_is_no_history_and_none_is_made(ztrust_sandbox, 
 
 def test_the_command_says_that_there_is_none_and_sends_nothing(cli, sandbox):
     ran = cli("history")
-    assert (ran.status, ran.out) == (0, f"No run has been noted for {sandbox.url}.\n")
+    assert (ran.status, ran.out) == (0, f"No runs recorded for {sandbox.url}.\n")
     assert cli.json("history")["runs"] == []
     assert sandbox.requests == ()
 

@@ -122,7 +122,7 @@ def test_explain_names_the_entry_and_the_place_of_every_value(cli: Cli, spec: st
     ran = cli("explain", spec, "acme")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "acme  falls under acme (mail.yaml:9:3)",
+        "acme  uses entry acme (mail.yaml:9:3)",
         "  sender.address       no-reply@acme.example.com        mail.yaml:7:21",
         "  sender.name          Acme Corp                        mail.yaml:10:20",
         "  relay.host           smtp.example.com                 mail.yaml:4:11",
@@ -185,7 +185,7 @@ def test_a_group_without_any_value_is_said_to_be_not_set(cli: Cli, spec: str) ->
 
 def test_a_disabled_realm_is_explained_as_such(cli: Cli, spec: str) -> None:
     assert cli("explain", spec, "retired").out.splitlines() == [
-        "retired  falls under retired (mail.yaml:14:3)",
+        "retired  uses entry retired (mail.yaml:14:3)",
         "  no e-mail at all: the entry is disabled",
     ]
     assert cli.json("explain", spec, "retired")["disabled"] is True

@@ -75,7 +75,7 @@ def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stde
         "  +  relay.auth           basic",
         "  +  relay.auth.username  apikey",
         "  +  relay.auth.password  (secret from env:SMTP_PASSWORD)",
-        "    kept as they are: custom",
+        "    unmanaged, preserved: custom",
     ]
     assert [block.splitlines()[0] for block in blocks[1:3]] == ["tenant-a  to change", "tenant-b  to change"]
     assert blocks[3].splitlines() == [
@@ -95,7 +95,10 @@ def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stde
 
 def test_plan_prints_one_line_when_in_sync(cli: Cli, in_sync: str) -> None:
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written (what is stored is hidden).\n")
+    assert (ran.status, ran.out) == (
+        0,
+        "4 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n",
+    )
     one = cli("plan", in_sync, "--realm", "retired")
     assert (one.status, one.out) == (0, "1 realm in sync.\n")
 
@@ -155,8 +158,8 @@ def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
 def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))
-    along = "    written along: relay.auth.password (secret from env:SMTP_PASSWORD), the same"
-    assert f"{along}\n      as last written\n" in auto
+    along = "    also written: relay.auth.password (secret from env:SMTP_PASSWORD), unchanged"
+    assert f"{along}\n      since the last apply\n" in auto
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in keep
     assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)\n" in write
     assert "1 field: 1 to change." in auto
@@ -169,7 +172,7 @@ def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
     assert cli("plan", in_sync).out.splitlines()[-3:] == [
         "Plan: 1 realm to change, 3 in sync.",
         "      1 field: 1 to change.",
-        "2 passwords as last written (what is stored is hidden).",
+        "2 passwords unchanged since the last apply (the server hides the stored values).",
     ]
 
 
@@ -239,7 +242,10 @@ def test_apply_writes_reads_back_and_says_what_became_of_each_realm(cli: Cli, sa
 
 def test_apply_with_nothing_to_do_says_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
     ran = cli("apply", in_sync, typed="")
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords as last written (what is stored is hidden).\n")
+    assert (ran.status, ran.out) == (
+        0,
+        "4 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n",
+    )
     assert "[y/N]" not in ran.err
 
 
@@ -472,7 +478,7 @@ def test_a_test_mail_that_was_sent_says_what_it_proves_and_where_it_went(cli: Cl
     ran = cli("test", "acme")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "acme  sent in clear",
+        "acme  sent in clear text",
         "The mail went to admin@sandbox.example, the account admin of realm master.",
     ]
     assert len(sandbox.mail.wait_for(1)) == 1
@@ -485,10 +491,10 @@ def test_several_tests_are_counted_and_their_reasons_stand_on_stderr(cli: Cli, s
     ran = cli("test", "acme", "tenant-*", "retired", "nix")
     assert ran.status == 4
     assert ran.out.splitlines() == [
-        "acme  sent in clear",
+        "acme  sent in clear text",
         "retired  has no e-mail settings to test",
         "nix  missing",
-        "tenant-a  sent in clear",
+        "tenant-a  sent in clear text",
         "tenant-b  failed",
         "Tested: 5 realms: 2 sent, 1 failed, 1 missing, 1 skipped.",
         "The mails went to admin@sandbox.example, the account admin of realm master.",
@@ -515,7 +521,7 @@ def test_a_spec_is_tested_without_being_stored(cli: Cli, sandbox: Sandbox) -> No
     cli.write("t.yaml", f"version: 1\nrealms:\n  acme: {{sender: {{address: a@b.example}}, {relay}}}\n")
     ran = cli("test", "--spec", "t.yaml")
     assert ran.status == 0
-    assert ran.out.startswith("acme  sent in clear\n")
+    assert ran.out.startswith("acme  sent in clear text\n")
     assert sandbox.smtp("acme") == {}
 
 
@@ -525,7 +531,7 @@ def test_an_account_without_an_address_is_named_as_the_reason(cli: Cli, sandbox:
     cli.set(USERNAME="mute", PASSWORD="pw")
     ran = cli("test", "acme")
     assert (ran.status, ran.out) == (1, "acme  failed\n")
-    assert "our account has no address" in ran.err
+    assert "the account used has no e-mail address" in ran.err
 
 
 def test_the_account_of_another_realm_than_master_is_named_with_its_realm(cli: Cli, sandbox: Sandbox) -> None:
@@ -551,7 +557,8 @@ def test_pull_prints_a_spec_that_plans_to_nothing(
     for name in ("ACME", "TENANT_A", "TENANT_B"):
         monkeypatch.setenv(f"SMTP_PASSWORD_{name}", "relay-password")
     assert (
-        cli("plan", "pulled.yaml").out == "5 realms in sync; 3 passwords as last written (what is stored is hidden).\n"
+        cli("plan", "pulled.yaml").out
+        == "5 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n"
     )
 
 
@@ -629,7 +636,10 @@ def test_doctor_says_what_to_do_about_each_no(cli: Cli, sandbox: Sandbox) -> Non
     assert ran.status == 4
     assert "  no  write e-mail settings   0 of 2 realms; not `acme`, `tenant-a`" in lines
     at = lines.index("  no  write e-mail settings   0 of 2 realms; not `acme`, `tenant-a`")
-    assert lines[at + 1] == f"{'':30}give the account the role manage-realm there; --setup-commands prints how"
+    assert (
+        lines[at + 1]
+        == f"{'':30}give the account the role manage-realm there; `ztrust-mail doctor --setup-commands` prints how"
+    )
     assert "  ?   " in ran.out
     assert cli.json("doctor", "--realm", "acme")["status"] == "partial"
 

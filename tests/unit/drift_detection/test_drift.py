@@ -297,7 +297,7 @@ def test_a_write_in_doubt_is_told_where_a_realm_drifted_and_only_there() -> None
         Severity.WARNING,
         "in-doubt",
         "acme",
-        "run apply --resume",
+        "run: ztrust-mail apply SPEC... --resume",
     )
     assert told.message.startswith("run 13 of 2026-11-20 14:03 UTC began to write this realm")
     assert judged(SPEC, Server({"acme": STORED}), None, doubt).findings == ()
@@ -318,15 +318,15 @@ def test_an_out_of_band_change_says_what_is_there_what_was_applied_when_and_by_w
     assert host == Finding(
         Severity.CRITICAL,
         "out-of-band",
-        "`relay.host` is `evil.example`; it was `smtp.example.com` when run 12 of 2026-11-20 14:03 UTC applied it, "
-        "and was changed since",
-        "find out who did it, and which mail and password went there; apply puts it right. "
-        "A run with another journal looks the same",
+        "`relay.host` was changed outside ztrust-mail since run 12 of 2026-11-20 14:03 UTC: "
+        "`smtp.example.com` → `evil.example`",
+        "find out who did it, and which mail and passwords went there; "
+        "`ztrust-mail apply SPEC...` restores the spec's value. A run with another journal looks the same",
         realm="acme",
         field=HOST,
     )
     assert (name.severity, name.field) == (Severity.WARNING, NAME)
-    assert name.hint.startswith("find out who did it; apply")
+    assert name.hint.startswith("find out who did it; `ztrust-mail apply")
     assert found.all_findings[0] == host
     assert (found.is_critical("acme", HOST), found.is_critical("acme", NAME)) == (True, False)
 
@@ -335,7 +335,7 @@ def test_where_both_moved_the_finding_says_what_the_spec_wants_now() -> None:
     spec = one_realm(changed(BASIC, host="new.example.com"))
     (told, _) = judged(spec, Server({"acme": {**STORED, "host": "evil.example"}}), STORED).findings
     assert told.severity is Severity.CRITICAL
-    assert told.message.endswith("and was changed since; the spec has moved on too, it says `new.example.com`")
+    assert told.message.endswith("→ `evil.example`; the spec changed as well, to `new.example.com`")
 
 
 def test_pending_changes_are_no_findings() -> None:
@@ -347,21 +347,21 @@ def test_values_are_told_in_words_and_no_foreign_text_steers_the_terminal() -> N
     del live["user"]
     found = judged(SPEC, Server({"acme": live}), STORED)
     told = {one.field: one.message for one in found.findings}
-    assert "`relay.auth.username` is not set; it was `apikey` when" in told["relay.auth.username"]
-    assert "`relay.auth.password` is `keycloak_vault:smtp`; it was a hidden secret when" in told[PASSWORD]
-    assert "`relay.host` is `evil\\x1b[2J`; it was" in told[HOST]
-    assert "`relay.debug` is `true`; it was `false` when" in told["relay.debug"]
+    assert told["relay.auth.username"].endswith(": `apikey` → not set")
+    assert told[PASSWORD].endswith(": a masked secret → `keycloak_vault:smtp`")
+    assert told[HOST].endswith(" → `evil\\x1b[2J`")
+    assert told["relay.debug"].endswith(": `false` → `true`")
 
 
 def test_a_time_without_a_zone_is_in_utc_and_a_missing_one_is_left_out() -> None:
     gateway = Watched({"acme": {**STORED, "host": "evil.example"}})
     naive = replace(written(STORED), ended=None, started=ENDED.replace(tzinfo=None))
-    assert "when run 12 of 2026-11-20 14:03 UTC applied it" in judged(SPEC, gateway, naive).findings[0].message
+    assert "since run 12 of 2026-11-20 14:03 UTC: " in judged(SPEC, gateway, naive).findings[0].message
     assert gateway.asked == {"acme": ENDED}
     elsewhere = replace(naive, started=ENDED.astimezone(timezone(timedelta(hours=5))))
     assert "14:03 UTC" in judged(SPEC, gateway, elsewhere).findings[0].message
     timeless = replace(naive, started=None)
-    assert "when run 12 applied it" in judged(SPEC, gateway, timeless).findings[0].message
+    assert "since run 12: " in judged(SPEC, gateway, timeless).findings[0].message
     assert gateway.asked == {"acme": None}
 
 
@@ -382,7 +382,7 @@ def test_the_edit_that_set_the_value_is_named_with_account_client_address_and_ti
     gateway.told = lambda realm: [edit("mallory", 57, EVIL)]
     (told,) = judged(SPEC, gateway, STORED).findings
     assert told.message.endswith(
-        "and was changed since by `mallory` with client `console-id` from `10.0.0.9` on 2026-11-20 15:00 UTC"
+        "→ `evil.example`, by `mallory` with client `console-id` from `10.0.0.9` on 2026-11-20 15:00 UTC"
     )
     assert gateway.asked == {"acme": ENDED}
 
@@ -392,8 +392,8 @@ def test_each_field_is_laid_at_the_door_of_the_edit_that_gave_it_its_value() -> 
     gateway = Watched({"acme": later})
     gateway.told = lambda realm: [edit("bob", 30, later), edit("mallory", 20, EVIL), edit("alice", 10, STORED)]
     told = {one.field: one.message for one in judged(SPEC, gateway, STORED).findings}
-    assert "since by `mallory`" in told[HOST]
-    assert "since by `bob`" in told[PORT]
+    assert ", by `mallory`" in told[HOST]
+    assert ", by `bob`" in told[PORT]
 
 
 @pytest.mark.parametrize("fields", [None, STORED], ids=["without details", "another value"])
@@ -401,9 +401,9 @@ def test_edits_that_do_not_show_the_value_are_named_beside(fields: Mapping[str, 
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [edit(name, 9 - n, fields) for n, name in enumerate("abcde")]
     changed_since, beside = judged(SPEC, gateway, STORED).findings
-    assert changed_since.message.endswith("and was changed since")
+    assert changed_since.message.endswith("→ `evil.example`")
     assert (beside.severity, beside.rule, beside.realm) == (Severity.NOTE, "edited-by", "acme")
-    assert beside.message.startswith("since then the server saw this realm edited by `a` with client")
+    assert beside.message.startswith("edited since then by `a` with client")
     assert beside.message.endswith("; and 2 more")
     assert "`d`" not in beside.message
 
@@ -411,7 +411,11 @@ def test_edits_that_do_not_show_the_value_are_named_beside(fields: Mapping[str, 
 def test_an_edit_that_says_little_is_told_as_it_is() -> None:
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [Edit(ENDED, "", "", "")]
-    assert judged(SPEC, gateway, STORED).findings[1].message.endswith("edited by somebody on 2026-11-20 14:03 UTC")
+    assert (
+        judged(SPEC, gateway, STORED)
+        .findings[1]
+        .message.endswith("edited since then by somebody on 2026-11-20 14:03 UTC")
+    )
 
 
 def test_only_realms_that_somebody_changed_are_asked_about_and_critical_ones_first() -> None:
@@ -436,7 +440,7 @@ def test_a_changed_fleet_does_not_flood_the_server_with_questions() -> None:
     found = explain_drift(make_plan(spec, gateway), known, gateway)
     assert len(gateway.asked) == MOST_REALMS
     assert [one.message for one in found.findings if one.severity is Severity.NOTE] == [
-        "of 7 more realms it was not asked who edited them"
+        "did not look up who edited 7 more realms"
     ]
 
 
@@ -445,7 +449,7 @@ def test_realms_that_nothing_is_told_of_are_one_note_in_all() -> None:
     gateway.told = lambda realm: {"tenant-00": [edit("mallory", 1, EVIL)], "tenant-01": []}.get(realm)
     notes = [f for f in explain_drift(make_plan(spec, gateway), known, gateway).findings if f.severity is Severity.NOTE]
     assert [(note.rule, note.realm) for note in notes] == [("no-admin-events", None)]
-    assert notes[0].message.startswith("nothing tells who edited 2 realms")
+    assert notes[0].message.startswith("unknown who edited 2 realms")
     assert "view-events" in notes[0].hint
 
 
@@ -618,7 +622,7 @@ def test_a_glob_that_only_a_vanished_realm_fits_is_not_said_to_match_nothing() -
 def test_a_vanished_realm_may_be_asked_for_by_its_name_alone() -> None:
     found = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-1")
     assert (found.vanished, found.exit_status, found.plan.realms) == (("a-1",), ExitStatus.DIFFERS, ())
-    assert told(found) == ["Vanished since they were written: 1 realm: a-1"]
+    assert told(found) == ["Written before, now missing: 1 realm: a-1"]
     with pytest.raises(UsageError, match="no realm of the spec matches --realm `a-9`"):
         gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-9")
 
@@ -703,7 +707,7 @@ def test_the_text_has_critical_realms_and_fields_first_and_counts_the_causes() -
         "    relay.host is evil.example, the spec says smtp.example.com  (unattributed)",
         "3 realms drifted.",
         "      4 fields: 1 out of band, 1 both, 1 pending, 1 unattributed; 1 critical; "
-        "no journal entry tells who changed the unattributed ones.",
+        "the journal has no entry for the unattributed ones.",
     ]
 
 
@@ -727,7 +731,7 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
         "gone  missing",
         "1 realm drifted, 1 missing.",
         "      1 field: 1 out of band; 1 critical.",
-        "Vanished since they were written: 1 realm: a-1",
+        "Written before, now missing: 1 realm: a-1",
         "Not covered by the spec: 1 realm: x\\x1b",
     ]
     assert found.exit_status is ExitStatus.PARTIAL
@@ -737,7 +741,7 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     alone = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}))
     assert told(alone) == [
         "1 realm in sync; 1 password cannot be compared.",
-        "Vanished since they were written: 1 realm: a-1",
+        "Written before, now missing: 1 realm: a-1",
     ]
 
 
@@ -799,8 +803,8 @@ def test_from_an_apply_to_the_name_of_who_changed_it(
     assert found.causes == {"acme": {HOST: Cause.OUT_OF_BAND}}
     (told_of,) = found.findings
     assert told_of.severity is Severity.CRITICAL
-    assert "it was `smtp.example.com` when run 1 of" in told_of.message
-    assert "was changed since by `mallory` with client" in told_of.message
+    assert "was changed outside ztrust-mail since run 1 of" in told_of.message
+    assert ": `smtp.example.com` → `evil.example`, by `mallory` with client" in told_of.message
 
 
 def test_a_check_reads_the_journal_and_resolves_and_writes_nothing(

@@ -739,7 +739,7 @@ def test_plan_apply_drift_and_history_work_offline(cli: Cli, folder: Path, at: t
         "password": SECRET, "x-own": "kept", "port": "587", "starttls": "true", "ssl": "false", "authType": "basic",
     }  # fmt: skip
     assert {**acme, "smtpServer": SMTP} == json.loads(before["acme-realm.json"])
-    assert "3 realms in sync; 3 passwords as last written" in cli("plan", "mail.yaml", *at).out
+    assert "3 realms in sync; 3 passwords unchanged since the last apply" in cli("plan", "mail.yaml", *at).out
     assert "No drift" in cli("drift", "mail.yaml", *at).out
     assert cli.json("plan", "mail.yaml", *at)["server"] == folder.as_uri()
     assert "3 verified" in cli("history", *at).out
@@ -748,7 +748,7 @@ def test_plan_apply_drift_and_history_work_offline(cli: Cli, folder: Path, at: t
     path.write_text(path.read_text().replace("smtp.example.com", "smtp.attacker.example"))
     drifted = cli("drift", "mail.yaml", *at)
     assert drifted.status == 1
-    assert "`relay.host` is `smtp.attacker.example`; it was `smtp.example.com` when run 1" in drifted.err
+    assert "`relay.host` was changed outside ztrust-mail since run 1" in drifted.err
     assert not [text for text in cli.seen if CLEAR in text or SECRET in text]
 
 
@@ -817,7 +817,7 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     assert fine.status == 0
     assert f"3 realms in {folder}" in fine.out
     assert "1 file without a realm, such as" in fine.out
-    assert "import the files, then run test against it" in fine.out
+    assert "import the files, then run `ztrust-mail test` there" in fine.out
     assert bad.status == 4
     assert "2 of 3 realms; not `gamma`" in bad.out
     assert "the JSON is broken or cut off here" in bad.out

@@ -247,8 +247,8 @@ def test_a_theme_changed_by_hand_is_reported_without_blaming_an_edit_of_the_real
         found = ztrust_mail.drift(spec, connection)
     told = [finding.message for finding in found.all_findings if finding.rule == "out-of-band"]
     (message,) = told
-    assert message.startswith("`templates.theme` is `forged`; it was `new` when run ")
-    assert message.endswith("applied it, and was changed since")
+    assert message.startswith("`templates.theme` was changed outside ztrust-mail since run ")
+    assert message.endswith(": `new` → `forged`")
 
 
 # What a product has no place for

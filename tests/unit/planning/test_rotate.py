@@ -106,14 +106,14 @@ def test_just_the_realms_that_use_the_reference_are_written_and_a_second_time_no
     assert passwords(sandbox) == {**dict.fromkeys(USING, NEW), "hooli": OTHER}
     assert sorted(put(sandbox, before)) == sorted(USING)
     assert "hooli" not in ran.out
-    assert ran.out.endswith(f"The old value of {KEY}: the journal knows of no realm that has it.\n")
+    assert ran.out.endswith(f"The old value of {KEY}: no realm uses it any more, as far as the journal knows.\n")
     before = len(sandbox.requests)
     again = cli("rotate", KEY, spec, "--yes")
     assert again.status == 0
     assert put(sandbox, before) == []
     assert again.out.splitlines() == [
-        "4 realms in sync; 4 passwords as last written (what is stored is hidden).",
-        f"The old value of {KEY}: the journal knows of no realm that has it.",
+        "4 realms in sync; 4 passwords unchanged since the last apply (the server hides the stored values).",
+        f"The old value of {KEY}: no realm uses it any more, as far as the journal knows.",
     ]
 
 
@@ -158,7 +158,7 @@ def test_what_failed_is_named_and_taken_up_by_rotating_again(cli, sandbox, spec)
     ran = cli("rotate", KEY, spec, "--yes", "--canary", "umbrella")
     assert ran.status == 4
     assert ran.out.splitlines()[-3:] == [
-        f"The old value of {KEY} may still stand in:",
+        f"The old value of {KEY} may still be used by:",
         "  1 realm: not written by this rotation; mend the cause and rotate again: it writes what is left",
         "    globex",
     ]
@@ -181,7 +181,7 @@ def test_a_realm_that_the_rotation_leaves_out_is_named_though_it_is_not_in_the_s
         ("old-secret", "umbrella", "warning"),
         ("canary", "acme", "note"),
     ]
-    assert report["findings"][-1]["message"] == "canary: the test mail to admin@sandbox.example was sent in clear"
+    assert report["findings"][-1]["message"] == "canary: the test mail to admin@sandbox.example was sent in clear text"
     again = cli("rotate", KEY, smaller, "--yes", "--realm", "a*")
     assert "  2 realms: last written with it, and not part of this rotation; " in again.out
     assert "    initech, umbrella\n" in again.out
@@ -199,7 +199,7 @@ def test_a_realm_that_is_gone_from_the_server_is_missing_but_keeps_no_old_value(
     sandbox.remove_realm("initech")
     ran = cli("rotate", KEY, spec, "--yes")
     assert ran.status == 4
-    assert ran.out.endswith("the journal knows of no realm that has it.\n")
+    assert ran.out.endswith("no realm uses it any more, as far as the journal knows.\n")
 
 
 def test_realms_with_the_same_login_that_the_journal_never_wrote_are_named_and_no_others(cli, sandbox, spec):

@@ -97,7 +97,7 @@ def test_what_a_spec_does_not_manage_is_kept_and_named(cli, uipath):
     uipath.stored["org-1"] = {"Email.Smtp.Domain": "corp", "Email.Smtp.ConnectionTimeout": "180000"}
     ran = cli("apply", "spec.yaml", "--yes")
     assert ran.status == 0, ran
-    assert "kept as they are: Email.Smtp.ConnectionTimeout, Email.Smtp.Domain" in ran.out
+    assert "unmanaged, preserved: Email.Smtp.ConnectionTimeout, Email.Smtp.Domain" in ran.out
     assert held(uipath) == {**HELD, "Email.Smtp.Domain": "corp", "Email.Smtp.ConnectionTimeout": "180000"}
     extra = "    extra: {Email.Smtp.Domain: other, Email.Smtp.ConnectionTimeout: false}\n"
     cli.write("spec.yaml", GOOGLE + extra)

@@ -239,8 +239,8 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
         "  ~  relay.host   old.example → new.example  (Host)",
         "  +  relay.port   587",
         "  -  sender.name  Old",
-        "    written along: relay.auth.password (secret from env:SMTP_PASSWORD)",
-        "    kept as they are: custom",
+        "    also written: relay.auth.password (secret from env:SMTP_PASSWORD)",
+        "    unmanaged, preserved: custom",
         "",
         "gone  missing",
         "",
@@ -313,7 +313,7 @@ def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with()
     assert shown(result_lines(done)) == [
         "a  applied",
         "b  applied",
-        "Interrupted: no realm was left out.",
+        "Interrupted: no realm was skipped.",
         "Done: 2 realms applied.",
     ]
 
@@ -345,7 +345,7 @@ def test_long_values_do_not_push_all_origins_to_the_right() -> None:
     origin = Location("a.yaml", 4, 5)
     wanted = Desired("acme", entry, {"sender.name": "n" * 50, "relay.port": 25}, {"sender.name": origin})
     assert shown(explanation_lines(wanted)) == [
-        "acme  falls under acme (a.yaml:2:3)",
+        "acme  uses entry acme (a.yaml:2:3)",
         f"  sender.name  {'n' * 50}  a.yaml:4:5",
         f"  relay.port   25{' ' * 34}  by default",
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.apply import Result
 
 NAMED = 20
-"""So many realms of one kind are named; all of them stand in the JSON report."""
+"""How many realms of one kind are named; JSON reports name all."""
 
 _LEFTOVERS = {
     NOT_ROTATED: "not written by this rotation",
@@ -29,21 +29,24 @@ _LEFTOVERS = {
 
 
 def result_lines(done: Result) -> Iterator[Line]:
-    """What an apply did, realm by realm."""
+    """Yield what an apply did, realm by realm."""
     for realm in _to_be_written(done):
         yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     untouched = any(realm.status is Status.SKIPPED for realm in done.realms)
     if done.interrupted:
-        what = "realms marked skipped were not touched." if untouched else "no realm was left out."
+        what = "realms marked skipped were not touched." if untouched else "no realm was skipped."
         yield line(Span("Interrupted: ", "bold red"), what)
     elif done.stopped:
         yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
     run = f" (run {done.run})." if done.run else "."
     yield line(Span("Done: ", "bold"), status_counts(done.plan, done.realms), run)
     if done.plan.unseen:
-        yield line(Span("Not read back: ", "yellow"), "applied is what the server said was done; it shows no settings.")
+        yield line(
+            Span("Not read back: ", "yellow"),
+            "the server shows no settings, so applied means that it accepted the write.",
+        )
     if (done.interrupted or done.stopped) and any(realm.status is not Status.APPLIED for realm in _to_be_written(done)):
-        yield line(f"Continue with: {_next_step(done)}")
+        yield line(_next_step(done))
 
 
 def _to_be_written(done: Result) -> list[RealmPlan]:
@@ -53,19 +56,25 @@ def _to_be_written(done: Result) -> list[RealmPlan]:
 
 def _next_step(done: Result) -> str:
     if done.command == "rotate":
-        return "the same rotate again, when the cause is mended"
-    canary = " --canary 1, when the cause is mended" if "canary" in done.stopped else ""
-    what = "--plan FILE" if done.command == OF_SAVED_PLAN else "SPEC..."
-    again = done.command if done.command.startswith("revert ") else f"apply {what} --resume{canary}"
-    return f"ztrust-mail {again}"
+        return "Fix the cause, then run the same rotate again."
+    if done.command.startswith("revert "):
+        return f"Continue with: ztrust-mail {done.command}"
+    again = f"ztrust-mail apply {'--plan FILE' if done.command == OF_SAVED_PLAN else 'SPEC...'} --resume"
+    return (
+        f"Fix the cause, then continue with: {again} --canary 1"
+        if "canary" in done.stopped
+        else f"Continue with: {again}"
+    )
 
 
 def leftover_lines(found: Sequence[Finding], reference: SecretRef) -> Iterator[Line]:
-    """Name the realms kind by kind, each kind with what to do about it."""
+    """Yield the realms that may still use the replaced secret, by kind, each kind with what to do about it."""
     if any(one.rule in _LEFTOVERS for one in found):
-        yield line(Span("The old value ", "bold"), f"of {reference} may still stand in:")
+        yield line(Span("The old value ", "bold"), f"of {reference} may still be used by:")
     else:
-        yield line(Span("The old value ", "bold"), f"of {reference}: the journal knows of no realm that has it.")
+        yield line(
+            Span("The old value ", "bold"), f"of {reference}: no realm uses it any more, as far as the journal knows."
+        )
     for rule, words in _LEFTOVERS.items():
         if fitting := [one for one in found if one.rule == rule]:
             yield line(f"  {pluralise(len(fitting), 'realm')}: {words}; {fitting[0].hint}")

@@ -12,7 +12,7 @@ from ztrust_mail.reports.style import Line, Span, line
 
 
 def mail_test_lines(run: MailTestRun) -> Iterator[Line]:
-    """What became of each test mail, and whose address it went to."""
+    """Yield the result of each test mail, then the address that the mails went to."""
     styles = {MailTestStatus.SENT: "green", MailTestStatus.SKIPPED: "yellow"}
     for outcome in run.outcomes:
         said = Span(outcome.proof or outcome.status.value, styles.get(outcome.status, "bold red"))
@@ -27,7 +27,7 @@ def mail_test_lines(run: MailTestRun) -> Iterator[Line]:
 
 
 def check_lines(found: DoctorReport) -> Iterator[Line]:
-    """What the doctor saw, and what to do about each no."""
+    """Yield each check with its answer and, unless that is a yes, its hint; then what the product can do."""
     marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
     yield line(found.url)
     for check in found.checks:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ztrust_mail.drift_detection.drift import Drift
 
 SHOWN_REALMS = 10
-"""So many names stand in a line."""
+"""How many names a line has."""
 
 _CRITICAL = "bold red"
 _STYLES = {
@@ -30,7 +30,7 @@ _STYLES = {
 
 
 def drift_lines(found: Drift) -> Iterator[Line]:
-    """What the server has that the spec does not say, critical changes first; one line alone when nothing drifted."""
+    """Yield each difference with its cause, critical changes first; a single line when nothing drifted."""
     made = found.plan
     for realm in sorted(made.changed, key=lambda realm: not _critical(found, realm)):
         yield from _realm(found, realm)
@@ -46,7 +46,7 @@ def drift_lines(found: Drift) -> Iterator[Line]:
         yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made))
     yield from unread_note(made)
     if found.vanished:
-        yield line(Span("Vanished since they were written: ", _CRITICAL), _names(found.vanished))
+        yield line(Span("Written before, now missing: ", _CRITICAL), _names(found.vanished))
     if made.uncovered:
         yield line(f"Not covered by the spec: {_names(made.uncovered)}")
 
@@ -74,7 +74,7 @@ def _causes(found: Drift) -> str:
     critical = sum(found.is_critical(realm, name) for realm, causes in found.causes.items() for name in causes)
     parts = [f"{numbers[cause]:,} {cause}" for cause in _STYLES if numbers[cause]]
     grave = f"; {critical:,} critical" if critical else ""
-    unknown = "; no journal entry tells who changed the unattributed ones" if numbers[Cause.UNATTRIBUTED] else ""
+    unknown = "; the journal has no entry for the unattributed ones" if numbers[Cause.UNATTRIBUTED] else ""
     return f"      {pluralise(numbers.total(), 'field')}: {', '.join(parts)}{grave}{unknown}."
 
 

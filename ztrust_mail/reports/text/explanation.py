@@ -13,9 +13,9 @@ from ztrust_mail.specfile.resolve import Desired
 
 
 def explanation_lines(wanted: Desired) -> Iterator[Line]:
-    """A realm's settings with the file and line each value comes from."""
+    """Yield a realm's settings, each with the file and line that it comes from."""
     entry = wanted.entry
-    yield line(Span(wanted.realm, "bold"), f"  falls under {entry.name} ({entry.location})")
+    yield line(Span(wanted.realm, "bold"), f"  uses entry {entry.name} ({entry.location})")
     if wanted.disabled:
         yield line("  no e-mail at all: the entry is disabled")
     elif not wanted.fields and not wanted.findings:

@@ -18,7 +18,7 @@ SEVERITY_STYLES = {
 
 
 def finding_line(found: Finding) -> Line:
-    """Return ``path:line:col: error: what; hint [rule]``, or the realm in the place's stead."""
+    """Return ``path:line:col: error: what; hint [rule]``; without a location, the line begins with the realm."""
     where = str(found.location) if found.location else f"realm {found.realm}" if found.realm else "ztrust-mail"
     if found.location and found.realm:
         where += f": realm {found.realm}"
@@ -28,7 +28,7 @@ def finding_line(found: Finding) -> Line:
 
 
 def finding_lines(found: Iterable[Finding]) -> Iterator[Line]:
-    """Return a line per finding, each only once; what one place in a spec brings about in many realms is one line."""
+    """Return a line per distinct finding; equal findings of one location in several realms are one line."""
     groups: dict[Finding, list[Finding]] = {}
     for one in dict.fromkeys(found):
         groups.setdefault(replace(one, realm=None) if one.location else one, []).append(one)

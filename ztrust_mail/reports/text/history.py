@@ -19,9 +19,9 @@ _BAD = "yellow"
 
 
 def run_table(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
-    """The runs in a table, or one line that says that there is none."""
+    """Yield the runs as a table, or a single line when there are none."""
     if not runs:
-        yield line(f"No run has been noted for {server}.")
+        yield line(f"No runs recorded for {server}.")
         return
     rows = [_row(one) for one in runs]
     widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
@@ -43,7 +43,7 @@ def _steps(steps: Mapping[Step, int]) -> str:
 
 
 def run_lines(one: PastRun) -> Iterator[Line]:
-    """One run, and what it did to each realm."""
+    """Yield one run, and what it did to each realm."""
     run = one.run
     outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
     yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)

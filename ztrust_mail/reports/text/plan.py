@@ -35,19 +35,22 @@ def _count(realms: Sequence[RealmPlan]) -> str:
 
 
 def status_counts(made: Plan, realms: Sequence[RealmPlan]) -> str:
-    """Return the counts of a plan's realms; in sync is what somebody has looked at."""
+    """Return the number of realms in each status.
+
+    Where the product shows no settings, realms are not in sync but as last applied.
+    """
     said = _count(realms)
     return said.replace(STATUS[Status.IN_SYNC].text, "as last applied") if made.unseen else said
 
 
 def unread_note(made: Plan) -> Iterator[Line]:
-    """Say that nobody looked at the server, where that is so."""
+    """Yield a line that says why the server's settings were not read, if they were not."""
     if made.unseen:
         yield line(Span(f"{made.unseen[0].upper()}{made.unseen[1:]}.", "yellow"))
 
 
 def masked_secrets(made: Plan) -> str:
-    """Count the hidden secrets of realms that nothing else is written to."""
+    """Return how many masked secrets of unchanged realms are known to be unchanged, and how many are unknown."""
     states = [
         realm.secrets.get(name, SecretState.UNKNOWN)
         for realm in made.realms
@@ -55,14 +58,16 @@ def masked_secrets(made: Plan) -> str:
         for name in realm.difference.masked_fields
     ]
     same = states.count(SecretState.UNCHANGED)
-    parts = [f"{pluralise(same, 'password')} as last written (what is stored is hidden)"] if same else []
+    values = "value" if same == 1 else "values"
+    unchanged = f"{pluralise(same, 'password')} unchanged since the last apply (the server hides the stored {values})"
+    parts = [unchanged] if same else []
     if other := len(states) - same:
         parts.append(f"{pluralise(other, 'password')} cannot be compared")
     return f"{', '.join(parts)}." if parts else ""
 
 
 def in_sync_line(made: Plan) -> Line:
-    """Return the one line of a plan that changes nothing."""
+    """Return the line of a plan without changes."""
     hidden = masked_secrets(made)
     return line(status_counts(made, made.realms), f"; {hidden}" if hidden else ".")
 
@@ -71,14 +76,14 @@ _SIGNS = {Action.ADD: Span("+", "green"), Action.CHANGE: Span("~", "yellow"), Ac
 
 
 def heading_lines(plan: Plan) -> Iterator[Line]:
-    """Name the server and the account, and how many realms each glob matched."""
+    """Yield the server and the account, then how many realms each glob matched."""
     yield line(plan.url, f"  as {plan.account}")
     for glob in plan.globs:
         yield line(f"{glob.entry.name} matches {pluralise(glob.count, 'realm')}")
 
 
 def plan_lines(made: Plan) -> Iterator[Line]:
-    """What an apply would do, realm by realm; one line alone when nothing differs."""
+    """Yield what an apply would do, realm by realm; a single line when nothing differs."""
     for realm in made.realms:
         yield from _realm(realm, made.secrets)
     if made.changed:
@@ -100,20 +105,20 @@ def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
         yield _change(change, width)
     for name in realm.difference.masked_fields if realm.changes else ():
         if name not in {change.field for change in realm.changes}:
-            verb = "kept as stored" if secrets is SecretMode.KEEP else "written along"
+            verb = "kept as stored" if secrets is SecretMode.KEEP else "also written"
             unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
-            same = ", the same as last written" if unchanged else ""
+            same = ", unchanged since the last apply" if unchanged else ""
             yield from _wrap(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}", "dim")
     yield from _lost_secrets(realm)
     if realm.changes and realm.difference.kept:
-        yield from _wrap(f"kept as they are: {', '.join(realm.difference.kept)}", "dim")
+        yield from _wrap(f"unmanaged, preserved: {', '.join(realm.difference.kept)}", "dim")
     if realm.changes and realm.wanted.disabled:
         yield line(Span("    the realm will have no e-mail settings at all", "dim"))
     yield line()
 
 
 def _lost_secrets(realm: RealmPlan) -> Iterator[Line]:
-    """Say before it happens which secrets nobody can bring back."""
+    """Yield a warning for each stored secret that the plan removes or overwrites, since it cannot be read back."""
     removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
@@ -122,7 +127,7 @@ def _lost_secrets(realm: RealmPlan) -> Iterator[Line]:
 
 
 def _wrap(text: str, style: str = "yellow") -> Iterator[Line]:
-    """Break a remark into lines of 80 columns; a long word stays whole."""
+    """Yield a remark in lines of 80 columns; long words are not broken."""
     broken = wrap(printable(text), 76, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return (line(Span(f"    {one}", style)) for one in broken)
 
@@ -147,5 +152,5 @@ def _fields(realms: Sequence[RealmPlan]) -> str:
 
 
 def danger_lines(found: Iterable[Danger]) -> Iterator[Line]:
-    """Return a line per danger; a long list of realms is cut."""
+    """Yield a line per danger; a long list of realms is cut."""
     return (line(Span("Dangerous: ", "bold red"), f"{danger} ", Span(f"[{danger.reason}]", "dim")) for danger in found)
