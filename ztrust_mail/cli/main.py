@@ -67,7 +67,7 @@ def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
     """Tell of arguments that make no command; as a report where one was asked for."""
     e.show()
     words = "\0".join(arguments)
-    if "--format\0json" in words or "--format=json" in words:
+    if "--format" in words:
         from ztrust_mail.core.findings import Finding, Severity
         from ztrust_mail.reports.format import OutputFormat, load_format
         from ztrust_mail.reports.report import of_findings
@@ -76,7 +76,9 @@ def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
         hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
         found = Finding(Severity.ERROR, "usage", e.format_message(), hint)
         report = of_findings(command or "", ExitStatus.USAGE, [found])
-        sys.stdout.write(load_format(OutputFormat.JSON).document(report))
+        asked = [name for name in OutputFormat if f"--format\0{name}" in words or f"--format={name}" in words]
+        for name in set(asked) - {OutputFormat.TEXT}:
+            sys.stdout.write(load_format(name).document(report))
     return ExitStatus.USAGE
 
 

@@ -63,7 +63,7 @@ def is_critical(field: str) -> bool:
     return field in (HOST, PORT, SECURITY, LOGIN, FROM) or field.startswith(f"{LOGIN}.")
 
 
-def same(one: FieldValue | None, other: FieldValue | None) -> bool:
+def is_same_value(one: FieldValue | None, other: FieldValue | None) -> bool:
     """Tell whether two values are equal as far as the server shows them: masked secrets all look the same."""
     return (_is_masked(one) and _is_masked(other)) or (type(one) is type(other) and one == other)
 
@@ -120,7 +120,7 @@ class AppliedState:
             doubtful, before = _intent(dialect, doubt), _state(dialect, doubt, doubt.before, exact=exact)
         if unkept and unkept.after is not None:
             meant, made = _intent(dialect, unkept), _state(dialect, unkept, unkept.after, exact=exact)
-        return cls(_exactly if exact else dialect.effective_value, applied, doubtful, before, meant, made)
+        return cls(_exact_value if exact else dialect.effective_value, applied, doubtful, before, meant, made)
 
     def cause(self, change: Change) -> Cause:
         """Return why the server differs in one field.
@@ -129,17 +129,17 @@ class AppliedState:
         before a write of unknown outcome is nobody's change where no finished write concerned the field.
         """
         live, wanted = self._value(change, change.before), self._value(change, change.after)
-        if self._covers(self.made, change) and same(live, self._in(self.made, change)):
-            return Cause.NOT_KEPT if same(wanted, self._in(self.meant, change)) else Cause.PENDING
+        if self._covers(self.made, change) and is_same_value(live, self._in(self.made, change)):
+            return Cause.NOT_KEPT if is_same_value(wanted, self._in(self.meant, change)) else Cause.PENDING
         ours = [self._in(state, change) for state in (self.applied, self.doubtful) if self._covers(state, change)]
         if not ours:
             return Cause.UNATTRIBUTED
-        if any(same(live, value) for value in ours):
+        if any(is_same_value(live, value) for value in ours):
             return Cause.PENDING
         if not self._covers(self.applied, change):
-            untouched = self._covers(self.before, change) and same(live, self._in(self.before, change))
+            untouched = self._covers(self.before, change) and is_same_value(live, self._in(self.before, change))
             return Cause.PENDING if untouched else Cause.UNATTRIBUTED
-        return Cause.OUT_OF_BAND if any(same(wanted, value) for value in ours) else Cause.BOTH
+        return Cause.OUT_OF_BAND if any(is_same_value(wanted, value) for value in ours) else Cause.BOTH
 
     def last_applied(self, change: Change) -> FieldValue | None:
         """Return what was last seen applied to a field."""
@@ -147,7 +147,7 @@ class AppliedState:
 
     def is_live(self, change: Change, fields: FieldMap) -> bool:
         """Tell whether the live value of a field is the one in these fields."""
-        return same(self._value(change, change.before), self._value(change, fields.get(change.field)))
+        return is_same_value(self._value(change, change.before), self._value(change, fields.get(change.field)))
 
     @staticmethod
     def _covers(state: KnownState | None, change: Change) -> bool:
@@ -160,8 +160,8 @@ class AppliedState:
         return self.meaning(change.field, value)
 
 
-def _exactly(field: str, value: FieldValue | None) -> FieldValue | None:
-    """Return the value as it is: a realm without e-mail has no attribute at all, not even one that means nothing."""
+def _exact_value(field: str, value: FieldValue | None) -> FieldValue | None:
+    """Return the value itself, for realms that are to have no attribute at all, not even one equal to its default."""
     return None if value is ABSENT else value
 
 
@@ -210,7 +210,7 @@ def edits_since(gateway: Gateway, moments: Mapping[str, datetime | None]) -> dic
     return {realm: edits for realm, edits in found.items() if edits}
 
 
-def author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Edit | None:
+def find_author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Edit | None:
     """Return the edit that gave a field its live value: the oldest one after which the value never changed.
 
     Admin events do not show changes of templates.

@@ -116,7 +116,7 @@ class _RealmDriftFindings:
     def findings(self) -> list[Finding]:
         """Return the findings of single fields, then those of the whole realm."""
         others = [change for change in self.realm.changes if self.causes[change.field].by_others]
-        authors = {change.field: attribution.author(self.past, change, self.edits) for change in others}
+        authors = {change.field: attribution.find_author(self.past, change, self.edits) for change in others}
         found = [self._external_change(change, authors[change.field]) for change in others]
         found += [self._not_kept(c) for c in self.realm.changes if self.causes[c.field] is Cause.NOT_KEPT]
         if self.edits and None in authors.values():

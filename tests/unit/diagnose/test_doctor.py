@@ -36,7 +36,7 @@ def detail(found: DoctorReport, question: str) -> str:
     return f"{check.detail}; {check.hint}"
 
 
-def test_an_administrator_with_an_address_gets_five_times_yes(ztrust_sandbox):
+def test_an_administrator_with_an_address_passes_all_checks(ztrust_sandbox):
     found = examined(ztrust_sandbox)
     assert answers(found) == dict.fromkeys((LOGIN, VERSION, READ, WRITE, ADDRESS), True)
     assert [check.detail for check in found.checks] == [
@@ -47,7 +47,7 @@ def test_an_administrator_with_an_address_gets_five_times_yes(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "18.0.2", "26.0.0", "26.7.4", "26.8.0"])
-def test_examining_writes_nothing_and_sends_no_mail(version):
+def test_the_doctor_writes_nothing_and_sends_no_mail(version):
     with Sandbox(SandboxOptions(version=version)) as sandbox:
         sandbox.edit_smtp("acme", {**STORED, "host": sandbox.mail.host, "port": str(sandbox.mail.port)})
         before = {name: sandbox.smtp(name) for name in ("acme", "globex", "master")}
@@ -59,7 +59,7 @@ def test_examining_writes_nothing_and_sends_no_mail(version):
         assert sandbox.mail.received == ()
 
 
-def test_an_account_that_may_only_view_is_told_where_it_may_not_write(ztrust_sandbox):
+def test_the_write_check_names_realms_where_the_account_may_only_view(ztrust_sandbox):
     roles = ("acme-realm:view-realm", "globex-realm:manage-realm", "master-realm:query-users")
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=roles)
     found = examined(ztrust_sandbox, username="clerk", password="pw")
@@ -72,7 +72,7 @@ def test_an_account_that_may_only_view_is_told_where_it_may_not_write(ztrust_san
     assert (answers(limited)[READ], answers(limited)[WRITE]) == (True, True)
 
 
-def test_many_realms_without_rights_are_named_by_five(ztrust_sandbox):
+def test_a_check_names_at_most_five_realms_without_rights(ztrust_sandbox):
     for n in range(7):
         ztrust_sandbox.create_realm(f"t{n}")
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=[f"t{n}-realm:query-users" for n in range(7)])
@@ -81,7 +81,7 @@ def test_many_realms_without_rights_are_named_by_five(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "18.0.2"])
-def test_old_servers_tell_rights_without_a_test_mail(version):
+def test_rights_on_old_servers_are_checked_without_a_test_mail(version):
     with Sandbox(SandboxOptions(version=version)) as sandbox:
         sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:view-realm", "globex-realm:manage-realm"))
         viewed = examined(sandbox, "acme", username="clerk", password="pw")
@@ -99,7 +99,7 @@ def test_an_account_without_any_right_sees_no_realm(ztrust_sandbox):
     assert found.exit_status is ExitStatus.PARTIAL
 
 
-def test_a_realm_that_was_named_is_asked_for_by_itself(ztrust_sandbox):
+def test_a_realm_given_by_name_is_read_by_itself(ztrust_sandbox):
     found = examined(ztrust_sandbox, "acme", "nosuch")
     assert "1 of 2 realms; not `nosuch`" in detail(found, READ)
     ztrust_sandbox.faults.list_forbidden = True
@@ -107,7 +107,7 @@ def test_a_realm_that_was_named_is_asked_for_by_itself(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("email", [None, ""])
-def test_an_account_without_an_address_is_told_to_get_one(email):
+def test_the_doctor_asks_for_an_address_when_the_account_has_none(email):
     with Sandbox(SandboxOptions(admin_email=email)) as sandbox:
         found = examined(sandbox)
         assert answers(found)[ADDRESS] is False
@@ -124,14 +124,14 @@ def test_a_release_known_to_be_slow_is_named(version):
     assert "timeout" in detail(found, VERSION)
 
 
-def test_a_wrong_password_ends_the_examination(ztrust_sandbox):
+def test_a_wrong_password_ends_the_checks(ztrust_sandbox):
     found = examined(ztrust_sandbox, password="wr0ng-pw")
     assert answers(found) == {LOGIN: False}
     assert found.exit_status is ExitStatus.UNREACHABLE
     assert "wr0ng-pw" not in repr(found)
 
 
-def test_a_server_that_is_not_there_ends_the_examination(ztrust_sandbox):
+def test_an_unreachable_server_ends_the_checks(ztrust_sandbox):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with connected(ztrust_sandbox) as connection:
@@ -149,7 +149,7 @@ def test_a_server_that_is_not_there_ends_the_examination(ztrust_sandbox):
 @pytest.mark.parametrize(
     ("hook", "answered"), [("before_read", [LOGIN, VERSION]), ("before_may_write", [LOGIN, VERSION, READ])]
 )
-def test_a_server_lost_on_the_way_keeps_the_answers_so_far(hook, answered, error):
+def test_checks_before_a_lost_connection_are_reported(hook, answered, error):
     def fail(*_: str) -> None:
         raise error
 

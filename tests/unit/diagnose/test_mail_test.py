@@ -65,7 +65,7 @@ def test_stored_settings_are_tested_as_they_are_and_each_realm_once(ztrust_sandb
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "26.0.0", "26.7.4", "26.8.0"])
-def test_the_mask_stands_for_the_stored_password(version):
+def test_a_masked_password_in_a_test_means_the_stored_one(version):
     relay = MailSink(credentials=(USER, PASSWORD))
     with Sandbox(SandboxOptions(version=version), mail=relay) as sandbox:
         smtp = at(sandbox, auth="true", authType="basic", user=USER, password=PASSWORD)
@@ -104,7 +104,7 @@ def test_a_spec_is_tested_without_being_stored_and_with_its_secrets(ztrust_sandb
     assert ENVIRON["SMTP_PASSWORD"] not in repr(run)
 
 
-def test_a_secret_that_cannot_be_had_fails_that_realm_before_any_mail(ztrust_sandbox):
+def test_an_unresolvable_secret_fails_its_realm_before_any_mail(ztrust_sandbox):
     spec = realms({"acme": BASIC, "globex": entry(ztrust_sandbox)})
     run = mailed(ztrust_sandbox, spec=spec, environ={})
     assert statuses(run) == {"acme": "failed", "globex": "sent"}
@@ -136,12 +136,12 @@ def test_a_failed_test_never_quotes_the_secret(ztrust_sandbox):
         ({"ssl": "TRUE"}, "sent; unusual combination of ssl and starttls, so encryption is unknown"),
     ],
 )
-def test_a_mail_that_was_sent_proves(smtp, words):
+def test_the_proof_of_a_sent_mail_follows_from_its_security(smtp, words):
     run = mail_test.send_stored(FakeGateway({"acme": {"from": "a@b.example", "host": "h", **smtp}}), ["acme"])
     assert [(o.status, o.proof) for o in run.outcomes] == [(MailTestStatus.SENT, words)]
 
 
-def test_a_server_that_sends_in_clear_despite_starttls_is_not_believed(ztrust_sandbox):
+def test_starttls_counts_as_unverified_since_the_server_may_send_in_clear_text(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", at(ztrust_sandbox, starttls="true"))
     run = mailed(ztrust_sandbox, "acme")
     assert not ztrust_sandbox.mail.wait_for(1)[0].tls
@@ -173,7 +173,7 @@ def test_a_realm_without_settings_is_skipped(ztrust_sandbox):
     assert sent(ztrust_sandbox, "POST") == []
 
 
-def test_missing_unreadable_and_forbidden_realms_are_told_apart(ztrust_sandbox):
+def test_missing_unreadable_and_forbidden_realms_have_different_statuses(ztrust_sandbox):
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:query-users", "globex-realm:view-realm"))
     ztrust_sandbox.edit_smtp("globex", at(ztrust_sandbox))
     run = mailed(ztrust_sandbox, "nosuch", "acme", "globex", ".", username="clerk", password="pw")
@@ -235,7 +235,7 @@ def test_globs_that_leave_nothing_are_an_error(ztrust_sandbox, spec):
         (RealmUnreadable("may not", rule="may-not-see"), "unreadable", ExitStatus.PARTIAL),
     ],
 )
-def test_what_goes_wrong_in_one_test_hides_no_other(error, status, exit_status):
+def test_a_failed_test_does_not_hide_the_other_results(error, status, exit_status):
     smtp = {"from": "a@b.example", "host": "h"}
     gateway = FakeGateway({"a": smtp, "b": smtp, "c": smtp}, connections=1)
 

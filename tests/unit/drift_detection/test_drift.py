@@ -20,7 +20,7 @@ from ztrust_mail.core.errors import ExitStatus, RealmError, ServerUnreachable, U
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK, with_templates
-from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_critical, same
+from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_critical, is_same_value
 from ztrust_mail.drift_detection.drift import Drift, explain_drift
 from ztrust_mail.gateways.gateway import Edit, LiveRealm, Reading
 from ztrust_mail.gateways.keycloak.admin_events import MAX_NAMES, AdminEvents
@@ -117,27 +117,27 @@ def changed(entry: Mapping[str, object], **relay: object) -> dict[str, object]:
 # Which side moved
 
 
-def test_what_differs_from_the_spec_and_not_from_what_was_applied_is_pending() -> None:
+def test_a_live_value_equal_to_the_last_applied_one_is_pending() -> None:
     assert causes(STORED, STORED, spec=one_realm(changed(BASIC, port=2525))) == {PORT: Cause.PENDING}
 
 
-def test_what_differs_from_what_was_applied_as_the_spec_still_wants_it_is_out_of_band() -> None:
+def test_a_live_value_unlike_the_applied_one_is_out_of_band_while_the_spec_is_unchanged() -> None:
     assert causes({**STORED, "host": "evil.example"}, STORED) == {HOST: Cause.OUT_OF_BAND}
 
 
-def test_what_differs_from_both_while_they_differ_too_is_both() -> None:
+def test_a_live_value_unlike_the_applied_one_is_both_when_the_spec_changed_as_well() -> None:
     spec = one_realm(changed(BASIC, host="new.example.com"))
     assert causes({**STORED, "host": "evil.example"}, STORED, spec=spec) == {HOST: Cause.BOTH}
 
 
-def test_what_the_journal_never_wrote_is_unattributed_and_never_critical() -> None:
+def test_a_difference_in_a_realm_unknown_to_the_journal_is_unattributed_and_never_critical() -> None:
     found = judged(SPEC, Server({"acme": {**STORED, "host": "evil.example", "fromDisplayName": "X"}}))
     assert found.causes == {"acme": {NAME: Cause.UNATTRIBUTED, HOST: Cause.UNATTRIBUTED}}
     assert found.findings == ()
     assert not found.is_critical("acme", HOST)
 
 
-def test_what_is_as_the_spec_says_is_no_difference_whoever_wrote_it() -> None:
+def test_a_live_value_equal_to_the_spec_is_no_difference_whoever_wrote_it() -> None:
     assert causes(STORED, {**STORED, "host": "old.example.com"}) == {}
 
 
@@ -157,12 +157,12 @@ def test_fields_of_one_realm_are_judged_one_by_one() -> None:
     ("gone", "field"),
     [("fromDisplayName", NAME), ("host", HOST), ("port", PORT), ("password", PASSWORD), ("starttls", "relay.security")],
 )
-def test_what_was_taken_away_counts(gone: str, field: str) -> None:
+def test_a_removed_field_is_out_of_band(gone: str, field: str) -> None:
     live = {name: text for name, text in STORED.items() if name != gone}
     assert causes(live, STORED) == {field: Cause.OUT_OF_BAND}
 
 
-def test_what_was_added_counts() -> None:
+def test_an_added_field_is_out_of_band() -> None:
     assert causes({**STORED, "envelopeFrom": "x@evil.example"}, STORED) == {"envelope_from": Cause.OUT_OF_BAND}
     spec = one_realm({**BASIC, "extra": {"x-hint": "bulk"}})
     applied = written({**STORED, "x-hint": "bulk"}, {**BASIC, "extra": {"x-hint": "bulk"}})
@@ -186,7 +186,7 @@ def test_a_theme_that_only_a_write_of_unknown_outcome_concerned_was_changed_by_n
     assert cause(before, applied) == {"templates.theme": Cause.OUT_OF_BAND}
 
 
-def test_absence_is_what_the_server_takes_it_for() -> None:
+def test_an_absent_attribute_counts_as_the_servers_default() -> None:
     entry = changed(NO_LOGIN, security="none", port=2525)
     applied = {"from": "no-reply@acme.example", "host": "smtp.example.com", "port": "25", "ssl": "false"}
     live = {"from": "no-reply@acme.example", "host": "smtp.example.com", "starttls": "false"}
@@ -208,13 +208,13 @@ def test_a_secret_in_the_servers_vault_is_compared_exactly() -> None:
     assert causes(STORED, applied, spec=one_realm(kept)) == {PASSWORD: Cause.OUT_OF_BAND}
 
 
-def test_equal_means_equal_in_kind_too() -> None:
+def test_values_of_different_types_are_never_equal() -> None:
     env, vault = SecretRef(SecretKind.ENV, ("A",)), SecretRef(SecretKind.KEYCLOAK_VAULT, ("A",))
-    assert same(Masked(), env)
-    assert same(env, SecretRef(SecretKind.FILE, ("b",)))
-    assert not same(Masked(), vault)
-    assert not same(True, 1)
-    assert same(None, None)
+    assert is_same_value(Masked(), env)
+    assert is_same_value(env, SecretRef(SecretKind.FILE, ("b",)))
+    assert not is_same_value(Masked(), vault)
+    assert not is_same_value(True, 1)
+    assert is_same_value(None, None)
 
 
 def test_a_realm_emptied_by_somebody_and_one_to_be_emptied() -> None:
@@ -243,7 +243,7 @@ def test_anything_in_a_realm_that_was_emptied_is_out_of_band_even_what_means_not
     }
 
 
-def test_what_was_meant_stands_for_what_was_applied_where_nobody_looked() -> None:
+def test_the_intent_of_a_write_counts_as_applied_when_it_was_never_read_back() -> None:
     assert causes({**STORED, "host": "evil.example"}, written(None)) == {HOST: Cause.OUT_OF_BAND}
     assert causes({"host": "evil.example"}, written(None, None), spec=one_realm({"disabled": True})) == {
         HOST: Cause.OUT_OF_BAND
@@ -251,7 +251,7 @@ def test_what_was_meant_stands_for_what_was_applied_where_nobody_looked() -> Non
 
 
 @pytest.mark.parametrize("junk", JUNK)
-def test_whatever_a_server_holds_is_pending_when_it_was_so_and_somebodys_doing_when_it_was_not(junk: str) -> None:
+def test_any_live_attributes_are_pending_if_applied_so_and_external_otherwise(junk: str) -> None:
     found = judged(SPEC, Server({"acme": JUNK[junk]}), JUNK[junk])
     assert set(found.causes.get("acme", {}).values()) <= {Cause.PENDING}
     found = judged(SPEC, Server({"acme": JUNK[junk]}), STORED)
@@ -262,7 +262,7 @@ def test_whatever_a_server_holds_is_pending_when_it_was_so_and_somebodys_doing_w
 # A write in doubt
 
 
-def test_what_a_write_in_doubt_meant_to_write_is_ours() -> None:
+def test_the_intent_of_a_write_of_unknown_outcome_is_not_an_external_change() -> None:
     new = changed(BASIC, host="new.example.com")
     doubt = doubtful(STORED, new)
     newer = one_realm(changed(BASIC, host="newer.example.com"))
@@ -271,7 +271,7 @@ def test_what_a_write_in_doubt_meant_to_write_is_ours() -> None:
     assert causes({**STORED, "host": "new.example.com"}, None, doubt, newer) == {HOST: Cause.PENDING}
 
 
-def test_neither_what_was_applied_nor_what_a_write_in_doubt_meant_is_somebodys_doing() -> None:
+def test_neither_applied_values_nor_the_intent_of_a_write_of_unknown_outcome_are_external_changes() -> None:
     doubt = doubtful(STORED, changed(BASIC, host="new.example.com"))
     live = {**STORED, "host": "evil.example"}
     assert causes(live, STORED, doubt) == {HOST: Cause.OUT_OF_BAND}
@@ -279,17 +279,17 @@ def test_neither_what_was_applied_nor_what_a_write_in_doubt_meant_is_somebodys_d
     assert causes(live, STORED, doubt, one_realm(changed(BASIC, host="newer.example.com"))) == {HOST: Cause.BOTH}
 
 
-def test_what_stood_there_before_a_first_write_in_doubt_is_nobodys_doing_and_all_else_is_unattributed() -> None:
+def test_before_a_first_write_of_unknown_outcome_old_values_are_pending_and_others_unattributed() -> None:
     doubt = doubtful({"host": "old.example.com", "fromDisplayName": "Old"}, BASIC)
     live = {**STORED, "host": "old.example.com", "fromDisplayName": "Other"}
     assert causes(live, None, doubt) == {NAME: Cause.UNATTRIBUTED, HOST: Cause.PENDING}
 
 
-def test_a_write_in_doubt_that_empties_a_realm_is_ours_too() -> None:
+def test_a_write_of_unknown_outcome_that_empties_a_realm_is_not_an_external_change() -> None:
     assert set(causes({}, STORED, doubtful(STORED, None)).values()) == {Cause.PENDING}  # type: ignore[attr-defined]
 
 
-def test_a_write_in_doubt_is_told_where_a_realm_drifted_and_only_there() -> None:
+def test_a_write_of_unknown_outcome_is_reported_for_drifted_realms_only() -> None:
     doubt = doubtful(STORED, BASIC)
     found = judged(SPEC, Server({"acme": {**STORED, "port": "25"}}), None, doubt)
     (told,) = found.findings
@@ -303,16 +303,16 @@ def test_a_write_in_doubt_is_told_where_a_realm_drifted_and_only_there() -> None
     assert judged(SPEC, Server({"acme": STORED}), None, doubt).findings == ()
 
 
-# What it is worth
+# Which changes are critical
 
 
-def test_the_fields_by_which_credentials_are_stolen_and_mail_is_forged_are_critical() -> None:
+def test_changes_of_relay_login_security_and_sender_are_critical() -> None:
     grave = {name for name in [*FIELDS, "relay.auth", "extra.x"] if is_critical(name)}
     login = {name for name in FIELDS if name.startswith("relay.auth.")}
     assert grave == {"sender.address", HOST, PORT, "relay.security", "relay.auth", *login}
 
 
-def test_an_out_of_band_change_says_what_is_there_what_was_applied_when_and_by_which_run() -> None:
+def test_an_out_of_band_finding_has_both_values_and_the_run_that_applied_the_old_one() -> None:
     found = judged(SPEC, Server({"acme": {**STORED, "host": "evil.example", "fromDisplayName": "X"}}), STORED)
     host, name = found.findings[1], found.findings[0]
     assert host == Finding(
@@ -331,7 +331,7 @@ def test_an_out_of_band_change_says_what_is_there_what_was_applied_when_and_by_w
     assert (found.is_critical("acme", HOST), found.is_critical("acme", NAME)) == (True, False)
 
 
-def test_where_both_moved_the_finding_says_what_the_spec_wants_now() -> None:
+def test_the_finding_names_the_specs_new_value_when_the_spec_changed_as_well() -> None:
     spec = one_realm(changed(BASIC, host="new.example.com"))
     (told, _) = judged(spec, Server({"acme": {**STORED, "host": "evil.example"}}), STORED).findings
     assert told.severity is Severity.CRITICAL
@@ -342,7 +342,7 @@ def test_pending_changes_are_no_findings() -> None:
     assert judged(one_realm(changed(BASIC, port=2525)), Server({"acme": STORED}), STORED).findings == ()
 
 
-def test_values_are_told_in_words_and_no_foreign_text_steers_the_terminal() -> None:
+def test_values_in_findings_are_displayed_and_escaped() -> None:
     live = {**VAULT, "host": "evil\x1b[2J", "debug": "true"}
     del live["user"]
     found = judged(SPEC, Server({"acme": live}), STORED)
@@ -387,7 +387,7 @@ def test_the_edit_that_set_the_value_is_named_with_account_client_address_and_ti
     assert gateway.asked == {"acme": ENDED}
 
 
-def test_each_field_is_laid_at_the_door_of_the_edit_that_gave_it_its_value() -> None:
+def test_each_field_is_attributed_to_the_edit_that_set_its_live_value() -> None:
     later = {**EVIL, "port": "25"}
     gateway = Watched({"acme": later})
     gateway.told = lambda realm: [edit("bob", 30, later), edit("mallory", 20, EVIL), edit("alice", 10, STORED)]
@@ -397,7 +397,7 @@ def test_each_field_is_laid_at_the_door_of_the_edit_that_gave_it_its_value() -> 
 
 
 @pytest.mark.parametrize("fields", [None, STORED], ids=["without details", "another value"])
-def test_edits_that_do_not_show_the_value_are_named_beside(fields: Mapping[str, str] | None) -> None:
+def test_edits_without_the_value_are_a_note_of_their_own(fields: Mapping[str, str] | None) -> None:
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [edit(name, 9 - n, fields) for n, name in enumerate("abcde")]
     changed_since, beside = judged(SPEC, gateway, STORED).findings
@@ -408,7 +408,7 @@ def test_edits_that_do_not_show_the_value_are_named_beside(fields: Mapping[str, 
     assert "`d`" not in beside.message
 
 
-def test_an_edit_that_says_little_is_told_as_it_is() -> None:
+def test_an_edit_without_account_client_and_address_is_by_somebody() -> None:
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [Edit(ENDED, "", "", "")]
     assert (
@@ -418,7 +418,7 @@ def test_an_edit_that_says_little_is_told_as_it_is() -> None:
     )
 
 
-def test_only_realms_that_somebody_changed_are_asked_about_and_critical_ones_first() -> None:
+def test_edits_are_read_only_for_externally_changed_realms_critical_ones_first() -> None:
     live = {"b": {**STORED, "fromDisplayName": "X"}, "c": EVIL, "d": EVIL, "e": {**STORED, "fromDisplayName": "X"}}
     gateway = Watched(live)
     gateway.connections = 1
@@ -434,7 +434,7 @@ def fleet(count: int) -> tuple[Watched, Spec, dict[str, LastKnown]]:
     return Watched(dict.fromkeys(names, EVIL)), realms({"tenant-*": BASIC}), known
 
 
-def test_a_changed_fleet_does_not_flood_the_server_with_questions() -> None:
+def test_edits_are_read_for_a_bounded_number_of_realms() -> None:
     gateway, spec, known = fleet(MOST_REALMS + 7)
     gateway.told = lambda realm: [edit("mallory", 1, EVIL)]
     found = explain_drift(make_plan(spec, gateway), known, gateway)
@@ -444,7 +444,7 @@ def test_a_changed_fleet_does_not_flood_the_server_with_questions() -> None:
     ]
 
 
-def test_realms_that_nothing_is_told_of_are_one_note_in_all() -> None:
+def test_realms_without_known_edits_share_one_note() -> None:
     gateway, spec, known = fleet(3)
     gateway.told = lambda realm: {"tenant-00": [edit("mallory", 1, EVIL)], "tenant-01": []}.get(realm)
     notes = [f for f in explain_drift(make_plan(spec, gateway), known, gateway).findings if f.severity is Severity.NOTE]
@@ -453,7 +453,7 @@ def test_realms_that_nothing_is_told_of_are_one_note_in_all() -> None:
     assert "view-events" in notes[0].hint
 
 
-def test_a_server_that_fails_on_the_question_is_not_asked_again_and_drift_is_told_all_the_same() -> None:
+def test_drift_is_reported_when_reading_edits_fails_and_the_server_is_asked_only_once() -> None:
     gateway, spec, known = fleet(3)
     gateway.connections = 1
 
@@ -466,7 +466,7 @@ def test_a_server_that_fails_on_the_question_is_not_asked_again_and_drift_is_tol
     assert sum(one.severity is Severity.CRITICAL for one in found.findings) == 3
 
 
-def test_a_realm_that_fails_on_the_question_costs_the_others_nothing() -> None:
+def test_a_realm_whose_edits_cannot_be_read_does_not_affect_others() -> None:
     gateway, spec, known = fleet(2)
     gateway.connections = 1
 
@@ -547,12 +547,12 @@ def test_only_so_many_accounts_are_looked_up() -> None:
         {**EVENT, "representation": '{"smtpServer": null}'},
     ],
 )
-def test_events_that_are_none_of_e_mail_are_passed_over(event: object) -> None:
+def test_events_that_do_not_concern_e_mail_are_ignored(event: object) -> None:
     assert read_events(event)[1] == []
 
 
 @pytest.mark.parametrize("representation", [None, 5, "", SENT[:-5], "[]", "[" * 100_000])
-def test_details_that_are_not_whole_are_no_details(representation: object) -> None:
+def test_incomplete_details_count_as_none(representation: object) -> None:
     _, found = read_events({**EVENT, "representation": representation, "authDetails": None})
     assert found is not None
     assert [(one.user, one.fields) for one in found] == [("", None)]
@@ -566,7 +566,7 @@ def test_details_hold_no_secret_and_no_empty_value() -> None:
 
 
 @pytest.mark.parametrize("listed", [None, {"error": "x"}, "x"])
-def test_what_is_no_list_tells_nothing(listed: object) -> None:
+def test_an_answer_that_is_not_a_list_has_no_edits(listed: object) -> None:
     assert AdminEvents(lambda path: listed, KEYCLOAK).edits("admin/realms/acme", None) is None  # type: ignore[arg-type,return-value]
 
 
@@ -601,7 +601,7 @@ def test_a_realm_written_before_that_a_glob_covers_and_the_list_lacks_has_vanish
     assert told.message.endswith("run 12 of 2026-11-20 14:03 UTC wrote it")
 
 
-def test_a_realm_that_was_perhaps_written_counts_too() -> None:
+def test_a_realm_with_a_write_of_unknown_outcome_can_vanish_too() -> None:
     gateway, spec = Server({"a-2": STORED}), realms({"a-*": BASIC})
     found = explain_drift(make_plan(spec, gateway), {"a-1": LastKnown(doubt=doubtful({}, BASIC))}, gateway)
     assert found.vanished == ("a-1",)
@@ -614,7 +614,7 @@ def test_realms_that_no_glob_covers_or_nobody_asked_for_have_not_vanished() -> N
     assert gone(gateway, realms({"*": BASIC}), remembered=["master", "a-2", "z"]).vanished == ()
 
 
-def test_a_glob_that_only_a_vanished_realm_fits_is_not_said_to_match_nothing() -> None:
+def test_a_glob_that_only_a_vanished_realm_matches_gets_no_warning() -> None:
     findings = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-2", "a-1", "a-9").findings
     assert [f.message for f in findings if f.rule == "no-match"] == ["no realm of the spec matches --realm `a-9`"]
 
@@ -649,7 +649,7 @@ def not_kept(after: Mapping[str, str], entry: Mapping[str, object] = BASIC, run:
     return LastKnown(written({**STORED, "port": "25"}), unkept=write)
 
 
-def test_what_the_server_made_of_an_own_write_is_not_out_of_band() -> None:
+def test_a_value_that_the_server_stored_instead_of_a_write_is_not_out_of_band() -> None:
     live = {**STORED, "port": "465"}
     spec, gateway = one_realm(BASIC), Watched({"acme": live})
     found = explain_drift(make_plan(spec, gateway), {"acme": not_kept(live)}, gateway)
@@ -661,7 +661,7 @@ def test_what_the_server_made_of_an_own_write_is_not_out_of_band() -> None:
     assert reporting(found)["realms"][0]["changes"][0]["cause"] == "not_kept"  # type: ignore[index]
 
 
-def test_what_came_after_a_write_that_was_not_kept_is_out_of_band_and_a_spec_that_moved_on_is_pending() -> None:
+def test_after_a_write_that_was_not_kept_other_values_are_out_of_band_and_a_changed_spec_is_pending() -> None:
     live = {**STORED, "port": "465"}
     gateway = Server({"acme": {**live, "host": "evil.example"}})
     found = explain_drift(make_plan(SPEC, gateway), {"acme": not_kept(live)}, gateway)
@@ -673,7 +673,7 @@ def test_what_came_after_a_write_that_was_not_kept_is_out_of_band_and_a_spec_tha
     }
 
 
-# How it is told
+# How it is reported
 
 
 def told(found: Drift) -> list[str]:
@@ -696,7 +696,7 @@ def two_drifted() -> Drift:
     return explain_drift(make_plan(spec, gateway), {n: LastKnown(written(STORED, realm=n)) for n in "ab"}, gateway)
 
 
-def test_the_text_has_critical_realms_and_fields_first_and_counts_the_causes() -> None:
+def test_the_drift_text_begins_with_critical_realms_and_counts_the_causes() -> None:
     assert told(two_drifted()) == [
         "b  drifted",
         "    relay.host is evil.example, the spec says smtp.example.com  (out of band)",
@@ -745,13 +745,13 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     ]
 
 
-def test_hidden_passwords_of_other_realms_are_counted_beside_drift() -> None:
+def test_masked_passwords_of_realms_without_drift_are_counted() -> None:
     gateway = Server({"a": EVIL, "b": STORED})
     found = explain_drift(make_plan(realms({"a": BASIC, "b": BASIC}), gateway), {}, gateway)
     assert told(found)[2] == "1 realm drifted, 1 in sync; 1 password cannot be compared."
 
 
-def test_the_report_has_the_cause_of_each_change_and_each_finding_in_its_place() -> None:
+def test_the_json_report_has_the_cause_of_each_change_and_findings_at_their_realms() -> None:
     data = reporting(two_drifted())
     by_realm = {one["realm"]: one for one in data["realms"]}  # type: ignore[attr-defined]
     seen = {name: {c["field"]: c["cause"] for c in one["changes"]} for name, one in by_realm.items()}
@@ -790,7 +790,7 @@ def admin(ztrust_sandbox: Sandbox) -> Iterator[AdminApi]:
     session.close()
 
 
-def test_from_an_apply_to_the_name_of_who_changed_it(
+def test_drift_after_an_apply_names_who_changed_the_realm(
     ztrust_sandbox: Sandbox, connection: Session, admin: AdminApi
 ) -> None:
     ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)
@@ -807,7 +807,7 @@ def test_from_an_apply_to_the_name_of_who_changed_it(
     assert ": `smtp.example.com` → `evil.example`, by `mallory` with client" in told_of.message
 
 
-def test_a_check_reads_the_journal_and_resolves_and_writes_nothing(
+def test_drift_only_reads_the_journal_and_resolves_no_secret(
     ztrust_sandbox: Sandbox, connection: Session, tmp_path: Path
 ) -> None:
     file = tmp_path / "journal.sqlite3"

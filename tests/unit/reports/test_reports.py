@@ -83,7 +83,7 @@ NAME = Change("sender.name", ("fromDisplayName",), "Old", None, Action.REMOVE)
         (SecretRef(SecretKind.COMMAND, ("pass", "show", "canary")), "(secret from command:pass)"),
     ],
 )
-def test_a_value_in_words_says_what_it_is_and_never_a_secret(value: object, words: str) -> None:
+def test_a_displayed_value_never_contains_a_secret(value: object, words: str) -> None:
     assert display_value(value) == words  # type: ignore[arg-type]
 
 
@@ -111,7 +111,7 @@ class Stream(io.StringIO):
         (False, {"FORCE_COLOR": "1"}, False),
     ],
 )
-def test_colours_are_for_terminals_of_people_who_want_them(
+def test_colours_appear_on_terminals_unless_no_color_is_set(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, environ: dict[str, str], coloured: bool
 ) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR"):
@@ -133,11 +133,11 @@ def test_a_long_line_on_a_terminal_is_neither_wrapped_nor_cut(monkeypatch: pytes
     assert stream.getvalue() == "word " * 60 + "end\n"
 
 
-def test_plain_lines_end_without_blanks_and_hold_no_line_break_of_foreign_text() -> None:
+def test_plain_lines_have_no_trailing_blanks_and_escape_line_breaks_of_values() -> None:
     assert style.plain([line("a", Span("b\nc", "red"), "  "), line()]) == "ab\\x0ac\n\n"
 
 
-def test_results_and_the_rest_go_to_their_streams(
+def test_results_go_to_stdout_and_everything_else_to_stderr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Stream(terminal=False))
@@ -163,11 +163,11 @@ def test_results_and_the_rest_go_to_their_streams(
         (Finding(Severity.ERROR, "r", "a\x1b[31m\nb", realm="x\u202e"), r"realm x\u202e: error: a\x1b[31m\x0ab [r]"),
     ],
 )
-def test_a_finding_says_where_how_bad_what_and_what_next(found: Finding, said: str) -> None:
+def test_a_finding_line_has_location_severity_message_hint_and_rule(found: Finding, said: str) -> None:
     assert shown([finding_line(found)]) == [said]
 
 
-def test_each_finding_is_told_once() -> None:
+def test_equal_findings_are_reported_once() -> None:
     assert len(shown(finding_lines([WARNING, WARNING]))) == 1
     report = JSON.findings(reports.of_findings("validate", ExitStatus.OK, [WARNING, WARNING]))
     report_validator().validate(report)
@@ -186,7 +186,7 @@ def test_each_finding_is_told_once() -> None:
     ]
 
 
-def test_what_one_place_brings_about_in_many_realms_is_one_line_and_in_json_a_finding_each() -> None:
+def test_findings_of_one_location_in_many_realms_are_one_line_of_text_and_one_json_finding_each() -> None:
     many = [replace(WARNING, realm=f"tenant-{number}") for number in range(40)]
     other = replace(WARNING, message="something else", realm="tenant-1")
     placeless = [Finding(Severity.ERROR, "r", "what", realm=name) for name in ("a", "b")]
@@ -199,7 +199,7 @@ def test_what_one_place_brings_about_in_many_realms_is_one_line_and_in_json_a_fi
     assert len(JSON.findings(reports.of_findings("plan", ExitStatus.OK, many))["findings"]) == 40
 
 
-def test_a_place_without_lines_is_null_in_json() -> None:
+def test_a_location_without_line_and_column_is_null_in_json() -> None:
     found = Finding(Severity.ERROR, "r", "what", location=Location("the spec"))
     report = JSON.findings(reports.of_findings("validate", ExitStatus.USAGE, [found]))
     report_validator().validate(report)
@@ -219,7 +219,7 @@ def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> No
     ]
 
 
-def test_what_is_kept_stands_in_lines_of_80_columns() -> None:
+def test_unmanaged_attributes_are_wrapped_at_80_columns() -> None:
     made = realm("acme", Status.CHANGED, NAME, kept=True)
     kept = tuple(f"custom-{n}" for n in range(20))
     lines = shown(plan_lines(plan(replace(made, difference=replace(made.difference, kept=kept)))))
@@ -254,7 +254,7 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
     ]
 
 
-def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
+def test_warnings_about_lost_secrets_are_wrapped_at_80_columns() -> None:
     lost = {PASSWORD: "env:SMTP_PASSWORD_OF_EVERY_TENANT", "relay.auth.token.client_secret": ""}
     made = plan(replace(realm("acme", Status.CHANGED, HOST), losses=lost))
     assert shown(plan_lines(made))[2:6] == [
@@ -265,12 +265,12 @@ def test_what_is_lost_is_told_in_lines_of_80_columns() -> None:
     ]
 
 
-def test_a_secret_kept_is_said_to_be_kept() -> None:
+def test_a_plan_says_that_a_stored_secret_is_kept() -> None:
     made = plan(realm("acme", Status.CHANGED, HOST, hidden=1), secrets=SecretMode.KEEP)
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in shown(plan_lines(made))
 
 
-def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
+def test_a_changed_secret_is_not_listed_again_as_also_written() -> None:
     change = Change(PASSWORD, ("password",), Masked(), REF, Action.CHANGE)
     said = shown(plan_lines(plan(realm("acme", Status.CHANGED, change, hidden=1))))
     assert [one for one in said if PASSWORD in one] == [
@@ -288,11 +288,11 @@ def test_a_secret_that_is_itself_a_change_is_not_told_twice() -> None:
          "1,234 realms in sync; 1,234 passwords cannot be compared."),
     ],
 )  # fmt: skip
-def test_nothing_to_do_is_one_line(realms: list[RealmPlan], said: str) -> None:
+def test_a_plan_without_changes_is_one_line(realms: list[RealmPlan], said: str) -> None:
     assert shown(plan_lines(plan(*realms))) == [said]
 
 
-def test_a_result_names_what_was_planned_and_counts_everything() -> None:
+def test_a_result_lists_planned_realms_and_counts_all_realms() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "abc"] + [realm("d", Status.IN_SYNC)]
     ends = (Status.APPLIED, Status.FAILED, Status.SKIPPED, Status.IN_SYNC)
     realms = tuple(realm(one.realm, end, HOST) for one, end in zip(planned, ends, strict=True))
@@ -307,7 +307,7 @@ def test_a_result_names_what_was_planned_and_counts_everything() -> None:
     ]
 
 
-def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with() -> None:
+def test_an_interrupted_run_that_wrote_all_realms_prints_no_continue_command() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
     done = Result(plan(*planned), tuple(realm(name, Status.APPLIED, HOST) for name in "ab"), interrupted=True)
     assert shown(result_lines(done)) == [
@@ -318,7 +318,7 @@ def test_an_interrupted_run_that_wrote_everything_has_nothing_to_continue_with()
     ]
 
 
-def test_a_plan_in_json_holds_every_change_and_what_stays() -> None:
+def test_a_json_plan_has_all_changes_masked_secrets_and_unmanaged_attributes() -> None:
     made = plan(
         realm("acme", Status.CHANGED, HOST, PORT, NAME, hidden=1, kept=True),
         realm("\ud800", Status.FAILED),
@@ -380,14 +380,14 @@ def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> Mail
         ),
     ],
 )
-def test_tests_are_told_one_by_one_and_counted(run: MailTestRun, said: list[str]) -> None:
+def test_mail_tests_are_listed_one_by_one_and_counted(run: MailTestRun, said: list[str]) -> None:
     assert shown(mail_test_lines(run)) == said
     report = JSON.mail_tests(reports.of_tests(run))
     report_validator().validate(report)
     assert report["recipient"] == run.account.email
 
 
-def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
+def test_the_doctor_prints_a_hint_below_each_answer_that_is_not_yes() -> None:
     checks = (
         Check("reach and log in", True, "admin", "not needed"),
         Check("server version", None, "cannot be seen", "a hint"),
@@ -411,7 +411,7 @@ def test_the_doctors_hints_stand_under_the_answers_they_belong_to() -> None:
     assert report["abilities"][1] == {"verb": "--canary", "able": False, "remark": "--wave"}
 
 
-def test_commands_to_run_are_a_report_too() -> None:
+def test_commands_to_run_are_in_the_json_report() -> None:
     report = JSON.commands(reports.of_commands("doctor", ["a", "b"]))
     report_validator().validate(report)
     assert report["commands"] == ["a", "b"]
@@ -422,7 +422,7 @@ def test_every_status_a_realm_can_have_is_in_the_report_schema() -> None:
     assert set(known) == {*(status.value for status in Status), *(status.value for status in MailTestStatus)}
 
 
-def test_a_live_realm_and_a_servers_login_never_get_into_a_report() -> None:
+def test_a_report_never_contains_live_attributes_or_the_servers_login() -> None:
     made = plan(realm("acme", Status.IN_SYNC))
     live = LiveRealm("acme", {"password": "canary"}, 0.0)
     made = plan(*(RealmPlan(r.realm, r.status, r.wanted, live, r.difference) for r in made.realms))
