@@ -15,9 +15,6 @@ from functools import cached_property
 from pathlib import Path
 
 RULE = "rule"
-TABLES = ("_REFUSED",)
-"""Names of module constants that map rule ids to texts."""
-
 TUPLES = ("Saying",)
 """Names of tuple types whose first item is a rule id."""
 
@@ -54,6 +51,16 @@ class Module:
             elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
                 found[statement.target.id] = statement.value
         return found
+
+    @cached_property
+    def tables(self) -> list[ast.Dict]:
+        """Return the constants that map rule ids to something: those that are subscripted by ``rule``."""
+        names = {
+            ast.unparse(node.value)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Subscript) and ast.unparse(node.slice) == RULE
+        }
+        return [table for name in sorted(names) if isinstance(table := self.constants.get(name), ast.Dict)]
 
     @cached_property
     def callables(self) -> dict[str, list[int | None]]:
@@ -106,11 +113,9 @@ class _Scanner:
     def scan(self) -> Scan:
         for module in self.modules.values():
             self._visit(module, module.tree, None)
-            for name in TABLES:
-                if isinstance(table := module.constants.get(name), ast.Dict):
-                    for key in table.keys:
-                        assert key is not None
-                        self._follow(module, None, key, f"{module.name}:{key.lineno}")
+            for table in module.tables:
+                for key in filter(None, table.keys):
+                    self._follow(module, None, key, f"{module.name}:{key.lineno}")
         return self.result
 
     def _error_classes(self) -> set[str]:
