@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.core.text import is_chosen
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.journal.journal import find_run
 from ztrust_mail.journal.records import Run, Step, Write
@@ -58,7 +58,7 @@ def list_runs(journal: Journal, server: str, realms: Sequence[str] = (), limit: 
 
 def _with_realms(journal: Journal, server: str, realms: Sequence[str]) -> Iterator[PastRun]:
     for run in journal.runs(server, MANY_RUNS):
-        steps = [step for realm, step in journal.steps_by_realm(run.number).items() if is_chosen(realm, realms)]
+        steps = [step for realm, step in journal.steps_by_realm(run.number).items() if is_selected(realm, realms)]
         if steps:
             yield PastRun(run, _in_order(Counter(steps)))
 
@@ -66,7 +66,7 @@ def _with_realms(journal: Journal, server: str, realms: Sequence[str]) -> Iterat
 def one_run(journal: Journal | None, dialect: Dialect, server: str, number: int, realms: Sequence[str] = ()) -> PastRun:
     """Return one run with what it did to each realm, or to those that globs match. Raises as :func:`find_run` does."""
     journal, run = find_run(journal, server, number)
-    writes = [write for write in journal.writes(run.number) if is_chosen(write.realm, realms)]
+    writes = [write for write in journal.writes(run.number) if is_selected(write.realm, realms)]
     steps = Counter(write.step for write in writes)
     return PastRun(run, _in_order(steps), tuple(_told(dialect, write) for write in writes))
 

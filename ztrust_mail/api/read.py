@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import did_you_mean, glob_matches, quoted
+from ztrust_mail.core.globs import is_selected
+from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.core.times import to_second
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES
 from ztrust_mail.specfile.entries import Spec
@@ -76,7 +78,7 @@ def _under_way(holder: Holder | None) -> tuple[Finding, ...]:
     if holder is None:
         return ()
     run = f"run {holder.run}" if holder.run else "a run"
-    message = f"{run} of {holder.who} works on this server since {holder.since:%Y-%m-%d %H:%M:%S} UTC"
+    message = f"{run} of {holder.who} works on this server since {to_second(holder.since)}"
     return (Finding(Severity.NOTE, "under-way", message, "look again when it has ended: it may be writing just now"),)
 
 
@@ -119,7 +121,7 @@ def _named(gateway: Gateway, globs: Sequence[str]) -> list[str]:
     if globs and len(exact) == len(globs):
         return exact
     _need_list(gateway)
-    found = [realm for realm in gateway.realms() if not globs or any(glob_matches(g, realm) for g in globs)]
+    found = [realm for realm in gateway.realms() if is_selected(realm, globs)]
     if not found:
         raise UsageError("no realm matches", "check the names and the account's rights")
     return list(dict.fromkeys([*exact, *found]))
@@ -132,7 +134,7 @@ def _need_list(gateway: Gateway) -> None:
 
 def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
     matching = match(spec, gateway.realms() if spec.globs else ())
-    chosen = {r: e for r, e in matching.entries.items() if not globs or any(glob_matches(g, r) for g in globs)}
+    chosen = {r: e for r, e in matching.entries.items() if is_selected(r, globs)}
     if not chosen:
         raise UsageError("no realm of the spec matches", "check the names given")
     ties = matching.ties
@@ -159,7 +161,7 @@ def pull(connection: Session, realms: Sequence[str] = (), *, factor: bool = Fals
         _need_list(gateway)
     gateway.login()
     reading = gateway.read(realms if exact else (), everything=not exact)
-    names = [r for r in sorted(reading.realms) if not realms or any(glob_matches(g, r) for g in realms)]
+    names = [r for r in sorted(reading.realms) if is_selected(r, realms)]
     if not names:
         raise UsageError("no realm matches", "check the names and the account's rights")
     pulled = pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)

@@ -12,6 +12,7 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.times import to_iso
 from ztrust_mail.journal.records import NewRun, Outcome
 from ztrust_mail.specfile.entries import Spec
 
@@ -142,7 +143,7 @@ def save_plan(plan: Plan, spec: Spec, connection: Session) -> str:
     from ztrust_mail.planning import saved
 
     gateway = connection.gateway
-    issuer, created = gateway.account(with_email=False).issuer, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    issuer, created = gateway.account(with_email=False).issuer, to_iso(datetime.now(UTC))
     return saved.to_text(plan, spec, dialect=gateway.dialect, issuer=issuer, created=created)
 
 

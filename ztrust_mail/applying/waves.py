@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ztrust_mail.core.errors import UsageError
-from ztrust_mail.core.text import glob_matches, quoted
+from ztrust_mail.core.globs import glob_matches
+from ztrust_mail.core.text import quoted
 from ztrust_mail.model.fields import HOST
 from ztrust_mail.planning.plan import RealmPlan
 

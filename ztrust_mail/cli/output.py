@@ -27,7 +27,7 @@ from ztrust_mail.core.errors import (
     UsageError,
     ZtrustMailError,
 )
-from ztrust_mail.core.files import STDIN, content_of, is_spec_in, write_file
+from ztrust_mail.core.files import STDIN, content_of, is_inside, is_spec_in, write_file
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.reports import style, text
@@ -127,7 +127,7 @@ def check_not_journal(path: Path, settings: str | None) -> None:
 def check_outside(path: Path, exports: str) -> None:
     """Raise :class:`UsageError` where a report or plan would be one of the realm exports in a file or folder."""
     real, root = os.path.realpath(path), os.path.realpath(exports)
-    if real == root or (real.endswith(".json") and os.path.commonpath([real, root]) == root):
+    if real == root or (real.endswith(".json") and is_inside(real, root)):
         message = f"cannot write {quoted(path)}: it would be one of the realm exports in {quoted(exports, 255)}"
         raise UsageError(message, "name a file in another folder")
 

@@ -13,7 +13,8 @@ from ztrust_mail.convert.spec import SpecFormat
 from ztrust_mail.convert.terraform import Terraform
 from ztrust_mail.core.errors import SpecError, UsageError
 from ztrust_mail.core.findings import FileFindings, Finding, has_errors
-from ztrust_mail.core.text import did_you_mean, glob_matches, quoted
+from ztrust_mail.core.globs import is_selected
+from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.model.fields import FieldMap
 
@@ -52,7 +53,7 @@ def convert(
     if source is target and not style:
         raise UsageError(f"both sides are {quoted(source.name)}", "give two different formats")
     extract = source.read(path)
-    found = tuple(f for f in extract.findings if f.realm is None or _is_chosen(f.realm, globs))
+    found = tuple(f for f in extract.findings if f.realm is None or is_selected(f.realm, globs))
     if has_errors(found):
         raise SpecError(_bounded(found))
     if not extract.realms:
@@ -73,13 +74,9 @@ def _bounded(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _chosen(realms: Mapping[str, FieldMap], globs: Sequence[str]) -> Mapping[str, FieldMap]:
-    chosen = {realm: fields for realm, fields in realms.items() if _is_chosen(realm, globs)}
+    chosen = {realm: fields for realm, fields in realms.items() if is_selected(realm, globs)}
     if not chosen:
         wanted = " or ".join(quoted(glob) for glob in globs)
-        hint = did_you_mean(globs[0], realms) or f"there is {', '.join(map(quoted, list(realms)[:5]))}"
+        hint = did_you_mean(globs[0], realms) or f"there is {first_and_more(list(map(quoted, realms)), 5)}"
         raise UsageError(f"no realm matches {wanted}", hint)
     return chosen
-
-
-def _is_chosen(realm: str, globs: Sequence[str]) -> bool:
-    return not globs or any(glob_matches(glob, realm) for glob in globs)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ztrust_mail.core.files import MAX_BYTES, STDIN, file_bytes
+from ztrust_mail.core.files import MAX_BYTES, STDIN, file_bytes, is_inside
 from ztrust_mail.core.findings import Finding, Location, Severity, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import CONTROL, SURROGATE, escaped, quoted
@@ -196,7 +196,7 @@ class Files:
                 if count > MAX_FILES:
                     self._refuse(folder, "too-many")
                     return
-                if os.path.commonpath([root, os.path.realpath(path)]) != root:
+                if not is_inside(os.path.realpath(path), root):
                     self._refuse(path, "link-outside")
                 else:
                     yield path

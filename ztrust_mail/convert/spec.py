@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ztrust_mail.convert.format import CANNOT_HOLD, Format, ReadResult, WriteResult, named_secrets, warning
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import first_and_more, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import ABSENT, FieldMap, Raw, field_of
 from ztrust_mail.specfile import load
@@ -65,9 +65,8 @@ class SpecFormat(Format):
         problems = [f for f in load.validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
         if not problems:
             return []
-        lines = [f"line {f.location.line}: {f.message}" for f in problems if f.location][:_SHOWN]
-        more = [f"{len(problems) - len(lines):,} more"] if len(problems) > len(lines) else []
-        message = f"the spec is incomplete: {'; '.join([*lines, *more])}"
+        lines = [f"line {f.location.line}: {f.message}" if f.location else f.message for f in problems]
+        message = f"the spec is incomplete: {first_and_more(lines, _SHOWN, '; ')}"
         return [Finding(Severity.ERROR, INCOMPLETE, message, "complete it, then check it: ztrust-mail validate FILE")]
 
 

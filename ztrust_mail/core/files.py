@@ -49,7 +49,7 @@ def files_in(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
         path = waiting.pop()
         real, named = os.path.realpath(path), path.lower().endswith(SUFFIXES)
         is_folder = os.path.isdir(real)
-        if (is_folder or named) and os.path.commonpath([root, real]) != root:
+        if (is_folder or named) and not is_inside(real, root):
             refused.append((path, "link-outside"))
         elif is_folder and named:
             refused.append((path, "not-a-file"))
@@ -66,10 +66,15 @@ def files_in(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
     return files, refused
 
 
+def is_inside(real: str, root: str) -> bool:
+    """Tell whether a path is a folder or lies below it. Both paths must be real: absolute and without links."""
+    return os.path.commonpath([root, real]) == root
+
+
 def is_spec_in(path: str | os.PathLike[str], folder: str) -> bool:
     """Tell whether a file at a path is, or would be, among those that a folder is read for."""
     real, root = os.path.realpath(path), os.path.realpath(folder)
-    if not os.path.isdir(folder) or os.path.commonpath([root, real]) != root:
+    if not os.path.isdir(folder) or not is_inside(real, root):
         return False
     names = os.path.relpath(real, root).split(os.sep)
     return real.lower().endswith(SUFFIXES) and not any(name.startswith(".") for name in names)

@@ -6,56 +6,21 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 # Beside C0: what YAML never allows, and the line ends that only YAML 1.1 counts as such.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
-MASTER = "master"
-
-
-def glob_matches(pattern: str, name: str) -> bool:
-    """Tell whether a name fits a pattern of ``*`` and ``?``, case-sensitive, in time linear to both."""
-    pattern, literal = _prepared(pattern)
-    if literal not in name:  # most names are done with here
-        return False
-    p = n = mark = 0
-    star = -1
-    while n < len(name):
-        if p < len(pattern) and pattern[p] == "*":
-            star, mark, p = p, n, p + 1
-        elif p < len(pattern) and pattern[p] in ("?", name[n]):
-            p, n = p + 1, n + 1
-        elif star >= 0:
-            p, mark = star + 1, mark + 1
-            n = mark
-        else:
-            return False
-    return not pattern[p:].strip("*")
-
-
-@lru_cache(maxsize=1024)
-def _prepared(pattern: str) -> tuple[str, str]:
-    """Return a pattern without stars in a row, and its longest literal part."""
-    return re.sub(r"\*+", "*", pattern), max(re.split("[*?]", pattern), key=len)
-
-
 SHOWN_REALMS = 2
 
 
-def first_and_more(names: Sequence[str], most: int = SHOWN_REALMS) -> str:
-    """Return names as ``acme, globex and 35 more``; one more than ``most`` is named all the same."""
+def first_and_more(names: Sequence[str], most: int = SHOWN_REALMS, separator: str = ", ") -> str:
+    """Return names as ``acme, globex and 35 more``. ``1 more`` is never said: that name is shown instead."""
     shown = [printable(name) for name in names]
     if len(shown) > most + 1:
         shown[most:] = [f"{len(names) - most:,} more"]
     *first, last = shown
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-def is_chosen(realm: str, globs: Sequence[str]) -> bool:
-    """Tell whether a realm is among those asked for; no glob asks for all."""
-    return not globs or any(glob_matches(glob, realm) for glob in globs)
+    return f"{separator.join(first)} and {last}" if first else last
 
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

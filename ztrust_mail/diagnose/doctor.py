@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
-from ztrust_mail.core.text import MASTER, is_chosen, pluralise, printable, quoted
+from ztrust_mail.core.globs import MASTER, is_selected
+from ztrust_mail.core.text import first_and_more, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, RealmFilesGateway
@@ -100,7 +101,7 @@ def _role_checks(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
         )
         return
     reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
-    names = [name for name in sorted(reading.realms) if is_chosen(name, globs)]
+    names = [name for name in sorted(reading.realms) if is_selected(name, globs)]
     if not names and not gateway.capabilities.list_realms:
         hint = "name realms with --realm"
         yield Check("read e-mail settings", None, f"{gateway.title} gives no list of its realms", hint)
@@ -129,9 +130,8 @@ def share_check(question: str, fine: Sequence[str], names: Sequence[str], hint: 
     if not names:
         return Check(question, False, "this account sees no realm", hint)
     if lacking:
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
-        shown = ", ".join(quoted(name) for name in lacking[:5])
-        return Check(question, False, f"{len(fine)} of {pluralise(len(names), 'realm')}; not {shown}{more}", hint)
+        shown = first_and_more([quoted(name) for name in lacking], 5)
+        return Check(question, False, f"{len(fine)} of {pluralise(len(names), 'realm')}; not {shown}", hint)
     return Check(question, True, f"in {pluralise(len(names), 'realm')}")
 
 
@@ -201,7 +201,7 @@ def _check_files(target: str, globs: Sequence[str]) -> tuple[list[Check], ExitSt
 
 
 def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
-    chosen = {name: place for name, place in stock.realms.items() if is_chosen(name, globs)}
+    chosen = {name: place for name, place in stock.realms.items() if is_selected(name, globs)}
     if not chosen:
         return [Check("read e-mail settings", False, "no realm matches", "check --realm")]
     places = {name: place for name, place in chosen.items() if isinstance(place, ExportedRealm)}

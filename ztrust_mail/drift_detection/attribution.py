@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 
 from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import first_and_more, quoted
+from ztrust_mail.core.times import to_minute
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit, Gateway
@@ -227,21 +228,10 @@ def find_author(past: AppliedState, change: Change, edits: Sequence[Edit]) -> Ed
 
 def describe_editors(edits: Sequence[Edit]) -> str:
     """Return who made the newest edits and when, as text."""
-    more = len(edits) - _SHOWN
-    return "; ".join([*map(_describe_editor, edits[:_SHOWN]), *([f"and {more} more"] if more > 0 else [])])
+    return first_and_more([_describe_editor(edit) for edit in edits], _SHOWN, "; ")
 
 
 def _describe_editor(edit: Edit) -> str:
     client = f" with client {quoted(edit.client)}" if edit.client else ""
     address = f" from {quoted(edit.address)}" if edit.address else ""
-    return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address} on {moment(edit.at)}"
-
-
-def moment(at: datetime) -> str:
-    """Return a time as text, to the minute, in UTC."""
-    return f"{utc(at):%Y-%m-%d %H:%M} UTC"
-
-
-def utc(at: datetime) -> datetime:
-    """Return a time in UTC; one without a zone is taken to be in UTC."""
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address} on {to_minute(edit.at)}"

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import MASTER, glob_matches, is_chosen, pluralise, quoted
+from ztrust_mail.core.globs import MASTER, is_selected, matches_any
+from ztrust_mail.core.text import pluralise, quoted
+from ztrust_mail.core.times import as_utc, to_minute
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
 from ztrust_mail.gateways.gateway import Edit, Gateway
@@ -99,7 +101,7 @@ def _externally_changed(plan: Plan, causes: Mapping[str, Mapping[str, Cause]]) -
 
 def _last_write_time(last: Write | None) -> datetime | None:
     at = (last.ended or last.started) if last else None
-    return attribution.utc(at) if at else None
+    return as_utc(at) if at else None
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _vanished_realms(plan: Plan, remembered: Mapping[str, LastKnown], selected: 
     return tuple(
         name
         for name in sorted(remembered.keys() - visible - {MASTER})
-        if any(glob_matches(glob, name) for glob in globs) and is_chosen(name, selected)
+        if matches_any(name, globs) and is_selected(name, selected)
     )
 
 
@@ -189,7 +191,7 @@ def _vanished_finding(realm: str, known: LastKnown) -> Finding:
 
 def _run(write: Write) -> str:
     at = write.ended or write.started
-    return f"run {write.run}{f' of {attribution.moment(at)}' if at else ''}"
+    return f"run {write.run}{f' of {to_minute(at)}' if at else ''}"
 
 
 def _display(value: FieldValue | None) -> str:

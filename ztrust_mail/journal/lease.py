@@ -13,6 +13,7 @@ from typing import Final
 
 from ztrust_mail.core.errors import JournalError, Unsafe
 from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.times import to_second
 from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Transaction, Value
 from ztrust_mail.journal.records import LOCK_LOST, Holder, holder_of
@@ -155,7 +156,7 @@ def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
 def _locked_error(server: str, taken: _Taken) -> Unsafe:
     holder = taken.holder
     run = f" (run {holder.run})" if holder.run else ""
-    message = f"{quoted(server, 200)} is locked by {holder.who} since {holder.since:%Y-%m-%d %H:%M:%S} UTC{run}"
+    message = f"{quoted(server, 200)} is locked by {holder.who} since {to_second(holder.since)}{run}"
     seconds = max(1, round(taken.expires_in))
     hint = f"wait for that run with --wait 10m; if it was killed, the lock expires within {seconds} s"
     return Unsafe(message, hint, LOCKED)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from sys import intern
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.times import as_utc
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.journal.database import Row
@@ -278,8 +279,7 @@ def _fields(text: str) -> FieldMap:
 
 def _time(stored: str | datetime) -> datetime:
     """Return a time in UTC; SQLite stores it as text without a zone."""
-    time = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    return as_utc(datetime.fromisoformat(stored) if isinstance(stored, str) else stored)
 
 
 def _time_if_any(stored: str | datetime | None) -> datetime | None:

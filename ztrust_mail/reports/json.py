@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.times import to_iso
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Change, told
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
@@ -194,7 +195,7 @@ def _run(one: PastRun) -> Data:
 
 
 def _moment(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return to_iso(time)
 
 
 def _write(realm: PastWrite) -> Data:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import SecretError
+from ztrust_mail.core.files import is_inside
 from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import PREFIX, Permissions
@@ -72,9 +73,9 @@ def fetch_file(ref: SecretRef, reach: Reach) -> str:
 
 
 def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
-    if any(_is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
+    if any(is_inside(real, os.path.realpath(folder)) for folder in NEVER) or _is_settings(real, reach):
         return False
-    return any(_is_inside(real, folder) for folder in _folders(ref, reach))
+    return any(is_inside(real, os.path.realpath(folder)) for folder in _folders(ref, reach))
 
 
 def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
@@ -83,11 +84,6 @@ def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
     if credentials := reach.environ.get("CREDENTIALS_DIRECTORY"):
         yield credentials
     yield from reach.permissions.secret_folders
-
-
-def _is_inside(real: str, folder: str) -> bool:
-    root = os.path.realpath(folder)
-    return os.path.commonpath((real, root)) == root
 
 
 def _is_settings(real: str, reach: Reach) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from ztrust_mail.core.errors import ConfigError, NoServerChosen
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import did_you_mean, printable, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
 from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings
 from ztrust_mail.settings.tables import Table
@@ -106,8 +106,7 @@ def _implied(settings: Settings, entries: Mapping[str, Table], guard: Sequence[s
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(printable(name) for name in names[:_LISTED]) + more
+    return first_and_more(names, _LISTED)
 
 
 def _server(permissions: Permissions, name: str, entry: Table, environ: Environment) -> Server:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, Severity
+from ztrust_mail.core.globs import MASTER, glob_matches
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import MASTER, glob_matches, pluralise, quoted
+from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.model.fields import (
     ABSENT,
     DEFAULT_PORTS,

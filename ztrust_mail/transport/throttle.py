@@ -48,6 +48,7 @@ from enum import Enum
 import requests
 
 from ztrust_mail.core.errors import CIRCUIT_OPEN, TOO_BUSY, ServerUnreachable, WriteDeadlineExceeded
+from ztrust_mail.core.times import as_utc
 from ztrust_mail.transport import failures
 
 SUCCESSES_PER_STEP = 10
@@ -328,7 +329,6 @@ def retry_after(response: requests.Response) -> float | None:
 
 def _parse_date(text: str) -> datetime | None:
     try:
-        date = parsedate_to_datetime(text)
+        return as_utc(parsedate_to_datetime(text))
     except (ValueError, TypeError, OverflowError):
         return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -184,7 +184,7 @@ def test_a_realm_that_the_rotation_leaves_out_is_named_though_it_is_not_in_the_s
     assert report["findings"][-1]["message"] == "canary: the test mail to admin@sandbox.example was sent in clear text"
     again = cli("rotate", KEY, smaller, "--yes", "--realm", "a*")
     assert "  2 realms: last written with it, and not part of this rotation; " in again.out
-    assert "    initech, umbrella\n" in again.out
+    assert "    initech and umbrella\n" in again.out
 
 
 def test_a_realm_that_has_no_secret_any_more_or_is_gone_keeps_no_old_value(cli, sandbox, spec):

@@ -11,6 +11,7 @@ from ztrust_mail.cli.commands.history import LARGEST_RUN
 from ztrust_mail.cli.execute import Orders, carry_out
 from ztrust_mail.cli.options import OutputFormat, Writing
 from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.core.times import to_minute
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.reports.style import line
@@ -48,7 +49,7 @@ def command(
             orders = replace(orders, command=f"{NAME} {chosen.number}")
 
             def make() -> Plan:
-                when = f"{chosen.started:%Y-%m-%d %H:%M} UTC"
+                when = to_minute(chosen.started)
                 output.tell([line(f"Back to before run {chosen.number}: {chosen.command}, {when}, by {chosen.who}")])
                 insist = run is not None
                 return api.revert_plan(chosen, connection, realms=realm, secrets=secrets, insist=insist)

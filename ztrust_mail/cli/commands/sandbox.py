@@ -15,7 +15,8 @@ import click
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.core.errors import ExitStatus, UsageError
-from ztrust_mail.core.text import MASTER, quoted
+from ztrust_mail.core.globs import MASTER
+from ztrust_mail.core.text import quoted
 from ztrust_mail.reports.style import line, write_out
 
 if TYPE_CHECKING:

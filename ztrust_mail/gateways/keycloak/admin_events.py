@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ztrust_mail.core.text import MASTER
+from ztrust_mail.core.globs import MASTER
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
-from ztrust_mail.core.text import glob_matches, quoted
+from ztrust_mail.core.globs import glob_matches, is_selected
+from ztrust_mail.core.text import quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
@@ -89,13 +90,13 @@ def make_plan(
     """
     gateway.login()
     spec, named = _narrowed(spec, realms)
-    exact = [entry.name for entry in spec.entries if not entry.is_glob and _selected(entry.name, realms)]
+    exact = [entry.name for entry in spec.entries if not entry.is_glob and is_selected(entry.name, realms)]
     listing = bool(spec.globs) or (everything and not named)
     if not exact and not listing:
         nothing_selected(realms)
     reading = gateway.read(exact, everything=listing)
     matching = match(spec, [r for r, live in reading.realms.items() if not isinstance(live, RealmMissing)])
-    chosen = {realm: entry for realm, entry in matching.entries.items() if _selected(realm, realms)}
+    chosen = {realm: entry for realm, entry in matching.entries.items() if is_selected(realm, realms)}
     if not chosen and not everything:
         nothing_selected(realms)
     wanted = aim.choose([_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()])
@@ -107,7 +108,7 @@ def make_plan(
     return replace(
         made,
         globs=matching.globs,
-        uncovered=tuple(realm for realm in matching.uncovered if _selected(realm, realms)) if listing else (),
+        uncovered=tuple(realm for realm in matching.uncovered if is_selected(realm, realms)) if listing else (),
         findings=(*findings, *made.findings),
         listed=listing and reading.complete,
     )
@@ -149,10 +150,6 @@ def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
     if realms and len(entries) == len(set(realms)):
         return replace(spec, entries=entries), True
     return spec, False
-
-
-def _selected(realm: str, globs: Sequence[str]) -> bool:
-    return not globs or any(glob_matches(glob, realm) for glob in globs)
 
 
 def nothing_selected(globs: Sequence[str]) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import RealmError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import is_chosen, quoted
+from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
@@ -59,7 +60,7 @@ def run_to_revert(journal: Journal | None, server: str, number: int | None = Non
 
 
 def _written(journal: Journal, run: Run, realms: Sequence[str]) -> list[Write]:
-    return [write for write in journal.writes(run.number) if has_written(write) and is_chosen(write.realm, realms)]
+    return [write for write in journal.writes(run.number) if has_written(write) and is_selected(write.realm, realms)]
 
 
 def _among(realms: Sequence[str]) -> str:

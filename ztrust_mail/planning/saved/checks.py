@@ -10,7 +10,7 @@ from contextlib import suppress
 from ztrust_mail import settings as config
 from ztrust_mail.core.data import of_bytes
 from ztrust_mail.core.errors import ConfigError, NoServerChosen, Unsafe
-from ztrust_mail.core.files import MAX_BYTES, STDIN, SUFFIXES, bytes_of, files_in, is_path, is_spec_in
+from ztrust_mail.core.files import MAX_BYTES, STDIN, SUFFIXES, bytes_of, files_in, is_inside, is_path, is_spec_in
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import pluralise, printable, quoted
@@ -120,12 +120,7 @@ def _is_beside_the_spec(ref: SecretRef) -> bool:
     if ref.kind is not SecretKind.FILE:
         return False
     real = os.path.realpath(os.path.join(ref.base, ref.argument[0]))
-    return _is_inside(real, ref.base) and not _is_inside(real, RUN_SECRETS)
-
-
-def _is_inside(real: str, folder: str) -> bool:
-    root = os.path.realpath(folder)
-    return os.path.commonpath((real, root)) == root
+    return is_inside(real, os.path.realpath(ref.base)) and not is_inside(real, os.path.realpath(RUN_SECRETS))
 
 
 def _not_here(paths: Sequence[str]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.core.text import pluralise
+from ztrust_mail.core.text import first_and_more, pluralise
 from ztrust_mail.journal.records import OF_SAVED_PLAN
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.planning.planners.rotate import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
@@ -85,5 +85,4 @@ def leftover_lines(found: Sequence[Finding], reference: SecretRef) -> Iterator[L
 
 
 def _names(found: Sequence[Finding]) -> str:
-    names = ", ".join(str(one.realm) for one in found[:NAMED])
-    return f"{names} and {len(found) - NAMED:,} more" if len(found) > NAMED else names
+    return first_and_more([str(one.realm) for one in found], NAMED)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.text import pluralise
+from ztrust_mail.core.text import first_and_more, pluralise
 from ztrust_mail.drift_detection.attribution import Cause
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.plan import RealmPlan, Status
@@ -79,6 +79,5 @@ def _causes(found: Drift) -> str:
 
 
 def _names(names: tuple[str, ...]) -> str:
-    more = len(names) - SHOWN_REALMS
-    rest = f" and {more:,} more; a report in JSON names all" if more > 0 else ""
-    return f"{pluralise(len(names), 'realm')}: {', '.join(names[:SHOWN_REALMS])}{rest}"
+    rest = "; a report in JSON names all" if len(names) > SHOWN_REALMS + 1 else ""
+    return f"{pluralise(len(names), 'realm')}: {first_and_more(names, SHOWN_REALMS)}{rest}"
