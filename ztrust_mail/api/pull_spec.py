@@ -11,7 +11,17 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import LiveRealm
-from ztrust_mail.model.fields import EXTRA, HOST, LOGIN, PASSWORD, PORT, SECURITY, field_of, in_token
+from ztrust_mail.model.fields import (
+    EXTRA,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    TOKEN_CLIENT_SECRET,
+    field_of,
+    in_token,
+)
 from ztrust_mail.model.values import may_hold_login
 from ztrust_mail.planning.plan import finding_of
 from ztrust_mail.specfile import placeholders
@@ -127,7 +137,7 @@ def _factored(realms: Mapping[str, Leaves | None]) -> Leaves:
 
 def _share_variables(entries: Mapping[str, Leaves]) -> None:
     """Write variables that only differ by their realm as ``SMTP_PASSWORD_{realm}``."""
-    for name in (PASSWORD, "relay.auth.token.client_secret"):
+    for name in (PASSWORD, TOKEN_CLIENT_SECRET):
         plain = {realm: f"{secret_stem(name)}{placeholders.as_env_name(realm)}" for realm in entries}
         if all(leaves.get(name) == SecretRef(SecretKind.ENV, (plain[r],)) for r, leaves in entries.items()):
             for leaves in entries.values():

@@ -24,7 +24,7 @@ from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Outgoing, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm
 from ztrust_mail.journal.records import LOCK_LOST
-from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, TOKEN, USERNAME, FieldMap
+from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS, TOKEN, USERNAME, FieldMap
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
 
@@ -150,7 +150,7 @@ def _may_have_arrived(e: RealmError | ServerError) -> bool:
     return e.rule in (NOT_THE_API, TOO_BUSY) or (isinstance(e, ServerError) and e.rule != CIRCUIT_OPEN)
 
 
-_BOUND = ("sender.address", HOST, PORT, SECURITY, LOGIN, USERNAME)
+_BOUND = (SENDER_ADDRESS, HOST, PORT, SECURITY, LOGIN, USERNAME)
 """While these stay, a mask sent back means "keep the stored secret"; 26.8 clears the secret otherwise."""
 
 

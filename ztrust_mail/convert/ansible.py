@@ -29,15 +29,29 @@ from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
-from ztrust_mail.model.fields import LOGIN, PASSWORD, PORT, SECURITY, USERNAME, FieldMap, Login
+from ztrust_mail.model.fields import (
+    ENVELOPE_FROM,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    USERNAME,
+    FieldMap,
+    Login,
+)
 from ztrust_mail.specfile.export import dump_yaml
 from ztrust_mail.specfile.readers.document import Pointer
 
 MODULE: Final = "community.general.keycloak_realm"
 _OPTIONS = ("smtp_server", SMTP_SERVER)
 _FIELDS = (
-    *("sender.address", "sender.name", "reply_to.address", "reply_to.name", "envelope_from"),
-    *("relay.host", PORT, SECURITY, LOGIN, USERNAME, PASSWORD),
+    *(SENDER_ADDRESS, SENDER_NAME, REPLY_TO_ADDRESS, REPLY_TO_NAME, ENVELOPE_FROM),
+    *(HOST, PORT, SECURITY, LOGIN, USERNAME, PASSWORD),
 )
 _SWITCHES = (*KEYCLOAK.attributes_of(SECURITY), KEYCLOAK.attributes_of(LOGIN)[0])
 _ON, _OFF = ("yes", "on", "y", "t", "1", "true"), ("no", "off", "n", "f", "0", "false")

@@ -26,25 +26,44 @@ from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.model.fields import LOGIN, PASSWORD, PORT, SECURITY, TOKEN, USERNAME, FieldMap, Login, Raw
+from ztrust_mail.model.fields import (
+    ENVELOPE_FROM,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    TOKEN_CLIENT_ID,
+    TOKEN_CLIENT_SECRET,
+    TOKEN_SCOPE,
+    TOKEN_URL,
+    USERNAME,
+    FieldMap,
+    Login,
+    Raw,
+)
 
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "relay.host": ("host",),
+    HOST: ("host",),
     PORT: ("port",),
-    "sender.address": ("from",),
-    "sender.name": ("from_display_name",),
-    "reply_to.address": ("reply_to",),
-    "reply_to.name": ("reply_to_display_name",),
-    "envelope_from": ("envelope_from",),
+    SENDER_ADDRESS: ("from",),
+    SENDER_NAME: ("from_display_name",),
+    REPLY_TO_ADDRESS: ("reply_to",),
+    REPLY_TO_NAME: ("reply_to_display_name",),
+    ENVELOPE_FROM: ("envelope_from",),
     SECURITY: ("starttls", "ssl"),
 }
 _BASIC: Mapping[str, tuple[str, ...]] = {USERNAME: ("username",), PASSWORD: ("password",)}
 _TOKEN: Mapping[str, tuple[str, ...]] = {
     USERNAME: ("username",),
-    f"{TOKEN}.url": ("url",),
-    f"{TOKEN}.client_id": ("client_id",),
-    f"{TOKEN}.client_secret": ("client_secret",),
-    f"{TOKEN}.scope": ("scope",),
+    TOKEN_URL: ("url",),
+    TOKEN_CLIENT_ID: ("client_id",),
+    TOKEN_CLIENT_SECRET: ("client_secret",),
+    TOKEN_SCOPE: ("scope",),
 }
 _LOGINS = {"auth": (Login.BASIC, _BASIC), "token_auth": (Login.TOKEN, _TOKEN)}
 _HEAD = """\
@@ -137,7 +156,7 @@ def _natives(
 
 
 def _incomplete(realm: str, fields: FieldMap, table: Mapping[str, tuple[str, ...]]) -> list[Finding]:
-    required = ["relay.host", "sender.address", *(table if LOGIN in fields else ())]
+    required = [HOST, SENDER_ADDRESS, *(table if LOGIN in fields else ())]
     absent = [name for name in required if fields and name not in fields]
     return [
         warning("missing-field", f"there is no `{name}`, which the provider requires", "add it", realm, name)

@@ -15,12 +15,19 @@ SHOWN_REALMS = 2
 
 
 def first_and_more(names: Sequence[str], most: int = SHOWN_REALMS, separator: str = ", ") -> str:
-    """Return names as ``acme, globex and 35 more``. ``1 more`` is never said: that name is shown instead."""
+    """Return names as ``acme, globex and 35 more``, or ``none``. Instead of ``1 more``, the last name is shown.
+
+    Entries that contain commas need another separator: ``a, b; c, d; and 35 more``.
+    """
+    if not names:
+        return "none"
     shown = [printable(name) for name in names]
     if len(shown) > most + 1:
         shown[most:] = [f"{len(names) - most:,} more"]
     *first, last = shown
-    return f"{separator.join(first)} and {last}" if first else last
+    if not first:
+        return last
+    return f"{separator.join(first)}{' ' if separator == ', ' else separator}and {last}"
 
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

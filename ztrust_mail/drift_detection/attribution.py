@@ -24,6 +24,7 @@ from ztrust_mail.model.fields import (
     LOGIN,
     PORT,
     SECURITY,
+    SENDER_ADDRESS,
     TEMPLATES,
     FieldMap,
     FieldValue,
@@ -32,8 +33,6 @@ from ztrust_mail.model.fields import (
 )
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import RealmPlan
-
-FROM = "sender.address"
 
 
 class Cause(StrEnum):
@@ -61,7 +60,7 @@ class Cause(StrEnum):
 
 def is_critical(field: str) -> bool:
     """Tell whether a change of a field can steal passwords or forge mail."""
-    return field in (HOST, PORT, SECURITY, LOGIN, FROM) or field.startswith(f"{LOGIN}.")
+    return field in (HOST, PORT, SECURITY, LOGIN, SENDER_ADDRESS) or field.startswith(f"{LOGIN}.")
 
 
 def is_same_value(one: FieldValue | None, other: FieldValue | None) -> bool:

@@ -123,6 +123,9 @@ class Field:
         return self.kind is Kind.SECRET
 
 
+SENDER_ADDRESS, SENDER_NAME = "sender.address", "sender.name"
+REPLY_TO_ADDRESS, REPLY_TO_NAME = "reply_to.address", "reply_to.name"
+ENVELOPE_FROM = "envelope_from"
 HOST, PORT, SECURITY = "relay.host", "relay.port", "relay.security"
 LOGIN, USERNAME, PASSWORD, TOKEN = (
     "relay.auth",
@@ -130,26 +133,32 @@ LOGIN, USERNAME, PASSWORD, TOKEN = (
     "relay.auth.password",
     "relay.auth.token",
 )
+TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET, TOKEN_SCOPE = (
+    f"{TOKEN}.url",
+    f"{TOKEN}.client_id",
+    f"{TOKEN}.client_secret",
+    f"{TOKEN}.scope",
+)
 UTF8 = "relay.utf8"
 EXTRA = "extra"
 NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
 TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"
 
 _ROWS = (
-    Field("sender.address", Kind.ADDRESS, mandatory=True, placeholders=True),
-    Field("sender.name", Kind.TEXT, placeholders=True),
-    Field("reply_to.address", Kind.ADDRESS, placeholders=True),
-    Field("reply_to.name", Kind.TEXT, placeholders=True),
-    Field("envelope_from", Kind.ADDRESS, placeholders=True),
+    Field(SENDER_ADDRESS, Kind.ADDRESS, mandatory=True, placeholders=True),
+    Field(SENDER_NAME, Kind.TEXT, placeholders=True),
+    Field(REPLY_TO_ADDRESS, Kind.ADDRESS, placeholders=True),
+    Field(REPLY_TO_NAME, Kind.TEXT, placeholders=True),
+    Field(ENVELOPE_FROM, Kind.ADDRESS, placeholders=True),
     Field(HOST, Kind.HOST, mandatory=True, placeholders=True),
     Field(PORT, Kind.PORT),
     Field(SECURITY, Kind.SECURITY),
     Field(USERNAME, Kind.TEXT, placeholders=True),
     Field(PASSWORD, Kind.SECRET, placeholders=True),
-    Field(f"{TOKEN}.url", Kind.URL),
-    Field(f"{TOKEN}.client_id", Kind.TEXT),
-    Field(f"{TOKEN}.client_secret", Kind.SECRET, placeholders=True),
-    Field(f"{TOKEN}.scope", Kind.TEXT),
+    Field(TOKEN_URL, Kind.URL),
+    Field(TOKEN_CLIENT_ID, Kind.TEXT),
+    Field(TOKEN_CLIENT_SECRET, Kind.SECRET, placeholders=True),
+    Field(TOKEN_SCOPE, Kind.TEXT),
     Field("relay.timeouts.connect", Kind.DURATION),
     Field("relay.timeouts.read", Kind.DURATION),
     Field("relay.timeouts.write", Kind.DURATION),

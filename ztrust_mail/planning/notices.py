@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.model.fields import HOST
+from ztrust_mail.model.fields import HOST, SENDER_ADDRESS
 from ztrust_mail.planning.plan import Plan
 
-SENDER = "sender.address"
 SHOWN_MOVES = 5
 """Where every realm has a From domain of its own, there are as many moves as realms."""
 
@@ -41,7 +40,7 @@ def notices(plan: Plan) -> tuple[Finding, ...]:
     """Return a warning per distinct move of relay and From domain. A first setting is no move, nor is a removal."""
     relays = _notices(plan, HOST, _relay, "relay-moves", "the relay moves", "mail and logins will go there")
     hint = "see that its SPF, DKIM and DMARC records allow the relay"
-    senders = _notices(plan, SENDER, _sender, "sender-moves", "the From domain moves", hint)
+    senders = _notices(plan, SENDER_ADDRESS, _sender, "sender-moves", "the From domain moves", hint)
     return (*relays, *senders)
 
 

@@ -14,19 +14,30 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.addresses import ascii_domain, lookalike_problem
-from ztrust_mail.model.fields import ABSENT, HOST, SECURITY, TEMPLATES, TOKEN, Security, extra_field, is_within
+from ztrust_mail.model.fields import (
+    ABSENT,
+    ENVELOPE_FROM,
+    HOST,
+    REPLY_TO_ADDRESS,
+    SECURITY,
+    SENDER_ADDRESS,
+    TEMPLATES,
+    TOKEN_URL,
+    Security,
+    extra_field,
+    is_within,
+)
 from ztrust_mail.model.values import MAX_LENGTH
 from ztrust_mail.settings.policy import IPV4_PATTERN, Policy
 from ztrust_mail.specfile.resolve import Desired
 
 RELAY, SENDER, SECURITY_RULE, SECRET = "policy-relay", "policy-sender", "policy-security", "policy-secret"
 TEMPLATES_RULE = "policy-templates"
-TOKEN_URL = f"{TOKEN}.url"
 
 _STRENGTH = {Security.NONE: 0, Security.STARTTLS: 1, Security.TLS: 2}
 _NUMBERS = re.compile(r"[0-9.]+")
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9._:-]+")
-_SENDERS = ("sender.address", "envelope_from")
+_SENDERS = (SENDER_ADDRESS, ENVELOPE_FROM)
 _WITHIN = {
     SecretKind.ENV: "names that begin with",
     SecretKind.FILE: "files at or under",
@@ -60,7 +71,7 @@ class _PolicyCheck:
         yield from self._places(RELAY, TOKEN_URL, token_hosts)
         for name in _SENDERS:
             yield from self._places(SENDER, name, policy.sender_domains)
-        yield from self._places(SENDER, "reply_to.address", policy.reply_domains)
+        yield from self._places(SENDER, REPLY_TO_ADDRESS, policy.reply_domains)
         yield from self._security()
         yield from self._secrets()
         yield from self._templates()

@@ -14,13 +14,13 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.journal.records import _NOTHING_KNOWN, JournalState, LastKnown, Write
-from ztrust_mail.model.fields import HOST, LOGIN, TOKEN, USERNAME, Masked
+from ztrust_mail.model.fields import HOST, LOGIN, TOKEN_CLIENT_ID, TOKEN_URL, USERNAME, Masked
 from ztrust_mail.planning.compare import SecretMode, SecretState, compare, hidden_secrets, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import Desired
 
-WHERE = (HOST, LOGIN, USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id")
+WHERE = (HOST, LOGIN, USERNAME, TOKEN_URL, TOKEN_CLIENT_ID)
 """Where and as whom a realm logs in: while these stay, its secret most likely does, and goes nowhere new."""
 
 Values = Mapping[SecretRef, Secret | SecretError]

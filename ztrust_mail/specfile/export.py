@@ -16,9 +16,14 @@ from ztrust_mail.model.fields import (
     PASSWORD,
     PORT,
     RECIPIENTS,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
     SECURITY,
-    TOKEN,
+    TOKEN_CLIENT_ID,
+    TOKEN_CLIENT_SECRET,
+    TOKEN_URL,
     USERNAME,
+    UTF8,
     FieldMap,
     FieldValue,
     Kind,
@@ -112,7 +117,7 @@ _LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 charact
 _NEEDED_BY_LOGIN: Mapping[Login, tuple[str, ...]] = {
     Login.NONE: (),
     Login.BASIC: (USERNAME, PASSWORD),
-    Login.TOKEN: (USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"),
+    Login.TOKEN: (USERNAME, TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET),
 }
 
 
@@ -139,7 +144,7 @@ def _is_text(text: str) -> bool:
 
 def unrepresentable(fields: FieldMap) -> list[str]:
     """Return the fields whose value a spec would refuse."""
-    utf8 = fields.get("relay.utf8") is True
+    utf8 = fields.get(UTF8) is True
     return [name for name, value in fields.items() if isinstance(value, Raw) or not _parses(name, value, utf8)]
 
 
@@ -163,8 +168,8 @@ def unused_login_fields(fields: FieldMap) -> list[str]:
     login = login_of(fields)
     unused = {Login.NONE: (USERNAME, PASSWORD), Login.TOKEN: (PASSWORD,)}.get(login, ())
     names = [n for n in fields if n in unused or (in_token(n) and login is not Login.TOKEN)]
-    if "reply_to.name" in fields and "reply_to.address" not in fields:
-        names.append("reply_to.name")
+    if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
+        names.append(REPLY_TO_NAME)
     return names
 
 

@@ -19,6 +19,8 @@ from ztrust_mail.model.fields import (
     LOGIN,
     PASSWORD,
     PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
     SECURITY,
     TOKEN,
     USERNAME,
@@ -232,8 +234,8 @@ def _incomplete(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]
         yield lacks(USERNAME, ": the login has a secret and no user")
     if USERNAME in fields and not secret:
         yield lacks(PASSWORD, ": the login has a user and neither password nor token")
-    if "reply_to.name" in fields and "reply_to.address" not in fields:
-        yield lacks("reply_to.address", ": a Reply-To name needs an address")
+    if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
+        yield lacks(REPLY_TO_ADDRESS, ": a Reply-To name needs an address")
 
 
 def _completed(fields: FieldMap) -> FieldMap:

@@ -637,7 +637,7 @@ def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", "mail.yaml")
     assert ran.status == 1
     last = ran.err.splitlines()[-1]
-    assert "error: the spec is incomplete: line 3: `sender.address` is missing; line 3: `relay.auth." in last
+    assert "error: the spec is incomplete: line 3: `sender.address` is missing; and line 3: `relay.auth." in last
     assert last.endswith("complete it, then check it: ztrust-mail validate FILE [incomplete-spec]")
     assert cli("validate", "mail.yaml").status == 2
 
@@ -657,7 +657,7 @@ def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cl
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].count("`sender.address` is missing") == 3
-    assert "; 7 more; complete it, then check it" in ran.err.splitlines()[-1]
+    assert "; and 7 more; complete it, then check it" in ran.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("spec", "realm-export")])

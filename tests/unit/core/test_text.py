@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztrust_mail.core.text import did_you_mean, escaped, pluralise, printable, quoted
+from ztrust_mail.core.text import did_you_mean, escaped, first_and_more, pluralise, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,22 @@ def test_a_word_without_letters_is_not_taken_for_another_without_letters():
 
 def test_nothing_is_suggested_where_nothing_is_known():
     assert did_you_mean("address", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        pytest.param([], "none", id="nothing"),
+        pytest.param(["a"], "a", id="one"),
+        pytest.param(["a", "b"], "a and b", id="as many as are shown"),
+        pytest.param(["a", "b", "c"], "a, b and c", id="never 1 more"),
+        pytest.param(["a", "b", "c", "d"], "a, b and 2 more", id="more than are shown"),
+        pytest.param(["a\x1b", "b"], r"a\x1b and b", id="what could steer a terminal"),
+    ],
+)
+def test_a_list_of_names_is_shortened(names: list[str], shown: str) -> None:
+    assert first_and_more(names, 2) == shown
+
+
+def test_a_list_of_phrases_is_shortened_with_another_separator() -> None:
+    assert first_and_more(["a, b", "c, d", "e", "f"], 2, "; ") == "a, b; c, d; and 2 more"

@@ -65,7 +65,7 @@ def test_the_write_check_names_realms_where_the_account_may_only_view(ztrust_san
     found = examined(ztrust_sandbox, username="clerk", password="pw")
     assert answers(found) == {LOGIN: True, VERSION: None, READ: False, WRITE: False, ADDRESS: None}
     assert "2 of 3 realms; not `master`" in detail(found, READ)
-    assert "1 of 3 realms; not `acme`, `master`" in detail(found, WRITE)
+    assert "1 of 3 realms; not `acme` and `master`" in detail(found, WRITE)
     assert "manage-realm" in detail(found, WRITE)
     assert found.exit_status is ExitStatus.PARTIAL
     limited = examined(ztrust_sandbox, "globex", username="clerk", password="pw")

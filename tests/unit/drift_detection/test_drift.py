@@ -735,9 +735,9 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
         "Not covered by the spec: 1 realm: x\\x1b",
     ]
     assert found.exit_status is ExitStatus.PARTIAL
-    many = gone(Server({"a-2": STORED, **{f"x{n:02}": {} for n in range(11)}}), spec, remembered=())
+    many = gone(Server({"a-2": STORED, **{f"x{n:02}": {} for n in range(12)}}), spec, remembered=())
     ten = ", ".join(f"x{n:02}" for n in range(10))
-    assert told(many)[-1] == f"Not covered by the spec: 11 realms: {ten} and 1 more; a report in JSON names all"
+    assert told(many)[-1] == f"Not covered by the spec: 12 realms: {ten} and 2 more; a report in JSON names all"
     alone = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}))
     assert told(alone) == [
         "1 realm in sync; 1 password cannot be compared.",

@@ -310,12 +310,12 @@ def test_the_server_meant_is_chosen(
 
 def test_several_servers_and_no_choice_is_an_error_that_lists_them(tmp_path: Path) -> None:
     refusal = refused(named(tmp_path, TWO))
-    assert "production, staging" in refusal.message
+    assert "production and staging" in refusal.message
     assert "--server" in refusal.hint
 
 
 def test_several_servers_in_the_guard_are_listed_too(tmp_path: Path) -> None:
-    assert "production, spare" in refused(named(tmp_path, TWO), guard=("production", "spare")).message
+    assert "production and spare" in refused(named(tmp_path, TWO), guard=("production", "spare")).message
 
 
 def test_no_server_anywhere_is_an_error_that_says_where_to_name_one() -> None:
@@ -328,7 +328,7 @@ def test_no_server_anywhere_is_an_error_that_says_where_to_name_one() -> None:
 def test_an_unknown_name_gets_a_suggestion_or_the_list(tmp_path: Path) -> None:
     settings = named(tmp_path, TWO)
     assert refused(settings, "prodution").hint == "did you mean `production`?"
-    assert "production, staging" in refused(settings, "qqq").hint
+    assert "production and staging" in refused(settings, "qqq").hint
     assert "https://" in refused(settings, "id.example.com").hint
     assert "there is no file" in refused(Settings(), "production").message
 

@@ -8,7 +8,20 @@ from __future__ import annotations
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, StartTlsAndSsl, Text
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Row
-from ztrust_mail.model.fields import Login, Security
+from ztrust_mail.model.fields import (
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    USERNAME,
+    Login,
+    Security,
+)
 
 DIGITANIUM = Dialect(
     name="digitanium",
@@ -16,16 +29,16 @@ DIGITANIUM = Dialect(
     mask="**********",
     extras=False,
     rows=(
-        Row("reply_to.name", ("replyToDisplayName",), Text()),
-        Row("relay.security", ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
-        Row("relay.port", ("port",), Port()),
-        Row("relay.host", ("host",), Text(), mandatory=True),
-        Row("reply_to.address", ("replyTo",), Text()),
-        Row("sender.address", ("from",), Text(), mandatory=True),
-        Row("sender.name", ("fromDisplayName",), Text()),
+        Row(REPLY_TO_NAME, ("replyToDisplayName",), Text()),
+        Row(SECURITY, ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
+        Row(PORT, ("port",), Port()),
+        Row(HOST, ("host",), Text(), mandatory=True),
+        Row(REPLY_TO_ADDRESS, ("replyTo",), Text()),
+        Row(SENDER_ADDRESS, ("from",), Text(), mandatory=True),
+        Row(SENDER_NAME, ("fromDisplayName",), Text()),
         Row("envelope_from", ("envelopeFrom",), Text()),
-        Row("relay.auth", (), LoginIfGiven(), reads=("user",), absent=Login.NONE),
-        Row("relay.auth.username", ("user",), Text()),
-        Row("relay.auth.password", ("password",), HiddenText()),
+        Row(LOGIN, (), LoginIfGiven(), reads=("user",), absent=Login.NONE),
+        Row(USERNAME, ("user",), Text()),
+        Row(PASSWORD, ("password",), HiddenText()),
     ),
 )

@@ -11,7 +11,26 @@ from dataclasses import replace
 from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import TEMPLATE_PREFIX, Row
-from ztrust_mail.model.fields import THEME, Login, Security
+from ztrust_mail.model.fields import (
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    THEME,
+    TOKEN_CLIENT_ID,
+    TOKEN_CLIENT_SECRET,
+    TOKEN_SCOPE,
+    TOKEN_URL,
+    USERNAME,
+    UTF8,
+    Login,
+    Security,
+)
 
 _TOKEN = ((26, 2, 0),)
 _UTF8 = ((26, 2, 8), (26, 3, 3), (26, 4, 0))
@@ -32,26 +51,26 @@ KEYCLOAK = Dialect(
     page="Realm settings → Email",
     disabled_attributes={},
     rows=(
-        Row("sender.address", ("from",), Text(), mandatory=True),
-        Row("sender.name", ("fromDisplayName",), Text()),
-        Row("reply_to.address", ("replyTo",), Text()),
-        Row("reply_to.name", ("replyToDisplayName",), Text()),
+        Row(SENDER_ADDRESS, ("from",), Text(), mandatory=True),
+        Row(SENDER_NAME, ("fromDisplayName",), Text()),
+        Row(REPLY_TO_ADDRESS, ("replyTo",), Text()),
+        Row(REPLY_TO_NAME, ("replyToDisplayName",), Text()),
         Row("envelope_from", ("envelopeFrom",), Text()),
-        Row("relay.host", ("host",), Text(), mandatory=True),
-        Row("relay.port", ("port",), Port(), absent=25),
-        Row("relay.security", ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
-        Row("relay.auth", ("auth", "authType"), AuthAndType(), absent=Login.NONE),
-        Row("relay.auth.username", ("user",), Text()),
-        Row("relay.auth.password", ("password",), SecretText()),
-        Row("relay.auth.token.url", ("authTokenUrl",), Text(), since=_TOKEN),
-        Row("relay.auth.token.client_id", ("authTokenClientId",), Text(), since=_TOKEN),
+        Row(HOST, ("host",), Text(), mandatory=True),
+        Row(PORT, ("port",), Port(), absent=25),
+        Row(SECURITY, ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
+        Row(LOGIN, ("auth", "authType"), AuthAndType(), absent=Login.NONE),
+        Row(USERNAME, ("user",), Text()),
+        Row(PASSWORD, ("password",), SecretText()),
+        Row(TOKEN_URL, ("authTokenUrl",), Text(), since=_TOKEN),
+        Row(TOKEN_CLIENT_ID, ("authTokenClientId",), Text(), since=_TOKEN),
         Row(
-            "relay.auth.token.client_secret", ("authTokenClientSecret",), SecretText(), since=_TOKEN,),
-        Row("relay.auth.token.scope", ("authTokenScope",), Text(), since=_TOKEN),
+            TOKEN_CLIENT_SECRET, ("authTokenClientSecret",), SecretText(), since=_TOKEN,),
+        Row(TOKEN_SCOPE, ("authTokenScope",), Text(), since=_TOKEN),
         Row("relay.timeouts.connect", ("connectionTimeout",), Milliseconds(), since=_TIMEOUTS),
         Row("relay.timeouts.read", ("timeout",), Milliseconds(), since=_TIMEOUTS),
         Row("relay.timeouts.write", ("writeTimeout",), Milliseconds(), since=_TIMEOUTS),
-        Row("relay.utf8", ("allowutf8",), Switch(), absent=False, since=_UTF8),
+        Row(UTF8, ("allowutf8",), Switch(), absent=False, since=_UTF8),
         Row("relay.debug", ("debug",), Switch(), absent=False),
     ),
 )  # fmt: skip

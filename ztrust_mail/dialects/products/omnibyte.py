@@ -5,7 +5,7 @@ from __future__ import annotations
 from ztrust_mail.dialects.codecs import AddressList, FixedValue, HiddenText, LoginIfGiven, Port, SecurityByPort, Text
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.row import Row, no_clear_text
-from ztrust_mail.model.fields import RECIPIENTS, Login
+from ztrust_mail.model.fields import HOST, LOGIN, PASSWORD, PORT, RECIPIENTS, SECURITY, SENDER_ADDRESS, USERNAME, Login
 
 _USER, _PORT = "Username", "Port Number"
 
@@ -18,13 +18,13 @@ OMNIBYTE = Dialect(
     page="Configuration → Email",
     rows=(
         Row("extra.Connection Type", ("Connection Type",), FixedValue("SMTP"), label="Connection Type"),
-        Row("relay.auth", (), LoginIfGiven(), reads=(_USER,), label=_USER, absent=Login.NONE),
-        Row("relay.auth.username", (_USER,), Text(), label=_USER),
-        Row("relay.host", ("SMTP Server",), Text(), label="SMTP Server", mandatory=True),
-        Row("relay.auth.password", ("Password",), HiddenText(), label="Password"),
-        Row("relay.port", (_PORT,), Port(), label=_PORT),
-        Row("sender.address", ("From Email",), Text(), label="From Email", mandatory=True),
-        Row("relay.security", ("Enable SSL",), SecurityByPort("on", "off"), reads=(_PORT,), label="Enable SSL"),
+        Row(LOGIN, (), LoginIfGiven(), reads=(_USER,), label=_USER, absent=Login.NONE),
+        Row(USERNAME, (_USER,), Text(), label=_USER),
+        Row(HOST, ("SMTP Server",), Text(), label="SMTP Server", mandatory=True),
+        Row(PASSWORD, ("Password",), HiddenText(), label="Password"),
+        Row(PORT, (_PORT,), Port(), label=_PORT),
+        Row(SENDER_ADDRESS, ("From Email",), Text(), label="From Email", mandatory=True),
+        Row(SECURITY, ("Enable SSL",), SecurityByPort("on", "off"), reads=(_PORT,), label="Enable SSL"),
         Row("extra.Test Email Address", ("Test Email Address",), Text(), label="Test Email Address"),
         Row(RECIPIENTS, ("Sending Error Logs",), AddressList(), label="Sending Error Logs"),
     ),

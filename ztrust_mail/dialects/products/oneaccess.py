@@ -16,7 +16,21 @@ from ztrust_mail.dialects.codecs import (
 )
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.row import Constraint, Row, no_clear_text
-from ztrust_mail.model.fields import SECURITY, THEME, FieldMap, Login, Raw, Security
+from ztrust_mail.model.fields import (
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    THEME,
+    USERNAME,
+    FieldMap,
+    Login,
+    Raw,
+    Security,
+)
 
 _ADDRESS, _PORT, _CODE = "Email Address", "SMTP Port", "Authorization Code"
 _SWITCH = "enable switch"
@@ -40,15 +54,15 @@ ONEACCESS = Dialect(
     disabled_attributes={_SWITCH: "off"},
     rows=(
         Row(f"extra.{_SWITCH}", (_SWITCH,), FixedValue("on"), label=_SWITCH),
-        Row("relay.host", ("SMTP HOST",), Text(), label="SMTP HOST", mandatory=True),
-        Row("relay.port", (_PORT,), Port(), label=_PORT, mandatory=True, default=_DEFAULT_PORT),
-        Row("sender.address", (_ADDRESS,), Text(), label=_ADDRESS, mandatory=True),
-        Row("relay.auth.username", (), AddressAsAccount(), reads=(_ADDRESS, _CODE), label=_ADDRESS),
-        Row("sender.name", ("Sender Name",), Text(), label="Sender Name", mandatory=True),
-        Row("relay.auth", (), LoginIfGiven(), reads=(_CODE,), label=_CODE, absent=Login.NONE),
-        Row("relay.auth.password", (_CODE,), HiddenText(), label=_CODE, mandatory=True),
+        Row(HOST, ("SMTP HOST",), Text(), label="SMTP HOST", mandatory=True),
+        Row(PORT, (_PORT,), Port(), label=_PORT, mandatory=True, default=_DEFAULT_PORT),
+        Row(SENDER_ADDRESS, (_ADDRESS,), Text(), label=_ADDRESS, mandatory=True),
+        Row(USERNAME, (), AddressAsAccount(), reads=(_ADDRESS, _CODE), label=_ADDRESS),
+        Row(SENDER_NAME, ("Sender Name",), Text(), label="Sender Name", mandatory=True),
+        Row(LOGIN, (), LoginIfGiven(), reads=(_CODE,), label=_CODE, absent=Login.NONE),
+        Row(PASSWORD, (_CODE,), HiddenText(), label=_CODE, mandatory=True),
         Row(
-            "relay.security", ("Security type",), SecurityByPort("TLS", "none", _DEFAULT_PORT),
+            SECURITY, ("Security type",), SecurityByPort("TLS", "none", _DEFAULT_PORT),
             reads=(_PORT,), label="Security type", mandatory=True, default=Security.TLS,
         ),
         Row(THEME, ("Template Settings",), Text(), label="Template Settings"),

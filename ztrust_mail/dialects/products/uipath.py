@@ -13,7 +13,19 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.codecs import AnySwitch, DefaultCredentials, HiddenText, Port, SecurityByPort, Text
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.row import Constraint, Row
-from ztrust_mail.model.fields import ALERTS, HOST, PASSWORD, PORT, USERNAME, FieldMap, Login
+from ztrust_mail.model.fields import (
+    ALERTS,
+    HOST,
+    LOGIN,
+    PASSWORD,
+    PORT,
+    SECURITY,
+    SENDER_ADDRESS,
+    SENDER_NAME,
+    USERNAME,
+    FieldMap,
+    Login,
+)
 
 _KEY = "Email.Smtp."
 _USER, _PORT = f"{_KEY}UserName", f"{_KEY}Port"
@@ -21,10 +33,10 @@ _GOOGLE = "smtp.gmail.com"
 
 
 def _from_is_user(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
-    address, user = fields.get("sender.address"), fields.get(USERNAME)
+    address, user = fields.get(SENDER_ADDRESS), fields.get(USERNAME)
     if address is not None and user is not None and address != user:
         message = f"`Default From Address` {quoted(address)} is not the SMTP username {quoted(user)}"
-        yield Severity.ERROR, "sender.address", message, f"make `sender.address` and `{USERNAME}` the same"
+        yield Severity.ERROR, SENDER_ADDRESS, message, f"make `sender.address` and `{USERNAME}` the same"
 
 
 def _google(fields: FieldMap) -> Iterator[tuple[Severity, str, str, str]]:
@@ -48,19 +60,19 @@ UIPATH = Dialect(
     rows=(
         Row(ALERTS, ("Enable email alerts",), AnySwitch(), label="Enable email alerts", on_page_only=True),
         Row(
-            "relay.auth", (f"{_KEY}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
+            LOGIN, (f"{_KEY}UseDefaultCredentials",), DefaultCredentials(), reads=(_USER,),
             label="Use default credentials", absent=Login.NONE,
         ),
         Row(
-            "relay.security", (f"{_KEY}EnableSsl",), SecurityByPort("true", "false"), reads=(_PORT,),
+            SECURITY, (f"{_KEY}EnableSsl",), SecurityByPort("true", "false"), reads=(_PORT,),
             label="Enable SSL",
         ),
-        Row("relay.host", (f"{_KEY}Host",), Text(), label="SMTP Host", mandatory=True),
-        Row("relay.port", (_PORT,), Port(), label="SMTP Port"),
-        Row("relay.auth.username", (_USER,), Text(), label="SMTP Username"),
-        Row("relay.auth.password", (f"{_KEY}Password",), HiddenText(), label="SMTP Password"),
-        Row("sender.address", (f"{_KEY}FromEmail",), Text(), label="Default From Address", mandatory=True),
-        Row("sender.name", (f"{_KEY}FromDisplayName",), Text(), label="Default From Display Name"),
+        Row(HOST, (f"{_KEY}Host",), Text(), label="SMTP Host", mandatory=True),
+        Row(PORT, (_PORT,), Port(), label="SMTP Port"),
+        Row(USERNAME, (_USER,), Text(), label="SMTP Username"),
+        Row(PASSWORD, (f"{_KEY}Password",), HiddenText(), label="SMTP Password"),
+        Row(SENDER_ADDRESS, (f"{_KEY}FromEmail",), Text(), label="Default From Address", mandatory=True),
+        Row(SENDER_NAME, (f"{_KEY}FromDisplayName",), Text(), label="Default From Display Name"),
         Row(f"extra.{_KEY}Domain", (f"{_KEY}Domain",), Text()),
         Row(f"extra.{_KEY}ConnectionTimeout", (f"{_KEY}ConnectionTimeout",), Text()),
     ),

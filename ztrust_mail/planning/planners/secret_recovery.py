@@ -10,7 +10,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.model.fields import LOGIN, PASSWORD, TOKEN, FieldMap, FieldValue, Login, Masked
+from ztrust_mail.model.fields import LOGIN, PASSWORD, TOKEN_CLIENT_SECRET, FieldMap, FieldValue, Login, Masked
 from ztrust_mail.planning.compare import Change, SecretMode
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.realm_history import RealmHistory
@@ -21,7 +21,7 @@ from ztrust_mail.specfile.resolve import desired_from_journal
 RULE = "earlier-secret"
 """The rule of a finding that says that a secret from before a run cannot be had."""
 
-_USED = {Login.BASIC: PASSWORD, Login.TOKEN: f"{TOKEN}.client_secret"}
+_USED = {Login.BASIC: PASSWORD, Login.TOKEN: TOKEN_CLIENT_SECRET}
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,13 @@ from ztrust_mail.model.fields import (
     LOGIN,
     PASSWORD,
     PORT,
+    REPLY_TO_ADDRESS,
+    REPLY_TO_NAME,
     SECURITY,
-    TOKEN,
+    TOKEN_CLIENT_ID,
+    TOKEN_CLIENT_SECRET,
+    TOKEN_SCOPE,
+    TOKEN_URL,
     USERNAME,
     UTF8,
     Duration,
@@ -52,11 +57,11 @@ _TYPES: Mapping[Kind, type] = {
     Kind.MESSAGE: str,
 }
 _ALWAYS = (*(row.name for row in FIELDS.values() if row.mandatory), PORT, SECURITY, LOGIN)
-_TOKEN_LOGIN = {USERNAME, f"{TOKEN}.url", f"{TOKEN}.client_id", f"{TOKEN}.client_secret"}
+_TOKEN_LOGIN = {USERNAME, TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET}
 _LOGINS: Mapping[FieldValue, tuple[set[str], ...]] = {
     Login.NONE: (set(),),
     Login.BASIC: ({USERNAME, PASSWORD},),
-    Login.TOKEN: (_TOKEN_LOGIN, {*_TOKEN_LOGIN, f"{TOKEN}.scope"}),
+    Login.TOKEN: (_TOKEN_LOGIN, {*_TOKEN_LOGIN, TOKEN_SCOPE}),
 }
 """Which fields go together with each kind of login."""
 _PARTS = {SecretKind.ENV: 1, SecretKind.FILE: 1, SecretKind.KEYRING: 2, SecretKind.KEYCLOAK_VAULT: 1}
@@ -145,5 +150,5 @@ def _check_together(fields: FieldMap) -> None:
             raise BadValue(f"{quoted(name)} is missing")
     if {name for name in fields if is_within(name, LOGIN)} - {LOGIN} not in _LOGINS[fields[LOGIN]]:
         raise BadValue(f"{quoted(LOGIN)} is {quoted(fields[LOGIN])}, which does not fit the fields under it")
-    if "reply_to.name" in fields and "reply_to.address" not in fields:
+    if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
         raise BadValue("`reply_to.name` is there without `reply_to.address`")
