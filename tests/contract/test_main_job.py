@@ -122,7 +122,7 @@ def test_attributes_that_a_spec_does_not_manage_are_kept(server: ServerUnderTest
     plan = planned(server, spec_of({realm: PLAIN}))
     apply_once(server, spec_of({realm: PLAIN}))
 
-    assert plan.realms[0].difference.kept == ("x-other",)
+    assert plan.realms[0].difference.unmanaged == ("x-other",)
     assert admin.smtp(realm)["x-other"] == "kept"
 
 

@@ -16,7 +16,7 @@ from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.journal.journal import find_run
 from ztrust_mail.journal.records import Run, Step, Write
-from ztrust_mail.planning.compare import Change, SecretMode, compare, hidden_secrets
+from ztrust_mail.planning.compare import Change, SecretMode, compare, masked_secrets
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import desired_from_journal
 
@@ -80,7 +80,7 @@ def _told(dialect: Dialect, write: Write) -> PastWrite:
         return PastWrite(write, (), {})
     wanted = desired_from_journal(write.realm, write.intent)
     changes = compare(dialect, wanted, write.before).changes
-    return PastWrite(write, changes, hidden_secrets(dialect, wanted, write.before))
+    return PastWrite(write, changes, masked_secrets(dialect, wanted, write.before))
 
 
 def history(

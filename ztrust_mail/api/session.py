@@ -154,7 +154,10 @@ class Session:
     def memory(self) -> JournalState:
         """Return what the journal holds of this server's realms now."""
         journal = self.journal_for_reading
-        return JournalState(journal.last_known(self.gateway.url), journal.fingerprint) if journal else JournalState()
+        if not journal:
+            return JournalState()
+        known = journal.last_known(self.gateway.url)
+        return JournalState(known, journal.fingerprint, fingerprints=journal.fingerprints)
 
     @contextmanager
     def journal_state_in_background(self) -> Iterator[Callable[[], JournalState]]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from ztrust_mail.applying.freshness import FreshReads
 from ztrust_mail.applying.recorder import Recorder
 from ztrust_mail.applying.run import ApplyRun, Conduct
-from ztrust_mail.applying.writer import Values, Writer
+from ztrust_mail.applying.writer import Writer
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import NOTHING_REMEMBERED, JournalState, NewRun
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan
-from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.secrets.store import ResolvedSecrets, SecretStore
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
@@ -67,7 +67,7 @@ def apply_plan(
     conduct.waves.check(todo)
     if not todo:
         return Result(plan, plan.realms, command=run.command)
-    values: Values = {}
+    values: ResolvedSecrets = {}
     if plan.secrets is not SecretMode.KEEP:
         values = secrets.get(ref for realm in todo for ref in secret_fields(realm.wanted.fields).values())
     recorder = Recorder(journal, gateway.dialect)

@@ -113,7 +113,7 @@ def _settled(
 
 def _checked(realm: RealmPlan, live: LiveRealm, gateway: Gateway, mode: SecretMode) -> RealmPlan:
     assert realm.live is not None  # a changed realm was read
-    lost = [n for n in realm.difference.kept if live.attributes.get(n) != realm.live.attributes[n]]
+    lost = [n for n in realm.difference.unmanaged if live.attributes.get(n) != realm.live.attributes[n]]
     different = [change.field for change in compare(gateway.dialect, realm.wanted, live.attributes).changes] + lost
     if not different:
         notes = _stored_otherwise(realm, live.attributes, gateway, mode)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ztrust_mail.applying.readback import Readback
-from ztrust_mail.applying.writer import Attempt, Values
+from ztrust_mail.applying.writer import Attempt
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
@@ -15,6 +15,7 @@ from ztrust_mail.journal.records import JournalState, LastKnown, NewRun, Outcome
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.secret_state import changed_login_fields
+from ztrust_mail.secrets.store import ResolvedSecrets
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
@@ -32,7 +33,7 @@ class Recorder:
         self._waiting: list[Update] = []
         self.number = 0
 
-    def begin(self, run: NewRun, plan: Plan, values: Values, memory: JournalState) -> None:
+    def begin(self, run: NewRun, plan: Plan, values: ResolvedSecrets, memory: JournalState) -> None:
         """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then.
 
         Realms that could not be planned stand there too, as failed: else nobody would take them up.
@@ -55,7 +56,7 @@ class Recorder:
         ]
         self.number = self._journal.begin(run, [*writes, *unplanned])
 
-    def _taken(self, todo: Sequence[RealmPlan], values: Values) -> dict[str, dict[str, str]]:
+    def _taken(self, todo: Sequence[RealmPlan], values: ResolvedSecrets) -> dict[str, dict[str, str]]:
         self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once
         return {
             realm.realm: {

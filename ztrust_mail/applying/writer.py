@@ -27,13 +27,12 @@ from ztrust_mail.journal.records import LOCK_LOST
 from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS, TOKEN, USERNAME, FieldMap
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
+from ztrust_mail.secrets.store import ResolvedSecrets
 
 MOST_LOOKS = 10
 """A write is given up after so many looks at its realm, each of which a busy server let grow old."""
 
 _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
-
-Values = Mapping[SecretRef, Secret | SecretError]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Writer:
     gateway: Gateway
     newest: FreshReads
     mode: SecretMode
-    values: Values
+    values: ResolvedSecrets
     warnings: Mapping[str, tuple[Finding, ...]]
     lock_lost: threading.Event = field(default_factory=threading.Event)
 
@@ -114,7 +113,7 @@ class Writer:
             outgoing = keep_stored_port_and_security(dialect, planned, dialect.encode(fields, _masks(dialect, planned)))
         else:
             outgoing = dialect.encode(fields, self._resolved(fields))
-        kept = {name: newest.attributes[name] for name in planned.difference.kept}
+        kept = {name: newest.attributes[name] for name in planned.difference.unmanaged}
         return {**kept, **outgoing}
 
     def _resolved(self, fields: FieldMap) -> dict[SecretRef, Secret]:

@@ -24,6 +24,7 @@ from ztrust_mail.model.fields import (
     Raw,
     extra_field,
     field_of,
+    is_resolvable,
     is_within,
     message_field,
     message_of,
@@ -168,7 +169,7 @@ class Dialect:
             row = self._by_field.get(name)
             if value is ABSENT or not self.supports(name):
                 continue
-            if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
+            if is_resolvable(value):
                 attributes[self.attributes_of(name)[0]] = secrets[value]
             elif row is None:
                 attributes[self.attributes_of(name)[0]] = str(value)
@@ -248,7 +249,7 @@ class Dialect:
         if value is ABSENT or (_is_noop(value) and name not in self._by_field):
             return True
         found = self.effective_value(name, back.get(name))
-        if isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT:
+        if is_resolvable(value):
             value = Masked()
         return type(found) is type(value) and found == value
 

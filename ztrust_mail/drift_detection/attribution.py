@@ -10,7 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from ztrust_mail.core.errors import RealmError, ServerError
-from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import first_and_more, quoted
 from ztrust_mail.core.times import to_minute
 from ztrust_mail.dialects.dialect import Dialect
@@ -29,6 +28,7 @@ from ztrust_mail.model.fields import (
     FieldMap,
     FieldValue,
     Masked,
+    is_resolvable,
     is_within,
 )
 from ztrust_mail.planning.compare import Change
@@ -69,8 +69,7 @@ def is_same_value(one: FieldValue | None, other: FieldValue | None) -> bool:
 
 
 def _is_masked(value: FieldValue | None) -> bool:
-    stored = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
-    return isinstance(value, Masked) or stored
+    return isinstance(value, Masked) or is_resolvable(value)
 
 
 Meaning = Callable[[str, FieldValue | None], FieldValue | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,20 +33,26 @@ def _no_fingerprint(secret: Secret) -> str:
     return ""
 
 
+def _no_fingerprints(several: Iterable[Secret]) -> Sequence[str]:
+    return ["" for _ in several]
+
+
 @dataclass(frozen=True)
 class JournalState:
-    """What the journal knows about the realms of a server, and its function for a secret's fingerprint.
+    """What the journal knows about the realms of a server, and its functions for fingerprints of secrets.
 
-    ``rewritten`` names by realm the fields whose secret is sent even if its fingerprint is unchanged.
+    ``fingerprints`` computes several at once, in parallel and within the journal's bound of memory. ``rewritten`` names
+    by realm the fields whose secret is sent even if its fingerprint is unchanged.
     """
 
     realms: Mapping[str, LastKnown] = field(default_factory=dict)
     fingerprint: Callable[[Secret], str] = _no_fingerprint
     rewritten: Mapping[str, Collection[str]] = field(default_factory=dict)
+    fingerprints: Callable[[Iterable[Secret]], Sequence[str]] = _no_fingerprints
 
     def of(self, realm: str) -> LastKnown:
         """Return what is known about a realm."""
-        return self.realms.get(realm, _NOTHING_KNOWN)
+        return self.realms.get(realm, NOTHING_KNOWN)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class LastKnown:
     unkept: Write | None = None
 
 
-_NOTHING_KNOWN = LastKnown()
+NOTHING_KNOWN = LastKnown()
 
 NOTHING_REMEMBERED = JournalState()
 """The state when there is no journal."""
@@ -243,7 +249,7 @@ def last_known(rows: Iterable[Row]) -> dict[str, LastKnown]:
     known: dict[str, LastKnown] = {}
     for write in map(write_of, rows):
         part = "last" if write.step.is_done else "doubt" if write.step.in_doubt else "unkept"
-        known[write.realm] = replace(known.get(write.realm, _NOTHING_KNOWN), **{part: write})
+        known[write.realm] = replace(known.get(write.realm, NOTHING_KNOWN), **{part: write})
     return known
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import TypeGuard
 
-from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.core.secret import SecretKind, SecretRef
 
 
 def is_within(name: str, group: str) -> bool:
@@ -82,6 +83,16 @@ ABSENT = Absent.ABSENT
 FieldValue = str | bool | int | Security | Login | Duration | SecretRef | Masked | Raw | Absent
 FieldMap = Mapping[str, FieldValue]
 """The canonical form of a realm's e-mail settings: field → value. A field left out says nothing."""
+
+
+def is_resolvable(value: FieldValue | None) -> TypeGuard[SecretRef]:
+    """Tell whether a value is a secret reference that is resolved here; the value in a vault stays on the server."""
+    return isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
+
+
+def masked_fields(fields: FieldMap) -> tuple[str, ...]:
+    """Return the fields that hold a secret which the server masks."""
+    return tuple(name for name, value in fields.items() if isinstance(value, Masked))
 
 
 class Kind(Enum):

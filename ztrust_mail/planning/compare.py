@@ -1,4 +1,4 @@
-"""What differs between a realm's live and desired settings, on canonical values."""
+"""Compares a realm's live settings with the desired ones, on canonical values."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ from functools import lru_cache
 
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Gateway
-from ztrust_mail.model.fields import EXTRA, NOTIFY, FieldMap, FieldValue, Masked, Raw, field_of, is_within, message_of
+from ztrust_mail.model.fields import (
+    EXTRA,
+    NOTIFY,
+    FieldMap,
+    FieldValue,
+    Masked,
+    Raw,
+    field_of,
+    is_resolvable,
+    is_within,
+    message_of,
+)
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.specfile.resolve import Desired
 
 
 class WriteOutcome(Enum):
-    """What a look at the server tells of a write whose answer never came."""
+    """What became of a write without a response, as a fresh read shows it."""
 
     ARRIVED = "arrived"
     NOT_ARRIVED = "not arrived"
     CANNOT_TELL = "cannot tell"
-    """Only a hidden secret was to change, so both look the same, whatever else somebody changed since."""
+    """Only a masked secret was to change, so the realm looks the same before and after."""
     OTHERWISE = "otherwise"
-    """The server holds neither what stood there before nor what was written."""
+    """The realm has neither the settings from before the write nor the written ones."""
 
 
 def write_outcome(dialect: Dialect, wanted: Desired, before: Attributes, live: Attributes) -> WriteOutcome:
-    """Tell whether a write arrived; ``before`` may be masked."""
+    """Compare a fresh read with the settings before and after a write. ``before`` may be masked."""
     if not compare(dialect, wanted, live).changes:
         looked_the_same = not compare(dialect, wanted, before).changes
         return WriteOutcome.CANNOT_TELL if looked_the_same else WriteOutcome.ARRIVED
@@ -39,25 +50,28 @@ def write_outcome(dialect: Dialect, wanted: Desired, before: Attributes, live: A
 
 
 class SecretMode(StrEnum):
-    """What to do about secrets that cannot be compared."""
+    """What to do about masked secrets, which cannot be compared."""
 
     AUTO = "auto"
-    """Leave a realm alone when nothing else differs; write the secret with whatever else is written."""
+    """Write a secret along with any other change, and by itself only if it is known to differ."""
     WRITE = "write"
     """Write every secret, whatever the server holds."""
     KEEP = "keep"
-    """Keep the stored secret, where the server can be relied on to do so."""
+    """Leave the stored secret as it is, where the server can be relied on to preserve it."""
 
 
 class SecretState(StrEnum):
-    """What the journal tells of a secret that the server hides. It never tells what the server holds."""
+    """How the present value of a masked secret compares with the last written one.
+
+    The journal knows what was written, never what the server holds now.
+    """
 
     UNCHANGED = "unchanged"
-    """The same value as was last written."""
+    """The reference gives the value that was last written."""
     CHANGED = "changed"
-    """Another value than was last written, or the write of it was cut off."""
+    """The reference gives another value, or the outcome of the last write is unknown."""
     UNKNOWN = "unknown"
-    """The journal never wrote it, its value cannot be had here, or the login was changed on the server since."""
+    """No write is recorded, the reference cannot be resolved, or the login changed on the server since."""
 
 
 class Action(StrEnum):
@@ -68,15 +82,18 @@ class Action(StrEnum):
     REMOVE = "remove"
 
 
-NOTHING_KNOWN: Mapping[str, SecretState] = {}
+ChangeData = Mapping[str, JsonLike]
+"""A change as plain data: field, attributes, before, after, action."""
+
+NO_STATES: Mapping[str, SecretState] = {}
 
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs: what the server has now and what it will have.
+    """One field that differs: its value on the server now, and the value it will have.
 
     ``before`` and ``after`` are None where the field is not set. ``attributes`` are the server's own
-    names, ``label`` is what its console calls the field.
+    names, ``label`` is the field's name in the server's console.
     """
 
     field: str
@@ -86,33 +103,28 @@ class Change:
     action: Action
     label: str = ""
 
-
-Told = Mapping[str, JsonLike]
-"""A change as its reader sees it: field, attributes, before, after, action."""
-
-
-def told(change: Change) -> Told:
-    """Return a change in words, as reports and saved plans hold it."""
-    return {
-        "field": change.field,
-        "attributes": list(change.attributes),
-        "before": None if change.before is None else display_value(change.before),
-        "after": None if change.after is None else display_value(change.after),
-        "action": change.action.value,
-    }
+    def as_dict(self) -> ChangeData:
+        """Return the change as reports and saved plans show it, secrets masked."""
+        return {
+            "field": self.field,
+            "attributes": list(self.attributes),
+            "before": None if self.before is None else display_value(self.before),
+            "after": None if self.after is None else display_value(self.after),
+            "action": self.action.value,
+        }
 
 
 @dataclass(frozen=True)
 class Difference:
-    """All that a comparison of one realm tells.
+    """The result of comparing one realm.
 
-    ``incomparable`` are secret fields that the server hides; ``kept`` are live attributes that the spec
-    does not manage.
+    ``masked_fields`` are secrets that the server masks and that therefore cannot be compared. ``unmanaged`` are live
+    attributes that the spec does not manage; a write preserves them.
     """
 
     changes: tuple[Change, ...] = ()
     masked_fields: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    unmanaged: tuple[str, ...] = ()
 
 
 def compare(
@@ -120,53 +132,52 @@ def compare(
     wanted: Desired,
     live: Attributes,
     mode: SecretMode = SecretMode.AUTO,
-    secrets: Mapping[str, SecretState] = NOTHING_KNOWN,
+    secrets: Mapping[str, SecretState] = NO_STATES,
 ) -> Difference:
-    """Return how a realm's live attributes differ from what is wanted of it.
+    """Return how a realm's live attributes differ from the desired settings.
 
-    ``secrets`` says of hidden ones whether they are known to differ from what was last written.
+    ``secrets`` holds the state of masked secrets, as far as the journal knows it.
     """
     if wanted.disabled:
-        return Difference(tuple(_emptied(dialect, live)))
+        return Difference(tuple(_removals(dialect, live)))
     now, then = dialect.decode(live), wanted.fields
     owners = {native: dialect.field_of_attribute(native) for native in live}
-    kept = tuple(sorted(native for native, name in owners.items() if _is_open(name) and name not in then))
+    unmanaged = tuple(sorted(native for native, name in owners.items() if _is_open(name) and name not in then))
     named = sorted(name for name in then if _is_open(name) and (_is_extra(name) or dialect.supports(name)))
     names = [row.field for row in dialect.rows if not _is_open(row.field)] + named
-    changes, incomparable = [], []
+    changes, masked = [], []
     for name in names:
         before, after = now.get(name), then.get(name)
-        if _hidden(before, after):
-            incomparable.append(name)
+        if _is_masked(before, after):
+            masked.append(name)
             known_to_differ = mode is SecretMode.AUTO and secrets.get(name) is SecretState.CHANGED
             if mode is not SecretMode.WRITE and not known_to_differ:
                 continue
         elif _same(dialect.effective_value(name, before), dialect.effective_value(name, after)):
             continue
         changes.append(_change(dialect, name, before, after))
-    return Difference(tuple(changes), tuple(incomparable), kept)
+    return Difference(tuple(changes), tuple(masked), unmanaged)
 
 
 def _is_extra(name: str) -> bool:
     return name.startswith(f"{EXTRA}.")
 
 
-@lru_cache(maxsize=4096)  # asked of the same few fields for every realm
+@lru_cache(maxsize=4096)  # called with the same few fields for every realm
 def _is_open(name: str) -> bool:
-    """Whether a field is managed only where a spec names it, be there a row for it or not."""
+    """Tell whether a field is managed only if the spec names it; any other field is removed if the spec omits it."""
     return _is_extra(name) or is_within(name, NOTIFY) or message_of(name) is not None
 
 
-def hidden_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:
-    """Return the fields whose secret the server hides and the spec names by a reference."""
+def masked_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:
+    """Return the references of the secrets that the server masks, by field."""
     now = dialect.decode(live)
-    return {name: ref for name, ref in secret_fields(wanted.fields).items() if _hidden(now.get(name), ref)}
+    return {name: ref for name, ref in secret_fields(wanted.fields).items() if _is_masked(now.get(name), ref)}
 
 
-def _hidden(before: FieldValue | None, after: FieldValue | None) -> bool:
-    """Whether the server hides a secret that the spec names by a reference."""
-    stored = isinstance(after, SecretRef) and after.kind is SecretKind.KEYCLOAK_VAULT
-    return isinstance(before, Masked) and isinstance(after, SecretRef) and not stored
+def _is_masked(before: FieldValue | None, after: FieldValue | None) -> bool:
+    """Tell whether the server masks a secret for which the spec has a reference."""
+    return isinstance(before, Masked) and is_resolvable(after)
 
 
 def _same(before: FieldValue | None, after: FieldValue | None) -> bool:
@@ -179,8 +190,8 @@ def _change(dialect: Dialect, name: str, before: FieldValue | None, after: Field
     return Change(name, dialect.attributes_of(name), before, after, action, dialect.label(name))
 
 
-def _emptied(dialect: Dialect, live: Attributes) -> Iterator[Change]:
-    """Yield the removal of every attribute, those the server takes for nothing included."""
+def _removals(dialect: Dialect, live: Attributes) -> Iterator[Change]:
+    """Yield the removal of every attribute, also of those that decode to no field, such as an empty text."""
     shown = dialect.decode(live)
     by_field: dict[str, list[str]] = {}
     for native in live:
@@ -192,45 +203,43 @@ def _emptied(dialect: Dialect, live: Attributes) -> Iterator[Change]:
 
 
 def secret_fields(fields: FieldMap) -> dict[str, SecretRef]:
-    """Return the fields whose secret has to be sent with every write."""
-    return {
-        name: value
-        for name, value in fields.items()
-        if field_of(name).secret and isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
-    }
+    """Return the references that have to be resolved for a write, by field."""
+    return {name: value for name, value in fields.items() if field_of(name).secret and is_resolvable(value)}
 
 
 def fit_to_product(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Finding, ...]]:
-    """Return what is wanted of a realm without what the product has no place for, and all there is to say of it.
+    """Return the desired settings without the fields that the product cannot store, and the findings about them.
 
-    An error among it means that nothing may be written: a mandatory field is missing, or the product would take a
-    value for another one. Odd text that only a server can have said, and that a revert brings back, is left as it is.
+    With an error among the findings, nothing may be written: a mandatory field is missing, or the product would read
+    a value as another one. ``Raw`` values, which only a revert brings in, are passed through unchecked.
     """
     if wanted.disabled:
-        return wanted, tuple(_at(wanted, finding) for finding in _cannot_be_cleared(gateway))
+        return wanted, tuple(_locate(wanted, finding) for finding in _clear_errors(gateway))
     dialect = gateway.dialect
-    if not dialect.constraints and dialect.accepts_all(wanted.fields):  # a good part of a plan's time, for nothing
+    if not dialect.constraints and dialect.accepts_all(wanted.fields):  # saves much of a plan's time
         return wanted, ()
     odd = {name: value for name, value in wanted.fields.items() if isinstance(value, Raw)}
     said = {name: value for name, value in wanted.fields.items() if name not in odd}
-    lacking = (_weighed(gateway, finding) for finding in dialect.unsupported_findings(said))
-    found = tuple(_at(wanted, finding) for finding in (*dialect.problems(wanted.fields), *lacking))
+    lacking = (_escalate(gateway, finding) for finding in dialect.unsupported_findings(said))
+    found = tuple(_locate(wanted, finding) for finding in (*dialect.problems(wanted.fields), *lacking))
     return replace(wanted, fields={**dialect.storable(said), **odd}), found
 
 
-def _cannot_be_cleared(gateway: Gateway) -> Iterator[Finding]:
+def _clear_errors(gateway: Gateway) -> Iterator[Finding]:
     if not gateway.capabilities.clear:
-        message = f"{gateway.title} has no way to be left without e-mail settings"
-        yield Finding(Severity.ERROR, "cannot-clear", message, "write other settings, or switch it off in its console")
+        message = f"{gateway.title} cannot remove e-mail settings"
+        hint = "write other settings, or switch e-mail off in its console"
+        yield Finding(Severity.ERROR, "cannot-clear", message, hint)
 
 
-def _weighed(gateway: Gateway, finding: Finding) -> Finding:
-    """Return a value that would be taken for another one as an error: leaving it out would write just that."""
+def _escalate(gateway: Gateway, finding: Finding) -> Finding:
+    """Return a finding about a supported field as an error: without the value, the field would be cleared."""
     if finding.field is None or not gateway.dialect.supports(finding.field):
         return finding
-    return replace(finding, severity=Severity.ERROR, hint="say something that it holds, or leave this realm out")
+    hint = "set a value that it can store, or leave this realm out"
+    return replace(finding, severity=Severity.ERROR, hint=hint)
 
 
-def _at(wanted: Desired, finding: Finding) -> Finding:
+def _locate(wanted: Desired, finding: Finding) -> Finding:
     location = wanted.origins.get(finding.field or "") or wanted.entry.location
     return replace(finding, realm=wanted.realm, location=location)

@@ -1,11 +1,9 @@
-"""Secrets that the server hides: what the journal tells of them, and what would be lost by writing."""
+"""Decides whether secrets that the server masks are unchanged, and which stored secrets a write would lose."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.errors import SecretError
 from ztrust_mail.core.findings import Finding, Severity
@@ -13,140 +11,151 @@ from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.journal.records import _NOTHING_KNOWN, JournalState, LastKnown, Write
+from ztrust_mail.journal.records import NOTHING_KNOWN, JournalState, LastKnown, Write
 from ztrust_mail.model.fields import HOST, LOGIN, TOKEN_CLIENT_ID, TOKEN_URL, USERNAME, Masked
-from ztrust_mail.planning.compare import SecretMode, SecretState, compare, hidden_secrets, secret_fields
+from ztrust_mail.planning.compare import SecretMode, SecretState, compare, masked_secrets, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.secrets.store import ResolvedSecrets, SecretStore
 from ztrust_mail.specfile.resolve import Desired
 
-WHERE = (HOST, LOGIN, USERNAME, TOKEN_URL, TOKEN_CLIENT_ID)
-"""Where and as whom a realm logs in: while these stay, its secret most likely does, and goes nowhere new."""
-
-Values = Mapping[SecretRef, Secret | SecretError]
+LOGIN_IDENTITY_FIELDS = (HOST, LOGIN, USERNAME, TOKEN_URL, TOKEN_CLIENT_ID)
+"""Where a realm logs in, and as whom. As long as these fields are unchanged, the stored secret most likely is too, and
+sending it discloses it to no new host."""
 
 
 def judge_secrets(
-    planned: Sequence[RealmPlan], dialect: Dialect, mode: SecretMode, memory: JournalState, secrets: SecretStore | None
+    planned: Sequence[RealmPlan], dialect: Dialect, mode: SecretMode, journal: JournalState, secrets: SecretStore | None
 ) -> list[RealmPlan]:
-    """Return the realms with the state of each hidden secret, and to be written where one is known to differ.
+    """Return the realms with the state of each masked secret.
 
-    Only references that the policy permits are resolved, each once, and only where their value says something:
-    where the journal knows a fingerprint, or the realm is to be written.
+    A realm whose secret is known to differ becomes a changed realm. A reference is resolved only if the policy permits
+    it and its value is needed: because the journal has a fingerprint to compare with, or because the realm is to be
+    written. Each reference is resolved once.
     """
-    values = secrets.get(ref for realm in planned for ref in _telling(realm, dialect, memory)) if secrets else {}
-    _take_fingerprints(planned, dialect, memory, values)
-    return [_looked_at(realm, dialect, mode, memory, values) for realm in planned]
+    judge = _SecretJudge(dialect, mode, journal)
+    if secrets:
+        judge = replace(judge, values=secrets.get(ref for realm in planned for ref in judge.refs_to_resolve(realm)))
+        judge.compute_fingerprints(planned)
+    return [judge.judge_realm(realm) for realm in planned]
 
 
-def _take_fingerprints(planned: Sequence[RealmPlan], dialect: Dialect, memory: JournalState, values: Values) -> None:
-    """Have the fingerprints taken that will be compared: each takes its time, and several processors may help."""
-    compared = {ref for realm in planned if _is_readable(realm) for ref in _known(realm, dialect, memory)}
-    found = [value for ref in compared if isinstance(value := values.get(ref), Secret)]
-    if len(found) > 1:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(memory.fingerprint, found))
+@dataclass(frozen=True)
+class _SecretJudge:
+    """Judges the secrets of one realm after the other. ``values`` are the references that were resolved."""
+
+    dialect: Dialect
+    mode: SecretMode
+    journal: JournalState
+    values: ResolvedSecrets = field(default_factory=dict, repr=False)
+
+    def refs_to_resolve(self, realm: RealmPlan) -> Sequence[SecretRef]:
+        """Return the references whose values are needed to judge a realm."""
+        if not _is_compared(realm) or realm.forbidden:
+            return ()
+        if realm.changes:
+            return tuple(secret_fields(realm.wanted.fields).values())
+        return self._refs_with_fingerprint(realm)
+
+    def compute_fingerprints(self, planned: Sequence[RealmPlan]) -> None:
+        """Compute all fingerprints that will be compared, in parallel; the journal remembers them."""
+        refs = {ref for realm in planned if _is_compared(realm) for ref in self._refs_with_fingerprint(realm)}
+        found = [value for ref in refs if isinstance(value := self.values.get(ref), Secret)]
+        if len(found) > 1:
+            self.journal.fingerprints(found)
+
+    def judge_realm(self, realm: RealmPlan) -> RealmPlan:
+        """Return a realm with the states of its secrets, the secrets it would lose, and what to report of them."""
+        if not _is_compared(realm) or realm.live is None:
+            return realm
+        known = self.journal.of(realm.realm)
+        moved = changed_login_fields(self.dialect, known.last, realm.live.attributes)
+        states = {name: self._secret_state(realm.realm, name, ref) for name, ref in self._masked(realm).items()}
+        doubtful = [name for name, state in states.items() if moved and state is SecretState.UNCHANGED]
+        states |= dict.fromkeys(doubtful, SecretState.UNKNOWN)
+        if SecretState.CHANGED in states.values():
+            difference = compare(self.dialect, realm.wanted, realm.live.attributes, self.mode, states)
+            realm = replace(realm, difference=difference, status=Status.CHANGED if difference.changes else realm.status)
+        unresolved = {
+            name: value
+            for name, ref in secret_fields(realm.wanted.fields).items()
+            if isinstance(value := self.values.get(ref), SecretError)
+        }
+        losses = self._lost_secrets(realm, NOTHING_KNOWN if moved else known, states)
+        errors = [_unresolvable(realm.wanted, name, e) for name, e in unresolved.items()]
+        doubts = [_login_changed(realm.realm, name, moved) for name in doubtful]
+        findings = (*realm.findings, *errors, *doubts)
+        return replace(realm, secrets=states, unresolved=unresolved, losses=losses, findings=findings)
+
+    def _refs_with_fingerprint(self, realm: RealmPlan) -> tuple[SecretRef, ...]:
+        """Return the references of masked secrets whose last written value has a fingerprint in the journal."""
+        known = _known_fingerprints(self.journal.of(realm.realm))
+        return tuple(ref for name, ref in self._masked(realm).items() if name in known) if known else ()
+
+    def _masked(self, realm: RealmPlan) -> dict[str, SecretRef]:
+        return masked_secrets(self.dialect, realm.wanted, realm.live.attributes) if realm.live else {}
+
+    def _secret_state(self, realm: str, name: str, ref: SecretRef) -> SecretState:
+        """Compare a secret's present value with the fingerprint of the one last written."""
+        known, value = self.journal.of(realm), self.values.get(ref)
+        if name in self.journal.rewritten.get(realm, ()):
+            return SecretState.CHANGED
+        if known.doubt and name in known.doubt.fingerprints:
+            return SecretState.CHANGED  # the write may have arrived; repeating it does no harm
+        last = _known_fingerprints(known).get(name)
+        if last is None or not isinstance(value, Secret):
+            return SecretState.UNKNOWN
+        return SecretState.UNCHANGED if self.journal.fingerprint(value) == last else SecretState.CHANGED
+
+    def _lost_secrets(self, realm: RealmPlan, known: LastKnown, states: Mapping[str, SecretState]) -> dict[str, str]:
+        """Return the masked secrets that a write would overwrite or remove.
+
+        Each comes with the reference that it was last written from, empty where the journal does not know one.
+        """
+        if not realm.changes or realm.live is None:
+            return {}
+        intent = known.last.intent if known.last and known.last.intent else {}
+        changed = {change.field for change in realm.changes}
+        lost = {}
+        for name, value in self.dialect.decode(realm.live.attributes).items():
+            replaced = name in states and states[name] is not SecretState.UNCHANGED and self.mode is not SecretMode.KEEP
+            if isinstance(value, Masked) and (replaced or (name in changed and name not in states)):
+                source = intent.get(name) if name in _known_fingerprints(known) else None
+                lost[name] = str(source) if isinstance(source, SecretRef) else ""
+        return lost
 
 
-def _is_readable(realm: RealmPlan) -> bool:
-    return realm.live is not None and realm.status in (Status.CHANGED, Status.IN_SYNC)
+def changed_login_fields(dialect: Dialect, last: Write | None, live: Attributes) -> tuple[str, ...]:
+    """Return the login identity fields that changed on the server since the last write.
 
-
-def _telling(realm: RealmPlan, dialect: Dialect, memory: JournalState) -> Sequence[SecretRef]:
-    """Return the references whose values are needed to judge a realm."""
-    if not _is_readable(realm) or realm.forbidden:
+    Whoever changed one of them most likely stored another secret along with it.
+    """
+    if last is None or last.after is None or last.after == dialect.mask_secrets(live):
         return ()
-    if realm.changes:
-        return tuple(secret_fields(realm.wanted.fields).values())
-    return _known(realm, dialect, memory)
+    then, now = dialect.decode(last.after), dialect.decode(live)
+    changed = (
+        n
+        for n in LOGIN_IDENTITY_FIELDS
+        if dialect.effective_value(n, then.get(n)) != dialect.effective_value(n, now.get(n))
+    )
+    return tuple(changed)
 
 
-def _known(realm: RealmPlan, dialect: Dialect, memory: JournalState) -> tuple[SecretRef, ...]:
-    """Return the references of hidden secrets that the journal wrote before."""
-    known = _known_fingerprints(memory.of(realm.realm))
-    return tuple(ref for name, ref in _hidden(realm, dialect).items() if name in known) if known else ()
-
-
-def _hidden(realm: RealmPlan, dialect: Dialect) -> dict[str, SecretRef]:
-    return hidden_secrets(dialect, realm.wanted, realm.live.attributes) if realm.live else {}
+def _is_compared(realm: RealmPlan) -> bool:
+    """Tell whether a realm was read and compared with what is wanted of it."""
+    return realm.live is not None and realm.status in (Status.CHANGED, Status.IN_SYNC)
 
 
 def _known_fingerprints(known: LastKnown) -> Mapping[str, str]:
     return known.last.fingerprints if known.last else {}
 
 
-def _looked_at(realm: RealmPlan, dialect: Dialect, mode: SecretMode, memory: JournalState, values: Values) -> RealmPlan:
-    if not _is_readable(realm) or realm.live is None:
-        return realm
-    known = memory.of(realm.realm)
-    moved = changed_login_fields(dialect, known.last, realm.live.attributes)
-    rewritten = memory.rewritten.get(realm.realm, ())
-    states = {
-        name: SecretState.CHANGED if name in rewritten else _state(name, values.get(ref), known, memory.fingerprint)
-        for name, ref in _hidden(realm, dialect).items()
-    }
-    doubtful = [name for name, state in states.items() if moved and state is SecretState.UNCHANGED]
-    states |= dict.fromkeys(doubtful, SecretState.UNKNOWN)
-    if SecretState.CHANGED in states.values():
-        difference = compare(dialect, realm.wanted, realm.live.attributes, mode, states)
-        realm = replace(realm, difference=difference, status=Status.CHANGED if difference.changes else realm.status)
-    unresolved = {
-        name: value
-        for name, ref in secret_fields(realm.wanted.fields).items()
-        if isinstance(value := values.get(ref), SecretError)
-    }
-    losses = _losses(realm, dialect, mode, _NOTHING_KNOWN if moved else known, states)
-    told = [_not_to_be_had(realm.wanted, name, e) for name, e in unresolved.items()]
-    findings = (*realm.findings, *told, *(_in_doubt(realm.realm, name, moved) for name in doubtful))
-    return replace(realm, secrets=states, unresolved=unresolved, losses=losses, findings=findings)
+def _unresolvable(wanted: Desired, name: str, e: SecretError) -> Finding:
+    message = f"cannot resolve `{name}`: {e.message}"
+    return Finding(Severity.WARNING, e.rule, message, e.hint, wanted.origins.get(name), wanted.realm, name)
 
 
-def _not_to_be_had(wanted: Desired, name: str, e: SecretError) -> Finding:
-    message = f"`{name}` can neither be compared nor written: {e.message}"
-    place = wanted.origins.get(name)
-    return Finding(Severity.WARNING, e.rule, message, e.hint, place, wanted.realm, name)
-
-
-def changed_login_fields(dialect: Dialect, last: Write | None, live: Attributes) -> tuple[str, ...]:
-    """Return by which fields a realm logs in elsewhere, or as somebody else, than the last write left it.
-
-    Whoever changed these most likely gave it a secret that goes with them.
-    """
-    if last is None or last.after is None or last.after == dialect.mask_secrets(live):
-        return ()
-    then, now = dialect.decode(last.after), dialect.decode(live)
-    return tuple(n for n in WHERE if dialect.effective_value(n, then.get(n)) != dialect.effective_value(n, now.get(n)))
-
-
-def _in_doubt(realm: str, name: str, moved: Sequence[str]) -> Finding:
-    since = f"{' and '.join(quoted(one) for one in moved)} changed on the server since"
-    message = f"`{name}` may be another than the one last written: {since}"
-    return Finding(Severity.NOTE, "secret-in-doubt", message, "what is stored cannot be seen", realm=realm, field=name)
-
-
-def _state(
-    name: str, value: Secret | SecretError | None, known: LastKnown, fingerprint: Callable[[Secret], str]
-) -> SecretState:
-    if known.doubt and name in known.doubt.fingerprints:
-        return SecretState.CHANGED  # perhaps it is there: writing it once more does no harm
-    last = _known_fingerprints(known).get(name)
-    if last is None or not isinstance(value, Secret):
-        return SecretState.UNKNOWN
-    return SecretState.UNCHANGED if fingerprint(value) == last else SecretState.CHANGED
-
-
-def _losses(
-    realm: RealmPlan, dialect: Dialect, mode: SecretMode, known: LastKnown, states: Mapping[str, SecretState]
-) -> dict[str, str]:
-    """Return the hidden secrets that a write takes away, with the reference they last came from, if it is known."""
-    if not realm.changes or realm.live is None:
-        return {}
-    intent = known.last.intent if known.last and known.last.intent else {}
-    changed = {change.field for change in realm.changes}
-    lost = {}
-    for name, value in dialect.decode(realm.live.attributes).items():
-        replaced = name in states and states[name] is not SecretState.UNCHANGED and mode is not SecretMode.KEEP
-        if isinstance(value, Masked) and (replaced or (name in changed and name not in states)):
-            source = intent.get(name) if name in _known_fingerprints(known) else None
-            lost[name] = str(source) if isinstance(source, SecretRef) else ""
-    return lost
+def _login_changed(realm: str, name: str, moved: Sequence[str]) -> Finding:
+    fields = " and ".join(quoted(one) for one in moved)
+    message = f"`{name}` may no longer be the one last applied: {fields} changed on the server since"
+    hint = "the server masks the stored value; to write it again: ztrust-mail apply SPEC... --secrets write"
+    return Finding(Severity.NOTE, "secret-in-doubt", message, hint, realm=realm, field=name)

@@ -13,7 +13,7 @@ from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.times import to_iso
 from ztrust_mail.model.serialize import display_value
-from ztrust_mail.planning.compare import Change, told
+from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.format import ReportFormat
@@ -155,7 +155,7 @@ def _realm(realm: RealmPlan, found: Iterable[Finding] = (), causes: Mapping[str,
         "status": realm.status.value,
         "changes": [_change(change, causes) for change in realm.changes],
         "incomparable": list(realm.difference.masked_fields),
-        "kept": list(realm.difference.kept),
+        "kept": list(realm.difference.unmanaged),
         "secrets": {name: state.value for name, state in realm.secrets.items()},
         "losses": dict(realm.losses),
         "findings": _findings((*realm.findings, *found)),
@@ -163,7 +163,7 @@ def _realm(realm: RealmPlan, found: Iterable[Finding] = (), causes: Mapping[str,
 
 
 def _change(change: Change, causes: Mapping[str, Cause] | None) -> Data:
-    return {**told(change), "cause": causes[change.field].value} if causes else told(change)
+    return {**change.as_dict(), "cause": causes[change.field].value} if causes else change.as_dict()
 
 
 def _outcome(outcome: MailTestOutcome) -> Data:
@@ -203,7 +203,7 @@ def _write(realm: PastWrite) -> Data:
     return {
         "realm": write.realm,
         "step": write.step.value,
-        "changes": [told(change) for change in realm.changes],
+        "changes": [change.as_dict() for change in realm.changes],
         "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
         "error": write.error,
     }

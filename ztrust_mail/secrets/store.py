@@ -23,6 +23,10 @@ FETCHERS: Mapping[SecretKind, Fetch] = {
 """Every kind that has a value on this side; a vault's stays on the server."""
 
 
+ResolvedSecrets = Mapping[SecretRef, Secret | SecretError]
+"""The value of each reference, or the reason why it cannot be resolved."""
+
+
 def resolve_all(refs: Iterable[SecretRef], reach: Reach) -> dict[SecretRef, Secret | SecretError]:
     """Return each distinct reference's value, or why it has none."""
     found: dict[SecretRef, Secret | SecretError] = {}

@@ -184,7 +184,7 @@ def test_a_reference_that_cannot_be_resolved_is_told_once_though_its_realms_are_
     assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords cannot be compared.\n")
     assert [line for line in ran.err.splitlines() if "warning" in line] == [
         "mail.yaml:5:40: 3 realms (acme, tenant-a and tenant-b): warning: "
-        "`relay.auth.password` can neither be compared nor written: "
+        "cannot resolve `relay.auth.password`: "
         "the environment variable `SMTP_PASSWORD` is not set; export SMTP_PASSWORD [secret-missing]"
     ]
     told = {realm["realm"]: realm["findings"] for realm in cli.json("plan", in_sync)["realms"]}

@@ -88,11 +88,11 @@ def test_exactly_the_fields_of_another_meaning_are_differences(one, other):
 def test_no_difference_is_left_when_the_changes_are_written(fields, attributes):
     desired = wanted(entry_of(fields))
     values = {ref: Secret("s") for ref in secret_fields(desired.fields).values()}
-    kept = compare(KEYCLOAK, desired, attributes).kept
+    kept = compare(KEYCLOAK, desired, attributes).unmanaged
     written = {**{name: attributes[name] for name in kept}, **shown(KEYCLOAK.encode(desired.fields, values))}
     again = compare(KEYCLOAK, desired, written)
     assert again.changes == ()
-    assert again.kept == kept
+    assert again.unmanaged == kept
 
 
 @RANDOM
@@ -178,7 +178,7 @@ def test_extra_attributes_are_set_removed_or_kept(extra, held, change, kept):
     found = compare(KEYCLOAK, wanted({**BASIC, "extra": extra}), {**SHOWN, **held})
     changes = [(c.before, c.after, c.action) for c in found.changes]
     assert changes == ([change] if change else [])
-    assert found.kept == kept
+    assert found.unmanaged == kept
     assert all((c.field, c.attributes) == ("extra.k", ("k",)) for c in found.changes)
 
 
@@ -233,4 +233,4 @@ def test_an_extra_attribute_and_a_notification_with_a_row_are_compared_once_and_
     shown_there = {"Email.Smtp.FromEmail": "a@b.example", "Email.Smtp.Host": "h", "Email.Smtp.EnableSsl": "false"}
     given = desired_from_journal("acme", {**fields, **extra})
     difference = compare(UIPATH, given, {**shown_there, **held})
-    assert (differing(difference), difference.kept) == (changed, kept)
+    assert (differing(difference), difference.unmanaged) == (changed, kept)

@@ -271,7 +271,7 @@ def test_unmanaged_attributes_are_listed(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", JUNK["unknown keys"])
     made = planned(ztrust_sandbox, one_realm(BASIC))
     assert statuses(made) == {"acme": "in_sync"}
-    assert made.realms[0].difference.kept == ("", "sender.address", "x-hint", "x-old")
+    assert made.realms[0].difference.unmanaged == ("", "sender.address", "x-hint", "x-old")
 
 
 _STATUS = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 from support.connecting import FakeGateway, Unreadable
-from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm
+from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm, realms
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
@@ -122,6 +122,25 @@ def test_write_sends_an_unchanged_secret_too():
     assert planned(LastKnown(written(NOW)), mode=SecretMode.WRITE).status is Status.CHANGED
 
 
+def test_several_fingerprints_are_left_to_the_journal_which_bounds_their_memory():
+    """Each fingerprint takes 16 MB: planning has no pool of its own for them."""
+    batches: list[list[str]] = []
+
+    def fingerprints(several: Iterable[Secret]) -> list[str]:
+        batches.append(sorted(secret.reveal() for secret in several))
+        return []
+
+    names = ("ACME", "GLOBEX", "INITECH")
+    auth = {name.lower(): {"username": "apikey", "password": {"env": name}} for name in names}
+    spec = realms({realm: {**BASIC, "relay": {"host": "smtp.example.com", "auth": auth[realm]}} for realm in auth})
+    known = {realm: LastKnown(replace(written(NOW), realm=realm)) for realm in auth}
+    memory = JournalState(known, fingerprint, fingerprints=fingerprints)
+    store = SecretStore(Reach(environ={name: f"password of {name}" for name in names}))
+    server = FakeGateway(dict.fromkeys(auth, in_sync_server().stored["acme"]))
+    make_plan(spec, server, PlanningContext(memory=lambda: memory, secrets=store))
+    assert batches == [[f"password of {name}" for name in names]]
+
+
 def test_what_the_policy_forbids_is_never_looked_up():
     realm = planned(LastKnown(written(NOW)), environ=Unreadable(), policy=Policy(relays=("other.example",)))
     assert [finding.rule for finding in realm.forbidden] == ["policy-relay"]
@@ -183,7 +202,7 @@ def test_a_password_is_not_known_to_be_the_last_written_where_its_login_was_chan
     assert f"`{field}` changed on the server since" in told.message
 
 
-def test_nor_where_the_spec_has_followed_that_change():
+def test_a_password_is_not_known_to_be_the_last_written_where_spec_and_server_both_have_another_login():
     gateway = in_sync_server()
     known = with_last_write(in_sync_server(OTHER_RELAY))
     realm = planned(known, gateway=gateway)

@@ -292,7 +292,7 @@ BAD = {
         4,
         "does not support this kind of login",
     ),
-    "disabled": ("disabled: true", 4, "no way to be left without e-mail settings"),
+    "disabled": ("disabled: true", 4, "cannot remove e-mail settings"),
 }
 
 

@@ -130,7 +130,7 @@ def test_revert_brings_back_what_stood_there(cli, uipath, monkeypatch):
     assert (reverted.status, held(uipath)) == (0, HELD), reverted
     emptied = cli("revert", "1", "--realm", "org-1", "--yes")
     assert emptied.status == 4
-    assert "no way to be left without e-mail settings" in emptied.err
+    assert "cannot remove e-mail settings" in emptied.err
     assert held(uipath) == HELD
 
 

@@ -222,7 +222,7 @@ def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> No
 def test_unmanaged_attributes_are_wrapped_at_80_columns() -> None:
     made = realm("acme", Status.CHANGED, NAME, kept=True)
     kept = tuple(f"custom-{n}" for n in range(20))
-    lines = shown(plan_lines(plan(replace(made, difference=replace(made.difference, kept=kept)))))
+    lines = shown(plan_lines(plan(replace(made, difference=replace(made.difference, unmanaged=kept)))))
     assert max(map(len, lines)) <= 80
     assert " ".join(map(str.strip, lines)).count("custom-") == 20
 

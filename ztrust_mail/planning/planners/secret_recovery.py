@@ -15,7 +15,7 @@ from ztrust_mail.planning.compare import Change, SecretMode
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.realm_history import RealmHistory
 from ztrust_mail.planning.policy_check import violations
-from ztrust_mail.planning.secret_state import WHERE
+from ztrust_mail.planning.secret_state import LOGIN_IDENTITY_FIELDS
 from ztrust_mail.specfile.resolve import desired_from_journal
 
 RULE = "earlier-secret"
@@ -56,7 +56,7 @@ class RevertTarget:
     @property
     def keeps_login(self) -> bool:
         """Whether the realm logs in at the same host and as the same user as now."""
-        return all(self.fields.get(name) == self.now.get(name) for name in WHERE)
+        return all(self.fields.get(name) == self.now.get(name) for name in LOGIN_IDENTITY_FIELDS)
 
 
 def hidden_in(fields: FieldMap) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from ztrust_mail.core.findings import Location
 from ztrust_mail.core.text import SURROGATE, quoted
 from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue
-from ztrust_mail.planning.compare import SecretMode, Told
+from ztrust_mail.planning.compare import ChangeData, SecretMode
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.planning.saved.validation import checked
 from ztrust_mail.planning.saved.write import SCHEMA, SCHEMAS, LeftOut, PlannedRealm, SavedPlan
@@ -208,7 +208,7 @@ def _realm(data: Object, name: str) -> PlannedRealm:
         Desired(realm, Entry(_text(data, "entry"), Location(name), disabled=disabled), fields),
         _text(data, "live_digest"),
         _texts(data["hidden"]),
-        tuple(cast("Sequence[Told]", data["changes"])),
+        tuple(cast("Sequence[ChangeData]", data["changes"])),
     )
 
 

@@ -14,7 +14,7 @@ from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.model.fields import Masked
 from ztrust_mail.model.serialize import to_json
-from ztrust_mail.planning.compare import Change, SecretMode, Told, secret_fields, told
+from ztrust_mail.planning.compare import Change, ChangeData, SecretMode, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, desired_from_journal
@@ -36,7 +36,7 @@ class PlannedRealm:
     desired: Desired
     live_digest: str
     hidden: tuple[str, ...] = ()
-    changes: tuple[Told, ...] = ()
+    changes: tuple[ChangeData, ...] = ()
 
     @property
     def rewritten(self) -> frozenset[str]:
@@ -51,13 +51,13 @@ class PlannedRealm:
 
         Whether a hidden secret is listed depends on the journal at hand; it is written with all else in any case.
         """
-        return self._certain(self.changes) == self._certain(tuple(told(change) for change in changes))
+        return self._certain(self.changes) == self._certain(tuple(change.as_dict() for change in changes))
 
     @property
     def _up_to_the_journal(self) -> frozenset[str]:
         return frozenset(self.hidden) & secret_fields(self.desired.fields).keys()
 
-    def _certain(self, changes: tuple[Told, ...]) -> list[Told]:
+    def _certain(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
         return [change for change in changes if change["field"] not in self._up_to_the_journal]
 
 
@@ -165,7 +165,7 @@ def _realm(realm: RealmPlan, dialect: Dialect) -> Mapping[str, JsonLike]:
         "live_digest": of_attributes(dialect.mask_secrets(realm.live.attributes)),
         "hidden": sorted({*realm.difference.masked_fields, *masked}),
         "needs_mail": list(realm.live.needs_mail),
-        "changes": [told(change) for change in realm.changes],
+        "changes": [change.as_dict() for change in realm.changes],
     }
 
 

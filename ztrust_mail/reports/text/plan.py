@@ -110,8 +110,8 @@ def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
             same = ", unchanged since the last apply" if unchanged else ""
             yield from _wrap(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}", "dim")
     yield from _lost_secrets(realm)
-    if realm.changes and realm.difference.kept:
-        yield from _wrap(f"unmanaged, preserved: {', '.join(realm.difference.kept)}", "dim")
+    if realm.changes and realm.difference.unmanaged:
+        yield from _wrap(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}", "dim")
     if realm.changes and realm.wanted.disabled:
         yield line(Span("    the realm will have no e-mail settings at all", "dim"))
     yield line()
