@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -78,6 +79,11 @@ def quoted(value: object, limit: int = 60) -> str:
     """Return a value as messages show it: in backquotes, printable, cut at ``limit`` characters."""
     text = printable(str(value))
     return f"`{text if len(text) <= limit else text[: limit - 1] + '…'}`"
+
+
+def shell_word(text: str) -> str:
+    """Return text as one word of a shell command that can be copied. Untrusted text stays one printable word."""
+    return shlex.quote(printable(text))
 
 
 def pluralise(count: int, noun: str, plural: str = "") -> str:

@@ -175,7 +175,7 @@ def test_a_second_revert_of_the_same_run_writes_nothing(fleet):
     before = len(fleet.sandbox.requests)
     result = fleet.revert(2)
     assert statuses(result) == {"acme": "in_sync", "globex": "applied"}
-    assert "it is as it was before run 2" in told(result)
+    assert "already as it was before run 2" in told(result)
     assert len(sent(fleet.sandbox, "PUT", before)) == 1
 
 
@@ -192,12 +192,12 @@ def test_a_realm_that_a_later_run_wrote_is_left_alone_until_run_and_realm_are_na
     result = fleet.revert(2)
     assert statuses(result) == {"acme": "skipped", "globex": "applied"}
     assert result.exit_status is ExitStatus.PARTIAL
-    assert "left alone: run 3 wrote it after run 2" in told(result, Severity.ERROR)
-    assert "revert 2 --realm `acme`" in told(result)
+    assert "not reverted: run 3 wrote this realm after run 2" in told(result, Severity.ERROR)
+    assert "to revert it anyway: ztrust-mail revert 2 --realm acme" in told(result)
     assert statuses(fleet.plan(2, ["ac*"], insist=True)) == {"acme": "skipped"}
     insisted = fleet.revert(2, ["acme"], insist=True)
     assert statuses(insisted) == {"acme": "applied"}
-    assert "run 3 wrote it after run 2: that is undone too" in told(insisted, Severity.WARNING)
+    assert "run 3 wrote this realm after run 2; this revert undoes that too" in told(insisted, Severity.WARNING)
     assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
 
 
@@ -208,7 +208,7 @@ def test_a_realm_that_somebody_changed_is_left_alone_until_run_and_realm_are_nam
     theirs = fleet.sandbox.smtp("acme")
     result = fleet.revert()
     assert statuses(result) == {"acme": "skipped"}
-    assert "left alone: somebody changed it after run 2" in told(result)
+    assert "not reverted: somebody changed this realm after run 2" in told(result)
     assert fleet.sandbox.smtp("acme") == theirs
     assert statuses(fleet.revert(2, ["acme"], insist=True)) == {"acme": "applied"}
     now = fleet.sandbox.smtp("acme")
@@ -222,7 +222,7 @@ def test_what_somebody_put_back_by_hand_is_not_written_again(fleet):
     fleet.sandbox.edit_smtp("acme", before)
     made = fleet.plan()
     assert statuses(made) == {"acme": "in_sync"}
-    assert "it is as it was before run 2" in told(made, Severity.NOTE)
+    assert "already as it was before run 2" in told(made, Severity.NOTE)
 
 
 def test_a_realm_deleted_meanwhile_fails_alone(fleet):
@@ -301,7 +301,7 @@ def test_odd_text_that_cannot_be_written_again_fails_its_realm_before_anything_i
     gateway.dialect = replace(KEYCLOAK, rows=rows)
     made = gateway.back(1)
     assert statuses(made) == {"acme": "failed"}
-    assert "`relay.debug` cannot be written again as it was before run 1" in told(made)
+    assert "cannot write back the value of `relay.debug` from before run 1" in told(made)
 
 
 def test_a_rotated_password_goes_back_where_its_reference_gives_it_again(fleet):
@@ -312,7 +312,7 @@ def test_a_rotated_password_goes_back_where_its_reference_gives_it_again(fleet):
     assert [change.field for realm in made.realms for change in realm.changes] == ["relay.auth.password"]
     assert statuses(fleet.revert()) == {"acme": "applied"}
     assert fleet.sandbox.smtp("acme")["password"] == ENVIRON["SMTP_PASSWORD"]
-    assert "cannot be brought back" in told(fleet.plan())
+    assert "cannot restore `relay.auth.password`" in told(fleet.plan())
     assert statuses(fleet.revert(environ=NEW)) == {"acme": "applied"}
     assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
 
@@ -341,7 +341,7 @@ def test_a_password_that_is_gone_alone_fails_its_realm_and_says_where_to_put_it(
     fleet.apply({"acme": BASIC, "globex": {"disabled": True}}, NEW)
     result = fleet.revert(environ=NEW)
     assert statuses(result) == {"acme": "failed", "globex": "applied"}
-    message = "`relay.auth.password` from before run 2 cannot be brought back: `env:SMTP_PASSWORD` gives another value"
+    message = "cannot restore `relay.auth.password` from before run 2: `env:SMTP_PASSWORD` gives another value"
     assert message in told(result)
     assert "put the earlier value back into `env:SMTP_PASSWORD`, then revert again [earlier-secret]" in told(result)
     assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
@@ -351,7 +351,7 @@ def test_with_a_password_that_is_gone_the_rest_goes_back_and_the_present_one_sta
     fleet.apply({"acme": named("One")})
     fleet.apply({"acme": named("Two")}, NEW)
     made = fleet.plan(environ=NEW)
-    assert "stays as it is now, not as it was before run 2" in told(made, Severity.WARNING)
+    assert "keeps its present value and does not get the one from before run 2" in told(made, Severity.WARNING)
     assert [change.field for change in made.realms[0].changes] == ["sender.name"]
     assert statuses(fleet.revert(environ=NEW)) == {"acme": "applied"}
     now = fleet.sandbox.smtp("acme")
@@ -373,7 +373,7 @@ def test_a_password_that_the_journal_never_knew_cannot_go_back_to_its_host(fleet
     fleet.apply({"acme": moved("smtp.example.net")})
     result = fleet.revert()
     assert statuses(result) == {"acme": "failed"}
-    assert "the journal does not know it; write an entry that says where it comes from" in told(result)
+    assert "the journal has no record of it; write an entry with a reference for it" in told(result)
 
 
 def test_a_password_after_a_change_by_hand_counts_as_unknown(fleet):
@@ -382,13 +382,13 @@ def test_a_password_after_a_change_by_hand_counts_as_unknown(fleet):
     fleet.apply({"acme": named("Two")})
     result = fleet.revert()
     assert statuses(result) == {"acme": "failed"}
-    assert "the journal does not know it" in told(result)
+    assert "the journal has no record of it" in told(result)
 
 
 def test_nothing_is_written_where_only_a_password_went_along_that_is_still_the_same(fleet):
     fleet.sandbox.edit_smtp("acme", STORED)
     fleet.apply({"acme": BASIC}, mode=SecretMode.WRITE)
-    assert "cannot be brought back: the journal does not know it" in told(fleet.plan(1))
+    assert "from before run 1: the journal has no record of it" in told(fleet.plan(1))
     fleet.apply({"acme": BASIC}, mode=SecretMode.WRITE)
     assert statuses(fleet.plan(2)) == {"acme": "in_sync"}
 
@@ -398,8 +398,11 @@ def test_a_password_that_was_kept_is_kept_on_the_way_back_if_asked_to(fleet):
     fleet.apply({"acme": named("Two")}, mode=SecretMode.KEEP)
     result = fleet.revert()
     assert statuses(result) == {"acme": "failed"}
-    assert "is the one from before run 1, but a write has to send it: the journal does not know it" in told(result)
-    assert "or let the stored one stay with --secrets keep" in told(result)
+    assert (
+        "is still the one from before run 1, but a write has to send its value: the journal has no record of it"
+        in told(result)
+    )
+    assert "or leave the stored one in place with --secrets keep" in told(result)
     assert statuses(fleet.revert(mode=SecretMode.KEEP)) == {"acme": "applied"}
     assert fleet.sandbox.smtp("acme") == {**STORED, "password": "by-hand"}
 
@@ -409,7 +412,7 @@ def test_keeping_says_so_where_the_password_was_another_one(fleet):
     fleet.apply({"acme": named("Two")}, NEW)
     result = fleet.revert(mode=SecretMode.KEEP, environ={})
     assert statuses(result) == {"acme": "applied"}
-    assert "stays as it is now, not as it was before run 2: secrets are kept" in told(result, Severity.WARNING)
+    assert "does not get the one from before run 2: --secrets keep was given" in told(result, Severity.WARNING)
     assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
 
 
@@ -418,7 +421,7 @@ def test_an_unset_variable_is_named(fleet):
     fleet.apply({"acme": named("Two")})
     result = fleet.revert(environ={})
     assert statuses(result) == {"acme": "failed"}
-    assert "a write has to send it: the environment variable `SMTP_PASSWORD` is not set" in told(result)
+    assert "a write has to send its value: the environment variable `SMTP_PASSWORD` is not set" in told(result)
 
 
 @pytest.mark.parametrize("first", [BASIC, moved("smtp.example.com", password={"keycloak_vault": "smtp"})])
@@ -439,7 +442,7 @@ def test_a_vault_s_reference_stays_where_the_password_before_it_is_gone(fleet):
     fleet.apply({"acme": {**BASIC, "relay": relay}})
     fleet.sandbox.edit_smtp("globex", STORED)
     fleet.apply({"globex": {**named("Two"), "relay": relay}})
-    assert "cannot be brought back: the journal does not know it" in told(fleet.plan(1))
+    assert "from before run 1: the journal has no record of it" in told(fleet.plan(1))
     result = fleet.revert(2)
     assert statuses(result) == {"globex": "applied"}
     assert fleet.sandbox.smtp("globex") == {**STORED, "password": "${vault.smtp}"}
@@ -454,7 +457,7 @@ def test_a_password_that_was_not_in_use_does_not_stand_in_the_way(left):
         fleet.apply({"acme": NO_LOGIN})
         result = fleet.revert()
         assert statuses(result) == {"acme": "applied"}
-        assert "`relay.auth.password` is left out: the journal does not know it" in told(result, Severity.WARNING)
+        assert "is not restored: the journal has no record of it" in told(result, Severity.WARNING)
         expected = {n: v for n, v in before.items() if n != "password" and (n, left) != ("authType", {"auth": "false"})}
         assert sandbox.smtp("acme") == expected
 
@@ -464,7 +467,7 @@ def test_a_run_that_rotated_a_password_since_keeps_the_realm_from_going_back(fle
         fleet.apply({"acme": BASIC}, environ)
     result = fleet.revert(2)
     assert statuses(result) == {"acme": "skipped"}
-    assert "run 3 wrote it after run 2" in told(result)
+    assert "run 3 wrote this realm after run 2" in told(result)
 
 
 class Guarded(dict[str, str]):
@@ -516,13 +519,13 @@ def test_a_write_in_doubt_is_reverted_where_it_arrived():
 def test_a_write_in_doubt_that_never_arrived_leaves_nothing_to_revert():
     made = doubtful(PLAIN, PLAIN).back(1)
     assert statuses(made) == {"acme": "in_sync"}
-    assert "it is as it was before run 1" in told(made)
+    assert "already as it was before run 1" in told(made)
 
 
 def test_a_write_in_doubt_that_somebody_changed_is_left_alone():
     made = doubtful(PLAIN, {**PLAIN, "host": "smtp.example.org"}).back(1)
     assert statuses(made) == {"acme": "skipped"}
-    assert "somebody changed it after run 1" in told(made)
+    assert "somebody changed this realm after run 1" in told(made)
 
 
 def test_a_login_whose_write_is_in_doubt_gets_the_password_from_before_again():
@@ -544,7 +547,10 @@ def test_a_password_before_which_a_write_was_in_doubt_counts_as_unknown():
         journal.record(2, [Update("acme", Step.WRITTEN)])
     made = gateway.back(3)
     assert statuses(made) == {"acme": "changed"}
-    assert "stays as it is now, not as it was before run 3: the journal does not know it" in told(made)
+    assert (
+        "keeps its present value and does not get the one from before run 3: the journal has no record of it"
+        in told(made)
+    )
 
 
 def test_what_a_server_did_not_keep_is_left_alone_until_run_and_realm_are_named():
@@ -553,7 +559,7 @@ def test_what_a_server_did_not_keep_is_left_alone_until_run_and_realm_are_named(
     assert statuses(gateway.run({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})) == {"acme": "failed"}
     made = gateway.back(1)
     assert statuses(made) == {"acme": "skipped"}
-    assert "left alone: run 1 did not leave it as it meant to" in told(made)
+    assert "not reverted: the server did not store what run 1 wrote" in told(made)
     assert statuses(gateway.back(1, ["acme"], insist=True)) == {"acme": "changed"}
 
 
@@ -567,7 +573,7 @@ def test_without_a_number_the_newest_run_that_wrote_is_meant(fleet):
         for number, globs, message in (
             (7, (), "there is no run 7"),
             (2, ["acme"], "run 2 wrote nothing to a realm that matches `acme`"),
-            (None, ["initech"], "there is nothing to revert on .* to a realm that matches `initech`"),
+            (None, ["initech"], "nothing to revert: no run on .* has written to a realm that matches `initech`"),
         ):
             with pytest.raises(UsageError, match=message):
                 api.run_to_revert(connection, number, realms=globs)
@@ -608,11 +614,11 @@ def test_a_second_revert_leaves_what_means_the_same_and_a_password_that_nobody_k
     before = {name: text for name, text in STORED.items() if name != "authType"}
     fleet.sandbox.edit_smtp("acme", before)
     fleet.apply({"acme": named("Two")})
-    assert "stays as it is now" in told(fleet.revert(1))
+    assert "keeps its present value" in told(fleet.revert(1))
     assert fleet.sandbox.smtp("acme") == STORED
     again = fleet.revert(1)
     assert statuses(again) == {"acme": "in_sync"}
-    assert "it is as it was before run 1, as far as can be seen" in told(again)
+    assert "already as it was before run 1, as far as the server shows" in told(again)
 
 
 SPEC = """

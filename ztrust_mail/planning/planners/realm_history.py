@@ -1,4 +1,4 @@
-"""What the journal tells of one realm around a run: how the run found it, how it left it, and what came after."""
+"""What the journal knows of one realm: the writes before, by and after a run, and which secret was stored when."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ztrust_mail.journal.records import Step, Write
 from ztrust_mail.planning.compare import secret_fields
 
 
-def has_written(write: Write) -> bool:
-    """Tell whether a write changed its realm, may have done so, or was followed by something else than was meant."""
+def may_have_written(write: Write) -> bool:
+    """Tell whether a write changed its realm, may have changed it, or had another effect than intended."""
     if write.step is Step.FAILED:
         return write.after is not None and write.after != write.before
     return write.step.is_done or write.step.in_doubt
@@ -20,74 +20,83 @@ def has_written(write: Write) -> bool:
 
 @dataclass(frozen=True)
 class RealmHistory:
-    """One realm around the write of a run.
+    """One realm's writes, seen from the run that is to be reverted.
 
-    ``history`` holds all writes to the realm, newest first; ``earlier`` is the last one before the run's that
-    wrote, ``latest`` the last of all that did. Attributes to compare with are masked.
+    ``write`` is the run's own write and ``writes`` are all writes to the realm, newest first. Of those that may have
+    written, ``previous`` is the last one before the run, ``latest`` the last of all. Live attributes are passed in
+    masked, as the journal stores them.
     """
 
     write: Write
-    history: tuple[Write, ...]
-    earlier: Write | None
+    writes: tuple[Write, ...]
+    previous: Write | None
     latest: Write
 
     @classmethod
-    def of(cls, write: Write, history: Sequence[Write]) -> RealmHistory:
-        """Return the trail of a realm, given a write that wrote and all there were, newest first."""
-        wrote = [one for one in history if has_written(one)]
-        earlier = next((one for one in wrote if one.run < write.run), None)
-        return cls(write, tuple(history), earlier, wrote[0])
+    def of(cls, write: Write, writes: Sequence[Write]) -> RealmHistory:
+        """Return the history around a write that may have written. ``writes`` are newest first."""
+        wrote = [one for one in writes if may_have_written(one)]
+        previous = next((one for one in wrote if one.run < write.run), None)
+        return cls(write, tuple(writes), previous, wrote[0])
 
     @property
     def fingerprints_before(self) -> Mapping[str, str]:
-        """By field, which secret stood there before the run; a field is missing where that is not known."""
-        known = self.earlier
-        return known.fingerprints if known and _left(known, self.write.before) else {}
+        """The fingerprints of the secrets stored before the run, by field; unknown ones are missing."""
+        known = self.previous
+        return known.fingerprints if known and _has_left(known, self.write.before) else {}
 
     def fingerprints_now(self, live: Attributes) -> Mapping[str, str]:
-        """By field, which secret stands there now; a field is missing where that is not known."""
-        return self.latest.fingerprints if _left(self.latest, live) else {}
+        """Return the fingerprints of the secrets stored now, by field; unknown ones are missing."""
+        return self.latest.fingerprints if _has_left(self.latest, live) else {}
 
-    def is_as_left(self, live: Attributes, hidden: Sequence[str]) -> bool:
-        """Tell whether the realm is as the run left it, the ``hidden`` secrets included."""
-        if not _left(self.write, live) or self.write.after != live:
+    def is_as_left(self, live: Attributes, masked: Sequence[str]) -> bool:
+        """Tell whether the realm is unchanged since the run, including the secrets in the ``masked`` fields.
+
+        A later run counts as no change if it left the same attributes and wrote the same secrets.
+        """
+        if not _has_left(self.write, live) or self.write.after != live:
             return False
         if self.latest.run == self.write.run:
             return True
         now = self.fingerprints_now(live)
-        return _left(self.latest, live) and all(now.get(n) == self.write.fingerprints.get(n) for n in hidden)
+        return _has_left(self.latest, live) and all(now.get(n) == self.write.fingerprints.get(n) for n in masked)
 
-    def is_same_secret(self, name: str, live: Attributes) -> bool:
-        """Tell whether the secret that stands there is known to be the one from before the run."""
+    def has_secret_from_before(self, name: str, live: Attributes) -> bool:
+        """Tell whether the secret stored now is known to be the one from before the run.
+
+        It is if the fingerprints are equal, or if the run sent no value for it (``--secrets keep``) and was the last
+        to write.
+        """
         now, then = self.fingerprints_now(live), self.fingerprints_before
         if name in then:
             return now.get(name) == then[name]
-        as_left = self.latest.run == self.write.run and _left(self.write, live)
-        kept = name not in self.write.fingerprints and name in secret_fields(self.write.intent or {})
-        return as_left and kept
+        unchanged_since = self.latest.run == self.write.run and _has_left(self.write, live)
+        not_sent = name not in self.write.fingerprints and name in secret_fields(self.write.intent or {})
+        return unchanged_since and not_sent
 
-    def counts_as_back(self, name: str, live: Attributes) -> bool:
-        """Tell whether the secret is back, given that all else is.
+    def is_secret_reverted(self, name: str, live: Attributes) -> bool:
+        """Tell whether the secret needs no revert, given that the attributes are as before the run.
 
-        One that the journal never knew counts as back once a later run has written the realm: nothing can be gained.
+        If the journal has no fingerprint of the secret from before the run, it cannot be restored. Then the realm
+        counts as reverted once a later run has restored its attributes, or each further revert would write it again.
         """
-        later = self.latest.run != self.write.run and _left(self.latest, live)
-        return self.is_same_secret(name, live) or (later and name not in self.fingerprints_before)
+        later = self.latest.run != self.write.run and _has_left(self.latest, live)
+        return self.has_secret_from_before(name, live) or (later and name not in self.fingerprints_before)
 
     def references(self, name: str, fingerprint: str = "") -> tuple[SecretRef, ...]:
-        """Return each reference that a secret of this realm came from, those of the secret itself first."""
-        writes = sorted(self.history, key=lambda one: one.fingerprints.get(name) != fingerprint)
+        """Return each reference that the field was ever written from, those written with this fingerprint first."""
+        writes = sorted(self.writes, key=lambda one: one.fingerprints.get(name) != fingerprint)
         found = (secret_fields(one.intent or {}).get(name) for one in writes)
         return tuple(dict.fromkeys(ref for ref in found if ref))
 
 
-def _left(write: Write, attributes: Attributes) -> bool:
-    """Tell whether a write is known to have left these attributes behind, whatever stands beside them.
+def _has_left(write: Write, attributes: Attributes) -> bool:
+    """Tell whether a write is known to have left the realm with these attributes.
 
-    Which secret stands there depends on the attributes alone, and not every write looked beside them.
+    Templates are not compared: not every write reads them, and the stored secret does not depend on them.
     """
-    return write.step.is_done and _own(write.after or {}) == _own(attributes)
+    return write.step.is_done and _without_templates(write.after or {}) == _without_templates(attributes)
 
 
-def _own(attributes: Attributes) -> dict[str, str]:
+def _without_templates(attributes: Attributes) -> dict[str, str]:
     return {name: text for name, text in attributes.items() if not is_template(name)}

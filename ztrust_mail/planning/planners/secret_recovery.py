@@ -1,4 +1,4 @@
-"""Finds where secrets that a realm had before can still be had: the journal knows their fingerprints and references."""
+"""Finds a reference that still gives the secret from before a run, by the fingerprints in the journal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.model.fields import LOGIN, PASSWORD, TOKEN_CLIENT_SECRET, FieldMap, FieldValue, Login, Masked
+from ztrust_mail.model.fields import (
+    LOGIN,
+    PASSWORD,
+    TOKEN_CLIENT_SECRET,
+    FieldMap,
+    FieldValue,
+    Login,
+    Masked,
+    masked_fields,
+)
 from ztrust_mail.planning.compare import Change, SecretMode
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.realm_history import RealmHistory
@@ -19,54 +28,52 @@ from ztrust_mail.planning.secret_state import LOGIN_IDENTITY_FIELDS
 from ztrust_mail.specfile.resolve import desired_from_journal
 
 RULE = "earlier-secret"
-"""The rule of a finding that says that a secret from before a run cannot be had."""
+"""The rule of a finding about a secret from before a run that cannot be restored."""
 
-_USED = {Login.BASIC: PASSWORD, Login.TOKEN: TOKEN_CLIENT_SECRET}
+_SECRET_OF_LOGIN = {Login.BASIC: PASSWORD, Login.TOKEN: TOKEN_CLIENT_SECRET}
 
 
 @dataclass(frozen=True)
 class RevertTarget:
-    """One realm on its way back.
+    """A realm that is to be reverted.
 
-    ``fields`` are those from before the run, ``now`` those that the masked attributes in ``live`` hold. ``changes``
-    are all that has to be written, hidden secrets left aside.
+    ``fields`` are the settings from before the run, ``live_fields`` those of now, and ``live`` the masked attributes
+    of now. ``changes`` are what a revert has to write, apart from the values of masked secrets.
     """
 
-    trail: RealmHistory
+    history: RealmHistory
     fields: FieldMap
-    now: FieldMap
+    live_fields: FieldMap
     live: Attributes
     changes: tuple[Change, ...]
 
     @property
-    def hidden(self) -> tuple[str, ...]:
-        """The fields whose secret from before the run the server hid."""
-        return hidden_in(self.fields)
+    def masked(self) -> tuple[str, ...]:
+        """The fields whose secret from before the run was masked by the server."""
+        return masked_fields(self.fields)
 
     @property
-    def is_back(self) -> bool:
-        """Whether the realm is as it was before the run, its secrets included as far as they can be known."""
-        return not self.changes and all(self.trail.counts_as_back(name, self.live) for name in self.hidden)
+    def is_reverted(self) -> bool:
+        """Whether the realm is as it was before the run, its secrets included as far as the journal knows them."""
+        return not self.changes and all(self.history.is_secret_reverted(name, self.live) for name in self.masked)
 
     @property
-    def is_written(self) -> bool:
-        """Whether more than secrets has to be written."""
-        return any(change.field not in self.hidden for change in self.changes)
+    def has_other_changes(self) -> bool:
+        """Whether the revert writes more than masked secrets."""
+        return any(change.field not in self.masked for change in self.changes)
 
     @property
     def keeps_login(self) -> bool:
-        """Whether the realm logs in at the same host and as the same user as now."""
-        return all(self.fields.get(name) == self.now.get(name) for name in LOGIN_IDENTITY_FIELDS)
-
-
-def hidden_in(fields: FieldMap) -> tuple[str, ...]:
-    """Return the fields whose secret the server hides."""
-    return tuple(name for name, value in fields.items() if isinstance(value, Masked))
+        """Whether the realm logs in at the same host and as the same user before and after the revert."""
+        return all(self.fields.get(name) == self.live_fields.get(name) for name in LOGIN_IDENTITY_FIELDS)
 
 
 @dataclass(frozen=True)
 class SecretChoice:
-    """What one secret field is to be: None where it is left out. ``finding`` is an error where nothing helps."""
+    """What a revert writes to a secret field: ``value``, or nothing where it is None.
+
+    An error in ``finding`` means that the realm cannot be reverted.
+    """
 
     value: FieldValue | None
     finding: Finding | None = None
@@ -74,105 +81,116 @@ class SecretChoice:
 
 @dataclass(frozen=True)
 class _SecretLookup:
-    """The reference that gives a secret, or else why none does and what helps."""
+    """The reference that gives a secret. Without one, ``why`` is the reason and ``hint`` the next step."""
 
     ref: SecretRef | None
     why: str = ""
     hint: str = ""
 
 
-_UNKNOWN = _SecretLookup(
-    None, "the journal does not know it", "write an entry that says where it comes from, and apply it"
+_NOT_RECORDED = _SecretLookup(
+    None, "the journal has no record of it", "write an entry with a reference for it, then: ztrust-mail apply SPEC..."
 )
 
 
 @dataclass(frozen=True)
 class SecretRecovery:
-    """Finds references by fingerprint. No reference is resolved that the policy forbids."""
+    """Finds references by fingerprint. A reference that the policy forbids is not resolved."""
 
-    planning_context: PlanningContext
+    context: PlanningContext
     fingerprint: Callable[[Secret], str]
 
-    def answer(self, site: RevertTarget, name: str) -> SecretChoice:
-        """Say what a hidden secret of a realm can be brought back to.
+    def choose(self, target: RevertTarget, name: str) -> SecretChoice:
+        """Choose what to write to a masked secret field.
 
-        The secret from before the run, if a reference still gives it; else the present one, where it goes nowhere
-        new and is not all there is to bring back. Each is told by its fingerprint, never taken on trust.
+        In this order: with ``--secrets keep``, the stored secret; a reference that gives the secret from before the
+        run; the present secret, if it goes to no new host or user and something else is reverted too; nothing, if
+        the login was not in use. Otherwise the realm fails. A reference is chosen only if its value has the expected
+        fingerprint.
         """
-        trail = site.trail
-        if self.planning_context.mode is SecretMode.KEEP and (refs := trail.references(name)):
-            note = None if trail.is_same_secret(name, site.live) else self._kept(site, name, "secrets are kept", "")
+        history = target.history
+        if self.context.mode is SecretMode.KEEP and (refs := history.references(name)):
+            same = history.has_secret_from_before(name, target.live)
+            note = None if same else _keeps_present(target, name, "--secrets keep was given", "")
             return SecretChoice(refs[0], note)
-        sought = self._seek(site, name, trail.fingerprints_before.get(name))
-        if sought.ref:
-            return SecretChoice(sought.ref)
-        if trail.is_same_secret(name, site.live):
-            return SecretChoice(None, self._cannot_be_sent(site, name, sought))
-        present = self._present(site, name)
-        if present is not None and site.is_written:
-            return SecretChoice(present, self._kept(site, name, sought.why, sought.hint))
-        if _is_dormant(site, name):
-            message = f"`{name}` is left out: {sought.why}; the login that it was part of was off"
-            return SecretChoice(None, _finding(Severity.WARNING, site, name, message, sought.hint))
-        return SecretChoice(None, self._gone(site, name, sought))
+        lookup = self._find_reference(target, name, history.fingerprints_before.get(name))
+        if lookup.ref:
+            return SecretChoice(lookup.ref)
+        if history.has_secret_from_before(name, target.live):
+            return SecretChoice(None, _unchanged_but_unresolvable(target, name, lookup))
+        present = self._present_value(target, name)
+        if present is not None and target.has_other_changes:
+            return SecretChoice(present, _keeps_present(target, name, lookup.why, lookup.hint))
+        if not _is_in_use(target, name):
+            message = f"`{name}` is not restored: {lookup.why}; the login it belonged to was not in use"
+            return SecretChoice(None, _finding(Severity.WARNING, target, name, message, lookup.hint))
+        return SecretChoice(None, _unrecoverable(target, name, lookup))
 
-    def _present(self, site: RevertTarget, name: str) -> FieldValue | None:
-        """Return what keeps the present secret, None where it would go elsewhere or cannot be had."""
-        present = site.now.get(name)
-        if not site.keeps_login or present is None:
+    def _present_value(self, target: RevertTarget, name: str) -> FieldValue | None:
+        """Return a value that leaves the present secret in place.
+
+        None if the login changes, so that the secret would go to another host or user, or if no reference gives it.
+        """
+        present = target.live_fields.get(name)
+        if not target.keeps_login or present is None:
             return None
         if isinstance(present, Masked):
-            return self._seek(site, name, site.trail.fingerprints_now(site.live).get(name)).ref
+            now = target.history.fingerprints_now(target.live)
+            return self._find_reference(target, name, now.get(name)).ref
         return present
 
-    def _seek(self, site: RevertTarget, name: str, fingerprint: str | None) -> _SecretLookup:
-        refs = site.trail.references(name, fingerprint) if fingerprint else ()
+    def _find_reference(self, target: RevertTarget, name: str, fingerprint: str | None) -> _SecretLookup:
+        """Return the first recorded reference whose value has the fingerprint, else why the first one failed."""
+        refs = target.history.references(name, fingerprint) if fingerprint else ()
         failed = []
         for ref in refs:
-            tried = self._tried(site, name, ref, fingerprint)
-            if tried.ref:
-                return tried
-            failed.append(tried)
-        return failed[0] if failed else _UNKNOWN
+            lookup = self._try_reference(target, name, ref, fingerprint)
+            if lookup.ref:
+                return lookup
+            failed.append(lookup)
+        return failed[0] if failed else _NOT_RECORDED
 
-    def _tried(self, site: RevertTarget, name: str, ref: SecretRef, fingerprint: str | None) -> _SecretLookup:
+    def _try_reference(self, target: RevertTarget, name: str, ref: SecretRef, fingerprint: str | None) -> _SecretLookup:
+        wanted = desired_from_journal(target.history.write.realm, {**target.fields, name: ref})
+        if forbidden := violations(self.context.policy, wanted):
+            return _SecretLookup(None, forbidden[0].message, forbidden[0].hint)
         hint = f"put the earlier value back into {quoted(ref)}, then revert again"
-        if against := violations(
-            self.planning_context.policy, desired_from_journal(site.trail.write.realm, {**site.fields, name: ref})
-        ):
-            return _SecretLookup(None, against[0].message, against[0].hint)
-        value = self.planning_context.secrets.get([ref])[ref] if self.planning_context.secrets else None
+        value = self.context.secrets.get([ref])[ref] if self.context.secrets else None
         if isinstance(value, SecretError):
             return _SecretLookup(None, value.message, hint)
         if value is None or self.fingerprint(value) != fingerprint:
             return _SecretLookup(None, f"{quoted(ref)} gives another value now", hint)
         return _SecretLookup(ref)
 
-    def _kept(self, site: RevertTarget, name: str, why: str, hint: str) -> Finding:
-        message = f"`{name}` stays as it is now, not as it was before run {site.trail.write.run}: {why}"
-        return _finding(Severity.WARNING, site, name, message, hint)
 
-    def _gone(self, site: RevertTarget, name: str, sought: _SecretLookup) -> Finding:
-        message = f"`{name}` from before run {site.trail.write.run} cannot be brought back: {sought.why}"
-        return _finding(Severity.ERROR, site, name, message, sought.hint + _keep_hint(site, name))
-
-    def _cannot_be_sent(self, site: RevertTarget, name: str, sought: _SecretLookup) -> Finding:
-        message = (
-            f"`{name}` is the one from before run {site.trail.write.run}, but a write has to send it: {sought.why}"
-        )
-        return _finding(Severity.ERROR, site, name, message, sought.hint + _keep_hint(site, name))
+def _is_in_use(target: RevertTarget, name: str) -> bool:
+    """Tell whether the login from before the run used the secret; an unreadable login counts as using it."""
+    login = target.fields.get(LOGIN, Login.NONE)
+    return not isinstance(login, Login) or _SECRET_OF_LOGIN.get(login) == name
 
 
-def _keep_hint(site: RevertTarget, name: str) -> str:
-    possible = site.keeps_login and isinstance(site.now.get(name), Masked) and site.is_written
-    return ", or let the stored one stay with --secrets keep" if possible else ""
+def _keeps_present(target: RevertTarget, name: str, why: str, hint: str) -> Finding:
+    run = target.history.write.run
+    message = f"`{name}` keeps its present value and does not get the one from before run {run}: {why}"
+    return _finding(Severity.WARNING, target, name, message, hint)
 
 
-def _is_dormant(site: RevertTarget, name: str) -> bool:
-    """Tell whether the secret belonged to a kind of login that was not in use."""
-    login = site.fields.get(LOGIN, Login.NONE)
-    return isinstance(login, Login) and _USED.get(login) != name
+def _unrecoverable(target: RevertTarget, name: str, lookup: _SecretLookup) -> Finding:
+    message = f"cannot restore `{name}` from before run {target.history.write.run}: {lookup.why}"
+    return _finding(Severity.ERROR, target, name, message, lookup.hint + _keep_hint(target, name))
 
 
-def _finding(severity: Severity, site: RevertTarget, name: str, message: str, hint: str) -> Finding:
-    return Finding(severity, RULE, message, hint, realm=site.trail.write.realm, field=name)
+def _unchanged_but_unresolvable(target: RevertTarget, name: str, lookup: _SecretLookup) -> Finding:
+    run = target.history.write.run
+    message = f"`{name}` is still the one from before run {run}, but a write has to send its value: {lookup.why}"
+    return _finding(Severity.ERROR, target, name, message, lookup.hint + _keep_hint(target, name))
+
+
+def _keep_hint(target: RevertTarget, name: str) -> str:
+    is_masked = isinstance(target.live_fields.get(name), Masked)
+    possible = target.keeps_login and is_masked and target.has_other_changes
+    return ", or leave the stored one in place with --secrets keep" if possible else ""
+
+
+def _finding(severity: Severity, target: RevertTarget, name: str, message: str, hint: str) -> Finding:
+    return Finding(severity, RULE, message, hint, realm=target.history.write.realm, field=name)

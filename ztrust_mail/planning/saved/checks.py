@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
@@ -13,7 +12,7 @@ from ztrust_mail.core.errors import ConfigError, NoServerChosen, Unsafe
 from ztrust_mail.core.files import MAX_BYTES, STDIN, SUFFIXES, bytes_of, files_in, is_inside, is_path, is_spec_in
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import pluralise, printable, quoted
+from ztrust_mail.core.text import pluralise, quoted, shell_word
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.journal.records import Run
@@ -223,7 +222,7 @@ def _not_chosen(plan: SavedPlan, named: Sequence[str], e: NoServerChosen) -> Uns
 
 def _other_server(plan: SavedPlan, named: Sequence[str], url: str) -> Unsafe:
     message = f"the plan was made for the server {_shown(plan.url)}, and the server chosen is {_shown(url)}"
-    hint = f"make a plan for the chosen server: ztrust-mail plan SPEC... --server {_word(url)} --out FILE"
+    hint = f"make a plan for the chosen server: ztrust-mail plan SPEC... --server {shell_word(url)} --out FILE"
     if named:
         hint += f"; or apply this one to its own server: {_command(plan, named[0])}"
     return Unsafe(message, hint, PLAN_SERVER)
@@ -240,12 +239,7 @@ def _entries_of(plan: SavedPlan, settings: config.Settings, environ: config.Vari
 
 
 def _command(plan: SavedPlan, server: str) -> str:
-    return f"ztrust-mail apply --plan {_word(plan.path)} --server {_word(server)}"
-
-
-def _word(text: str) -> str:
-    """Return a text as one word of a shell command: the URL in a plan is an untrusted author's."""
-    return shlex.quote(printable(text))
+    return f"ztrust-mail apply --plan {shell_word(plan.path)} --server {shell_word(server)}"
 
 
 def _shown(url: str) -> str:
