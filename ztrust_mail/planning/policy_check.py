@@ -1,4 +1,4 @@
-"""Judges what a spec wants of a realm by the settings' policy, once placeholders are filled in."""
+"""Checks the desired settings of a realm against the settings' policy, after placeholders are filled in."""
 
 from __future__ import annotations
 
@@ -48,23 +48,23 @@ _WITHIN = {
 
 
 def violations(policy: Policy, wanted: Desired) -> tuple[Finding, ...]:
-    """Return what the policy has against the resolved settings of one realm; a disabled realm violates nothing.
+    """Return an error for each setting of a realm that violates the policy. A disabled realm violates nothing.
 
-    The host that a token comes from gets the client secret: it is judged by ``token_hosts``, or by ``relays`` where
-    these are not stated. What cannot be told for sure is not allowed.
+    The host of the token URL receives the client secret, so it must be in ``token_hosts``, or in ``relays`` if
+    ``token_hosts`` is not set. A value that parsers may read differently is not allowed.
     """
     if wanted.disabled or policy == Policy(path=policy.path):
         return ()
-    return tuple(_PolicyCheck(policy, wanted).found())
+    return tuple(_PolicyCheck(policy, wanted).violations())
 
 
 class _PolicyCheck:
-    """One realm under judgement."""
+    """Checks one realm."""
 
     def __init__(self, policy: Policy, wanted: Desired) -> None:
         self.policy, self.wanted, self.fields = policy, wanted, wanted.fields
 
-    def found(self) -> Iterator[Finding]:
+    def violations(self) -> Iterator[Finding]:
         policy = self.policy
         yield from self._places(RELAY, HOST, policy.relays)
         token_hosts = policy.relays if policy.token_hosts is None else policy.token_hosts
@@ -75,10 +75,10 @@ class _PolicyCheck:
         yield from self._security()
         yield from self._secrets()
         yield from self._templates()
-        yield from self._smuggled()
+        yield from self._disguised_fields()
 
     def _places(self, rule: str, name: str, allowed: tuple[str, ...] | None) -> Iterator[Finding]:
-        """Judge a field that names a host or a domain, in whatever form."""
+        """Check a field that names a host or a domain: a host, an address or a URL."""
         value = self.fields.get(name, ABSENT)
         if allowed is None or value is ABSENT:
             return
@@ -92,7 +92,7 @@ class _PolicyCheck:
         if not least or value is ABSENT:
             return
         if not isinstance(value, Security) or _STRENGTH[value] < _STRENGTH[Security(least)]:
-            message = f"`{SECURITY}` is {quoted(value)}, which is weaker than the policy demands"
+            message = f"`{SECURITY}` is {quoted(value)}, which is weaker than the policy requires"
             stronger = "tls" if least == Security.TLS else "starttls or tls"
             yield self._finding(SECURITY_RULE, SECURITY, message, f"write {stronger}")
 
@@ -106,26 +106,26 @@ class _PolicyCheck:
                 yield self._finding(SECRET, name, message, _alternatives(value.kind, allowed))
 
     def _templates(self) -> Iterator[Finding]:
-        """Judge what mails say: a text may lead to a stranger's page."""
+        """Check templates: a text may link to a phishing page."""
         for name in self.fields if not self.policy.templates else ():
             if is_within(name, TEMPLATES):
-                message = f"{quoted(name, MAX_LENGTH)} is set, and the policy allows no templates"
-                yield self._finding(TEMPLATES_RULE, name, message, "take it out of the spec")
+                message = f"{quoted(name, MAX_LENGTH)} is set, but the policy allows no templates"
+                yield self._finding(TEMPLATES_RULE, name, message, "remove it from the spec")
 
-    def _smuggled(self) -> Iterator[Finding]:
-        """Judge extra attributes that are fields in truth: no spec may say them, but not all comes from a spec."""
+    def _disguised_fields(self) -> Iterator[Finding]:
+        """Check for extra attributes that are fields. A spec cannot contain them, but a plan file or revert can."""
         for native, field in KEYCLOAK.attribute_names.items():
             if (name := extra_field(native)) in self.fields and self.fields[name] is not ABSENT:
-                message = f"`{name}` gets round the policy: it is `{field}`"
+                message = f"`{name}` bypasses the policy: it sets `{field}`"
                 yield self._finding(RELAY, name, message, f"set `{field}`")
 
     def _finding(self, rule: str, field: str, message: str, hint: str) -> Finding:
-        hint = f"{hint}; the policy stands in {self.policy.path or 'the settings'}, not in the spec"
+        hint = f"{hint}; the policy is defined in {self.policy.path or 'the settings'}, not in the spec"
         return Finding(Severity.ERROR, rule, message, hint, self.wanted.origins.get(field), self.wanted.realm, field)
 
 
 def _place(name: str, value: str) -> str:
-    """Return the host or domain that a field's text names, in its plainest form; empty where that is in doubt."""
+    """Return the host or domain in a field's text in its canonical form, empty if it is ambiguous."""
     if name != TOKEN_URL and lookalike_problem(value.rpartition("@")[2]):
         return ""
     if name == HOST:
@@ -139,7 +139,7 @@ def _place(name: str, value: str) -> str:
 
 
 def _url_host(url: str) -> str:
-    """Return a URL's host, where every parser agrees on it: some take a backslash for the host's end."""
+    """Return a URL's host, empty if parsers may disagree on it: some end the host at a backslash."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").removesuffix(".")
@@ -151,14 +151,14 @@ def _url_host(url: str) -> str:
 
 
 def _fits(pattern: str, place: str) -> bool:
-    """Tell whether a host or domain fits a pattern; one of numbers fits addresses only, not 10.0.0.example.com."""
+    """Tell whether a host or domain matches a pattern. An IPv4 pattern matches addresses, not 10.0.0.example.com."""
     if re.fullmatch(IPV4_PATTERN, pattern) and not _NUMBERS.fullmatch(place):
         return False
     return glob_matches(pattern, place)
 
 
 def _begins(ref: SecretRef, prefix: str) -> bool:
-    """Tell whether a reference is within a prefix; the empty one allows all of its kind."""
+    """Tell whether a reference begins with a prefix. The empty prefix allows every reference of the kind."""
     first = ref.argument[0]
     if not prefix:
         return True
@@ -171,7 +171,7 @@ def _begins(ref: SecretRef, prefix: str) -> bool:
 
 
 def _alternatives(kind: SecretKind, allowed: Mapping[SecretKind, tuple[str, ...]]) -> str:
-    """Return in words what the policy allows of a kind of reference, or else which kinds it allows."""
+    """Return the references of a kind that the policy allows or, if it allows none, the allowed kinds."""
     if prefixes := allowed.get(kind):
         return f"allowed of {kind.value}: {_WITHIN[kind]} {_list(prefixes)}"
     kinds = ", ".join(other.value for other, prefixes in allowed.items() if prefixes)

@@ -1,4 +1,4 @@
-"""Judges a plan's own danger before anything is written, and names what must not be overlooked in it."""
+"""Refuses a dangerous plan before anything is written, unless the user allows the reason."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ztrust_mail.planning.plan import Plan, RealmPlan
 __all__ = ["ALL", "Danger", "Reason", "dangers", "notices", "parse_allow", "refuse"]
 
 MANY_REALMS = 10
-"""With fewer realms that are there nothing is a mass change: people see each of them."""
+"""With fewer existing realms nothing is a mass change: the user sees each of them in the plan."""
 MASS_PERCENT = 30
 ALL = "all"
 
 
 class Reason(StrEnum):
-    """Why a plan is refused until somebody allows just that."""
+    """Why a plan is refused unless ``--allow`` names the reason."""
 
     MASS_CHANGE = "mass-change"
     NEEDED_MAIL = "needed-mail"
@@ -32,42 +32,39 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Danger:
-    """One thing that makes a plan dangerous, with all the realms it is about."""
+    """One reason why a plan is dangerous, with all affected realms. ``message`` is a clause without the realms."""
 
     reason: Reason
     message: str
     realms: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return one line for people; a long list of realms is cut."""
+        """Return one line for people; a long list of realms is shortened."""
         return f"{self.message}: {first_and_more(self.realms)}"
 
 
 def dangers(plan: Plan) -> tuple[Danger, ...]:
-    """Return what is dangerous about a plan, whoever may have allowed it."""
+    """Return what is dangerous about a plan, whether it is allowed or not."""
     todo = plan.changed
     return (*_mass_changes(plan, todo), *_needed_mail(todo), *_weaker_security(todo), *_lost_secrets(plan, todo))
 
 
 def refuse(plan: Plan, allowed: frozenset[Reason] = frozenset()) -> None:
-    """Raise :class:`Unsafe` for a danger that is not allowed, and for what the policy forbids, which nothing allows."""
+    """Raise :class:`Unsafe` for a danger that is not allowed, and for a change that the policy forbids."""
     found = dangers(plan)
     refused = [danger for danger in found if danger.reason not in allowed]
     forbidden = [realm.realm for realm in plan.changed if realm.forbidden]
     if not refused and not forbidden:
         return
-    whys, hints = [f"it {danger} [{danger.reason}]" for danger in refused], []
+    whys, hints = [f"{danger} [{danger.reason}]" for danger in refused], []
     if forbidden:
-        whys.insert(
-            0,
-            "the settings' policy, which --allow does not override, "
-            f"forbids what is wanted of {first_and_more(forbidden)}",
-        )
+        names = first_and_more(forbidden)
+        whys.insert(0, f"the settings' policy forbids the changes to {names}, and --allow does not override it")
         hints.append("correct the spec, or have the policy changed")
     if refused:
         reasons = ",".join(dict.fromkeys(danger.reason for danger in found))
-        hints.append(f"look at the plan; if it is meant: --allow {reasons}")
-    raise Unsafe(f"the plan is refused: {'; '.join(whys)}", "; ".join(hints), "policy" if forbidden else "unsafe")
+        hints.append(f"review the plan; if intended: --allow {reasons}")
+    raise Unsafe(f"Refused: {'; '.join(whys)}", "; ".join(hints), "policy" if forbidden else "unsafe")
 
 
 def parse_allow(texts: Iterable[str]) -> frozenset[Reason]:
@@ -79,9 +76,9 @@ def parse_allow(texts: Iterable[str]) -> frozenset[Reason]:
     words = [word.strip() for text in texts for word in text.split(",")]
     for word in words:
         if word not in known:
-            listed = f"known are {', '.join(known)}"
+            reasons = f"known reasons: {', '.join(known)}"
             guess = did_you_mean(word, known)
-            raise UsageError(f"--allow {quoted(word)} is no reason", f"{guess} {listed}" if guess else listed)
+            raise UsageError(f"unknown reason {quoted(word)} in --allow", f"{guess} {reasons}" if guess else reasons)
     return frozenset(Reason if ALL in words else map(Reason, words))
 
 
@@ -89,9 +86,10 @@ def _mass_changes(plan: Plan, todo: Sequence[RealmPlan]) -> Iterator[Danger]:
     managed = sum(realm.live is not None for realm in plan.realms) + plan.unnamed
     emptied = [realm for realm in todo if _is_emptied(realm)]
     changed = todo if len(emptied) < len(todo) else ()
-    for verb, realms in (("changes", changed), ("empties", emptied)):
+    for effect, realms in (("change", changed), ("lose their e-mail settings", emptied)):
         if managed >= MANY_REALMS and len(realms) * 100 > managed * MASS_PERCENT:
-            yield Danger(Reason.MASS_CHANGE, f"{verb} {len(realms):,} of {pluralise(managed, 'realm')}", _names(realms))
+            message = f"{len(realms):,} of {pluralise(managed, 'realm')} would {effect} (limit {MASS_PERCENT} %)"
+            yield Danger(Reason.MASS_CHANGE, message, _names(realms))
 
 
 def _needed_mail(todo: Sequence[RealmPlan]) -> Iterator[Danger]:
@@ -101,14 +99,14 @@ def _needed_mail(todo: Sequence[RealmPlan]) -> Iterator[Danger]:
             by_switches.setdefault(realm.live.needs_mail, []).append(realm)
     for switches, realms in by_switches.items():
         on = f"{' and '.join(switches)} {'is' if len(switches) == 1 else 'are'} on"
-        message = f"takes the e-mail from {pluralise(len(realms), 'realm')} where {on}"
+        message = f"{pluralise(len(realms), 'realm')} would lose the e-mail settings while {on}"
         yield Danger(Reason.NEEDED_MAIL, message, _names(realms))
 
 
 def _weaker_security(todo: Sequence[RealmPlan]) -> Iterator[Danger]:
     weakened = [realm for realm in todo if _is_weakened(realm)]
     if weakened:
-        message = f"lets {pluralise(len(weakened), 'realm')} send in clear, with TLS or STARTTLS so far"
+        message = f"{pluralise(len(weakened), 'realm')} would send in clear text instead of with TLS or STARTTLS"
         yield Danger(Reason.WEAKER_SECURITY, message, _names(weakened))
 
 
@@ -117,31 +115,31 @@ def _lost_secrets(plan: Plan, todo: Sequence[RealmPlan]) -> Iterator[Danger]:
         return
     lost = [realm for realm in todo if any(name in realm.unresolved for name in realm.difference.masked_fields)]
     if lost:
-        message = f"overwrites a password that cannot be read back in {pluralise(len(lost), 'realm')}"
-        message += ", though its reference cannot be resolved"
+        message = f"{pluralise(len(lost), 'realm')} would lose a stored password that cannot be read back"
+        message += ", and the reference for the new one cannot be resolved"
         yield Danger(Reason.LOST_SECRET, message, _names(lost))
 
 
 def _is_emptied(realm: RealmPlan) -> bool:
-    """Whether a realm that has a relay is to have none."""
-    stays = not realm.wanted.disabled and HOST in realm.wanted.fields
-    return not stays and bool(_live(realm, HOST))
+    """Tell whether a realm that has a relay would have none."""
+    has_relay = not realm.wanted.disabled and HOST in realm.wanted.fields
+    return not has_relay and bool(_live_value(realm, HOST))
 
 
 def _is_weakened(realm: RealmPlan) -> bool:
     then = {change.field: change.after for change in realm.changes}.get(SECURITY)
-    return then is Security.NONE and _is_protected(_live(realm, SECURITY)) and bool(_live(realm, HOST))
+    return then is Security.NONE and _is_protected(_live_value(realm, SECURITY)) and bool(_live_value(realm, HOST))
 
 
 def _is_protected(security: FieldValue | None) -> bool:
-    """Whether connections are, or are meant to be, encrypted; with both switches on it is TLS."""
+    """Tell whether connections are encrypted. ``Raw`` shows both switches; with both on, Keycloak uses TLS."""
     if isinstance(security, Raw):
         return "=true" in security.text
     return security in (Security.TLS, Security.STARTTLS)
 
 
-def _live(realm: RealmPlan, name: str) -> FieldValue | None:
-    """Return what the server holds of a field: what a change takes away, or else what is wanted."""
+def _live_value(realm: RealmPlan, name: str) -> FieldValue | None:
+    """Return a field's value on the server: the value before its change or, without a change, the desired value."""
     before = {change.field: change.before for change in realm.changes}
     return before[name] if name in before else realm.wanted.fields.get(name)
 

@@ -59,14 +59,14 @@ def test_a_violation_says_what_is_allowed_and_where_that_stands() -> None:
     assert finding.message == "`relay.host` is `smtp.evil.example`, which the policy does not allow"
     assert finding.hint == (
         "allowed: `smtp.example.com`, `*.sendgrid.net`; "
-        "the policy stands in /etc/mail/ztrust-mail.toml, not in the spec"
+        "the policy is defined in /etc/mail/ztrust-mail.toml, not in the spec"
     )
 
 
 def test_a_policy_made_in_code_has_no_file_to_name() -> None:
     assert (
         only(Policy(relays=()), wanted(BASIC)).hint
-        == "allowed: none; the policy stands in the settings, not in the spec"
+        == "allowed: none; the policy is defined in the settings, not in the spec"
     )
 
 
@@ -297,7 +297,7 @@ def test_a_weaker_security_than_the_policys_is_refused(least: str, refused: list
 
 def test_a_default_that_is_too_weak_is_refused_though_nobody_wrote_it() -> None:
     finding = only(Policy(minimum_security="tls"), wanted(BASIC))
-    assert finding.message == "`relay.security` is `starttls`, which is weaker than the policy demands"
+    assert finding.message == "`relay.security` is `starttls`, which is weaker than the policy requires"
     assert finding.hint.startswith("write tls; ")
     assert finding.location is None
     none = wanted({**BASIC, "relay": {"host": "h.example", "security": "none"}})
@@ -428,7 +428,7 @@ def test_a_forbidden_secret_is_told_by_where_it_comes_from_and_what_would_do() -
     )
     finding = only(policy, secret(SecretKind.ENV, "PROD_DB_PASSWORD"))
     assert finding.message == "`relay.auth.password` comes from `env:PROD_DB_PASSWORD`, which the policy does not allow"
-    assert finding.hint.startswith("allowed of env: names that begin with `SMTP_`, `MAIL_`; the policy stands in ")
+    assert finding.hint.startswith("allowed of env: names that begin with `SMTP_`, `MAIL_`; the policy is defined in ")
     command = only(policy, secret(SecretKind.COMMAND, "/bin/get", "S3cr3t-word"))
     assert command.hint.startswith("allowed kinds of reference: env, file; ")
     assert "S3cr3t" not in command.message

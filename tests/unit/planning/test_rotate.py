@@ -159,7 +159,7 @@ def test_what_failed_is_named_and_taken_up_by_rotating_again(cli, sandbox, spec)
     assert ran.status == 4
     assert ran.out.splitlines()[-3:] == [
         f"The old value of {KEY} may still be used by:",
-        "  1 realm: not written by this rotation; mend the cause and rotate again: it writes what is left",
+        "  1 realm: not written by this rotation; fix the cause and rotate again: that writes the remaining realms",
         "    globex",
     ]
     sandbox.faults.before_write = None
@@ -212,7 +212,7 @@ def test_realms_with_the_same_login_that_the_journal_never_wrote_are_named_and_n
     ran = cli("rotate", KEY, spec, "--yes")
     assert ran.status == 0
     assert ran.out.splitlines()[-2:] == [
-        "  1 realm: the same login, with a secret that the journal never wrote; see whether it is the old one",
+        "  1 realm: the same login, with a secret that the journal never wrote; check whether it is the old one",
         "    by-hand",
     ]
 
@@ -262,20 +262,20 @@ def test_a_reference_that_no_realm_uses_is_refused_with_the_nearest_one(cli, san
     ran = cli("rotate", "env:RELAYKEY", spec, "--yes")
     assert ran.status == 2
     assert put(sandbox, before) == []
-    assert "none of these realms uses `env:RELAYKEY`; did you mean `env:RELAY_KEY`?" in ran.err
+    assert "no selected realm uses `env:RELAYKEY`; did you mean `env:RELAY_KEY`?" in ran.err
 
 
 def test_a_reference_unlike_any_is_refused_with_those_that_are_used(cli, sandbox, spec):
     ran = cli("rotate", "file:/run/secrets/x", spec, "--yes")
     assert ran.status == 2
-    assert "these are used: env:OTHER_KEY, env:RELAY_KEY" in ran.err
+    assert "references in use: env:OTHER_KEY, env:RELAY_KEY" in ran.err
 
 
 def test_a_reference_into_the_servers_vault_is_refused_before_any_request(cli, sandbox, spec):
     before = len(sandbox.requests)
     ran = cli("rotate", "keycloak_vault:smtp", spec, "--yes")
     assert ran.status == 2
-    assert "lives on the server" in ran.err
+    assert "its value is in the server's vault" in ran.err
     assert len(sandbox.requests) == before
 
 
@@ -284,7 +284,7 @@ def test_what_cannot_be_looked_at_afterwards_is_said_and_the_result_stays(cli, s
     ran = cli("rotate", KEY, spec, "--yes")
     assert ran.status == 0
     assert passwords(sandbox, USING) == dict.fromkeys(USING, NEW)
-    assert "the server gives no list of its realms: others with the old value may be missing here" in ran.out
+    assert "the server lists no realms to this account; other realms may still use the old value" in ran.out
 
 
 # what is planned
@@ -305,7 +305,7 @@ def test_a_realm_that_has_the_value_is_left_alone_and_what_else_differs_is_told(
     assert statuses(rotation) == {"acme": "in_sync"}
     assert rotation.plan.changed == ()
     notes = [f.message for f in rotation.plan.realms[0].findings if f.rule == "differs-otherwise"]
-    assert notes == ["not as the spec says, though it has the secret: `sender.name`"]
+    assert notes == ["not written, since it has the secret already; these fields differ from the spec: `sender.name`"]
 
 
 def test_a_realm_that_needs_the_value_is_written_with_all_that_differs(ztrust_sandbox):
@@ -359,9 +359,9 @@ def test_different_references_that_read_the_same_are_refused_with_their_realms(z
 
 def test_a_spec_without_secrets_of_ours_has_nothing_to_rotate(ztrust_sandbox):
     relay = {"host": "h.example", "auth": auth({"keycloak_vault": "smtp"})}
-    with pytest.raises(UsageError, match="none of these realms") as e:
+    with pytest.raises(UsageError, match="no selected realm uses") as e:
         planned(ztrust_sandbox, realms({"acme": entry(ztrust_sandbox, relay=relay)}))
-    assert e.value.hint == "these are used: none"
+    assert e.value.hint == "references in use: none"
 
 
 def test_a_realm_whose_settings_are_wrong_fails_where_it_may_use_the_reference(ztrust_sandbox):
@@ -391,7 +391,7 @@ def test_a_rotation_of_many_realms_is_no_mass_change_but_what_goes_along_may_be_
     carried_out(ztrust_sandbox, many(ztrust_sandbox), OLD)
     assert len(planned(ztrust_sandbox, many(ztrust_sandbox)).plan.changed) == 12
     mixed = many(ztrust_sandbox, envelope_from="bounces@acme.example")
-    with pytest.raises(Unsafe, match="beside the secret it changes 12 of 12 realms"):
+    with pytest.raises(Unsafe, match="Refused: besides the secret, 12 of 12 realms would change"):
         planned(ztrust_sandbox, mixed)
     with pytest.raises(Unsafe):
         planned(ztrust_sandbox, mixed, allow=["weaker-security"])
@@ -430,7 +430,7 @@ def test_a_server_that_is_gone_afterwards_is_told_and_nothing_is_raised():
     gateway.before_read = gone
     found = find_old_secret_uses(rotation, gateway, JournalState, secrets)
     assert [(f.rule, f.message) for f in found] == [
-        ("not-looked", "where the old value is cannot be told: nobody answers")
+        ("not-looked", "cannot search for realms with the old value: nobody answers")
     ]
     assert "nobody answers; look at the network" in plain(leftover_lines(found, rotation.reference))
 

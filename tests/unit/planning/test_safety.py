@@ -108,24 +108,26 @@ def test_more_than_thirty_percent_of_ten_realms_or_more_is_a_mass_change(
 def test_a_mass_change_says_how_many_of_how_many_and_lists_all() -> None:
     made = fleet(40, changed=37)
     (danger,) = dangers(made)
-    assert danger.message == "changes 37 of 40 realms"
+    assert danger.message == "37 of 40 realms would change (limit 30 %)"
     assert danger.realms == tuple(f"realm-{n:04}" for n in range(37))
-    assert str(danger) == "changes 37 of 40 realms: realm-0000, realm-0001 and 35 more"
+    assert str(danger) == "37 of 40 realms would change (limit 30 %): realm-0000, realm-0001 and 35 more"
 
 
 def test_emptying_is_told_beside_changing_and_alone_where_it_is_all() -> None:
     assert [danger.message for danger in dangers(fleet(10, changed=3, emptied=4))] == [
-        "changes 7 of 10 realms",
-        "empties 4 of 10 realms",
+        "7 of 10 realms would change (limit 30 %)",
+        "4 of 10 realms would lose their e-mail settings (limit 30 %)",
     ]
-    assert [danger.message for danger in dangers(fleet(10, changed=3, emptied=3))] == ["changes 6 of 10 realms"]
-    assert [danger.message for danger in dangers(fleet(10, emptied=10))] == ["empties 10 of 10 realms"]
+    both, all_emptied = dangers(fleet(10, changed=3, emptied=3)), dangers(fleet(10, emptied=10))
+    assert [danger.message for danger in both] == ["6 of 10 realms would change (limit 30 %)"]
+    message = "10 of 10 realms would lose their e-mail settings (limit 30 %)"
+    assert [danger.message for danger in all_emptied] == [message]
 
 
 def test_realms_that_nobody_could_look_at_make_no_change_smaller() -> None:
     names = [f"realm-{n}" for n in range(100)]
     made = planned(dict.fromkeys(names, OTHER), dict.fromkeys(names[:10], STORED))
-    assert [danger.message for danger in dangers(made)] == ["changes 10 of 10 realms"]
+    assert [danger.message for danger in dangers(made)] == ["10 of 10 realms would change (limit 30 %)"]
     made = planned(dict.fromkeys(names, OTHER), dict.fromkeys(names[:9], STORED))
     assert dangers(made) == ()
 
@@ -150,10 +152,12 @@ def test_emptying_a_realm_that_needs_mail_names_the_switch() -> None:
     entries = dict.fromkeys(("acme", "globex", "initech", "soylent"), DISABLED)
     made = planned(entries, dict.fromkeys(entries, STORED), needed=needed)
     assert dangers(made) == (
-        Danger(Reason.NEEDED_MAIL, "takes the e-mail from 2 realms where verifyEmail is on", ("acme", "soylent")),
+        Danger(
+            Reason.NEEDED_MAIL, "2 realms would lose the e-mail settings while verifyEmail is on", ("acme", "soylent")
+        ),
         Danger(
             Reason.NEEDED_MAIL,
-            "takes the e-mail from 1 realm where verifyEmail and resetPasswordAllowed are on",
+            "1 realm would lose the e-mail settings while verifyEmail and resetPasswordAllowed are on",
             ("globex",),
         ),
     )
@@ -246,7 +250,7 @@ def test_one_kind_of_tls_for_another_is_no_danger(security: Security) -> None:
 def test_giving_up_tls_on_the_way_to_another_relay_is_dangerous_too() -> None:
     entry = {**CLEAR, "relay": {"host": "relay.example.net", "security": "none"}}
     (danger,) = dangers(planned({"acme": entry}, {"acme": STORED}))
-    assert str(danger) == "lets 1 realm send in clear, with TLS or STARTTLS so far: acme"
+    assert str(danger) == "1 realm would send in clear text instead of with TLS or STARTTLS: acme"
 
 
 def test_emptying_a_realm_weakens_no_security() -> None:
@@ -260,7 +264,8 @@ def test_overwriting_a_hidden_password_with_one_that_cannot_be_had_is_dangerous(
     (danger,) = dangers(planned({"acme": OTHER}, {"acme": STORED}, environ={}))
     assert danger == Danger(
         Reason.LOST_SECRET,
-        "overwrites a password that cannot be read back in 1 realm, though its reference cannot be resolved",
+        "1 realm would lose a stored password that cannot be read back, "
+        "and the reference for the new one cannot be resolved",
         ("acme",),
     )
 
@@ -288,12 +293,13 @@ def test_a_refusal_gives_all_reasons_and_how_to_allow_them() -> None:
     made = fleet(10, changed=4, emptied=1, environ={}, needed={"realm-0004": ("verifyEmail",)})
     error = refusal(made)
     assert error.message == (
-        "the plan is refused: it changes 5 of 10 realms: realm-0000, realm-0001 and 3 more [mass-change]; "
-        "it takes the e-mail from 1 realm where verifyEmail is on: realm-0004 [needed-mail]; "
-        "it overwrites a password that cannot be read back in 4 realms, though its reference cannot be resolved: "
+        "Refused: 5 of 10 realms would change (limit 30 %): realm-0000, realm-0001 and 3 more [mass-change]; "
+        "1 realm would lose the e-mail settings while verifyEmail is on: realm-0004 [needed-mail]; "
+        "4 realms would lose a stored password that cannot be read back, "
+        "and the reference for the new one cannot be resolved: "
         "realm-0000, realm-0001 and 2 more [lost-secret]"
     )
-    assert error.hint == "look at the plan; if it is meant: --allow mass-change,needed-mail,lost-secret"
+    assert error.hint == "review the plan; if intended: --allow mass-change,needed-mail,lost-secret"
     assert error.rule == "unsafe"
 
 
@@ -321,8 +327,7 @@ def test_nothing_allows_what_the_policy_forbids() -> None:
     for allowed in (frozenset[Reason](), frozenset(Reason)):
         error = refusal(made, allowed)
         assert error.message == (
-            "the plan is refused: the settings' policy, which --allow does not override, "
-            "forbids what is wanted of acme and globex"
+            "Refused: the settings' policy forbids the changes to acme and globex, and --allow does not override it"
         )
         assert (error.hint, error.rule) == ("correct the spec, or have the policy changed", "policy")
 
@@ -331,7 +336,7 @@ def test_what_the_policy_forbids_is_told_beside_the_dangers() -> None:
     made = planned({"acme": OTHER}, {"acme": STORED}, policy=NO_RELAYS, environ={})
     made = replace(made, realms=tuple(replace(r, unresolved={"relay.auth.password": UNSET}) for r in made.realms))
     error = refusal(made)
-    assert "forbids what is wanted of acme; it overwrites" in error.message
+    assert "forbids the changes to acme, and --allow does not override it; 1 realm would lose" in error.message
     assert error.hint.startswith("correct the spec")
     assert error.hint.endswith("--allow lost-secret")
     assert "[lost-secret]" not in refusal(made, frozenset(Reason)).message
@@ -376,8 +381,8 @@ def test_reasons_are_allowed_by_name_or_all_at_once(texts: list[str], allowed: l
 def test_an_unknown_reason_is_a_mistake_that_allows_nothing(word: str, guess: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_allow([f"all,{word}"])
-    assert refused.value.message == f"--allow `{word}` is no reason"
-    assert refused.value.hint == f"{guess}known are mass-change, needed-mail, weaker-security, lost-secret, all"
+    assert refused.value.message == f"unknown reason `{word}` in --allow"
+    assert refused.value.hint == f"{guess}known reasons: mass-change, needed-mail, weaker-security, lost-secret, all"
 
 
 # Reporting
@@ -387,10 +392,11 @@ def test_dangers_are_shown_one_a_line_and_given_whole_as_data() -> None:
     made = fleet(40, changed=37)
     found = dangers(made)
     text = plain(danger_lines(found))
-    assert text == "Dangerous: changes 37 of 40 realms: realm-0000, realm-0001 and 35 more [mass-change]\n"
+    message = "37 of 40 realms would change (limit 30 %)"
+    assert text == f"Dangerous: {message}: realm-0000, realm-0001 and 35 more [mass-change]\n"
     (data,) = FORMAT.plan(of_plan("plan", made, made.exit_status, dangers=found))["dangers"]
     assert data == {
         "reason": "mass-change",
-        "message": "changes 37 of 40 realms",
+        "message": "37 of 40 realms would change (limit 30 %)",
         "realms": [f"realm-{n:04}" for n in range(37)],
     }

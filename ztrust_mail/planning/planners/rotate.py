@@ -1,7 +1,9 @@
-"""Rotation: finds the realms that use one secret reference and plans to write its present value to just these.
+"""Plans a rotation: writes the present value of one secret reference to the realms that use it.
 
-A realm that still needs the value is written as a whole, as every write is: what else differs there goes along, and
-the plan shows it. A realm that has the value already is left alone, whatever else differs there.
+A realm that does not have the value yet is written as a whole, like any write: what else differs from the spec is
+written too, and the plan shows it. A realm that already has the value is not written, even if something else differs.
+
+After the rotation, :func:`find_old_secret_uses` reports realms that may still use the old value.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, Reading
 from ztrust_mail.journal.records import JournalState, LastKnown
-from ztrust_mail.model.fields import HOST, USERNAME, FieldMap, Masked
+from ztrust_mail.model.fields import HOST, USERNAME, FieldMap, masked_fields
 from ztrust_mail.planning.compare import SecretMode, SecretState, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.from_spec import Aim, PlanningContext, make_plan
@@ -29,9 +31,9 @@ from ztrust_mail.specfile.resolve import Desired, merge
 
 @dataclass(frozen=True)
 class Rotation:
-    """What a rotation would do. ``plan`` holds only realms that use the reference, or may.
+    """What a rotation would do. ``plan`` holds only realms that use the reference, or may use it.
 
-    ``old`` is the fingerprint of the value that most of them had before, empty where the journal does not know it.
+    ``old`` is the fingerprint of the value that most of them had before, empty if the journal does not know it.
     """
 
     reference: SecretRef
@@ -42,10 +44,10 @@ class Rotation:
 def plan_rotation(
     spec: Spec, gateway: Gateway, means: PlanningContext, reference: str, *, realms: Sequence[str] = ()
 ) -> Rotation:
-    """Plan to write a reference's present value wherever the journal does not say that it is there.
+    """Plan to write a reference's present value to each realm that, by the journal, does not have it.
 
-    ``reference`` reads as plans show it, placeholders filled in; ``realms`` are globs. Raises :class:`UsageError`
-    where no realm uses the reference, where it is not one single reference, or where its value cannot be had.
+    ``reference`` is written as plans show it, with placeholders filled in; ``realms`` are globs. Raises
+    :class:`UsageError` if no realm uses the reference, if several references read alike, or if it has no value.
     """
     check_reference(reference)
     found: list[SecretRef] = []
@@ -63,14 +65,14 @@ def plan_rotation(
 
 
 def check_reference(reference: str) -> None:
-    """Raise :class:`UsageError` for a reference whose value is not ours to write."""
+    """Raise :class:`UsageError` for a reference into the server's vault, whose value this tool does not write."""
     if reference.startswith(f"{SecretKind.KEYCLOAK_VAULT}:"):
-        message = f"the value of {quoted(reference)} lives on the server: the realms hold only its name"
-        raise UsageError(message, "change it in the server's vault; nothing needs to be written to the realms")
+        message = f"cannot rotate {quoted(reference)}: its value is in the server's vault, realms hold only its key"
+        raise UsageError(message, "change the value in the vault; the realms need no write")
 
 
 def _only_one(wanted: Sequence[Desired], reference: str) -> SecretRef:
-    """Return the one reference that reads so. Raises :class:`UsageError` for none, and for several."""
+    """Return the reference with this text. Raises :class:`UsageError` if none or several of the realms' have it."""
     by_ref: dict[SecretRef, list[str]] = {}
     for one in wanted:
         for ref in secret_fields(one.fields).values():
@@ -78,11 +80,11 @@ def _only_one(wanted: Sequence[Desired], reference: str) -> SecretRef:
     fitting = [ref for ref in by_ref if str(ref) == reference]
     if not fitting:
         known = sorted({str(ref) for ref in by_ref})
-        hint = did_you_mean(reference, known) or f"these are used: {', '.join(known) or 'none'}"
-        raise UsageError(f"none of these realms uses {quoted(reference)}", hint)
+        hint = did_you_mean(reference, known) or f"references in use: {', '.join(known) or 'none'}"
+        raise UsageError(f"no selected realm uses {quoted(reference)}", hint)
     if len(fitting) > 1:
         names = "; ".join(", ".join(by_ref[ref]) for ref in fitting)
-        message = f"{quoted(reference)} stands for {len(fitting)} different references"
+        message = f"{quoted(reference)} is ambiguous: {len(fitting)} different references read like this"
         raise UsageError(message, f"rotate them one by one, with --realm: {names}")
     return fitting[0]
 
@@ -92,7 +94,7 @@ def _uses(wanted: Desired, reference: str) -> bool:
 
 
 def _may_use(spec: Spec, wanted: Desired, reference: str) -> bool:
-    """Tell of a realm whose settings are wrong, so that they cannot be told, whether it may use a reference."""
+    """Tell whether a realm with invalid settings may use a reference: its entry names it, or has a placeholder."""
     if wanted.fields or not wanted.findings:
         return False
     settings = merge(spec.defaults.settings, wanted.entry.settings).values()
@@ -101,14 +103,15 @@ def _may_use(spec: Spec, wanted: Desired, reference: str) -> bool:
 
 
 def _trimmed(realm: RealmPlan, reference: str) -> RealmPlan:
-    """Return the realm as in sync where the value is there already; what else differs is told, not written."""
+    """Return a realm that already has the value as in sync; report what else differs instead of writing it."""
     names = {name for name, ref in secret_fields(realm.wanted.fields).items() if str(ref) == reference}
-    there = all(realm.secrets.get(name) is SecretState.UNCHANGED for name in names)
-    if realm.status is not Status.CHANGED or not there:
+    has_value = all(realm.secrets.get(name) is SecretState.UNCHANGED for name in names)
+    if realm.status is not Status.CHANGED or not has_value:
         return realm
     others = ", ".join(quoted(change.field) for change in realm.changes if change.field not in names)
-    message = f"not as the spec says, though it has the secret: {others}"
-    note = Finding(Severity.NOTE, "differs-otherwise", message, "apply writes it", realm=realm.realm)
+    message = f"not written, since it has the secret already; these fields differ from the spec: {others}"
+    hint = "to write them: ztrust-mail apply SPEC..."
+    note = Finding(Severity.NOTE, "differs-otherwise", message, hint, realm=realm.realm)
     return replace(
         realm,
         status=Status.IN_SYNC,
@@ -119,7 +122,7 @@ def _trimmed(realm: RealmPlan, reference: str) -> RealmPlan:
 
 
 def _old(made: Plan, reference: SecretRef, means: PlanningContext) -> str:
-    """Return the fingerprint that most realms to be written were last written with."""
+    """Return the fingerprint of the old value: the most frequent last written one among the realms to be written."""
     memory = means.memory()
     before: Counter[str] = Counter()
     for realm in made.changed:
@@ -130,9 +133,9 @@ def _old(made: Plan, reference: SecretRef, means: PlanningContext) -> str:
 
 
 def fingerprint_of(reference: SecretRef, plan: Plan, memory: JournalState, secrets: SecretStore | None) -> str:
-    """Return the fingerprint of a reference's present value; empty where it has none here, or none that we may have.
+    """Return the fingerprint of a reference's present value, empty if it is not resolved.
 
-    The policy has judged the reference only where some realm of the plan got as far as being compared.
+    It is resolved only if the policy permits it for a realm; the policy is checked only for realms that were compared.
     """
     compared = (realm for realm in plan.realms if realm.status in (Status.CHANGED, Status.IN_SYNC))
     if not secrets or all(realm.forbidden for realm in compared):
@@ -142,39 +145,40 @@ def fingerprint_of(reference: SecretRef, plan: Plan, memory: JournalState, secre
 
 
 def refuse_mass_change(rotation: Rotation, allowed: frozenset[Reason]) -> None:
-    """Raise :class:`Unsafe` where what goes along with the secret is a mass change by itself.
+    """Raise :class:`Unsafe` if the changes besides the secret are a mass change.
 
-    The rewrite of the secret never counts: who names the reference means all realms that use it.
+    The secret itself does not count: whoever names a reference means all realms that use it.
     """
-    mixed = (replace(realm, status=_status_beside(realm)) for realm in rotation.plan.realms)
-    for danger in dangers(replace(rotation.plan, realms=tuple(mixed))):
+    others = (replace(realm, status=_status_without_secret(realm)) for realm in rotation.plan.realms)
+    for danger in dangers(replace(rotation.plan, realms=tuple(others))):
         if danger.reason is Reason.MASS_CHANGE and danger.reason not in allowed:
-            hint = "look at plan, and apply that first; if it is meant to go along: --allow mass-change"
-            raise Unsafe(f"beside the secret it {danger} [{danger.reason}]", hint, "unsafe")
+            hint = "review `ztrust-mail plan` and apply that first; if intended along with the secret:"
+            hint += " --allow mass-change"
+            raise Unsafe(f"Refused: besides the secret, {danger} [{danger.reason}]", hint, "unsafe")
 
 
-def _status_beside(realm: RealmPlan) -> Status:
-    """Return where a realm stands but for its secret."""
-    alone = all(change.field in realm.difference.masked_fields for change in realm.changes)
-    return Status.IN_SYNC if realm.status is Status.CHANGED and alone else realm.status
+def _status_without_secret(realm: RealmPlan) -> Status:
+    """Return the status that a realm would have if its secret did not differ."""
+    only_secrets = all(change.field in realm.difference.masked_fields for change in realm.changes)
+    return Status.IN_SYNC if realm.status is Status.CHANGED and only_secrets else realm.status
 
 
 NOT_ROTATED = "not-rotated"
-"""The rule for a realm of the rotation that the journal does not have with the new value."""
+"""The rule for a realm of the rotation to which, by the journal, the new value was not written."""
 
 OLD_SECRET = "old-secret"
-"""The rule for a realm beside the rotation that was last written with the old value."""
+"""The rule for a realm outside the rotation that was last written with the old value."""
 
 UNKNOWN_SECRET = "unknown-secret"
-"""The rule for a realm beside the rotation with the same login and a secret that the journal never wrote."""
+"""The rule for a realm outside the rotation with the same login and a secret that the journal never wrote."""
 
 NOT_LOOKED = "not-looked"
-"""The rule for what could not be looked at."""
+"""The rule for realms that could not be read or listed."""
 
 _NO_LIST = Finding(
     Severity.WARNING,
     NOT_LOOKED,
-    "the server gives no list of its realms: others with the old value may be missing here",
+    "the server lists no realms to this account; other realms may still use the old value",
     "give the account the role view-realm in its realms",
 )
 
@@ -182,10 +186,10 @@ _NO_LIST = Finding(
 def find_old_secret_uses(
     rotation: Rotation, gateway: Gateway, recall: Callable[[], JournalState], secrets: SecretStore
 ) -> tuple[Finding, ...]:
-    """Return where the old value may still stand, by what ``recall`` brings out of the journal after the rotation.
+    """Return a warning for each realm that may still use the old value.
 
-    All realms that the account sees are looked at once more. Nothing is raised where that cannot be done, or where
-    the journal cannot be read: the rotation's own result matters more.
+    ``recall`` reads the journal after the rotation. All realms that the account can see are read again. An error of
+    the server or the journal becomes a warning, so that it does not hide the result of the rotation.
     """
     try:
         memory = recall()
@@ -193,28 +197,33 @@ def find_old_secret_uses(
         search = _OldSecretSearch(rotation, memory, present, gateway.dialect)
         reading = gateway.read(search.suspects(), everything=True)
     except (ServerError, JournalError) as e:
-        return (Finding(Severity.WARNING, NOT_LOOKED, f"where the old value is cannot be told: {e.message}", e.hint),)
-    found = (*search.unwritten(), *search.elsewhere(reading), *search.unknown(reading))
+        return (
+            Finding(Severity.WARNING, NOT_LOOKED, f"cannot search for realms with the old value: {e.message}", e.hint),
+        )
+    found = (*search.not_rotated(), *search.still_old(reading), *search.unknown_secrets(reading))
     if reading.complete:
         return found
-    return (*found, _NO_LIST if gateway.capabilities.list_realms else replace(_NO_LIST, hint="look at each by name"))
+    return (
+        *found,
+        _NO_LIST if gateway.capabilities.list_realms else replace(_NO_LIST, hint="check each realm by its name"),
+    )
 
 
 @dataclass(frozen=True)
 class _OldSecretSearch:
-    """The rotation with the journal's memory and the fingerprint of the reference's present value."""
+    """Searches the journal and the server. ``present`` is the fingerprint of the reference's present value."""
 
     rotation: Rotation
     memory: JournalState
     present: str
     dialect: Dialect
 
-    def unwritten(self) -> Iterator[Finding]:
-        """Yield the realms of the rotation that the journal does not have with the present value."""
+    def not_rotated(self) -> Iterator[Finding]:
+        """Yield a warning for each realm of the rotation to which the present value was not written."""
         for realm in self.rotation.plan.realms:
             if realm.status is not Status.MISSING and not self._has_present(realm):
-                message = f"{quoted(self.rotation.reference)} was not written here"
-                hint = "mend the cause and rotate again: it writes what is left"
+                message = f"{quoted(self.rotation.reference)} was not written to this realm"
+                hint = "fix the cause and rotate again: that writes the remaining realms"
                 yield Finding(Severity.WARNING, NOT_ROTATED, message, hint, realm=realm.realm)
 
     def _has_present(self, realm: RealmPlan) -> bool:
@@ -222,12 +231,15 @@ class _OldSecretSearch:
         return self.present in _fingerprints(known).values() and not known.doubt
 
     def suspects(self) -> tuple[str, ...]:
-        """Return the realms beside the rotation that the journal has with the old value."""
+        """Return the realms outside the rotation that were last written with the old value."""
         ours = {realm.realm for realm in self.rotation.plan.realms}
         return tuple(name for name, known in self.memory.realms.items() if name not in ours and self._had_old(known))
 
     def _had_old(self, known: LastKnown) -> bool:
-        """Whether the last write was of the old value, or of another than the present one by the same reference."""
+        """Tell whether the last write, finished or of unknown outcome, sent the old value.
+
+        Any other value from the same reference than the present one counts as old too.
+        """
         writes = [write for write in (known.last, known.doubt) if write]
         return any(
             fingerprint == self.rotation.old
@@ -236,33 +248,33 @@ class _OldSecretSearch:
             for name, fingerprint in write.fingerprints.items()
         )
 
-    def elsewhere(self, reading: Reading) -> Iterator[Finding]:
-        """Yield the suspects that still have a secret, as far as can be seen."""
+    def still_old(self, reading: Reading) -> Iterator[Finding]:
+        """Yield a warning for each suspect, except those that are known to have no secret any more."""
         for name in self.suspects():
             live = reading.realms.get(name)
-            gone = isinstance(live, RealmMissing) or (isinstance(live, LiveRealm) and not self._hidden(live))
-            if not gone:
-                message = f"last written with the old value of {quoted(self.rotation.reference)}, and not rotated here"
+            has_none = isinstance(live, RealmMissing) or (isinstance(live, LiveRealm) and not self._masked(live))
+            if not has_none:
+                message = f"last written with the old value of {quoted(self.rotation.reference)}, and not rotated"
                 hint = "rotate with a spec that covers it, and without a --realm that leaves it out"
                 yield Finding(Severity.WARNING, OLD_SECRET, message, hint, realm=name)
 
-    def unknown(self, reading: Reading) -> Iterator[Finding]:
-        """Yield the other realms that log in as ours do, with a secret of which the journal knows nothing."""
-        beside = {realm.realm for realm in self.rotation.plan.realms} | set(self.suspects())
+    def unknown_secrets(self, reading: Reading) -> Iterator[Finding]:
+        """Yield a warning for each other realm that uses the rotated login with a secret unknown to the journal."""
+        known = {realm.realm for realm in self.rotation.plan.realms} | set(self.suspects())
         logins = {_login(realm.wanted.fields) for realm in self.rotation.plan.realms if realm.wanted.fields}
         for name, live in sorted(reading.realms.items()):
-            if name in beside or not isinstance(live, LiveRealm):
+            if name in known or not isinstance(live, LiveRealm):
                 continue
-            login = _login(self._decoded(live))
-            if login in logins and not self._hidden(live) <= _fingerprints(self.memory.of(name)).keys():
-                message = f"logs in at {login[0]} as {quoted(login[1])} too, with a secret that the journal never wrote"
-                yield Finding(Severity.WARNING, UNKNOWN_SECRET, message, "see whether it is the old one", realm=name)
+            login = _login(self._decode(live))
+            if login in logins and not self._masked(live) <= _fingerprints(self.memory.of(name)).keys():
+                message = f"uses the same login, {quoted(login[1])} at {login[0]}, with a secret unknown to the journal"
+                yield Finding(Severity.WARNING, UNKNOWN_SECRET, message, "check whether it is the old one", realm=name)
 
-    def _decoded(self, live: LiveRealm) -> FieldMap:
+    def _decode(self, live: LiveRealm) -> FieldMap:
         return self.dialect.decode(live.attributes)
 
-    def _hidden(self, live: LiveRealm) -> set[str]:
-        return {name for name, value in self._decoded(live).items() if isinstance(value, Masked)}
+    def _masked(self, live: LiveRealm) -> set[str]:
+        return set(masked_fields(self._decode(live)))
 
 
 def _fingerprints(known: LastKnown) -> dict[str, str]:
@@ -270,5 +282,5 @@ def _fingerprints(known: LastKnown) -> dict[str, str]:
 
 
 def _login(fields: FieldMap) -> tuple[str, str]:
-    """Return the relay's host, whose case means nothing, and the user name."""
+    """Return the relay's host in lower case, and the user name."""
     return str(fields.get(HOST, "")).casefold(), str(fields.get(USERNAME, ""))
