@@ -23,7 +23,7 @@ from ztrust_mail.model.fields import ABSENT, Kind, field_of
 from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, Status
-from ztrust_mail.planning.saved.validation import checked
+from ztrust_mail.planning.saved.validation import parse_settings
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text.plan import plan_lines
 from ztrust_mail.sandbox import Sandbox
@@ -404,9 +404,9 @@ def test_a_group_set_to_false_only_drops_what_is_inherited_and_a_leaf_removes() 
 def test_a_plan_file_holds_no_text_that_a_spec_cannot_name(field: str) -> None:
     login = {"relay.port": 25, "relay.security": {"security": "none"}, "relay.auth": {"login": "none"}}
     settings: dict[str, FieldJson] = {"sender.address": "a@b.example", "relay.host": "h", **login}
-    assert checked({**settings, SUBJECT: "A", "templates.messages.en.a": {"absent": True}})[SUBJECT] == "A"
+    assert parse_settings({**settings, SUBJECT: "A", "templates.messages.en.a": {"absent": True}})[SUBJECT] == "A"
     with pytest.raises(BadValue):
-        checked({**settings, field: "x"})
+        parse_settings({**settings, field: "x"})
 
 
 def test_explain_shows_one_text_or_all_of_them(cli: Cli) -> None:

@@ -43,7 +43,7 @@ from ztrust_mail.planning.saved import (
     to_text,
 )
 from ztrust_mail.planning.saved.read import MAX_BYTES
-from ztrust_mail.planning.saved.validation import checked
+from ztrust_mail.planning.saved.validation import parse_settings
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.entries import Entry, Spec
@@ -270,7 +270,7 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.touch()
     os.truncate(file, MAX_BYTES + 1)
-    with pytest.raises(UsageError, match="has more than 64 MB"):
+    with pytest.raises(UsageError, match="is larger than 64 MB"):
         load(file)
 
 
@@ -281,16 +281,16 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
         ("", "is not JSON from line 1, column 1 on"),
         ("version: 1\n", "is not JSON from line 1, column 1 on"),
         ('{"schema": 1\n]', "is not JSON from line 2, column 1 on"),
-        ('{"schema": 1, "schema": 2}', "says `schema` twice"),
-        ('{"a": NaN}', "odd numbers"),
-        ('{"a": 1.5}', "odd numbers"),
-        ('{"a": ' + "9" * 10_000 + "}", "odd numbers"),
-        ("[" * 100_000, "too deep a nesting"),
-        ("[]", "is no saved plan"),
-        ("{}", "is no saved plan"),
-        ('{"schema": "urn:ztrust-mail:schema:report:1"}', "is no saved plan"),
+        ('{"schema": 1, "schema": 2}', "has the key `schema` twice"),
+        ('{"a": NaN}', "numbers that no plan has"),
+        ('{"a": 1.5}', "numbers that no plan has"),
+        ('{"a": ' + "9" * 10_000 + "}", "numbers that no plan has"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "is not a saved plan"),
+        ("{}", "is not a saved plan"),
+        ('{"schema": "urn:ztrust-mail:schema:report:1"}', "is not a saved plan"),
         ('{"schema": "urn:ztrust-mail:schema:plan:2"}', "was saved by another version of this program"),
-        ('{"schema": "urn:ztrust-mail:schema:plan:1"}', "it lacks `tool_version`, `created`, `server`, `account`"),
+        ('{"schema": "urn:ztrust-mail:schema:plan:1"}', "the top level lacks `tool_version`, `created`, `server`"),
     ],
 )
 def test_a_text_that_is_no_plan_is_refused(text: str | bytes, words: str) -> None:
@@ -300,31 +300,31 @@ def test_a_text_that_is_no_plan_is_refused(text: str | bytes, words: str) -> Non
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(more=1), "it has `more`"),
-        (lambda d: d.update(secrets="all"), "`secrets` holds something else"),
-        (lambda d: d.update(in_sync=-1), "`in_sync` holds something else"),
-        (lambda d: d["spec"][0].update(digest="0" * 63), "`spec[0].digest` holds something else"),
-        (lambda d: d.update(created="today"), "`created` holds something else"),
+        (lambda d: d.update(more=1), "the top level has unknown keys: `more`"),
+        (lambda d: d.update(secrets="all"), "`secrets` has an invalid value"),
+        (lambda d: d.update(in_sync=-1), "`in_sync` has an invalid value"),
+        (lambda d: d["spec"][0].update(digest="0" * 63), "`spec[0].digest` has an invalid value"),
+        (lambda d: d.update(created="today"), "`created` has an invalid value"),
         (lambda d: d["server"].pop("url"), "`server` lacks `url`"),
-        (lambda d: d["account"].update(name=None), "`account.name` holds something else"),
-        (lambda d: d["realms"].append(1), "`realms[1]` holds something else"),
+        (lambda d: d["account"].update(name=None), "`account.name` has an invalid value"),
+        (lambda d: d["realms"].append(1), "`realms[1]` has an invalid value"),
         (lambda d: d["realms"][0].pop("entry"), "`realms[0]` lacks `entry`"),
-        (lambda d: d["realms"][0].update(realm=""), "`realms[0].realm` holds something else"),
-        (lambda d: d["realms"][0].update(disabled=True), "`realms[0].settings` holds something else"),
-        (lambda d: d["realms"][0]["settings"].update({"relay.port": None}), "`realms[0].settings.relay.port` holds"),
-        (lambda d: d["realms"][0]["settings"].update({"x": {}}), "`realms[0].settings.x` holds something else"),
-        (lambda d: d["realms"][0]["settings"].update({"x": {"base": ""}}), "`realms[0].settings.x` holds"),
+        (lambda d: d["realms"][0].update(realm=""), "`realms[0].realm` has an invalid value"),
+        (lambda d: d["realms"][0].update(disabled=True), "`realms[0].settings` has an invalid value"),
+        (lambda d: d["realms"][0]["settings"].update({"relay.port": None}), "relay.port` has an invalid value"),
+        (lambda d: d["realms"][0]["settings"].update({"x": {}}), "`realms[0].settings.x` has an invalid value"),
+        (lambda d: d["realms"][0]["settings"].update({"x": {"base": ""}}), "settings.x` has an invalid value"),
         (lambda d: d["realms"][0]["settings"].update({"x": {"secret": "env"}}), "x` lacks `argument`, `base`"),
-        (lambda d: d["realms"][0]["settings"].update({"x": {"masked": True}}), "x` has `masked`"),
-        (lambda d: d["realms"][0]["settings"].update({"x": {"login": "none", "security": "tls"}}), "x` holds"),
-        (lambda d: d["realms"][0]["changes"][0].update(action="x"), "`realms[0].changes[0].action` holds"),
-        (lambda d: d["realms"].extend(d["realms"]), "the realm `acme` stands there twice"),
-        (lambda d: d["spec"].extend(d["spec"]), "the spec `<dict>` stands there twice"),
-        (lambda d: d["realms"][0].update(realm=".."), "`..` cannot be a realm's name"),
-        (lambda d: d["realms"][0].update(realm="\ud800"), "cannot be a realm's name"),
+        (lambda d: d["realms"][0]["settings"].update({"x": {"masked": True}}), "x` has unknown keys: `masked`"),
+        (lambda d: d["realms"][0]["settings"].update({"x": {"login": "none", "security": "tls"}}), "x` has an invalid"),
+        (lambda d: d["realms"][0]["changes"][0].update(action="x"), "changes[0].action` has an invalid value"),
+        (lambda d: d["realms"].extend(d["realms"]), "the realm `acme` is listed twice"),
+        (lambda d: d["spec"].extend(d["spec"]), "the spec `<dict>` is listed twice"),
+        (lambda d: d["realms"][0].update(realm=".."), "`..` is not a valid realm name"),
+        (lambda d: d["realms"][0].update(realm="\ud800"), "is not a valid realm name"),
         (
             lambda d: d["left_out"].append({"realm": "acme", "status": "failed", "rule": "", "why": "", "hint": ""}),
-            "the realm `acme` stands there twice",
+            "the realm `acme` is listed twice",
         ),
     ],
 )
@@ -383,7 +383,7 @@ def test_another_plan_than_expected_is_refused_as_unsafe() -> None:
 
 @pytest.mark.parametrize("expected", ["", "abc", "x" * 64, "0" * 11, "0" * 65])
 def test_what_is_no_digest_is_not_taken_for_one(expected: str) -> None:
-    assert "is no digest of a plan" in refusal(changing(), expected)
+    assert "is not the digest of a plan" in refusal(changing(), expected)
 
 
 # Whether a spec could have said it
@@ -392,30 +392,30 @@ def test_what_is_no_digest_is_not_taken_for_one(expected: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"relay.bogus": "x"}, "`relay.bogus` is no field"),
+        ({"relay.bogus": "x"}, "`relay.bogus` is not a field"),
         ({"relay.port": "587"}, "`relay.port` is not a port"),
         ({"relay.port": True}, "`relay.port` is not a port"),
         ({"relay.port": 70000}, "`relay.port` is not a port: `70000`"),
         ({"relay.security": "tls"}, "`relay.security` is not a security mode"),
         ({"relay.auth": "none"}, "`relay.auth` is not a login mode"),
-        ({"relay.auth": {"login": "none"}}, "`relay.auth` is `none`, which does not fit the fields under it"),
-        ({"relay.auth": {"login": "token"}}, "`relay.auth` is `token`, which does not fit"),
+        ({"relay.auth": {"login": "none"}}, "`relay.auth` is `none`, which does not match the other login fields"),
+        ({"relay.auth": {"login": "token"}}, "`relay.auth` is `token`, which does not match"),
         ({"relay.utf8": "true"}, "`relay.utf8` is not true or false"),
         ({"relay.timeouts.read": 5}, "`relay.timeouts.read` is not a duration"),
         ({"relay.host": "https://x/"}, "`relay.host` is not a host name"),
-        ({"relay.host": "0:0::1"}, "`relay.host` is not in its plain form, `::1`"),
+        ({"relay.host": "0:0::1"}, "`relay.host` is not in canonical form, `::1`"),
         ({"relay.host": {"absent": True}}, "`relay.host` is not a host name or IP address"),
         ({"sender.address": "a@acme.example\r\nBcc: x@y.example"}, "`sender.address` holds the control character"),
         ({"sender.address": "grüße@acme.example"}, "which needs relay.utf8"),
-        ({"sender.name": "x\ud800"}, "`sender.name` holds half a character"),
+        ({"sender.name": "x\ud800"}, "`sender.name` contains an unpaired surrogate"),
         ({"sender.name": "x" * 256}, "`sender.name` is 256 characters long"),
         ({"relay.auth.password": "in clear"}, "`relay.auth.password` is not a secret reference"),
-        ({"extra.password": "in clear"}, "`extra.password` is no extra attribute: it is `relay.auth.password`"),
+        ({"extra.password": "in clear"}, "`extra.password` is not an extra attribute: it is the field `relay.auth"),
         ({"extra.x": 1}, "`extra.x` is not text"),
         ({"extra.x\n": "1"}, "`extra.x\\x0a` holds the control character"),
-        ({"extra.": "1"}, "`extra.` is no attribute's name"),
-        ({"extra.\ud800": "1"}, "is no attribute's name"),
-        ({f"extra.{'x' * 256}": "1"}, "is no attribute's name"),
+        ({"extra.": "1"}, "`extra.` is not a valid attribute name"),
+        ({"extra.\ud800": "1"}, "is not a valid attribute name"),
+        ({f"extra.{'x' * 256}": "1"}, "is not a valid attribute name"),
         ({"extra": "1"}, "`extra` is not text"),
     ],
 )
@@ -434,9 +434,9 @@ def test_settings_that_no_spec_can_say_are_refused(fields: dict[str, object], wo
         ("relay.port", "`relay.port` is missing"),
         ("relay.security", "`relay.security` is missing"),
         ("relay.auth", "`relay.auth` is missing"),
-        ("relay.auth.username", "`relay.auth` is `basic`, which does not fit the fields under it"),
-        (PASSWORD, "`relay.auth` is `basic`, which does not fit the fields under it"),
-        ("reply_to.address", "`reply_to.name` is there without `reply_to.address`"),
+        ("relay.auth.username", "`relay.auth` is `basic`, which does not match the other login fields"),
+        (PASSWORD, "`relay.auth` is `basic`, which does not match the other login fields"),
+        ("reply_to.address", "`reply_to.name` is set without `reply_to.address`"),
     ],
 )
 def test_settings_that_are_not_whole_are_refused(name: str, words: str) -> None:
@@ -452,27 +452,27 @@ def test_an_attribute_that_is_odd_but_may_be_said_is_taken() -> None:
 def test_values_that_only_a_server_can_have_are_refused() -> None:
     for value in (Raw("x"), Masked()):
         with pytest.raises(BadValue, match=r"`relay\.port` is not a port"):
-            checked(to_json({"relay.port": value}))
-    with pytest.raises(BadValue, match=r"`relay\.port` holds no field's value"):
-        checked({"relay.port": {"no": "value"}})
+            parse_settings(to_json({"relay.port": value}))
+    with pytest.raises(BadValue, match=r"`relay\.port` has no valid value"):
+        parse_settings({"relay.port": {"no": "value"}})
 
 
 @pytest.mark.parametrize(
     ("kind", "argument", "base", "words"),
     [
         ("env", ["ZTRUST MAIL"], "", "does not name a variable"),
-        ("env", ["A", "B"], "", "is no reference of the kind env"),
-        ("env", [""], "", "is no reference of the kind env"),
-        ("env", ["A"], "/", "has a folder, which is for files only"),
-        ("keyring", ["smtp"], "", "is no reference of the kind keyring"),
-        ("keyring", ["smtp", ""], "", "is no reference of the kind keyring"),
+        ("env", ["A", "B"], "", "is not a valid env reference"),
+        ("env", [""], "", "is not a valid env reference"),
+        ("env", ["A"], "/", "has a folder, which only file references have"),
+        ("keyring", ["smtp"], "", "is not a valid keyring reference"),
+        ("keyring", ["smtp", ""], "", "is not a valid keyring reference"),
         ("keyring", ["smtp", "a\nb"], "", "holds a control character"),
-        ("keyring", ["smtp", "\ud800"], "", "holds half a character"),
-        ("keycloak_vault", ["a}b"], "", "is no key of a vault"),
-        ("file", ["x"], "", "names no whole folder"),
-        ("file", ["x"], "specs", "names no whole folder"),
-        ("file", ["x"], "/specs/..", "names no whole folder"),
-        ("file", ["x"], "/specs\0", "names no whole folder"),
+        ("keyring", ["smtp", "\ud800"], "", "contains an unpaired surrogate"),
+        ("keycloak_vault", ["a}b"], "", "is not a valid vault key"),
+        ("file", ["x"], "", "has a folder that is not a normalised absolute path"),
+        ("file", ["x"], "specs", "has a folder that is not a normalised absolute path"),
+        ("file", ["x"], "/specs/..", "has a folder that is not a normalised absolute path"),
+        ("file", ["x"], "/specs\0", "has a folder that is not a normalised absolute path"),
         ("file", ["x\0"], "/specs", "holds a control character"),
     ],
 )
@@ -501,7 +501,7 @@ def test_a_plans_settings_are_taken_exactly_where_a_spec_comes_to_them(fields: F
 
 def is_taken(fields: FieldMap) -> bool:
     try:
-        return typed(checked(to_json(fields))) == typed(fields)
+        return typed(parse_settings(to_json(fields))) == typed(fields)
     except BadValue:
         return False
 
@@ -520,14 +520,14 @@ def a_spec_comes_to(fields: FieldMap) -> bool:
 def test_a_plan_for_another_server_is_refused() -> None:
     plan = saved()
     check_server(plan, plan.url, ISSUER)
-    with pytest.raises(Unsafe, match=r"for the server `https://fake\.example`, and this is `https://other`") as caught:
+    with pytest.raises(Unsafe, match=r"for the server `https://fake\.example`, but this is `https://other`") as caught:
         check_server(plan, "https://other", ISSUER)
     assert caught.value.rule == "plan-server"
 
 
 def test_another_server_under_the_same_url_is_refused_by_its_issuer() -> None:
     plan = saved()
-    with pytest.raises(Unsafe, match=r"itself `https://clone\.example`, and `https://id\.example` then") as caught:
+    with pytest.raises(Unsafe, match=r"is `https://clone\.example` now and was `https://id\.example` then") as caught:
         check_server(plan, plan.url, "https://clone.example/realms/master")
     assert caught.value.rule == "plan-server"
 
@@ -574,7 +574,9 @@ def test_specs_that_are_as_they_were_are_fine(folder: Path) -> None:
 def test_a_spec_that_has_moved_on_is_refused_and_named(folder: Path) -> None:
     plan = of_files("specs", expect=True)
     (folder / "specs" / "b.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(Unsafe, match=r"^since the plan was made, 1 spec file changed: `specs/b\.json`$") as caught:
+    with pytest.raises(
+        Unsafe, match=r"^stale plan: since it was made, 1 spec file changed: `specs/b\.json`$"
+    ) as caught:
         check_specs(plan)
     assert caught.value.rule == "plan-spec-moved"
 
@@ -587,8 +589,11 @@ def test_a_spec_added_to_a_folder_or_deleted_from_it_is_refused_and_named(folder
     (folder / "specs" / "a.json").unlink()
     with pytest.raises(Unsafe) as caught:
         check_specs(plan)
-    added, deleted = "2 spec files added: `specs/below/e.TOML`, `specs/c.yaml`", "1 spec file deleted: `specs/a.json`"
-    assert caught.value.message == f"since the plan was made, {added}; {deleted}"
+    added, deleted = (
+        "2 spec files added: `specs/below/e.TOML` and `specs/c.yaml`",
+        "1 spec file deleted: `specs/a.json`",
+    )
+    assert caught.value.message == f"stale plan: since it was made, {added}; {deleted}"
     assert caught.value.rule == "plan-spec-moved"
     assert len(check_specs(alone)) == 1  # made of those files, whatever else lies there
 
@@ -623,20 +628,20 @@ def test_specs_that_are_not_here_are_told(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(folder / "elsewhere")
     (finding,) = check_specs(plan)
     assert (finding.severity, finding.rule) == (Severity.NOTE, "plan-spec-absent")
-    assert "2 spec files cannot be looked at again from here: `specs/a.json`, `specs/b.json`" in finding.message
+    assert "cannot check 2 spec files of the plan from here: `specs/a.json` and `specs/b.json`" in finding.message
 
 
 def test_standard_input_is_not_looked_for_as_a_file(folder: Path) -> None:
     (folder / "-").write_text("x", encoding="utf-8")
     plan = replace(saved(), specs={"-": "0" * 64, ".": "0" * 64})
     (finding,) = check_specs(plan)
-    assert ": `-`, `.`" in finding.message
+    assert ": `-` and `.`" in finding.message
 
 
 @pytest.mark.parametrize("path", ["a\0b.yaml", "a\ud800.yaml"])
 def test_what_cannot_be_a_path_is_not_here(folder: Path, path: str) -> None:
     plan = replace(saved(), specs={path: "0" * 64}, folders=("specs/\0", ".", path))
-    with pytest.raises(Unsafe, match=r"made, 2 spec files added: `\./specs/a\.json`, `\./specs/b\.json`$"):
+    with pytest.raises(Unsafe, match=r"made, 2 spec files added: `\./specs/a\.json` and `\./specs/b\.json`$"):
         check_specs(plan)
     (finding,) = check_specs(replace(plan, folders=(path,)))
     assert finding.rule == "plan-spec-absent"
@@ -654,7 +659,7 @@ def test_files_beside_a_spec_that_is_not_here_need_somebody_to_vouch_for_the_pla
     (folder / "specs" / "a.json").unlink()
     assert len(check_specs(plan)) == 1  # the other still lies there
     (folder / "specs" / "b.json").unlink()
-    with pytest.raises(Unsafe, match=r"none of its specs lies; 2 realms would get one: `a`, `b`") as caught:
+    with pytest.raises(Unsafe, match=r"none of its spec files is there; 2 realms would get one: `a` and `b`") as caught:
         check_specs(plan)
     assert caught.value.rule == "plan-secret-folder"
     assert "--expect-digest" in caught.value.hint
@@ -681,7 +686,7 @@ def test_a_plan_altered_with_its_digest_reaches_no_file_by_naming_a_folder(
     if within_reach:
         check_specs(plan)
     else:
-        with pytest.raises(Unsafe, match="takes secrets from files in"):
+        with pytest.raises(Unsafe, match="reads secrets from files in"):
             check_specs(plan)
 
 
@@ -689,7 +694,7 @@ def test_only_what_can_be_a_spec_vouches_for_its_folder(folder: Path) -> None:
     plan = of_files("specs/a.json")
     known = folder / "specs" / "known.txt"
     known.write_text("well known", encoding="utf-8")
-    with pytest.raises(Unsafe, match="takes secrets from files in"):
+    with pytest.raises(Unsafe, match="reads secrets from files in"):
         check_specs(replace(plan, specs={str(known): of_bytes(b"well known")}))
 
 
@@ -707,8 +712,8 @@ def test_every_realm_that_is_not_as_the_plan_saw_it_is_named() -> None:
     with pytest.raises(Unsafe) as caught:
         check_live(from_text(text_of(plan, spec)), live, KEYCLOAK)
     assert caught.value.rule == "plan-stale"
-    words = "not as the plan saw it any more: `a`, `c`; gone, or cannot be read: `d`"
-    assert caught.value.message == f"the plan no longer fits 3 realms: {words}"
+    changed, gone = "2 realms (`a` and `c`) changed after the plan was made", "realm `d` cannot be read any more"
+    assert caught.value.message == f"stale plan: {changed}; {gone}"
     assert [(f.realm, f.rule) for f in caught.value.findings] == [(name, "plan-stale") for name in "acd"]
     assert "new plan" in caught.value.hint
 
@@ -720,7 +725,7 @@ def test_of_many_realms_the_message_names_some_and_the_findings_all() -> None:
     with pytest.raises(Unsafe) as caught:
         check_live(from_text(text_of(plan, spec)), {}, KEYCLOAK)
     shown = ", ".join(f"`{name}`" for name in names[:5])
-    assert caught.value.message.endswith(f"gone, or cannot be read: {shown} and 3 more")
+    assert caught.value.message.endswith(f"({shown} and 3 more) cannot be read any more")
     assert [finding.realm for finding in caught.value.findings] == names
 
 
@@ -746,7 +751,7 @@ def test_a_plan_whose_words_are_not_what_it_would_do_is_refused(change: Callable
     spec = one_realm(BASIC)
     plan = make_plan(spec, FakeGateway({"acme": OLD}))
     text = resealed(text_of(plan, spec), lambda data: change(data["realms"][0]))
-    with pytest.raises(Unsafe, match=r"is not what it would do to 1 realm: `acme`") as caught:
+    with pytest.raises(Unsafe, match=r"other changes than it lists in 1 realm: `acme`") as caught:
         check_live(from_text(text), masked(plan), KEYCLOAK)
     assert caught.value.rule == "plan-otherwise"
 
@@ -774,4 +779,4 @@ def test_a_hidden_secret_that_goes_along_is_not_one_that_the_plan_replaces() -> 
 def test_what_a_plan_cannot_see_is_said_where_secrets_are_hidden(live: Mapping[str, str], count: int) -> None:
     notes = cannot_see(saved(live=live))
     assert len(notes) == count
-    assert all(note.severity is Severity.NOTE and "a password changed" in note.message for note in notes)
+    assert all(note.severity is Severity.NOTE and "whether passwords changed" in note.message for note in notes)

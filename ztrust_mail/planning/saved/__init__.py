@@ -1,4 +1,4 @@
-"""Saved plans: written to a file for review, and applied from it later, as they were reviewed or not at all."""
+"""Saved plans: written to a file for review, and later applied exactly as reviewed, or refused."""
 
 from __future__ import annotations
 

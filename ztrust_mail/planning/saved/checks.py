@@ -1,4 +1,4 @@
-"""Whether a saved plan still fits: the server, the specs it was made of, the realms it was made for."""
+"""Refuses a saved plan that is stale: its server, its spec files or its realms changed after it was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ztrust_mail.core.errors import ConfigError, NoServerChosen, Unsafe
 from ztrust_mail.core.files import MAX_BYTES, STDIN, SUFFIXES, bytes_of, files_in, is_inside, is_path, is_spec_in
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import pluralise, quoted, shell_word
+from ztrust_mail.core.text import first_and_more, pluralise, quoted, shell_word
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.journal.records import Run
@@ -22,31 +22,31 @@ from ztrust_mail.planning.saved.write import PlannedRealm, SavedPlan
 from ztrust_mail.secrets.sources import RUN_SECRETS
 
 STALE = "plan-stale"
-"""The rule of a refusal since a realm is no longer as the plan saw it."""
+"""The rule of a refusal because a realm changed after the plan was made."""
 
 PLAN_SERVER = "plan-server"
-"""The rule of a refusal since the server is not the one that the plan was made for."""
+"""The rule of a refusal because the server is not the one that the plan was made for."""
 
 SHOWN_REALMS = 5
-"""So many realms a refusal names; its findings tell of all."""
+"""How many realms or files the message of a refusal names; its findings list all realms."""
 
-_NEW_PLAN = "make a new plan and review it"
-_MOVED, _GONE = "not as the plan saw it any more", "gone, or cannot be read"
+_NEW_PLAN = "make a new plan and review it: ztrust-mail plan SPEC... --out FILE"
+_MOVED, _GONE = "changed after the plan was made", "cannot be read any more"
 
 
 def check_server(saved: SavedPlan, url: str, issuer: str) -> None:
-    """Raise :class:`Unsafe` where this is another server than the plan was made for.
+    """Raise :class:`Unsafe` if this is not the server that the plan was made for.
 
-    ``issuer`` is the URL by which the server names the realm that we log in to. That may be another realm than when
-    the plan was made, and either may be empty: not known.
+    ``issuer`` is the URL that the server gives for the realm we log in to. The login realm may differ from the one at
+    the time of the plan, so only the part before ``/realms/`` is compared. An empty issuer is unknown and passes.
     """
     if url != saved.url:
-        message = f"the plan was made for the server {quoted(saved.url)}, and this is {quoted(url)}"
-        raise Unsafe(message, f"name the server it was made for, or {_NEW_PLAN}", PLAN_SERVER)
+        message = f"the plan was made for the server {quoted(saved.url)}, but this is {quoted(url)}"
+        raise Unsafe(message, f"name the plan's server, or {_NEW_PLAN}", PLAN_SERVER)
     then, now = _server_of(saved.issuer), _server_of(issuer)
     if then and now and then != now:
-        message = f"another server answers at {quoted(url)} than when the plan was made:"
-        message += f" it calls itself {quoted(now)}, and {quoted(then)} then"
+        message = f"the server at {quoted(url)} is not the one that the plan was made for:"
+        message += f" its issuer is {quoted(now)} now and was {quoted(then)} then"
         raise Unsafe(message, _NEW_PLAN, PLAN_SERVER)
 
 
@@ -55,11 +55,11 @@ def _server_of(issuer: str) -> str:
 
 
 def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
-    """Look at the specs that the plan was made of again, as far as they are here, and say which are not.
+    """Compare the plan's spec files with those on this machine; return a note about files that are not here.
 
-    Raises :class:`Unsafe` where one has changed, where one was added to or deleted from a folder that is here, and
-    where the plan takes a secret from a file that only a spec beside it may name, while none of its specs lies there
-    as it was and nobody vouches for the plan by its digest.
+    Raises :class:`Unsafe` if a file changed, or if a file was added to or deleted from one of the plan's folders. Also
+    raises it if the plan reads a secret from a file that only a spec in the same folder may name, and none of its
+    specs is in that folder, unchanged; a plan whose digest was expected passes this check.
     """
     now = {path: _digest_now(path) for path in saved.specs}
     changed = [path for path, digest in now.items() if digest not in ("", saved.specs[path])]
@@ -68,15 +68,15 @@ def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
         whats = [
             f"{pluralise(len(paths), 'spec file')} {what}: {_some(paths)}" for what, paths in moved.items() if paths
         ]
-        raise Unsafe(f"since the plan was made, {'; '.join(whats)}", _NEW_PLAN, "plan-spec-moved")
+        raise Unsafe(f"stale plan: since it was made, {'; '.join(whats)}", _NEW_PLAN, "plan-spec-moved")
     if not saved.expected:
         here = [path for path, digest in now.items() if digest and path.lower().endswith(SUFFIXES)]
         _check_folders(saved, {os.path.dirname(os.path.realpath(path)) for path in here})
-    return tuple(_not_here([path for path, digest in now.items() if not digest]))
+    return tuple(_missing_specs([path for path, digest in now.items() if not digest]))
 
 
 def _digest_now(path: str) -> str:
-    """Return the digest of a spec's bytes as they are now, empty where they cannot be had."""
+    """Return the present digest of a spec file, empty if it cannot be read."""
     try:
         return "" if path == STDIN else of_bytes(bytes_of(path, MAX_BYTES))
     except OSError:
@@ -84,9 +84,9 @@ def _digest_now(path: str) -> str:
 
 
 def _in_folders(saved: SavedPlan) -> Mapping[str, Sequence[str]]:
-    """Return which spec files came to the plan's folders and went from them, as far as the folders are here.
+    """Return the spec files that were added to and deleted from the plan's folders, as far as these exist here.
 
-    A working folder without any spec need not be the one that the plan was made in.
+    A working folder without any spec file is ignored: it may be another one than the plan was made in.
     """
     known = {path: os.path.realpath(path) for path in saved.specs if is_path(path)}
     reals, added = frozenset(known.values()), dict[str, str]()
@@ -107,54 +107,54 @@ def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
             if isinstance(value, SecretRef) and _is_beside_the_spec(value) and value.base not in vouched:
                 found.setdefault(value.base, []).append(one.realm)
     for folder, realms in found.items():
-        message = f"the plan takes secrets from files in {quoted(folder)}, where none of its specs lies"
+        message = f"the plan reads secrets from files in {quoted(folder)}, but none of its spec files is there"
         message += f"; {pluralise(len(realms), 'realm')} would get one: {_some(realms)}"
-        hint = "apply it where its specs are, or with --expect-digest and the digest that plan named"
+        hint = "apply it where its spec files are, or with --expect-digest and the digest that `plan --out` printed"
         rule = "plan-secret-folder"
         raise Unsafe(message, hint, rule, _each(realms, rule, f"it would get a secret from {quoted(folder)}"))
 
 
 def _is_beside_the_spec(ref: SecretRef) -> bool:
-    """Tell whether a reference names a file that is within reach only since a spec lies in its folder."""
+    """Tell whether a reference names a file that is readable only because a spec is in the same folder."""
     if ref.kind is not SecretKind.FILE:
         return False
     real = os.path.realpath(os.path.join(ref.base, ref.argument[0]))
     return is_inside(real, os.path.realpath(ref.base)) and not is_inside(real, os.path.realpath(RUN_SECRETS))
 
 
-def _not_here(paths: Sequence[str]) -> Iterator[Finding]:
+def _missing_specs(paths: Sequence[str]) -> Iterator[Finding]:
     if paths:
-        message = f"{pluralise(len(paths), 'spec file')} cannot be looked at again from here: {_list(paths)}"
-        hint = "the plan is applied as it was saved; whether its spec has moved on is not known"
+        message = f"cannot check {pluralise(len(paths), 'spec file')} of the plan from here: {_some(paths)}"
+        hint = "the plan is applied as saved, even if its spec changed since"
         yield Finding(Severity.NOTE, "plan-spec-absent", message, hint)
 
 
 def check_run(saved: SavedPlan, run: Run) -> None:
-    """Raise :class:`Unsafe` where a run, of which a part is to be taken up, was not of this very plan."""
+    """Raise :class:`Unsafe` if the run that is to be resumed did not apply this plan."""
     if run.plan_digest != saved.digest:
-        message = f"run {run.number}, the last one, was not of this plan: what it left is not this plan's to take up"
-        raise Unsafe(message, f"take it up as it was begun, see history {run.number}; or {_NEW_PLAN}", "plan-other")
+        message = f"cannot resume run {run.number}, the last one, with this plan: it did not apply this plan"
+        hint = f"resume it as it was started, see ztrust-mail history {run.number}; or {_NEW_PLAN}"
+        raise Unsafe(message, hint, "plan-other")
 
 
 def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialect) -> None:
-    """Raise :class:`Unsafe`, with each realm that is not as the plan saw it, or would be changed otherwise.
+    """Raise :class:`Unsafe` for realms that changed after the plan was made, or whose listed changes are wrong.
 
-    ``live`` holds the realms that can be read now. A realm with the same settings can be changed otherwise than the
-    plan shows only where the plan's words are not its own, or are those of another version of this program.
+    ``live`` holds the realms that can be read now. If a realm is unchanged and its listed changes still differ from
+    the real ones, the plan file was edited or comes from another version of this program.
     """
     gone = [one.realm for one in saved.realms if one.realm not in live]
     here = [one for one in saved.realms if one.realm in live]
     moved = [one.realm for one in here if of_attributes(dialect.mask_secrets(live[one.realm])) != one.live_digest]
     if gone or moved:
         found = {_MOVED: moved, _GONE: gone}
-        whats = "; ".join(f"{what}: {_some(realms)}" for what, realms in found.items() if realms)
-        message = f"the plan no longer fits {pluralise(len(moved) + len(gone), 'realm')}: {whats}"
+        whats = "; ".join(f"{_count(realms)} {what}" for what, realms in found.items() if realms)
         each = [finding for what, realms in found.items() for finding in _each(realms, STALE, what)]
-        raise Unsafe(message, _NEW_PLAN, STALE, each)
+        raise Unsafe(f"stale plan: {whats}", _NEW_PLAN, STALE, each)
     otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
     if otherwise:
-        what, rule = "what the plan shows is not what it would do", "plan-otherwise"
-        message = f"{what} to {pluralise(len(otherwise), 'realm')}: {_some(otherwise)}"
+        what, rule = "the plan would make other changes than it lists", "plan-otherwise"
+        message = f"{what} in {pluralise(len(otherwise), 'realm')}: {_some(otherwise)}"
         raise Unsafe(message, _NEW_PLAN, rule, _each(otherwise, rule, what))
 
 
@@ -163,23 +163,22 @@ def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Diale
 
 
 def cannot_see(saved: SavedPlan) -> tuple[Finding, ...]:
-    """Return a note where realms are written whose stored secret the server hides."""
+    """Return a note if the plan writes realms whose stored secret the server masks."""
     hidden = [one.realm for one in saved.realms if one.hidden]
     if not hidden:
         return ()
-    where = f"the server hides it in {pluralise(len(hidden), 'realm')}"
-    message = f"a password changed on the server since the plan was made cannot be seen: {where}"
-    return (Finding(Severity.NOTE, "plan-cannot-see", message, "the plan is applied as it was reviewed"),)
+    where = f"the server masks them in {pluralise(len(hidden), 'realm')}"
+    message = f"cannot see whether passwords changed on the server since the plan was made: {where}"
+    return (Finding(Severity.NOTE, "plan-cannot-see", message, "the plan is applied as reviewed"),)
 
 
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name, 255) for name in names)
+def _some(names: Sequence[str]) -> str:
+    """Return the first names and the number of the others. The findings of :func:`_each` list all realms."""
+    return first_and_more([quoted(name, 255) for name in names], SHOWN_REALMS)
 
 
-def _some(realms: Sequence[str]) -> str:
-    """Return the first realms and how many more there are; :func:`_each` tells of all."""
-    more = len(realms) - SHOWN_REALMS
-    return _list(realms[:SHOWN_REALMS]) + (f" and {more:,} more" if more > 0 else "")
+def _count(realms: Sequence[str]) -> str:
+    return f"realm {_some(realms)}" if len(realms) == 1 else f"{pluralise(len(realms), 'realm')} ({_some(realms)})"
 
 
 def _each(realms: Iterable[str], rule: str, what: str) -> Iterator[Finding]:
@@ -195,10 +194,11 @@ def choose_server_of(
 ) -> config.Server:
     """Return the server chosen by the option, the settings or the environment, if it is the plan's.
 
-    Where these leave several settings entries, the one for the plan's server is chosen, but only of trusted settings. A
-    plan whose digest was expected may choose where nothing else does.
+    If these leave several settings entries, the one for the plan's server is chosen, but only from trusted settings. If
+    nothing else names a server, a plan whose digest was expected may choose it.
 
-    Raises :class:`Unsafe` for another server or none, else as :func:`~ztrust_mail.settings.choose_server` does.
+    Raises :class:`Unsafe` if another server or none is chosen, and what :func:`~ztrust_mail.settings.choose_server`
+    raises.
     """
     environ = config.Environment(environ)
     named = _entries_of(plan, settings, environ)
@@ -214,14 +214,16 @@ def choose_server_of(
 
 
 def _not_chosen(plan: SavedPlan, named: Sequence[str], e: NoServerChosen) -> Unsafe:
-    message = f"the plan was made for the server {_shown(plan.url)}, and a plan file chooses no server: {e.message}"
+    message = (
+        f"the plan was made for the server {_shown(plan.url)}, but a plan file cannot choose a server: {e.message}"
+    )
     meant = f"one of {', '.join(quoted(name) for name in named)}" if named else "that server"
     hint = f"if you mean {meant}, name it yourself: {_command(plan, named[0] if named else plan.url)}"
     return Unsafe(message, hint, PLAN_SERVER)
 
 
 def _other_server(plan: SavedPlan, named: Sequence[str], url: str) -> Unsafe:
-    message = f"the plan was made for the server {_shown(plan.url)}, and the server chosen is {_shown(url)}"
+    message = f"the plan was made for the server {_shown(plan.url)}, but the chosen server is {_shown(url)}"
     hint = f"make a plan for the chosen server: ztrust-mail plan SPEC... --server {shell_word(url)} --out FILE"
     if named:
         hint += f"; or apply this one to its own server: {_command(plan, named[0])}"
@@ -232,7 +234,7 @@ def _entries_of(plan: SavedPlan, settings: config.Settings, environ: config.Vari
     """Return the names of the trusted settings' entries for the plan's server."""
     found = []
     for name in settings.servers:
-        with suppress(ConfigError):  # a broken entry is reported to whoever chooses it
+        with suppress(ConfigError):  # an invalid entry is reported when it is chosen
             if config.choose_server(settings, name, (), environ).url == plan.url:
                 found.append(name)
     return found

@@ -1,4 +1,4 @@
-"""Whether a spec could have said the settings in a plan file, which is an input like any other."""
+"""Validates the settings in a plan file: they must be such as a spec can have."""
 
 from __future__ import annotations
 
@@ -67,18 +67,18 @@ _LOGINS: Mapping[FieldValue, tuple[set[str], ...]] = {
 _PARTS = {SecretKind.ENV: 1, SecretKind.FILE: 1, SecretKind.KEYRING: 2, SecretKind.KEYCLOAK_VAULT: 1}
 
 
-def checked(data: Mapping[str, FieldJson]) -> FieldMap:
-    """Return the fields of a realm that is to have e-mail.
+def parse_settings(data: Mapping[str, FieldJson]) -> FieldMap:
+    """Return the fields of a realm that is not disabled.
 
-    Raises :class:`BadValue` for what no spec can come to: unknown fields, values of another type or against the rules
-    of their field, settings that are not complete, and attributes smuggled in as ``extra``.
+    Raises :class:`BadValue` for settings that no spec can have: unknown fields, values of the wrong type or against
+    their field's rules, incomplete settings, and ``extra`` attributes that are fields.
     """
     fields: dict[str, FieldValue] = {}
     for name in data:
         try:
             fields[name] = next(iter(from_json({name: data[name]}).values()))
         except ValueError:
-            raise BadValue(f"{quoted(name)} holds no field's value") from None
+            raise BadValue(f"{quoted(name)} has no valid value") from None
     for name, value in fields.items():
         _check(name, value, utf8=fields.get(UTF8) is True)
     _check_together(fields)
@@ -93,12 +93,12 @@ def _check(name: str, value: FieldValue, *, utf8: bool) -> None:
         if type(value) is not _TYPES[kind] or name == EXTRA:
             raise BadValue(f"is not {kind.value}")
         if isinstance(value, str) and SURROGATE.search(value):
-            raise BadValue("holds half a character")
+            raise BadValue("contains an unpaired surrogate")
         if isinstance(value, SecretRef):
             _check_reference(value)
         plain = value if kind is Kind.LOGIN else parse(kind, _as_written(value), utf8=utf8)
         if plain != value:
-            raise BadValue(f"is not in its plain form, {quoted(plain)}")
+            raise BadValue(f"is not in canonical form, {quoted(plain)}")
     except BadValue as bad:
         raise BadValue(f"{quoted(name)} {bad.problem}", bad.hint) from None
 
@@ -108,40 +108,40 @@ def _as_written(value: FieldValue) -> object:
 
 
 def _kind(name: str) -> Kind:
-    """Return what a field holds. Raises :class:`BadValue` where there is no such field."""
+    """Return the kind of a field. Raises :class:`BadValue` if there is no such field."""
     if name == LOGIN:
         return Kind.LOGIN
     if row := FIELDS.get(name):
         return row.kind
     if message := message_of(name):
         if not is_locale(message[0]) or not is_message_key(message[1]):
-            raise BadValue("names no text")
+            raise BadValue("is not the name of a localised text")
         return field_of(name).kind
     if not is_within(name, EXTRA):
-        raise BadValue("is no field")
+        raise BadValue("is not a field")
     attribute = name.removeprefix(extra_field(""))
     if known := KEYCLOAK.attribute_names.get(attribute):
-        raise BadValue(f"is no extra attribute: it is {quoted(known)}")
+        raise BadValue(f"is not an extra attribute: it is the field {quoted(known)}")
     if not 1 <= len(attribute) <= MAX_LENGTH or SURROGATE.search(attribute):
-        raise BadValue("is no attribute's name")
+        raise BadValue("is not a valid attribute name")
     if attribute.strip():
-        parse(Kind.TEXT, attribute)  # a name made of spaces is odd, but may be said
+        parse(Kind.TEXT, attribute)  # a name of spaces only is odd, but valid
     return Kind.TEXT
 
 
 def _check_reference(ref: SecretRef) -> None:
     wanted = _PARTS.get(ref.kind, len(ref.argument))
     if not ref.argument or len(ref.argument) != wanted or not all(ref.argument[:wanted][:2]):
-        raise BadValue(f"is no reference of the kind {ref.kind}")
+        raise BadValue(f"is not a valid {ref.kind} reference")
     if any(SURROGATE.search(part) for part in ref.argument):
-        raise BadValue("holds half a character")
+        raise BadValue("contains an unpaired surrogate")
     if ref.kind is SecretKind.KEYCLOAK_VAULT and SecretText().decode(SecretText().encode(ref)) != ref:
-        raise BadValue("is no key of a vault")
+        raise BadValue("is not a valid vault key")
     if ref.kind is SecretKind.FILE:
         if not os.path.isabs(ref.base) or os.path.normpath(ref.base) != ref.base or "\0" in ref.base:
-            raise BadValue("names no whole folder")
+            raise BadValue("has a folder that is not a normalised absolute path")
     elif ref.base:
-        raise BadValue("has a folder, which is for files only")
+        raise BadValue("has a folder, which only file references have")
 
 
 def _check_together(fields: FieldMap) -> None:
@@ -149,6 +149,6 @@ def _check_together(fields: FieldMap) -> None:
         if name not in fields:
             raise BadValue(f"{quoted(name)} is missing")
     if {name for name in fields if is_within(name, LOGIN)} - {LOGIN} not in _LOGINS[fields[LOGIN]]:
-        raise BadValue(f"{quoted(LOGIN)} is {quoted(fields[LOGIN])}, which does not fit the fields under it")
+        raise BadValue(f"{quoted(LOGIN)} is {quoted(fields[LOGIN])}, which does not match the other login fields")
     if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
-        raise BadValue("`reply_to.name` is there without `reply_to.address`")
+        raise BadValue("`reply_to.name` is set without `reply_to.address`")

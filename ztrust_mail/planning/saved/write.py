@@ -1,4 +1,4 @@
-"""Writes a plan as the text that is reviewed and applied later."""
+"""Writes a plan to a text that can be reviewed and applied later."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SCHEMA = f"{SCHEMAS}1"
 class PlannedRealm:
     """A realm that the plan writes.
 
-    ``live_digest`` is that of the attributes it had, secrets masked. ``hidden`` are the fields whose secret the server
-    held and did not show, ``changes`` is what the reviewer was shown.
+    ``live_digest`` is the digest of its attributes when the plan was made, secrets masked. ``hidden`` are the fields
+    whose stored secret the server masked, ``changes`` are the changes that the reviewer saw.
     """
 
     realm: str
@@ -40,30 +40,30 @@ class PlannedRealm:
 
     @property
     def rewritten(self) -> frozenset[str]:
-        """The hidden secrets that the plan replaces because they were known to differ, or on demand.
+        """The masked secrets that the plan lists as changes.
 
-        The file has no fingerprints: without the journal that the plan was made with, this cannot be found out anew.
+        The file has no fingerprints, so this cannot be decided again without the journal that the plan was made with.
         """
-        return self._up_to_the_journal & {str(change["field"]) for change in self.changes}
+        return self._masked_secrets & {str(change["field"]) for change in self.changes}
 
     def shows(self, changes: tuple[Change, ...]) -> bool:
-        """Tell whether these are the changes that the reviewer was shown.
+        """Tell whether these are the changes that the reviewer saw.
 
-        Whether a hidden secret is listed depends on the journal at hand; it is written with all else in any case.
+        Masked secrets are ignored: whether they are listed depends on the journal, and any write sends them anyway.
         """
-        return self._certain(self.changes) == self._certain(tuple(change.as_dict() for change in changes))
+        return self._without_masked(self.changes) == self._without_masked(tuple(change.as_dict() for change in changes))
 
     @property
-    def _up_to_the_journal(self) -> frozenset[str]:
+    def _masked_secrets(self) -> frozenset[str]:
         return frozenset(self.hidden) & secret_fields(self.desired.fields).keys()
 
-    def _certain(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
-        return [change for change in changes if change["field"] not in self._up_to_the_journal]
+    def _without_masked(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
+        return [change for change in changes if change["field"] not in self._masked_secrets]
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A realm of the spec that could not be planned; ``why`` and ``hint`` are what was said of it then."""
+    """A realm of the spec that could not be planned; ``why`` and ``hint`` are the error's message and hint."""
 
     realm: str
     status: Status
@@ -73,22 +73,22 @@ class LeftOut:
 
     @property
     def finding(self) -> Finding:
-        """What to tell of it again: it is as undone as it was."""
+        """The error to report when the plan is applied."""
         return Finding(Severity.ERROR, self.rule, f"not in the plan: {self.why}", self.hint, realm=self.realm)
 
     @property
     def as_planned(self) -> RealmPlan:
-        """The realm among those of the plan made anew."""
+        """The realm's part of the plan that is made from the file."""
         return RealmPlan(self.realm, self.status, desired_from_journal(self.realm, {}), findings=(self.finding,))
 
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan read from a file. ``digest`` is what ``--expect-digest`` is compared with.
+    """A plan read from a file. ``digest`` is compared with ``--expect-digest``.
 
-    ``specs`` tells of each path of the spec which digest its bytes had, ``folders`` in which folders no other was.
-    ``in_sync`` counts the realms that need nothing. ``expected`` says that somebody vouches for the plan: its digest
-    was given from elsewhere. ``path`` is the file that it was read from.
+    ``specs`` holds the digest of each spec file by path, ``folders`` the folders that were read for spec files.
+    ``in_sync`` counts the realms that need no change. ``expected`` is True if the user gave the plan's digest.
+    ``path`` is the file that it was read from.
     """
 
     url: str
@@ -107,30 +107,30 @@ class SavedPlan:
     path: str = field(default="FILE", compare=False)
 
     def within(self, memory: JournalState) -> JournalState:
-        """Return the memory with the secrets that the plan replaces as ones that will be written."""
+        """Return the journal's state, marked with the secrets that the plan replaces."""
         return replace(memory, rewritten={one.realm: one.rewritten for one in self.realms})
 
     def only(self, realms: Collection[str]) -> Self:
-        """Return the plan for some of its realms; the others count as done."""
+        """Return the plan limited to some of its realms; the others count as in sync."""
         chosen = tuple(one for one in self.realms if one.realm in realms)
         return replace(self, realms=chosen, in_sync=self.in_sync + len(self.realms) - len(chosen))
 
     @property
     def issuer(self) -> str:
-        """What the server called the account's realm; empty where its token did not say."""
+        """The issuer URL of the login realm; empty if the token did not contain it."""
         return self.account.issuer
 
 
 _PLANNED = (Status.CHANGED, Status.IN_SYNC)
-_HELD_BACK = "its glob matched too few realms"
+_TOO_FEW = "its glob matched too few realms"
 
 
 def to_text(plan: Plan, spec: Spec, *, dialect: Dialect, issuer: str, created: str) -> str:
-    """Return the plan as JSON in ASCII, by ``schemas/plan.schema.json``.
+    """Return the plan as JSON in ASCII that matches ``schemas/plan.schema.json``.
 
-    ``created`` is the time in UTC, such as ``2026-01-31T12:00:00Z``. What is wanted of a realm stands there as it was
-    resolved, with references in place of secrets; of what the realm had, only a digest of the masked attributes and
-    what the changes say. Realms in sync are counted, those that could not be planned are named with the reason.
+    ``created`` is the time in UTC, such as ``2026-01-31T12:00:00Z``. The text has the resolved desired settings of each
+    changed realm, with references instead of secrets. Of the live settings it has the changes and a digest of the
+    masked attributes. Realms in sync are counted; realms that could not be planned are listed with the reason.
     """
     content: dict[str, JsonLike] = {
         "schema": SCHEMA,
@@ -150,7 +150,7 @@ def to_text(plan: Plan, spec: Spec, *, dialect: Dialect, issuer: str, created: s
 
 
 def digest_of(text: str) -> str:
-    """Return the digest in the text of a plan just made: what ``--expect-digest`` takes."""
+    """Return the digest in the text of a plan, for ``--expect-digest``."""
     return str(json.loads(text)["digest"])
 
 
@@ -175,6 +175,6 @@ def _left_out(realm: RealmPlan) -> Mapping[str, JsonLike]:
         "realm": realm.realm,
         "status": realm.status.value,
         "rule": said.rule if said else "left-out",
-        "why": said.message if said else _HELD_BACK,
+        "why": said.message if said else _TOO_FEW,
         "hint": said.hint if said else "",
     }
