@@ -1,4 +1,4 @@
-"""Digests: SHA-256 in hex, over bytes and over data as canonical JSON."""
+"""Plain data: types of JSON, the package's JSON Schemas, and digests (SHA-256 in hex)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ JsonLike = None | bool | int | float | str | Sequence["JsonLike"] | Mapping[str,
 
 
 def of_bytes(data: bytes) -> str:
-    """Return the digest of bytes, the same that ``sha256sum`` prints of a file."""
-    import hashlib  # it loads OpenSSL
+    """Return the digest of bytes, as ``sha256sum`` prints it for a file."""
+    import hashlib  # loads OpenSSL
 
     return hashlib.sha256(data).hexdigest()
 
 
 def of_json(data: JsonLike) -> str:
-    """Return the digest of plain data; the order of keys and the layout do not count."""
+    """Return the digest of plain data as canonical JSON; the order of keys does not count."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return of_bytes(text.encode("ascii"))

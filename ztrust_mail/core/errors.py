@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with the exit status it leads to."""
+"""The package's exceptions, each with its exit status."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from ztrust_mail.core.findings import Finding
 
 CIRCUIT_OPEN = "circuit-open"
-"""The rule of an error that says that a request was not sent, since the server is down."""
+"""The rule of an error for a request that was not sent because the server is down."""
 
 NOT_THE_API = "not-the-admin-api"
-"""The rule of an error that says that something else than the identity server answered, such as a proxy."""
+"""The rule of an error for a response that is not the identity server's, such as a proxy's."""
 
 TOO_BUSY = "too-busy"
-"""The rule of an error that says that the server, or something in front of it, refuses requests for now."""
+"""The rule of an error for a server, or a proxy in front of it, that is overloaded and refuses requests."""
 
 
 class ExitStatus(IntEnum):
-    """Every exit status of the command line; listed from the one that wins to the one that yields."""
+    """Every exit status of the command line, in order of precedence."""
 
     INTERRUPTED = 130
     BUG = 70
@@ -41,7 +41,7 @@ class ExitStatus(IntEnum):
 class ZtrustMailError(Exception):
     """Base of all errors this package raises on purpose.
 
-    The text is for people: what, where, why. ``hint`` says what to do next.
+    The message says what happened and why, ``hint`` what to do next. ``rule`` is a stable id.
     """
 
     exit_status = ExitStatus.USAGE
@@ -54,29 +54,29 @@ class ZtrustMailError(Exception):
 
 
 class ServerError(ZtrustMailError):
-    """The server as a whole cannot be worked with."""
+    """The server as a whole cannot be used."""
 
     exit_status = ExitStatus.UNREACHABLE
 
 
 class WriteDeadlineExceeded(ServerError):
-    """The server was busy until it was too late to send a write. It may have been sent before, and been refused."""
+    """The server was busy until the deadline for sending a write. An earlier attempt may have been sent and refused."""
 
 
 class UsageError(ZtrustMailError):
-    """The command or the call was given something it cannot take."""
+    """The command or the call has an invalid argument."""
 
 
 class ConfigError(ZtrustMailError):
-    """The settings file or the environment is wrong or incomplete."""
+    """The settings file or the environment is invalid or incomplete."""
 
 
 class NoServerChosen(ConfigError):
-    """Neither an option nor the settings nor the environment chooses one server."""
+    """Neither an option nor the settings nor the environment chooses a single server."""
 
 
 class SpecError(ZtrustMailError):
-    """The spec is invalid; ``findings`` holds every problem of every file, the text the first."""
+    """The spec is invalid. ``findings`` are all problems of all files; the message has the first."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -87,13 +87,13 @@ class SpecError(ZtrustMailError):
 
 
 class JournalError(ZtrustMailError):
-    """The journal cannot be read or written, or is newer than this program."""
+    """The journal cannot be read or written, or was made by a newer version of this program."""
 
 
 class Unsafe(ZtrustMailError):
-    """Refused before anything was written: what was asked for is dangerous, forbidden, or not what was reviewed.
+    """Refused before anything was written: a change that is dangerous, forbidden by policy, or not as reviewed.
 
-    ``findings`` tell of each realm that it is about, where the message names only some.
+    The message names some of the affected realms; ``findings`` has one finding for each.
     """
 
     exit_status = ExitStatus.UNSAFE
@@ -104,15 +104,15 @@ class Unsafe(ZtrustMailError):
 
 
 class ServerUnreachable(ServerError):
-    """No usable answer: no connection, no time left, not an identity server's answer."""
+    """No usable response: no connection, a timeout, or a response that is not an identity server's."""
 
 
 class ServerRefused(ServerError):
-    """The server answered and does not let this account in."""
+    """The server responded and refused this account."""
 
 
 class RealmError(ZtrustMailError):
-    """One realm failed; the others go on."""
+    """One realm failed; the others are not affected."""
 
     exit_status = ExitStatus.PARTIAL
 
@@ -126,11 +126,11 @@ class RealmUnreadable(RealmError):
 
 
 class SecretError(RealmError):
-    """A secret reference cannot be resolved or may not be."""
+    """A secret reference cannot be resolved, or must not be."""
 
 
 class MailTestFailed(RealmError):
-    """The server tried the connection and it did not work."""
+    """The server's test of the connection to the relay failed."""
 
     __test__ = False  # not a test class, whatever its name looks like to pytest
     exit_status = ExitStatus.DIFFERS

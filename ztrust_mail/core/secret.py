@@ -1,4 +1,4 @@
-"""Secrets: a value that cannot be shown by accident, and the reference that says where it comes from."""
+"""Secrets: a value that cannot be printed by accident, and the reference to its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 class Secret:
     """A value that cannot be printed, formatted, pickled, copied or logged.
 
-    Only :meth:`reveal` gives it out; it is called where bytes go on the wire and nowhere else.
+    Only :meth:`reveal` returns it, and only code that sends it to the server calls that.
     """
 
     __slots__ = ("__value",)
@@ -33,16 +33,16 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied")
 
-    __getstate__ = __reduce__  # else it gives the slots to whoever asks
+    __getstate__ = __reduce__  # the default would return the slots
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self.__value == other.__value
 
-    __hash__ = None  # type: ignore[assignment]  # a hash of a secret is not kept anywhere
+    __hash__ = None  # type: ignore[assignment]  # no set or dict must hold a secret
 
 
 class SecretKind(StrEnum):
-    """The kinds of secret reference a spec may hold."""
+    """The kinds of secret reference in a spec."""
 
     ENV = "env"
     FILE = "file"
@@ -53,10 +53,10 @@ class SecretKind(StrEnum):
 
 @dataclass(frozen=True)
 class SecretRef:
-    """Where a secret comes from: ``SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))``.
+    """The source of a secret: ``SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))``.
 
-    ``argument`` holds the variable's name, the path, the argument list, the service and name, or the
-    vault's key. ``base`` is the folder a relative ``file`` path starts from.
+    ``argument`` holds the variable's name, the path, the argument list, the service and user name, or the
+    vault's key. ``base`` is the folder that a relative ``file`` path is resolved against.
     """
 
     kind: SecretKind
@@ -64,7 +64,7 @@ class SecretRef:
     base: str = ""
 
     def __str__(self) -> str:
-        """Return the reference in words for people; a command's arguments are not shown."""
+        """Return the reference for people. A command's arguments are left out, because they may hold secrets."""
         shown = self.argument[:1] if self.kind is SecretKind.COMMAND else self.argument
         return f"{self.kind.value}:{'/'.join(shown)}"
 

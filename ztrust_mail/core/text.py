@@ -1,4 +1,4 @@
-"""Text for people: foreign characters made visible, suggestions, plurals."""
+"""Text for people: invisible characters made visible, lists shortened, suggestions, plurals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-# Beside C0: what YAML never allows, and the line ends that only YAML 1.1 counts as such.
+# C0 controls, what YAML never allows, and the line ends that only YAML 1.1 knows.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -38,7 +38,7 @@ def printable(text: str) -> str:
     r"""Return text that cannot steer a terminal or reorder a line.
 
     Control, escape, bidi and other invisible characters become ``\xNN``, ``\uNNNN`` or
-    ``\UNNNNNNNN``; everything a reader can see stays.
+    ``\UNNNNNNNN``; visible characters stay.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -55,10 +55,10 @@ def _visible(character: str) -> str:
 
 
 def escaped(text: str, *, pairs: bool = False) -> str:
-    r"""Return text of a file format with each character that :func:`printable` would make visible as an escape.
+    r"""Return the text of a file with each character that :func:`printable` would replace written as an escape.
 
-    The escapes are ``\uNNNN`` and ``\UNNNNNNNN``, or with ``pairs`` the two ``\uNNNN`` of JSON, so the format's strings
-    keep their values. Line feeds are the format's layout and stay.
+    The escapes are ``\uNNNN`` and ``\UNNNNNNNN``, or with ``pairs`` the two ``\uNNNN`` of JSON, so that the strings in
+    the file keep their values. Line feeds stay, because they are layout.
     """
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
@@ -76,7 +76,7 @@ def _escape(character: str, pairs: bool) -> str:
 
 
 def quoted(value: object, limit: int = 60) -> str:
-    """Return a value as messages show it: in backquotes, printable, cut at ``limit`` characters."""
+    """Return a value for a message: in backquotes, printable, shortened to ``limit`` characters."""
     text = printable(str(value))
     return f"`{text if len(text) <= limit else text[: limit - 1] + '…'}`"
 
@@ -92,9 +92,9 @@ def pluralise(count: int, noun: str, plural: str = "") -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean `address`?`` for a misspelt word, or nothing.
+    """Return ``did you mean `address`?`` for a misspelt word, or an empty text.
 
-    camelCase and other spellings of the same words count as equal: ``replyTo`` finds ``reply_to``.
+    Case, underscores and hyphens are ignored: ``replyTo`` finds ``reply_to``.
     """
     by_plain = {_plain(k): k for k in known}
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.66)

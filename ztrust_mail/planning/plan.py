@@ -1,4 +1,4 @@
-"""A plan: what an apply would do to each realm, and what stands in its way."""
+"""The plan: what an apply would write to each realm, and what prevents it. Also the digests of plans and specs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ztrust_mail.transport.account import Account
 
 
 class Status(StrEnum):
-    """Where a realm stands."""
+    """The state of a realm in a plan or after an apply."""
 
     IN_SYNC = "in_sync"
     CHANGED = "changed"
@@ -32,7 +32,7 @@ class Status(StrEnum):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """What one realm in this state means for the command."""
+        """The exit status that one realm in this state causes."""
         if self in (Status.IN_SYNC, Status.APPLIED):
             return ExitStatus.OK
         return ExitStatus.DIFFERS if self is Status.CHANGED else ExitStatus.PARTIAL
@@ -40,11 +40,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class RealmPlan:
-    """One realm's part of a plan. ``live`` is missing where the realm could not be read.
+    """One realm's part of a plan. ``live`` is None if the realm could not be read.
 
-    ``secrets`` tells of each hidden secret how it relates to the one last written, ``unresolved`` which fields'
-    secrets cannot be had here, and why. ``forbidden`` is what the settings' policy has against the realm.
-    ``losses`` are the fields whose stored secret would be lost for good, with a place where its value may be had.
+    ``secrets`` is the state of each masked secret, ``unresolved`` the error for each secret that cannot be resolved
+    here. ``forbidden`` are the violations of the settings' policy. ``losses`` are the fields whose stored secret a
+    write would overwrite or remove, with the reference that it was last written from, if that is known.
     """
 
     realm: str
@@ -60,18 +60,18 @@ class RealmPlan:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What would be written."""
+        """The fields that would be written."""
         return self.difference.changes
 
     @property
     def exit_status(self) -> ExitStatus:
-        """What the realm means for the command. Against the policy, it fails though nothing is to be written."""
+        """The exit status that the realm causes. A policy violation counts even if nothing would be written."""
         against = [ExitStatus.PARTIAL] if self.forbidden else []
         return ExitStatus.worst([*against, self.status.exit_status])
 
     @property
     def is_left_out(self) -> bool:
-        """Whether the realm is there, and for some reason could not be planned."""
+        """Whether the realm exists but could not be planned."""
         return self.status in (Status.FAILED, Status.UNREADABLE)
 
 
@@ -79,8 +79,8 @@ class RealmPlan:
 class Plan:
     """What an apply would do, in the spec's order. ``uncovered`` are live realms without an entry.
 
-    ``listed`` tells whether all realms that the account sees were looked at. ``unnamed`` counts managed realms in
-    sync that do not stand in ``realms``.
+    ``listed`` is True if all realms that the account can see were listed. ``unnamed`` counts managed realms in sync
+    that are not in ``realms``.
     """
 
     url: str
@@ -100,18 +100,18 @@ class Plan:
 
     @property
     def unseen(self) -> str:
-        """What to say where the plan was made without a look at the server, nothing where it was looked at."""
+        """The message that the live settings are unknown; empty if the server was read."""
         return next((finding.message for finding in self.findings if finding.rule == NOT_SEEN), "")
 
     @property
     def exit_status(self) -> ExitStatus:
-        """What this plan means for a command that writes nothing."""
+        """The exit status of a command that only shows this plan."""
         own = [ExitStatus.PARTIAL] if has_errors(self.findings) else []
         return ExitStatus.worst([*own, *(realm.exit_status for realm in self.realms)])
 
 
 def finding_of(e: RealmError | ServerError, realm: str) -> Finding:
-    """Return an error as something to tell about a realm."""
+    """Return an error as a finding about a realm."""
     return Finding(Severity.ERROR, e.rule or "realm-failed", e.message, e.hint, realm=realm)
 
 
@@ -124,17 +124,17 @@ __all__ = ["of_attributes", "of_bytes", "of_json", "of_plan", "of_spec"]
 
 
 def of_attributes(attributes: Attributes) -> str:
-    """Return the digest of a realm's attributes, which are to be masked before: see ``Dialect.masked``."""
+    """Return the digest of a realm's attributes. The caller masks them first: see ``Dialect.masked``."""
     return of_json(attributes)
 
 
 def of_spec(spec: Spec) -> str:
-    """Return one digest of all that was read, in the order it was; where the files lie does not count."""
+    """Return one digest of all spec files, in the order they were read. Their paths do not count."""
     return of_json(list(spec.digests.values()))
 
 
 def of_plan(plan: Plan, dialect: Dialect) -> str:
-    """Return the digest of what a plan writes: to which realms, as they were, and with which settings."""
+    """Return the digest of what a plan writes: the realms, their live settings and their desired settings."""
     return of_json(
         [
             [

@@ -148,9 +148,7 @@ def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
     ran = cli(*command, "--realm", "acme", "--realm", "tpyo", "--realm", "x-*", "--realm", "x-*")
     assert ran.status == (0 if command[0] == "apply" else alone.status)
     for glob in ("tpyo", "x-*"):
-        said = (
-            f"warning: no realm of the spec matches --realm `{glob}`; realm names are matched to the letter [no-match]"
-        )
+        said = f"warning: no realm of the spec matches --realm `{glob}`; realm names are case-sensitive [no-match]"
         assert ran.err.count(said) == 1
     assert cli(*command, "--realm", "tpyo").status == 2
 

@@ -91,7 +91,7 @@ def test_a_connection_uses_it_for_write_only_gateways_alone():
 
 def test_the_note_names_the_product_and_what_cannot_be_seen():
     (finding,) = not_seen(Silent({}))
-    assert "A silent product shows no settings" in finding.message
+    assert "A silent product does not show them" in finding.message
     assert "another journal" in finding.hint
     assert not_seen(FakeGateway({})) == ()
 
@@ -103,7 +103,7 @@ def test_the_library_says_so_too_and_applies_without_reading():
     silent = Silent({"acme": {}})
     with api.Session(Server("https://fake.example"), silent, Reach(environ={})) as connection:
         plan = api.plan(spec, connection)
-        assert "live was not looked at" in plan.unseen
+        assert "live settings are unknown" in plan.unseen
         done = api.apply(plan, connection, spec=spec)
         assert [realm.status.value for realm in done.realms] == ["applied"]
         assert done.realms[0].live is not None

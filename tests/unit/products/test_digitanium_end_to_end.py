@@ -11,7 +11,7 @@ from support.cli import Cli, cli_fixture  # noqa: F401
 from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served
 
 PASSWORD = "Kobil-canary-1"
-NOT_SEEN = "ive was not looked at: Digitanium shows no settings"
+NOT_SEEN = "ive settings are unknown: Digitanium does not show them"
 SPEC = """
 version: 1
 defaults:
@@ -190,7 +190,7 @@ def test_revert_goes_back_to_what_was_applied_before_and_no_further(cli, digitan
     assert digitanium.stored["acme"] == first
     too_far = cli("revert", "1", "--realm", "acme", "--yes")
     assert too_far.status == 4
-    assert "what stood there before run 1 is not known" in too_far.err
+    assert "the settings from before run 1 are unknown" in too_far.err
     assert digitanium.stored["acme"] == first
 
 

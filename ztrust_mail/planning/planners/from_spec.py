@@ -1,4 +1,4 @@
-"""Makes plans: reads the server, compares it with what is wanted, and asks the journal about secrets."""
+"""Plans from a spec: reads the server, compares it with the desired settings, and asks the journal about secrets."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from ztrust_mail.specfile.resolve import Desired, Matching, desired, match
 
 
 def not_seen(gateway: Gateway) -> tuple[Finding, ...]:
-    """Return what every plan has to say of a server that shows nothing; nothing of one that does."""
+    """Return a warning if the server does not show its settings, so that the plan compares with the journal."""
     if gateway.capabilities.read:
         return ()
-    message = f"live was not looked at: {gateway.title} shows no settings; this compares with what was last applied"
-    hint = "what somebody else changed there, or another journal applied, cannot be seen"
+    message = f"live settings are unknown: {gateway.title} does not show them; compared with the last applied ones"
+    hint = "changes made by others or applied with another journal are not detected"
     return (Finding(Severity.WARNING, NOT_SEEN, message, hint),)
 
 
 @dataclass(frozen=True)
 class PlanningContext:
-    """What planning may use beside the server: the settings' policy, the journal's memory, the secrets' store.
+    """What planning needs besides the server: the settings' policy, the journal's state and the secret store.
 
-    Without a store no reference is resolved. ``memory`` is asked after the server was. ``moves`` tells whether relays
-    and senders that a write would move to another domain are to be pointed out.
+    Without a store no reference is resolved. ``memory`` returns the journal's state; it is called after the server was
+    read. ``moves`` turns on the warnings about relays and senders that move to another domain.
     """
 
     mode: SecretMode = SecretMode.AUTO
@@ -48,10 +48,10 @@ class PlanningContext:
 
 
 NO_MEANS = PlanningContext()
-"""Planning by the spec and the server alone."""
+"""Planning with the spec and the server only."""
 
 
-_TO_THE_LETTER = "realm names are matched to the letter"
+_CASE_SENSITIVE = "realm names are case-sensitive"
 
 
 def _as_it_is(realm: RealmPlan) -> RealmPlan:
@@ -138,14 +138,14 @@ def plan_wanted(
 
 
 def _wanted(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
-    """Return what the spec wants of a realm, with a tie of two globs among what is wrong."""
+    """Return the desired settings of a realm; a tie between two globs is one of its findings."""
     wanted = desired(spec, entry, realm)
     tie = matching.ties.get(realm)
     return replace(wanted, findings=(*wanted.findings, tie)) if tie else wanted
 
 
 def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
-    """Return the spec without its globs, and True, where the realms wanted all have entries of their own."""
+    """Return the spec limited to the named realms, and True, if each of ``realms`` is the name of an entry."""
     entries = tuple(entry for entry in spec.entries if entry.name in realms and not entry.is_glob)
     if realms and len(entries) == len(set(realms)):
         return replace(spec, entries=entries), True
@@ -153,16 +153,16 @@ def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
 
 
 def nothing_selected(globs: Sequence[str]) -> None:
-    """Raise :class:`UsageError` where globs were given, and nothing fits them."""
+    """Raise :class:`UsageError` if there are globs; called when no realm matches them."""
     if globs:
         wanted = " or ".join(quoted(glob) for glob in globs)
-        raise UsageError(f"no realm of the spec matches --realm {wanted}", _TO_THE_LETTER)
+        raise UsageError(f"no realm of the spec matches --realm {wanted}", _CASE_SENSITIVE)
 
 
 def unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
-    """Return a warning for each glob that fits none of the realms that others chose."""
+    """Return a warning for each glob that matches none of the realms."""
     return [
-        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _TO_THE_LETTER)
+        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _CASE_SENSITIVE)
         for glob in dict.fromkeys(globs)
         if glob not in realms and not any(glob_matches(glob, realm) for realm in realms)
     ]
@@ -170,12 +170,12 @@ def unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the 
 
 def _no_list(spec: Spec, gateway: Gateway) -> Finding:
     severity = Severity.ERROR if spec.globs else Severity.WARNING
-    so = "globs match nothing" if spec.globs else "realms without an entry stay unknown"
+    so = "globs match nothing" if spec.globs else "realms without an entry are not reported"
     if not gateway.capabilities.list_realms:
         severity, hint = (severity, "name each realm in full") if spec.globs else (Severity.NOTE, "")
-        return Finding(severity, "no-realm-list", f"{gateway.title} gives no list of its realms, so {so}", hint)
-    message = f"the server gives no list of its realms, so {so}"
-    hint = "give the account the role view-realm in its realms; if it has it, look at the server's log"
+        return Finding(severity, "no-realm-list", f"{gateway.title} does not list its realms, so {so}", hint)
+    message = f"the server lists no realms to this account, so {so}"
+    hint = "give the account the role view-realm in its realms; if it has the role, see the server's log"
     return Finding(severity, "no-realm-list", message, hint)
 
 
