@@ -208,7 +208,7 @@ def test_odd_text_comes_back_to_the_letter(written, text, name):
     pulled = of(states)
     assert pulled.findings == ()
     assert differing(written(pulled), states) == {"acme": []}
-    assert compare(KEYCLOAK, explain(written(pulled), "acme"), states["acme"]).kept == ()
+    assert compare(KEYCLOAK, explain(written(pulled), "acme"), states["acme"]).unmanaged == ()
 
 
 @RANDOM
@@ -219,7 +219,7 @@ def test_any_realm_name_and_extra_attribute_can_be_written_or_is_told(written, n
     spec = written(pulled)
     if not pulled.findings:
         assert differing(spec, states) == {name: []}
-        assert compare(KEYCLOAK, explain(spec, name), states[name]).kept == (() if value else (f"x-{attribute}",))
+        assert compare(KEYCLOAK, explain(spec, name), states[name]).unmanaged == (() if value else (f"x-{attribute}",))
 
 
 @pytest.mark.parametrize("realm", ["true", "null", "123", "0x1F", "1e3", "<<", "=", "- a", "'", "a b", " a ", "master"])
@@ -277,7 +277,7 @@ def test_an_attribute_whose_name_no_spec_can_hold_is_left_out_and_a_plan_keeps_i
     assert "left out: a plan keeps it as it is" in messages(pulled)
     spec = written(pulled)
     assert differing(spec, states) == {"acme": []}
-    assert compare(KEYCLOAK, explain(spec, "acme"), states["acme"]).kept == (name,)
+    assert compare(KEYCLOAK, explain(spec, "acme"), states["acme"]).unmanaged == (name,)
 
 
 def test_security_that_cannot_be_said_never_becomes_none(written):

@@ -116,11 +116,11 @@ def test_any_settings_over_anything_converge_and_keep_what_is_not_managed(sandbo
         assert statuses(again) == {name: "in_sync"}
         assert sent(sandbox, "PUT", before) == []
         now = sandbox.smtp(name)
-        assert {n: now[n] for n in first.realms[0].difference.kept} == {
-            n: there[n] for n in first.realms[0].difference.kept
+        assert {n: now[n] for n in first.realms[0].difference.unmanaged} == {
+            n: there[n] for n in first.realms[0].difference.unmanaged
         }
         if first.changed:
-            assert now == stored(fields) | {n: there[n] for n in first.realms[0].difference.kept}
+            assert now == stored(fields) | {n: there[n] for n in first.realms[0].difference.unmanaged}
 
     converges()
 

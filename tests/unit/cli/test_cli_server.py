@@ -437,7 +437,7 @@ def test_drift_speaks_of_the_server_names_the_rest_and_needs_no_secret(
         "acme  missing",
         "1 realm drifted, 2 in sync, 1 missing; 1 password cannot be compared.",
         "      2 fields: 2 out of band; 2 critical.",
-        "Not covered by the spec: 2 realms: master, other",
+        "Not covered by the spec: 2 realms: master and other",
     ]
     assert len(writes(sandbox)) == before
 
@@ -632,8 +632,8 @@ def test_doctor_says_what_to_do_about_each_no(cli: Cli, sandbox: Sandbox) -> Non
     ran = cli("doctor", "--realm", "acme", "--realm", "tenant-a")
     lines = ran.out.splitlines()
     assert ran.status == 4
-    assert "  no  write e-mail settings   0 of 2 realms; not `acme`, `tenant-a`" in lines
-    at = lines.index("  no  write e-mail settings   0 of 2 realms; not `acme`, `tenant-a`")
+    assert "  no  write e-mail settings   0 of 2 realms; not `acme` and `tenant-a`" in lines
+    at = lines.index("  no  write e-mail settings   0 of 2 realms; not `acme` and `tenant-a`")
     assert (
         lines[at + 1]
         == f"{'':30}give the account the role manage-realm there; `ztrust-mail doctor --setup-commands` prints how"
@@ -671,7 +671,7 @@ def test_a_server_of_the_settings_file_is_named_by_option(cli: Cli, sandbox: San
     assert cli("plan", "p.yaml", "--config", "other.toml", "--server", "one").status == 1
     ambiguous = cli("plan", "p.yaml", "--config", "other.toml")
     assert ambiguous.status == 2
-    assert "which server? Known are one, two; choose one with --server NAME" in ambiguous.err
+    assert "which server? Known are one and two; choose one with --server NAME" in ambiguous.err
 
 
 def test_the_specs_guard_refuses_another_server_before_any_request(cli: Cli, sandbox: Sandbox) -> None:

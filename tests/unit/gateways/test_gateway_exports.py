@@ -821,7 +821,7 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     assert bad.status == 4
     assert "2 of 3 realms; not `gamma`" in bad.out
     assert "the JSON is broken or cut off here" in bad.out
-    assert "1 of 3 realms; not `beta`, `gamma`" in bad.out
+    assert "1 of 3 realms; not `beta` and `gamma`" in bad.out
     assert cli("doctor", "--realm", "x*", *at).status == 4
     assert cli("doctor", "--server", "file:///no/such/folder").status == 3
     assert (
