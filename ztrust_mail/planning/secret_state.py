@@ -69,7 +69,7 @@ class _SecretJudge:
             return realm
         known = self.journal.of(realm.realm)
         moved = changed_login_fields(self.dialect, known.last, realm.live.attributes)
-        states = {name: self._secret_state(realm.realm, name, ref) for name, ref in self._masked(realm).items()}
+        states = {name: self._secret_state(realm.realm, name, ref) for name, ref in self._find_masked(realm).items()}
         doubtful = [name for name, state in states.items() if moved and state is SecretState.UNCHANGED]
         states |= dict.fromkeys(doubtful, SecretState.UNKNOWN)
         if SecretState.CHANGED in states.values():
@@ -89,9 +89,9 @@ class _SecretJudge:
     def _refs_with_fingerprint(self, realm: RealmPlan) -> tuple[SecretRef, ...]:
         """Return the references of masked secrets whose last written value has a fingerprint in the journal."""
         known = _known_fingerprints(self.journal.of(realm.realm))
-        return tuple(ref for name, ref in self._masked(realm).items() if name in known) if known else ()
+        return tuple(ref for name, ref in self._find_masked(realm).items() if name in known) if known else ()
 
-    def _masked(self, realm: RealmPlan) -> dict[str, SecretRef]:
+    def _find_masked(self, realm: RealmPlan) -> dict[str, SecretRef]:
         return masked_secrets(self.dialect, realm.wanted, realm.live.attributes) if realm.live else {}
 
     def _secret_state(self, realm: str, name: str, ref: SecretRef) -> SecretState:

@@ -51,7 +51,7 @@ def as_server_shows(attributes):
 
 @RANDOM
 @given(fields=field_maps, unmanaged=st.dictionaries(st.text(min_size=1).map("y-{}".format), st.text()))
-def test_what_the_spec_says_is_no_difference_whatever_else_stands_there(fields, unmanaged):
+def test_desired_settings_are_no_difference_whatever_unmanaged_attributes_exist(fields, unmanaged):
     attributes = as_server_shows(stored(fields)) | unmanaged
     assert compare(KEYCLOAK, wanted(entry_of(fields)), attributes).changes == ()
 
@@ -155,7 +155,7 @@ def test_junk_is_a_difference(name, kind):
     assert found.changes or name == "unknown keys"
 
 
-def test_an_unmanaged_attribute_is_kept_also_when_it_is_empty():
+def test_an_unmanaged_attribute_is_preserved_even_if_it_is_empty():
     found = compare(KEYCLOAK, wanted(BASIC), {**SHOWN, "x-b": "", "x-a": "1", "": "2"})
     assert found == Difference((), ("relay.auth.password",), ("", "x-a", "x-b"))
 
@@ -174,7 +174,7 @@ def test_an_unmanaged_attribute_is_kept_also_when_it_is_empty():
         ({}, {"k": "v"}, None, ("k",)),
     ],
 )
-def test_extra_attributes_are_set_removed_or_kept(extra, held, change, kept):
+def test_extra_attributes_are_set_removed_or_preserved(extra, held, change, kept):
     found = compare(KEYCLOAK, wanted({**BASIC, "extra": extra}), {**SHOWN, **held})
     changes = [(c.before, c.after, c.action) for c in found.changes]
     assert changes == ([change] if change else [])
@@ -183,7 +183,7 @@ def test_extra_attributes_are_set_removed_or_kept(extra, held, change, kept):
 
 
 @pytest.mark.parametrize("mode", list(SecretMode))
-def test_a_hidden_secret_is_incomparable_and_written_only_when_asked(mode):
+def test_a_masked_secret_cannot_be_compared_and_is_written_only_on_request(mode):
     found = compare(KEYCLOAK, wanted(BASIC), SHOWN, mode)
     assert found.masked_fields == ("relay.auth.password",)
     assert differing(found) == (["relay.auth.password"] if mode is SecretMode.WRITE else [])

@@ -31,7 +31,7 @@ def moved(before: str, after: str) -> list[str]:
     return [finding.message for finding in notices(plan_to({"acme": {**STORED, "host": before}}, host=after))]
 
 
-def test_a_move_of_the_relay_is_told_once_for_all_its_realms() -> None:
+def test_a_move_of_the_relay_is_reported_once_for_all_its_realms() -> None:
     made = plan_to(
         {f"tenant-{n:02}": {**STORED, "host": "smtp.old.example"} for n in range(37)}, host="smtp.new.example"
     )
@@ -48,7 +48,7 @@ def test_a_move_of_the_relay_is_told_once_for_all_its_realms() -> None:
     assert finding in all_findings(made)
 
 
-def test_a_move_of_the_from_domain_is_told_too() -> None:
+def test_a_move_of_the_from_domain_is_reported() -> None:
     made = plan_to({"acme": {**STORED, "from": "no-reply@Old.example"}})
     (finding,) = notices(made)
     assert finding.rule == "sender-moves"
@@ -82,7 +82,7 @@ def test_a_relay_moves_when_its_domain_is_another(before: str, after: str, moves
 
 
 @given(hosts, hosts)
-def test_a_move_is_told_in_both_directions_or_in_none(one: str, other: str) -> None:
+def test_a_move_is_reported_in_both_directions_or_in_none(one: str, other: str) -> None:
     assert bool(moved(one, other)) == bool(moved(other, one))
     assert moved(one, one) == []
 
@@ -112,7 +112,7 @@ def test_realms_with_other_hosts_of_one_domain_move_together() -> None:
     assert finding.message == "the relay moves from `*.old.example` to `smtp.new.example` in 2 realms: acme and globex"
 
 
-def test_each_move_is_told_apart_the_largest_first() -> None:
+def test_moves_are_reported_separately_the_largest_first() -> None:
     live = {
         "acme": {**STORED, "host": "smtp.one.example"},
         "globex": {**STORED, "host": "smtp.two.example"},
@@ -138,7 +138,7 @@ def test_a_fleet_with_a_domain_per_realm_does_not_flood_the_plan() -> None:
     assert message.endswith("`tenant-014.example.com` and 385 more")
 
 
-def test_a_single_realm_that_goes_elsewhere_is_named_with_where_it_goes() -> None:
+def test_a_single_realm_that_moves_elsewhere_is_named_with_its_target() -> None:
     names = [f"tenant-{n}" for n in range(8)]
     live = {name: {**STORED, "from": f"no-reply@{name}.old.example"} for name in names}
     found = notices(plan_to(live, sender="no-reply@{realm.slug}.evil.example"))

@@ -64,7 +64,7 @@ def test_a_plan_names_the_server_and_the_account(ztrust_sandbox):
     assert (made.url, made.account) == (ztrust_sandbox.url, Account("admin", "master", "admin@sandbox.example"))
 
 
-def test_results_stand_in_the_specs_order_with_a_globs_realms_by_name(fleet):
+def test_results_are_in_the_specs_order_and_a_globs_realms_sorted_by_name(fleet):
     spec = realms({"tenant-05": NO_LOGIN, "tenant-*": NO_LOGIN, "acme": NO_LOGIN, "nosuch": NO_LOGIN})
     made = planned(fleet, spec)
     rest = [name for name in MANY if name != "tenant-05"]
@@ -172,7 +172,7 @@ def test_drift_names_the_realms_without_an_entry(fleet):
     assert (only.uncovered, statuses(only)) == (("tenant-10", "tenant-11"), {"acme": "in_sync"})
 
 
-def test_a_plan_of_exact_names_looks_at_no_other_realm(fleet):
+def test_a_plan_of_exact_names_reads_no_other_realm(fleet):
     made = planned(fleet, one_realm(NO_LOGIN))
     assert made.uncovered == ()
     assert [r.path for r in sent(fleet, "GET")] == ["/admin/realms/acme"]
@@ -253,7 +253,7 @@ def test_doubtful_settings_are_warned_of_and_change_no_status(ztrust_sandbox):
 
 
 @pytest.mark.parametrize(("mode", "status"), [("auto", "in_sync"), ("keep", "in_sync"), ("write", "changed")])
-def test_a_hidden_secret_changes_nothing_unless_it_is_to_be_written(ztrust_sandbox, mode, status):
+def test_a_masked_secret_is_no_change_unless_it_is_written(ztrust_sandbox, mode, status):
     ztrust_sandbox.edit_smtp("acme", STORED)
     with connected(ztrust_sandbox, Unreadable()) as connection:
         made = plan(one_realm(BASIC), connection, secrets=SecretMode(mode), resolve=False)

@@ -49,7 +49,7 @@ def only(policy: Policy, one: Desired) -> Finding:
 # What is told
 
 
-def test_a_violation_says_what_is_allowed_and_where_that_stands() -> None:
+def test_a_violation_names_the_allowed_values_and_the_file_with_the_policy() -> None:
     policy = Policy(relays=("smtp.example.com", "*.sendgrid.net"), path=SETTINGS)
     desired = wanted({**BASIC, "relay": {"host": "smtp.evil.example"}})
     finding = only(policy, desired)
@@ -70,7 +70,7 @@ def test_a_policy_made_in_code_has_no_file_to_name() -> None:
     )
 
 
-def test_every_violation_of_a_realm_is_told_at_once() -> None:
+def test_all_violations_of_a_realm_are_reported_at_once() -> None:
     policy = Policy(relays=(), sender_domains=(), reply_domains=(), minimum_security="tls", secrets={}, path=SETTINGS)
     assert rules(policy, wanted({**BASIC, "envelope_from": "bounces@acme.example"})) == [
         ("policy-relay", "relay.host"),
@@ -295,7 +295,7 @@ def test_a_weaker_security_than_the_policys_is_refused(least: str, refused: list
         assert found == ([("policy-security", "relay.security")] if security in refused else [])
 
 
-def test_a_default_that_is_too_weak_is_refused_though_nobody_wrote_it() -> None:
+def test_a_default_security_that_is_too_weak_is_refused() -> None:
     finding = only(Policy(minimum_security="tls"), wanted(BASIC))
     assert finding.message == "`relay.security` is `starttls`, which is weaker than the policy requires"
     assert finding.hint.startswith("write tls; ")
@@ -304,7 +304,7 @@ def test_a_default_that_is_too_weak_is_refused_though_nobody_wrote_it() -> None:
     assert only(Policy(minimum_security="starttls"), none).hint.startswith("write starttls or tls; ")
 
 
-def test_security_that_cannot_be_told_is_refused() -> None:
+def test_unreadable_security_is_refused() -> None:
     one = holding(relay__security=Raw("starttls=true ssl=true"))
     assert rules(Policy(minimum_security="starttls"), one) == [("policy-security", "relay.security")]
 
@@ -421,7 +421,7 @@ def test_no_path_climbs_out_of_an_allowed_folder(segments: list[str]) -> None:
         assert not allows(secret(SecretKind.COMMAND, path), command=[folder])
 
 
-def test_a_forbidden_secret_is_told_by_where_it_comes_from_and_what_would_do() -> None:
+def test_a_forbidden_secret_is_reported_with_its_reference_and_the_allowed_ones() -> None:
     policy = Policy(
         secrets={SecretKind.ENV: ("SMTP_", "MAIL_"), SecretKind.FILE: ("/run/secrets",), SecretKind.KEYRING: ()},
         path=SETTINGS,

@@ -96,7 +96,7 @@ def told(made: Plan | Result, severity: Severity | None = None) -> str:
     return "\n".join(f"{f.message}; {f.hint} [{f.rule}]" for f in found)
 
 
-def test_changed_added_and_removed_fields_go_back_and_unmanaged_attributes_stay(fleet):
+def test_a_revert_restores_fields_and_preserves_unmanaged_attributes(fleet):
     fleet.set("acme", **STORED, **{"x-ours": "1", "envelopeFrom": "bounces@acme.example"})
     before = fleet.sandbox.smtp("acme")
     relay = {"host": "smtp.example.com", "port": 2525, "timeouts": {"connect": "10s"}, "auth": SMTP_USER}
@@ -107,7 +107,7 @@ def test_changed_added_and_removed_fields_go_back_and_unmanaged_attributes_stay(
     assert fleet.sandbox.smtp("acme") == before
 
 
-def test_extra_attributes_go_back_those_that_came_go_and_those_that_went_come(fleet):
+def test_a_revert_restores_changed_and_removed_extra_attributes_and_removes_added_ones(fleet):
     fleet.set("acme", **STORED, **{"x-old": "1", "x-hint": "bulk"})
     before = fleet.sandbox.smtp("acme")
     fleet.apply({"acme": {**BASIC, "extra": {"x-new": "2", "x-hint": "single", "x-old": False}}})
@@ -132,7 +132,7 @@ def test_a_revert_over_a_changed_login_warns_that_its_password_is_lost(fleet):
     assert "`relay.host` and `relay.auth.username` changed on the server since" in told(made, Severity.NOTE)
 
 
-def test_a_secret_kept_after_its_login_was_changed_is_not_taken_for_the_last_written(fleet):
+def test_a_secret_left_in_place_after_its_login_changed_does_not_count_as_the_last_written(fleet):
     fleet.apply({"acme": moved("one.example.com")})
     fleet.set("acme", host="two.example.com", password="somebody-elses")
     kept = {**moved("two.example.com"), "sender": {"address": "no-reply@acme.example", "name": "New"}}
@@ -141,7 +141,7 @@ def test_a_secret_kept_after_its_login_was_changed_is_not_taken_for_the_last_wri
         assert api.plan(realms({"acme": kept}), connection).realms[0].secrets == {"relay.auth.password": "unknown"}
 
 
-def test_a_disabled_realm_gets_its_settings_and_its_password_back(fleet):
+def test_a_revert_restores_settings_and_password_of_a_disabled_realm(fleet):
     fleet.apply({"acme": BASIC})
     before = fleet.sandbox.smtp("acme")
     fleet.apply({"acme": {"disabled": True}})
@@ -179,13 +179,13 @@ def test_a_second_revert_of_the_same_run_writes_nothing(fleet):
     assert len(sent(fleet.sandbox, "PUT", before)) == 1
 
 
-def test_only_the_chosen_realms_go_back(fleet):
+def test_only_the_selected_realms_are_reverted(fleet):
     fleet.apply({"acme": named("One"), "globex": named("One")})
     assert statuses(fleet.revert(1, ["glo*"])) == {"globex": "applied"}
     assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
 
 
-def test_a_realm_that_a_later_run_wrote_is_left_alone_until_run_and_realm_are_named(fleet):
+def test_a_realm_written_by_a_later_run_is_reverted_only_if_run_and_realm_are_named(fleet):
     fleet.apply({"acme": named("One"), "globex": named("One")})
     fleet.apply({"acme": named("Two"), "globex": named("Two")})
     fleet.apply({"acme": named("Three")})
@@ -201,7 +201,7 @@ def test_a_realm_that_a_later_run_wrote_is_left_alone_until_run_and_realm_are_na
     assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
 
 
-def test_a_realm_that_somebody_changed_is_left_alone_until_run_and_realm_are_named(fleet):
+def test_a_realm_changed_by_somebody_is_reverted_only_if_run_and_realm_are_named(fleet):
     fleet.apply({"acme": named("One")})
     fleet.apply({"acme": named("Two")})
     fleet.set("acme", replyTo="x@acme.example", **{"x-theirs": "1"})
@@ -215,7 +215,7 @@ def test_a_realm_that_somebody_changed_is_left_alone_until_run_and_realm_are_nam
     assert (now["fromDisplayName"], now["replyTo"], "x-theirs" in now) == ("One", "help@acme.example", False)
 
 
-def test_what_somebody_put_back_by_hand_is_not_written_again(fleet):
+def test_a_realm_that_was_restored_by_hand_is_not_written(fleet):
     fleet.apply({"acme": NO_LOGIN})
     before = fleet.sandbox.smtp("acme")
     fleet.apply({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})
@@ -235,7 +235,7 @@ def test_a_realm_deleted_meanwhile_fails_alone(fleet):
 
 @pytest.mark.parametrize("kind", ["a port that is no number", "a port out of range", "timeouts", "unknown keys"])
 @pytest.mark.parametrize("version", ["16.1.1", "26.7.4"])
-def test_odd_text_that_stood_there_comes_back_as_it_was(version, kind):
+def test_raw_text_is_restored_exactly(version, kind):
     with Sandbox(SandboxOptions(version=version)) as sandbox:
         fleet = Fleet(sandbox)
         sandbox.edit_smtp("acme", JUNK[kind])
@@ -294,7 +294,7 @@ class Own(FakeGateway):
 
 
 @pytest.mark.parametrize("codec", [Deaf(), Mute()])
-def test_odd_text_that_cannot_be_written_again_fails_its_realm_before_anything_is_written(codec):
+def test_raw_text_that_the_dialect_cannot_write_back_fails_its_realm_before_any_write(codec):
     gateway = Own({"acme": {"from": "a@acme.example", "host": "smtp.example.com", "debug": "yes"}})
     gateway.run({"acme": NO_LOGIN})
     rows = tuple(replace(row, codec=codec) if row.field == "relay.debug" else row for row in KEYCLOAK.rows)
@@ -304,7 +304,7 @@ def test_odd_text_that_cannot_be_written_again_fails_its_realm_before_anything_i
     assert "cannot write back the value of `relay.debug` from before run 1" in told(made)
 
 
-def test_a_rotated_password_goes_back_where_its_reference_gives_it_again(fleet):
+def test_a_rotated_password_is_restored_if_its_reference_gives_the_earlier_value_again(fleet):
     fleet.apply({"acme": BASIC})
     fleet.apply({"acme": BASIC}, NEW)
     assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
@@ -327,7 +327,7 @@ def test_a_password_from_another_reference_is_found_by_its_fingerprint(fleet):
     assert result.realms[0].wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
 
 
-def test_a_token_s_client_secret_goes_back_too(fleet):
+def test_a_tokens_client_secret_is_restored_too(fleet):
     entry = {**NO_LOGIN, "relay": {"host": "smtp.example.com", "auth": {"username": "u", "token": TOKEN}}}
     fleet.apply({"acme": entry})
     before = fleet.sandbox.smtp("acme")
@@ -336,7 +336,7 @@ def test_a_token_s_client_secret_goes_back_too(fleet):
     assert fleet.sandbox.smtp("acme") == before
 
 
-def test_a_password_that_is_gone_alone_fails_its_realm_and_says_where_to_put_it(fleet):
+def test_a_realm_fails_if_only_its_password_changed_and_no_reference_gives_the_earlier_one(fleet):
     fleet.apply({"acme": BASIC, "globex": NO_LOGIN})
     fleet.apply({"acme": BASIC, "globex": {"disabled": True}}, NEW)
     result = fleet.revert(environ=NEW)
@@ -347,7 +347,7 @@ def test_a_password_that_is_gone_alone_fails_its_realm_and_says_where_to_put_it(
     assert fleet.sandbox.smtp("acme")["password"] == NEW["SMTP_PASSWORD"]
 
 
-def test_with_a_password_that_is_gone_the_rest_goes_back_and_the_present_one_stays(fleet):
+def test_other_changes_are_reverted_and_the_present_password_stays_if_the_earlier_one_is_lost(fleet):
     fleet.apply({"acme": named("One")})
     fleet.apply({"acme": named("Two")}, NEW)
     made = fleet.plan(environ=NEW)
@@ -393,7 +393,7 @@ def test_nothing_is_written_where_only_a_password_went_along_that_is_still_the_s
     assert statuses(fleet.plan(2)) == {"acme": "in_sync"}
 
 
-def test_a_password_that_was_kept_is_kept_on_the_way_back_if_asked_to(fleet):
+def test_a_password_that_the_run_did_not_send_is_left_in_place_with_secrets_keep(fleet):
     fleet.sandbox.edit_smtp("acme", {**STORED, "password": "by-hand"})
     fleet.apply({"acme": named("Two")}, mode=SecretMode.KEEP)
     result = fleet.revert()
@@ -407,7 +407,7 @@ def test_a_password_that_was_kept_is_kept_on_the_way_back_if_asked_to(fleet):
     assert fleet.sandbox.smtp("acme") == {**STORED, "password": "by-hand"}
 
 
-def test_keeping_says_so_where_the_password_was_another_one(fleet):
+def test_secrets_keep_warns_if_the_password_from_before_the_run_was_another(fleet):
     fleet.apply({"acme": named("One")})
     fleet.apply({"acme": named("Two")}, NEW)
     result = fleet.revert(mode=SecretMode.KEEP, environ={})
@@ -425,7 +425,7 @@ def test_an_unset_variable_is_named(fleet):
 
 
 @pytest.mark.parametrize("first", [BASIC, moved("smtp.example.com", password={"keycloak_vault": "smtp"})])
-def test_a_vault_s_reference_and_a_password_take_each_other_s_place_again(fleet, first):
+def test_a_vault_reference_and_a_password_replace_each_other_on_revert(fleet, first):
     vault = moved("smtp.example.com", password={"keycloak_vault": "smtp"})
     entries = (BASIC, vault) if first == BASIC else (vault, BASIC)
     fleet.apply({"acme": entries[0]})
@@ -436,7 +436,7 @@ def test_a_vault_s_reference_and_a_password_take_each_other_s_place_again(fleet,
     assert fleet.sandbox.smtp("acme")["password"] == before["password"]
 
 
-def test_a_vault_s_reference_stays_where_the_password_before_it_is_gone(fleet):
+def test_a_vault_reference_stays_if_the_password_before_it_is_lost(fleet):
     relay = {"host": "smtp.example.com", "auth": {"username": "apikey", "password": {"keycloak_vault": "smtp"}}}
     fleet.sandbox.edit_smtp("acme", STORED)
     fleet.apply({"acme": {**BASIC, "relay": relay}})
@@ -449,7 +449,7 @@ def test_a_vault_s_reference_stays_where_the_password_before_it_is_gone(fleet):
 
 
 @pytest.mark.parametrize("left", [{"auth": "false"}, {"authType": "token"}])
-def test_a_password_that_was_not_in_use_does_not_stand_in_the_way(left):
+def test_a_password_of_a_login_that_was_not_in_use_does_not_prevent_the_revert(left):
     with Sandbox(SandboxOptions(version="16.1.1")) as sandbox:
         fleet = Fleet(sandbox)
         before = {**STORED, **left}
@@ -462,7 +462,7 @@ def test_a_password_that_was_not_in_use_does_not_stand_in_the_way(left):
         assert sandbox.smtp("acme") == expected
 
 
-def test_a_run_that_rotated_a_password_since_keeps_the_realm_from_going_back(fleet):
+def test_a_realm_whose_password_a_later_run_rotated_is_not_reverted(fleet):
     for environ in (ENVIRON, NEW, {"SMTP_PASSWORD": "third-Passw0rd"}):
         fleet.apply({"acme": BASIC}, environ)
     result = fleet.revert(2)
@@ -510,25 +510,25 @@ def doubtful(before: Mapping[str, str], now: Mapping[str, str]) -> Own:
 PLAIN = {"from": "no-reply@acme.example", "host": "smtp.example.com", "port": "25"}
 
 
-def test_a_write_in_doubt_is_reverted_where_it_arrived():
+def test_a_write_of_unknown_outcome_is_reverted_if_it_arrived():
     made = doubtful(PLAIN, {}).back(1)
     assert statuses(made) == {"acme": "changed"}
     assert "envelope_from" in [change.field for change in made.realms[0].changes]
 
 
-def test_a_write_in_doubt_that_never_arrived_leaves_nothing_to_revert():
+def test_a_write_of_unknown_outcome_that_never_arrived_leaves_nothing_to_revert():
     made = doubtful(PLAIN, PLAIN).back(1)
     assert statuses(made) == {"acme": "in_sync"}
     assert "already as it was before run 1" in told(made)
 
 
-def test_a_write_in_doubt_that_somebody_changed_is_left_alone():
+def test_a_realm_changed_after_a_write_of_unknown_outcome_is_not_reverted():
     made = doubtful(PLAIN, {**PLAIN, "host": "smtp.example.org"}).back(1)
     assert statuses(made) == {"acme": "skipped"}
     assert "somebody changed this realm after run 1" in told(made)
 
 
-def test_a_login_whose_write_is_in_doubt_gets_the_password_from_before_again():
+def test_a_login_whose_write_has_an_unknown_outcome_gets_the_earlier_password_again():
     gateway = Own({"acme": {}})
     gateway.run({"acme": BASIC})
     gateway.run({"acme": named("Two")})
@@ -539,7 +539,7 @@ def test_a_login_whose_write_is_in_doubt_gets_the_password_from_before_again():
     assert made.realms[0].wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
 
 
-def test_a_password_before_which_a_write_was_in_doubt_counts_as_unknown():
+def test_a_password_is_unknown_if_the_write_before_the_run_had_an_unknown_outcome():
     gateway = Own({"acme": {}})
     for name in ("One", "Two", "Three"):
         gateway.run({"acme": named(name)})
@@ -553,7 +553,7 @@ def test_a_password_before_which_a_write_was_in_doubt_counts_as_unknown():
     )
 
 
-def test_what_a_server_did_not_keep_is_left_alone_until_run_and_realm_are_named():
+def test_a_realm_where_the_server_stored_something_else_is_reverted_only_if_run_and_realm_are_named():
     gateway = Own({"acme": PLAIN})
     gateway.on_store = lambda attributes: {**attributes, "envelopeFrom": "other@acme.example"}
     assert statuses(gateway.run({"acme": {**NO_LOGIN, "envelope_from": "bounces@acme.example"}})) == {"acme": "failed"}
@@ -610,7 +610,7 @@ def test_a_revert_is_noted_in_the_journal_with_the_run_it_undoes(fleet):
         assert (write.step, write.intent, write.after) == (Step.VERIFIED, None, {})
 
 
-def test_a_second_revert_leaves_what_means_the_same_and_a_password_that_nobody_knew(fleet):
+def test_a_second_revert_writes_neither_equal_settings_nor_a_password_unknown_to_the_journal(fleet):
     before = {name: text for name, text in STORED.items() if name != "authType"}
     fleet.sandbox.edit_smtp("acme", before)
     fleet.apply({"acme": named("Two")})
@@ -633,7 +633,7 @@ def written(cli, name: str) -> None:
     assert cli("apply", cli.write("spec.yaml", SPEC % name), "--yes").status == 0
 
 
-def test_the_command_shows_the_way_back_asks_and_goes_it(cli, sandbox):
+def test_the_command_shows_the_revert_asks_and_applies_it(cli, sandbox):
     written(cli, "One")
     written(cli, "Two")
     declined = cli("revert", typed="n\n")
@@ -647,7 +647,7 @@ def test_the_command_shows_the_way_back_asks_and_goes_it(cli, sandbox):
     assert sandbox.smtp("acme")["fromDisplayName"] == "One"
 
 
-def test_the_command_leaves_alone_what_came_later_and_tells_how_to_insist(cli, sandbox):
+def test_the_command_skips_a_realm_changed_later_and_prints_how_to_revert_it_anyway(cli, sandbox):
     written(cli, "One")
     written(cli, "Two")
     skipped = cli("revert", "1", "--yes", "--format", "json")
@@ -667,7 +667,7 @@ def test_the_command_sends_nothing_where_nobody_can_be_asked(cli, sandbox):
     assert "add --yes" in asked.err
 
 
-def test_the_command_refuses_a_dangerous_way_back_until_it_is_allowed(cli, sandbox):
+def test_the_command_refuses_a_dangerous_revert_until_it_is_allowed(cli, sandbox):
     sandbox.edit_smtp("globex", {"from": "a@globex.example", "host": "smtp.example.com", "port": "25"})
     written(cli, "One")
     refused = cli("revert", "--yes")

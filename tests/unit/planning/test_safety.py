@@ -113,7 +113,7 @@ def test_a_mass_change_says_how_many_of_how_many_and_lists_all() -> None:
     assert str(danger) == "37 of 40 realms would change (limit 30 %): realm-0000, realm-0001 and 35 more"
 
 
-def test_emptying_is_told_beside_changing_and_alone_where_it_is_all() -> None:
+def test_emptied_realms_are_a_mass_change_of_their_own_besides_the_changed_ones() -> None:
     assert [danger.message for danger in dangers(fleet(10, changed=3, emptied=4))] == [
         "7 of 10 realms would change (limit 30 %)",
         "4 of 10 realms would lose their e-mail settings (limit 30 %)",
@@ -124,7 +124,7 @@ def test_emptying_is_told_beside_changing_and_alone_where_it_is_all() -> None:
     assert [danger.message for danger in all_emptied] == [message]
 
 
-def test_realms_that_nobody_could_look_at_make_no_change_smaller() -> None:
+def test_realms_that_could_not_be_read_do_not_count_in_the_share_of_a_mass_change() -> None:
     names = [f"realm-{n}" for n in range(100)]
     made = planned(dict.fromkeys(names, OTHER), dict.fromkeys(names[:10], STORED))
     assert [danger.message for danger in dangers(made)] == ["10 of 10 realms would change (limit 30 %)"]
@@ -260,7 +260,7 @@ def test_emptying_a_realm_weakens_no_security() -> None:
 # Secrets
 
 
-def test_overwriting_a_hidden_password_with_one_that_cannot_be_had_is_dangerous() -> None:
+def test_overwriting_a_masked_password_with_one_that_cannot_be_resolved_is_dangerous() -> None:
     (danger,) = dangers(planned({"acme": OTHER}, {"acme": STORED}, environ={}))
     assert danger == Danger(
         Reason.LOST_SECRET,
@@ -332,7 +332,7 @@ def test_nothing_allows_what_the_policy_forbids() -> None:
         assert (error.hint, error.rule) == ("correct the spec, or have the policy changed", "policy")
 
 
-def test_what_the_policy_forbids_is_told_beside_the_dangers() -> None:
+def test_a_refusal_names_policy_violations_besides_the_dangers() -> None:
     made = planned({"acme": OTHER}, {"acme": STORED}, policy=NO_RELAYS, environ={})
     made = replace(made, realms=tuple(replace(r, unresolved={"relay.auth.password": UNSET}) for r in made.realms))
     error = refusal(made)

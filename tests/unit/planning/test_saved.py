@@ -139,7 +139,7 @@ def test_a_saved_plan_says_for_whom_and_of_what_it_was_made() -> None:
     assert plan.realms[0].desired.entry == Entry("acme", Location("file.json"))
 
 
-def test_the_reviewer_sees_each_change_in_words() -> None:
+def test_a_saved_plan_lists_each_change_for_the_reviewer() -> None:
     (realm,) = json.loads(changing())["realms"]
     assert realm["changes"] == [
         {
@@ -157,7 +157,7 @@ def test_a_disabled_realm_is_saved_as_such() -> None:
     plan = saved({"disabled": True})
     assert plan.realms[0].desired.disabled
     assert plan.realms[0].desired.fields == {}
-    assert plan.realms[0].hidden == (PASSWORD,)
+    assert plan.realms[0].masked == (PASSWORD,)
 
 
 def test_realms_in_sync_are_counted_and_make_no_large_file() -> None:
@@ -169,7 +169,7 @@ def test_realms_in_sync_are_counted_and_make_no_large_file() -> None:
     assert from_text(text).in_sync == 10_000
 
 
-def test_realms_that_could_not_be_planned_are_told_again_with_the_reason() -> None:
+def test_realms_that_could_not_be_planned_are_reported_again_with_the_reason() -> None:
     spec = realms({"acme": BASIC, "gone": BASIC, "{x": {}, "few-*": {**BASIC, "expect": {"min": 3}}}, {})
     plan = from_text(made(spec, FakeGateway({"acme": OLD, "{x": OLD, "few-1": OLD})))
     assert [one.realm for one in plan.realms] == ["acme"]
@@ -184,7 +184,7 @@ def test_realms_that_could_not_be_planned_are_told_again_with_the_reason() -> No
     assert {one.finding.severity for one in plan.left_out} == {Severity.ERROR}
 
 
-def test_realms_left_out_stand_in_the_plan_made_anew_as_undone_as_they_were() -> None:
+def test_realms_left_out_of_a_saved_plan_are_reported_as_failed_when_it_is_applied() -> None:
     plan = from_text(made(realms({"acme": BASIC, "gone": BASIC}), FakeGateway({"acme": OLD})))
     (again,) = (one.as_planned for one in plan.left_out)
     assert (again.realm, again.status, again.live) == ("gone", Status.MISSING, None)
@@ -197,7 +197,7 @@ def test_live_realms_without_an_entry_are_named() -> None:
     assert from_text(made(spec, FakeGateway({"acme": OLD, "other": OLD}))).uncovered == ("other",)
 
 
-def test_no_secret_and_no_fingerprint_ever_stands_in_a_saved_plan() -> None:
+def test_a_saved_plan_contains_no_secret_and_no_fingerprint() -> None:
     secrets = ("canary-env", "canary-stored", "canary-client", "canary-fingerprint")
     spec = realms({"basic": BASIC, "token": ENTRIES["token"], "off": {"disabled": True}})
     live = {**STORED, "password": "canary-stored", "authTokenClientSecret": "canary-client", "authType": "token"}
@@ -229,7 +229,7 @@ any_fields = field_maps | st.builds(
 
 @RANDOM
 @given(wanted=st.lists(any_fields, max_size=3), names=st.lists(st.text(max_size=20), unique=True))
-def test_what_is_wanted_comes_back_from_the_file_as_it_was(wanted: list[FieldMap], names: list[str]) -> None:
+def test_desired_settings_are_read_from_the_file_as_they_were_saved(wanted: list[FieldMap], names: list[str]) -> None:
     usable = [name for name in names if name not in ("", ".", "..") and name.isprintable()]
     planned = tuple(
         RealmPlan(name, Status.CHANGED, Desired(name, Entry("*", Location("x")), fields), LiveRealm(name, OLD, 0.0))
@@ -443,7 +443,7 @@ def test_settings_that_are_not_whole_are_refused(name: str, words: str) -> None:
     assert words in refusal(resealed(changing(), lambda data: data["realms"][0]["settings"].pop(name)))
 
 
-def test_an_attribute_that_is_odd_but_may_be_said_is_taken() -> None:
+def test_an_odd_but_valid_attribute_name_is_accepted() -> None:
     odd = {"extra. ": "1", "extra": {"absent": True}, "extra.x": {"absent": True}}
     fields = from_text(with_settings(**odd)).realms[0].desired.fields
     assert [fields[name] for name in odd] == ["1", ABSENT, ABSENT]
@@ -623,7 +623,7 @@ def test_a_working_folder_without_any_spec_may_be_another_one(folder: Path, monk
         check_specs(plan)
 
 
-def test_specs_that_are_not_here_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spec_files_that_are_not_here_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = of_files("specs", expect=True)
     monkeypatch.chdir(folder / "elsewhere")
     (finding,) = check_specs(plan)
@@ -647,14 +647,14 @@ def test_what_cannot_be_a_path_is_not_here(folder: Path, path: str) -> None:
     assert finding.rule == "plan-spec-absent"
 
 
-def test_files_beside_a_spec_are_within_reach_where_that_spec_still_lies(folder: Path) -> None:
+def test_files_in_a_specs_folder_are_within_reach_if_that_spec_is_still_there(folder: Path) -> None:
     plan = of_files("specs/a.json")
     ref = plan.realms[0].desired.fields[PASSWORD]
     assert ref == SecretRef(SecretKind.FILE, ("a.txt",), str(folder / "specs"))
     assert check_specs(plan) == ()
 
 
-def test_files_beside_a_spec_that_is_not_here_need_somebody_to_vouch_for_the_plan(folder: Path) -> None:
+def test_files_in_a_folder_without_its_spec_need_an_expected_digest(folder: Path) -> None:
     plan = of_files("specs/a.json", "specs/b.json", expect=False)
     (folder / "specs" / "a.json").unlink()
     assert len(check_specs(plan)) == 1  # the other still lies there
@@ -747,7 +747,7 @@ def test_a_client_secret_in_clear_is_masked_before_realms_are_compared() -> None
         lambda realm: realm["settings"].update({"sender.name": "Not shown"}),
     ],
 )
-def test_a_plan_whose_words_are_not_what_it_would_do_is_refused(change: Callable[[dict], object]) -> None:
+def test_a_plan_that_lists_other_changes_than_it_would_make_is_refused(change: Callable[[dict], object]) -> None:
     spec = one_realm(BASIC)
     plan = make_plan(spec, FakeGateway({"acme": OLD}))
     text = resealed(text_of(plan, spec), lambda data: change(data["realms"][0]))
@@ -756,7 +756,7 @@ def test_a_plan_whose_words_are_not_what_it_would_do_is_refused(change: Callable
     assert caught.value.rule == "plan-otherwise"
 
 
-def test_a_hidden_secret_that_the_plan_replaces_is_known_without_the_journal() -> None:
+def test_a_saved_plan_knows_the_masked_secrets_that_it_replaces_without_the_journal() -> None:
     spec, gateway = one_realm(BASIC), FakeGateway({"acme": STORED})
     write = Write("acme", {}, {}, {PASSWORD: "fingerprint of the old one"}, Step.VERIFIED, run=1)
     memory = JournalState({"acme": LastKnown(write)}, lambda secret: f"fingerprint of {secret.reveal()}")
@@ -769,14 +769,16 @@ def test_a_hidden_secret_that_the_plan_replaces_is_known_without_the_journal() -
     assert [change.field for realm in again.changed for change in realm.changes] == [PASSWORD]
 
 
-def test_a_hidden_secret_that_goes_along_is_not_one_that_the_plan_replaces() -> None:
+def test_a_masked_secret_sent_along_with_a_change_is_not_one_that_the_plan_replaces() -> None:
     (realm,) = saved().realms
-    assert realm.hidden == (PASSWORD,)
+    assert realm.masked == (PASSWORD,)
     assert realm.rewritten == frozenset()
 
 
 @pytest.mark.parametrize(("live", "count"), [(OLD, 1), ({"host": "old.example.com"}, 0)])
-def test_what_a_plan_cannot_see_is_said_where_secrets_are_hidden(live: Mapping[str, str], count: int) -> None:
+def test_a_note_says_that_changed_passwords_cannot_be_seen_if_secrets_are_masked(
+    live: Mapping[str, str], count: int
+) -> None:
     notes = cannot_see(saved(live=live))
     assert len(notes) == count
     assert all(note.severity is Severity.NOTE and "whether passwords changed" in note.message for note in notes)

@@ -81,11 +81,11 @@ def test_a_secret_the_journal_never_wrote_is_unknown_and_left_alone(known):
     assert realm.status is Status.IN_SYNC
 
 
-def test_nothing_is_looked_up_for_an_unknown_secret_of_a_realm_that_stays():
+def test_no_reference_is_resolved_for_an_unknown_secret_of_a_realm_in_sync():
     assert planned(None, environ=Unreadable()).secrets == {PASSWORD: SecretState.UNKNOWN}
 
 
-def test_a_value_that_cannot_be_had_is_unknown_and_says_why():
+def test_a_secret_that_cannot_be_resolved_is_unknown_and_reported_with_the_reason():
     realm = planned(LastKnown(written(NOW)), environ={})
     assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
     assert realm.status is Status.IN_SYNC
@@ -93,7 +93,7 @@ def test_a_value_that_cannot_be_had_is_unknown_and_says_why():
     assert [(f.severity, f.rule, f.field) for f in realm.findings] == [(Severity.WARNING, "secret-missing", PASSWORD)]
 
 
-def test_a_value_that_cannot_be_had_is_told_of_a_realm_to_be_changed_too():
+def test_a_secret_that_cannot_be_resolved_is_reported_for_a_changed_realm_too():
     gateway = in_sync_server()
     gateway.stored["acme"]["port"] = "26"
     realm = planned(None, environ={}, gateway=gateway)
@@ -101,13 +101,13 @@ def test_a_value_that_cannot_be_had_is_told_of_a_realm_to_be_changed_too():
 
 
 @pytest.mark.parametrize("step", [Step.WRITING, Step.WRITTEN])
-def test_a_write_in_doubt_is_written_once_more(step):
+def test_a_secret_whose_write_has_an_unknown_outcome_is_written_again(step):
     realm = planned(LastKnown(written(NOW), written(NOW, step)))
     assert realm.secrets == {PASSWORD: SecretState.CHANGED}
     assert realm.status is Status.CHANGED
 
 
-def test_a_write_in_doubt_without_a_secret_says_nothing_of_the_secret():
+def test_a_write_of_unknown_outcome_without_a_secret_does_not_change_the_state_of_the_secret():
     doubt = Write("acme", {}, {}, {}, Step.WRITING, run=8)
     assert planned(LastKnown(written(NOW), doubt)).secrets == {PASSWORD: SecretState.UNCHANGED}
 
@@ -141,7 +141,7 @@ def test_several_fingerprints_are_left_to_the_journal_which_bounds_their_memory(
     assert batches == [[f"password of {name}" for name in names]]
 
 
-def test_what_the_policy_forbids_is_never_looked_up():
+def test_a_reference_that_the_policy_forbids_is_never_resolved():
     realm = planned(LastKnown(written(NOW)), environ=Unreadable(), policy=Policy(relays=("other.example",)))
     assert [finding.rule for finding in realm.forbidden] == ["policy-relay"]
     assert realm.secrets == {PASSWORD: SecretState.UNKNOWN}
@@ -153,7 +153,7 @@ def test_without_a_store_nothing_is_resolved():
     assert (realm.secrets, realm.unresolved) == ({PASSWORD: SecretState.UNKNOWN}, {})
 
 
-def test_overwriting_an_unknown_password_is_told_as_a_loss():
+def test_overwriting_an_unknown_password_is_reported_as_a_loss():
     gateway = in_sync_server()
     gateway.stored["acme"]["port"] = "26"
     assert planned(None, gateway=gateway).losses == {PASSWORD: ""}
@@ -172,7 +172,7 @@ def test_writing_the_value_last_written_loses_nothing():
 
 
 @pytest.mark.parametrize("entry", [NO_LOGIN, {"disabled": True}])
-def test_taking_a_password_away_is_told_as_a_loss(entry):
+def test_removing_a_password_is_reported_as_a_loss(entry):
     assert planned(None, entry=entry, gateway=FakeGateway({"acme": STORED})).losses == {PASSWORD: ""}
 
 

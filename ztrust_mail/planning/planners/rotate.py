@@ -252,7 +252,7 @@ class _OldSecretSearch:
         """Yield a warning for each suspect, except those that are known to have no secret any more."""
         for name in self.suspects():
             live = reading.realms.get(name)
-            has_none = isinstance(live, RealmMissing) or (isinstance(live, LiveRealm) and not self._masked(live))
+            has_none = isinstance(live, RealmMissing) or (isinstance(live, LiveRealm) and not self._find_masked(live))
             if not has_none:
                 message = f"last written with the old value of {quoted(self.rotation.reference)}, and not rotated"
                 hint = "rotate with a spec that covers it, and without a --realm that leaves it out"
@@ -266,14 +266,14 @@ class _OldSecretSearch:
             if name in known or not isinstance(live, LiveRealm):
                 continue
             login = _login(self._decode(live))
-            if login in logins and not self._masked(live) <= _fingerprints(self.memory.of(name)).keys():
+            if login in logins and not self._find_masked(live) <= _fingerprints(self.memory.of(name)).keys():
                 message = f"uses the same login, {quoted(login[1])} at {login[0]}, with a secret unknown to the journal"
                 yield Finding(Severity.WARNING, UNKNOWN_SECRET, message, "check whether it is the old one", realm=name)
 
     def _decode(self, live: LiveRealm) -> FieldMap:
         return self.dialect.decode(live.attributes)
 
-    def _masked(self, live: LiveRealm) -> set[str]:
+    def _find_masked(self, live: LiveRealm) -> set[str]:
         return set(masked_fields(self._decode(live)))
 
 

@@ -104,7 +104,7 @@ def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
     found: dict[str, list[str]] = {}
     for one in saved.realms:
         for value in one.desired.fields.values():
-            if isinstance(value, SecretRef) and _is_beside_the_spec(value) and value.base not in vouched:
+            if isinstance(value, SecretRef) and _needs_spec_folder(value) and value.base not in vouched:
                 found.setdefault(value.base, []).append(one.realm)
     for folder, realms in found.items():
         message = f"the plan reads secrets from files in {quoted(folder)}, but none of its spec files is there"
@@ -114,7 +114,7 @@ def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
         raise Unsafe(message, hint, rule, _each(realms, rule, f"it would get a secret from {quoted(folder)}"))
 
 
-def _is_beside_the_spec(ref: SecretRef) -> bool:
+def _needs_spec_folder(ref: SecretRef) -> bool:
     """Tell whether a reference names a file that is readable only because a spec is in the same folder."""
     if ref.kind is not SecretKind.FILE:
         return False
@@ -164,10 +164,10 @@ def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Diale
 
 def cannot_see(saved: SavedPlan) -> tuple[Finding, ...]:
     """Return a note if the plan writes realms whose stored secret the server masks."""
-    hidden = [one.realm for one in saved.realms if one.hidden]
-    if not hidden:
+    masked = [one.realm for one in saved.realms if one.masked]
+    if not masked:
         return ()
-    where = f"the server masks them in {pluralise(len(hidden), 'realm')}"
+    where = f"the server masks them in {pluralise(len(masked), 'realm')}"
     message = f"cannot see whether passwords changed on the server since the plan was made: {where}"
     return (Finding(Severity.NOTE, "plan-cannot-see", message, "the plan is applied as reviewed"),)
 
@@ -215,7 +215,7 @@ def choose_server_of(
 
 def _not_chosen(plan: SavedPlan, named: Sequence[str], e: NoServerChosen) -> Unsafe:
     message = (
-        f"the plan was made for the server {_shown(plan.url)}, but a plan file cannot choose a server: {e.message}"
+        f"the plan was made for the server {_quote_url(plan.url)}, but a plan file cannot choose a server: {e.message}"
     )
     meant = f"one of {', '.join(quoted(name) for name in named)}" if named else "that server"
     hint = f"if you mean {meant}, name it yourself: {_command(plan, named[0] if named else plan.url)}"
@@ -223,7 +223,7 @@ def _not_chosen(plan: SavedPlan, named: Sequence[str], e: NoServerChosen) -> Uns
 
 
 def _other_server(plan: SavedPlan, named: Sequence[str], url: str) -> Unsafe:
-    message = f"the plan was made for the server {_shown(plan.url)}, but the chosen server is {_shown(url)}"
+    message = f"the plan was made for the server {_quote_url(plan.url)}, but the chosen server is {_quote_url(url)}"
     hint = f"make a plan for the chosen server: ztrust-mail plan SPEC... --server {shell_word(url)} --out FILE"
     if named:
         hint += f"; or apply this one to its own server: {_command(plan, named[0])}"
@@ -244,5 +244,5 @@ def _command(plan: SavedPlan, server: str) -> str:
     return f"ztrust-mail apply --plan {shell_word(plan.path)} --server {shell_word(server)}"
 
 
-def _shown(url: str) -> str:
+def _quote_url(url: str) -> str:
     return quoted(url, 255)

@@ -28,14 +28,14 @@ SCHEMA = f"{SCHEMAS}1"
 class PlannedRealm:
     """A realm that the plan writes.
 
-    ``live_digest`` is the digest of its attributes when the plan was made, secrets masked. ``hidden`` are the fields
+    ``live_digest`` is the digest of its attributes when the plan was made, secrets masked. ``masked`` are the fields
     whose stored secret the server masked, ``changes`` are the changes that the reviewer saw.
     """
 
     realm: str
     desired: Desired
     live_digest: str
-    hidden: tuple[str, ...] = ()
+    masked: tuple[str, ...] = ()
     changes: tuple[ChangeData, ...] = ()
 
     @property
@@ -55,7 +55,7 @@ class PlannedRealm:
 
     @property
     def _masked_secrets(self) -> frozenset[str]:
-        return frozenset(self.hidden) & secret_fields(self.desired.fields).keys()
+        return frozenset(self.masked) & secret_fields(self.desired.fields).keys()
 
     def _without_masked(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
         return [change for change in changes if change["field"] not in self._masked_secrets]
