@@ -11,14 +11,13 @@ from support.mail_settings import ENVIRON, shown
 
 from ztrust_mail import Session
 from ztrust_mail.applying.apply import Result, apply_plan
-from ztrust_mail.applying.run import Conduct
+from ztrust_mail.applying.options import ApplyContext, ApplyOptions
 from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Outgoing, Version
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.gateway import Capabilities, Gateway, LiveRealm, Reading
-from ztrust_mail.journal.records import NewRun
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.sandbox import RecordedRequest
@@ -52,12 +51,13 @@ def carried_out(
     """Apply a plan through a gateway, with the journal where it is by default."""
     from ztrust_mail.journal.journal import open_journal
 
-    run = NewRun(gateway.url, "apply", "a test")
-    conduct = Conduct(cancel=cancel or threading.Event(), lock_lost=lock_lost or threading.Event())
+    options = ApplyOptions(cancel=cancel or threading.Event())
+    lock_lost = lock_lost or threading.Event()
     journal = open_journal(None, writable=True)
     assert journal is not None
     with journal:
-        return apply_plan(plan, gateway, SecretStore(Reach(environ=environ)), journal, run, conduct=conduct)
+        secrets = SecretStore(Reach(environ=environ))
+        return apply_plan(plan, ApplyContext(gateway, secrets, journal, "a test", lock_lost=lock_lost), options)
 
 
 def sent(sandbox: Sandbox, method: str, since: int = 0) -> list[RecordedRequest]:

@@ -64,7 +64,7 @@ POINTS = {
     "after-the-look": Point(_RUN, "read_back", after=True),
     "after-the-looks-record": Point(_JOURNAL, "Journal.record", fits=_looks, after=True),
     "after-finish": Point(_JOURNAL, "Journal.finish", after=True),
-    "five-answered": Point(_RUN, "ApplyRun._take", after=True, nth=5, stays=False),
+    "five-answered": Point(_RUN, "ApplyRun._record_attempt", after=True, nth=5, stays=False),
 }
 UNTIL_CTRL_C = "until-ctrl-c"
 """Each write tells when it is answered, and is under way until Ctrl-C has been noticed."""

@@ -1,34 +1,28 @@
-"""The front door: everything the command line does, as functions that neither print nor exit.
+"""The library: everything the command line does, as functions that neither print nor exit.
 
 A typical use::
 
     import ztrust_mail
 
     spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": {...}}})
-    with ztrust_mail.connect("https://id.example.com", spec=spec) as connection:
-        plan = ztrust_mail.plan(spec, connection)
+    with ztrust_mail.connect("https://id.example.com", spec=spec) as session:
+        plan = ztrust_mail.plan(spec, session)
         if plan.changed:
-            result = ztrust_mail.apply(plan, connection)
+            result = ztrust_mail.apply(plan, session)
 """
 
 from __future__ import annotations
 
 from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
+from ztrust_mail.api.run import Dialogue, Execution, PlanVerdict, judge, require_support, run_plan, settle, unfinished
 from ztrust_mail.api.session import Session, connect, load_spec, validate
-from ztrust_mail.api.write import (
-    apply,
-    dangers,
-    load_plan,
-    plan_saved,
-    refuse,
-    save_plan,
-    settle,
-    spec_digest,
-    unfinished,
-)
+from ztrust_mail.api.write import apply, dangers, load_plan, plan_saved, refuse, save_plan, spec_digest
 
 __all__ = [
+    "Dialogue",
+    "Execution",
+    "PlanVerdict",
     "Session",
     "apply",
     "connect",
@@ -38,6 +32,7 @@ __all__ = [
     "explain",
     "forget",
     "history",
+    "judge",
     "leftovers",
     "load_plan",
     "load_spec",
@@ -47,8 +42,10 @@ __all__ = [
     "prune",
     "pull",
     "refuse",
+    "require_support",
     "revert_plan",
     "rotate_plan",
+    "run_plan",
     "run_to_revert",
     "save_plan",
     "settle",

@@ -52,10 +52,10 @@ class Pulled:
 
 
 def pull(dialect: Dialect, reading: Mapping[str, LiveRealm | RealmError], *, factor: bool = False) -> Pulled:
-    """Return entries for the realms read; with ``factor`` equal values are lifted into the defaults.
+    """Return entries for the realms read; with ``factor`` equal values are moved into the defaults.
 
-    A hidden secret becomes ``{env: SMTP_PASSWORD_REALM}``. What a spec cannot say is told as a warning,
-    since a plan will show it as a change; a realm that cannot be an entry at all is left out with an error.
+    A masked secret becomes ``{env: SMTP_PASSWORD_REALM}``. What a spec cannot express gives a warning,
+    since a plan will show it as a change. A realm that cannot be an entry is left out with an error.
     """
     realms: dict[str, Leaves | None] = {}
     findings: list[Finding] = []
@@ -68,7 +68,7 @@ def pull(dialect: Dialect, reading: Mapping[str, LiveRealm | RealmError], *, fac
         if not has_errors(problems):
             realms[realm] = leaves
     _name_secrets(realms)
-    defaults = _factored(realms) if factor else {}
+    defaults = _extract_defaults(realms) if factor else {}
     return Pulled(realms, defaults, tuple(findings))
 
 
@@ -76,30 +76,30 @@ def _entry(dialect: Dialect, live: LiveRealm) -> tuple[Leaves | None, list[Findi
     fields = dict(dialect.decode(live.attributes))
     findings: list[Finding] = []
 
-    def tell(severity: Severity, name: str, message: str, hint: str) -> None:
+    def add(severity: Severity, name: str, message: str, hint: str) -> None:
         findings.append(Finding(severity, "not-a-spec", message, hint, realm=live.realm, field=name))
 
     left_out = unrepresentable(fields)
     for name in left_out:
         value = fields.pop(name)
         shown = "text" if may_hold_login(field_of(name).kind, str(value)) else quoted(value)
-        message = f"{quoted(name)} is {shown} on the server, which a spec cannot say"
-        becomes = "keeps it as it is" if name.startswith(f"{EXTRA}.") else "will show it as a change"
-        tell(Severity.WARNING, name, message, f"left out: a plan {becomes}")
+        message = f"{quoted(name)} is {shown} on the server, which a spec cannot express"
+        becomes = "does not change it" if name.startswith(f"{EXTRA}.") else "will show it as a change"
+        add(Severity.WARNING, name, message, f"left out: a plan {becomes}")
     for name in unused_login_fields(fields):
         del fields[name]
-        message = f"`{name}` is stored on the server though it is not used"
-        tell(Severity.WARNING, name, message, "left out: a plan will show its removal")
+        message = f"`{name}` is stored on the server but not used"
+        add(Severity.WARNING, name, message, "left out: a plan will show its removal")
     for name in missing_fields(fields) if live.attributes else ():
         message = f"the realm has no `{name}`, which an entry needs"
-        tell(Severity.ERROR, name, message, "left out: correct the realm by hand, or write an entry for it")
+        add(Severity.ERROR, name, message, "left out: correct the realm on the server, or write an entry for it")
     if not is_valid_entry_name(live.realm):
-        tell(Severity.ERROR, "", "the realm's name cannot stand in a spec", "left out: rename the realm")
+        add(Severity.ERROR, "", "the name of the realm is not valid in a spec", "left out: rename the realm")
     return to_entry(fields, left_out) if live.attributes else None, findings
 
 
 def _name_secrets(realms: Mapping[str, Leaves | None]) -> None:
-    """Give every hidden secret a variable of its own, named after its realm."""
+    """Give every masked secret a variable of its own, named after its realm."""
     hidden = [
         (realm, name)
         for realm, leaves in realms.items()
@@ -111,11 +111,11 @@ def _name_secrets(realms: Mapping[str, Leaves | None]) -> None:
             leaves[name] = SecretRef(SecretKind.ENV, (variable,))
 
 
-def _factored(realms: Mapping[str, Leaves | None]) -> Leaves:
-    """Take the values that all realms share out of them and return them as defaults.
+def _extract_defaults(realms: Mapping[str, Leaves | None]) -> Leaves:
+    """Remove the values that all realms share from them, and return these as defaults.
 
-    Login, port and security are lifted only together with the host, since an entry that sets a host
-    inherits none of them; a port only together with the security it goes with.
+    Login, port and security are moved only together with the host, since an entry that sets a host
+    inherits none of them; a port only together with its security.
     """
     entries = {realm: leaves for realm, leaves in realms.items() if leaves is not None}
     if len(entries) < 2:
@@ -136,7 +136,7 @@ def _factored(realms: Mapping[str, Leaves | None]) -> Leaves:
 
 
 def _share_variables(entries: Mapping[str, Leaves]) -> None:
-    """Write variables that only differ by their realm as ``SMTP_PASSWORD_{realm}``."""
+    """Replace variables that differ only by their realm by ``SMTP_PASSWORD_{realm}``."""
     for name in (PASSWORD, TOKEN_CLIENT_SECRET):
         plain = {realm: f"{secret_stem(name)}{placeholders.as_env_name(realm)}" for realm in entries}
         if all(leaves.get(name) == SecretRef(SecretKind.ENV, (plain[r],)) for r, leaves in entries.items()):

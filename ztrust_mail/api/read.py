@@ -1,4 +1,4 @@
-"""The verbs that write nothing to the server: plan, drift, test, pull, explain, doctor."""
+"""The functions that write nothing to the server: plan, drift, test, pull, explain, doctor."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def plan(
     spec: Spec,
-    connection: Session,
+    session: Session,
     *,
     realms: Sequence[str] = (),
     secrets: SecretMode = SecretMode.AUTO,
@@ -39,100 +39,98 @@ def plan(
 ) -> Plan:
     """Return what an apply would do.
 
-    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`unfinished`. References are resolved,
-    so that the journal's fingerprints can tell of hidden secrets, unless ``resolve`` is False.
+    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`unfinished`. References are resolved
+    unless ``resolve`` is False, so that masked secrets can be compared with the journal's fingerprints.
 
-    Raises :class:`ServerError` when nothing can be read, :class:`JournalError`;
-    a single realm's trouble stands in its part of the plan.
+    Raises :class:`ServerError` when nothing can be read, :class:`JournalError`. Errors of a single realm are part of
+    the plan.
     """
     from ztrust_mail.planning.planners.from_spec import make_plan
 
-    with connection.journal_state_in_background() as memory:
+    with session.journal_state_in_background() as memory:
         recall = (lambda: left.within(memory())) if left else memory
-        means = connection.planning_context(secrets, recall, resolve=resolve)
-        made = make_plan(spec, connection.gateway, means, realms=left.realms if left else realms)
-    return replace(
-        made, findings=(*made.findings, *connection.missing_journal_note(), *_under_way(connection.holder()))
-    )
+        context = session.planning_context(secrets, recall, resolve=resolve)
+        made = make_plan(spec, session.gateway, context, realms=left.realms if left else realms)
+    return replace(made, findings=(*made.findings, *session.missing_journal_note(), *_lock_note(session.lock_holder())))
 
 
-def drift(spec: Spec, connection: Session, *, realms: Sequence[str] = ()) -> Drift:
-    """Return how the server differs from the spec and who seems to have changed it, realms without an entry included.
+def drift(spec: Spec, session: Session, *, realms: Sequence[str] = ()) -> Drift:
+    """Return how the server differs from the spec and who probably changed it. Needs no secret.
 
-    Needs no secret.
+    Includes realms without an entry.
     """
     from ztrust_mail.drift_detection.drift import explain_drift
     from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
 
-    with connection.journal_state_in_background() as memory:
-        means = PlanningContext(policy=connection.policy, moves=False)
-        made = make_plan(spec, connection.gateway, means, realms=realms, everything=True)
-        holder = connection.holder()
-        made = replace(made, findings=(*made.findings, *connection.missing_journal_note(), *_under_way(holder)))
+    with session.journal_state_in_background() as memory:
+        context = PlanningContext(policy=session.policy, moves=False)
+        made = make_plan(spec, session.gateway, context, realms=realms, everything=True)
+        holder = session.lock_holder()
+        made = replace(made, findings=(*made.findings, *session.missing_journal_note(), *_lock_note(holder)))
         running = holder.run if holder else None
-        return explain_drift(made, memory().realms, connection.gateway, selected=realms, under_way=running)
+        return explain_drift(made, memory().realms, session.gateway, selected=realms, under_way=running)
 
 
-def _under_way(holder: Holder | None) -> tuple[Finding, ...]:
-    """Return a note on a run that works on the server right now."""
+def _lock_note(holder: Holder | None) -> tuple[Finding, ...]:
+    """Return a note on the run that holds the lock on the server."""
     if holder is None:
         return ()
     run = f"run {holder.run}" if holder.run else "a run"
-    message = f"{run} of {holder.who} works on this server since {to_second(holder.since)}"
-    return (Finding(Severity.NOTE, "under-way", message, "look again when it has ended: it may be writing just now"),)
+    message = f"{run} of {holder.who} is working on this server since {to_second(holder.since)}"
+    return (Finding(Severity.NOTE, "under-way", message, "it may be writing now; run this again when it has ended"),)
 
 
-def test(connection: Session, realms: Sequence[str] = (), *, spec: Spec | None = None) -> MailTestRun:
+def test(session: Session, realms: Sequence[str] = (), *, spec: Spec | None = None) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
-    goes to the address of the account we work as. Raises :class:`Unsafe` before any mail where the
-    settings' policy forbids what the spec says.
+    goes to the address of the account that logs in. Raises :class:`Unsafe` before any mail where the
+    policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
 
-    gateway = connection.gateway
+    gateway = session.gateway
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
-        return send_stored(gateway, _named(gateway, realms))
-    wanted = _wanted(spec, gateway, realms)
-    _refuse_forbidden(connection, wanted)
-    return send_wanted(gateway, wanted, connection.secrets)
+        return send_stored(gateway, _match_realms(gateway, realms))
+    wanted = _resolve_wanted(spec, gateway, realms)
+    _refuse_forbidden(session, wanted)
+    return send_wanted(gateway, wanted, session.secrets)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported
 
 
-def _refuse_forbidden(connection: Session, wanted: Iterable[Desired]) -> None:
-    """Keep a spec from sending a password to where the policy lets none go; a test mail carries it, too."""
+def _refuse_forbidden(session: Session, wanted: Iterable[Desired]) -> None:
+    """Raise :class:`Unsafe` where the policy forbids what is wanted: a test mail sends the password, too."""
     from ztrust_mail.planning.policy_check import violations
 
-    found = [f for one in wanted for f in violations(connection.policy, one)]
+    found = [f for one in wanted for f in violations(session.policy, one)]
     if found:
         first, more = found[0], f" (and {len(found) - 1:,} more)" if found[1:] else ""
-        raise Unsafe(f"the settings' policy forbids this test: {first.message}{more}", first.hint, first.rule)
+        raise Unsafe(f"the policy forbids this test: {first.message}{more}", first.hint, first.rule)
 
 
-def _named(gateway: Gateway, globs: Sequence[str]) -> list[str]:
-    """Return the exact names as they are, and what the globs match on the server."""
+def _match_realms(gateway: Gateway, globs: Sequence[str]) -> list[str]:
+    """Return the exact names, and the realms on the server that the globs match."""
     exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
     if globs and len(exact) == len(globs):
         return exact
-    _need_list(gateway)
+    _require_list(gateway)
     found = [realm for realm in gateway.realms() if is_selected(realm, globs)]
     if not found:
         raise UsageError("no realm matches", "check the names and the account's rights")
     return list(dict.fromkeys([*exact, *found]))
 
 
-def _need_list(gateway: Gateway) -> None:
+def _require_list(gateway: Gateway) -> None:
     if not gateway.capabilities.list_realms:
         raise UsageError(f"{gateway.title} gives no list of its realms", "name each realm in full")
 
 
-def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
+def _resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
     matching = match(spec, gateway.realms() if spec.globs else ())
     chosen = {r: e for r, e in matching.entries.items() if is_selected(r, globs)}
     if not chosen:
@@ -144,21 +142,21 @@ def _wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]
     ]
 
 
-def pull(connection: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
-    """Return live settings as spec entries; ``factor`` lifts what all realms share into the defaults.
+def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
+    """Return live settings as spec entries; ``factor`` moves the values that all realms share into the defaults.
 
     ``realms`` are globs. Raises :class:`UsageError` where the account sees none of them, or
-    where the product shows none.
+    where the product does not show settings.
     """
     from ztrust_mail.api.pull_spec import pull as pull_entries
     from ztrust_mail.gateways.capabilities import Operation, require
     from ztrust_mail.planning.planners.from_spec import unmatched
 
-    gateway = connection.gateway
+    gateway = session.gateway
     require(gateway, Operation.PULL)
     exact = bool(realms) and not any("*" in glob or "?" in glob for glob in realms)
     if not exact:
-        _need_list(gateway)
+        _require_list(gateway)
     gateway.login()
     reading = gateway.read(realms if exact else (), everything=not exact)
     names = [r for r in sorted(reading.realms) if is_selected(r, realms)]
@@ -169,7 +167,7 @@ def pull(connection: Session, realms: Sequence[str] = (), *, factor: bool = Fals
 
 
 def explain(spec: Spec, realm: str) -> Desired:
-    """Return the settings of one realm with the place each value comes from; offline.
+    """Return the settings of one realm with the place where each value is defined; offline.
 
     Raises :class:`UsageError` where no entry covers the realm.
     """
@@ -183,10 +181,10 @@ def explain(spec: Spec, realm: str) -> Desired:
     return desired(spec, entry, realm)
 
 
-def doctor(connection: Session, realms: Sequence[str] = ()) -> DoctorReport:
-    """Return what works and what does not between us and the server, and what to do about each no."""
+def doctor(session: Session, realms: Sequence[str] = ()) -> DoctorReport:
+    """Check connection, login and permissions; return each answer with a hint for what fails."""
     from ztrust_mail.diagnose.doctor import examine, examine_files
 
-    if connection.server.gateway == FILES:
-        return examine_files(connection.server, realms)
-    return examine(connection.server, connection.gateway, realms)
+    if session.server.gateway == FILES:
+        return examine_files(session.server, realms)
+    return examine(session.server, session.gateway, realms)

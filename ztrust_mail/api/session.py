@@ -1,4 +1,4 @@
-"""Specs and connections: what every other verb begins with."""
+"""Loads specs and connects to servers; the other functions need both."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class _Hold:
 
 @dataclass(frozen=True)
 class Session:
-    """A server to work with. A context manager; may be shared by threads.
+    """A server with everything needed to work on it. A context manager; threads may share it.
 
-    ``opened`` is the server's own gateway.
-    ``findings`` tell of the settings. ``journal_url`` is None for the journal in the user's state folder.
+    ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
+    is None for the journal in the user's state folder.
     """
 
     server: Server
@@ -94,7 +94,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, the journal's too."""
+        """Close all connections, also those of the journal."""
         self.opened.close()
         for name in ("journal", "_read_journal"):
             if opened := vars(self).pop(name, None):
@@ -102,7 +102,7 @@ class Session:
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The gateway to work with: of a server that shows nothing, what was last applied stands for what is live."""
+        """The gateway to work with. For a server that shows no settings, it returns the last applied ones as live."""
         if self.opened.capabilities.read:
             return self.opened
         from ztrust_mail.gateways.last_applied import LastApplied
@@ -111,16 +111,16 @@ class Session:
 
     @cached_property
     def secrets(self) -> SecretStore:
-        """The values of references, each fetched once."""
+        """The values of secret references, each resolved once."""
         return SecretStore(self.reach, self.opened.redactor)
 
     @cached_property
     def journal(self) -> Journal:
-        """The journal, made where there is none. Raises :class:`JournalError`."""
+        """The journal, created where there is none. Raises :class:`JournalError`."""
         from ztrust_mail.journal.journal import open_journal
 
         opened = open_journal(self.journal_url, writable=True)
-        assert opened is not None  # a writable one is always there
+        assert opened is not None  # a writable one is created
         return opened
 
     @cached_property
@@ -132,27 +132,27 @@ class Session:
     @property
     def journal_for_reading(self) -> Journal | None:
         """The journal for reading, None where there is none yet. Raises :class:`JournalError`."""
-        with self._opening:  # the journal is read while the server is asked
+        with self._opening:  # a background thread reads the journal too
             return vars(self).get("journal") or self._read_journal
 
     def missing_journal_note(self) -> tuple[Finding, ...]:
-        """Return a note where a journal was named and is not there: perhaps its name is mistyped."""
+        """Return a note where a named journal does not exist: its name may have a typo."""
         from ztrust_mail.journal.database import location_of
 
         place = location_of(self.journal_url)
         if place.usual or (place.is_there if place.file else self.journal_for_reading):
             return ()
-        message = f"{place.where} is not there yet, so nothing is known of earlier runs"
-        hint = "the first apply begins it; if there was one, correct its URL in the settings or ZTRUST_MAIL_JOURNAL"
+        message = f"{place.where} does not exist yet, so earlier runs are unknown"
+        hint = "the first apply creates it; if it should exist, correct its URL in the settings or ZTRUST_MAIL_JOURNAL"
         return (Finding(Severity.NOTE, "no-journal", message, hint),)
 
-    def holder(self) -> Holder | None:
-        """Return who else works on this server just now, as far as the journal knows."""
+    def lock_holder(self) -> Holder | None:
+        """Return which other run holds the lock on this server, as far as the journal knows."""
         journal = None if self._holds else self.journal_for_reading
         return journal.holder(self.gateway.url) if journal else None
 
     def memory(self) -> JournalState:
-        """Return what the journal holds of this server's realms now."""
+        """Return the current state of this server's realms in the journal."""
         journal = self.journal_for_reading
         if not journal:
             return JournalState()
@@ -161,28 +161,28 @@ class Session:
 
     @contextmanager
     def journal_state_in_background(self) -> Iterator[Callable[[], JournalState]]:
-        """Read the journal while the server is asked: both take their time. Gives what returns the memory."""
+        """Read the journal in a background thread. Yields a function that waits for it and returns its state."""
         with ThreadPoolExecutor(1) as pool:
-            recalled: Future[JournalState] = pool.submit(self.memory)
-            yield recalled.result
+            state: Future[JournalState] = pool.submit(self.memory)
+            yield state.result
 
     @contextmanager
     def lock_out_runs(self) -> Iterator[Journal]:
-        """Give the journal while no run can begin, without asking the server.
+        """Yield the journal while no run can begin. Sends nothing to the server.
 
         Raises :class:`UsageError` where there is no journal, else as :meth:`lock` does.
         """
         if not self.journal_for_reading:
-            raise UsageError("there is no journal yet", "the first apply begins it")
-        with self.journal.lease(self.gateway.url, _person()):
+            raise UsageError("there is no journal yet", "the first apply creates it")
+        with self.journal.lease(self.gateway.url, _local_user()):
             yield self.journal
 
     def planning_context(
         self, mode: SecretMode, memory: Callable[[], JournalState], *, resolve: bool = True
     ) -> PlanningContext:
-        """Return what planning may use here.
+        """Return the context of a plan.
 
-        Raises :class:`UsageError` for a mode that the product cannot serve.
+        Raises :class:`UsageError` for a mode that the product does not support.
         """
         from ztrust_mail.gateways.capabilities import Operation, require
         from ztrust_mail.planning.planners.from_spec import PlanningContext
@@ -192,34 +192,34 @@ class Session:
         return PlanningContext(mode, self.policy, memory, self.secrets if resolve else None)
 
     @property
-    def who(self) -> str:
-        """Who works here: the server's account, and the person as far as this machine knows."""
-        return f"{self.gateway.account(with_email=False)}, {_person()}"
+    def identity(self) -> str:
+        """The account on the server, and the user on this machine, for the journal."""
+        return f"{self.gateway.account(with_email=False)}, {_local_user()}"
 
     @contextmanager
     def lock(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[bool]:
         """Hold the lock on this server, so that no other run writes to it; ``wait`` is in seconds.
 
         Calls of one thread may be nested: the outermost takes the lock. Yields whether this call took it. Another
-        thread of the same connection waits for the lock like any other run. ``lost`` is called, from another thread,
+        thread of the same session waits for the lock like any other run. ``lost`` is called, from another thread,
         when the lock is lost, also for a nested call.
 
         Raises :class:`Unsafe` naming the run that holds the lock.
         """
-        held = next((hold for hold in list(self._holds) if hold.thread == threading.get_ident()), None)
-        if held:
-            with held.listening(lost):
+        outer = next((hold for hold in list(self._holds) if hold.thread == threading.get_ident()), None)
+        if outer:
+            with outer.listening(lost):
                 yield False
             return
         with ThreadPoolExecutor(1) as pool:
-            login = pool.submit(self.gateway.login)  # the journal is opened meanwhile
+            login = pool.submit(self.gateway.login)  # meanwhile, open the journal
             _ = self.journal
             login.result()
         from ztrust_mail.journal.lease import Monitor
 
         hold = _Hold()
         monitor = Monitor(hold.lose, self.opened.is_stuck)
-        with self.journal.lease(self.gateway.url, self.who, wait=wait, monitor=monitor), hold.listening(lost):
+        with self.journal.lease(self.gateway.url, self.identity, wait=wait, monitor=monitor), hold.listening(lost):
             self._holds.append(hold)
             try:
                 yield True
@@ -227,7 +227,7 @@ class Session:
                 self._holds.remove(hold)
 
 
-def _person() -> str:
+def _local_user() -> str:
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # no such user on this machine, as in some containers
@@ -238,13 +238,13 @@ def _person() -> str:
 def load_spec(given: Given) -> Spec:
     """Return the spec in a file, files, a folder or a dict.
 
-    Raises :class:`SpecError` holding every problem of every file.
+    Raises :class:`SpecError` with all problems of all files.
     """
     return load.load(given, KEYCLOAK.attribute_names)
 
 
 def validate(given: Given) -> tuple[Spec, list[Finding]]:
-    """Return the spec as far as it is right, and all findings; offline."""
+    """Return the valid part of a spec, and all findings; offline."""
     return load.validate(given, KEYCLOAK.attribute_names)
 
 
@@ -256,13 +256,13 @@ def connect(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> Session:
-    """Return a connection to a server named by a settings entry or a URL; nothing is sent yet.
+    """Return a session for a server, given by the name of a settings entry or a URL. Sends nothing yet.
 
     The spec's server guard is honoured. Raises :class:`ConfigError`.
 
-    ``plan`` is the saved plan that is to be applied. It chooses no server, since anybody can write a URL into a file:
-    raises :class:`Unsafe` where ``server``, the settings or the environment choose another server
-    than the plan's, or none. Only a plan whose digest was expected may choose its server, where nothing else does.
+    ``plan`` is the saved plan to be applied. It does not choose the server, since anybody can write a URL into a file:
+    raises :class:`Unsafe` where ``server``, the settings or the environment choose another server than the plan's, or
+    none. Only a plan whose digest was verified may choose the server, and only where nothing else does.
     """
     from ztrust_mail.gateways import connect as open_gateway
 

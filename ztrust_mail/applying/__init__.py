@@ -1,1 +1,1 @@
-"""Applies a plan: fresh reads, writes, the journal's marks, the read-back, and what an earlier run left."""
+"""Applies a plan: fresh reads, writes, journal marks, the read-back, and resuming an interrupted run."""

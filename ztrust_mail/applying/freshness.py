@@ -1,4 +1,4 @@
-"""The newest look at realms that are about to be written: a plan grows old while people read it."""
+"""Reads realms again before they are written: the plan gets stale while people review it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.planning.plan import RealmPlan
 
 FRESH_SECONDS = 5.0
-"""A realm read longer ago than this is read anew before it is written."""
+"""A realm that was read longer ago than this is read again before it is written."""
 
 
 LONG_SECONDS = 1.0
-"""A reading of all realms still to come that takes longer than this is not repeated: too few are written before they
-are old again."""
+"""When reading all remaining realms takes longer than this, it is not repeated: too few of them would be written
+before the read is stale again."""
 
-FEW = 8
-"""So many realms are read together then, each by itself."""
+SINGLE_READS = 8
+"""How many realms are then read together, each by a request of its own."""
 
 
 class FreshReads:
-    """Gives each realm's settings as they were at most five seconds ago; may be shared by threads.
+    """Returns settings of realms that were read at most five seconds ago. Threads may share it.
 
-    When one realm has grown old, the others still to come have too: one reading serves them all, unless there are so
-    many that it takes long. Of a server that shows nothing there is no newer look than the plan's.
+    When one realm is stale, the remaining ones are too: one read serves them all, unless they are so many that it
+    takes long. For a server that shows no settings, the read of the plan is used.
     """
 
     def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
@@ -37,33 +37,33 @@ class FreshReads:
         self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
         self._names = {realm.realm: gateway.dialect.template_names(realm.wanted.fields) for realm in planned}
 
-    def take(self, realm: str) -> LiveRealm:
-        """Return one realm's settings, once; raises :class:`RealmError` where they cannot be read any more."""
+    def get(self, realm: str) -> LiveRealm:
+        """Return one realm's settings, once per realm. Raises :class:`RealmError` where they cannot be read."""
         with self._lock:
             live = self._seen.pop(realm)
-            if self._gateway.capabilities.read and not _fresh(live):
-                live = self._look(realm)
+            if self._gateway.capabilities.read and not _is_fresh(live):
+                live = self._read_again(realm)
         if isinstance(live, RealmError):
             raise live
-        assert live is not None  # a reading holds settings or an error
+        assert live is not None  # a read gives settings or an error
         return live
 
-    def _look(self, realm: str) -> LiveRealm | RealmError:
-        """Return a realm from a new look, at it and at others still to come."""
+    def _read_again(self, realm: str) -> LiveRealm | RealmError:
+        """Read a realm together with remaining ones, and return it."""
         began = time.monotonic()
-        ahead = list(self._seen) if self._all_at_once else list(islice(self._seen, FEW - 1))
+        ahead = list(self._seen) if self._all_at_once else list(islice(self._seen, SINGLE_READS - 1))
         reading = read_with_templates(self._gateway, [realm, *ahead], self._names).realms
         self._seen |= {name: reading[name] for name in ahead}
         self._all_at_once &= time.monotonic() - began <= LONG_SECONDS
         return reading[realm]
 
-    def again(self, realm: str) -> LiveRealm:
-        """Return the settings of a realm that was taken already, from a new look; raises as :meth:`take` does."""
+    def refresh(self, realm: str) -> LiveRealm:
+        """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""
         live = read_with_templates(self._gateway, [realm], self._names).realms[realm]
         if isinstance(live, RealmError):
             raise live
         return live
 
 
-def _fresh(live: LiveRealm | RealmError | None) -> bool:
+def _is_fresh(live: LiveRealm | RealmError | None) -> bool:
     return isinstance(live, LiveRealm) and time.monotonic() - live.read_at <= FRESH_SECONDS

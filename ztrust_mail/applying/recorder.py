@@ -1,4 +1,4 @@
-"""Keeps the journal of one run: what is intended before the first request, each step as it comes."""
+"""Records one run in the journal: all intents before the first request, then each step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STEPS = {Status.APPLIED: Step.VERIFIED, Status.SKIPPED: Step.SKIPPED}
 
 
 class Recorder:
-    """One run in the journal. All methods may be called from several threads."""
+    """Records one run. Threads may share it."""
 
     def __init__(self, journal: Journal, dialect: Dialect) -> None:
         self._journal = journal
@@ -34,12 +34,16 @@ class Recorder:
         self.number = 0
 
     def begin(self, run: NewRun, plan: Plan, values: ResolvedSecrets, memory: JournalState) -> None:
-        """Put on disk what is intended of every realm. Raises :class:`JournalError`: write nothing then.
+        """Record the intent for every realm. Raises :class:`JournalError`; nothing may be written to the server then.
 
-        Realms that could not be planned stand there too, as failed: else nobody would take them up.
+        Realms that could not be planned are recorded as failed, so that a resumed run includes them.
         """
         todo, mode = plan.changed, plan.secrets
-        fingerprints = self._kept(todo, memory) if mode is SecretMode.KEEP else self._taken(todo, values)
+        fingerprints = (
+            self._preserved_fingerprints(todo, memory)
+            if mode is SecretMode.KEEP
+            else self._take_fingerprints(todo, values)
+        )
         writes = [
             Write(
                 realm.realm,
@@ -56,7 +60,7 @@ class Recorder:
         ]
         self.number = self._journal.begin(run, [*writes, *unplanned])
 
-    def _taken(self, todo: Sequence[RealmPlan], values: ResolvedSecrets) -> dict[str, dict[str, str]]:
+    def _take_fingerprints(self, todo: Sequence[RealmPlan], values: ResolvedSecrets) -> dict[str, dict[str, str]]:
         self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once
         return {
             realm.realm: {
@@ -67,35 +71,35 @@ class Recorder:
             for realm in todo
         }
 
-    def _kept(self, todo: Sequence[RealmPlan], memory: JournalState) -> dict[str, Mapping[str, str]]:
-        """Return the fingerprints of secrets that stay as they are: what was last written is still there."""
-        return {realm.realm: self._still_there(realm, memory.of(realm.realm)) for realm in todo}
+    def _preserved_fingerprints(self, todo: Sequence[RealmPlan], memory: JournalState) -> dict[str, Mapping[str, str]]:
+        """Return the fingerprints of the last write for realms whose stored secret was not changed since."""
+        return {realm.realm: self._last_fingerprints(realm, memory.of(realm.realm)) for realm in todo}
 
-    def _still_there(self, realm: RealmPlan, known: LastKnown) -> Mapping[str, str]:
+    def _last_fingerprints(self, realm: RealmPlan, known: LastKnown) -> Mapping[str, str]:
         live = realm.live.attributes if realm.live else {}
         if known.last is None or known.doubt or changed_login_fields(self._dialect, known.last, live):
             return {}
         return known.last.fingerprints
 
-    def writing(self, realms: Iterable[str]) -> None:
-        """Put on disk that these realms are about to be written, with the steps that came before."""
+    def mark_intents(self, realms: Iterable[str]) -> None:
+        """Record that these realms are about to be written, together with the steps that wait to be recorded."""
         self._flush(Update(realm, Step.WRITING) for realm in realms)
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Take note of what a write's answer said; it reaches the disk with the next mark."""
+    def record_attempt(self, attempt: Attempt) -> None:
+        """Note the answer to a write; the next mark puts it on disk."""
         realm = attempt.realm
         if realm.status is Status.APPLIED:
             step = Step.WRITTEN
-        elif attempt.in_doubt:
+        elif attempt.is_unknown:
             return
         else:
             step = _STEPS.get(realm.status, Step.FAILED)
         with self._lock:
             self._waiting.append(Update(realm.realm, step, error=_error(realm)))
 
-    def looked(self, seen: Readback) -> None:
-        """Put on disk what the look at the server showed, or what it said where it shows nothing."""
-        steps = _STEPS if seen.seen else {**_STEPS, Status.APPLIED: Step.ACCEPTED}
+    def record_readback(self, readback: Readback) -> None:
+        """Record what the server stores, or what it answered where it shows no settings."""
+        steps = _STEPS if readback.is_read else {**_STEPS, Status.APPLIED: Step.ACCEPTED}
         self._flush(
             Update(
                 name,
@@ -103,12 +107,12 @@ class Recorder:
                 self._dialect.mask_secrets(realm.live.attributes) if realm.live else None,
                 _error(realm),
             )
-            for name, realm in seen.realms.items()
-            if name not in seen.unsettled
+            for name, realm in readback.realms.items()
+            if name not in readback.unknown
         )
 
     def finish(self, outcome: Outcome, skipped: Iterable[str]) -> None:
-        """End the run, with the realms that it did not come to."""
+        """Record the end of the run, and the realms that it skipped."""
         self._flush(Update(realm, Step.SKIPPED) for realm in skipped)
         self._journal.finish(self.number, outcome)
 

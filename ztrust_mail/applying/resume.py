@@ -1,4 +1,4 @@
-"""Takes up what a run left that was killed, interrupted or stopped: settles what is in doubt, names what is to do."""
+"""Resumes a run that was killed, interrupted or stopped: resolves unknown outcomes, lists the realms that are left."""
 
 from __future__ import annotations
 
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedWrite:
-    """A write that was in doubt and what is known of it now; ``step`` is None where that is still nothing."""
+    """A write whose outcome was unknown, and what a read found; ``step`` is None where it is still unknown."""
 
     write: Write
     step: Step | None
-    words: str
+    explanation: str
 
     @property
     def finding(self) -> Finding:
-        """What to tell of it."""
+        """The finding about the write."""
         severity = Severity.NOTE if self.step is Step.VERIFIED else Severity.WARNING
-        message = f"run {self.write.run} was cut off here: {self.words}"
+        message = f"run {self.write.run} was interrupted during this write: {self.explanation}"
         return Finding(severity, "settled", message, realm=self.write.realm)
 
 
 def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, LastKnown]) -> list[ResolvedWrite]:
-    """Look at every realm whose last write is in doubt, and put into the journal what really happened.
+    """Read every realm whose last write has an unknown outcome, and record in the journal what happened.
 
-    To be called by whoever holds the lease: else a write that is under way would be taken for one cut off. Where the
-    server shows nothing, doubt stays: such a realm is written again as a whole.
+    The caller must hold the lock: otherwise a write that is under way counts as interrupted. Where the
+    server shows no settings, the outcome stays unknown, and the next apply writes such a realm again.
     """
-    doubtful = [known.doubt for known in remembered.values() if known.doubt]
-    if doubtful and not gateway.capabilities.read:
+    unknown = [known.doubt for known in remembered.values() if known.doubt]
+    if unknown and not gateway.capabilities.read:
         _end_runs(journal, gateway.url)
-        words = "nothing shows whether it arrived; an apply that covers it writes it again"
-        return [ResolvedWrite(write, None, words) for write in doubtful]
-    settled: list[ResolvedWrite] = []
-    if doubtful:
-        names = {write.realm: records.names_of(gateway.dialect, write) for write in doubtful}
+        why = "unknown outcome, since the server shows no settings; the next apply of the realm writes it again"
+        return [ResolvedWrite(write, None, why) for write in unknown]
+    resolved: list[ResolvedWrite] = []
+    if unknown:
+        names = {write.realm: records.names_of(gateway.dialect, write) for write in unknown}
         reading = read_with_templates(gateway, [*names], names)
-        settled = [_judged(gateway, write, reading.realms[write.realm]) for write in doubtful]
-    for number in dict.fromkeys(one.write.run for one in settled):
-        journal.record(number, [_update(gateway, one, reading.realms) for one in settled if _ends(one, number)])
+        resolved = [_resolve_write(gateway, write, reading.realms[write.realm]) for write in unknown]
+    for number in dict.fromkeys(one.write.run for one in resolved):
+        journal.record(number, [_update(gateway, one, reading.realms) for one in resolved if _ends(one, number)])
     _end_runs(journal, gateway.url)
-    return settled
+    return resolved
 
 
 def _end_runs(journal: Journal, server: str) -> None:
-    """End the runs that were killed, and the last one for good where all that it wrote turns out to have arrived."""
+    """Mark killed runs as interrupted, and the last one as resumed where all its writes succeeded."""
     for run in journal.runs(server):
         if run.outcome is Outcome.RUNNING:
             journal.finish(run.number, Outcome.INTERRUPTED)
     last = journal.resumable(server)
-    if last and unfinished(journal, server) is None:
+    if last and find_unfinished(journal, server) is None:
         journal.finish(last.number, Outcome.RESUMED)
 
 
@@ -74,45 +74,45 @@ def _update(gateway: Gateway, one: ResolvedWrite, live: Mapping[str, LiveRealm |
     assert one.step is not None  # the caller's filter
     seen = live[one.write.realm]
     after = gateway.dialect.mask_secrets(seen.attributes) if isinstance(seen, LiveRealm) else None
-    return Update(one.write.realm, one.step, after, "" if one.step is Step.VERIFIED else one.words)
+    return Update(one.write.realm, one.step, after, "" if one.step is Step.VERIFIED else one.explanation)
 
 
-def _judged(gateway: Gateway, write: Write, live: LiveRealm | RealmError) -> ResolvedWrite:
+def _resolve_write(gateway: Gateway, write: Write, live: LiveRealm | RealmError) -> ResolvedWrite:
     if isinstance(live, RealmMissing):
-        return ResolvedWrite(write, Step.FAILED, "the realm is gone")
+        return ResolvedWrite(write, Step.FAILED, "the realm no longer exists")
     if isinstance(live, RealmError):
-        return ResolvedWrite(write, None, "the realm cannot be read now")
-    told = write_outcome(
+        return ResolvedWrite(write, None, "the realm cannot be read")
+    outcome = write_outcome(
         gateway.dialect, desired_from_journal(write.realm, write.intent), write.before, live.attributes
     )
-    if told is WriteOutcome.ARRIVED or (told is WriteOutcome.CANNOT_TELL and write.step is Step.WRITTEN):
-        return ResolvedWrite(write, Step.VERIFIED, "the write had arrived")
-    if told is WriteOutcome.NOT_ARRIVED:
-        return ResolvedWrite(write, Step.FAILED, "the write had not arrived")
-    if told is WriteOutcome.OTHERWISE:
-        return ResolvedWrite(write, Step.FAILED, "the server holds something else by now")
-    return ResolvedWrite(write, None, "whether the secret arrived cannot be seen, so it is written again")
+    if outcome is WriteOutcome.ARRIVED or (outcome is WriteOutcome.CANNOT_TELL and write.step is Step.WRITTEN):
+        return ResolvedWrite(write, Step.VERIFIED, "the server has stored the write")
+    if outcome is WriteOutcome.NOT_ARRIVED:
+        return ResolvedWrite(write, Step.FAILED, "the server has not stored the write")
+    if outcome is WriteOutcome.OTHERWISE:
+        return ResolvedWrite(write, Step.FAILED, "the settings were changed since")
+    return ResolvedWrite(write, None, "unknown outcome, since the server hides the secret; it is written again")
 
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """A run that did not bring all its realms to their end, and the writes it left."""
+    """A run that left realms unwritten or failed, with these writes."""
 
     run: Run
     writes: tuple[Write, ...]
 
     @property
     def realms(self) -> tuple[str, ...]:
-        """The realms it left."""
+        """The realms that the run left."""
         return tuple(write.realm for write in self.writes)
 
     def within(self, memory: JournalState) -> JournalState:
-        """Return the memory with every secret that the run was to send as one that will be."""
+        """Return the memory with the secrets of these writes marked as to be sent."""
         return replace(memory, rewritten={write.realm: write.fingerprints for write in self.writes})
 
 
-def unfinished(journal: Journal | None, server: str) -> UnfinishedRun | None:
-    """Return what the last run on a server left, None where it left nothing."""
+def find_unfinished(journal: Journal | None, server: str) -> UnfinishedRun | None:
+    """Return the last run on a server if it left realms, else None."""
     run = journal.resumable(server) if journal else None
     if journal is None or run is None:
         return None

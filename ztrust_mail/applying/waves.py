@@ -1,4 +1,4 @@
-"""In which portions a plan is applied, and when to stop: a canary first, then waves."""
+"""Splits an apply into a canary and waves, and says when to stop."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ class Wave:
 
 @dataclass(frozen=True)
 class Waves:
-    """How to portion a plan. ``canary`` is a number of realms or a glob; ``size`` 0 is all at once.
+    """How to split a plan. ``canary`` is a number of realms or a glob; ``size`` 0 writes all at once.
 
-    A number chooses among the realms that have a relay afterwards: without one there is nothing to test.
-
-    ``stop_after`` so many failed realms no further one is begun; 0 never stops.
+    A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after``
+    failed realms no further write begins; 0 never stops.
     """
 
     canary: str = ""
@@ -48,24 +47,24 @@ class Waves:
             yield Wave(tuple(rest[start : start + size]))
 
     def check(self, todo: Sequence[RealmPlan]) -> None:
-        """Raise :class:`UsageError` where the canary may mean two things, or names no realm that could be tested."""
+        """Raise :class:`UsageError` where the canary is ambiguous, or matches no realm that can be tested."""
         if not todo or not self.canary:
             return
         what = f"--canary {quoted(self.canary)}"
         count = self._is_number and self.canary.strip("0")
         if count and any(realm.realm == self.canary for realm in todo):
-            hint = f"for the realm write --canary '{self.canary}*' or --realm, for so many realms a glob of theirs"
-            raise UsageError(f"{what} is a number and the name of a realm", hint)
+            hint = f"for the realm pass --canary '{self.canary}*' or --realm; for that many realms pass a glob"
+            raise UsageError(f"{what} is ambiguous: it is a number and the name of a realm", hint)
         if count and len(self.canary) > _LONGEST_NUMBER:
             hint = "give the number of realms to write first, such as 5, or a glob of their names"
             raise UsageError(f"{what} is a number of more than {_LONGEST_NUMBER} digits", hint)
         first = self._first(todo)
         if not first and not count:
-            hint = "name a realm that the plan changes, or how many of them"
-            raise UsageError(f"{what} chooses none of the realms to be written", hint)
+            hint = "name a realm that the plan changes, or pass a number of realms"
+            raise UsageError(f"{what} matches none of the realms to be written", hint)
         if not any(map(_has_relay, first)):
-            hint = "name a realm that has a relay afterwards, or leave out --canary"
-            raise UsageError(f"{what} chooses no realm that can be tested: they are to have no e-mail", hint)
+            hint = "name a realm that will have a relay, or leave out --canary"
+            raise UsageError(f"{what} matches no realm that can be tested: they will have no e-mail", hint)
 
     @property
     def _is_number(self) -> bool:
@@ -77,7 +76,7 @@ class Waves:
         return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
 
     def stops_at(self, failed: int) -> bool:
-        """Tell whether so many failures are too many."""
+        """Return whether to stop after this number of failures."""
         return 0 < self.stop_after <= failed
 
 

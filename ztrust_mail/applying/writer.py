@@ -1,4 +1,4 @@
-"""Writes one realm as planned, after a last look, and says whether the request may have arrived."""
+"""Writes one realm as planned after a fresh read, and says whether the outcome is known."""
 
 from __future__ import annotations
 
@@ -29,82 +29,85 @@ from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
 from ztrust_mail.secrets.store import ResolvedSecrets
 
-MOST_LOOKS = 10
-"""A write is given up after so many looks at its realm, each of which a busy server let grow old."""
+MAX_REREADS = 10
+"""A write fails after this many reads of its realm, each of which was stale when a busy server let the write begin."""
 
 _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of a write. ``in_doubt`` where no answer came: the server may or may not have done it."""
+    """What became of a write. ``is_unknown`` is True where no answer came: the server may or may not have done it."""
 
     realm: RealmPlan
-    in_doubt: bool = False
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes realms, from any number of threads. ``warnings`` are added to each realm's outcome.
+    """Writes realms. Threads may share it. ``warnings`` are added to the outcome of each realm.
 
     No write begins once ``lock_lost`` is set: another run may be writing to the server.
     """
 
     gateway: Gateway
-    newest: FreshReads
+    fresh_reads: FreshReads
     mode: SecretMode
     values: ResolvedSecrets
     warnings: Mapping[str, tuple[Finding, ...]]
     lock_lost: threading.Event = field(default_factory=threading.Event)
 
     def write(self, planned: RealmPlan) -> Attempt:
-        """Write one realm and return it as APPLIED, FAILED or SKIPPED. Nothing is raised for one realm.
+        """Write one realm and return it as APPLIED, FAILED or SKIPPED. Raises nothing for a single realm.
 
-        A write that a busy server holds back until its realm was looked at too long ago follows on a new look.
+        When a busy server delays the write until the read of its realm is stale, the realm is read again first.
         """
-        held_back = WriteDeadlineExceeded("")
-        for looks in range(MOST_LOOKS):
+        too_late = WriteDeadlineExceeded("")
+        for reads in range(MAX_REREADS):
             try:
-                live = self.newest.again(planned.realm) if looks else self.newest.take(planned.realm)
-                outgoing = self._outgoing(planned, live)
+                live = self.fresh_reads.refresh(planned.realm) if reads else self.fresh_reads.get(planned.realm)
+                outgoing = self._build_request(planned, live)
                 self._require_lock()
             except (RealmError, ServerError) as e:
-                return Attempt(self._ended(planned, e), in_doubt=looks > 0)  # it may have been sent before
+                return Attempt(
+                    self._failed_or_skipped(planned, e), is_unknown=reads > 0
+                )  # it may have been sent before
             try:
-                self.gateway.write(planned.realm, outgoing, before=_grows_old(live))
+                self.gateway.write(planned.realm, outgoing, before=_refresh_deadline(live))
             except WriteDeadlineExceeded as e:
-                held_back = e
+                too_late = e
             except (RealmError, ServerError) as e:
-                return Attempt(self._ended(planned, e), in_doubt=_may_have_arrived(e))
+                return Attempt(self._failed_or_skipped(planned, e), is_unknown=_may_have_arrived(e))
             else:
-                return self._beside(planned)
-        return Attempt(self._ended(planned, held_back), in_doubt=True)
+                return self._write_templates(planned)
+        return Attempt(self._failed_or_skipped(planned, too_late), is_unknown=True)
 
-    def _beside(self, planned: RealmPlan) -> Attempt:
-        """Write what stands beside the settings, which are written."""
+    def _write_templates(self, planned: RealmPlan) -> Attempt:
+        """Write the templates of a realm whose settings are written."""
         try:
-            if texts := _texts(planned):
+            if texts := _changed_templates(planned):
                 self.gateway.write_templates(planned.realm, texts)
-        except (RealmError, ServerError) as e:  # perhaps some of the texts are written
-            return Attempt(self._told(failed(planned, e)), in_doubt=True)
-        return Attempt(self._told(replace(planned, status=Status.APPLIED)))
+        except (RealmError, ServerError) as e:  # some of the texts may be written
+            return Attempt(self._with_warnings(mark_failed(planned, e)), is_unknown=True)
+        return Attempt(self._with_warnings(replace(planned, status=Status.APPLIED)))
 
-    def _ended(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
-        done = failed(planned, e)
-        return self._told(replace(done, status=Status.SKIPPED) if e.rule in _NOT_SENT else done)
+    def _failed_or_skipped(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
+        done = mark_failed(planned, e)
+        return self._with_warnings(replace(done, status=Status.SKIPPED) if e.rule in _NOT_SENT else done)
 
     def _require_lock(self) -> None:
         if self.lock_lost.is_set():
-            raise RealmError("this run lost its lock on the server before the write", "look at plan", LOCK_LOST)
+            hint = "run: ztrust-mail plan SPEC..."
+            raise RealmError("this run lost its lock on the server before the write", hint, LOCK_LOST)
 
-    def _told(self, done: RealmPlan) -> RealmPlan:
+    def _with_warnings(self, done: RealmPlan) -> RealmPlan:
         return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))
 
-    def _outgoing(self, planned: RealmPlan, newest: LiveRealm) -> Outgoing:
+    def _build_request(self, planned: RealmPlan, newest: LiveRealm) -> Outgoing:
         assert planned.live is not None  # a changed realm was read
         if newest.attributes != planned.live.attributes:
-            hint = "look at a new plan, then apply it"
-            raise RealmError("somebody changed the settings after the plan was made", hint, "changed-meanwhile")
+            hint = "run `ztrust-mail plan` again, then apply"
+            raise RealmError("stale plan: the settings changed after the plan was made", hint, "changed-meanwhile")
         if planned.wanted.disabled:
             return {}
         fields = planned.wanted.fields
@@ -112,11 +115,11 @@ class Writer:
         if self.mode is SecretMode.KEEP:
             outgoing = keep_stored_port_and_security(dialect, planned, dialect.encode(fields, _masks(dialect, planned)))
         else:
-            outgoing = dialect.encode(fields, self._resolved(fields))
-        kept = {name: newest.attributes[name] for name in planned.difference.unmanaged}
-        return {**kept, **outgoing}
+            outgoing = dialect.encode(fields, self._resolve_secrets(fields))
+        unmanaged = {name: newest.attributes[name] for name in planned.difference.unmanaged}
+        return {**unmanaged, **outgoing}
 
-    def _resolved(self, fields: FieldMap) -> dict[SecretRef, Secret]:
+    def _resolve_secrets(self, fields: FieldMap) -> dict[SecretRef, Secret]:
         values = {}
         for name, ref in secret_fields(fields).items():
             value = self.values[ref]
@@ -126,18 +129,18 @@ class Writer:
         return values
 
 
-def _grows_old(live: LiveRealm) -> float:
-    """Return the monotonic time after which a realm is to be looked at anew.
+def _refresh_deadline(live: LiveRealm) -> float:
+    """Return the monotonic time after which a realm must be read again.
 
-    A look that took longer than it is good for counts from now: the next one would be no newer.
+    A read that took longer than it stays fresh counts from now: another one would be no fresher.
     """
     now = time.monotonic()
     then = live.read_at + FRESH_SECONDS
     return then if then > now else now + FRESH_SECONDS
 
 
-def _texts(planned: RealmPlan) -> dict[str, str | None]:
-    """Return what changes beside the e-mail settings, None for what goes."""
+def _changed_templates(planned: RealmPlan) -> dict[str, str | None]:
+    """Return the theme and the texts that change, None for those to be removed."""
     changes = {
         native: change.after for change in planned.changes for native in change.attributes if is_template(native)
     }
@@ -145,12 +148,12 @@ def _texts(planned: RealmPlan) -> dict[str, str | None]:
 
 
 def _may_have_arrived(e: RealmError | ServerError) -> bool:
-    """Tell whether a failed write may have been done: the identity server itself did not answer it."""
+    """Return whether a failed write may have been done: the identity server itself did not answer."""
     return e.rule in (NOT_THE_API, TOO_BUSY) or (isinstance(e, ServerError) and e.rule != CIRCUIT_OPEN)
 
 
-_BOUND = (SENDER_ADDRESS, HOST, PORT, SECURITY, LOGIN, USERNAME)
-"""While these stay, a mask sent back means "keep the stored secret"; 26.8 clears the secret otherwise."""
+_LOGIN_IDENTITY_FIELDS = (SENDER_ADDRESS, HOST, PORT, SECURITY, LOGIN, USERNAME)
+"""While these stay the same, a mask that is sent back keeps the stored secret; Keycloak 26.8 clears it otherwise."""
 
 
 def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
@@ -159,7 +162,7 @@ def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
     refs = secret_fields(planned.wanted.fields)
     if not refs:
         return {}
-    moved = [c.field for c in planned.changes if c.field in _BOUND or c.field.startswith(f"{TOKEN}.")]
+    moved = [c.field for c in planned.changes if c.field in _LOGIN_IDENTITY_FIELDS or c.field.startswith(f"{TOKEN}.")]
     shown = {name: planned.live.attributes.get(dialect.attributes_of(name)[0]) for name in refs}
     if moved or any(text != dialect.mask for text in shown.values()):
         why = "none is stored" if None in shown.values() else "the server does not hide it"
@@ -170,9 +173,9 @@ def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
 
 
 def keep_stored_port_and_security(dialect: Dialect, planned: RealmPlan, outgoing: Outgoing) -> dict[str, str | Secret]:
-    """Return the attributes with port and security as the server has them, where they stay.
+    """Return the attributes with port and security exactly as stored, where they do not change.
 
-    26.8 compares texts: a port sent where none was stored would clear the secret, though both mean 25.
+    Keycloak 26.8 compares texts: a port that is sent where none is stored clears the secret, though both mean 25.
     """
     assert planned.live is not None  # a changed realm was read
     live, changed = planned.live.attributes, {change.field for change in planned.changes}
@@ -180,6 +183,6 @@ def keep_stored_port_and_security(dialect: Dialect, planned: RealmPlan, outgoing
     return {n: v for n, v in outgoing.items() if n not in same} | {n: live[n] for n in same if n in live}
 
 
-def failed(realm: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
+def mark_failed(realm: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
     """Return the realm as FAILED, with the reason among its findings."""
     return replace(realm, status=Status.FAILED, findings=(*realm.findings, finding_of(e, realm.realm)))

@@ -1,4 +1,4 @@
-"""The commands, in the order in which a person meets them; each is imported when it is wanted."""
+"""The group of all commands. Each command is imported when it is used."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ COMMANDS = (
     *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
     *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo"),
 )
-"""Every command's name, which is that of its module."""
+"""The names of all commands, in the order of the help; each is also the name of its module."""
 
 
 class Commands(click.Group):
-    """The commands by name."""
+    """Imports commands by name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in order."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, or None where there is no such."""
+        """Return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(f"ztrust_mail.cli.commands.{cmd_name}").command
@@ -34,10 +34,10 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments begin with; a misspelt one is told with the one that was meant."""
+        """Return the command that the arguments begin with. Fails for an unknown one, and suggests a similar name."""
         if not args[0].startswith("-") and args[0] not in COMMANDS:
-            hint = did_you_mean(args[0], COMMANDS) or "the help lists them"
-            ctx.fail(f"there is no command {quoted(args[0])}: {hint}")
+            hint = did_you_mean(args[0], COMMANDS) or f"see {ctx.command_path} --help"
+            ctx.fail(f"unknown command {quoted(args[0])}; {hint}")
         return super().resolve_command(ctx, args)
 
 
@@ -47,5 +47,6 @@ def app() -> None:
     """E-mail settings of identity servers as code.
 
     Exit status: 0 in sync or done, 1 differs or declined or a test failed, 2 usage or invalid spec,
-    3 server unreachable or refuses us, 4 some realms failed, 5 refused as unsafe, 70 a bug of ours, 130 interrupted.
+    3 server unreachable or refuses the account, 4 some realms failed, 5 refused as unsafe, 70 internal error,
+    130 interrupted.
     """

@@ -1,4 +1,4 @@
-"""What all commands that may write show before they do: the plan, and what is dangerous about it."""
+"""What every command that writes does around :func:`ztrust_mail.api.run_plan`: show, ask, report."""
 
 from __future__ import annotations
 
@@ -6,104 +6,118 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NoReturn, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ztrust_mail import api
-from ztrust_mail.api.session import Session
-from ztrust_mail.applying.waves import Waves
-from ztrust_mail.cli.options import Writing
+from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.progress import Progress
-from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
+from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable
-from ztrust_mail.model.fields import Duration, Kind
-from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, all_findings
-from ztrust_mail.planning.safety import parse_allow
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
 from ztrust_mail.reports.text.apply import result_lines
 from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.reports.text.plan import danger_lines, heading_lines, plan_lines
-from ztrust_mail.specfile.entries import Spec
+
+if TYPE_CHECKING:
+    from ztrust_mail.applying.options import ApplyOptions
+
+P = TypeVar("P", bound=Plan)
 
 
-def must_be_answerable(command: str, *, yes: bool) -> None:
-    """Raise :class:`UsageError` where nobody can be asked and nobody said yes."""
+def require_terminal_or_yes(command: str, *, yes: bool) -> None:
+    """Raise :class:`UsageError` where the command would have to ask and cannot."""
     if not yes and not sys.stdin.isatty():
-        look = "look at plan" if command.startswith("apply") else "look at what it would do, on a terminal"
-        raise UsageError("there is no terminal to ask on", f"{look}, then add --yes")
+        hint = "review `ztrust-mail plan`" if command.startswith("apply") else "review what it would do on a terminal"
+        raise UsageError("stdin is not a terminal, so it cannot ask for confirmation", f"{hint}, then pass --yes")
 
 
-def show(output: Output, made: Plan) -> None:
-    """Tell what stands around a plan: server, account, findings."""
-    output.tell(heading_lines(made))
-    output.tell(finding_lines(all_findings(made)))
-
-
-@dataclass(frozen=True)
-class PlanVerdict:
-    """What a plan means: its exit status, and why an apply is ``refused``, if it is."""
-
-    plan: Plan
-    status: ExitStatus
-    refused: tuple[Finding, ...] = ()
-
-    def report(self, command: str) -> reports.PlanReport:
-        """Return the plan and its dangers as a report."""
-        return reports.of_plan(command, self.plan, self.status, self.refused, api.dangers(self.plan))
-
-
-def judged(output: Output, made: Plan, allow: Sequence[str]) -> PlanVerdict:
-    """Tell what is dangerous about a plan, and whether an apply would refuse it."""
-    try:
-        api.refuse(made, allow)
-    except Unsafe as e:
-        found = Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint)
-        output.tell(finding_lines([found]))
-        return PlanVerdict(made, ExitStatus.worst([ExitStatus.UNSAFE, made.exit_status]), (found,))
-    output.tell(danger_lines(api.dangers(made)))
-    return PlanVerdict(made, made.exit_status)
-
-
-def agreed(made: Plan) -> bool:
-    """Ask on standard error, so that a redirected result stays whole; anything but yes is a no."""
-    question = f"Write to {pluralise(len(made.changed), 'realm')} on {printable(made.url)}? [y/N] "
-    print(question, end="", file=sys.stderr, flush=True)
+def confirm(question: str) -> bool:
+    """Ask on standard error, so that a redirected result stays whole. Any answer but yes is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
+def show_findings(output: Output, plan: Plan) -> None:
+    """Print the server and account of a plan, and its findings."""
+    output.print_note(heading_lines(plan))
+    output.print_note(finding_lines(all_findings(plan)))
+
+
+def show_verdict(output: Output, verdict: PlanVerdict) -> None:
+    """Print the dangers of a plan, or why it is refused."""
+    output.print_note(finding_lines(_refusal(verdict)) if verdict.refusal else danger_lines(verdict.dangers))
+
+
+def plan_report(command: str, plan: Plan, verdict: PlanVerdict) -> reports.PlanReport:
+    """Return a plan and its dangers as a report."""
+    return reports.of_plan(command, plan, verdict.exit_status, _refusal(verdict), verdict.dangers)
+
+
+def _refusal(verdict: PlanVerdict) -> tuple[Finding, ...]:
+    e = verdict.refusal
+    return (Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint),) if e else ()
+
+
 @dataclass(frozen=True)
-class Orders:
-    """How a plan is to be carried out, as the options said. ``wait`` is in seconds.
+class _TerminalDialogue(Dialogue):
+    """Shows a plan, asks on the terminal unless the user said ``yes`` beforehand, and starts the progress."""
 
-    ``plan_digest`` is that of a saved plan, for the journal.
-    """
+    output: Output
+    progress: Progress
+    yes: bool
 
-    command: str
-    yes: bool = False
-    allow: Sequence[str] = ()
-    waves: Waves = field(default_factory=Waves)
-    wait: float = 0.0
-    plan_digest: str = ""
+    def report_settled(self, findings: Sequence[Finding]) -> None:
+        self.output.add_findings(findings)
 
-    @classmethod
-    def of(cls, command: str, writing: Writing) -> Self:
-        """Return the orders that options give. Raises :class:`UsageError`."""
-        parse_allow(writing.allow)
-        waves = Waves(writing.canary, writing.wave, writing.stop_after)
-        return cls(command, writing.yes, writing.allow, waves, _seconds(writing.wait) if writing.wait else 0.0)
+    def show_plan(self, plan: Plan, verdict: PlanVerdict) -> None:
+        show_findings(self.output, plan)
+        show_verdict(self.output, verdict)
+
+    def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
+        self.output.print_preview(plan_lines(plan))
+        question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(plan.url)}?"
+        agreed = self.yes or confirm(question)
+        self.progress.start(len(plan.changed))
+        return agreed
 
 
-def _seconds(text: str) -> float:
-    try:
-        time = parse(Kind.DURATION, text)
-    except BadValue as bad:
-        raise UsageError(f"--wait {bad.problem}", bad.hint) from None
-    assert isinstance(time, Duration)  # what a duration is parsed to
-    return time.milliseconds / 1000
+def execute(
+    output: Output, session: Session, make_plan: Callable[[], P], options: ApplyOptions, *, yes: bool
+) -> Execution[P]:
+    """Make a plan, show it, and apply it when it is safe and the user agrees."""
+    require_terminal_or_yes(options.command, yes=yes)
+    output.attach(session)
+    api.require_support(session, options)
+    _interrupt_on_termination()
+    with Progress() as progress:
+        dialogue = _TerminalDialogue(output, progress, yes)
+        return api.run_plan(session, make_plan, replace(options, progress=progress), dialogue)
+
+
+def finish(
+    output: Output,
+    command: str,
+    done: Execution[P],
+    more_lines: Sequence[Line] = (),
+    more_findings: Sequence[Finding] = (),
+) -> NoReturn:
+    """Write the result of an execution and exit with its status; more lines and findings follow what it holds."""
+    if done.is_declined:
+        output.print_note([line("Declined: nothing was written.")])
+        output.finish((), plan_report(command, done.plan, done.verdict))
+    if done.result is None:
+        report = plan_report(command, done.plan, done.verdict).with_findings(more_findings)
+        output.finish([*plan_lines(done.plan), *more_lines], report)
+    result = done.result
+    shown = set(all_findings(result.plan))
+    output.print_note(finding_lines(result.findings))
+    output.print_note(finding_lines(f for realm in result.realms for f in realm.findings if f not in shown))
+    output.finish([*result_lines(result), *more_lines], reports.of_result(result, more_findings))
 
 
 def _interrupt_on_termination() -> None:
@@ -117,65 +131,3 @@ def _interrupt_on_termination() -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What a command adds to its result."""
-
-    lines: Sequence[Line] = ()
-    findings: Sequence[Finding] = ()
-
-
-def carry_out(
-    output: Output,
-    connection: Session,
-    make: Callable[[], Plan],
-    orders: Orders,
-    *,
-    spec: Spec | None = None,
-    ending: Callable[[], Ending] = Ending,
-) -> NoReturn:
-    """Make the plan while no other run may touch the server, show it, and apply it when it is safe and agreed to.
-
-    ``ending`` is asked after the writes, or where there is nothing to write.
-    """
-    from ztrust_mail.gateways.capabilities import Operation, require
-
-    must_be_answerable(orders.command, yes=orders.yes)
-    output.connected(connection)
-    require(connection.gateway, Operation.APPLY)
-    if orders.waves.canary:
-        require(connection.gateway, Operation.CANARY)
-    _interrupt_on_termination()
-    with connection.lock(wait=orders.wait):
-        output.note([one.finding for one in api.settle(connection)])
-        made = make()
-        show(output, made)
-        judgement = judged(output, made, orders.allow)
-        if judgement.refused:
-            output.finish(plan_lines(made), judgement.report(orders.command))
-        if not made.changed:
-            end = ending()
-            output.finish([*plan_lines(made), *end.lines], judgement.report(orders.command).with_findings(end.findings))
-        orders.waves.check(made.changed)
-        output.show(plan_lines(made))
-        if not orders.yes and not agreed(made):
-            output.tell([line("Declined: nothing was written.")])
-            output.finish((), judgement.report(orders.command))
-        with Progress(len(made.changed)) as progress:
-            done = api.apply(
-                made,
-                connection,
-                spec=spec,
-                allow=orders.allow,
-                waves=orders.waves,
-                progress=progress,
-                command=orders.command,
-                plan_digest=orders.plan_digest,
-            )
-        end = ending()
-    told = set(all_findings(done.plan))
-    output.tell(finding_lines(done.findings))
-    output.tell(finding_lines(f for r in done.realms for f in r.findings if f not in told))
-    output.finish([*result_lines(done), *end.lines], reports.of_result(done, end.findings))

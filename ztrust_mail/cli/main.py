@@ -1,4 +1,4 @@
-"""Where the command line starts, and the one place that turns errors into exit statuses."""
+"""The entry point of the command line, which turns every error into an exit status."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import click
 
 COLLECT_AFTER = 100_000
-"""So many more objects than were freed before the garbage is looked through: imports make few circles."""
+"""How many new objects trigger a garbage collection: imports make few reference cycles."""
 
 PROGRAM = "ztrust-mail"
 
 COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
-"""Set by a shell's completion script when it asks what may follow."""
+"""Set by the completion script of a shell when it asks for suggestions."""
 
 
 def main() -> NoReturn:
@@ -32,9 +32,9 @@ def main() -> NoReturn:
         if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
             print(f"ztrust-mail {__version__}", flush=True)
             sys.exit(ExitStatus.OK)
-        gc.set_threshold(COLLECT_AFTER)  # else a tenth of a short command's time goes into looking for garbage
+        gc.set_threshold(COLLECT_AFTER)  # otherwise a tenth of a short command's time is garbage collection
         sys.exit(run(sys.argv[1:]))
-    except streams.OutputError as e:  # of what no command writes, such as the help
+    except streams.OutputError as e:  # from output that no command writes, such as the help
         print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
         sys.exit(e.exit_status)
 
@@ -52,19 +52,19 @@ def run(arguments: list[str]) -> int:
             return shell_complete(app, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
         return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
     except click.UsageError as e:
-        return _misused(e, arguments)
-    except SystemExit as e:  # how a command ends, whether well or badly
+        return _report_misuse(e, arguments)
+    except SystemExit as e:  # every command ends so
         return e.code if isinstance(e.code, int) else ExitStatus.OK
-    except (click.Abort, KeyboardInterrupt):  # before or after a command's own handling
+    except (click.Abort, KeyboardInterrupt):  # outside of a command's own handling
         return ExitStatus.INTERRUPTED
     except streams.OutputError:
         raise
-    except Exception as e:  # a bug of ours, whatever it is: told without values, which may be secrets
-        return _bug(e)
+    except Exception as e:  # an internal error, reported without values, which may be secrets
+        return _report_internal_error(e)
 
 
-def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
-    """Tell of arguments that make no command; as a report where one was asked for."""
+def _report_misuse(e: click.UsageError, arguments: Sequence[str]) -> int:
+    """Print a usage error, and a JSON report where the arguments ask for one."""
     e.show()
     words = "\0".join(arguments)
     if "--format" in words:
@@ -82,8 +82,8 @@ def _misused(e: click.UsageError, arguments: Sequence[str]) -> int:
     return ExitStatus.USAGE
 
 
-def _bug(e: Exception) -> int:
+def _report_internal_error(e: Exception) -> int:
     frames = [f"  {f.filename}:{f.lineno} in {f.name}" for f in traceback.extract_tb(e.__traceback__)]
     print("\n".join(frames), file=sys.stderr)
-    print(f"ztrust-mail: a bug of ours: {type(e).__name__}; please report the lines above", file=sys.stderr)
+    print(f"ztrust-mail: internal error: {type(e).__name__}; please report the lines above", file=sys.stderr)
     return ExitStatus.BUG

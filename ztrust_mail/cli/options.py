@@ -1,4 +1,4 @@
-"""The arguments and options that several commands share, and how any of them is declared."""
+"""Declares the arguments and options of the commands."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
+from ztrust_mail.model.fields import Duration, Kind
+from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.reports.format import OutputFormat as OutputFormat
 
+if TYPE_CHECKING:
+    from ztrust_mail.applying.options import ApplyOptions
 
-class Settings(TypedDict, total=False):
-    """What else may be said of an argument, in click's words."""
+
+class ArgumentSettings(TypedDict, total=False):
+    """Further keyword arguments of ``click.Argument``."""
 
     nargs: int
     required: bool
@@ -26,20 +32,20 @@ class Settings(TypedDict, total=False):
 
 
 class Argument(click.Argument):
-    """An argument that the help explains, and shows by its metavar alone, such as ``SPEC...``."""
+    """An argument with a help text, shown by its metavar alone, such as ``SPEC...``."""
 
-    def __init__(self, names: Sequence[str], *, metavar: str, help: str, **settings: Unpack[Settings]) -> None:
+    def __init__(self, names: Sequence[str], *, metavar: str, help: str, **settings: Unpack[ArgumentSettings]) -> None:
         super().__init__(names, metavar=metavar, **settings)
         self.shown = metavar
         self.explained = help
 
     def make_metavar(self, ctx: click.Context) -> str:
-        """Return how a person writes the argument."""
+        """Return the metavar."""
         return self.shown
 
 
 class Command(click.Command):
-    """A command whose arguments stand in the help as they are typed, such as ``SPEC...``."""
+    """A command whose help explains its arguments."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what follows the command's name in the usage line."""
@@ -58,12 +64,12 @@ class Command(click.Command):
 
 Function = Callable[..., None]
 Declaration = Callable[[Function], Function]
-"""What declares an argument or option of the command function below it."""
+"""A decorator that declares an argument or option of a command function."""
 
 
 @dataclass(frozen=True)
-class Writing:
-    """How the plan of a writing command is to be carried out, as a person typed it."""
+class WriteFlags:
+    """The options of a command that writes, as a person typed them."""
 
     yes: bool
     allow: tuple[str, ...]
@@ -72,46 +78,64 @@ class Writing:
     stop_after: int
     wait: str
 
+    def apply_options(self, command: str) -> ApplyOptions:
+        """Return how to apply the plan of a command. Raises :class:`UsageError`."""
+        from ztrust_mail.applying.options import ApplyOptions  # most commands write nothing
+        from ztrust_mail.applying.waves import Waves
+        from ztrust_mail.planning.safety import parse_allow
+
+        waves = Waves(self.canary, self.wave, self.stop_after)
+        return ApplyOptions(parse_allow(self.allow), waves, _seconds(self.wait) if self.wait else 0.0, command=command)
+
+
+def _seconds(text: str) -> float:
+    try:
+        time = parse(Kind.DURATION, text)
+    except BadValue as bad:
+        raise UsageError(f"--wait {bad.problem}", bad.hint) from None
+    assert isinstance(time, Duration)  # what a duration is parsed to
+    return time.milliseconds / 1000
+
 
 class OneOf(click.Choice[str]):
-    """One of the words of an enumeration; gives its member."""
+    """A choice of the values of an enumeration; returns its member."""
 
     def __init__(self, kind: type[StrEnum]) -> None:
         self._kind = kind
         super().__init__([member.value for member in kind])
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
-        """Return the member that a word names; click says what is wrong with any other word."""
+        """Return the member of a value; click reports any other value."""
         return self._kind(super().convert(str(value), param, ctx))
 
 
 def command(name: str) -> Callable[[Function], Command]:
-    """Make a command of a function; its docstring is the help."""
+    """Return a decorator that makes a command of a function; its docstring is the help."""
     return click.command(name, cls=Command)
 
 
-def argument(name: str, metavar: str, help: str, **settings: Unpack[Settings]) -> Declaration:
+def argument(name: str, metavar: str, help: str, **settings: Unpack[ArgumentSettings]) -> Declaration:
     """Declare an argument."""
     return click.argument(name, metavar=metavar, help=help, cls=Argument, **settings)
 
 
 def flag(*names: str, help: str) -> Declaration:
-    """Declare an option that is there or not."""
+    """Declare a switch."""
     return click.option(*names, is_flag=True, help=help)
 
 
 def choice(name: str, default: StrEnum, help: str) -> Declaration:
-    """Declare an option that takes one of the words of an enumeration."""
+    """Declare an option that takes one of the values of an enumeration."""
     return click.option(name, type=OneOf(type(default)), default=default.value, show_default=True, help=help)
 
 
 def text(*names: str, metavar: str, help: str) -> Declaration:
-    """Declare an option that takes a text; without it there is none."""
+    """Declare an option that takes a text; None without it."""
     return click.option(*names, metavar=metavar, help=help)
 
 
 def texts(name: str, metavar: str, help: str, default: tuple[str, ...] = ()) -> Declaration:
-    """Declare an option that may be given again."""
+    """Declare an option that may be repeated."""
     return click.option(name, metavar=metavar, multiple=True, default=default, show_default=bool(default), help=help)
 
 
@@ -124,18 +148,18 @@ def number(name: str, metavar: str, default: int, least: int, most: int | None, 
 def file(name: str, help: str, *, beside: bool = False) -> Declaration:
     """Declare an option that takes the path of a file to be written.
 
-    ``-`` is standard output, as without the option; it is refused where the file is made ``beside`` a result that
-    standard output has already.
+    ``-`` is standard output, as without the option. It is refused where the file comes ``beside`` a result that
+    already goes to standard output.
     """
 
-    def given(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    def parse_path(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
         if path != Path(STDIN):
             return path
         if beside:
-            raise click.BadParameter("standard output has the result already; name a file", context, option)
+            raise click.BadParameter("the result already goes to standard output; name a file", context, option)
         return None
 
-    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), callback=given, help=help)
+    return click.option(name, metavar="FILE", type=click.Path(path_type=Path), callback=parse_path, help=help)
 
 
 def specs(*, required: bool = True) -> Declaration:
@@ -145,34 +169,34 @@ def specs(*, required: bool = True) -> Declaration:
 
 
 def number_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
-    """Declare an argument that is a whole number from 1 on and may be left out."""
+    """Declare an optional argument that is a whole number from 1 on."""
     return argument(name, metavar, help, type=click.IntRange(1, most), required=False)
 
 
 server = text("--server", metavar="NAME|URL", help="A server of the settings file, or its URL.")
-realm = texts("--realm", "GLOB", "Only realms that match; may be given again.")
+realm = texts("--realm", "GLOB", "Only realms that match; repeatable.")
 config = text("--config", metavar="FILE", help="The settings file.")
-result_format = choice("--format", OutputFormat.TEXT, "How the result is written.")
-report = texts("--report", "FORMAT=FILE", f"Write a report too: {' or '.join(OutputFormat)}.")
+result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
+report = texts("--report", "FORMAT=FILE", f"Also write a report file: {' or '.join(OutputFormat)}.")
 out = file("--out", "Write the spec to a file; - is standard output.")
-yes = flag("--yes", "-y", help="Do not ask.")
+yes = flag("--yes", "-y", help="Do not ask for confirmation.")
 force = flag("--force", help="Overwrite the file named by --out.")
 secrets = choice(
     "--secrets",
     SecretMode.AUTO,
-    "auto: send a secret with whatever else is written; write: send all; keep: keep the stored ones.",
+    "auto: send the secret of each realm that is written; write: send all secrets; keep: keep the stored ones.",
 )
-no_secrets = flag("--no-secrets", help="Resolve no reference; hidden secrets then cannot be judged.")
+no_secrets = flag("--no-secrets", help="Resolve no secret reference; masked secrets then cannot be compared.")
 allow = texts(
     "--allow",
     "REASON[,REASON...]",
-    "Dangers that are meant: mass-change, needed-mail, weaker-security, lost-secret, or all.",
+    "Confirm these dangers: mass-change, needed-mail, weaker-security, lost-secret, or all.",
 )
 
 
 def writing(*, canary: str = "") -> Declaration:
-    """Declare how a plan is carried out; the function is given a ``writing`` of type :class:`Writing`."""
-    first = "Write these realms first, and go on when the server's test of them passes"
+    """Declare how a plan is applied; the function gets a ``writing`` of type :class:`WriteFlags`."""
+    first = "Write these realms first, and continue when the server's test mail for them succeeds"
     options = (
         yes,
         allow,
@@ -180,8 +204,8 @@ def writing(*, canary: str = "") -> Declaration:
             "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),
             help=f"{first}; 0 for none." if canary else f"{first}.",
         ),
-        number("--wave", "SIZE", 0, 0, None, "Write so many realms at a time; 0 writes all."),
-        number("--stop-after", "K", 0, 0, None, "Stop after so many failed realms; 0 goes on."),
+        number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
+        number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
         click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
     )  # fmt: skip
 
@@ -195,17 +219,17 @@ def writing(*, canary: str = "") -> Declaration:
             wave: int,
             stop_after: int,
             wait: str,
-            **given: object,
+            **others: object,
         ) -> None:
-            function(**given, writing=Writing(yes, allow, canary, wave, stop_after, wait))
+            function(**others, writing=WriteFlags(yes, allow, canary, wave, stop_after, wait))
 
-        return declared(*options)(call)
+        return combine(*options)(call)
 
     return declare
 
 
-def declared(*declarations: Declaration) -> Declaration:
-    """Return several declarations as one, in the order in which the help shows them."""
+def combine(*declarations: Declaration) -> Declaration:
+    """Return several declarations as one, in the order of the help."""
 
     def declare(function: Function) -> Function:
         for one in reversed(declarations):

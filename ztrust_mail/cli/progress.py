@@ -1,6 +1,6 @@
-"""How far an apply is: a bar on a terminal, a plain line now and then elsewhere, nothing for a short run.
+"""Shows the progress of an apply: a bar on a terminal, otherwise a line every few seconds.
 
-And that a busy server is waited for, whatever the command.
+Also prints when any command waits for a busy server.
 """
 
 from __future__ import annotations
@@ -23,37 +23,41 @@ from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line
 
-QUIET = 2.0
-"""For so many seconds nothing is shown: a run that is done by then needs no progress."""
+FIRST_UPDATE_AFTER = 2.0
+"""Seconds without any progress: a run that ends by then needs none."""
 
-EVERY = 5.0
-"""So many seconds lie between two plain lines, at least."""
+LINE_INTERVAL = 5.0
+"""The least seconds between two plain lines."""
 
-
-REDRAW = 0.1
-"""So many seconds lie between two looks of the bar, at least."""
+REDRAW_INTERVAL = 0.1
+"""The least seconds between two updates of the bar."""
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Shows on ``stream``, standard error by default, what becomes of ``total`` realms; to be called with each.
+    """Shows on ``stream``, standard error by default, how many of ``total`` realms are done. Call it with each.
 
-    It may be called from any thread and never fails. ``clock`` gives monotonic seconds.
+    It may be called from any thread and never fails. ``clock`` returns monotonic seconds.
     """
 
-    def __init__(self, total: int, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._total = total
+    def __init__(
+        self, total: int = 0, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = cast(TextIO, _BestEffortStream(stream or sys.stderr))
         self._clock = clock
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(Status, 0)
-        self._began = clock()
-        self._next = self._began + QUIET
         self._drawn = False
+        self.start(total)
 
     def __enter__(self) -> Progress:
-        self._began = self._clock()
-        self._next = self._began + QUIET
+        self.start(self._total)
         return self
+
+    def start(self, total: int) -> None:
+        """Begin to measure the time that ``total`` realms take."""
+        self._total = total
+        self._began = self._clock()
+        self._next = self._began + FIRST_UPDATE_AFTER
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         with self._lock:
@@ -62,7 +66,7 @@ class Progress(AbstractContextManager["Progress"]):
                 self._draw("")
 
     def __call__(self, realm: RealmPlan) -> None:
-        """Take note of a realm that was written, has failed or was passed over."""
+        """Count a realm that was written, has failed or was skipped."""
         with self._lock:
             self._counts[realm.status] += 1
             now = self._clock()
@@ -71,37 +75,37 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _show(self, now: float) -> None:
         if not _is_terminal(self._stream):
-            self._next = now + EVERY
-            style.write([style.line(self.words(now))], self._stream)
+            self._next = now + LINE_INTERVAL
+            style.write([style.line(self.summary(now))], self._stream)
             return
-        self._next = now + REDRAW
-        words = f"{self.words(now)} "
-        room = max(shutil.get_terminal_size().columns - len(words) - 1, 0)
+        self._next = now + REDRAW_INTERVAL
+        summary = f"{self.summary(now)} "
+        room = max(shutil.get_terminal_size().columns - len(summary) - 1, 0)
         filled = room * sum(self._counts.values()) // max(self._total, 1)
-        self._draw(f"{words}{'━' * filled}"[: len(words) + room])
+        self._draw(f"{summary}{'━' * filled}"[: len(summary) + room])
 
-    def _draw(self, words: str) -> None:
+    def _draw(self, text: str) -> None:
         self._drawn = True
-        self._stream.write(f"\r\x1b[2K{words}")
+        self._stream.write(f"\r\x1b[2K{text}")
         self._stream.flush()
 
-    def words(self, now: float) -> str:
-        """Return how far it is at a time of the clock: ``120 of 400 realms written, 3 failed, 35/s, 8 s left``."""
+    def summary(self, now: float) -> str:
+        """Return the progress at a time of the clock: ``120 of 400 realms written, 3 failed, 35/s, 8 s left``."""
         written, done = self._counts[Status.APPLIED], sum(self._counts.values())
         rate = done / max(now - self._began, 0.001)
         failed = f", {self._counts[Status.FAILED]:,} failed" if self._counts[Status.FAILED] else ""
-        left = f", {_rate(rate)}, {_span((self._total - done) / rate)} left" if done else ""
+        left = f", {_format_rate(rate)}, {_format_seconds((self._total - done) / rate)} left" if done else ""
         return f"{written:,} of {pluralise(self._total, 'realm')} written{failed}{left}"
 
 
 class _BestEffortStream(io.TextIOBase):
-    """A stream that nobody may be reading any more: the run goes on without saying how far it is."""
+    """A stream whose write errors are ignored, so that a run goes on when nothing reads it any more."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]  # as a stream of text has it
+    def encoding(self) -> str:  # type: ignore[override]  # the base class declares an attribute
         return self._stream.encoding
 
     def isatty(self) -> bool:
@@ -120,31 +124,31 @@ class _BestEffortStream(io.TextIOBase):
 
 
 class _WaitLogHandler(logging.Handler):
-    """Says on standard error what the package logs: that a wait of some seconds begins."""
+    """Prints what the package logs to standard error: that a wait of some seconds begins."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = cast(TextIO, _BestEffortStream(sys.stderr))
         if _is_terminal(stream):
-            stream.write("\r\x1b[2K")  # where a bar may stand: it is drawn anew below
+            stream.write("\r\x1b[2K")  # erases a bar that may be there; it is redrawn below
         style.write([finding_line(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
 
 
 _WAITS = _WaitLogHandler()
 
 
-def tell_of_waits() -> None:
-    """Say from now on on standard error when a busy server is waited for, so that silence is no riddle."""
+def log_waits() -> None:
+    """Print to standard error from now on when the command waits for a busy server."""
     log = logging.getLogger("ztrust_mail")
     log.setLevel(logging.INFO)
     log.addHandler(_WAITS)
 
 
-def _rate(rate: float) -> str:
-    """Return so many a second, or a minute where that is under one a second."""
+def _format_rate(rate: float) -> str:
+    """Return a rate per second, or per minute where it is under one per second."""
     return f"{rate:,.0f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
 
 
-def _span(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

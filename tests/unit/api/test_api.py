@@ -241,6 +241,15 @@ def test_of_a_canary_it_is_told_what_was_tested_and_what_had_nothing_to_test(ztr
     ]
 
 
+def test_a_canary_that_matches_no_realm_is_refused_before_anything_is_journaled(ztrust_sandbox, environ):
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN}})
+    with ztrust_mail.connect(environ=environ) as connection:
+        plan = ztrust_mail.plan(spec, connection)
+        with pytest.raises(UsageError, match="canary"):
+            ztrust_mail.apply(plan, connection, waves=ztrust_mail.Waves(canary="none-*"))
+        assert connection.journal.runs(connection.gateway.url) == []
+
+
 def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):
     connection = ztrust_mail.connect(ztrust_sandbox.url, environ=environ)
     connection.close()

@@ -233,9 +233,9 @@ def test_a_realm_that_is_gone_for_good_is_forgotten_and_no_longer_missed(cli, sa
     assert "history --forget REALM" in cli("drift", "glob.yaml").err
     sent = len(sandbox.requests)
     declined = cli("history", "--forget", "tenant-a", typed="no\n")
-    assert (declined.status, "It cannot be reverted any more. [y/N]" in declined.err) == (1, True)
+    assert (declined.status, "It cannot be reverted after that. [y/N]" in declined.err) == (1, True)
     ran = cli("history", "--forget", "tenant-a", typed="yes\n")
-    assert (ran.status, ran.out) == (0, "Forgotten: tenant-a, 1 write.\n")
+    assert (ran.status, ran.out) == (0, "Removed from the journal: tenant-a, 1 write.\n")
     assert len(sandbox.requests) == sent
     assert vanished(cli) == []
     assert cli("history", "--forget", "tenant-a", "--yes").status == 2
@@ -248,10 +248,10 @@ def test_old_runs_are_pruned_and_a_revert_is_still_possible(cli, sandbox):
     report = cli.json("history", "--prune", "2", "--yes")
     assert report["removed"] == {"runs": 1, "writes": 1}
     assert cli("history", "--prune", "2", "--yes").out == (
-        "Pruned: 0 runs and 0 writes removed; of 2 older the journal keeps what revert and plan need.\n"
+        "Pruned: 0 runs and 0 writes removed; 2 more keep the writes that revert and plan need.\n"
     )
-    assert cli("history", "--prune", "2020-01-31", "--yes").out == "No run is that old.\n"
-    assert cli("history", "--prune", "9", "--yes").out == "No run is that old.\n"
+    assert cli("history", "--prune", "2020-01-31", "--yes").out == "No run to prune.\n"
+    assert cli("history", "--prune", "9", "--yes").out == "No run to prune.\n"
     assert cli("revert", "--yes").status == 0
     assert sandbox.smtp("acme")["host"] == "smtp3.example.com"
 
@@ -275,9 +275,9 @@ def test_what_cannot_be_meant_is_refused(cli, sandbox, arguments):
 
 
 def test_nothing_is_taken_out_unasked_or_where_there_is_no_journal(cli, sandbox, state_folder):
-    assert "there is no terminal to ask on" in cli("history", "--forget", "acme").err
+    assert "stdin is not a terminal" in cli("history", "--forget", "acme").err
     assert "there is no journal yet" in cli("history", "--forget", "acme", "--yes").err
-    assert cli("history", "--prune", "1", "--yes").out == "No run is that old.\n"
+    assert cli("history", "--prune", "1", "--yes").out == "No run to prune.\n"
     assert not state_folder.exists()
 
 

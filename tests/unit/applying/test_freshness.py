@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ztrust_mail.applying import freshness
-from ztrust_mail.applying.freshness import FEW, FreshReads
+from ztrust_mail.applying.freshness import SINGLE_READS, FreshReads
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading
 from ztrust_mail.planning.plan import RealmPlan, Status
@@ -45,7 +45,7 @@ def old_plan() -> list[RealmPlan]:
 def test_one_quick_reading_serves_all_that_are_still_to_come() -> None:
     server = Server()
     looks = FreshReads(server, old_plan())  # type: ignore[arg-type]
-    assert [looks.take(name).attributes for name in NAMES] == [{"seen": "1"}] * len(NAMES)
+    assert [looks.get(name).attributes for name in NAMES] == [{"seen": "1"}] * len(NAMES)
     assert server.asked == [len(NAMES)]
 
 
@@ -56,7 +56,7 @@ def test_a_reading_that_takes_long_is_made_once_and_then_a_few_realms_at_a_time(
     monkeypatch.setattr(freshness, "FRESH_SECONDS", -1.0)  # by the time it is read, every realm has grown old
     server = Server()
     looks = FreshReads(server, old_plan())  # type: ignore[arg-type]
-    assert [looks.take(name).realm for name in NAMES] == NAMES
+    assert [looks.get(name).realm for name in NAMES] == NAMES
     assert server.asked[0] == len(NAMES)
-    assert max(server.asked[1:]) == FEW
+    assert max(server.asked[1:]) == SINGLE_READS
     assert len(server.asked) == len(NAMES)

@@ -48,7 +48,7 @@ def test_a_canary_that_is_everything_leaves_no_wave():
 
 @pytest.mark.parametrize("canary", ["0", "none-*", "-1"])
 def test_a_canary_that_chooses_nothing_is_refused(canary):
-    with pytest.raises(UsageError, match="chooses none"):
+    with pytest.raises(UsageError, match="matches none"):
         Waves(canary=canary).check(todo("a"))
 
 
@@ -60,7 +60,7 @@ def test_a_number_takes_the_first_realms_that_can_be_tested():
 
 @pytest.mark.parametrize("canary", ["1", "9", "a", "?"])
 def test_a_canary_that_nothing_can_test_is_refused(canary):
-    with pytest.raises(UsageError, match="chooses no realm that can be tested"):
+    with pytest.raises(UsageError, match="matches no realm that can be tested"):
         Waves(canary=canary).check(todo("a", "b", without="ab"))
 
 
@@ -81,13 +81,13 @@ def test_a_realm_whose_name_is_a_long_number_gets_the_advice_for_its_name():
 
 
 def test_a_canary_of_many_zeros_chooses_nothing():
-    with pytest.raises(UsageError, match="chooses none"):
+    with pytest.raises(UsageError, match="matches none"):
         Waves(canary="0" * 4301).check(todo("a"))
 
 
 @pytest.mark.parametrize(("canary", "names"), [("2", ("1", "2", "3")), ("1001", ("1001",))])
 def test_a_number_that_is_a_realms_name_is_refused(canary, names):
-    with pytest.raises(UsageError, match=f"--canary `{canary}` is a number and the name of a realm"):
+    with pytest.raises(UsageError, match=f"--canary `{canary}` is ambiguous: it is a number and the name of a realm"):
         Waves(canary=canary).check(todo(*names))
 
 

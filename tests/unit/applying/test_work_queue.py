@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ztrust_mail.applying.run import SLICE, Queue, in_parallel
+from ztrust_mail.applying.run import INTENT_BATCH, Queue, in_parallel
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import desired_from_journal
@@ -18,7 +18,7 @@ def realms(count: int) -> list[RealmPlan]:
 
 def test_no_realm_is_handed_out_before_it_is_marked_and_each_only_once():
     marked: list[str] = []
-    queue = Queue(realms(3 * SLICE + 5), marked.extend, lambda: False)
+    queue = Queue(realms(3 * INTENT_BATCH + 5), marked.extend, lambda: False)
     seen: list[str] = []
     unmarked: list[str] = []
 
@@ -30,26 +30,26 @@ def test_no_realm_is_handed_out_before_it_is_marked_and_each_only_once():
 
     in_parallel(work, 8, lambda: None)
     assert unmarked == []
-    assert sorted(seen) == sorted(realm.realm for realm in realms(3 * SLICE + 5))
+    assert sorted(seen) == sorted(realm.realm for realm in realms(3 * INTENT_BATCH + 5))
     assert sorted(marked) == sorted(seen)
 
 
 def test_realms_are_marked_in_portions():
     portions: list[int] = []
-    queue = Queue(realms(SLICE + 1), lambda names: portions.append(len(names)), lambda: False)
+    queue = Queue(realms(INTENT_BATCH + 1), lambda names: portions.append(len(names)), lambda: False)
     while queue.next():
         pass
-    assert portions == [SLICE, 1]
+    assert portions == [INTENT_BATCH, 1]
 
 
 def test_a_stopped_queue_hands_out_nothing_more_and_marks_nothing_more():
     marked: list[str] = []
     stop = threading.Event()
-    queue = Queue(realms(2 * SLICE), marked.extend, stop.is_set)
+    queue = Queue(realms(2 * INTENT_BATCH), marked.extend, stop.is_set)
     assert queue.next() is not None
     stop.set()
     assert queue.next() is None
-    assert len(marked) == SLICE
+    assert len(marked) == INTENT_BATCH
 
 
 def test_where_the_mark_cannot_be_made_no_realm_is_handed_out():

@@ -13,7 +13,7 @@ from support.waiting import Clock
 from ztrust_mail import apply, explain, plan
 from ztrust_mail.applying.apply import Result
 from ztrust_mail.applying.freshness import FRESH_SECONDS
-from ztrust_mail.applying.writer import MOST_LOOKS, _grows_old
+from ztrust_mail.applying.writer import MAX_REREADS, _refresh_deadline
 from ztrust_mail.core.errors import WriteDeadlineExceeded
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import LiveRealm
@@ -106,11 +106,11 @@ def test_a_server_that_stays_busy_is_given_up() -> None:
     gateway.before_write = refuse
     made = make_plan(one_realm(NO_LOGIN), gateway)
     result = carried_out(made, gateway)
-    assert (statuses(result), rules(result), len(looks)) == ({"acme": "failed"}, ["too-busy"], MOST_LOOKS)
+    assert (statuses(result), rules(result), len(looks)) == ({"acme": "failed"}, ["too-busy"], MAX_REREADS)
 
 
 def test_a_look_that_took_long_itself_is_no_older_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ztrust_mail.applying.writer.time", LateClock())
     now = time.monotonic()
-    assert _grows_old(LiveRealm("acme", {}, now - 1)) == now - 1 + FRESH_SECONDS
-    assert _grows_old(LiveRealm("acme", {}, now - 60)) > now
+    assert _refresh_deadline(LiveRealm("acme", {}, now - 1)) == now - 1 + FRESH_SECONDS
+    assert _refresh_deadline(LiveRealm("acme", {}, now - 60)) > now

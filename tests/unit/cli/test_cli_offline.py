@@ -194,10 +194,10 @@ def test_a_disabled_realm_is_explained_as_such(cli: Cli, spec: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["mail.yaml"], "a spec and a realm are needed"),
+        (["mail.yaml"], "a spec and a realm are required"),
         (["mail.yaml", "acmee"], "no entry of the spec covers the realm `acmee`; did you mean `acme`?"),
-        (["mail.yaml", "acme", "sendr"], "`sendr` is no field of `acme`; did you mean `sender`?"),
-        (["mail.yaml", "acme", "zzzzzz"], "`zzzzzz` is no field of `acme`; known are sender.address, "),
+        (["mail.yaml", "acme", "sendr"], "unknown field `sendr` of `acme`; did you mean `sender`?"),
+        (["mail.yaml", "acme", "zzzzzz"], "unknown field `zzzzzz` of `acme`; fields: sender.address, "),
         (["nix.yaml", "acme"], "nix.yaml"),
     ],
 )
@@ -236,7 +236,7 @@ def test_init_writes_a_file_once_and_overwrites_it_only_when_forced(cli: Cli) ->
     Path("first.yaml").write_text("mine", encoding="utf-8")
     second = cli("init", "--out", "first.yaml")
     assert second.status == 2
-    assert "`first.yaml` exists and is not overwritten; name another file, or add --force" in second.err
+    assert "`first.yaml` already exists; name another file, or add --force" in second.err
     assert Path("first.yaml").read_text(encoding="utf-8") == "mine"
     assert cli("init", "--out", "first.yaml", "--force").status == 0
     assert Path("first.yaml").read_text(encoding="utf-8") == content
@@ -429,7 +429,7 @@ def test_a_bug_is_status_70_with_its_frames_and_without_its_message(
     assert ran.status == 70
     assert f"{validate.__file__}:" in ran.err
     assert " in command" in ran.err
-    assert "a bug of ours: ValueError; please report" in ran.err
+    assert "internal error: ValueError; please report" in ran.err
     assert "canary-secret" not in ran.err + ran.out + saved
     assert ran.out == ("" if format == "text" else saved)
     assert json.loads(saved)["status"] == "bug"

@@ -113,18 +113,18 @@ def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("json", "--report `json` is no FORMAT=FILE; write json=FILE or text=FILE"),
-        ("json=", "--report `json=` is no FORMAT=FILE; write json=FILE or text=FILE"),
-        ("=x", "--report `=x` is no FORMAT=FILE; write json=FILE or text=FILE"),
-        ("jsn=x", "--report `jsn=x` is no FORMAT=FILE; did you mean `json`?"),
-        ("", "--report `` is no FORMAT=FILE"),
+        ("json", "--report `json` is not FORMAT=FILE; write json=FILE or text=FILE"),
+        ("json=", "--report `json=` is not FORMAT=FILE; write json=FILE or text=FILE"),
+        ("=x", "--report `=x`: unknown report format ``; write json=FILE or text=FILE"),
+        ("jsn=x", "--report `jsn=x`: unknown report format `jsn`; did you mean `json`?"),
+        ("", "--report `` is not FORMAT=FILE"),
         (
             "json=-",
-            "--report `json=-`: standard output has the result already; write it there as JSON with --format json",
+            "--report `json=-`: the result already goes to standard output; for JSON there use --format json",
         ),
         ("text=no/such/r.txt", "cannot write the report `no/such/r.txt`: its folder does not exist"),
         ("text=.", "cannot write the report `.`: it is a folder"),
-        ("j\x1b[31m=x", r"--report `j\x1b[31m=x` is no FORMAT=FILE"),
+        ("j\x1b[31m=x", r"--report `j\x1b[31m=x`: unknown report format"),
     ],
 )
 def test_a_report_that_cannot_be_written_is_refused_before_any_work(
@@ -577,5 +577,5 @@ def test_an_error_that_names_no_rule_carries_the_commands_name(cli: Cli, spec: s
 
 
 def test_the_result_comes_even_if_nothing_was_told(capsys: pytest.CaptureFixture[str]) -> None:
-    output.save_product(None, "spec: Ä\n", force=False)
+    output.write_output(None, "spec: Ä\n", force=False)
     assert capsys.readouterr().out == "spec: Ä\n"

@@ -30,14 +30,14 @@ def handlers() -> Iterator[None]:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, look: Callable[[Sandbox], None]) -> None:
     """Look at the running sandbox once it introduced itself, then end it as a supervisor does."""
-    introduce = command._introduce
+    introduce = command._print_introduction
 
     def introduced(sandbox: Sandbox) -> None:
         introduce(sandbox)
         look(sandbox)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(command, "_introduce", introduced)
+    monkeypatch.setattr(command, "_print_introduction", introduced)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -99,7 +99,7 @@ def test_a_taken_port_is_status_2_with_a_hint(cli: Cli) -> None:
         ran = cli("sandbox", "--port", str(port))
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == (
-        f"ztrust-mail: error: cannot listen on port {port}: Address already in use; choose another with --port"
+        f"ztrust-mail: error: cannot listen on port {port}: Address already in use; choose another port with --port"
         " [sandbox]\n"
     )
 
@@ -108,7 +108,7 @@ def test_a_taken_port_is_status_2_with_a_hint(cli: Cli) -> None:
 def test_a_version_that_is_none_is_refused_with_a_hint(cli: Cli, version: str) -> None:
     ran = cli("sandbox", "--port", "0", f"--version={version}")
     assert (ran.status, ran.out) == (2, "")
-    assert "is no version; write numbers with dots, such as 26.7.4" in ran.err
+    assert "is not a version number; write numbers with dots, such as 26.7.4" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [["sandbox", "--port", "0"], ["demo"]])
@@ -119,7 +119,7 @@ def test_without_the_extra_it_says_what_to_install(
     ran = cli(*arguments)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == (
-        "ztrust-mail: error: the sandbox needs packages that are not installed; install them:"
+        "ztrust-mail: error: the sandbox needs packages that are not installed; run:"
         f" pip install 'ztrust-mail[sandbox]' [{arguments[0]}]\n"
     )
 

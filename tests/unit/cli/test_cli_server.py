@@ -260,7 +260,10 @@ def test_apply_without_a_terminal_and_without_yes_stops_before_any_request(
 ) -> None:
     ran = cli("apply", spec)
     assert (ran.status, ran.out) == (2, "")
-    assert "there is no terminal to ask on; look at plan, then add --yes" in ran.err
+    assert (
+        "stdin is not a terminal, so it cannot ask for confirmation; review `ztrust-mail plan`, then pass --yes"
+        in ran.err
+    )
     assert cli.json("apply", spec)["status"] == "usage"
     assert sandbox.requests == ()
 
@@ -270,7 +273,7 @@ def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
 ) -> None:
     assert cli("apply", spec, "--yes").status == 0
     asked = len(sandbox.requests)
-    assert "; look at what it would do, on a terminal, then add --yes" in cli("revert").err
+    assert "; review what it would do on a terminal, then pass --yes" in cli("revert").err
     assert len(sandbox.requests) == asked
 
 
@@ -299,7 +302,7 @@ def test_a_mistake_in_the_options_is_told_before_a_missing_yes(
 def test_a_canary_that_chooses_nothing_is_told_before_the_question(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--canary", "none-*", typed="y\n")
     assert ran.status == 2
-    assert "--canary `none-*` chooses none of the realms to be written" in ran.err
+    assert "--canary `none-*` matches none of the realms to be written" in ran.err
     assert "[y/N]" not in ran.err
     assert not [request for request in sandbox.requests if request.method == "PUT"]
 
@@ -743,7 +746,7 @@ def test_a_journal_that_was_named_and_is_not_there_yet_is_told(cli: Cli, sandbox
     cli.set(JOURNAL=f"sqlite:///{cli.folder}/mistyped.sqlite3")
     ran = cli(command, *arguments)
     assert ran.status == 0
-    assert "mistyped.sqlite3` is not there yet, so nothing is known of earlier runs" in ran.err
+    assert "mistyped.sqlite3` does not exist yet, so earlier runs are unknown" in ran.err
     assert cli("apply", spec, "--yes").status == 0
     sandbox.edit_smtp("acme", {"host": "smtp.acme.example", "from": "a@acme.example"})
     assert cli("apply", spec, "--yes").status == 0

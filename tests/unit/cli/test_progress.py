@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ztrust_mail.cli.progress import EVERY, QUIET, REDRAW, Progress, tell_of_waits
+from ztrust_mail.cli.progress import FIRST_UPDATE_AFTER, LINE_INTERVAL, REDRAW_INTERVAL, Progress, log_waits
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import Desired
 
@@ -78,7 +78,7 @@ def test_a_short_run_shows_nothing(now: list[float]) -> None:
     for stream in (io.StringIO(), Screen()):
         with progress_on(stream, now) as progress:
             report(progress, Status.APPLIED, 200)
-            now[0] += QUIET - 0.1
+            now[0] += FIRST_UPDATE_AFTER - 0.1
             report(progress, Status.APPLIED, 200)
         assert stream.getvalue() == ""
 
@@ -98,7 +98,7 @@ def test_lines_come_every_few_seconds_at_most_and_none_after_the_end(now: list[f
     with progress_on(stream, now) as progress:
         shown = []
         for _ in range(100):
-            now[0] += EVERY / 10
+            now[0] += LINE_INTERVAL / 10
             report(progress, Status.APPLIED)
             shown.append(stream.getvalue().count("\n"))
     assert shown[:4] == [0, 0, 0, 1]
@@ -125,13 +125,13 @@ def test_rates_and_times_are_told_in_fitting_units(
 ) -> None:
     progress = progress_on(io.StringIO(), now, total)
     report(progress, Status.APPLIED, done)
-    assert progress.words(now[0] + seconds) == words
+    assert progress.summary(now[0] + seconds) == words
 
 
 def test_a_realm_that_was_passed_over_is_neither_written_nor_failed_nor_left(now: list[float]) -> None:
     progress = progress_on(io.StringIO(), now, 3)
     report(progress, Status.SKIPPED, 2)
-    assert progress.words(now[0] + 1) == "0 of 3 realms written, 2/s, 0 s left"
+    assert progress.summary(now[0] + 1) == "0 of 3 realms written, 2/s, 0 s left"
 
 
 def test_the_time_counts_from_the_begin_of_the_work(now: list[float]) -> None:
@@ -139,16 +139,16 @@ def test_the_time_counts_from_the_begin_of_the_work(now: list[float]) -> None:
     now[0] += 3600
     with progress:
         report(progress, Status.APPLIED)
-        assert progress.words(now[0] + 1) == "1 of 400 realms written, 1/s, 6 min 39 s left"
+        assert progress.summary(now[0] + 1) == "1 of 400 realms written, 1/s, 6 min 39 s left"
 
 
 def test_a_terminal_gets_a_bar_that_fits_and_leaves_no_trace(now: list[float]) -> None:
     screen = Screen()
     with progress_on(screen, now) as progress:
         report(progress, Status.FAILED, 3)
-        now[0] += 3.5 - REDRAW
+        now[0] += 3.5 - REDRAW_INTERVAL
         report(progress, Status.APPLIED, 119)
-        now[0] += REDRAW
+        now[0] += REDRAW_INTERVAL
         report(progress, Status.APPLIED)
     drawn = [line for line in re.split(r"[\r\n]+", CONTROL.sub("", screen.getvalue())) if line]
     assert "120 of 400 realms written, 3 failed, 35/s, 8 s left ━" in drawn[-1]
@@ -163,7 +163,7 @@ def test_a_bar_ends_when_the_run_is_interrupted(now: list[float]) -> None:
 
     def run() -> None:
         with progress:
-            now[0] += QUIET
+            now[0] += FIRST_UPDATE_AFTER
             report(progress, Status.APPLIED)
             raise KeyboardInterrupt
 
@@ -179,7 +179,7 @@ def test_a_terminal_that_wants_no_bar_gets_lines(
     monkeypatch.setenv(name, value)
     screen = Screen()
     with progress_on(screen, now, 2) as progress:
-        now[0] += QUIET
+        now[0] += FIRST_UPDATE_AFTER
         report(progress, Status.APPLIED)
     assert screen.getvalue() == "1 of 2 realms written, 30/min, 2 s left\n"
 
@@ -193,18 +193,18 @@ def closed() -> io.StringIO:
 @pytest.mark.parametrize("stream", [Gone(), GoneScreen(), closed()], ids=["pipe", "terminal", "closed"])
 def test_a_stream_that_nobody_reads_is_no_trouble_for_the_run(now: list[float], stream: io.StringIO) -> None:
     with progress_on(stream, now) as progress:
-        now[0] += QUIET
+        now[0] += FIRST_UPDATE_AFTER
         report(progress, Status.APPLIED)
-        assert progress.words(now[0]).startswith("1 of 400")
+        assert progress.summary(now[0]).startswith("1 of 400")
 
 
 def test_it_may_be_called_from_many_threads(now: list[float]) -> None:
     stream = io.StringIO()
     with progress_on(stream, now) as progress:
-        now[0] += QUIET
+        now[0] += FIRST_UPDATE_AFTER
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: report(progress, Status.APPLIED, 50), range(8)))
-    assert progress.words(now[0]).startswith("400 of 400")
+    assert progress.summary(now[0]).startswith("400 of 400")
     assert stream.getvalue().count("\n") == 1
 
 
@@ -237,8 +237,8 @@ print("click" in sys.modules)
 def test_a_wait_that_is_logged_is_a_note_on_standard_error_once_however_often_that_was_asked_for(
     capsys: pytest.CaptureFixture[str], listening: logging.Logger
 ) -> None:
-    tell_of_waits()
-    tell_of_waits()
+    log_waits()
+    log_waits()
     listening.info("%s is too busy", "id.example.com")
     assert capsys.readouterr() == ("", "ztrust-mail: note: id.example.com is too busy [waiting]\n")
 
@@ -247,7 +247,7 @@ def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, listening: logging.Logger
 ) -> None:
     monkeypatch.setattr("sys.stderr", screen := Screen())
-    tell_of_waits()
+    log_waits()
     listening.info("busy")
     assert screen.getvalue().startswith("\r\x1b[2Kztrust-mail: ")
     assert CONTROL.sub("", screen.getvalue()).endswith("busy [waiting]\n")
@@ -255,5 +255,5 @@ def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
 
 def test_a_wait_that_nobody_reads_of_harms_nothing(monkeypatch: pytest.MonkeyPatch, listening: logging.Logger) -> None:
     monkeypatch.setattr("sys.stderr", Gone())
-    tell_of_waits()
+    log_waits()
     listening.info("busy")

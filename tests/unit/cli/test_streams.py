@@ -69,7 +69,7 @@ def test_closed_standard_streams_are_the_null_device(cli: Cli, spec: str) -> Non
 def test_a_closed_standard_input_is_no_terminal_to_ask_on(cli: Cli, spec: str) -> None:
     ran = in_shell("<&-", "apply", spec, "--server", "http://127.0.0.1:9")
     assert ran.status == 2
-    assert "there is no terminal to ask on" in in_shell("<&-", "history", "--prune", "1").err
+    assert "stdin is not a terminal" in in_shell("<&-", "history", "--prune", "1").err
 
 
 def test_an_apply_whose_plan_cannot_be_shown_writes_nothing(sandbox: Sandbox, spec: str) -> None:
@@ -96,7 +96,7 @@ def test_an_apply_whose_reader_ends_has_status_2_and_says_whether_it_wrote(
     written = ends == "during the writes"
     assert done.returncode == 2
     assert bool(sandbox.smtp("acme")) == written
-    assert (b"the command did its work" in done.stderr) == written
+    assert (b"the command has finished its work" in done.stderr) == written
     assert (b"nothing was written to the server" in done.stderr) == (not written)
 
 
@@ -104,7 +104,7 @@ def test_an_apply_that_has_written_says_so_where_its_result_is_lost(sandbox: San
     ran = in_shell(">/dev/full", "apply", spec, "--yes", "--format", "json", "--report", "json=r.json")
     report = json.loads(Path("r.json").read_text(encoding="utf-8"))
     assert (ran.status, report["exit_status"]) == (2, 2)
-    assert "the command did its work; make room, or send it elsewhere [output]" in ran.err
+    assert "the command has finished its work; free some disk space, or redirect it elsewhere [output]" in ran.err
     assert report["findings"][-1]["rule"] == "output"
     assert [realm["status"] for realm in report["realms"]] == ["applied"]
     assert sandbox.smtp("acme")["host"] == "h.example"
@@ -221,5 +221,5 @@ def test_the_help_that_finds_no_room_ends_with_2(monkeypatch: pytest.MonkeyPatch
         main.main()
     with sys.stdout:
         assert ended.value.code == 2
-    message = "the result cannot be written: No space left on device; make room, or send it elsewhere"
+    message = "the result cannot be written: No space left on device; free some disk space, or redirect it elsewhere"
     assert said.getvalue() == f"ztrust-mail: {message}\n"

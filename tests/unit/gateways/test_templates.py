@@ -208,7 +208,7 @@ def test_a_run_cut_off_between_settings_and_texts_is_settled_and_resumed(
             assert of_acme(ztrust_mail.apply(plan, connection)) is Status.FAILED
         with connection.lock():
             (settled,) = ztrust_mail.settle(connection)
-        assert settled.words == "the server holds something else by now"
+        assert settled.explanation == "the settings were changed since"
         assert of_acme(applied(connection, spec)) is Status.APPLIED
     assert texts(acme)["emailTestSubject"] == "new"
 

@@ -12,6 +12,7 @@ from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN,
 
 from ztrust_mail import SecretMode, api
 from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.applying.options import ApplyContext, ApplyOptions
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import SecretKind
@@ -277,7 +278,8 @@ class Own(FakeGateway):
                 memory=lambda: JournalState(journal.last_known(self.url), journal.fingerprint), secrets=secrets
             )
             made = make_plan(realms(entries), self, means)
-            return apply_plan(made, self, secrets, journal, NewRun(self.url, "apply", "a test"), memory=means.memory())
+            context = ApplyContext(self, secrets, journal, "a test", means.memory())
+            return apply_plan(made, context, ApplyOptions())
 
     def back(self, number: int, globs: Sequence[str] = (), *, insist: bool = False) -> Plan:
         with self.journal() as journal:
@@ -664,7 +666,7 @@ def test_the_command_sends_nothing_where_nobody_can_be_asked(cli, sandbox):
     before = len(sandbox.requests)
     asked = cli("revert")
     assert (asked.status, len(sandbox.requests)) == (2, before)
-    assert "add --yes" in asked.err
+    assert "pass --yes" in asked.err
 
 
 def test_the_command_refuses_a_dangerous_revert_until_it_is_allowed(cli, sandbox):

@@ -137,7 +137,7 @@ def test_a_write_without_an_answer_has_an_unknown_outcome_until_all_is_written_a
             )  # a fifth of a second for an answer
         failed = cli("apply", "spec.yaml", "--yes")
     assert failed.status == 4
-    assert "nothing shows whether it arrived; apply again" in failed.err
+    assert "unknown outcome: the server gave no answer, and it shows no settings; apply again" in failed.err
     assert (len(digitanium.requests), steps(cli, 1)) == (count, {"writing": 1})
     drifted = cli.json("drift", "spec.yaml")
     assert drifted["exit_status"] == 1

@@ -115,7 +115,7 @@ def test_a_write_whose_answer_is_lost_is_settled_by_reading(cli, uipath, number)
     ran = cli("apply", "spec.yaml", "--yes")
     assert held(uipath) == HELD
     if number == 1:
-        assert (ran.status, "no answer came, but the server holds it" in ran.err) == (0, True), ran
+        assert (ran.status, "the server gave no answer, but it stores the new settings" in ran.err) == (0, True), ran
     else:
         assert (ran.status, "does not document" in ran.err) == (4, True), ran
         resumed = cli("apply", "spec.yaml", "--resume", "--yes")

@@ -1,18 +1,20 @@
-"""``apply``: show the plan, ask, write, read back."""
+"""``apply``: show the plan, ask, write, and read back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ztrust_mail import api
 from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import Orders, carry_out
-from ztrust_mail.cli.options import OutputFormat, Writing
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.execute import execute, finish
+from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
@@ -31,9 +33,9 @@ NAME = "apply"
 
 @options.command(NAME)
 @options.specs(required=False)
-@options.text("--plan", metavar="FILE", help="Apply a saved plan, and nothing else.")
-@options.text("--expect-digest", metavar="DIGEST", help="Only the saved plan with this digest.")
-@options.flag("--resume", help="Only what the last run left.")
+@options.text("--plan", metavar="FILE", help="Apply a saved plan.")
+@options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
+@options.flag("--resume", help="Write only the realms that the last run left.")
 @options.server
 @options.realm
 @options.secrets
@@ -49,100 +51,124 @@ def command(
     server: str | None,
     realm: Sequence[str],
     secrets: SecretMode,
-    writing: Writing,
+    writing: WriteFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """Show the plan, ask, write, and read back what was written."""
+    """Show the plan, ask, write, and read back.
+
+    Asks for confirmation on a terminal unless --yes is given.
+    """
     with Output(NAME, format, report, ProtectedFiles(specs, plan, settings=config)) as output:
-        orders = Orders.of(NAME, writing)
-        if plan is None and expect_digest is not None:
-            raise UsageError("--expect-digest is about a saved plan", "add --plan FILE")
+        apply_options = writing.apply_options(NAME)
         if plan is not None:
             if specs or realm or secrets is not SecretMode.AUTO:
-                hint = "leave out SPEC, --realm and --secrets, or make a new plan with them"
-                raise UsageError("a saved plan is applied as it is", hint)
+                hint = "leave out SPEC, --realm and --secrets, or save a new plan with them"
+                raise UsageError("--plan cannot be combined with SPEC, --realm or --secrets", hint)
             saved = api.load_plan(plan, expect_digest)
-            orders = replace(orders, command=OF_SAVED_PLAN, plan_digest=saved.digest)
-            with api.connect(server, plan=saved, config_path=config) as connection:
-                carry_out(output, connection, lambda: _saved(saved, output, connection, resume=resume), orders)
-        if not specs:
-            hint = "name SPEC files, also beside --resume, or a saved plan with --plan FILE"
-            raise UsageError("nothing to apply is given", hint)
-        if resume and realm:
-            hint = "leave out one of the two"
-            raise UsageError("--resume takes up all that the last run left, --realm or not", hint)
+            apply_options = replace(apply_options, command=OF_SAVED_PLAN, plan_digest=saved.digest)
+            with api.connect(server, plan=saved, config_path=config) as session:
+                make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
+                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+            finish(output, OF_SAVED_PLAN, done)
+        _check_spec_options(specs, realm, expect_digest, resume=resume)
         spec = api.load_spec(specs)
-
-        def make(connection: Session) -> Plan:
-            left = api.unfinished(connection)
+        apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
+        with api.connect(server, spec=spec, config_path=config) as session:
             if resume:
-                if left is None:
-                    _leave_it(output, connection)
-                return api.plan(spec, connection, left=_resumable(left, spec), secrets=secrets)
-            if left:
-                output.note([_left(left)])
-            return api.plan(spec, connection, realms=realm, secrets=secrets)
-
-        with api.connect(server, spec=spec, config_path=config) as connection:
-            carry_out(output, connection, lambda: make(connection), orders, spec=spec)
+                make_plan = partial(_plan_of_rest, output, session, spec, secrets)
+            else:
+                make_plan = partial(_plan_of_spec, output, session, spec, realm, secrets)
+            done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+        finish(output, NAME, done)
 
 
-def _saved(saved: SavedPlan, output: Output, connection: Session, *, resume: bool) -> Plan:
-    """Return the saved plan, or what the last run left of it."""
-    left = api.unfinished(connection)
-    if not resume:
-        return _from_the_start(saved, connection, left)
+def _check_spec_options(
+    specs: Sequence[str], realms: Sequence[str], expect_digest: str | None, *, resume: bool
+) -> None:
+    """Raise :class:`UsageError` where the options do not fit an apply of a spec."""
+    if expect_digest is not None:
+        raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")
+    if not specs:
+        hint = "pass SPEC files, also with --resume, or a saved plan with --plan FILE"
+        raise UsageError("no spec and no saved plan given", hint)
+    if resume and realms:
+        hint = "leave out one of the two; --resume continues with all realms that the last run left"
+        raise UsageError("--resume cannot be combined with --realm", hint)
+
+
+def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:
+    """Return the plan of a spec, and report what the last run left."""
+    if left := api.unfinished(session):
+        output.add_findings([_unfinished_note(left)])
+    return api.plan(spec, session, realms=realms, secrets=secrets)
+
+
+def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretMode) -> Plan:
+    """Return the plan of what the last run left of a spec."""
+    left = api.unfinished(session)
     if left is None:
-        _leave_it(output, connection, saved.digest)
-        raise _nothing_left()
-    return api.plan_saved(saved, connection, left=left)
+        _finish_if_all_arrived(output, session)
+    return api.plan(spec, session, left=_resumable(left, spec), secrets=secrets)
 
 
-def _from_the_start(saved: SavedPlan, connection: Session, left: UnfinishedRun | None) -> Plan:
+def _plan_of_saved(output: Output, session: Session, saved: SavedPlan, *, resume: bool) -> Plan:
+    """Return the saved plan, or what the last run left of it."""
+    left = api.unfinished(session)
+    if not resume:
+        return _plan_whole(saved, session, left)
+    if left is None:
+        _finish_if_all_arrived(output, session, saved.digest)
+        raise _nothing_to_resume()
+    return api.plan_saved(saved, session, left=left)
+
+
+def _plan_whole(saved: SavedPlan, session: Session, left: UnfinishedRun | None) -> Plan:
+    """Return the whole saved plan; where a part of it was written already, the error says how to resume."""
     from ztrust_mail.planning.saved import STALE  # most runs have no saved plan
 
     try:
-        return api.plan_saved(saved, connection)
+        return api.plan_saved(saved, session)
     except Unsafe as e:
         if left and left.run.plan_digest == saved.digest and e.rule == STALE:
-            hint = f"run {left.run.number} wrote a part of this plan: add --resume for what it left, or {e.hint}"
+            hint = f"run {left.run.number} wrote a part of this plan: add --resume to write the rest, or {e.hint}"
             raise Unsafe(e.message, hint, e.rule, e.findings) from None
         raise
 
 
-def _leave_it(output: Output, connection: Session, plan_digest: str = "") -> None:
-    """End well where all that the last run wrote, of that saved plan, turned out to have arrived: nothing is left."""
-    last = api.history(connection, limit=1)
+def _finish_if_all_arrived(output: Output, session: Session, plan_digest: str = "") -> None:
+    """End the command with success where all writes of the last run, of that saved plan, turned out to have arrived."""
+    last = api.history(session, limit=1)
     same = bool(last) and plan_digest in ("", last[0].run.plan_digest)
     if same and last[0].run.outcome is Outcome.RESUMED:
-        done = line(f"Nothing is left of run {last[0].run.number}: all that it wrote has arrived.")
+        done = line(f"Nothing is left of run {last[0].run.number}: all its writes succeeded.")
         output.finish([done], of_findings(NAME, ExitStatus.OK, ()))
 
 
 def _resumable(left: UnfinishedRun | None, spec: Spec) -> UnfinishedRun:
-    """Return what the last run left. Raises where that is nothing, or where the spec is another one."""
+    """Return what the last run left. Raises where it left nothing, or where this command cannot resume it."""
     if left is None:
-        raise _nothing_left()
+        raise _nothing_to_resume()
     if left.run.command.startswith("revert "):
-        raise UsageError(f"run {left.run.number} was a revert", f"take it up with: ztrust-mail {left.run.command}")
+        raise UsageError(f"run {left.run.number} was a revert", f"continue with: ztrust-mail {left.run.command}")
     if left.run.command == OF_SAVED_PLAN:
-        hint = f"take it up with: ztrust-mail {OF_SAVED_PLAN} FILE --resume"
-        raise UsageError(f"run {left.run.number} was of a saved plan", hint)
+        hint = f"continue with: ztrust-mail {OF_SAVED_PLAN} FILE --resume"
+        raise UsageError(f"run {left.run.number} applied a saved plan", hint)
     if left.run.command == "rotate":
-        hint = "rotate again: it takes up what is left, a tested realm first"
+        hint = "rotate again: it writes what is left, after a canary"
         raise UsageError(f"run {left.run.number} was a rotation", hint)
     if left.run.spec_digest and left.run.spec_digest != api.spec_digest(spec):
-        message = f"the spec is no longer the one that run {left.run.number} applied"
-        raise Unsafe(message, "look at plan, then apply without --resume", "spec-moved")
+        message = f"the spec changed since run {left.run.number}"
+        hint = "review `ztrust-mail plan`, then apply without --resume"
+        raise Unsafe(message, hint, "spec-moved")
     return left
 
 
-def _left(left: UnfinishedRun) -> Finding:
+def _unfinished_note(left: UnfinishedRun) -> Finding:
     message = f"run {left.run.number} left {pluralise(len(left.realms), 'realm')}"
-    return Finding(Severity.NOTE, "unfinished", message, "see history; apply --resume does just what is left")
+    return Finding(Severity.NOTE, "unfinished", message, "see `ztrust-mail history`; apply --resume writes only these")
 
 
-def _nothing_left() -> UsageError:
-    return UsageError("there is nothing to resume: the last run left no realm", "apply without --resume")
+def _nothing_to_resume() -> UsageError:
+    return UsageError("nothing to resume: the last run left no realm", "apply without --resume")

@@ -1,4 +1,4 @@
-"""``completion``: the script that makes a shell complete commands and options."""
+"""``completion``: print the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import click
 
 from ztrust_mail.cli import options
 from ztrust_mail.cli.main import COMPLETION_VARIABLE
-from ztrust_mail.cli.output import Output, save_product
+from ztrust_mail.cli.output import Output, write_output
 
 NAME = "completion"
 
 
 class Shell(StrEnum):
-    """The shells there is a script for."""
+    """The supported shells."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -25,7 +25,7 @@ class Shell(StrEnum):
 @options.argument("shell", "bash|zsh|fish", "Which shell.", type=options.OneOf(Shell))
 @click.pass_context
 def command(context: click.Context, shell: Shell) -> None:
-    """Print the script that makes a shell complete commands.
+    """Print the completion script of a shell.
 
     For bash: source <(ztrust-mail completion bash)
     """
@@ -34,4 +34,4 @@ def command(context: click.Context, shell: Shell) -> None:
     with Output(NAME):
         root, kind = context.find_root(), get_completion_class(shell.value)
         assert kind is not None  # click knows each of our shells
-        save_product(None, kind(root.command, {}, str(root.info_name), COMPLETION_VARIABLE).source(), force=False)
+        write_output(None, kind(root.command, {}, str(root.info_name), COMPLETION_VARIABLE).source(), force=False)

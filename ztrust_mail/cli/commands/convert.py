@@ -9,7 +9,7 @@ import click
 
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, check_product, save_product
+from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import ExitStatus
@@ -52,13 +52,13 @@ def command(
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
-        check_product(out, force=force)
+        check_output_file(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
         written = convert(reader, writer, path, style, realm)
         in_report = format is OutputFormat.JSON and out is None
-        output.tell(finding_lines(written.findings))
+        output.print_note(finding_lines(written.findings))
         if not in_report:
-            save_product(out, written.text, force=force)
+            write_output(out, written.text, force=force)
         status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK
         output.finish((), of_conversion(status, written.findings, written.text if in_report else None))

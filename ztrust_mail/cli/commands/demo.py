@@ -1,4 +1,4 @@
-"""``demo``: the whole tour in one command, on the sandbox, with real commands and their real output."""
+"""``demo``: a tour on the sandbox that runs real commands and shows their output."""
 
 from __future__ import annotations
 
@@ -49,34 +49,34 @@ realms:
 
 @dataclass(frozen=True)
 class DemoStep:
-    """A command of the tour: what it shows, its arguments, the exit status it must have, and what must hold then."""
+    """A command of the tour, with its expected exit status, a check of the sandbox after it, and a step before it."""
 
     title: str
     arguments: Sequence[str]
     status: ExitStatus
-    holds: Callable[[Sandbox, str], bool] = lambda sandbox, output: True
+    check: Callable[[Sandbox, str], bool] = lambda sandbox, output: True
     before: Callable[[Sandbox], None] = lambda sandbox: None
 
 
-def _edit_behind_our_back(sandbox: Sandbox) -> None:
+def _edit_by_hand(sandbox: Sandbox) -> None:
     sandbox.edit_smtp("tenant-b", sandbox.smtp("tenant-b") | {"host": "smtp.attacker.example", "fromDisplayName": "IT"})
 
 
-def _written(sandbox: Sandbox, _: str) -> bool:
-    held = sandbox.smtp("acme")
-    name, password = held.get("fromDisplayName"), held.get("password")
+def _is_written(sandbox: Sandbox, _: str) -> bool:
+    stored = sandbox.smtp("acme")
+    name, password = stored.get("fromDisplayName"), stored.get("password")
     return name == "Acme Corp" and password == _SECRET and sandbox.smtp("retired") == {}
 
 
-def _restored(sandbox: Sandbox, _: str) -> bool:
+def _is_restored(sandbox: Sandbox, _: str) -> bool:
     return sandbox.smtp("tenant-b").get("host") == "127.0.0.1"
 
 
-def _two_runs(_: Sandbox, output: str) -> bool:
+def _lists_two_runs(_: Sandbox, output: str) -> bool:
     return [text.split()[0] for text in output.splitlines()] == ["RUN", "2", "1"]
 
 
-def _mail_arrived(sandbox: Sandbox, _: str) -> bool:
+def _has_received_mail(sandbox: Sandbox, _: str) -> bool:
     mail = sandbox.mail.wait_for(1)[0]
     write_out(
         [
@@ -89,49 +89,49 @@ def _mail_arrived(sandbox: Sandbox, _: str) -> bool:
     return mail.tls and mail.login == "apikey"
 
 
-def _spelled_out(_: Sandbox, output: str) -> bool:
+def _is_spec_without_secret(_: Sandbox, output: str) -> bool:
     return "acme" in output and "SMTP_PASSWORD_" in output and _SECRET not in output
 
 
 _STEPS = (
-    DemoStep("The spec is checked offline.", ["validate", "mail.yaml"], ExitStatus.OK),
-    DemoStep("What would change? (exit status 1: something would)", ["plan", "mail.yaml"], ExitStatus.DIFFERS),
-    DemoStep("Write it, and read it back.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _written),
-    DemoStep("Is the server what the spec says?", ["drift", "mail.yaml"], ExitStatus.OK),
-    DemoStep("The server itself sends a test mail.", ["test", "acme"], ExitStatus.OK, _mail_arrived),
+    DemoStep("Check the spec offline.", ["validate", "mail.yaml"], ExitStatus.OK),
+    DemoStep("What would change? (exit status 1: the server differs)", ["plan", "mail.yaml"], ExitStatus.DIFFERS),
+    DemoStep("Write it, and read it back.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _is_written),
+    DemoStep("Does the server match the spec?", ["drift", "mail.yaml"], ExitStatus.OK),
+    DemoStep("Have the server send a test mail.", ["test", "acme"], ExitStatus.OK, _has_received_mail),
     DemoStep(
-        "Somebody changes the realm tenant-b behind our back. The scheduled check finds it.",
+        "Somebody edits the realm tenant-b by hand. The scheduled check finds it.",
         ["drift", "mail.yaml"],
         ExitStatus.DIFFERS,
-        before=_edit_behind_our_back,
+        before=_edit_by_hand,
     ),
-    DemoStep("Put it right.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _restored),
-    DemoStep("The journal knows every run.", ["history"], ExitStatus.OK, _two_runs),
-    DemoStep("And back: the live settings as a spec.", ["pull", "--factor"], ExitStatus.OK, _spelled_out),
+    DemoStep("Restore it.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _is_restored),
+    DemoStep("The journal lists every run.", ["history"], ExitStatus.OK, _lists_two_runs),
+    DemoStep("Export the live settings as a spec.", ["pull", "--factor"], ExitStatus.OK, _is_spec_without_secret),
 )
 
 
 @options.command(NAME)
 def command() -> None:
-    """Take the tour on this machine: spec, apply, test mail, drift.
+    """Run a tour on this machine: spec, apply, test mail, drift.
 
-    A sandbox server with a relay is started, real commands run on it, and their output is shown.
+    Starts a sandbox server with a relay, runs real commands on it, and shows their output.
     """
     with Output(NAME):
         try:
-            sandbox_with_relay = _parts()
+            sandbox_with_relay = _import_sandbox()
         except ImportError:
             raise missing_extra() from None
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ztrust-mail-demo-")))
             sandbox = stack.enter_context(sandbox_with_relay(folder))
             environ = _prepare(folder, sandbox)
-            failed = [step for step in _STEPS if not _take(step, sandbox, folder, environ)]
+            failed = [step for step in _STEPS if not _run_step(step, sandbox, folder, environ)]
         write_out([line(), _verdict(failed)])
         exit_with(ExitStatus.DIFFERS if failed else ExitStatus.OK)
 
 
-def _parts() -> Callable[[Path], Sandbox]:
+def _import_sandbox() -> Callable[[Path], Sandbox]:
     import trustme
 
     from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -164,7 +164,7 @@ def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
 
 
 def _journal(folder: Path) -> str:
-    """Begin a journal, so that no step has to tell that there is none, and return its URL."""
+    """Create a journal, so that no step reports a missing one, and return its URL."""
     from ztrust_mail.journal.journal import open_journal
 
     url = f"sqlite:///{folder / 'journal.sqlite3'}"
@@ -173,7 +173,7 @@ def _journal(folder: Path) -> str:
     return url
 
 
-def _take(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str, str]) -> bool:
+def _run_step(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str, str]) -> bool:
     step.before(sandbox)
     shown = " ".join(["ztrust-mail", *step.arguments])
     write_out([line(), line(Span(f"# {step.title}", "dim")), line(Span(f"$ {shown}", "bold"))])
@@ -191,15 +191,15 @@ def _take(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str, str
         )
         write_out(line(text) for text in done.stdout.splitlines())
         ended = f"exit status {done.returncode}"
-        if done.returncode == step.status and step.holds(sandbox, done.stdout):
+        if done.returncode == step.status and step.check(sandbox, done.stdout):
             return True
     except (TimeoutError, subprocess.TimeoutExpired):
-        ended = "it took too long"
-    write_out([line(Span(f"This step went wrong: {ended}.", "bold red"))])
+        ended = "it timed out"
+    write_out([line(Span(f"This step failed: {ended}.", "bold red"))])
     return False
 
 
 def _verdict(failed: Sequence[DemoStep]) -> tuple[Span, ...]:
     if failed:
-        return line(Span(f"{len(failed)} of {len(_STEPS)} steps went wrong.", "bold red"))
-    return line(Span(f"All {len(_STEPS)} steps did what they should.", "green"))
+        return line(Span(f"{len(failed)} of {len(_STEPS)} steps failed.", "bold red"))
+    return line(Span(f"All {len(_STEPS)} steps succeeded.", "green"))

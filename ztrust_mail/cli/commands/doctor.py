@@ -1,4 +1,4 @@
-"""``doctor``: what works between us and the server, and what to do about each no."""
+"""``doctor``: check connection, login and permissions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports.report import of_commands, of_examination
 
@@ -17,7 +18,7 @@ NAME = "doctor"
 @options.command(NAME)
 @options.server
 @options.realm
-@options.flag("--setup-commands", help="Print the kcadm lines for a service account with the least rights.")
+@options.flag("--setup-commands", help="Print the kcadm commands that create a service account with the least rights.")
 @options.result_format
 @options.report
 @options.config
@@ -29,20 +30,20 @@ def command(
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """Tell what works between us and the server.
+    """Check connection, login and permissions.
 
-    Whether it can be reached, who we are there, and which realms we may read and write. Whether a realm may
-    be written is asked by a test mail without a sender, which the server refuses.
+    Shows the account and the realms that it may read and write. Write permission is checked with a test
+    mail without a sender, which the server refuses to send.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with (
         Output(NAME, format, report, ProtectedFiles(settings=config)) as output,
-        api.connect(server, config_path=config) as connection,
+        api.connect(server, config_path=config) as session,
     ):
-        output.connected(connection)
+        output.attach(session)
         if setup_commands:
-            require(connection.gateway, Operation.SET_UP)
-            commands = kcadm_lines(connection.server, realm or ["REALM"])
+            require(session.gateway, Operation.SET_UP)
+            commands = kcadm_lines(session.server, realm or ["REALM"])
             output.finish_report(of_commands(NAME, commands))
-        output.finish_report(of_examination(api.doctor(connection, realm)))
+        output.finish_report(of_examination(api.doctor(session, realm)))

@@ -1,4 +1,4 @@
-"""``drift``: whether the server still is what the spec says."""
+"""``drift``: check whether the server still matches the spec."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from enum import StrEnum
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports.report import of_drift
 from ztrust_mail.reports.text.findings import finding_lines
@@ -18,7 +19,7 @@ NAME = "drift"
 
 
 class Uncovered(StrEnum):
-    """What realms without an entry mean for the exit status."""
+    """How realms without an entry count for the exit status."""
 
     NOTE = "note"
     FAIL = "fail"
@@ -28,7 +29,7 @@ class Uncovered(StrEnum):
 @options.specs()
 @options.server
 @options.realm
-@options.choice("--uncovered", Uncovered.NOTE, "note: name realms without an entry; fail: exit 1 for them.")
+@options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @options.result_format
 @options.report
 @options.config
@@ -41,20 +42,20 @@ def command(
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """Tell whether the server still is what the spec says.
+    """Check whether the server still matches the spec.
 
-    Needs no secret and writes nothing. The journal tells who seems to have changed it.
+    Needs no secret and writes nothing. The journal and the server's admin events show who probably changed it.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         spec = api.load_spec(specs)
-        with api.connect(server, spec=spec, config_path=config) as connection:
-            output.connected(connection)
+        with api.connect(server, spec=spec, config_path=config) as session:
+            output.attach(session)
             if uncovered is Uncovered.FAIL:
-                require(connection.gateway, Operation.UNCOVERED)
-            found = api.drift(spec, connection, realms=realm)
-        output.tell(heading_lines(found.plan))
-        output.tell(finding_lines(found.all_findings))
+                require(session.gateway, Operation.UNCOVERED)
+            found = api.drift(spec, session, realms=realm)
+        output.print_note(heading_lines(found.plan))
+        output.print_note(finding_lines(found.all_findings))
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
         output.finish_report(of_drift(found, ExitStatus.worst([found.exit_status, *strict])))

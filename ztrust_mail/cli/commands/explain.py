@@ -1,4 +1,4 @@
-"""``explain``: one realm's settings, and the file and line each value comes from."""
+"""``explain``: show the settings of a realm, with the file and line of each value."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ NAME = "explain"
 
 @options.command(NAME)
 @options.argument(
-    "words", "SPEC... REALM [FIELD]", "Spec files or folders, a realm, and what to show of it.", nargs=-1, required=True
+    "words", "SPEC... REALM [FIELD]", "Spec files or folders, a realm, and optionally a field.", nargs=-1, required=True
 )
 @options.result_format
 def command(words: Sequence[str], format: OutputFormat) -> None:
-    """Show a realm's settings and where each value was written.
+    """Show a realm's settings and where each value is defined.
 
     Works offline. FIELD is a field or a group of fields, such as relay.port or sender.
     """
@@ -37,22 +37,22 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
             fields = {name: value for name, value in wanted.fields.items() if is_within(name, field)}
             wanted = replace(wanted, fields=fields)
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
-        output.tell(finding_lines(wanted.findings))
+        output.print_note(finding_lines(wanted.findings))
         output.finish_report(of_explained(wanted, status))
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
-    """Tell specs, realm and field apart: the last word is a field when it names one and no spec stands before it."""
+    """Return specs, realm and field. The last word is a field when it names one and the word before it is no spec."""
     if len(words) < 2:
-        raise UsageError("a spec and a realm are needed", "write: ztrust-mail explain SPEC... REALM [FIELD]")
+        raise UsageError("a spec and a realm are required", "run: ztrust-mail explain SPEC... REALM [FIELD]")
     *specs, last = words
     if len(specs) == 1 or _is_spec_file(specs[-1]):
         return specs, last, ""
     if _is_field(last):
         return specs[:-1], specs[-1], last
     if not os.path.exists(specs[-1]):
-        hint = did_you_mean(last, _GROUPS) or f"known are {', '.join(name for name in FIELDS)}"
-        raise UsageError(f"{quoted(last)} is no field of {quoted(specs[-1])}", hint)
+        hint = did_you_mean(last, _GROUPS) or f"fields: {', '.join(FIELDS)}"
+        raise UsageError(f"unknown field {quoted(last)} of {quoted(specs[-1])}", hint)
     return specs, last, ""
 
 

@@ -1,8 +1,7 @@
-"""``history``: what runs did, from the journal."""
+"""``history``: list the runs in the journal."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +10,10 @@ from typing import NoReturn, Self
 from ztrust_mail import api
 from ztrust_mail.api import Session
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import must_be_answerable
+from ztrust_mail.cli.execute import confirm, require_terminal_or_yes
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.reports.report import of_findings, of_removal, of_runs
@@ -21,16 +21,18 @@ from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "history"
-LARGEST_RUN = 2**31 - 1  # what any database takes for a number
+LARGEST_RUN = 2**31 - 1  # the largest integer of every database
 
 
 @options.command(NAME)
-@options.number_argument("run", "[RUN]", LARGEST_RUN, "The number of a run to be shown whole.")
+@options.number_argument("run", "[RUN]", LARGEST_RUN, "A run to show in detail.")
 @options.server
 @options.realm
-@options.number("--limit", "N", 20, 1, 10_000, "List so many runs.")
-@options.text("--forget", metavar="REALM", help="Take a realm out that is gone for good.")
-@options.text("--prune", metavar="COUNT|DATE", help="Keep so many runs, or those since a day such as 2026-01-31.")
+@options.number("--limit", "N", 20, 1, 10_000, "How many runs to list.")
+@options.text("--forget", metavar="REALM", help="Remove a deleted realm from the journal.")
+@options.text(
+    "--prune", metavar="COUNT|DATE", help="Keep this number of runs, or those since a day such as 2026-01-31."
+)
 @options.yes
 @options.result_format
 @options.report
@@ -47,75 +49,73 @@ def command(
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """List the runs on a server, or tell what one did to each realm.
+    """List the runs on a server, or show one run.
 
-    Asks the journal only: nothing is sent. --forget and --prune take out of the journal what is not needed any more.
+    One run is shown with what it did to each realm. Reads the journal only; sends nothing to the server.
+    --forget and --prune remove entries from the journal.
     """
     with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
         if forget is not None or prune is not None:
             if run is not None or realm or (forget is not None and prune is not None):
                 raise UsageError(
-                    "--forget and --prune stand alone", "leave out RUN and --realm, and use one of the two"
+                    "--forget and --prune cannot be combined with each other, RUN or --realm", "pass one of them alone"
                 )
-            must_be_answerable(NAME, yes=yes)
-        old = None if prune is None else _Old.of(prune)
-        with api.connect(server, config_path=config) as connection:
-            output.connected(connection)
-            output.tell(finding_lines(connection.missing_journal_note()))
+            require_terminal_or_yes(NAME, yes=yes)
+        old = None if prune is None else _PruneLimit.parse(prune)
+        with api.connect(server, config_path=config) as session:
+            output.attach(session)
+            output.print_note(finding_lines(session.missing_journal_note()))
             if forget is not None:
-                _forget(output, connection, forget, yes=yes)
+                _forget(output, session, forget, yes=yes)
             if old:
-                _prune(output, connection, old, yes=yes)
-            found = api.history(connection, run, realms=realm, limit=limit)
-        output.finish_report(of_runs(found, connection.gateway.url, whole=run is not None))
+                _prune(output, session, old, yes=yes)
+            found = api.history(session, run, realms=realm, limit=limit)
+        output.finish_report(of_runs(found, session.gateway.url, whole=run is not None))
 
 
 @dataclass(frozen=True)
-class _Old:
-    """Which runs are old: all but the newest ``keep``, or those begun before a time."""
+class _PruneLimit:
+    """Which runs to prune: all but the newest ``keep``, or those begun before a time."""
 
     keep: int = 0
     before: datetime | None = None
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """Return what ``--prune`` says. Raises :class:`UsageError`."""
+    def parse(cls, text: str) -> Self:
+        """Parse the value of ``--prune``. Raises :class:`UsageError`."""
         try:
             if text.isdecimal() and 0 < int(text) <= LARGEST_RUN:
                 return cls(int(text))
             return cls(before=datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC))
         except ValueError:
             hint = "give the number of runs to keep, 1 or more, or a day in UTC such as 2026-01-31"
-            raise UsageError(f"--prune {quoted(text)} is neither a number nor a day", hint) from None
+            raise UsageError(f"--prune {quoted(text)} is neither a number of runs nor a day", hint) from None
 
 
-def _prune(output: Output, connection: Session, old: _Old, *, yes: bool) -> NoReturn:
-    first, number = api.prunable(connection, keep=old.keep, before=old.before)
+def _prune(output: Output, session: Session, old: _PruneLimit, *, yes: bool) -> NoReturn:
+    first, number = api.prunable(session, keep=old.keep, before=old.before)
     if not number:
-        output.finish([line("No run is that old.")], of_removal(0, 0))
-    _agree(output, f"Take {pluralise(number, 'run')} before run {first} out of the journal?", yes=yes)
-    gone, writes = api.prune(connection, first)
-    kept = f"; of {number - gone:,} older the journal keeps what revert and plan need" if number > gone else ""
+        output.finish([line("No run to prune.")], of_removal(0, 0))
+    _confirm_or_end(output, f"Remove {pluralise(number, 'run')} before run {first} from the journal?", yes=yes)
+    gone, writes = api.prune(session, first)
+    kept = f"; {number - gone:,} more keep the writes that revert and plan need" if number > gone else ""
     output.finish(
         [line(f"Pruned: {pluralise(gone, 'run')} and {pluralise(writes, 'write')} removed{kept}.")],
         of_removal(gone, writes),
     )
 
 
-def _forget(output: Output, connection: Session, realm: str, *, yes: bool) -> NoReturn:
-    question = f"Take all that is noted of {quoted(realm)} out of the journal? It cannot be reverted any more."
-    _agree(output, question, yes=yes)
-    if not (writes := api.forget(connection, realm)):
-        hint = "names are compared to the letter; history lists the runs, history RUN their realms"
-        raise UsageError(f"the journal knows nothing of the realm {quoted(realm)} there", hint)
-    output.finish([line(f"Forgotten: {realm}, {pluralise(writes, 'write')}.")], of_removal(0, writes))
+def _forget(output: Output, session: Session, realm: str, *, yes: bool) -> NoReturn:
+    question = f"Remove everything about {quoted(realm)} from the journal? It cannot be reverted after that."
+    _confirm_or_end(output, question, yes=yes)
+    if not (writes := api.forget(session, realm)):
+        hint = "names are case-sensitive; `ztrust-mail history RUN` lists the realms of a run"
+        raise UsageError(f"the journal has no writes to the realm {quoted(realm)} on this server", hint)
+    output.finish([line(f"Removed from the journal: {realm}, {pluralise(writes, 'write')}.")], of_removal(0, writes))
 
 
-def _agree(output: Output, question: str, *, yes: bool) -> None:
-    """Ask on standard error; end the command where the answer is anything but yes."""
-    if yes:
-        return
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        output.tell([line("Declined: nothing was removed.")])
+def _confirm_or_end(output: Output, question: str, *, yes: bool) -> None:
+    """Ask unless ``yes`` was given, and end the command where the answer is no."""
+    if not yes and not confirm(question):
+        output.print_note([line("Declined: nothing was removed.")])
         output.finish((), of_findings(NAME, ExitStatus.DIFFERS, ()))

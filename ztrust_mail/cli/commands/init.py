@@ -1,4 +1,4 @@
-"""``init``: a first spec, from a live realm or from nothing."""
+"""``init``: write a first spec, as an example or from a live realm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.output import Output, exit_with, save_product
+from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.findings import finding_lines
@@ -18,7 +18,7 @@ TEMPLATE = """\
 # E-mail settings of identity servers as code. Check it offline with: ztrust-mail validate FILE
 version: 1
 
-defaults:                      # what every entry starts from
+defaults:                      # inherited by every entry
   relay:
     host: smtp.example.com
     security: starttls         # starttls (port 587), tls (465) or none (25)
@@ -38,29 +38,29 @@ realms:
 """
 
 HEAD = """\
-A first spec from a live realm: see what it says of the server with
+A first spec from a live realm. Compare it with the server:
   ztrust-mail plan FILE
-and add realms, globs and defaults as you go (ztrust-mail schema spec explains every field)."""
+Then add realms, globs and defaults (`ztrust-mail schema spec` describes every field)."""
 
 
 @options.command(NAME)
-@options.text("--realm", metavar="REALM", help="Begin with what this realm has.")
+@options.text("--realm", metavar="REALM", help="Start from the settings of this realm.")
 @options.server
 @options.out
 @options.force
 @options.config
 def command(realm: str | None, server: str | None, out: Path | None, force: bool, config: str | None) -> None:
-    """Write a first spec: an example, or what a live realm has."""
+    """Write a first spec, as an example or from a realm."""
     with Output(NAME) as output:
         status, content = ExitStatus.OK, TEMPLATE
         if realm is not None:
-            with api.connect(server, config_path=config) as connection:
-                output.connected(connection)
-                pulled = api.pull(connection, [realm])
-            output.tell(finding_lines(pulled.findings))
+            with api.connect(server, config_path=config) as session:
+                output.attach(session)
+                pulled = api.pull(session, [realm])
+            output.print_note(finding_lines(pulled.findings))
             status, content = pulled.exit_status, to_yaml(pulled.realms, {}, HEAD)
         if status is ExitStatus.OK:
-            save_product(out, content, force=force, settings=config)
+            write_output(out, content, force=force, settings=config)
             if out is not None:
-                output.tell([line(f"Wrote {out}. Check it with: ztrust-mail validate {out}")])
+                output.print_note([line(f"Wrote {out}. Check it with: ztrust-mail validate {out}")])
         exit_with(status)

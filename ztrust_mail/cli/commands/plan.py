@@ -1,4 +1,4 @@
-"""``plan``: what an apply would do."""
+"""``plan``: show what an apply would change."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import judged, show
+from ztrust_mail.cli.execute import plan_report, show_findings, show_verdict
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles, check_plan_file, check_product, save_product
+from ztrust_mail.cli.output import Output, check_output_file, write_output
+from ztrust_mail.cli.protected_files import ProtectedFiles, check_plan_file
 from ztrust_mail.core.text import quoted
 from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.planning.safety import parse_allow
 from ztrust_mail.planning.saved import digest_of
 from ztrust_mail.reports.style import line
 
@@ -25,7 +27,7 @@ NAME = "plan"
 @options.secrets
 @options.no_secrets
 @options.allow
-@options.file("--out", "Save the plan, for apply --plan.", beside=True)
+@options.file("--out", "Save the plan for apply --plan.", beside=True)
 @options.force
 @options.result_format
 @options.report
@@ -46,16 +48,19 @@ def command(
     """Show what apply would change; writes nothing to the server."""
     own = ProtectedFiles(specs, out=out, settings=config)
     with Output(NAME, format, report, own) as output:
+        allowed = parse_allow(allow)
         if out:
             check_plan_file(out, own)
-            check_product(out, force=force)
+            check_output_file(out, force=force)
         spec = api.load_spec(specs)
-        with api.connect(server, spec=spec, config_path=config) as connection:
-            output.connected(connection)
-            made = api.plan(spec, connection, realms=realm, secrets=secrets, resolve=not no_secrets)
-            saved = api.save_plan(made, spec, connection) if out else None
-        show(output, made)
+        with api.connect(server, spec=spec, config_path=config) as session:
+            output.attach(session)
+            made = api.plan(spec, session, realms=realm, secrets=secrets, resolve=not no_secrets)
+            saved = api.save_plan(made, spec, session) if out else None
+        show_findings(output, made)
         if out and saved:
-            save_product(out, saved, force=force)
-            output.tell([line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")])
-        output.finish_report(judged(output, made, allow).report(NAME))
+            write_output(out, saved, force=force)
+            output.print_note([line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")])
+        verdict = api.judge(made, allowed)
+        show_verdict(output, verdict)
+        output.finish_report(plan_report(NAME, made, verdict))

@@ -1,4 +1,4 @@
-"""``pull``: live settings as a spec."""
+"""``pull``: export live settings as a spec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.output import Output, exit_with, save_product
+from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.findings import finding_lines
@@ -19,22 +19,22 @@ NAME = "pull"
 @options.command(NAME)
 @options.server
 @options.realm
-@options.flag("--factor", help="Lift what all realms share into the defaults.")
+@options.flag("--factor", help="Move the values that all realms share into the defaults.")
 @options.out
 @options.force
 @options.config
 def command(
     server: str | None, realm: Sequence[str], factor: bool, out: Path | None, force: bool, config: str | None
 ) -> None:
-    """Write live settings as a spec that plans to nothing.
+    """Export live settings as a spec.
 
-    Hidden secrets become variables to be set.
+    A plan of the spec has no changes. Masked secrets become environment variables to be set.
     """
     with Output(NAME) as output:
-        with api.connect(server, config_path=config) as connection:
-            output.connected(connection)
-            pulled = api.pull(connection, realm, factor=factor)
-        output.tell(finding_lines(pulled.findings))
-        save_product(out, to_yaml(pulled.realms, pulled.defaults), force=force, settings=config)
-        output.tell([line(f"Pulled {pluralise(len(pulled.realms), 'realm')} from {connection.server.url}.")])
+        with api.connect(server, config_path=config) as session:
+            output.attach(session)
+            pulled = api.pull(session, realm, factor=factor)
+        output.print_note(finding_lines(pulled.findings))
+        write_output(out, to_yaml(pulled.realms, pulled.defaults), force=force, settings=config)
+        output.print_note([line(f"Pulled {pluralise(len(pulled.realms), 'realm')} from {session.server.url}.")])
         exit_with(pulled.exit_status)

@@ -1,4 +1,4 @@
-"""``revert``: plan the way back to the state before a run, ask, write, read back."""
+"""``revert``: restore the state before a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.commands.history import LARGEST_RUN
-from ztrust_mail.cli.execute import Orders, carry_out
-from ztrust_mail.cli.options import OutputFormat, Writing
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.execute import execute, finish
+from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.times import to_minute
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
@@ -20,7 +21,7 @@ NAME = "revert"
 
 
 @options.command(NAME)
-@options.number_argument("run", "[RUN]", LARGEST_RUN, "The number of the run; without it, the newest that wrote.")
+@options.number_argument("run", "[RUN]", LARGEST_RUN, "The run to revert [default: the newest that wrote].")
 @options.server
 @options.realm
 @options.secrets
@@ -33,25 +34,28 @@ def command(
     server: str | None,
     realm: Sequence[str],
     secrets: SecretMode,
-    writing: Writing,
+    writing: WriteFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """Bring realms back to how they were before a run.
+    """Restore the settings of realms from before a run.
 
-    A realm that has changed since the run is left alone, unless run and realm are both named.
+    A realm that changed since the run is skipped, unless both the run and the realm are named.
     """
     with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
-        orders = Orders.of(NAME, writing)
-        with api.connect(server, config_path=config) as connection:
-            chosen = api.run_to_revert(connection, run, realms=realm)
-            orders = replace(orders, command=f"{NAME} {chosen.number}")
+        apply_options = writing.apply_options(NAME)
+        with api.connect(server, config_path=config) as session:
+            chosen = api.run_to_revert(session, run, realms=realm)
+            apply_options = replace(apply_options, command=f"{NAME} {chosen.number}")
 
-            def make() -> Plan:
+            def make_plan() -> Plan:
                 when = to_minute(chosen.started)
-                output.tell([line(f"Back to before run {chosen.number}: {chosen.command}, {when}, by {chosen.who}")])
+                output.print_note(
+                    [line(f"Back to before run {chosen.number}: {chosen.command}, {when}, by {chosen.who}")]
+                )
                 insist = run is not None
-                return api.revert_plan(chosen, connection, realms=realm, secrets=secrets, insist=insist)
+                return api.revert_plan(chosen, session, realms=realm, secrets=secrets, insist=insist)
 
-            carry_out(output, connection, make, orders)
+            done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+        finish(output, apply_options.command, done)

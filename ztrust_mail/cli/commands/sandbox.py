@@ -1,4 +1,4 @@
-"""``sandbox``: a loopback identity server with a mail sink, to try things on."""
+"""``sandbox``: run a loopback identity server with a mail sink."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME = "sandbox"
 
 
 @options.command(NAME)
-@options.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 takes a free one.")
+@options.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 = any free port.")
 @click.option(
     "--version",
     metavar="VERSION",
@@ -34,12 +34,12 @@ NAME = "sandbox"
     show_default=True,
     help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.",
 )
-@click.option("--base-path", metavar="PATH", default="", help="Path of the server: /auth for old versions.")
-@options.texts("--realm", "REALM", "A realm to begin with; may be given again.", default=("acme", "globex"))
+@click.option("--base-path", metavar="PATH", default="", help="Base path of the server: /auth for old versions.")
+@options.texts("--realm", "REALM", "A realm to create; repeatable.", default=("acme", "globex"))
 def command(port: int, version: str, base_path: str, realm: Sequence[str]) -> None:
     """Run a loopback identity server with a mail sink.
 
-    Its page shows the mails received; Ctrl-C ends it.
+    Its page shows the received mails. Ctrl-C ends it.
     """
     with Output(NAME):
         try:
@@ -47,7 +47,9 @@ def command(port: int, version: str, base_path: str, realm: Sequence[str]) -> No
         except ImportError:
             raise missing_extra() from None
         if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}", version):
-            raise UsageError(f"{quoted(version)} is no version", "write numbers with dots, such as 26.7.4")
+            raise UsageError(
+                f"--version {quoted(version)} is not a version number", "write numbers with dots, such as 26.7.4"
+            )
         realms = tuple(name for name in dict.fromkeys(realm) if name != MASTER)
         path = f"/{base_path.strip('/')}" if base_path.strip("/") else ""
         options = SandboxOptions(port=port, version=version, base_path=path, realms=realms)
@@ -55,17 +57,17 @@ def command(port: int, version: str, base_path: str, realm: Sequence[str]) -> No
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         try:
-            socket.create_server(("127.0.0.1", port)).close()  # tried first: werkzeug exits where a port is taken
+            socket.create_server(("127.0.0.1", port)).close()  # checked first: werkzeug exits when the port is in use
             with Sandbox(options) as sandbox:
-                _introduce(sandbox)
+                _print_introduction(sandbox)
                 stop.wait()
         except OSError as e:
-            why = os.strerror(e.errno) if e.errno else "no reason given"  # strerror itself may hold more than that
-            raise UsageError(f"cannot listen on port {port}: {why}", "choose another with --port") from None
+            why = os.strerror(e.errno) if e.errno else "no reason given"  # the error's own text may hold more
+            raise UsageError(f"cannot listen on port {port}: {why}", "choose another port with --port") from None
         exit_with(ExitStatus.OK)
 
 
-def _introduce(sandbox: Sandbox) -> None:
+def _print_introduction(sandbox: Sandbox) -> None:
     options, relay = sandbox.options, sandbox.mail
     write_out(
         [
@@ -80,7 +82,5 @@ def _introduce(sandbox: Sandbox) -> None:
 
 
 def missing_extra() -> UsageError:
-    """Return what to say when the packages of the extra are not installed."""
-    return UsageError(
-        "the sandbox needs packages that are not installed", "install them: pip install 'ztrust-mail[sandbox]'"
-    )
+    """Return the error for missing packages of the extra."""
+    return UsageError("the sandbox needs packages that are not installed", "run: pip install 'ztrust-mail[sandbox]'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from ztrust_mail.cli import options
-from ztrust_mail.cli.output import Output, save_product
+from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.core.data import schema_text
 
 NAME = "schema"
@@ -31,4 +31,4 @@ class SchemaName(StrEnum):
 def command(which: SchemaName) -> None:
     """Print the JSON Schema of specs, settings, reports or plans."""
     with Output(NAME):
-        save_product(None, schema_text(which.value), force=False)
+        write_output(None, schema_text(which.value), force=False)

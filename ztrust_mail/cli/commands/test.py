@@ -1,4 +1,4 @@
-"""``test``: the server's own test-connection call."""
+"""``test``: have the server send test mails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.reports.report import of_tests
 from ztrust_mail.reports.text.findings import finding_lines
 
@@ -15,8 +16,8 @@ NAME = "test"
 
 
 @options.command(NAME)
-@options.argument("realms", "[REALM...]", "Realms or globs; without any, all.", nargs=-1)
-@options.texts("--spec", "SPEC", "Test what a spec says, without storing it.")
+@options.argument("realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1)
+@options.texts("--spec", "SPEC", "Test the settings of a spec without storing them.")
 @options.server
 @options.result_format
 @options.report
@@ -31,12 +32,12 @@ def command(
 ) -> None:
     """Have the server send a test mail per realm.
 
-    It goes to the address of the account used.
+    The mail goes to the address of the account that logs in.
     """
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         loaded = api.load_spec(spec) if spec else None
-        with api.connect(server, spec=loaded, config_path=config) as connection:
-            output.connected(connection)
-            run = api.test(connection, realms, spec=loaded)
-        output.tell(finding_lines(f for outcome in run.outcomes for f in outcome.findings))
+        with api.connect(server, spec=loaded, config_path=config) as session:
+            output.attach(session)
+            run = api.test(session, realms, spec=loaded)
+        output.print_note(finding_lines(f for outcome in run.outcomes for f in outcome.findings))
         output.finish_report(of_tests(run))

@@ -1,4 +1,4 @@
-"""``validate``: what can be said of a spec without a server."""
+"""``validate``: check spec files offline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, ProtectedFiles
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise
@@ -26,18 +27,18 @@ NAME = "validate"
 def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -> None:
     """Check spec files offline.
 
-    Form, inheritance, addresses and doubtful settings; all problems of all files are told at once.
+    Checks structure, inheritance, addresses and questionable settings, and reports all problems of all files at once.
     """
     with Output(NAME, format, report, ProtectedFiles(specs)) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
-        said = list(finding_lines(findings))
+        lines = list(finding_lines(findings))
         if status is ExitStatus.OK:
-            said.append(_fine(spec))
-        output.finish(said, of_findings(NAME, status, findings))
+            lines.append(_success_line(spec))
+        output.finish(lines, of_findings(NAME, status, findings))
 
 
-def _fine(spec: Spec) -> Line:
+def _success_line(spec: Spec) -> Line:
     globs = len(spec.globs)
     exact = len(spec.entries) - globs
     files = pluralise(len(spec.paths), "file")

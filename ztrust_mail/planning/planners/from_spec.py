@@ -54,23 +54,20 @@ NO_MEANS = PlanningContext()
 _CASE_SENSITIVE = "realm names are case-sensitive"
 
 
-def _as_it_is(realm: RealmPlan) -> RealmPlan:
-    return realm
-
-
 @dataclass(frozen=True)
-class Aim:
-    """What a plan is for, where not for everything that the spec says.
+class Selection:
+    """What a spec wants of the realms that a plan is for, with the read of the server that chose them.
 
-    ``choose`` picks among what is wanted of the realms; ``trim`` takes out of a realm's part what is beside the aim.
+    ``reading`` has all realms that were read. ``findings`` are about the spec and the choice of realms. ``is_listed``
+    tells whether the list of all realms was asked for.
     """
 
-    choose: Callable[[Sequence[Desired]], Sequence[Desired]] = list
-    trim: Callable[[RealmPlan], RealmPlan] = _as_it_is
-
-
-EVERYTHING = Aim()
-"""To bring every realm to what the spec says."""
+    wanted: tuple[Desired, ...]
+    reading: Reading
+    matching: Matching
+    findings: tuple[Finding, ...] = ()
+    uncovered: tuple[str, ...] = ()
+    is_listed: bool = False
 
 
 def make_plan(
@@ -80,12 +77,19 @@ def make_plan(
     *,
     realms: Sequence[str] = (),
     everything: bool = False,
-    aim: Aim = EVERYTHING,
 ) -> Plan:
     """Read the server and compare it with the spec.
 
-    ``realms`` are globs that limit the plan; ``everything`` reads the realms without an entry too, and may come to a
-    plan without a realm: which globs fit nothing is then for the caller to tell. Raises :class:`UsageError` when the
+    Takes and raises what :func:`select_realms` does.
+    """
+    return plan_selection(select_realms(spec, gateway, realms, everything=everything), gateway, means)
+
+
+def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, everything: bool = False) -> Selection:
+    """Read the server and return what the spec wants of each realm.
+
+    ``realms`` are globs that limit the selection. ``everything`` also reads the realms without an entry, and permits
+    an empty selection; the caller then reports globs that match nothing. Raises :class:`UsageError` when the
     globs leave nothing otherwise, ``ServerError`` when nothing can be read.
     """
     gateway.login()
@@ -99,18 +103,30 @@ def make_plan(
     chosen = {realm: entry for realm, entry in matching.entries.items() if is_selected(realm, realms)}
     if not chosen and not everything:
         nothing_selected(realms)
-    wanted = aim.choose([_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()])
-    held_back = {g.entry.name for g in matching.globs if g.count < g.entry.expect_min}
     findings = [*spec.warnings, *matching.findings, *(() if everything else unmatched(realms, chosen))]
     if listing and not reading.complete:
         findings.append(_no_list(spec, gateway))
-    made = plan_wanted(wanted, gateway, means, reading=reading, held_back=held_back, trim=aim.trim)
+    return Selection(
+        tuple(_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()),
+        reading,
+        matching,
+        tuple(findings),
+        tuple(realm for realm in matching.uncovered if is_selected(realm, realms)) if listing else (),
+        listing,
+    )
+
+
+def plan_selection(selection: Selection, gateway: Gateway, means: PlanningContext) -> Plan:
+    """Compare what is wanted of the selected realms with the server."""
+    globs = selection.matching.globs
+    held_back = {g.entry.name for g in globs if g.count < g.entry.expect_min}
+    made = plan_wanted(selection.wanted, gateway, means, reading=selection.reading, held_back=held_back)
     return replace(
         made,
-        globs=matching.globs,
-        uncovered=tuple(realm for realm in matching.uncovered if is_selected(realm, realms)) if listing else (),
-        findings=(*findings, *made.findings),
-        listed=listing and reading.complete,
+        globs=globs,
+        uncovered=selection.uncovered,
+        findings=(*selection.findings, *made.findings),
+        listed=selection.is_listed and selection.reading.complete,
     )
 
 
@@ -121,11 +137,10 @@ def plan_wanted(
     *,
     reading: Reading | None = None,
     held_back: frozenset[str] | set[str] = frozenset(),
-    trim: Callable[[RealmPlan], RealmPlan] = _as_it_is,
 ) -> Plan:
     """Compare what is wanted of each realm with the server, which is read where no ``reading`` is given.
 
-    Realms of the entries in ``held_back`` are skipped; ``trim`` has the last word on each.
+    Realms of the entries in ``held_back`` are skipped.
     """
     if reading is None:
         gateway.login()
@@ -133,7 +148,7 @@ def plan_wanted(
     reading = add_templates(gateway, reading, {one.realm: gateway.dialect.template_names(one.fields) for one in wanted})
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
-    plan = Plan(gateway.url, gateway.account(with_email=False), tuple(map(trim, planned)), means.mode)
+    plan = Plan(gateway.url, gateway.account(with_email=False), tuple(planned), means.mode)
     return replace(plan, findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
 
 

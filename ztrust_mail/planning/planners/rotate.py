@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from ztrust_mail.core.errors import JournalError, RealmMissing, ServerError, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
@@ -21,23 +21,23 @@ from ztrust_mail.gateways.gateway import Gateway, LiveRealm, Reading
 from ztrust_mail.journal.records import JournalState, LastKnown
 from ztrust_mail.model.fields import HOST, USERNAME, FieldMap, masked_fields
 from ztrust_mail.planning.compare import SecretMode, SecretState, secret_fields
+from ztrust_mail.planning.notices import notices
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.planning.planners.from_spec import Aim, PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_selection, select_realms
 from ztrust_mail.planning.safety import Reason, dangers
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, merge
 
 
-@dataclass(frozen=True)
-class Rotation:
-    """What a rotation would do. ``plan`` holds only realms that use the reference, or may use it.
+@dataclass(frozen=True, kw_only=True)
+class Rotation(Plan):
+    """The plan of a rotation. It holds only realms that use ``reference``, or may use it.
 
     ``old`` is the fingerprint of the value that most of them had before, empty if the journal does not know it.
     """
 
     reference: SecretRef
-    plan: Plan
     old: str = ""
 
 
@@ -50,18 +50,18 @@ def plan_rotation(
     :class:`UsageError` if no realm uses the reference, if several references read alike, or if it has no value.
     """
     check_reference(reference)
-    found: list[SecretRef] = []
-
-    def choose(wanted: Sequence[Desired]) -> Sequence[Desired]:
-        found.append(_only_one(wanted, reference))
-        return [one for one in wanted if _uses(one, reference) or _may_use(spec, one, reference)]
-
-    aim = Aim(choose, lambda realm: _trimmed(realm, reference))
-    made = make_plan(spec, gateway, replace(means, mode=SecretMode.WRITE), realms=realms, aim=aim)
+    selection = select_realms(spec, gateway, realms)
+    ref = _only_one(selection.wanted, reference)
+    wanted = [one for one in selection.wanted if _uses(one, reference) or _may_use(spec, one, reference)]
+    context = replace(means, mode=SecretMode.WRITE, moves=False)
+    whole = plan_selection(replace(selection, wanted=tuple(wanted)), gateway, context)
+    made = replace(whole, realms=tuple(_only_secret_change(realm, reference) for realm in whole.realms))
     for realm in made.realms:
         for e in realm.unresolved.values():
             raise UsageError(f"there is no value to write: {e.message}", e.hint, e.rule)
-    return Rotation(found[0], made, _old(made, found[0], means))
+    findings = (*made.findings, *(notices(made) if means.moves else ()))  # of what is left of the plan only
+    parts = {field.name: getattr(made, field.name) for field in fields(made)}
+    return Rotation(**{**parts, "findings": findings}, reference=ref, old=_old(made, ref, means))
 
 
 def check_reference(reference: str) -> None:
@@ -102,7 +102,7 @@ def _may_use(spec: Spec, wanted: Desired, reference: str) -> bool:
     return any(text == reference or "{" in text for text in written)
 
 
-def _trimmed(realm: RealmPlan, reference: str) -> RealmPlan:
+def _only_secret_change(realm: RealmPlan, reference: str) -> RealmPlan:
     """Return a realm that already has the value as in sync; report what else differs instead of writing it."""
     names = {name for name, ref in secret_fields(realm.wanted.fields).items() if str(ref) == reference}
     has_value = all(realm.secrets.get(name) is SecretState.UNCHANGED for name in names)
@@ -149,8 +149,8 @@ def refuse_mass_change(rotation: Rotation, allowed: frozenset[Reason]) -> None:
 
     The secret itself does not count: whoever names a reference means all realms that use it.
     """
-    others = (replace(realm, status=_status_without_secret(realm)) for realm in rotation.plan.realms)
-    for danger in dangers(replace(rotation.plan, realms=tuple(others))):
+    others = (replace(realm, status=_status_without_secret(realm)) for realm in rotation.realms)
+    for danger in dangers(replace(rotation, realms=tuple(others))):
         if danger.reason is Reason.MASS_CHANGE and danger.reason not in allowed:
             hint = "review `ztrust-mail plan` and apply that first; if intended along with the secret:"
             hint += " --allow mass-change"
@@ -193,7 +193,7 @@ def find_old_secret_uses(
     """
     try:
         memory = recall()
-        present = fingerprint_of(rotation.reference, rotation.plan, memory, secrets)
+        present = fingerprint_of(rotation.reference, rotation, memory, secrets)
         search = _OldSecretSearch(rotation, memory, present, gateway.dialect)
         reading = gateway.read(search.suspects(), everything=True)
     except (ServerError, JournalError) as e:
@@ -220,7 +220,7 @@ class _OldSecretSearch:
 
     def not_rotated(self) -> Iterator[Finding]:
         """Yield a warning for each realm of the rotation to which the present value was not written."""
-        for realm in self.rotation.plan.realms:
+        for realm in self.rotation.realms:
             if realm.status is not Status.MISSING and not self._has_present(realm):
                 message = f"{quoted(self.rotation.reference)} was not written to this realm"
                 hint = "fix the cause and rotate again: that writes the remaining realms"
@@ -232,7 +232,7 @@ class _OldSecretSearch:
 
     def suspects(self) -> tuple[str, ...]:
         """Return the realms outside the rotation that were last written with the old value."""
-        ours = {realm.realm for realm in self.rotation.plan.realms}
+        ours = {realm.realm for realm in self.rotation.realms}
         return tuple(name for name, known in self.memory.realms.items() if name not in ours and self._had_old(known))
 
     def _had_old(self, known: LastKnown) -> bool:
@@ -260,8 +260,8 @@ class _OldSecretSearch:
 
     def unknown_secrets(self, reading: Reading) -> Iterator[Finding]:
         """Yield a warning for each other realm that uses the rotated login with a secret unknown to the journal."""
-        known = {realm.realm for realm in self.rotation.plan.realms} | set(self.suspects())
-        logins = {_login(realm.wanted.fields) for realm in self.rotation.plan.realms if realm.wanted.fields}
+        known = {realm.realm for realm in self.rotation.realms} | set(self.suspects())
+        logins = {_login(realm.wanted.fields) for realm in self.rotation.realms if realm.wanted.fields}
         for name, live in sorted(reading.realms.items()):
             if name in known or not isinstance(live, LiveRealm):
                 continue

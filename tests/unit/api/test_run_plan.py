@@ -1,0 +1,110 @@
+"""The one sequence behind everything that writes: what it asks and shows, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from support.connecting import connected, sent
+from support.mail_settings import NO_LOGIN, one_realm
+
+from ztrust_mail import api
+from ztrust_mail.api import Dialogue, PlanVerdict
+from ztrust_mail.api.run import with_policy
+from ztrust_mail.applying.options import ApplyOptions
+from ztrust_mail.applying.waves import Waves
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.planning.plan import Plan
+from ztrust_mail.planning.planners.rotate import Rotation
+from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.settings.policy import Policy
+from ztrust_mail.transport.account import Account
+
+SPEC = one_realm(NO_LOGIN)
+
+
+class Recorder(Dialogue):
+    """Records its calls, and gives one answer to every question."""
+
+    def __init__(self, *, answer: bool = True) -> None:
+        self.events: list[str] = []
+        self.answer = answer
+
+    def report_settled(self, findings: Sequence[Finding]) -> None:
+        self.events.append("settled")
+
+    def show_plan(self, plan: Plan, verdict: PlanVerdict) -> None:
+        self.events.append("shown")
+
+    def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
+        self.events.append("asked")
+        return self.answer
+
+
+def test_settling_comes_before_the_plan_and_the_question_after_it(ztrust_sandbox: Sandbox) -> None:
+    dialogue = Recorder()
+
+    def make_plan() -> Plan:
+        dialogue.events.append("planned")
+        return api.plan(SPEC, session)
+
+    with connected(ztrust_sandbox) as session:
+        done = api.run_plan(session, make_plan, ApplyOptions(), dialogue)
+    assert dialogue.events == ["settled", "planned", "shown", "asked"]
+    assert done.result
+    assert (done.result.exit_status, done.is_declined) == (ExitStatus.OK, False)
+
+
+def test_a_declined_plan_writes_nothing_and_begins_no_run(ztrust_sandbox: Sandbox) -> None:
+    with connected(ztrust_sandbox) as session:
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(), Recorder(answer=False))
+        assert session.journal.runs(session.gateway.url) == []
+    assert (done.result, done.is_declined) == (None, True)
+    assert sent(ztrust_sandbox, "PUT") == []
+
+
+def test_a_refused_plan_is_shown_but_never_asked_about(ztrust_sandbox: Sandbox) -> None:
+    dialogue = Recorder()
+    with connected(ztrust_sandbox) as opened:
+        session = replace(opened, policy=Policy(relays=("relay.example",)))
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(), dialogue)
+        assert session.journal.runs(session.gateway.url) == []
+    assert dialogue.events == ["settled", "shown"]
+    assert done.verdict.refusal
+    assert (done.verdict.refusal.rule, done.verdict.exit_status) == ("policy", ExitStatus.UNSAFE)
+    assert (done.result, done.is_declined) == (None, False)
+
+
+def test_a_plan_without_changes_is_shown_but_not_asked_about(ztrust_sandbox: Sandbox) -> None:
+    dialogue = Recorder()
+    with connected(ztrust_sandbox) as session:
+        api.apply(api.plan(SPEC, session), session)
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(), dialogue)
+    assert dialogue.events == ["settled", "shown"]
+    assert (done.result, done.is_declined) == (None, False)
+
+
+def test_an_impossible_canary_is_refused_before_the_question(ztrust_sandbox: Sandbox) -> None:
+    dialogue = Recorder()
+    with connected(ztrust_sandbox) as session, pytest.raises(UsageError, match="canary"):
+        api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(waves=Waves("none-*")), dialogue)
+    assert dialogue.events == ["settled", "shown"]
+
+
+def test_inside_the_lock_of_the_caller_nothing_is_settled_again(ztrust_sandbox: Sandbox) -> None:
+    with connected(ztrust_sandbox) as session, session.lock():
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions())
+        assert not session.lock_holder()
+    assert done.settled == ()
+    assert done.result
+
+
+def test_a_rotation_stays_a_rotation_when_it_is_judged_by_a_policy() -> None:
+    reference = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
+    rotation = Rotation(
+        "https://id.example.com", Account("admin", "master", None), (), reference=reference, old="fingerprint"
+    )
+    assert with_policy(rotation, Policy()) == rotation
