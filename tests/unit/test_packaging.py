@@ -7,6 +7,8 @@ import re
 from configparser import ConfigParser
 from pathlib import Path
 
+import ztrust_mail
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,6 +31,12 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:3])
 
 
+def test_no_public_function_shares_its_name_with_a_room():
+    """Importing a subpackage binds its name in the package, and so would replace a function of that name."""
+    rooms = {path.name for path in (ROOT / "ztrust_mail").iterdir() if (path / "__init__.py").exists()}
+    assert rooms & set(ztrust_mail.__all__) == set()
+
+
 def test_the_minimum_environment_installs_exactly_the_lowest_promised_versions() -> None:
     assert len(promised()) > 15
     assert pinned("tests/constraints-min.txt") == promised()
@@ -40,7 +48,7 @@ def test_the_constraints_cover_every_requirement_within_its_promise() -> None:
         name: constraints[name] for name, lowest in promised().items() if version(constraints[name]) < version(lowest)
     }
     assert lower == {}
-    assert {"tox", "ruff", "mypy", "import-linter", "setuptools"} <= constraints.keys()
+    assert {"build", "import-linter", "mypy", "ruff", "setuptools", "tox", "twine"} <= constraints.keys()
 
 
 def test_the_wheel_gets_every_data_file() -> None:
