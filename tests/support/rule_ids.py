@@ -114,9 +114,18 @@ class _Scanner:
         for module in self.modules.values():
             self._visit(module, module.tree, None)
             for table in module.tables:
-                for key in filter(None, table.keys):
-                    self._follow(module, None, key, f"{module.name}:{key.lineno}")
+                self._follow_keys(module, table)
         return self.result
+
+    def _follow_keys(self, module: Module, table: ast.Dict) -> None:
+        """Follow the keys of a table, and those of the constants that it includes with ``**``."""
+        for key, value in zip(table.keys, table.values, strict=True):
+            if key is not None:
+                self._follow(module, None, key, f"{module.name}:{key.lineno}")
+            elif isinstance(value, ast.Name) and (found := self._constant(module, value)):
+                source, _, included = found
+                if isinstance(included, ast.Dict):
+                    self._follow_keys(source, included)
 
     def _error_classes(self) -> set[str]:
         """Return the names of the package's errors that take message, hint and rule as their base does."""

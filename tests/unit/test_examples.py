@@ -96,9 +96,9 @@ def test_what_is_wrong_in_the_file_stops_it_from_loading(path):
     assert style.plain(finding_lines(caught.value.findings)) == expected(path)
 
 
-def test_json_toml_and_yaml_mean_the_same():
-    specs = [ztrust_mail.load_spec(f"valid/everything.{kind}") for kind in ("yaml", "json", "toml")]
+def test_json_and_yaml_mean_the_same():
+    specs = [ztrust_mail.load_spec(f"valid/everything.{kind}") for kind in ("yaml", "json")]
     fields = [{e.name: ztrust_mail.explain(spec, e.name).fields for e in spec.entries[:1]} for spec in specs]
     assert len(fields[0]["acme"]) > 15
-    assert fields[0] == fields[1] == fields[2]
-    assert specs[0].servers == specs[1].servers == specs[2].servers == ("staging", "production")
+    assert fields[0] == fields[1]
+    assert specs[0].servers == specs[1].servers == ("staging", "production")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, JournalError, UsageError
-from ztrust_mail.core.files import STDIN, content_of, is_inside, is_spec_in
+from ztrust_mail.core.files import STDIN, is_inside, is_spec_in, read_regular_file
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.reports.format import OutputFormat, load_format
 from ztrust_mail.reports.json import schema_at
@@ -43,8 +43,8 @@ def kind_at(path: Path) -> FileKind:
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
         return FileKind.DEVICE
     try:
-        return _kind_of(content_of(os.path.realpath(path), _BEGINNING)) if stat.S_ISREG(mode) else FileKind.OTHER
-    except OSError:  # it cannot be read
+        return _kind_of(read_regular_file(os.path.realpath(path), _BEGINNING, follow_links=False))
+    except OSError:  # it cannot be read, or is not a regular file
         return FileKind.OTHER
 
 

@@ -1,7 +1,7 @@
 """Ansible's ``community.general.keycloak_realm`` tasks.
 
-The module's options for ``smtp_server`` bear Keycloak's names, typed; other names are refused by it (community.general
-11 and 12), and so is an empty map: ``host`` and ``from`` are required.
+The module's options for ``smtp_server`` have Keycloak's names and typed values. The module refuses other names
+(community.general 11 and 12) and an empty map, since ``host`` and ``from`` are required.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from ztrust_mail.convert.format import (
     Format,
     ReadResult,
     WriteResult,
-    held,
-    named_secrets,
-    note,
-    warning,
+    name_secrets,
+    storable,
+    with_variables,
 )
-from ztrust_mail.convert.format import with_variables as variables
-from ztrust_mail.convert.losses import encoded
+from ztrust_mail.convert.losses import encode_attributes
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, error
+from ztrust_mail.core.findings import Finding, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
@@ -60,7 +58,7 @@ _TAG = re.compile(r"^([ \t]*(?:- )?[\w.-]+:[ \t]+)(!(?:vault|unsafe))(?=\s)", re
 
 
 class Ansible(Format):
-    """Tasks that look after a realm, of which the e-mail settings are read; written as tasks with those alone."""
+    """Tasks that manage a realm, of which the e-mail settings are read; the result has the e-mail settings only."""
 
     name = "ansible"
     title = "an Ansible task"
@@ -73,16 +71,16 @@ class Ansible(Format):
         for document in files.documents(path, _without_tags):
             for module, at in _modules(document.value, ()):
                 if not isinstance(module, dict):
-                    message = "the task's arguments are not written as a mapping, and are not read"
-                    hint = "left out: write them as a mapping below the module's name"
-                    notes.append(warning("not-a-map", message, hint, at=document.locate(at)))
+                    message = "the task's arguments are not a mapping"
+                    hint = "left out; write them as a mapping below the module's name"
+                    notes.append(warning("not-a-map", message, hint, location=document.locate(at)))
                     continue
                 realm = next((_text(str(r)) for key in ("realm", "name", "id") if (r := module.get(key))), "")
                 option = next((key for key in _OPTIONS if module.get(key) is not None), "")
                 where = document.locate(at)
                 if not option or not realm:
-                    message = f"the task has no {'smtp_server' if realm else 'realm'}, which says nothing of e-mail"
-                    notes.append(note("nothing-said", message, "left out", realm, where))
+                    message = f"the task has no {'smtp_server' if realm else 'realm'}, so e-mail settings are unknown"
+                    notes.append(note("nothing-said", message, "left out", realm=realm, location=where))
                 elif realm in realms:
                     message = f"{quoted(realm)} has e-mail settings in two tasks"
                     files.findings.append(error("defined-twice", message, "keep one of the two", where))
@@ -91,22 +89,22 @@ class Ansible(Format):
                     fields = read_map(document, (*at, option), realm, files.findings)
                     if fields is not None:
                         realms[realm] = fields
-        return ReadResult(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one task for each realm that has e-mail."""
-        named, findings = variables(realms, self.title)
+        named, findings = with_variables(realms, self.title)
         tasks = []
         for realm, fields in named.items():
             known = [n for n in _FIELDS if n not in (LOGIN, USERNAME, PASSWORD) or fields.get(LOGIN) != Login.TOKEN]
-            kept, lost = held(realm, fields, self.title, known)
+            kept, lost = storable(realm, fields, self.title, known)
             findings.extend(lost)
             if kept:
                 tasks.append(_task(realm, kept))
             else:
                 message = "an Ansible task cannot say that a realm has no e-mail"
-                findings.append(warning(CANNOT_HOLD, message, "left out: empty it by other means", realm))
-        head = "# Add the server and the login of each task, or use module_defaults.\n"
+                findings.append(warning(CANNOT_HOLD, message, "left out; clear its settings elsewhere", realm=realm))
+        head = "# Add the server and the login to each task, or use module_defaults.\n"
         return WriteResult(head + dump_yaml(tasks), tuple(findings))
 
 
@@ -118,7 +116,8 @@ def _without_tags(text: str) -> str:
 def _modules(value: JsonValue, at: Pointer) -> Iterator[tuple[JsonValue, Pointer]]:
     """Yield the arguments of every task of the module, however deep in plays and blocks.
 
-    They may be ``key=value`` text, and the module may be named by the old words ``action`` and ``local_action``.
+    The arguments may be ``key=value`` text, and the module may be given by the legacy keys ``action`` and
+    ``local_action``.
     """
     if isinstance(value, list):
         for n, inner in enumerate(value):
@@ -138,7 +137,7 @@ def _is_module(name: str) -> bool:
 
 
 def _are_arguments(value: JsonValue) -> bool:
-    """Tell whether a value is what a module is called with, and not some variable's that bears the module's name."""
+    """Tell whether a value holds a module's arguments, and is not the value of a variable with the module's name."""
     return value is None or isinstance(value, dict) or (isinstance(value, str) and ("=" in value or "{{" in value))
 
 
@@ -148,7 +147,7 @@ def _calls_module(action: JsonValue) -> bool:
 
 
 def _resolve(module: dict[str, JsonValue], option: str) -> None:
-    """Bring switches to true and false as Ansible reads them, and templates that are one text to that text."""
+    """Convert switches to true and false as Ansible does, and templates of one string to that string."""
     options = module[option]
     if not isinstance(options, dict):
         return
@@ -162,7 +161,9 @@ def _resolve(module: dict[str, JsonValue], option: str) -> None:
 def _task(realm: str, fields: FieldMap) -> dict[str, object]:
     login = KEYCLOAK.attributes_of(LOGIN)[1]
     secrets = {n: v for n, v in fields.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
-    options: dict[str, object] = {n: _plain(text) for n, text in encoded(_but(fields, secrets)).items() if n != login}
+    options: dict[str, object] = {
+        n: _plain(text) for n, text in encode_attributes(_without(fields, secrets)).items() if n != login
+    }
     for name, reference in secrets.items():
         options[KEYCLOAK.attributes_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
     for native in _SWITCHES:
@@ -175,12 +176,12 @@ def _task(realm: str, fields: FieldMap) -> dict[str, object]:
     return {"name": f"E-mail settings of {_plain(realm)}", MODULE: module, "no_log": True}
 
 
-def _but(fields: FieldMap, without: Mapping[str, object]) -> FieldMap:
+def _without(fields: FieldMap, without: Mapping[str, object]) -> FieldMap:
     return {name: value for name, value in fields.items() if name not in without}
 
 
 def _plain(text: str) -> str:
-    """Return text that Ansible gives back as it is, as a template of one string where it could be taken for one."""
+    """Return text that Ansible does not change: as a template of one string if it could be read as a template."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -188,6 +189,6 @@ def _plain(text: str) -> str:
 
 
 def _text(template: str) -> str:
-    """Return the text that :func:`_plain` made a template of; other templates as they are."""
+    """Return the text that :func:`_plain` wrote as a template; return any other text unchanged."""
     found = _ONE_STRING.fullmatch(template)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else template

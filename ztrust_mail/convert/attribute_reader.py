@@ -1,4 +1,4 @@
-"""From attributes as people write them into files to the fields they mean, and to words on what is odd."""
+"""Converts attributes in files to fields, and warns of the doubtful ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ztrust_mail.convert.format import UNNAMED, warning
+from ztrust_mail.convert.format import UNNAMED
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.findings import Finding, Location, error, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.dialects.dialect import Dialect
@@ -55,22 +55,22 @@ _ANY = re.compile(
 
 @dataclass(frozen=True)
 class ForeignPlaceholder:
-    """A placeholder that is a whole value: its variable, empty where it names none, and whether it has a default."""
+    """A placeholder that is a whole value: its variable, if it names one, and whether it has a default."""
 
     name: str
     has_default: bool = False
 
 
-def marker(text: str) -> ForeignPlaceholder | None:
-    """Return the placeholder that a text is, or None for other text."""
+def parse_placeholder(text: str) -> ForeignPlaceholder | None:
+    """Return the placeholder that a whole text is, None for any other text."""
     for spelling in _SPELLINGS:
         if found := spelling.fullmatch(text.strip()):
             return ForeignPlaceholder(found["name"], bool(found.groupdict().get("default")))
     return ForeignPlaceholder("") if _ANY.fullmatch(text.strip()) else None
 
 
-def has_marker(text: str) -> bool:
-    """Tell whether a placeholder stands anywhere in a text; a vault's reference is none."""
+def has_placeholder(text: str) -> bool:
+    """Tell whether a text contains a placeholder; a reference to a vault is not one."""
     return _ANY.search(text) is not None
 
 
@@ -79,14 +79,14 @@ Locate = Callable[[str], Location]
 _MASK = re.compile(r"\*{3,}")
 _SECRETIVE = re.compile(r"(?:pass(?:word|wd|phrase)|secret)(?!\.)", re.IGNORECASE)
 _VAULTED = "$ANSIBLE_VAULT;"
-_FILL_IN = "put the value into the variable named instead"
+_FILL_IN = "put the value into the variable that the result names"
 
 
 @dataclass
 class AttributeReader:
-    """Reads one realm's attributes of a product. ``locate`` tells where an attribute stands.
+    """Reads one realm's attributes of a product, and adds warnings to ``findings``.
 
-    What is odd about them is added to ``findings``.
+    ``locate`` returns the place of an attribute.
     """
 
     realm: str
@@ -95,7 +95,7 @@ class AttributeReader:
     dialect: Dialect = KEYCLOAK
 
     def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
-        """Return the fields, or None where attributes are there and not one of them can be used."""
+        """Return the fields, None if there are attributes and none of them is usable."""
         texts = {name: text for name, value in given.items() if (text := self._text(name, value)) not in (None, "")}
         references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)}
         plain = {n: t for n, t in texts.items() if n not in references and self._usable(n, t)}
@@ -105,13 +105,13 @@ class AttributeReader:
             name = self.dialect.attribute_names[native]
             if isinstance(fields[name], Masked):
                 fields[name] = reference
-        self._judge(fields)
+        self._check(fields)
         return fields if fields or not any(value not in ("", None) for value in given.values()) else None
 
-    def tell(self, rule: str, message: str, hint: str, native: str) -> None:
-        """Note something odd about an attribute."""
+    def warn(self, rule: str, message: str, hint: str, native: str) -> None:
+        """Add a warning about an attribute."""
         name = self.dialect.attribute_names.get(native, native)
-        self.findings.append(warning(rule, message, hint, self.realm, name, self.locate(native)))
+        self.findings.append(warning(rule, message, hint, realm=self.realm, field=name, location=self.locate(native)))
 
     def _text(self, name: str, value: JsonValue) -> str | None:
         if isinstance(value, bool):
@@ -121,82 +121,88 @@ class AttributeReader:
         if isinstance(value, int | float | str):
             return str(value)
         if value is not None:
-            self.tell("bad-value", f"{quoted(name)} is no text", "left out: write a text, a number or a switch", name)
+            self.warn(
+                "bad-value", f"{quoted(name)} is not text", "left out; write text, a number or true or false", name
+            )
         return None
 
     def _is_secret(self, native: str) -> bool:
         return field_of(self.dialect.attribute_names.get(native, "")).secret
 
     def _reference(self, native: str, text: str) -> SecretRef:
-        """Return what stands for a secret, and point out one that stands in the file."""
+        """Return a reference for a secret, and warn if the file contains the secret itself."""
         if _MASK.fullmatch(text.strip()):
-            self.tell("masked-secret", f"{quoted(native)} is a mask, not a value", _FILL_IN, native)
+            self.warn("masked-secret", f"{quoted(native)} is a mask, not a value", _FILL_IN, native)
         elif text.startswith(_VAULTED):
-            self.tell("encrypted-secret", f"{quoted(native)} is encrypted by Ansible Vault", _FILL_IN, native)
-        elif found := marker(text):
+            self.warn("encrypted-secret", f"{quoted(native)} is encrypted by Ansible Vault", _FILL_IN, native)
+        elif found := parse_placeholder(text):
             if found.has_default:
-                hint = "left out: change it at the relay if the file was ever shared"
-                self.tell("plain-secret", f"the placeholder in {quoted(native)} has a default in clear", hint, native)
+                hint = "left out; change the password at the relay if the file was ever shared"
+                self.warn("plain-secret", f"the placeholder in {quoted(native)} has a default in clear", hint, native)
             if found.name:
                 return SecretRef(SecretKind.ENV, (found.name,))
-            self.tell("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
+            self.warn("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
         elif self.dialect.is_secret(native, text):
-            hint = f"{_FILL_IN}, and change it at the relay if the file was ever shared"
-            self.tell("plain-secret", f"{quoted(native)} stands there in clear; it is not taken along", hint, native)
+            hint = f"{_FILL_IN}, and change the password at the relay if the file was ever shared"
+            self.warn("plain-secret", f"{quoted(native)} is written in clear; it is not converted", hint, native)
         return UNNAMED
 
     def _usable(self, native: str, text: str) -> bool:
-        """Tell whether an attribute is taken along, and point out what looks wrong about it."""
+        """Tell whether an attribute is converted, and warn of what looks wrong about it."""
         if _MASK.fullmatch(text.strip()):
-            self.tell("masked-value", f"{quoted(native)} is a mask, not a value", "left out: write the value", native)
+            self.warn("masked-value", f"{quoted(native)} is a mask, not a value", "left out; write the value", native)
             return False
         known = self.dialect.attribute_names
         if may_hold_login(field_of(known.get(native, native)).kind, text):
-            message = f"{quoted(native)} may hold a password; it is neither shown nor taken along"
-            hint = "left out: write it without the login, and change the password if the file was ever shared"
-            self.tell("plain-secret", message, hint, native)
+            message = f"{quoted(native)} may contain a password; it is neither shown nor converted"
+            hint = "left out; write it without the login, and change the password if the file was ever shared"
+            self.warn("plain-secret", message, hint, native)
             return False
         if native in known:
-            if has_marker(text):
+            if has_placeholder(text):
                 message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
-                self.tell("placeholder", message, "write the value itself; it is taken as it stands", native)
+                self.warn(
+                    "placeholder", message, "write the value itself; the placeholder was converted unchanged", native
+                )
             return True
         if _SECRETIVE.search(native):
-            message = f"{quoted(native)} looks like a secret, and is nothing that {self.dialect.title} uses"
+            message = f"{quoted(native)} looks like a secret, and {self.dialect.title} does not use it"
             hint = did_you_mean(native, known)
-            self.tell("plain-secret", message, "left out" + (f": {hint}" if hint else ""), native)
+            self.warn("plain-secret", message, "left out" + (f"; {hint}" if hint else ""), native)
             return False
         hint = did_you_mean(native, known)
         if hint or not self.dialect.extras:
-            hint = hint if self.dialect.extras else f"left out: {hint}" if hint else "left out"
-            self.tell("unknown-attribute", f"{quoted(native)} is nothing that {self.dialect.title} uses", hint, native)
+            hint = hint if self.dialect.extras else f"left out; {hint}" if hint else "left out"
+            self.warn("unknown-attribute", f"{self.dialect.title} does not use {quoted(native)}", hint, native)
         return self.dialect.extras
 
     def _one_switch(self, attributes: dict[str, str]) -> dict[str, str]:
         switches = self.dialect.attributes_of(SECURITY)
         if len(switches) > 1 and all(attributes.get(native) == "true" for native in switches):
             starttls, ssl = switches
-            message = f"`{ssl}` and `{starttls}` are both on; taken as implicit TLS"
-            self.tell("both-switches", message, "switch one of them off", starttls)
+            message = f"`{ssl}` and `{starttls}` are both on; implicit TLS is assumed"
+            self.warn("both-switches", message, "switch one of them off", starttls)
             return {**attributes, starttls: "false"}
         return attributes
 
-    def _judge(self, fields: Mapping[str, FieldValue]) -> None:
+    def _check(self, fields: Mapping[str, FieldValue]) -> None:
         for name, value in fields.items():
-            if isinstance(value, Raw) and not has_marker(value.text):
-                shown = "what stands there" if field_of(name).secret else quoted(value)
-                self.tell("bad-value", f"{shown} is no value for `{name}`", "write one that is", self._native(name))
+            if isinstance(value, Raw) and not has_placeholder(value.text):
+                shown = "the value given" if field_of(name).secret else quoted(value)
+                self.warn("bad-value", f"{shown} is not a valid value of `{name}`", "correct it", self._native(name))
         if login_of(fields) is not Login.NONE and USERNAME not in fields:
-            self.tell("no-username", "the login is on and has no user", "write the user", self._native(LOGIN))
+            self.warn("no-username", "the login is on and has no user name", "add the user name", self._native(LOGIN))
         if login_of(fields) is Login.NONE and PASSWORD in unused_login_fields(fields):
-            self.tell("login-off", "a password is given and the login is not on", "switch it on", self._native(LOGIN))
+            self.warn(
+                "login-off", "a password is given and the login is off", "switch the login on", self._native(LOGIN)
+            )
 
     def _native(self, name: str) -> str:
         return self.dialect.attributes_of(name)[0]
 
 
 def read_map(document: Document, at: Pointer, realm: str, findings: list[Finding]) -> FieldMap | None:
-    """Return the settings of the attributes at a place in a document, or None where there is nothing to use."""
+    """Return the settings at a place in a document, None if nothing is usable."""
     value = document.value
     for part in at:
         assert isinstance(value, dict | list)
@@ -204,7 +210,7 @@ def read_map(document: Document, at: Pointer, realm: str, findings: list[Finding
     if isinstance(value, list) and len(value) == 1:  # as Crossplane writes it
         value, at = value[0], (*at, 0)
     if not isinstance(value, dict):
-        message = "the e-mail settings are no mapping of attributes"
+        message = "the e-mail settings are not a mapping"
         findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
         return None
     reader = AttributeReader(realm, lambda native: document.locate_key((*at, native)))

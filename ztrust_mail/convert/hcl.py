@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ztrust_mail.convert.attribute_reader import has_marker
+from ztrust_mail.convert.attribute_reader import has_placeholder
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import escaped
@@ -37,22 +37,22 @@ class Resource:
 
 
 def string(text: str) -> str:
-    """Return a quoted string that stands for this very text."""
+    """Return a quoted string with exactly this text as its value."""
     quoted = "".join(_TO_ESCAPE.get(c, c) for c in text)
     return '"' + escaped(_SIGN.sub(_escaped_sign, quoted)) + '"'
 
 
 def _escaped_sign(found: re.Match[str]) -> str:
-    """Return what stands for a sign and its brace: doubled where that is read back, else by its number."""
+    """Return the escape of a template sign and its brace: doubled if it reads back as the sign, else by its code."""
     return f"{found[1] * 2}{{{found[2]}}}" if found[2] else f"\\u{ord(found[0][0]):04x}{{"
 
 
 def realms_in(source: SourceText) -> Iterator[Resource]:
-    """Yield the realm resources of a file; what is wrong with it is noted in ``source``.
+    """Yield the realm resources of a file, and add its problems to ``source``.
 
-    Raises :class:`UsageError` where python-hcl2 is not installed.
+    Raises :class:`UsageError` if python-hcl2 is not installed.
     """
-    for block in _blocks(_parsed(source), "resource"):
+    for block in _blocks(_parse(source), "resource"):
         for kind, resources in block.items():
             if _text(kind) == "keycloak_realm" and isinstance(resources, dict):
                 for label, body in resources.items():
@@ -62,13 +62,13 @@ def realms_in(source: SourceText) -> Iterator[Resource]:
 
 def _resource(label: str, body: dict[str, object]) -> Resource:
     realm = _text(body.get("realm"))
-    if not isinstance(realm, str) or not realm or has_marker(realm):
-        return Resource(label, problem="the realm's name is computed, so nobody knows it here")
+    if not isinstance(realm, str) or not realm or has_placeholder(realm):
+        return Resource(label, problem="the realm's name is computed, so it is unknown offline")
     blocks = _blocks(body, "smtp_server")
     if any("smtp_server" in block for block in _blocks(body, "dynamic")) or '"smtp_server"' in str(body.get("dynamic")):
-        return Resource(realm, problem="the smtp_server block is dynamic, so nobody knows it here")
+        return Resource(realm, problem="the smtp_server block is dynamic, so its content is unknown offline")
     if len(blocks) != 1:
-        return Resource(realm, problem="the resource has no smtp_server block, which says nothing of e-mail")
+        return Resource(realm, problem="the resource has no smtp_server block, so the e-mail settings are unknown")
     return Resource(realm, _block(blocks[0]))
 
 
@@ -88,34 +88,34 @@ def _blocks(given: Mapping[str, object], name: str) -> list[dict[str, object]]:
 
 
 def _text(value: object) -> Value:
-    """Return a value as text; an expression stays ``${…}``, a quoted string is freed of its escapes."""
+    """Return a value as text: a quoted string without its escapes, an expression as ``${…}``."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)
-    return _ESCAPE.sub(_unescaped, text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
+    return _ESCAPE.sub(_unescape, text[1:-1]) if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def _unescaped(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     if found[1]:
         return _ESCAPES[found[1]]
     digits = found[2] or found[3]
     return chr(int(digits, 16)) if digits and int(digits, 16) < 0x110000 else found[0][1:]
 
 
-def _parsed(source: SourceText) -> dict[str, object]:
+def _parse(source: SourceText) -> dict[str, object]:
     try:
         import hcl2
         from hcl2.utils import SerializationOptions
         from lark.exceptions import LarkError, UnexpectedInput
     except ImportError:
         hint = "install it: pip install 'ztrust-mail[convert]'"
-        raise UsageError("reading Terraform's language needs python-hcl2, which is not installed", hint) from None
+        raise UsageError("python-hcl2, which reads Terraform files, is not installed", hint) from None
     if len(source.text) > MAX_CHARACTERS or _depth(source.text) > MAX_DEPTH:
         source.findings.append(_too_much(source))
         return {}
     try:
         tree = hcl2.parses_to_tree(source.text)
-        _tell_duplicates(tree, source)
+        _report_duplicates(tree, source)
         options = SerializationOptions(with_comments=False, preserve_heredocs=False)
         parsed: dict[str, object] = hcl2.serialize(hcl2.transform(tree), serialization_options=options)
     except LarkError as e:
@@ -133,20 +133,20 @@ def _parsed(source: SourceText) -> dict[str, object]:
 
 def _too_much(source: SourceText) -> Finding:
     message = f"the file has more than {MAX_CHARACTERS:,} characters, or is nested more than {MAX_DEPTH} deep"
-    return error("too-large", message, "give the file with the realms alone", Location(source.path))
+    return error("too-large", message, "give a file with the realms only", Location(source.path))
 
 
 def _unreadable(source: SourceText, problem: str) -> Finding:
     message = f"the file cannot be read: {problem}"
-    return error("too-large", message, "give the file with the realms alone", Location(source.path))
+    return error("too-large", message, "give a file with the realms only", Location(source.path))
 
 
 def _syntax(source: SourceText, offset: int) -> Finding:
-    return error("hcl-syntax", "this is not valid HCL", "terraform validate tells more", source.location(offset))
+    return error("hcl-syntax", "this is not valid HCL", "run: terraform validate", source.location(offset))
 
 
 def _depth(text: str) -> int:
-    """Return how deep brackets stand in one another; those in strings count too."""
+    """Return the nesting depth of the brackets; brackets in strings count, too."""
     depth = deepest = 0
     for bracket in re.finditer(r"([{(\[])|[})\]]", text):
         depth += 1 if bracket[1] else -1
@@ -154,8 +154,8 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _tell_duplicates(tree: Tree[Token], source: SourceText) -> None:
-    """Note arguments that stand twice in one block: python-hcl2 takes the last and says nothing."""
+def _report_duplicates(tree: Tree[Token], source: SourceText) -> None:
+    """Report arguments that are given twice in one block: python-hcl2 silently uses the last one."""
     for body in tree.find_data("body"):
         first: dict[str, int] = {}
         for name in (_name(child) for child in body.children if _is(child, "attribute")):

@@ -1,4 +1,4 @@
-"""A product's settings as a file, made from its table alone: the body its API takes, or a sheet to type from."""
+"""A product's settings as a file: the body that its API accepts, or a sheet to type from."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from ztrust_mail.convert.format import (
     ReadResult,
     WriteResult,
     as_json,
-    named_secrets,
-    note,
-    warning,
+    name_secrets,
     with_variables,
 )
-from ztrust_mail.convert.sheet import Style, written_as
+from ztrust_mail.convert.sheet import Style, write_sheet
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.files import STDIN
-from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
@@ -37,20 +35,20 @@ SETTINGS: Final = "settings"
 
 @dataclass(frozen=True)
 class ProductEntry:
-    """One setting in a file, by the product's own name for it, and where it stands."""
+    """One setting in a file: its attribute name, its value, and its place in the document."""
 
     native: str
     value: JsonValue
     at: Pointer
 
     @property
-    def says(self) -> bool:
+    def has_value(self) -> bool:
         """Whether there is a value."""
         return self.value not in (None, "")
 
 
 def entries_of(dialect: Dialect, value: JsonValue, at: Pointer) -> list[ProductEntry] | None:
-    """Return the settings of one realm, which stand at a place in a document; None where they are no settings."""
+    """Return the settings of the realm at a place in a document, None if the value there does not hold settings."""
     if isinstance(value, dict) and (key := _settings_key(value)):
         value, at = value[key], (*at, key)
     if isinstance(value, dict):
@@ -60,12 +58,12 @@ def entries_of(dialect: Dialect, value: JsonValue, at: Pointer) -> list[ProductE
 
 
 def is_body(value: Mapping[str, JsonValue]) -> bool:
-    """Tell whether an object is one realm's settings, and not several realms by name."""
+    """Tell whether an object holds one realm's settings, and not several realms by name."""
     return bool(_settings_key(value)) or not all(isinstance(inner, dict | list) for inner in value.values())
 
 
 def is_off(dialect: Dialect, given: Mapping[str, ProductEntry]) -> bool:
-    """Tell whether the product's own switch says that the realm has no e-mail, whatever else is there."""
+    """Tell whether the product's own switch turns off the realm's e-mail, whatever the other settings are."""
     off = dialect.disabled_attributes or {}
     return bool(off) and off == {name: str(given[name].value).casefold() for name in off if name in given}
 
@@ -88,9 +86,9 @@ _SUFFIXES = (".json", ".yaml", ".yml", ".txt")
 
 
 class Product(Format):
-    """One product's settings, by its own names or by the labels of its page. Secrets are written as ``${NAME}``.
+    """One product's settings, by its attribute names or by the labels of its page. Secrets are written as ``${NAME}``.
 
-    A file holds one realm's settings, and is called after it, or an object of several realms.
+    A file holds the settings of the realm it is named after, or an object of several realms.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -116,14 +114,14 @@ class Product(Format):
                 if fields is not None:
                     realms[realm] = fields
                     if not named:
-                        message = f"the file does not name its realm; taken to be {quoted(realm)}, after the file"
-                        notes.append(note("realm-name", message, "correct the name in the result", realm))
-        return ReadResult(named_secrets(realms), (*files.findings, *notes))
+                        message = f"the file does not name its realm; {quoted(realm)} is assumed, from the file's name"
+                        notes.append(note("realm-name", message, "correct the name in the result", realm=realm))
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap], style: Style | None = None) -> WriteResult:
-        """Return one realm's settings as the product takes them, or an object of several; or a sheet.
+        """Return one realm's settings as the product accepts them, an object of several realms, or a sheet.
 
-        Without a style a product that has only a form gets a sheet as text, any other JSON.
+        The default style is a text sheet for a product that has only a form, and JSON for any other.
         """
         style = style or (Style.TEXT if self.dialect.shape is BodyFormat.FORM else Style.JSON)
         dialect = (
@@ -139,9 +137,9 @@ class Product(Format):
             if attributes is not None:
                 written[realm] = attributes
         if style is not Style.JSON:
-            return WriteResult(written_as(style, self.dialect, written), tuple(findings))
+            return WriteResult(write_sheet(style, self.dialect, written), tuple(findings))
         if len(written) > 1:
-            message = f"{self.title} takes one realm's settings at a time; the result holds several, by name"
+            message = f"{self.title} accepts one realm at a time, and the result holds several by name"
             findings.append(note("several-realms", message, "choose one with --realm"))
         return WriteResult(self._json(written), tuple(findings))
 
@@ -162,7 +160,7 @@ class Product(Format):
         return attributes
 
     def _realms(self, document: Document, findings: list[Finding]) -> Iterator[tuple[str, Pointer, bool]]:
-        """Yield each realm of a document, where it stands, and whether the document names it."""
+        """Yield each realm of a document, its place, and whether the document names it."""
         value = document.value
         if isinstance(value, dict) and (SMTP_SERVER in value or isinstance(value.get("realm"), str)):
             hint = "use --from realm-export"
@@ -175,17 +173,17 @@ class Product(Format):
             yield Path(document.path).stem if document.path != STDIN else "realm", (), False
 
     def _fields(self, document: Document, realm: str, at: Pointer, findings: list[Finding]) -> FieldMap | None:
-        """Return one realm's fields, or None where nothing can be used."""
+        """Return one realm's fields, or None if nothing is usable."""
         value = document.value[str(at[0])] if at and isinstance(document.value, dict) else document.value
         entries = entries_of(self.dialect, value, at)
         if entries is None:
-            message = "the e-mail settings are no mapping of attributes"
+            message = "the e-mail settings are not a mapping"
             findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
             return None
         given = {entry.native: entry for entry in entries}
         for entry in entries:
             if given[entry.native] is not entry:
-                message = f"{quoted(entry.native)} is given here and a second time"
+                message = f"{quoted(entry.native)} is given twice"
                 findings.append(error("duplicate-key", message, "keep one of the two", document.locate_key(entry.at)))
 
         def locate(name: str) -> Location:
@@ -195,11 +193,10 @@ class Product(Format):
         fields = reader.read({name: entry.value for name, entry in given.items()})
         if is_off(self.dialect, given):
             findings.extend(finding for finding in reader.findings if finding.rule == "plain-secret")
-            if beside := [
-                name for name, e in given.items() if name not in (self.dialect.disabled_attributes or {}) and e.says
-            ]:
-                message = f"e-mail is switched off, and {', '.join(map(quoted, beside))} given beside that"
-                findings.append(warning("switched-off", message, "left out", realm, at=document.locate_key(at)))
+            disabled = self.dialect.disabled_attributes or {}
+            if others := [name for name, e in given.items() if name not in disabled and e.has_value]:
+                message = f"e-mail is switched off, so {', '.join(map(quoted, others))} has no effect"
+                findings.append(warning("switched-off", message, "left out", document.locate_key(at), realm))
             return {}
         findings.extend(reader.findings)
         if not fields:
@@ -207,4 +204,4 @@ class Product(Format):
         for found in (*losses.unknown_port(self.dialect, realm, fields), *losses.problems(self.dialect, realm, fields)):
             name = next(iter(self.dialect.attributes_of(str(found.field))), "")
             findings.append(replace(found, location=locate(name)))
-        return losses.completed(self.dialect, fields)
+        return losses.add_implied_fields(self.dialect, fields)

@@ -1,4 +1,4 @@
-"""Realm files as ``kc.sh export`` writes them, and as keycloak-config-cli reads them."""
+"""Realm exports as ``kc.sh export`` writes them and keycloak-config-cli reads them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from ztrust_mail.convert.format import (
     ReadResult,
     WriteResult,
     as_json,
-    named_secrets,
-    note,
-    warning,
+    name_secrets,
     with_variables,
 )
 from ztrust_mail.convert.losses import attributes_of
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import ABSENT, THEME, FieldMap, message_field, message_of
@@ -28,9 +26,9 @@ TEXTS = "localizationTexts"
 
 
 def with_templates(fields: FieldMap, document: Document, at: Pointer, findings: list[Finding]) -> FieldMap:
-    """Return the fields of the realm at a place in a document with its templates.
+    """Return the fields of the realm at a place in a document, with its templates.
 
-    A realm without e-mail has none: there is no mail that they could be for.
+    Templates of a realm without e-mail are ignored.
     """
     realm = document.value
     for part in at:
@@ -40,9 +38,16 @@ def with_templates(fields: FieldMap, document: Document, at: Pointer, findings: 
     found = {}
     for name, where, text in _templates(realm):
         if text not in ("", None) and not isinstance(text, str):
-            message = f"{quoted('.'.join(map(str, where)))} is no text"
+            message = f"{quoted('.'.join(map(str, where)))} is not text"
             findings.append(
-                warning("bad-value", message, "left out", str(realm["realm"]), name, document.locate((*at, *where)))
+                warning(
+                    "bad-value",
+                    message,
+                    "left out",
+                    realm=str(realm["realm"]),
+                    field=name,
+                    location=document.locate((*at, *where)),
+                )
             )
         elif text and fields:
             found[name] = text
@@ -58,7 +63,7 @@ def _templates(realm: Mapping[str, JsonValue]) -> Iterator[tuple[str, Pointer, J
 
 
 def split(fields: FieldMap) -> tuple[FieldMap, dict[str, object]]:
-    """Return the fields without the templates that a realm file can hold, and these as it holds them."""
+    """Return the fields without the templates that a realm export can hold, and these templates as it holds them."""
     theme: dict[str, object] = {}
     locales: dict[str, dict[str, str]] = {}
     rest = {}
@@ -77,13 +82,13 @@ _NOT_SAID = "nothing-said"
 
 
 class RealmExport(Format):
-    """Realms with all they have, of which the e-mail settings are read; written with those alone."""
+    """Whole realms, of which the e-mail settings are read; the result has the e-mail settings only."""
 
     name = "realm-export"
-    title = "a realm file"
+    title = "a realm export"
 
     def read(self, path: str) -> ReadResult:
-        """Return the settings of the realms in a file or a folder; a realm without the key says nothing of e-mail."""
+        """Return the settings of the realms in a file or a folder, except realms without ``smtpServer``."""
         files = Files((".json", ".yaml", ".yml"))
         realms: dict[str, FieldMap] = {}
         places: dict[str, Location] = {}
@@ -93,9 +98,9 @@ class RealmExport(Format):
             for realm, at in _realms(document):
                 found += 1
                 where = document.locate((*at, SMTP_SERVER))
-                if not _says(document, at):
-                    message = f"the realm file has no {SMTP_SERVER}, which says nothing of e-mail"
-                    notes.append(note(_NOT_SAID, message, "left out", realm, document.locate(at)))
+                if not _has_email_settings(document, at):
+                    message = f"the realm has no {SMTP_SERVER}, so its e-mail settings are unknown"
+                    notes.append(note(_NOT_SAID, message, "left out", realm=realm, location=document.locate(at)))
                 elif realm in places:
                     message = f"{quoted(realm)} has e-mail settings at {places[realm]} and again here"
                     files.findings.append(error("defined-twice", message, "keep one of the two", where))
@@ -105,9 +110,9 @@ class RealmExport(Format):
                     if fields is not None:
                         realms[realm] = with_templates(fields, document, at, files.findings)
             if not found:
-                message = "this file names no realm"
-                notes.append(note(_NOT_SAID, message, "left out", at=document.locate(())))
-        return ReadResult(named_secrets(realms), (*files.findings, *notes))
+                message = "this file contains no realm"
+                notes.append(note(_NOT_SAID, message, "left out", location=document.locate(())))
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one realm as an object, several as a list."""
@@ -115,14 +120,14 @@ class RealmExport(Format):
         written: list[dict[str, object]] = []
         variables = False
         for realm, fields in named.items():
-            own, beside = split(fields)
+            own, templates = split(fields)
             given, found = attributes_of(KEYCLOAK, realm, own)
             smtp = given or {}
-            written.append({"realm": realm, SMTP_SERVER: smtp, **beside})
+            written.append({"realm": realm, SMTP_SERVER: smtp, **templates})
             variables |= any("${" in text for text in smtp.values())
             findings.extend(found)
-        message = "these realms hold e-mail settings and nothing else"
-        hint = "merge them into the realms' own files: an import that overrides replaces the whole realm"
+        message = "these realms contain e-mail settings only"
+        hint = "merge them into the full exports: an import that overrides replaces the whole realm"
         findings.append(note("partial-realm", message, hint))
         if variables:
             message = "variables are written as ${NAME}, which kc.sh import fills in"
@@ -131,7 +136,7 @@ class RealmExport(Format):
 
 
 def _realms(document: Document) -> Iterator[tuple[str, Pointer]]:
-    """Yield the realms of a document, which is one or a list of them."""
+    """Yield the realms of a document, which is one realm or a list of realms."""
     value = document.value
     candidates: list[tuple[object, Pointer]] = [(value, ())]
     if isinstance(value, list):
@@ -141,7 +146,7 @@ def _realms(document: Document) -> Iterator[tuple[str, Pointer]]:
             yield realm, at
 
 
-def _says(document: Document, at: Pointer) -> bool:
+def _has_email_settings(document: Document, at: Pointer) -> bool:
     value = document.value
     if at and isinstance(value, list):
         value = value[int(at[0])]

@@ -1,4 +1,4 @@
-"""A sheet to type from: what stands on a product's page, in its order, and what the page advises."""
+"""Writes a sheet to type from: the fields of a product's page in their order, and what to check on the page."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ztrust_mail.specfile.export import dump_yaml
 
 WIDTH = 80
 _HOW = "Type in the values from top to bottom; a field without a value stays empty."
-_SECRETS = "${NAME} stands for a secret: type what the variable NAME holds, not the name."
+_SECRETS = "${NAME} is a secret: type the value of the variable NAME, not its name."
 _QUOTES = "Quotes around a value are not part of it."
 _ADVICE = "Before you leave the page"
-# Read back as they are written, whatever YAML takes them for; most names and addresses are among them.
+# YAML reads these texts back unchanged when attributes are read as text; most names and addresses are among them.
 _AS_IT_IS = re.compile(r"\d{1,9}|true|false|on|off|[A-Za-z][A-Za-z0-9]*(?:[@._ -][A-Za-z0-9]+)+", re.ASCII)
 
 Line = tuple[str, str]
 
 
 class Style(StrEnum):
-    """How a product's settings are written; all but JSON are sheets."""
+    """How a product's settings are written; all styles but JSON are sheets."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
@@ -33,19 +33,19 @@ class Style(StrEnum):
 
 
 def style_of(suffix: str) -> Style | None:
-    """Return the style that a file's name asks for."""
+    """Return the style for a file suffix, None if there is none."""
     styles = {".txt": Style.TEXT, ".yaml": Style.TEXT, ".yml": Style.TEXT, ".md": Style.MARKDOWN}
     return (styles | {".html": Style.HTML, ".htm": Style.HTML, ".json": Style.JSON}).get(suffix.lower())
 
 
-def written_as(style: Style, dialect: Dialect, realms: Mapping[str, Attributes]) -> str:
+def write_sheet(style: Style, dialect: Dialect, realms: Mapping[str, Attributes]) -> str:
     """Return one sheet for all realms."""
     write: Callable[[Dialect, Mapping[str, list[Line]]], str] = _WRITERS[style]
     return write(dialect, {realm: list(_lines(dialect, attributes)) for realm, attributes in realms.items()})
 
 
 def _lines(dialect: Dialect, attributes: Attributes) -> Iterator[Line]:
-    """Yield label and value of each line; what is empty and not on the page is left out."""
+    """Yield label and value of each line; an empty attribute that is not on the page is left out."""
     labels = labels_of(dialect)
     for native, label in labels.items():
         if native in attributes or label != native or dialect.shape is BodyFormat.FORM:
@@ -59,21 +59,21 @@ def _title(dialect: Dialect) -> str:
     return f"{dialect.title}: {dialect.page}" if dialect.page else dialect.title
 
 
-def _explained(realms: Mapping[str, list[Line]]) -> list[str]:
+def _instructions(realms: Mapping[str, list[Line]]) -> list[str]:
     marked = any("${" in text for lines in realms.values() for _, text in lines)
     return [_HOW, _SECRETS] if marked else [_HOW]
 
 
 def _as_text(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    """Return a sheet that is YAML too, so that it can be read back."""
+    """Return a sheet that is also YAML, so that it can be read back."""
     parts = []
     for realm, lines in realms.items():
         pairs = [(_scalar(label), _scalar(text) if text else "") for label, text in lines]
         width = max((len(label) for label, _ in pairs), default=0) + 1
         body = [f"  {f'{label}:':<{width}} {text}".rstrip() for label, text in pairs]
         parts.append("\n".join([f"{_scalar(realm)}:" + ("" if body else " {}"), *body, ""]))
-    quotes = [_QUOTES] if any(_quoted(text) for lines in realms.values() for _, text in lines) else []
-    parts.insert(0, _comment([_title(dialect), *_explained(realms), *quotes]))
+    quotes = [_QUOTES] if any(_needs_quotes(text) for lines in realms.values() for _, text in lines) else []
+    parts.insert(0, _comment([_title(dialect), *_instructions(realms), *quotes]))
     if dialect.advice:
         parts.append(_comment([f"{_ADVICE}:", *(f"[ ] {advice}" for advice in dialect.advice)]))
     return "\n".join(parts)
@@ -87,17 +87,17 @@ def _comment(lines: list[str]) -> str:
     return "".join(f"{line}\n" for line in wrapped)
 
 
-def _quoted(text: str) -> bool:
+def _needs_quotes(text: str) -> bool:
     return text != "" and _scalar(text) != text
 
 
 def _scalar(text: str) -> str:
-    """Return text as YAML on one line; what cannot be seen is escaped."""
+    """Return text as YAML on one line, with invisible characters escaped."""
     return text if _AS_IT_IS.fullmatch(text) else dump_yaml([text]).removeprefix("- ").removesuffix("\n")
 
 
 def _as_markdown(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    parts = [f"# {_title(dialect)}", *_explained(realms)]
+    parts = [f"# {_title(dialect)}", *_instructions(realms)]
     for realm, lines in realms.items():
         rows = [f"| {_cell(label)} | {_code(text)} |".replace("|  |", "| |") for label, text in lines]
         parts.append(f"## {_code(realm)}")
@@ -113,7 +113,7 @@ def _cell(label: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return text as code, of which a table's bar alone is escaped."""
+    """Return text as Markdown code; only a table's bar is escaped."""
     if not text:
         return ""
     text = printable(text).replace("|", "\\|")
@@ -145,17 +145,17 @@ td {{ font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; }}
 
 
 def _as_html(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    body = [f"<p>{_escaped(line)}</p>" for line in _explained(realms)]
+    body = [f"<p>{_escape(line)}</p>" for line in _instructions(realms)]
     for realm, lines in realms.items():
-        rows = [f'<tr><th scope="row">{_escaped(label)}</th><td>{_escaped(text)}</td></tr>' for label, text in lines]
-        body += [f"<h2>{_escaped(realm)}</h2>", "<table>", *rows, "</table>"]
+        rows = [f'<tr><th scope="row">{_escape(label)}</th><td>{_escape(text)}</td></tr>' for label, text in lines]
+        body += [f"<h2>{_escape(realm)}</h2>", "<table>", *rows, "</table>"]
     if dialect.advice:
-        points = [f'<li><label><input type="checkbox"> {_escaped(advice)}</label></li>' for advice in dialect.advice]
+        points = [f'<li><label><input type="checkbox"> {_escape(advice)}</label></li>' for advice in dialect.advice]
         body += [f"<h2>{_ADVICE}</h2>", "<ul>", *points, "</ul>"]
-    return _PAGE.format(title=_escaped(_title(dialect)), body="\n".join(body))
+    return _PAGE.format(title=_escape(_title(dialect)), body="\n".join(body))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     import html
 
     return html.escape(printable(text))

@@ -13,16 +13,14 @@ from ztrust_mail.convert.format import (
     Format,
     ReadResult,
     WriteResult,
-    held,
-    named_secrets,
-    note,
-    warning,
+    name_secrets,
+    storable,
+    with_variables,
 )
-from ztrust_mail.convert.format import with_variables as variables
 from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
-from ztrust_mail.convert.losses import encoded
+from ztrust_mail.convert.losses import encode_attributes
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, error
+from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
@@ -67,13 +65,13 @@ _TOKEN: Mapping[str, tuple[str, ...]] = {
 }
 _LOGINS = {"auth": (Login.BASIC, _BASIC), "token_auth": (Login.TOKEN, _TOKEN)}
 _HEAD = """\
-# Merge each smtp_server and lifecycle block into the realm's own resource: what a resource does not say, the provider
-# resets. With ignore_changes ztrust-mail looks after the e-mail settings and Terraform after all else.
+# Merge each smtp_server and lifecycle block into the realm's full resource: the provider resets what a resource omits.
+# With ignore_changes, ztrust-mail manages the e-mail settings and Terraform everything else.
 """
 
 
 class Terraform(Format):
-    """Realm resources, of which the e-mail settings are read; written with those alone."""
+    """Realm resources, of which the e-mail settings are read; the result has the e-mail settings only."""
 
     name = "terraform"
     title = "Terraform's smtp_server"
@@ -88,7 +86,7 @@ class Terraform(Format):
                 where = Location(source.path)
                 realm = resource.realm
                 if resource.problem:
-                    notes.append(warning("nothing-said", resource.problem, "left out", realm, at=where))
+                    notes.append(warning("nothing-said", resource.problem, "left out", realm=realm, location=where))
                 elif realm in realms:
                     message = f"{quoted(realm)} has e-mail settings in two resources"
                     files.findings.append(error("defined-twice", message, "keep one of the two", where))
@@ -97,11 +95,11 @@ class Terraform(Format):
                     if fields is not None:
                         realms[realm] = fields
             files.findings.extend(source.findings)
-        return ReadResult(named_secrets(realms), (*files.findings, *notes))
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
-        """Return a resource for each realm that has e-mail, and the variables they take secrets from."""
-        named, findings = variables(realms, self.title)
+        """Return a resource for each realm that has e-mail, and the variables for its secrets."""
+        named, findings = with_variables(realms, self.title)
         labels: set[str] = set()
         blocks: list[str] = []
         taken: dict[str, None] = {}
@@ -109,19 +107,19 @@ class Terraform(Format):
             login = fields.get(LOGIN)
             table = _TOKEN if login is Login.TOKEN else _BASIC if login is Login.BASIC else {}
             known = {*_ARGUMENTS, *table, *([LOGIN] if table else [])}
-            kept, lost = held(realm, fields, self.title, known, raw=(PORT,))
+            kept, lost = storable(realm, fields, self.title, known, raw=(PORT,))
             findings.extend(lost)
             findings.extend(_incomplete(realm, kept, table))
             if not kept:
-                message = "a resource says that a realm has no e-mail by having no smtp_server block"
-                findings.append(warning(CANNOT_HOLD, message, "left out: remove the block", realm))
+                message = "a resource without e-mail has no smtp_server block"
+                findings.append(warning(CANNOT_HOLD, message, "left out; remove the block", realm=realm))
                 continue
             blocks.append(_resource(_label(realm, labels), realm, kept))
             taken |= dict.fromkeys(variable for v in kept.values() if (variable := _variable(v)))
         declared = [f'variable "{name}" {{\n  type      = string\n  sensitive = true\n}}\n' for name in taken]
         if taken:
-            message = "Terraform takes the secrets from variables"
-            findings.append(note("variables", message, f"set TF_VAR_{next(iter(taken))} and the like"))
+            message = "Terraform reads the secrets from variables"
+            findings.append(note("variables", message, f"set TF_VAR_{next(iter(taken))} and the others"))
         return WriteResult("\n".join([_HEAD, *blocks, *declared]), tuple(findings))
 
 
@@ -133,7 +131,7 @@ def _fields(resource: Resource, where: Location, findings: list[Finding]) -> Fie
             switch, kind = KEYCLOAK.attributes_of(LOGIN)
             given |= {**_natives(inner, table, reader, ()), switch: True, kind: str(login)}
         elif inner is not None:
-            reader.tell("bad-value", f"{quoted(block)} is no block", "left out: write it as a block", block)
+            reader.warn("bad-value", f"{quoted(block)} is not a block", "left out; write it as a block", block)
     fields = reader.read(given)
     findings.extend(reader.findings)
     return fields
@@ -142,7 +140,7 @@ def _fields(resource: Resource, where: Location, findings: list[Finding]) -> Fie
 def _natives(
     block: Block, table: Mapping[str, tuple[str, ...]], reader: AttributeReader, blocks: tuple[str, ...]
 ) -> dict[str, JsonValue]:
-    """Return a block's arguments by Keycloak's names; one that the provider does not know is told."""
+    """Return a block's arguments by Keycloak's names, and warn of each one that the provider does not know."""
     natives = {
         arg: n for name, args in table.items() for arg, n in zip(args, KEYCLOAK.attributes_of(name), strict=True)
     }
@@ -151,7 +149,7 @@ def _natives(
         if argument in natives and not isinstance(value, Mapping):
             given[natives[argument]] = value
         elif argument not in blocks:
-            reader.tell("unknown-attribute", f"the provider has no argument {quoted(argument)}", "left out", argument)
+            reader.warn("unknown-attribute", f"the provider has no argument {quoted(argument)}", "left out", argument)
     return given
 
 
@@ -159,7 +157,9 @@ def _incomplete(realm: str, fields: FieldMap, table: Mapping[str, tuple[str, ...
     required = [HOST, SENDER_ADDRESS, *(table if LOGIN in fields else ())]
     absent = [name for name in required if fields and name not in fields]
     return [
-        warning("missing-field", f"there is no `{name}`, which the provider requires", "add it", realm, name)
+        warning(
+            "missing-field", f"`{name}` is missing, and the provider requires it", "add it", realm=realm, field=name
+        )
         for name in absent
     ]
 
@@ -185,7 +185,7 @@ def _arguments(fields: FieldMap, table: Mapping[str, tuple[str, ...]], indent: s
         if variable := _variable(value):
             written[arguments[0]] = f"var.{variable}"
             continue
-        attributes = encoded({name: value})
+        attributes = encode_attributes({name: value})
         for argument, native in zip(arguments, KEYCLOAK.attributes_of(name), strict=True):
             text = attributes.get(native, "")
             written[argument] = text if len(arguments) > 1 and not isinstance(value, Raw) else string(text)

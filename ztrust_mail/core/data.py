@@ -1,4 +1,4 @@
-"""Plain data: types of JSON, the package's JSON Schemas, and digests (SHA-256 in hex)."""
+"""JSON data: types, the package's JSON Schemas, and digests (SHA-256 in hex)."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ JsonLike = None | bool | int | float | str | Sequence["JsonLike"] | Mapping[str,
 
 def of_bytes(data: bytes) -> str:
     """Return the digest of bytes, as ``sha256sum`` prints it for a file."""
-    import hashlib  # loads OpenSSL
+    import hashlib  # it loads OpenSSL
 
     return hashlib.sha256(data).hexdigest()
 
 
 def of_json(data: JsonLike) -> str:
-    """Return the digest of plain data as canonical JSON; the order of keys does not count."""
+    """Return the digest of plain data; the order of keys and the layout do not matter."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return of_bytes(text.encode("ascii"))

@@ -1,4 +1,4 @@
-"""The package's exceptions, each with its exit status."""
+"""The errors that this package raises, each with its exit status."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from ztrust_mail.core.findings import Finding
 
 CIRCUIT_OPEN = "circuit-open"
-"""The rule of an error for a request that was not sent because the server is down."""
+"""The rule of an error for a request that was not sent, since the server is down."""
 
 NOT_THE_API = "not-the-admin-api"
-"""The rule of an error for a response that is not the identity server's, such as a proxy's."""
+"""The rule of an error for an answer that does not come from the identity server but, for example, from a proxy."""
 
 TOO_BUSY = "too-busy"
-"""The rule of an error for a server, or a proxy in front of it, that is overloaded and refuses requests."""
+"""The rule of an error for a server, or a proxy in front of it, that temporarily refuses requests."""
 
 
 class ExitStatus(IntEnum):
-    """Every exit status of the command line, in order of precedence."""
+    """The exit statuses of the command line, in the order of precedence."""
 
     INTERRUPTED = 130
     BUG = 70
@@ -39,9 +39,9 @@ class ExitStatus(IntEnum):
 
 
 class ZtrustMailError(Exception):
-    """Base of all errors this package raises on purpose.
+    """Base of all errors that this package raises on purpose.
 
-    The message says what happened and why, ``hint`` what to do next. ``rule`` is a stable id.
+    The message is for people: what happened, where and why. ``hint`` says what to do next.
     """
 
     exit_status = ExitStatus.USAGE
@@ -54,17 +54,17 @@ class ZtrustMailError(Exception):
 
 
 class ServerError(ZtrustMailError):
-    """The server as a whole cannot be used."""
+    """The server as a whole is unusable."""
 
     exit_status = ExitStatus.UNREACHABLE
 
 
 class WriteDeadlineExceeded(ServerError):
-    """The server was busy until the deadline for sending a write. An earlier attempt may have been sent and refused."""
+    """The server was busy until the deadline of a write. The write may have been sent before, and been refused."""
 
 
 class UsageError(ZtrustMailError):
-    """The command or the call has an invalid argument."""
+    """A command or a call has an invalid argument."""
 
 
 class ConfigError(ZtrustMailError):
@@ -72,11 +72,11 @@ class ConfigError(ZtrustMailError):
 
 
 class NoServerChosen(ConfigError):
-    """Neither an option nor the settings nor the environment chooses a single server."""
+    """No option, setting or variable chooses one server."""
 
 
 class SpecError(ZtrustMailError):
-    """The spec is invalid. ``findings`` are all problems of all files; the message has the first."""
+    """The spec is invalid; ``findings`` holds all problems of all files, and the message the first."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -91,9 +91,9 @@ class JournalError(ZtrustMailError):
 
 
 class Unsafe(ZtrustMailError):
-    """Refused before anything was written: a change that is dangerous, forbidden by policy, or not as reviewed.
+    """Refused before any write, as dangerous, forbidden, or different from what was reviewed.
 
-    The message names some of the affected realms; ``findings`` has one finding for each.
+    ``findings`` has one finding for each realm concerned; the message names only some of them.
     """
 
     exit_status = ExitStatus.UNSAFE
@@ -112,7 +112,7 @@ class ServerRefused(ServerError):
 
 
 class RealmError(ZtrustMailError):
-    """One realm failed; the others are not affected."""
+    """One realm failed; the others continue."""
 
     exit_status = ExitStatus.PARTIAL
 
@@ -122,15 +122,15 @@ class RealmMissing(RealmError):
 
 
 class RealmUnreadable(RealmError):
-    """The account may not see this realm's e-mail settings."""
+    """The account has no permission to read this realm's e-mail settings."""
 
 
 class SecretError(RealmError):
-    """A secret reference cannot be resolved, or must not be."""
+    """A secret reference cannot or must not be resolved."""
 
 
 class MailTestFailed(RealmError):
-    """The server's test of the connection to the relay failed."""
+    """The server tested the connection, and the test failed."""
 
     __test__ = False  # not a test class, whatever its name looks like to pytest
     exit_status = ExitStatus.DIFFERS

@@ -1,4 +1,4 @@
-"""Which files a folder of specs is read for."""
+"""Reads files and folders within bounds, and replaces files as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,105 +16,131 @@ from typing import BinaryIO
 MAX_BYTES = 10_000_000
 STDIN = "-"
 
-SUFFIXES = (".yaml", ".yml", ".json", ".toml")
+SUFFIXES = (".yaml", ".yml", ".json")
+"""How the names of specs end."""
+
+FILE_PROBLEMS = {
+    "cannot-read": ("it cannot be read", "check the path and the permissions"),
+    "link-outside": ("this link leads out of the folder", "copy the file to here"),
+    "no-such-file": ("there is no such file or folder", "check the path"),
+    "not-a-file": ("this is not a regular file", "give a file, a folder, or - for standard input"),
+    "too-large": (f"the file is larger than {MAX_BYTES // 10**6} MB, the limit", "split it"),
+}
+"""The message and the hint of each rule that :func:`file_bytes` and :func:`files_in` return."""
+
+
+def read_regular_file(path: str | os.PathLike[str], limit: int, *, follow_links: bool = True) -> bytes:
+    """Return the first ``limit`` bytes of a regular file.
+
+    Raises ``OSError`` for a file that is missing, unreadable or not regular, such as a pipe.
+    """
+    if not is_path(os.fspath(path)) or not stat.S_ISREG(os.stat(path).st_mode):  # opening some devices has an effect
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    # O_NONBLOCK: the file may have been replaced by a pipe since
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow_links else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return file.read(limit)
 
 
 def file_bytes(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[str, bytes]:
-    """Return the rule that forbids to read a file, or nothing and its bytes. Raises :class:`OSError`."""
-    if path == STDIN:
-        data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""
-    else:
-        status = os.stat(path)  # before opening it, which has an effect on some devices
-        if not stat.S_ISREG(status.st_mode):
-            return "not-a-file", b""
-        if not path.lower().endswith(suffixes):
-            return "unknown-file-type", b""
-        if status.st_size > MAX_BYTES:
-            return "too-large", b""
-        # O_NONBLOCK: it may have become a pipe by now
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    return "too-large" if len(data) > MAX_BYTES else "", data
+    """Return the bytes of a file or of standard input, or the rule that forbids to read them and no bytes."""
+    try:
+        if path == STDIN:
+            data = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""
+        elif rule := _refusal(path, suffixes):
+            return rule, b""
+        else:
+            data = read_regular_file(path, MAX_BYTES + 1)
+    except FileNotFoundError:
+        return "no-such-file", b""
+    except OSError:
+        return "cannot-read", b""
+    return ("too-large", b"") if len(data) > MAX_BYTES else ("", data)
 
 
-def files_in(folder: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the spec files in a folder and all below it, sorted, and the paths that are refused, with the rule.
+def _refusal(path: str, suffixes: tuple[str, ...]) -> str:
+    """Return the rule that forbids to open a file, or nothing."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        return "not-a-file"
+    if not path.lower().endswith(suffixes):
+        return "unknown-file-type"
+    return "too-large" if status.st_size > MAX_BYTES else ""
 
-    Names that start with a dot are passed over.
+
+def files_in(
+    folder: str, suffixes: tuple[str, ...] = SUFFIXES, limit: int | None = None
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the files with these suffixes in a folder and below it, sorted, and the paths refused, with the rule.
+
+    Names that start with a dot are ignored. More than ``limit`` files are refused: ``too-many``.
     """
-    root = os.path.realpath(folder)
-    waiting, visited, files = [folder], set(), []
+    waiting, visited, files = [folder], set(), list[str]()
     refused: list[tuple[str, str]] = []
     while waiting:
         path = waiting.pop()
-        real, named = os.path.realpath(path), path.lower().endswith(SUFFIXES)
+        real, is_named = os.path.realpath(path), path.lower().endswith(suffixes)
         is_folder = os.path.isdir(real)
-        if (is_folder or named) and not is_inside(real, root):
+        if (is_folder or is_named) and not is_inside(real, folder):
             refused.append((path, "link-outside"))
-        elif is_folder and named:
+        elif is_folder and is_named:
             refused.append((path, "not-a-file"))
         elif is_folder and real not in visited:
-            visited.add(real)  # links may lead round in a circle
+            visited.add(real)  # links may form a circle
             try:
                 names = sorted((name for name in os.listdir(path) if not name.startswith(".")), reverse=True)
             except OSError:
                 refused.append((path, "cannot-read"))
                 continue
             waiting.extend(os.path.join(path, name) for name in names)
-        elif named:
+        elif is_named and len(files) == limit:
+            return files, [*refused, (folder, "too-many")]
+        elif is_named:
             files.append(path)
     return files, refused
 
 
-def is_inside(real: str, root: str) -> bool:
-    """Tell whether a path is a folder or lies below it. Both paths must be real: absolute and without links."""
-    return os.path.commonpath([root, real]) == root
+def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a path is a folder itself or lies below it, links followed."""
+    root = os.path.realpath(folder)
+    return os.path.commonpath((os.path.realpath(path), root)) == root
 
 
 def is_spec_in(path: str | os.PathLike[str], folder: str) -> bool:
-    """Tell whether a file at a path is, or would be, among those that a folder is read for."""
-    real, root = os.path.realpath(path), os.path.realpath(folder)
-    if not os.path.isdir(folder) or not is_inside(real, root):
+    """Tell whether a file at a path is, or would be, among the specs of a folder."""
+    if not os.path.isdir(folder) or not is_inside(path, folder):
         return False
-    names = os.path.relpath(real, root).split(os.sep)
+    real = os.path.realpath(path)
+    names = os.path.relpath(real, os.path.realpath(folder)).split(os.sep)
     return real.lower().endswith(SUFFIXES) and not any(name.startswith(".") for name in names)
 
 
 def is_path(text: str) -> bool:
-    """Tell whether a file can have that path at all, which a text in JSON need not be."""
+    """Tell whether a text can be the path of a file, which a text in JSON need not be."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         return False
 
 
-def bytes_of(path: str, most: int) -> bytes:
-    """Return a regular file's bytes, one more than ``most`` where there are more.
-
-    Raises ``OSError`` for a file that is not there, not readable, or something else than a file, such as a pipe.
-    """
-    if not is_path(path) or not stat.S_ISREG(os.stat(path).st_mode):  # before opening it, which some devices notice
-        raise OSError(0, "it is no regular file")
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # it may have become a pipe by now
-        return file.read(most + 1)
-
-
 PREFIX = ".ztrust-mail-"
-"""How the names of temporary files begin."""
+"""The beginning of the names of temporary files."""
 
 _NAME = re.compile(re.escape(PREFIX) + r"[0-9a-f]{32}")
 _ATTEMPTS = 5
 _FOLDER_IS_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
-"""What the system answers where only the content of a file may be written: its folder is read-only, it is another
-user's, or it is mounted into a container by itself."""
+"""The errors of the system if only the content of a file may be written: its folder is read-only, the file belongs to
+another user, or it is mounted into a container by itself."""
 
 
 class Changed(Exception):
-    """The file is not what it was when it was read."""
+    """The file has changed since it was read."""
 
 
 def is_read_only(path: str) -> bool:
-    """Tell whether a file or its folder may not be written; a mode without a w says so to the superuser too."""
+    """Tell whether a file or its folder must not be written; a mode without w counts for the superuser too."""
     for one in (path, os.path.dirname(path)):
         if not os.access(one, os.W_OK) or not stat.S_IMODE(os.stat(one).st_mode) & 0o222:
             return True
@@ -124,14 +150,14 @@ def is_read_only(path: str) -> bool:
 def replace_file(path: str, before: bytes, after: bytes) -> None:
     """Replace the content of a file, preserving mode, owner and extended attributes.
 
-    Raises :class:`Changed` where the file does not hold ``before`` any more, :class:`OSError` where it cannot be
-    written or its owner not be preserved; then it is as it was.
+    Raises :class:`Changed` if the file no longer contains ``before``, and :class:`OSError` if it cannot be written or
+    its owner cannot be preserved; then it is unchanged.
     """
     if is_read_only(path):
         raise PermissionError(0, "it, or its folder, is read-only")
     with _temporary(os.path.dirname(path)) as (file, temporary):
         _write(file, after)
-        if content_of(path, len(before) + 1) != before:
+        if read_regular_file(path, len(before) + 1, follow_links=False) != before:
             raise Changed
         _copy_status(path, temporary)
         os.replace(temporary, path)
@@ -139,12 +165,12 @@ def replace_file(path: str, before: bytes, after: bytes) -> None:
 
 
 def write_file(path: str | os.PathLike[str], content: bytes, *, overwrite: bool = True) -> None:
-    """Write a file, preserving the mode and owner of one that is there; a new file gets the usual mode.
+    """Write a file, preserving the mode and owner of an existing file; a new file gets the usual mode.
 
-    A device or pipe is written to directly, and so is a file whose folder permits nothing else.
+    A device or pipe is written directly, and so is a file in a folder where it cannot be replaced.
 
-    Raises :class:`FileExistsError` for a file that is there unless ``overwrite``, :class:`OSError` where it cannot be
-    written: then it is as it was.
+    Raises :class:`FileExistsError` for an existing file unless ``overwrite``, and :class:`OSError` if the file cannot
+    be written; then it is unchanged.
     """
     real = os.path.realpath(path) if overwrite else os.path.abspath(path)
     folder = os.path.dirname(real)
@@ -153,26 +179,20 @@ def write_file(path: str | os.PathLike[str], content: bytes, *, overwrite: bool 
         with _temporary(folder, 0o666) as (file, temporary):
             _write(file, content)
             os.replace(temporary, real) if overwrite else _rename_to_new(temporary, real)
-    elif not _is_replaceable(path, real) or not _replaced(real, content):
+    elif not _is_replaceable(path, real) or not _try_replace(real, content):
         with open(path, "wb") as file:
             file.write(content)
-    with suppress(OSError):  # the file is there; a folder that may not be read cannot be synchronised
+    with suppress(OSError):  # the file is written; a folder without read permission cannot be synchronised
         _sync(folder)
 
 
 def remove_leftovers(folder: str) -> None:
-    """Remove the temporary files that killed processes left in a folder, as far as that is permitted."""
+    """Remove the temporary files that killed processes left in a folder, as far as permitted."""
     with suppress(OSError), os.scandir(folder) as entries:
         leftovers = [entry.path for entry in entries if _NAME.fullmatch(entry.name)]
         for path in leftovers:
-            with suppress(OSError):  # a live process holds its lock, or the file is another user's
+            with suppress(OSError):  # a running process holds its lock, or the file belongs to another user
                 _remove_unlocked(path)
-
-
-def content_of(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return the first bytes of a file. A pipe is not waited for, and a link not followed."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-        return file.read(most)
 
 
 def _remove_unlocked(path: str) -> None:
@@ -186,14 +206,14 @@ def _remove_unlocked(path: str) -> None:
 
 
 def _is_replaceable(path: str | os.PathLike[str], real: str) -> bool:
-    """Tell whether a path leads to a regular file that may be written and has that real path."""
+    """Tell whether a path leads to a writable regular file with that real path."""
     with suppress(OSError):  # an open file that was deleted has no path
         return stat.S_ISREG(os.stat(path).st_mode) and os.path.samefile(path, real) and os.access(real, os.W_OK)
     return False
 
 
-def _replaced(path: str, content: bytes) -> bool:
-    """Replace the content of a file and return True, or False where the folder or the owner does not permit that."""
+def _try_replace(path: str, content: bytes) -> bool:
+    """Replace the content of a file and return True, or False if the folder or the owner does not permit it."""
     try:
         with _temporary(os.path.dirname(path)) as (file, temporary):
             _write(file, content)
@@ -207,12 +227,12 @@ def _replaced(path: str, content: bytes) -> bool:
 
 
 def _rename_to_new(temporary: str, path: str) -> None:
-    """Give a temporary file its name unless that is taken. Raises :class:`FileExistsError`."""
+    """Rename a temporary file unless the name is taken. Raises :class:`FileExistsError`."""
     try:
         os.link(temporary, path)  # unlike a rename it replaces nothing
     except FileExistsError:
         raise
-    except OSError:  # this file system has no second names
+    except OSError:  # this file system has no hard links
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         os.replace(temporary, path)
@@ -220,7 +240,7 @@ def _rename_to_new(temporary: str, path: str) -> None:
 
 @contextmanager
 def _temporary(folder: str, mode: int = 0o600) -> Iterator[tuple[BinaryIO, str]]:
-    """Give a new, locked temporary file and its path; remove it in the end, unless it has got another name."""
+    """Yield a new, locked temporary file and its path; remove it at the end unless it was renamed."""
     handle, path = _create(folder, mode)
     with open(handle, "wb") as file:
         try:
@@ -234,12 +254,12 @@ def _create(folder: str, mode: int) -> tuple[int, str]:
     for _ in range(_ATTEMPTS):
         path = os.path.join(folder, PREFIX + os.urandom(16).hex())
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with suppress(OSError):  # a file system without locks: nothing is removed there
+        with suppress(OSError):  # a file system without locks: nothing is removed on it
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.lexists(path):
             return handle, path
-        os.close(handle)  # another run took it for a leftover before it was locked
-    raise OSError(errno.EAGAIN, "other runs remove its temporary file")
+        os.close(handle)  # another run removed it as a leftover before it was locked
+    raise OSError(errno.EAGAIN, "other runs keep removing its temporary file")
 
 
 def _write(file: BinaryIO, content: bytes) -> None:
@@ -249,7 +269,7 @@ def _write(file: BinaryIO, content: bytes) -> None:
 
 
 def _copy_status(path: str, temporary: str) -> None:
-    """Give a complete temporary file the owner, the mode and the extended attributes of the file it will replace."""
+    """Copy the owner, the mode and the extended attributes of a file to the temporary file that will replace it."""
     status = os.stat(path)
     os.chown(temporary, status.st_uid, status.st_gid)
     shutil.copystat(path, temporary)

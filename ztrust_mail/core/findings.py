@@ -1,4 +1,4 @@
-"""One type for every problem and notice, whatever finds it and however it is reported."""
+"""One type for every error, warning and note, whichever check finds it and whichever format reports it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Location:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem or a notice.
+    """An error, a warning or a note, at a place in a file, on a realm and one of its fields, or both.
 
-    ``rule`` is an id of :mod:`ztrust_mail.core.rules`, such as ``unknown-key``. ``message`` says what happened,
-    ``hint`` what to do next. A finding belongs to a place in a file, to a realm and field, or to both.
+    ``rule`` is an id of :mod:`ztrust_mail.core.rules`, such as ``unknown-key``; ``message`` says what is wrong,
+    ``hint`` what to do next.
     """
 
     severity: Severity
@@ -51,9 +51,25 @@ class Finding:
     field: str | None = None
 
 
-def error(rule: str, message: str, hint: str = "", location: Location | None = None) -> Finding:
-    """Return an error at a place in a file."""
-    return Finding(Severity.ERROR, rule, message, hint, location)
+def error(
+    rule: str, message: str, hint: str = "", location: Location | None = None, realm: str = "", field: str = ""
+) -> Finding:
+    """Return an error at a place in a file, on a realm and one of its fields, or both."""
+    return Finding(Severity.ERROR, rule, message, hint, location, realm or None, field or None)
+
+
+def warning(
+    rule: str, message: str, hint: str = "", location: Location | None = None, realm: str = "", field: str = ""
+) -> Finding:
+    """Return a warning, with a place as :func:`error` has it."""
+    return Finding(Severity.WARNING, rule, message, hint, location, realm or None, field or None)
+
+
+def note(
+    rule: str, message: str, hint: str = "", location: Location | None = None, realm: str = "", field: str = ""
+) -> Finding:
+    """Return a note, with a place as :func:`error` has it."""
+    return Finding(Severity.NOTE, rule, message, hint, location, realm or None, field or None)
 
 
 def has_errors(findings: Iterable[Finding]) -> bool:
@@ -62,17 +78,17 @@ def has_errors(findings: Iterable[Finding]) -> bool:
 
 
 class FileFindings:
-    """Collects distinct findings of files, in bounded memory.
+    """Collects findings without duplicates, and of each file at most one error and one other more than are reported.
 
-    Of each file it keeps one error and one other finding more than are reported. So :meth:`in_order` knows whether
-    there are more, and no number of warnings hides an error.
+    So no file takes memory without bound, :meth:`in_order` knows whether there are more, and no number of warnings
+    hides an error.
     """
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[dict[Finding, None], dict[Finding, None]]] = {}
 
     def add(self, finding: Finding) -> bool:
-        """Add a finding; return whether there was room for it."""
+        """Add a finding, and tell whether there was room for it."""
         path = finding.location.path if finding.location else ""
         kept = self._kept.setdefault(path, ({}, {}))[finding.severity is not Severity.ERROR]
         if finding not in kept and len(kept) > MAX_PROBLEMS:
@@ -86,13 +102,13 @@ class FileFindings:
             self.add(finding)
 
     def __iter__(self) -> Iterator[Finding]:
-        """Yield all findings in the order in which they were added."""
+        """Yield the findings in the order in which they were added."""
         for errors, others in self._kept.values():
             yield from errors
             yield from others
 
     def in_order(self) -> list[Finding]:
-        """Return the findings by file and place. For a file with too many, errors come first and a last one says so."""
+        """Return the findings by file and place; of a file with too many, errors first and the limit last."""
         result: list[Finding] = []
         for path, (errors, others) in sorted(self._kept.items(), key=lambda item: item[0]):
             found = [*errors, *others]
@@ -103,6 +119,6 @@ class FileFindings:
 
 def _more(path: str, errors: Iterable[Finding]) -> Finding:
     severity = Severity.ERROR if len(list(errors)) > MAX_PROBLEMS else Severity.WARNING
-    message = f"more than {MAX_PROBLEMS:,} findings; the others are not shown"
+    message = f"there are more than {MAX_PROBLEMS:,} findings; the rest is not shown"
     hint = "fix these first, or work on fewer realms at a time"
     return Finding(severity, "too-many-findings", message, hint, Location(path) if path else None)

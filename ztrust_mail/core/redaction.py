@@ -46,7 +46,7 @@ class _Traces:
     parts: tuple[tuple[str, ...], ...]
 
     def is_in(self, readings: Iterable[str]) -> bool:
-        """Return whether a decoded text quotes the secret."""
+        """Tell whether a decoded text quotes the secret."""
         return any(part in text for text, parts in zip(readings, self.parts, strict=True) for part in parts)
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 class Secret:
     """A value that cannot be printed, formatted, pickled, copied or logged.
 
-    Only :meth:`reveal` returns it, and only code that sends it to the server calls that.
+    Only :meth:`reveal` returns it; it is called where the value is sent or written, and nowhere else.
     """
 
     __slots__ = ("__value",)
@@ -33,12 +33,12 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled or copied")
 
-    __getstate__ = __reduce__  # the default would return the slots
+    __getstate__ = __reduce__  # the inherited one returns the slots
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self.__value == other.__value
 
-    __hash__ = None  # type: ignore[assignment]  # no set or dict must hold a secret
+    __hash__ = None  # type: ignore[assignment]  # no hash of a secret is stored
 
 
 class SecretKind(StrEnum):
@@ -64,7 +64,7 @@ class SecretRef:
     base: str = ""
 
     def __str__(self) -> str:
-        """Return the reference for people. A command's arguments are left out, because they may hold secrets."""
+        """Return the reference as text for people, without a command's arguments."""
         shown = self.argument[:1] if self.kind is SecretKind.COMMAND else self.argument
         return f"{self.kind.value}:{'/'.join(shown)}"
 

@@ -91,6 +91,16 @@ def pluralise(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m)")
+_MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000}
+
+
+def parse_duration(text: str) -> int | None:
+    """Return the milliseconds of a duration such as ``500ms``, ``10s`` or ``5m``, None for any other text."""
+    found = _DURATION.fullmatch(text)
+    return int(found[1]) * _MILLISECONDS[found[2]] if found else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean `address`?`` for a misspelt word, or an empty text.
 

@@ -264,7 +264,7 @@ class Dialect:
             message = f"{self.title} would read {quoted(name)} as {_display(back)}, not as {_display(value)}"
         else:
             message = f"{self.title} cannot store {_display(value)} as {quoted(name)}"
-        return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out: set it by other means", field=name)
+        return Finding(Severity.WARNING, CANNOT_HOLD, message, "left out; set it by other means", field=name)
 
     def _missing_finding(self, row: Row) -> Finding:
         called = f" (labelled {quoted(row.label)})" if row.label else ""

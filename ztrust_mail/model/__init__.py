@@ -1,1 +1,1 @@
-"""The canonical form of a realm's e-mail settings, to which specs and servers are brought."""
+"""The canonical form of a realm's e-mail settings, in which specs and servers are compared."""

@@ -1,4 +1,4 @@
-"""Which e-mail addresses Keycloak takes as a sender, and which domains no reader could tell from another one."""
+"""Checks e-mail addresses by Keycloak's own rules, and domains for look-alike characters."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 import unicodedata
 
 # The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
-# Whatever else Unicode's first 65,536 characters hold counts as a letter, and is read as one: see _with_letters.
+# Any other of Unicode's first 65,536 characters counts as a letter: see _with_letters.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _QUOTED = r'"(?:[A-Za-z0-9!#$%&\'*.(),<>\[\]:; @+/=?^_`{|}~-]|\\\\|\\")+"'
 _LOCAL = re.compile(rf"(?:{_ATOM}|{_QUOTED})(?:\.(?:{_ATOM}|{_QUOTED}))*")
 _LABEL = re.compile(_ATOM)
-# Of IP addresses, which hardly anybody writes, as text: compiling these would cost every start some milliseconds.
+# Patterns of IP addresses are rarely needed, and compiling them at each start would take some milliseconds.
 _IPV4 = r"\[[0-9]{1,3}(?:\.[0-9]{1,3}){3}\]"
 _IPV6 = r"(?i)\[IPv6:(?P<address>[^\]]+)\]"
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 _GROUP = r"[0-9a-f]{1,4}"
 _MIXED = rf"(?i)(?:::(?:ffff:(?:0{{1,4}}:)?)?|(?:{_GROUP}:){{1,4}}:){_OCTET}(?:\.{_OCTET}){{3}}"
 _SCOPED = r"(?i)fe80:(?::[0-9a-f]{0,4}){0,4}%[0-9a-z]+"
-_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # what IDNA takes for a dot
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")  # the dots of IDNA
 # Unicode's Default_Ignorable_Code_Point, and the one blank that counts as a symbol.
 _IGNORABLE = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
@@ -32,9 +32,9 @@ _LONGEST = 255  # a stored attribute's length
 
 
 def address_problem(address: str, *, utf8: bool) -> str | None:
-    """Return in a few words why Keycloak 26 refuses the address as a sender, or None when it takes it.
+    """Return why Keycloak 26 refuses the address as a sender, or None if it accepts it.
 
-    ``utf8`` is the realm's ``allowutf8``; without it only the domain may hold other than ASCII letters.
+    ``utf8`` is the realm's ``allowutf8``; without it, only the domain may contain non-ASCII letters.
     """
     local, at, domain = address.rpartition("@")
     if not at:
@@ -47,10 +47,10 @@ def address_problem(address: str, *, utf8: bool) -> str | None:
 
 
 def lookalike_problem(domain: str) -> str | None:
-    """Return in a few words what makes a domain or host look like another one, or None.
+    """Return what makes a domain or host look like another one, or None.
 
-    Keycloak accepts such names, and IDNA turns them into names that a reviewer does not see. A name is accepted where
-    Unicode's NFKC does not change it and it holds no invisible character, no mathematical sign and no punctuation.
+    Keycloak accepts such names, and IDNA converts them to names that a reviewer does not see. A name is accepted if
+    Unicode's NFKC does not change it and it contains no invisible character, mathematical sign or punctuation.
     """
     if domain.isascii():
         return None
@@ -62,7 +62,7 @@ def lookalike_problem(domain: str) -> str | None:
     if odd is None:
         return None
     name = unicodedata.name(odd, "")
-    return f"holds U+{ord(odd):04X}{name and f' ({name})'}, which cannot be seen or looks like something else"
+    return f"contains U+{ord(odd):04X}{name and f' ({name})'}, which is invisible or looks like another character"
 
 
 def _is_lookalike(character: str) -> bool:
@@ -78,7 +78,7 @@ def _is_lookalike(character: str) -> bool:
 
 
 def ascii_domain(address: str) -> str:
-    """Return the address with its domain in ASCII (punycode). Raises ValueError when there is no such form."""
+    """Return the address with its domain in ASCII (punycode). Raises ValueError if there is no such form."""
     local, at, domain = address.rpartition("@")
     return local + at + _to_ascii(domain) if at else address
 
@@ -87,23 +87,23 @@ def _local_problem(local: str, utf8: bool) -> str | None:
     if len(local) > _LONGEST_LOCAL:
         return f"has more than {_LONGEST_LOCAL} characters before the @"
     if not _LOCAL.fullmatch(_with_letters(local)):
-        return "has a character or a dot before the @ that may not be there"
+        return "has a character or a dot before the @ that is not allowed there"
     if not utf8 and not local.isascii():
-        return "has other than ASCII characters before the @, which needs relay.utf8"
+        return "has non-ASCII characters before the @, which needs relay.utf8: true"
     return None
 
 
 def _domain_problem(domain: str) -> str | None:
     if domain.startswith("["):
-        return None if _is_ip_literal(domain) else "has an IP address in brackets that is none"
+        return None if _is_ip_literal(domain) else "has an invalid IP address in brackets"
     if "_" in domain:
         return "has an underscore in the domain"
     if not all(_LABEL.fullmatch(_with_letters(label)) and label.strip("-") == label for label in domain.split(".")):
-        return "has a character, a hyphen or a dot in the domain that may not be there"
+        return "has a character, a hyphen or a dot in the domain that is not allowed there"
     try:
         ascii_form = _to_ascii(domain)
     except ValueError:
-        return "has a domain part that is too long or not a name"
+        return "has a domain part that is too long or invalid"
     return f"has a domain longer than {_LONGEST_DOMAIN} characters" if len(ascii_form) > _LONGEST_DOMAIN else None
 
 
@@ -128,7 +128,7 @@ def _is_ip_literal(domain: str) -> bool:
 
 def _to_ascii(domain: str) -> str:
     """Return the domain by IDNA 2003, which is what Java's ``IDN.toASCII`` does. Raises ValueError."""
-    # A foreign dot at the end, or alone, is the root of all names to Java, and gets through.
+    # Java takes a non-ASCII dot at the end, or alone, for the root of all names, and accepts it.
     if _DOTS.fullmatch(domain):
         return "."
     *labels, last = _DOTS.split(domain)

@@ -1,4 +1,4 @@
-"""The fields of a spec and the types of their values: the vocabulary both sides are compared in."""
+"""The fields of a spec and the types of their values, in which specs and servers are compared."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 
 
 def is_within(name: str, group: str) -> bool:
-    """Tell whether a field is the group itself or stands under it.
+    """Tell whether a field is the group itself or belongs to it.
 
-    An extra attribute is no group, though its name may hold dots; nor is a localised text.
+    An extra attribute or a localised text is not a group, even if its name contains dots.
     """
     is_leaf = group.startswith(f"{EXTRA}.") or message_of(group)
     return name == group or (name.startswith(f"{group}.") and not is_leaf)
@@ -33,7 +33,7 @@ class Security(StrEnum):
 
 
 class Login(StrEnum):
-    """How a realm logs in at its relay."""
+    """How a realm logs in to its relay."""
 
     BASIC = "basic"
     TOKEN = "token"
@@ -53,7 +53,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class Masked:
-    """A secret the server holds and does not show."""
+    """A secret that the server stores and masks."""
 
     def __str__(self) -> str:
         return "(set, hidden by the server)"
@@ -61,7 +61,7 @@ class Masked:
 
 @dataclass(frozen=True)
 class Raw:
-    """Live text that does not parse as its field's type; it equals nothing a spec can say."""
+    """Live text that is not a valid value of its field; it differs from every value in a spec."""
 
     text: str
 
@@ -70,7 +70,7 @@ class Raw:
 
 
 class Absent(Enum):
-    """Says of a field or attribute that it must not be there."""
+    """The value of a field or attribute that must be absent."""
 
     ABSENT = "absent"
 
@@ -82,7 +82,7 @@ ABSENT = Absent.ABSENT
 
 FieldValue = str | bool | int | Security | Login | Duration | SecretRef | Masked | Raw | Absent
 FieldMap = Mapping[str, FieldValue]
-"""The canonical form of a realm's e-mail settings: field → value. A field left out says nothing."""
+"""The canonical form of a realm's e-mail settings: field → value. A missing field is unspecified."""
 
 
 def is_resolvable(value: FieldValue | None) -> TypeGuard[SecretRef]:
@@ -96,7 +96,7 @@ def masked_fields(fields: FieldMap) -> tuple[str, ...]:
 
 
 class Kind(Enum):
-    """What a field's value is, and so how it is checked."""
+    """The kind of a field's value, which decides how it is checked."""
 
     ADDRESS = "an e-mail address"
     TEXT = "text"
@@ -181,10 +181,19 @@ _ROWS = (
 )
 
 FIELDS: Mapping[str, Field] = {row.name: row for row in _ROWS}
-"""Every field a spec can set, in the order people read them.
-
-``templates.messages.LOCALE.KEY`` and ``extra.NAME`` come on top.
+"""Every field that a spec can set, in the order of reports, without ``templates.messages.LOCALE.KEY`` and
+``extra.NAME``.
 """
+
+LOGIN_FIELDS: Mapping[Login, tuple[str, ...]] = {
+    Login.NONE: (),
+    Login.BASIC: (USERNAME, PASSWORD),
+    Login.TOKEN: (USERNAME, TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET),
+}
+"""The fields that each mode of login requires. A token login may also have ``TOKEN_SCOPE``."""
+
+LOGIN_SECRETS: Mapping[Login, str] = {Login.BASIC: PASSWORD, Login.TOKEN: TOKEN_CLIENT_SECRET}
+"""The secret of each mode of login."""
 
 DEFAULT_SECURITY = Security.STARTTLS
 DEFAULT_PORTS: Mapping[Security, int] = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
@@ -196,12 +205,12 @@ def extra_field(attribute: str) -> str:
 
 
 def message_field(locale: str, key: str) -> str:
-    """Return the field name of a localised text; a locale has no dot, a key may have some."""
+    """Return the field name of a localised text; a key may contain dots, a locale may not."""
     return f"{MESSAGES}.{locale}.{key}"
 
 
 def message_of(name: str) -> tuple[str, str] | None:
-    """Return the locale and the key of a localised text's field, None for any other field and for a group."""
+    """Return the locale and the key of a localised text's field, None for any other field or a group."""
     if not name.startswith(f"{MESSAGES}."):
         return None
     locale, _, key = name.removeprefix(f"{MESSAGES}.").partition(".")
@@ -209,14 +218,14 @@ def message_of(name: str) -> tuple[str, str] | None:
 
 
 def is_removable(name: str) -> bool:
-    """Tell whether ``false`` has a field removed that is left alone where the spec does not name it."""
+    """Tell whether a field is unmanaged unless the spec names it, and ``false`` removes it."""
     return name == THEME or message_of(name) is not None or name.partition(".")[0] == EXTRA
 
 
 def field_of(name: str) -> Field:
     """Return the row of a field; every ``extra.NAME`` is text.
 
-    The braces in a localised text are the server's own, so it has no placeholders.
+    A localised text has no placeholders: its braces are the server's own.
     """
     if row := FIELDS.get(name):
         return row

@@ -1,4 +1,4 @@
-"""Field values as JSON and back: how plans and the journal keep what is wanted of a realm. Secrets stay references."""
+"""Converts field values to JSON and back, for saved plans and the journal. Secrets stay references."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _value_from_json(data: FieldJson) -> FieldValue:
             return _reference(data)
         if len(data) == 1 and (known := _TYPED.get(next(iter(data)))):
             return known(next(iter(data.values())))
-    raise ValueError("no field's value")
+    raise ValueError("not the value of a field")
 
 
 def _reference(data: Mapping[str, FieldJson]) -> SecretRef:
@@ -85,7 +85,7 @@ _SHOWN = 255
 
 
 def display_value(value: FieldValue | None) -> str:
-    """Return a value for people; a secret is named by where it comes from, never shown."""
+    """Return a value as text for people; of a secret, show the reference and never the value."""
     if value is None or value is ABSENT or value == "":
         return NOT_SET
     if isinstance(value, SecretRef):
@@ -96,6 +96,6 @@ def display_value(value: FieldValue | None) -> str:
 
 
 def display_short(value: FieldValue | None) -> str:
-    """Return a value for people, of a long text only its beginning."""
+    """Return a value as text for people, and of a long text only the beginning."""
     words = display_value(value)
     return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}… ({len(words):,} characters)"

@@ -1,4 +1,4 @@
-"""From a value as the user wrote it to a typed one, by the kind of its field."""
+"""Parses and checks the values of fields by their kind."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.model.addresses import address_problem, lookalike_problem
 from ztrust_mail.model.fields import Duration, FieldValue, Kind, Security
 
-MAX_LENGTH = 255  # a Keycloak attribute's column; longer is refused by the server
+MAX_LENGTH = 255  # the column of a Keycloak attribute; the server refuses longer text
 MAX_DURATION_MS = 3_600_000
-MAX_MESSAGE = 20_000  # ours: Keycloak takes a million
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000}
+MAX_MESSAGE = 20_000  # our limit; Keycloak accepts a million
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _AT = re.compile("[@\ufe6b\uff20]|%(?:25)*40")
@@ -37,12 +36,12 @@ def is_locale(text: str) -> bool:
 
 
 def is_message_key(text: str) -> bool:
-    """Tell whether a text is the key of a message; one of dots alone would be another place in a URL."""
+    """Tell whether a text is the key of a message; dots alone would be another path in a URL."""
     return _MESSAGE_KEY.fullmatch(text) is not None
 
 
 class BadValue(ValueError):
-    """A value its field cannot take: ``args`` is what is wrong, in words, and what to do about it."""
+    """An invalid value of a field: ``args`` holds the problem and what to do about it."""
 
     rule = "bad-value"
 
@@ -55,7 +54,7 @@ class BadValue(ValueError):
 def parse(kind: Kind, value: object, *, utf8: bool = False) -> FieldValue:
     """Return the typed value. ``utf8`` allows a non-ASCII local part in an address.
 
-    The value has passed the schema, so its JSON type is right; raises :class:`BadValue` for the rest.
+    The schema has checked the JSON type of the value. Raises :class:`BadValue` for any other problem.
     """
     if kind is Kind.ADDRESS:
         return _address(_text(value), utf8=utf8)
@@ -68,11 +67,11 @@ def _text(value: object) -> str:
     text = str(value)
     if found := _STEERING.search(text):
         raise BadValue(
-            f"holds the control character U+{ord(found.group()):04X}",
+            f"contains the control character U+{ord(found.group()):04X}",
             "remove it: line breaks and control characters can forge mail headers",
         )
     if len(text) > MAX_LENGTH:
-        raise BadValue(f"is {len(text)} characters long; {MAX_LENGTH} is the most", "shorten it")
+        raise BadValue(f"has {len(text)} characters, over the limit of {MAX_LENGTH}", "shorten it")
     if not text.strip():
         raise BadValue("is empty", "leave the key out")
     return text
@@ -80,7 +79,7 @@ def _text(value: object) -> str:
 
 def _address(text: str, *, utf8: bool) -> str:
     if "<" in text or ">" in text:
-        raise BadValue(f"is not a plain address: {quoted(text)}", "the display name has a key of its own, name")
+        raise BadValue(f"is not a plain address: {quoted(text)}", "write the display name under the key name")
     _refuse_lookalike(text.rpartition("@")[2], text)
     if problem := address_problem(text, utf8=utf8):
         raise BadValue(f"is not an address Keycloak accepts: {quoted(text)} {problem}", "write name@domain")
@@ -89,18 +88,18 @@ def _address(text: str, *, utf8: bool) -> str:
 
 def _refuse_lookalike(name: str, text: str) -> None:
     if problem := lookalike_problem(name):
-        raise BadValue(f"{problem}: {quoted(text)}", "type the name anew in plain letters, or write its xn-- form")
+        raise BadValue(f"{problem}: {quoted(text)}", "retype the name in plain letters, or write its xn-- form")
 
 
 def _addresses(text: str, *, utf8: bool) -> str:
-    """Return the list in its one form: each address once, with a comma and a space between."""
+    """Return the canonical form of the list: each address once, separated by a comma and a space."""
     return ", ".join(dict.fromkeys(_address(_text(one.strip()), utf8=utf8) for one in text.split(",")))
 
 
 def _theme(value: object) -> str:
     text = _text(value)
     if "/" in text or "\\" in text or text in (".", ".."):  # it is a folder's name on the server
-        raise BadValue(f"is not a theme's name: {quoted(text)}", "write the name alone, without a path")
+        raise BadValue(f"is not the name of a theme: {quoted(text)}", "write the name alone, without a path")
     return text
 
 
@@ -111,31 +110,32 @@ def _subject(value: object) -> str:
 def _message(value: object) -> str:
     text = str(value)
     if found := _STEERING.search(text.replace("\n", "")):
-        raise BadValue(f"holds the control character U+{ord(found.group()):04X}", "remove it: a line break is fine")
+        problem = f"contains the control character U+{ord(found.group()):04X}"
+        raise BadValue(problem, "remove it; line breaks are allowed")
     if len(text) > MAX_MESSAGE:
-        raise BadValue(f"is {len(text):,} characters long; {MAX_MESSAGE:,} is the most", "put it into a theme")
+        raise BadValue(f"has {len(text):,} characters, over the limit of {MAX_MESSAGE:,}", "put the text into a theme")
     if not text.strip():
         raise BadValue("is empty", "leave the key out")
     return _with_arguments(text)
 
 
 def _with_arguments(text: str) -> str:
-    """Return a text that Java's MessageFormat takes: with one that it does not, the server sends no mail at all."""
+    """Return the text if Java's MessageFormat accepts it; else the server would send no mail at all."""
     rest = re.sub(r"'[^']*(?:'|\Z)", "", text.replace("''", ""))
     for _ in range(_NESTED):
         rest = _ARGUMENT.sub("", rest)
     if "{" not in rest:
         return text
-    raise BadValue("has a brace that begins no argument such as {0}", "write '{' for a plain brace")
+    raise BadValue("has a brace that does not begin an argument such as {0}", "write '{' for a plain brace")
 
 
 def _host(value: object) -> str:
     text = _text(value)
-    if may_hold_login(Kind.HOST, text):  # it may be a password: it is not shown
-        why = "it holds an @" if _AT.search(text) else "it holds a parameter"
-        raise BadValue(f"is not a host name: {why}", "write the name alone; the login has keys under relay.auth")
-    if "%" in text:  # after an IPv6 address a zone may be any text, one that looks like an allowed name too
-        raise BadValue(f"holds a %: {quoted(text)}", "write the name or the address alone, without a zone")
+    if may_hold_login(Kind.HOST, text):  # the message does not show it: it may contain a password
+        why = "it contains an @" if _AT.search(text) else "it contains a parameter"
+        raise BadValue(f"is not a host name: {why}", "write the name alone; the login belongs under relay.auth")
+    if "%" in text:  # the zone of an IPv6 address may be any text, also one that looks like an allowed name
+        raise BadValue(f"contains a %: {quoted(text)}", "write the name or the address alone, without a zone")
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -143,7 +143,7 @@ def _host(value: object) -> str:
     if "://" in text or "/" in text:
         raise BadValue(f"is not a host name: {quoted(text)}", "write the name alone, without scheme and path")
     if re.fullmatch(r"[^:]+:\d+", text):
-        raise BadValue(f"holds a port: {quoted(text)}", "write the port under relay.port")
+        raise BadValue(f"contains a port: {quoted(text)}", "write the port under relay.port")
     _refuse_lookalike(text, text)
     if not text.isascii():
         raise BadValue(f"has non-ASCII letters: {quoted(text)}", "write the name in its xn-- form")
@@ -163,18 +163,18 @@ def _url(value: object) -> str:
     except ValueError:
         sound, host = False, ""
     if not sound or " " in text or _AT.search(host):
-        raise BadValue("is not an https URL without a login in it", "write https://host/path")
+        raise BadValue("is not an https URL without a login", "write https://host/path")
     if _has_secret_parameter(text):
-        raise BadValue("has a parameter that looks like a secret", "take it out: client_secret has a key of its own")
+        raise BadValue("has a parameter that looks like a secret", "remove it; write the secret under client_secret")
     if problem := lookalike_problem(host):
-        raise BadValue(f"{problem}: the host {quoted(host)}", "type it anew in plain letters, or write its xn-- form")
+        raise BadValue(f"{problem}: the host {quoted(host)}", "retype it in plain letters, or write its xn-- form")
     return text
 
 
 def may_hold_login(kind: Kind, text: str) -> bool:
-    """Tell whether a host or a URL, or a text with a URL in it, may hold a password, and so is not to be shown.
+    """Tell whether a host, a URL or a text with a URL may contain a password, so that it must not be shown.
 
-    It does so before an ``@``, however that is spelt, or in a URL's parameters.
+    A password may be before an ``@``, in any encoding, or in a URL's parameters.
     """
     if kind is Kind.HOST:
         return bool(_AT.search(text)) or _has_secret_parameter(text)
@@ -193,17 +193,16 @@ def _has_secret_parameter(url: str) -> bool:
     return any(value and _SECRETIVE.search(name) for name, _, value in parts)
 
 
-WRITE_DURATION = "write a whole number and ms, s or m right behind it, such as 10s"
+WRITE_DURATION = "write a whole number and a unit without a space: ms, s or m, such as 10s"
 
 
 def _duration(value: object) -> Duration:
-    found = re.fullmatch(r"(\d{1,9})(ms|s|m)", str(value))
-    if not found:
-        raise BadValue(f"is no time with a unit: {quoted(value)}", WRITE_DURATION)
-    duration = Duration(int(found[1]) * _UNITS[found[2]])
-    if not 0 < duration.milliseconds <= MAX_DURATION_MS:
+    milliseconds = parse_duration(str(value))
+    if milliseconds is None:
+        raise BadValue(f"is not a duration with a unit: {quoted(value)}", WRITE_DURATION)
+    if not 0 < milliseconds <= MAX_DURATION_MS:
         raise BadValue(f"is not between 1ms and 60m: {quoted(value)}", WRITE_DURATION)
-    return duration
+    return Duration(milliseconds)
 
 
 def _port(value: object) -> int:
@@ -227,7 +226,7 @@ def _secret(value: object) -> SecretRef:
         raise BadValue("does not name a variable", "a variable's name has letters, digits and _")
     for part in value.argument:
         if value.kind is not SecretKind.COMMAND and _STEERING.search(part):
-            raise BadValue("holds a control character", "remove it")
+            raise BadValue("contains a control character", "remove it")
     return value
 
 

@@ -1,1 +1,1 @@
-"""Where secrets come from: one module per kind of reference, resolved once per distinct reference."""
+"""Resolves references to secrets, each distinct reference once."""

@@ -1,16 +1,15 @@
-"""What every kind of secret reference has in common, and what a spec may reach."""
+"""Fetches the value of each kind of secret reference, within what a spec may reach."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import stat
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import SecretError
-from ztrust_mail.core.files import is_inside
+from ztrust_mail.core.files import is_inside, read_regular_file
 from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import PREFIX, Permissions
@@ -18,11 +17,11 @@ from ztrust_mail.settings import PREFIX, Permissions
 
 @dataclass(frozen=True)
 class Reach:
-    """What references in a spec can get at.
+    """The sources that references in a spec may use.
 
-    ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` is where
-    ``env`` looks; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. Nothing at all is
-    within reach if ``isolated``: an untrusted file chose the server and its login, and would get the values.
+    ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` holds the variables for
+    ``env``; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. If ``isolated``, everything
+    is out of reach: an untrusted file chose the server and its login, and the server would receive the values.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
@@ -32,11 +31,11 @@ class Reach:
 
 
 Fetch = Callable[[SecretRef, Reach], str]
-"""Gets the text a reference points at; raises :class:`SecretError` in words of its own."""
+"""Returns the value of a reference; raises :class:`SecretError`, which does not quote the error of a library."""
 
 
 def fetch_env(ref: SecretRef, reach: Reach) -> str:
-    """Return the variable's value; raises :class:`SecretError` where it is unset or out of reach."""
+    """Return the value of a variable; raises :class:`SecretError` if it is unset or out of reach."""
     (name,) = ref.argument
     if name.upper().startswith(PREFIX):
         hint = "a spec cannot use this tool's own credentials; name another variable"
@@ -49,19 +48,19 @@ def fetch_env(ref: SecretRef, reach: Reach) -> str:
 MAX_BYTES = 16_384
 RUN_SECRETS = "/run/secrets"
 NEVER = ("/proc", "/sys")
-"""Where no secret lies and this process's own environment does, should the spec's folder be the root."""
+"""Folders without secrets. /proc shows this process's own environment, if the spec's folder is the root."""
 
 
 def fetch_file(ref: SecretRef, reach: Reach) -> str:
-    """Return the file's text; raises :class:`SecretError` where it is missing or out of reach."""
+    """Return the text of a file; raises :class:`SecretError` if it is missing or out of reach."""
     (path,) = ref.argument
     real = os.path.realpath(os.path.join(ref.base, path.replace("\0", "\ufffd")))
     if not _is_reachable(real, ref, reach):
-        hint = f"put it into the spec's folder, {RUN_SECRETS} or $CREDENTIALS_DIRECTORY, or permit its folder"
-        hint += " with secret_folders under [allow] in trusted settings"
+        hint = f"move it to the spec's folder, {RUN_SECRETS} or $CREDENTIALS_DIRECTORY, or allow its folder"
+        hint += " by secret_folders under [allow] in trusted settings"
         raise SecretError(f"the file {quoted(path)} is out of a spec's reach", hint, "secret-out-of-reach")
     try:
-        return _read(real).decode("utf-8")
+        return read_regular_file(real, MAX_BYTES, follow_links=False).decode("utf-8")
     except FileNotFoundError:
         raise SecretError(f"the file {quoted(path)} does not exist", "create it", "secret-missing") from None
     except UnicodeDecodeError:
@@ -73,9 +72,9 @@ def fetch_file(ref: SecretRef, reach: Reach) -> str:
 
 
 def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
-    if any(is_inside(real, os.path.realpath(folder)) for folder in NEVER) or _is_settings(real, reach):
+    if any(is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
         return False
-    return any(is_inside(real, os.path.realpath(folder)) for folder in _folders(ref, reach))
+    return any(is_inside(real, folder) for folder in _folders(ref, reach))
 
 
 def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
@@ -93,33 +92,23 @@ def _is_settings(real: str, reach: Reach) -> bool:
 def _is_same(real: str, path: str) -> bool:
     try:
         return os.path.samefile(real, path)
-    except OSError:  # one of the two is not there
+    except OSError:  # one of the two does not exist
         return False
-
-
-def _read(real: str) -> bytes:
-    handle = os.open(real, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(0, "it is no regular file")
-        return os.read(handle, MAX_BYTES)
-    finally:
-        os.close(handle)
 
 
 TIMEOUT_SECONDS = 30.0
 
 
 def fetch_command(ref: SecretRef, reach: Reach) -> str:
-    """Return the command's standard output; it runs without a shell and without this tool's variables.
+    """Return a command's standard output; it runs without a shell and without this tool's variables.
 
-    Its error output is thrown away, since it may quote the secret. Raises :class:`SecretError` where
-    commands are not permitted, and where this one fails or takes over 30 s.
+    Its error output is discarded, since it may quote the secret. Raises :class:`SecretError` if commands are not
+    permitted, and if the command fails or takes over 30 s.
     """
     name = quoted(ref.argument[0])
     if not reach.permissions.command:
         hint = "set command = true under [allow] in settings named by --config"
-        raise SecretError(f"the command {name} is not run: commands are not permitted", hint, "secret-out-of-reach")
+        raise SecretError(f"the command {name} was not run: commands are not permitted", hint, "secret-out-of-reach")
     text, problem = _run(ref.argument, reach)
     if problem:
         rule = "secret-bad" if problem is _NOT_TEXT else "secret-missing"
@@ -128,13 +117,13 @@ def fetch_command(ref: SecretRef, reach: Reach) -> str:
 
 
 def _run(argument: Sequence[str], reach: Reach) -> tuple[str, str]:
-    """Return what a command prints, or nothing and what is wrong.
+    """Return a command's output, or no output and the problem.
 
-    Nothing is raised: an exception would keep the environment and the output in the local variables of this frame.
+    It raises nothing: an exception would keep the environment and the output in the local variables of this frame.
     """
     environ = {key: value for key, value in reach.environ.items() if not key.upper().startswith(PREFIX)}
     try:
-        done = subprocess.run(  # an argument list from trusted ground, and no shell
+        done = subprocess.run(  # trusted settings permit commands; there is no shell
             argument,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -153,19 +142,19 @@ def _run(argument: Sequence[str], reach: Reach) -> tuple[str, str]:
     return ("", f"ended with status {done.returncode}") if done.returncode else (text, "")
 
 
-_NOT_TEXT = "printed no UTF-8 text"
-_HINT = "run it by hand to see what it says"
+_NOT_TEXT = "printed text that is not UTF-8"
+_HINT = "run it by hand to see its error output"
 
 
 def fetch_keyring(ref: SecretRef, reach: Reach) -> str:
-    """Return the entry's value; raises :class:`SecretError` where there is none or no keyring."""
+    """Return the value of a keyring entry; raises :class:`SecretError` if there is no entry or no keyring."""
     import keyring
 
     service, name = ref.argument
     try:
         value = keyring.get_password(service, name)
-    except Exception:  # backends are plug-ins: not all keep to KeyringError
-        hint = "unlock it, or use env or file on machines without one"
+    except Exception:  # not all backends, which are plug-ins, raise KeyringError
+        hint = "unlock it; on a machine without a keyring use env or file"
         raise SecretError("the operating system's keyring cannot be read", hint, "secret-missing") from None
     if value is None:
         message = f"the keyring has no entry {quoted(name)} for service {quoted(service)}"

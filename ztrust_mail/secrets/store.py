@@ -1,4 +1,4 @@
-"""Gets the values of references, each distinct one once, and refuses what cannot be a secret."""
+"""Resolves references to secrets, each distinct reference once, and refuses values that cannot be a secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.secrets.sources import Fetch, Reach, fetch_command, fetch_env, fetch_file, fetch_keyring
 
-MAX_LENGTH = 255  # what Keycloak's column holds
+MAX_LENGTH = 255  # the width of Keycloak's column
 VAULT_EXPRESSION = "${vault."
 
 FETCHERS: Mapping[SecretKind, Fetch] = {
@@ -20,7 +20,7 @@ FETCHERS: Mapping[SecretKind, Fetch] = {
     SecretKind.COMMAND: fetch_command,
     SecretKind.KEYRING: fetch_keyring,
 }
-"""Every kind that has a value on this side; a vault's stays on the server."""
+"""The kinds resolved on this machine; the value of a vault's key stays on the server."""
 
 
 ResolvedSecrets = Mapping[SecretRef, Secret | SecretError]
@@ -28,7 +28,7 @@ ResolvedSecrets = Mapping[SecretRef, Secret | SecretError]
 
 
 def resolve_all(refs: Iterable[SecretRef], reach: Reach) -> dict[SecretRef, Secret | SecretError]:
-    """Return each distinct reference's value, or why it has none."""
+    """Return the value of each distinct reference, or the error."""
     found: dict[SecretRef, Secret | SecretError] = {}
     for ref in dict.fromkeys(refs):
         try:
@@ -39,20 +39,22 @@ def resolve_all(refs: Iterable[SecretRef], reach: Reach) -> dict[SecretRef, Secr
 
 
 def resolve(ref: SecretRef, reach: Reach) -> Secret:
-    """Return one reference's value without its one trailing line break.
+    """Return the value of a reference without one trailing line break.
 
-    Raises :class:`SecretError` where it cannot be had or cannot be a secret.
+    Raises :class:`SecretError` if the reference cannot be resolved, or if the value cannot be a secret.
     """
     if reach.isolated:
-        message = f"{quoted(ref)} is not resolved: a settings file in the working folder chose the server and its login"
+        message = f"{quoted(ref)} was not resolved: an untrusted settings file chose the server and its login"
         hint = "trust the file with --config, or name the server with --server URL and log in from the environment"
         raise SecretError(message, hint, "secret-out-of-reach")
     secret = Secret(FETCHERS[ref.kind](ref, reach).removesuffix("\n").removesuffix("\r"))
     if problem := _problem(secret.reveal()):
         raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
-    if VAULT_EXPRESSION in secret.reveal():  # Keycloak would resolve it, past what a policy says of keycloak_vault
+    if VAULT_EXPRESSION in secret.reveal():  # Keycloak would resolve it, and bypass a policy on keycloak_vault
         hint = "store the password itself there, or write {keycloak_vault: KEY} in the spec"
-        raise SecretError(f"the secret from {quoted(ref)} holds an expression of Keycloak's vault", hint, "secret-bad")
+        raise SecretError(
+            f"the secret from {quoted(ref)} contains an expression of Keycloak's vault", hint, "secret-bad"
+        )
     return secret
 
 
@@ -62,31 +64,31 @@ def _problem(value: str) -> str:
     if len(value) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
     if any(c in value for c in "\r\n\0"):
-        return "holds a line break or a null character"
+        return "contains a line break or a null character"
     if not value.strip("*"):
-        return "is only asterisks: a mask, not a secret"
+        return "has only asterisks: it is a mask, not a secret"
     if any("\ud800" <= c <= "\udfff" for c in value):
         return "is not UTF-8 text"
     return ""
 
 
 class SecretStore:
-    """Resolves references within one reach; may be shared by threads. A reference that failed is tried anew.
+    """Resolves references within one reach, and caches the values; may be shared by threads.
 
-    The redactor learns every value.
+    A reference that failed is tried again. The redactor learns every value.
     """
 
     def __init__(self, reach: Reach, redactor: Redactor | None = None) -> None:
         self._reach = reach
         self._redactor = redactor or Redactor()
         self._lock = threading.Lock()
-        self._held: dict[SecretRef, Secret] = {}
+        self._resolved: dict[SecretRef, Secret] = {}
 
     def get(self, refs: Iterable[SecretRef]) -> dict[SecretRef, Secret | SecretError]:
-        """Return each distinct reference's value, or why it has none."""
+        """Return the value of each distinct reference, or the error."""
         with self._lock:
             wanted = dict.fromkeys(refs)
-            fetched = resolve_all((ref for ref in wanted if ref not in self._held), self._reach)
+            fetched = resolve_all((ref for ref in wanted if ref not in self._resolved), self._reach)
             self._redactor.add(fetched.values())
-            self._held.update({ref: value for ref, value in fetched.items() if isinstance(value, Secret)})
-            return {ref: self._held[ref] if ref in self._held else fetched[ref] for ref in wanted}
+            self._resolved.update({ref: value for ref, value in fetched.items() if isinstance(value, Secret)})
+            return {ref: self._resolved[ref] if ref in self._resolved else fetched[ref] for ref in wanted}

@@ -1,7 +1,7 @@
-"""Settings: which servers there are, how to log in at them, what a spec is permitted and what its limits are.
+"""Settings: the servers, how to log in to them, what a spec is permitted to do, and its policy.
 
-A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one. Otherwise the file in the user's config folder
-is in force, and ``./ztrust-mail.toml`` adds servers to it. That file is not trusted: see :mod:`.untrusted`.
+A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one read. Otherwise the file in the user's config
+folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.untrusted`.
 """
 
 from __future__ import annotations

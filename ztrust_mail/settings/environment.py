@@ -12,7 +12,7 @@ PREFIX = "ZTRUST_MAIL_"
 
 
 class Environment:
-    """Environment variables of which only this tool's own are read.
+    """Environment variables, of which only this tool's own are read.
 
     An exception keeps the local variables of every function it left, and error collectors store their repr. Some of
     them also store the items of every mapping, so this class is not a mapping.

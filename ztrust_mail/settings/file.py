@@ -1,4 +1,4 @@
-"""The settings file: where it is looked for, what it says, and what of it counts if nobody named it."""
+"""Finds and reads the settings files, and limits what an untrusted file may set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from ztrust_mail.core.errors import ConfigError
-from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
@@ -42,7 +42,7 @@ JOURNAL_URL = r"^[a-z][a-z0-9+]*://"
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a spec or a server entry may do beyond the safe defaults; only trusted settings grant it."""
+    """What a spec or a server entry may do beyond the safe defaults; only trusted settings permit it."""
 
     command: bool = False
     plain_http: bool = False
@@ -51,7 +51,7 @@ class Permissions:
 
 @dataclass(frozen=True)
 class Untrusted:
-    """The file in the working folder, which anybody may have put there; ``path`` is empty if there is none."""
+    """The file in the working folder, which may come from anyone; ``path`` is empty if there is none."""
 
     path: str = ""
     servers: Mapping[str, Table] = field(default_factory=dict)
@@ -59,10 +59,10 @@ class Untrusted:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings as read, passwords as :class:`Secret`.
+    """The settings, with passwords as :class:`Secret`.
 
-    ``path`` is the file that the user named, or the user's own; it is empty if there is none. Everything but
-    ``untrusted`` comes from it. ``journal`` is the URL of the journal's database, None for the one in the user's
+    ``path`` is the file that the user named, or the user's own file; it is empty if there is none. Everything but
+    ``untrusted`` comes from it. ``journal`` is the URL of the journal's database, None for the default in the user's
     state folder.
     """
 
@@ -81,9 +81,9 @@ class Settings:
 
 
 def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
-    """Return the settings in force. Raises :class:`ConfigError` for a file that is missing, unreadable or wrong.
+    """Return the settings. Raises :class:`ConfigError` for a file that is missing, unreadable or invalid.
 
-    The user's own file is in force as a whole. A file in the working folder only adds servers.
+    The user's own file applies as a whole. A file in the working folder only adds servers.
     """
     environ = Environment(environ)
     if given == "":  # as in --config "$UNSET"; other settings have another policy
@@ -97,7 +97,7 @@ def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
 
 
 def places(given: str | None = None, environ: Variables = PROCESS) -> list[Path]:
-    """Return where settings are looked for: the file that was named, or the working and the user's own folder."""
+    """Return the paths of the settings: the file that was named, or those in the working folder and the user's own."""
     environ = Environment(environ)
     if chosen := given or environ.get("config"):
         return [Path(chosen)]
@@ -107,9 +107,9 @@ def places(given: str | None = None, environ: Variables = PROCESS) -> list[Path]
 
 
 def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | None:
-    """Return where the journal is kept: the settings' place, else the environment's, else None.
+    """Return the URL of the journal in the settings, else the one in the environment, else None.
 
-    Raises :class:`ConfigError` where the environment's is no URL.
+    Raises :class:`ConfigError` if the environment's value is not a URL.
     """
     environ = Environment(environ)
     given = environ.secret("journal")
@@ -118,7 +118,7 @@ def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | No
     return _database(given, f"{PREFIX}JOURNAL")
 
 
-def _sealed(data: dict[str, object]) -> dict[str, object]:
+def _seal_passwords(data: dict[str, object]) -> dict[str, object]:
     servers = data.get("servers")
     for entry in servers.values() if isinstance(servers, dict) else ():
         seal(entry, SERVER_KEYS)
@@ -139,13 +139,13 @@ def _read(path: Path, *, named: bool = False) -> Settings:
 
 
 def _parse(path: Path, *, named: bool) -> Settings:
-    data = _sealed(read_toml(path, named=named))
+    data = _seal_passwords(read_toml(path, named=named))
     check_keys(path, "", data, TABLES)
     servers, allow, policy, journal = (cast("Table", data.get(name, {})) for name in TABLES)
     for name, entry in servers.items():
         if not isinstance(entry, dict):
             raise ConfigError(
-                f"{path}: {quoted(f'servers.{name}')} is no table", f"write {quoted(f'[servers.{name}]')}"
+                f"{path}: {quoted(f'servers.{name}')} is not a table", f"write {quoted(f'[servers.{name}]')}"
             )
         check_keys(path, f"servers.{name}.", entry, SERVER_KEYS)
     check_keys(path, "allow.", allow, ALLOW_KEYS)
@@ -167,7 +167,7 @@ def _with_untrusted(own: Settings, path: Path) -> Settings:
         "journal": found.journal is not None,
     }
     ignored = [f"[{name}]" for name, given in asked.items() if given]
-    return replace(own, untrusted=Untrusted(str(path), found.servers), findings=tuple(_ignored(path, ignored)))
+    return replace(own, untrusted=Untrusted(str(path), found.servers), findings=tuple(_report_ignored(path, ignored)))
 
 
 def _permissions(path: Path, allow: Table) -> Permissions:
@@ -188,9 +188,9 @@ def _database(url: Secret, what: str) -> Secret:
     return url
 
 
-def _ignored(path: Path, ignored: Sequence[str]) -> Iterable[Finding]:
+def _report_ignored(path: Path, ignored: Sequence[str]) -> Iterable[Finding]:
     if ignored:
         what = f"{' and '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored"
-        message = f"{what}: this file was found in the working folder, which proves nothing"
+        message = f"{what}: the file in the working folder is not trusted"
         hint = f"name it with --config or ${PREFIX}CONFIG to trust it"
-        yield Finding(Severity.WARNING, UNTRUSTED_RULE, message, hint, Location(str(path)))
+        yield warning(UNTRUSTED_RULE, message, hint, Location(str(path)))

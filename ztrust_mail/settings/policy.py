@@ -1,4 +1,4 @@
-"""What a spec may ask for, whatever it says. It stands in trusted settings, where a spec's author cannot change it."""
+"""The policy: limits on specs, read from trusted settings, which the author of a spec cannot change."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ SECURITY_WORDS = ("starttls", "tls")
 
 _LABEL = "[A-Za-z0-9_-]+"
 IPV4_PATTERN = r"[0-9*?]{1,3}(\.[0-9*?]{1,3}){3}"
-"""Fits addresses only: 10.0.0.* is not meant to let in 10.0.0.example.com."""
+"""Matches addresses only: 10.0.0.* must not allow 10.0.0.example.com."""
 HOST_PATTERN = (
     r"^(\*"
     rf"|{IPV4_PATTERN}"
     r"|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
     rf"|(([A-Za-z0-9_*?-]+\.)*(\*|{_LABEL})\.)?{_LABEL})$"
 )
-"""Everything, an IPv4 address with ``*`` and ``?`` in it, an IPv6 address, or a name.
+"""``*`` alone, an IPv4 address with ``*`` and ``?`` in it, an IPv6 address, or a name.
 
-The end of a name says whose it is: ``*example.com`` would let in evilexample.com, ``smtp.*`` anybody.
+The end of a name must be fixed, as it tells the owner: ``*example.com`` would allow evilexample.com, and ``smtp.*``
+any domain.
 """
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the settings allow of what a spec can say.
+    """What the settings allow in a spec.
 
-    Of the lists, None forbids nothing, and an empty one everything. Patterns of hosts and domains are in lower
-    case. ``secrets`` holds the prefixes allowed for each kind of reference; a kind that it lacks is forbidden.
-    ``templates`` tells whether a spec may name a theme and texts at all.
-    ``path`` is the settings file.
+    A list that is None allows everything, an empty list nothing. Patterns of hosts and domains are in lower case.
+    ``secrets`` holds the allowed prefixes for each kind of reference; a missing kind is forbidden. ``templates`` tells
+    whether a spec may set a theme and texts. ``path`` is the settings file.
     """
 
     relays: tuple[str, ...] | None = None
@@ -63,7 +63,7 @@ class Policy:
 
 
 def read_policy(path: Path, table: Table) -> Policy:
-    """Return the policy that the table ``[policy]`` of a settings file states. Raises :class:`ConfigError`."""
+    """Return the policy in the table ``[policy]`` of a settings file. Raises :class:`ConfigError`."""
     check_keys(path, "policy.", table, POLICY_KEYS)
     return Policy(
         relays=_patterns(path, table, "relays"),
@@ -89,8 +89,8 @@ def _pattern(path: Path, key: str, text: str) -> str:
             raise ValueError
         return str(ipaddress.ip_address(text)) if ":" in text else text.lower()
     except ValueError:
-        message = f"{path}: {quoted(f'policy.{key}')} holds {quoted(text)}, which is no pattern of hosts"
-        hint = "write smtp.example.com or *.example.com, without scheme, port, path or @, and its end in full"
+        message = f"{path}: {quoted(f'policy.{key}')} contains {quoted(text)}, which is not a pattern of hosts"
+        hint = "write smtp.example.com or *.example.com, without scheme, port, path, @ or a wildcard at the end"
         raise ConfigError(message, hint) from None
 
 
@@ -107,7 +107,7 @@ def _secrets(path: Path, table: Table) -> Mapping[SecretKind, tuple[str, ...]]:
     prefixes = {SecretKind(kind): tuple(cast("list[str]", texts)) for kind, texts in table.items()}
     for kind, texts in prefixes.items():
         if bad := [text for text in texts if not text.isprintable()]:
-            message = f"{path}: {quoted(f'policy.secrets.{kind}')} holds {quoted(bad[0])} with a control character"
+            message = f"{path}: {quoted(f'policy.secrets.{kind}')} contains {quoted(bad[0])} with a control character"
             raise ConfigError(message, "remove it")
     if SecretKind.FILE in prefixes:
         folder = path.absolute().parent

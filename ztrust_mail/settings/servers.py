@@ -1,4 +1,4 @@
-"""Which server is meant, and everything needed to work with it."""
+"""Chooses the server, and collects everything needed to connect to it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 from ztrust_mail.core.errors import ConfigError, NoServerChosen
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
 from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings
 from ztrust_mail.settings.tables import Table
 from ztrust_mail.settings.untrusted import Counting, limit_entry, report_ignored
-from ztrust_mail.settings.urls import FILES, canonical, checked_url, is_file_url, is_same_url, shown
+from ztrust_mail.settings.urls import FILES, canonical, check_url, is_file_url, is_same_url, quote_server
 
 GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
 HTTPS_ONLY = ("digitanium",)
-"""Gateways of products that take no plain http, not even on this machine."""
+"""Gateways of products that refuse plain http, also on this machine."""
 
 PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
 """ZTrust's versions, with the path under which each has its admin API."""
@@ -32,10 +32,10 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Server:
-    """One server with everything needed to work with it. ``timeout`` is in seconds.
+    """One server with everything needed to connect to it. ``timeout`` is in seconds.
 
-    ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` tells that an untrusted file chose the server
-    and its login, so that nothing a spec refers to is resolved for it. ``findings`` warn of settings that were ignored.
+    ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` means that an untrusted file chose the server
+    and its login, so that no reference in a spec is resolved for it. ``findings`` warn of settings that were ignored.
     """
 
     url: str
@@ -59,14 +59,14 @@ class Server:
 def choose_server(
     settings: Settings, option: str | None = None, guard: Sequence[str] = (), environ: Variables = PROCESS
 ) -> Server:
-    """Return the server to work with: the option, the spec's guard, the only entry, or the environment.
+    """Return the server chosen by the option, the spec's guard, the only entry, or the environment.
 
-    Raises :class:`ConfigError` where none or several could be meant, or where the guard is not met, or where an
-    untrusted file would decide about the environment's login.
+    Raises :class:`ConfigError` if no server or several could be meant, if the guard does not match, or if an untrusted
+    file would decide where the environment's login is sent.
     """
     environ = Environment(environ)
-    entries = {**settings.untrusted.servers, **settings.servers}  # the user's own entry of a name counts
-    chosen = option or environ.get("server") or _implied(settings, entries, guard, environ)
+    entries = {**settings.untrusted.servers, **settings.servers}  # the user's own entry takes precedence
+    chosen = option or environ.get("server") or _infer_server(settings, entries, guard, environ)
     if "://" in chosen or is_file_url(chosen):
         named = [name for name, entry in entries.items() if is_same_url(entry.get("url"), chosen)]
         name, counting = next((n for n in named if n in guard), ""), Counting({"url": chosen}, environ)
@@ -74,7 +74,7 @@ def choose_server(
         name, counting = chosen, _counting(settings, entries, chosen, environ)
     if guard and name not in guard:
         wanted = " or ".join(quoted(g) for g in guard)
-        raise ConfigError(f"the spec is meant for server {wanted}, not for {shown(chosen)}", "check --server")
+        raise ConfigError(f"the spec is meant for server {wanted}, not for {quote_server(chosen)}", "check --server")
     server = _server(settings.permissions, name, counting.entry, counting.environ)
     findings = report_ignored(settings, chosen, counting.ignored, vars(server))
     return replace(server, isolated=counting.isolated, findings=tuple(findings))
@@ -85,27 +85,30 @@ def _counting(settings: Settings, entries: Mapping[str, Table], name: str, envir
         return Counting(settings.servers[name], environ)
     if name in entries:
         return limit_entry(settings.untrusted, name, environ)
-    hint = did_you_mean(name, entries) or f"known servers: {_listed([*entries]) or 'none'}; a URL begins with https://"
+    hint = (
+        did_you_mean(name, entries)
+        or f"known servers: {_first_names([*entries]) or 'none'}; a URL begins with https://"
+    )
     where = " and ".join(settings.paths) or "the settings (there is no file)"
-    raise ConfigError(f"no server {shown(name)} in {where}", hint)
+    raise ConfigError(f"no server {quote_server(name)} in {where}", hint)
 
 
-def _implied(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:
+def _infer_server(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:
     if len(guard) == 1:
         return guard[0]
     names = list(guard or entries)
     if len(names) == 1:
         return names[0]
-    is_ambiguous = not guard and len(settings.servers) == 1  # only by what the untrusted file adds
+    is_ambiguous = not guard and len(settings.servers) == 1  # only because of the untrusted file
     if (url := environ.get("url")) and not is_ambiguous:
         return url
     if names:
-        raise NoServerChosen(f"which server? Known are {_listed(names)}", "choose one with --server NAME")
+        raise NoServerChosen(f"several servers are possible: {_first_names(names)}", "choose one with --server NAME")
     hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
-    raise NoServerChosen("no server is named anywhere", hint)
+    raise NoServerChosen("no server given", hint)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return first_and_more(names, _LISTED)
 
 
@@ -120,11 +123,11 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
     own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
-        message = f"the URL of {quoted(name or 'the server')} is plain http, and its product takes https only"
-        raise ConfigError(message, "write https://; it is refused before anything is sent", "plain-http")
+        message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
+        raise ConfigError(message, "write https://; nothing was sent", "plain-http")
     profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
     server = Server(
-        url=_with_path(checked_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
+        url=_with_path(check_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
         name=name,
         gateway=value("gateway", "keycloak"),
         profile=profile,
@@ -148,7 +151,7 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
 
 def _profile(profile: str, gateway: str, name: str) -> str:
     if profile and gateway != "ztrust":
-        raise ConfigError(f"the profile of server {quoted(name)} is ZTrust's", 'add gateway = "ztrust"')
+        raise ConfigError(f"server {quoted(name)} has a profile, which only ZTrust has", 'add gateway = "ztrust"')
     if profile and profile not in PROFILES:
         hint = f"ZTrust's versions are {', '.join(PROFILES)}"
         raise ConfigError(f"unknown profile {quoted(profile)} for server {quoted(name)}", hint)
@@ -161,7 +164,7 @@ def _with_path(url: str, path: str) -> str:
 
 def _login_realm(realm: str) -> str:
     if realm in (".", ".."):
-        raise ConfigError(f"realm {quoted(realm)} cannot be named in a URL", "name the realm the account lives in")
+        raise ConfigError(f"realm {quoted(realm)} cannot be named in a URL", "name the realm of the account")
     return realm
 
 
@@ -178,11 +181,8 @@ def _connections(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([1-9][0-9]{0,5})(ms|s|m)", text)
-    seconds = int(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[found[2]] if found else 0.0
-    if not 0 < seconds <= MAX_TIMEOUT:
-        raise ConfigError(
-            f"timeout is {quoted(text)}",
-            "write a whole number and ms, s or m right behind it, such as 10s; 10m at most",
-        )
+    seconds = (parse_duration(text) or 0) / 1000
+    if not 0 < seconds <= MAX_TIMEOUT or text.startswith("0"):
+        hint = "write a whole number and a unit without a space: ms, s or m, such as 10s; 10m at most"
+        raise ConfigError(f"timeout is {quoted(text)}", hint)
     return seconds

@@ -1,4 +1,4 @@
-"""The form of a settings table: which keys it knows and what they hold, told with the place of what is wrong."""
+"""Reads TOML settings, and checks the keys and the types of their tables."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ztrust_mail.core.text import did_you_mean, quoted
 
 Table = Mapping[str, object]
 Keys = Mapping[str, type]
-"""The keys a table knows, each with the type of its value; a ``list`` holds texts."""
+"""The keys of a table, each with the type of its value; a ``list`` contains texts."""
 
 _WORDS = {str: "text", Secret: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 
 
 def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_items: bool = False) -> None:
-    """Raise :class:`ConfigError` for a key that is not known, and for a value of another type or without content.
+    """Raise :class:`ConfigError` for an unknown key, and for a value that is empty or of another type.
 
-    ``prefix`` stands before the keys in messages, as in ``servers.main.``; ``empty_items`` permits ``[""]``.
+    ``prefix`` comes before the keys in messages, as in ``servers.main.``; ``empty_items`` permits ``[""]``.
     """
     for key, value in table.items():
         name = quoted(prefix + key)
@@ -39,9 +39,10 @@ def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_item
 
 
 def seal(table: object, known: Keys) -> None:
-    """Make a table's passwords secrets, which no message, repr or traceback shows. What is no table stays as it is.
+    """Replace the passwords in a table by secrets, which no message, repr or traceback shows.
 
-    Text of an unknown key may be a password under a misspelt name.
+    The text of an unknown key is replaced too: it may be a password under a misspelt name. A value that is not a table
+    is left unchanged.
     """
     if not isinstance(table, dict):
         return
@@ -54,8 +55,8 @@ MAX_BYTES = 1_000_000
 MAX_KEY_PARTS = 16
 """Settings need 3, as in ``servers.main.url``. The time and memory that tomllib takes grow with their square."""
 
-# Each alternative also matches text that is not closed, so that no character is looked at twice. A quote that
-# tomllib reads as the end of a text ends it here too: else a key could be hidden in what looks like a text.
+# Each alternative also matches text that is not closed, so that no character is scanned twice. A text ends at the same
+# quote as in tomllib: else a key could be hidden in what looks like a text.
 _TEXT_OR_COMMENT = re.compile(
     r"""\"{3}[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:"{3,5}|\\?\Z)"""
     r"""|'{3}[^']*(?:'(?!'')[^']*)*(?:'{3,5}|\Z)"""
@@ -68,10 +69,10 @@ _BETWEEN_KEYS = re.compile(r"[\n=,\[\]{}]")
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether anything is at a place where settings are looked for, readable or not.
+    """Tell whether there is anything at the path of a settings file, readable or not.
 
-    A link that leads nowhere counts, also one in place of a folder. Raises :class:`ConfigError` where it cannot be
-    known: a policy may be there.
+    A broken link counts, also in place of a folder. Raises :class:`ConfigError` if this cannot be determined, since the
+    file may contain a policy.
     """
     try:
         os.lstat(path)
@@ -86,10 +87,10 @@ def is_there(path: Path) -> bool:
 
 
 def read_toml(path: Path, *, named: bool) -> dict[str, object]:
-    """Return what a settings file holds. Raises :class:`ConfigError` where it cannot be read or costs too much.
+    """Return the content of a settings file. Raises :class:`ConfigError` if it is unreadable or takes too much time.
 
-    A file that the user named may be a pipe, as in ``--config <(sops decrypt settings.toml)``. The errors are raised
-    outside the ``except`` clauses: the exceptions of the standard library hold the text, and with it passwords.
+    A file that the user named may be a pipe, as in ``--config <(sops decrypt settings.toml)``. Errors are raised
+    outside of the ``except`` clauses: the exceptions of the standard library contain the text, and so passwords.
     """
     text = _read_text(path, named=named)
     if _most_parts(text) > MAX_KEY_PARTS:
@@ -101,7 +102,7 @@ def read_toml(path: Path, *, named: bool) -> dict[str, object]:
     except tomllib.TOMLDecodeError as e:
         at = re.search(r"line (\d+), column (\d+)", str(e))
         where = f"{path}:{at[1]}:{at[2]}" if at else where
-        problem, hint = "not valid TOML", "texts stand in quotes, tables in [brackets]"
+        problem, hint = "not valid TOML", "write texts in quotes and the names of tables in [brackets]"
     except RecursionError:
         problem, hint = "nested too deeply", "settings are texts, numbers and lists in tables"
     except ValueError:  # Python refuses numbers of more than 4,300 digits
@@ -121,7 +122,7 @@ def _read_text(path: Path, *, named: bool) -> Secret:
 
 
 def _read_bytes(path: Path, *, pipes: bool) -> bytes:
-    """Return what a file holds; a pipe that has no writer is not waited for. Raises :class:`OSError`."""
+    """Return the bytes of a file, without waiting for the writer of a pipe. Raises :class:`OSError`."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
@@ -133,12 +134,12 @@ def _read_bytes(path: Path, *, pipes: bool) -> bytes:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise OSError(0, f"it is larger than {MAX_BYTES // 10**6} MB, the limit for settings")
-    if is_pipe and not data:  # else a command that failed would mean settings without a policy
-        raise OSError(0, "nothing came through the pipe")
+    if is_pipe and not data:  # a failed command must not mean settings without a policy
+        raise OSError(0, "the pipe is empty")
     return data
 
 
 def _most_parts(text: Secret) -> int:
-    """Return how many parts the longest dotted key has; never less than that."""
+    """Return an upper bound for the number of parts of the longest dotted key."""
     keys = _BETWEEN_KEYS.split(_TEXT_OR_COMMENT.sub('""', text.reveal()))
     return max(key.count(".") for key in keys) + 1

@@ -1,11 +1,11 @@
-"""What counts of a server's entry in a file that was only found in the working folder.
+"""Limits what a server's entry may set in an untrusted file, which was only found in the working folder.
 
-Whoever wrote that file must not decide where or how the user's login goes. So the login is either the entry's as a
-whole, and then nothing of the environment's goes with it, or the environment's as a whole, and then the entry is only
-a name for ``ZTRUST_MAIL_URL``: its realm, client, user, gateway, version and certificates are ignored.
+The author of the file must not decide where or how the user's login is sent. So the login is either that of the entry
+as a whole, and then no part of the environment's login is used, or that of the environment as a whole, and then the
+entry is only a name for ``ZTRUST_MAIL_URL``: its realm, client, user, gateway, version and certificates are ignored.
 
-Realm files are only those that the user named. Otherwise the file's author could have passwords written in clear into
-a folder that others read, or have realm exports changed that somebody imports later.
+The file cannot name realm files. Otherwise its author could have passwords written in clear into a folder that others
+read, or have realm exports changed before someone imports them.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import ConfigError
-from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings.environment import PREFIX, Environment
 from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings, Untrusted
 from ztrust_mail.settings.tables import Table
-from ztrust_mail.settings.urls import FILES, is_file_url, is_same_url, shown
+from ztrust_mail.settings.urls import FILES, is_file_url, is_same_url, quote_server
 
 SECRETS = ("password", "client_secret", "token")
 """An entry with one of these has a login of its own."""
 
 _BOUNDED = ("connections", "timeout")
-"""Keys that count in any case: they decide nothing about the login, and their values are bounded."""
+"""Keys that always apply: they do not affect the login, and their values are bounded."""
 
 _ENVIRONMENTS = ("ca_bundle", *_BOUNDED)
-"""What an entry with a login of its own still takes from the environment. No part of a login is among it."""
+"""What an entry with a login of its own still takes from the environment: no part of a login."""
 
 _IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle")
-"""Keys that do not count with the environment's login."""
+"""Keys that are ignored with the environment's login."""
 
 
 @dataclass(frozen=True)
 class Counting:
-    """The keys and the variables that a server is made of, and the keys that are ignored.
+    """The keys and the variables that a server is built from, and the keys that are ignored.
 
-    ``isolated`` tells that an untrusted file chose the server, so that no secret of the user may go there.
+    ``isolated`` means that an untrusted file chose the server, so that no secret of the user may be sent to it.
     """
 
     entry: Table
@@ -48,9 +48,9 @@ class Counting:
 
 
 def limit_entry(found: Untrusted, name: str, environ: Environment) -> Counting:
-    """Return what counts of an entry that only an untrusted file has.
+    """Return the keys that apply of an entry that only an untrusted file has.
 
-    Raises :class:`ConfigError` where the environment's login would go to a URL of the file's choice, and for realm
+    Raises :class:`ConfigError` if the environment's login would be sent to a URL of the file's choice, and for realm
     files that the user did not name.
     """
     entry = found.servers[name]
@@ -58,7 +58,7 @@ def limit_entry(found: Untrusted, name: str, environ: Environment) -> Counting:
     chosen_by_user = url is None or is_same_url(url, meant)
     has_own_login = any(key in entry for key in SECRETS)
     if not chosen_by_user and (is_file_url(str(url)) or entry.get("gateway") == FILES):
-        message = f"only {found.path}, found in the working folder, names the realm files {shown(str(url))}"
+        message = f"only {found.path}, found in the working folder, names the realm files {quote_server(str(url))}"
         raise ConfigError(message, f"choose them with --server URL, or trust the file with --config {found.path}")
     if has_own_login or (not chosen_by_user and not meant and not environ.has_login()):
         return Counting(entry, environ.limited_to(_ENVIRONMENTS), isolated=True)
@@ -71,31 +71,33 @@ def limit_entry(found: Untrusted, name: str, environ: Environment) -> Counting:
 def _refusal(path: str, url: str, meant: str) -> ConfigError:
     trust = f"trust the file with --config {path}"
     if meant:
-        message = f"{path}, found in the working folder, names {shown(url)}; {PREFIX}URL names {shown(meant)}"
-        hint = f"the environment's login goes to its own URL only; choose another with --server URL, or {trust}"
+        message = (
+            f"{path}, found in the working folder, names {quote_server(url)}; {PREFIX}URL names {quote_server(meant)}"
+        )
+        hint = f"the environment's login is sent to its own URL only; choose another with --server URL, or {trust}"
         return ConfigError(message, hint, UNTRUSTED_RULE)
-    message = f"the login in the environment is not sent to {shown(url)}"
-    message += f", which only {path} names: it was found in the working folder, where anybody may have put it"
+    message = f"the login in the environment is not sent to {quote_server(url)}"
+    message += f", which only {path} names: the file in the working folder is not trusted"
     return ConfigError(message, f"set {PREFIX}URL to the login's own server, or {trust}", UNTRUSTED_RULE)
 
 
 def report_ignored(settings: Settings, name: str, ignored: Table, in_force: Table) -> Iterator[Finding]:
-    """Report what the untrusted file says of a server in vain. ``in_force`` are the server's own values."""
+    """Report the keys of the untrusted file that are ignored. ``in_force`` holds the server's own values."""
     found = settings.untrusted
     own, entry = settings.servers.get(name), found.servers.get(name)
     if own is not None and entry is not None and own != entry:
-        message = f"{quoted(f'servers.{name}')} is ignored: the server of that name in {settings.path} counts"
+        message = f"{quoted(f'servers.{name}')} is ignored: {settings.path} has a server of the same name"
         hint = f"rename one of them, or trust this file with --config {found.path}"
-        yield Finding(Severity.WARNING, UNTRUSTED_RULE, message, hint, Location(found.path))
+        yield warning(UNTRUSTED_RULE, message, hint, Location(found.path))
     if keys := [key for key, value in ignored.items() if value != in_force[key]]:
-        names, values = ", ".join(map(quoted, keys)), ", ".join(_stated(key, in_force[key]) for key in keys)
+        names, values = ", ".join(map(quoted, keys)), ", ".join(_describe(key, in_force[key]) for key in keys)
         message = (
-            f"ignored in {quoted(f'servers.{name}')}: {names}; this file was only found in the working folder, and the"
+            f"ignored in {quoted(f'servers.{name}')}: {names}; the file in the working folder is not trusted, and the"
             f" login comes from the environment; in force: {values}"
         )
         hint = f"set the {PREFIX} variables, or trust the file with --config {found.path} or {PREFIX}CONFIG"
-        yield Finding(Severity.WARNING, UNTRUSTED_RULE, message, hint, Location(found.path))
+        yield warning(UNTRUSTED_RULE, message, hint, Location(found.path))
 
 
-def _stated(key: str, value: object) -> str:
+def _describe(key: str, value: object) -> str:
     return f"{key} {quoted(value)}" if value else f"no {key}"

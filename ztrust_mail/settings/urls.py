@@ -1,4 +1,4 @@
-"""Realm files in place of a server: a file: URL names them, and nothing else of a server's settings applies."""
+"""Checks the URLs of servers and of realm files, and brings them to one spelling."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from ztrust_mail.settings.environment import PREFIX
 from ztrust_mail.settings.tables import Table
 
 FILES = "realm_files"
-"""The gateway that works on realm files."""
+"""The gateway for realm files."""
 
 _START = "file://"
 _KEYS = ("url", "gateway")
 
 
 def is_file_url(url: str) -> bool:
-    """Tell whether a URL means files, rightly written or not."""
+    """Tell whether a URL names files, valid or not."""
     return url[:5].casefold() == "file:"
 
 
 def canonical(url: str, name: str, entry: Table) -> str:
-    """Return the one URL by which realm files are known, links followed. Raises :class:`ConfigError`.
+    """Return the canonical URL of realm files, links followed. Raises :class:`ConfigError`.
 
-    ``entry`` is the server's own one in the settings: it can name no more than the files.
+    ``entry`` is the server's entry in the settings, which may have only a URL and a gateway.
     """
     what = f"server {quoted(name)}" if name else "the server"
     if entry.get("gateway", FILES) != FILES:
-        raise ConfigError(f"{what} has a file: URL, which {quoted(entry['gateway'])} does not have", f"use {FILES}")
+        raise ConfigError(
+            f"{what} has a file: URL, which the gateway {quoted(entry['gateway'])} does not support", f"use {FILES}"
+        )
     if needless := [key for key in entry if key not in _KEYS]:
-        raise ConfigError(f"{quoted(needless[0])} of {what} means nothing to realm files", "leave it out")
+        raise ConfigError(f"{quoted(needless[0])} of {what} has no effect on realm files", "remove it")
     if not url.startswith(f"{_START}/") or "\0" in (path := folder_of(url)):
         hint = "write file:///path/to/folder, in a shell file://$PWD/folder"
-        raise ConfigError(f"the URL of {what} is no absolute file: URL", hint)
+        raise ConfigError(f"the URL of {what} is not an absolute file: URL", hint)
     return Path(os.path.realpath(path)).as_uri()
 
 
@@ -51,7 +53,7 @@ _PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/*")
 """No dot segments, empty segments, ``%`` or ``;``: clients and servers resolve, decode or drop them."""
 
 
-def checked_url(url: str, name: str, *, plain_http: bool) -> str:
+def check_url(url: str, name: str, *, plain_http: bool) -> str:
     """Return the canonical spelling of a server's http(s) URL. Raises :class:`ConfigError` for any other URL."""
     try:
         parts = urlsplit(url)
@@ -62,13 +64,13 @@ def checked_url(url: str, name: str, *, plain_http: bool) -> str:
     if not sound or not host or parts.scheme not in ("http", "https") or not _is_plain(url):
         raise ConfigError(f"{what} is not an http(s) URL", "write https://host or https://host/auth")
     if _has_more_than_address(url, parts):
-        raise ConfigError(f"{what} holds a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
+        raise ConfigError(f"{what} contains a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
     if not _PATH.fullmatch(parts.path):
-        message = f"{what} has the path {quoted(parts.path)}, which is not the only spelling of its address"
+        message = f"{what} has the path {quoted(parts.path)}, which has several spellings"
         raise ConfigError(message, "write the path without `.` and `..` segments, `//`, `%`, `;` and accented letters")
     if parts.scheme == "http" and not is_loopback(host) and not plain_http:
         hint = "use https, or set plain_http = true under [allow] in settings named by --config"
-        raise ConfigError(f"{what} is plain http: the admin's password would go in clear to {host}", hint)
+        raise ConfigError(f"{what} is plain http: the admin's password would be sent in clear to {host}", hint)
     if not _has_one_spelling(host):
         message = f"{what} has the host {quoted(host)}, which is not the only spelling of its address"
         raise ConfigError(message, "write a name in its xn-- form, and an IPv4 address as four decimal numbers")
@@ -76,29 +78,29 @@ def checked_url(url: str, name: str, *, plain_http: bool) -> str:
 
 
 def is_same_url(configured: object, url: str) -> bool:
-    """Tell whether a value of the settings and a URL lead to one server or to the same realm files."""
+    """Tell whether a value of the settings and a URL name the same server or the same realm files."""
     if not isinstance(configured, str):
         return False
     try:
-        return _compared(configured) == _compared(url)
-    except (ValueError, KeyError):  # one of them is not a server's URL, which is an error where it is used
+        return _comparable(configured) == _comparable(url)
+    except (ValueError, KeyError):  # one of them is not a valid URL, which is reported where it is used
         return configured == url
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name can only be this machine."""
+    """Tell whether a host name always means this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def shown(server: str) -> str:
-    """Return a server's name or URL for a message, without a login that it may hold."""
+def quote_server(server: str) -> str:
+    """Return a server's name or URL for a message, without a login that it may contain."""
     return quoted(re.sub(r".*@", "…@", server, flags=re.DOTALL))
 
 
-def _compared(url: str) -> str:
+def _comparable(url: str) -> str:
     if is_file_url(url):
         return f"file:{os.path.realpath(folder_of(url))}"
     if not _is_plain(url) or _has_more_than_address(url, parts := urlsplit(url)):
@@ -107,7 +109,7 @@ def _compared(url: str) -> str:
 
 
 def _has_more_than_address(url: str, parts: SplitResult) -> bool:
-    """Tell whether a URL holds a login, a query or a fragment."""
+    """Tell whether a URL contains a login, a query or a fragment."""
     return parts.username is not None or "?" in url or "#" in url
 
 
@@ -138,5 +140,5 @@ def _canonical(parts: SplitResult) -> str:
 
 
 def _is_plain(url: str) -> bool:
-    """Tell whether every parser reads a URL alike: they differ in the characters that they drop or replace."""
+    """Tell whether all parsers read a URL the same way: they differ in the characters that they drop or replace."""
     return url.isprintable() and not any(character.isspace() or character == "\\" for character in url)

@@ -1,4 +1,4 @@
-"""The typed spec: what each entry sets, with the place every value was written at."""
+"""The typed spec: the settings of each entry, with the place of every value."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.model.fields import ABSENT, EXTRA, FIELDS, FieldValue, Kind, extra_field, field_of, message_of
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.specfile.readers.document import Document, Pointer
-from ztrust_mail.specfile.schema_messages import named
+from ztrust_mail.specfile.schema_messages import quote_place
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field as one level of the spec sets it: text with placeholders, a typed value, or ``ABSENT``.
+    """The value that one level of the spec gives a field: text with placeholders, a typed value, or ``ABSENT``.
 
-    A removal may stand for a whole group, such as ``reply_to``.
+    A removal may apply to a whole group, such as ``reply_to``.
     """
 
     value: FieldValue
@@ -27,13 +27,13 @@ class Setting:
 
     @property
     def removed(self) -> bool:
-        """Whether the user wrote ``false`` to have nothing here."""
+        """Whether the user wrote ``false`` to remove the field."""
         return self.value is ABSENT
 
 
 @dataclass(frozen=True)
 class Variable:
-    """The text a placeholder stands for."""
+    """The text of a placeholder."""
 
     text: str
     location: Location
@@ -41,7 +41,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the spec says of one realm, of a glob, or (``name`` empty) by default."""
+    """The settings for one realm, for a glob, or (with an empty ``name``) the defaults."""
 
     name: str
     location: Location
@@ -60,7 +60,7 @@ class Entry:
 class Spec:
     """All files of a spec as one: defaults, entries in the order written, and the server guard.
 
-    ``digests`` tells of each path which bytes were read there, ``folders`` which of what was given are folders.
+    ``digests`` holds the digest of the bytes read from each path, ``folders`` the given paths that are folders.
     """
 
     entries: tuple[Entry, ...]
@@ -77,15 +77,15 @@ class Spec:
         return tuple(entry for entry in self.entries if entry.is_glob)
 
 
-MAX_GLOBS = 500  # of all files of a spec together
+MAX_GLOBS = 500  # in all files of a spec
 NO_VERSION = "no-version"
 NO_DEFAULTS = Entry("", Location(""))
 
 
 def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, str]) -> tuple[Spec, FileFindings]:
-    """Return the spec that the documents make together, and what is wrong with it.
+    """Return the spec in the documents, and its problems.
 
-    ``reserved`` maps the attribute names that a dialect knows to their fields: they are no ``extra``.
+    ``reserved`` maps a dialect's attribute names to their fields; these names are refused under ``extra``.
     """
     findings = FileFindings()
     entries: dict[str, Entry] = {}
@@ -117,7 +117,7 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
             entries.setdefault(name, entry)
             findings.extend(_name_problems(entry))
     if first and not versioned:
-        findings.add(error(NO_VERSION, "the spec names no version", "add version: 1", first.locate(())))
+        findings.add(error(NO_VERSION, "the spec has no version", "add version: 1", first.locate(())))
     spec = Spec(tuple(entries.values()), defaults, servers, tuple(paths))
     findings.extend(_glob_problems(spec.globs))
     return spec, findings
@@ -140,15 +140,15 @@ def _server_problems(servers: Iterable[str], where: Location) -> Iterator[Findin
 
 def _name_problems(entry: Entry) -> Iterator[Finding]:
     if entry.name in (".", ".."):
-        hint = "in a URL it would name another place than a realm"
+        hint = "in a URL it would mean another path"
         yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
 
 
 def _glob_problems(globs: Sequence[Entry]) -> Iterator[Finding]:
-    """Each glob is compared with each realm of the server: without a bound a small file takes minutes."""
+    """Refuse too many globs: each is compared with each realm of the server, which could take minutes."""
     if len(globs) > MAX_GLOBS:
-        message = f"the spec has {len(globs):,} globs; {MAX_GLOBS} is the most, and this is the first beyond"
-        hint = "cover the realms by fewer globs, or give them entries of their own"
+        message = f"the spec has {len(globs):,} globs, over the limit of {MAX_GLOBS}, which this one exceeds"
+        hint = "use fewer globs, or give the realms entries of their own"
         yield error("too-many-globs", message, hint, globs[MAX_GLOBS].location)
 
 
@@ -172,7 +172,7 @@ class _EntryReader:
         )
         if expect is not None and not entry.is_glob:
             at = (*pointer, "expect")
-            message = f"{named(at)} counts what a glob matches; this name has no * or ?"
+            message = f"{quote_place(at)} counts what a glob matches; this name has no * or ?"
             self.findings.add(error("expect-without-glob", message, "remove it", self.document.locate_key(at)))
         return entry
 
@@ -184,7 +184,7 @@ class _EntryReader:
         for name, value, at in _leaves(written, pointer, ""):
             where = self.document.locate(at)
             if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
-                message = f"{named(at)} is no extra attribute: it has a field of its own"
+                message = f"{quote_place(at)} is not an extra attribute: it has a field of its own"
                 self.findings.add(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
             elif value is False and field_of(name).kind is not Kind.BOOLEAN:
                 yield name, Setting(ABSENT, where)
@@ -202,10 +202,10 @@ class _EntryReader:
                 yield name, Setting(reference if expands else parse(row.kind, reference), where)
             elif row.placeholders and isinstance(value, str) and _has_braces(value):
                 yield name, Setting(value, where)
-            else:  # judged again per realm, where utf8 is known
+            else:  # checked again per realm, where utf8 is known
                 yield name, Setting(parse(row.kind, value, utf8=True), where)
         except BadValue as bad:
-            self.findings.add(error(bad.rule, f"{named(at)} {bad.problem}", bad.hint, where))
+            self.findings.add(error(bad.rule, f"{quote_place(at)} {bad.problem}", bad.hint, where))
 
     def _reference(self, value: JsonValue) -> SecretRef:
         assert isinstance(value, dict)  # the schema says so
@@ -220,7 +220,7 @@ def _has_braces(*texts: str) -> bool:
 
 
 def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:
-    """Yield every field an entry sets, and every group it removes, with where it stands."""
+    """Yield every field that an entry sets and every group that it removes, with its place."""
     assert isinstance(node, dict)  # the schema says so
     for key, value in node.items():
         name, at = f"{prefix}{key}", (*pointer, key)

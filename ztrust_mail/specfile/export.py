@@ -1,4 +1,4 @@
-"""What of a realm's settings a spec can say, and the names of variables for secrets that nobody can see."""
+"""Writes a realm's settings as a spec, with variables for the secrets that a server masks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from ztrust_mail.model.fields import (
     EXTRA,
     FIELDS,
     LOGIN,
+    LOGIN_FIELDS,
     PASSWORD,
     PORT,
     RECIPIENTS,
     REPLY_TO_ADDRESS,
     REPLY_TO_NAME,
     SECURITY,
-    TOKEN_CLIENT_ID,
-    TOKEN_CLIENT_SECRET,
-    TOKEN_URL,
     USERNAME,
     UTF8,
     FieldMap,
@@ -67,7 +65,7 @@ def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
 
 Leaf = str | int | bool | SecretRef
 Leaves = dict[str, Leaf]
-"""One entry, flat: field → what the spec says."""
+"""One entry as field → value."""
 
 Node = Leaf | list[str] | dict[str, "Node"]
 
@@ -81,19 +79,19 @@ def to_yaml(
     *,
     because: str = "the server hides the value",
 ) -> str:
-    """Return a spec with these entries; None stands for a realm that shall have no e-mail.
+    """Return a spec with these entries; None means a realm without e-mail.
 
-    References that stand in for a secret get a comment that says why, ``because``.
+    A reference in place of a masked secret gets a comment with the reason, ``because``.
     """
     body: dict[str, Node] = {"version": 1}
     if defaults:
-        body["defaults"] = _nested(defaults)
-    body["realms"] = {name: {"disabled": True} if e is None else _nested(e) for name, e in realms.items()}
+        body["defaults"] = _nest(defaults)
+    body["realms"] = {name: {"disabled": True} if e is None else _nest(e) for name, e in realms.items()}
     text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", dump_yaml(body, flow=None))
     return "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
 
 
-def _nested(leaves: Leaves) -> Node:
+def _nest(leaves: Leaves) -> Node:
     root: dict[str, Node] = {}
     for name, value in leaves.items():
         message = message_of(name)
@@ -114,15 +112,10 @@ def _reference(ref: SecretRef) -> Node:
 
 
 _LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 characters
-_NEEDED_BY_LOGIN: Mapping[Login, tuple[str, ...]] = {
-    Login.NONE: (),
-    Login.BASIC: (USERNAME, PASSWORD),
-    Login.TOKEN: (USERNAME, TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET),
-}
 
 
 def login_of(fields: FieldMap) -> Login:
-    """Return the mode of login; one that does not parse counts as none."""
+    """Return the mode of login; an unreadable one counts as none."""
     login = fields.get(LOGIN)
     return login if isinstance(login, Login) else Login.NONE
 
@@ -133,7 +126,7 @@ def is_valid_entry_name(realm: str) -> bool:
 
 
 def _is_text(text: str) -> bool:
-    """Tell whether a spec can hold the text: not blank, no control characters, not too long, real Unicode."""
+    """Tell whether a spec can hold the text: not blank, no control characters, not too long, no surrogates."""
     try:
         parse(Kind.TEXT, text)
         text.encode()
@@ -164,7 +157,7 @@ def _parses(name: str, value: FieldValue, utf8: bool) -> bool:
 
 
 def unused_login_fields(fields: FieldMap) -> list[str]:
-    """Return the parts of a login that the server does not use in its mode of login."""
+    """Return the login fields that the server ignores in its mode of login."""
     login = login_of(fields)
     unused = {Login.NONE: (USERNAME, PASSWORD), Login.TOKEN: (PASSWORD,)}.get(login, ())
     names = [n for n in fields if n in unused or (in_token(n) and login is not Login.TOKEN)]
@@ -174,13 +167,13 @@ def unused_login_fields(fields: FieldMap) -> list[str]:
 
 
 def missing_fields(fields: FieldMap) -> list[str]:
-    """Return the fields that an entry needs and that are not there."""
+    """Return the fields that an entry needs and lacks."""
     mandatory = [row.name for row in FIELDS.values() if row.mandatory]
-    return [name for name in (*mandatory, *_NEEDED_BY_LOGIN[login_of(fields)]) if name not in fields]
+    return [name for name in (*mandatory, *LOGIN_FIELDS[login_of(fields)]) if name not in fields]
 
 
 def to_entry(fields: FieldMap, left_out: Collection[str]) -> Leaves:
-    """Return the fields as a spec says them; what absence means to the server is said, a spec's own differs."""
+    """Return the fields as an entry. Defaults of the server that differ from a spec's defaults are written out."""
     implied: FieldMap = {SECURITY: Security.NONE, PORT: DEFAULT_PORTS[Security.NONE]}
     complete = {n: v for n, v in implied.items() if n not in left_out} | dict(fields)
     order = {name: n for n, name in enumerate(FIELDS)}
@@ -197,22 +190,22 @@ def _leaf(name: str, value: FieldValue) -> Leaf:
 
 
 def variables_for(secrets: Iterable[tuple[str, str]], taken: Collection[str] = ()) -> dict[tuple[str, str], str]:
-    """Return a variable's name of its own for each secret, told as realm and field; none of ``taken``."""
+    """Return a unique variable name, not in ``taken``, for each secret, given as realm and field."""
     used = set(taken)
     names: dict[tuple[str, str], str] = {}
     for realm, name in secrets:
         stem = f"{secret_stem(name)}{placeholders.as_env_name(realm)}"[:_LONGEST_STEM]
-        names[realm, name] = next(n for n in _numbered(stem) if n not in used)
+        names[realm, name] = next(n for n in _number(stem) if n not in used)
         used.add(names[realm, name])
     return names
 
 
 def secret_stem(name: str) -> str:
-    """Return what a variable for this secret begins with."""
+    """Return the beginning of the variable name for a secret."""
     return "SMTP_PASSWORD_" if name == PASSWORD else "SMTP_CLIENT_SECRET_"
 
 
-def _numbered(stem: str) -> Iterable[str]:
+def _number(stem: str) -> Iterable[str]:
     yield stem
     for n in range(2, 100_000):
         yield f"{stem}_{n}"

@@ -1,11 +1,11 @@
-"""What is worth telling about a spec whose form is right: things that do not work or leak."""
+"""Warns of settings in a valid spec that do not work or expose a secret."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ztrust_mail.core.findings import FileFindings, Finding, Location, Severity
+from ztrust_mail.core.findings import FileFindings, Finding, Location, warning
 from ztrust_mail.core.text import quoted
 from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
 from ztrust_mail.specfile import placeholders
@@ -13,16 +13,16 @@ from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired, desired
 
 SAMPLE_REALM = "x"
-"""Stands in for the realms of a glob, which are not known offline."""
+"""The name used for the realms of a glob, which are unknown offline."""
 
 
 def lint(spec: Spec) -> list[Finding]:
-    """Return warnings about a spec as a whole; single realms are left to :func:`realm_problems`."""
+    """Return warnings about a spec as a whole; :func:`realm_problems` checks single realms."""
     return [*_empty_spec(spec), *_odd_names(spec)]
 
 
 def realm_problems(spec: Spec) -> list[Finding]:
-    """Return what is wrong or doubtful with each entry once its levels are merged and filled in."""
+    """Return the errors and warnings of each entry after its levels are merged and its placeholders replaced."""
     found: dict[Finding, list[Entry]] = {}
     bound = FileFindings()
     for entry in spec.entries:
@@ -40,12 +40,12 @@ def realm_problems(spec: Spec) -> list[Finding]:
 
 
 def _realm(entries: list[Entry]) -> str | None:
-    """Return the realm to name: the only one for which a value in the defaults is wrong or doubtful."""
+    """Return the realm to name for a problem with a value in the defaults, None if several have it."""
     return entries[0].name if len(entries) == 1 and not entries[0].is_glob else None
 
 
 def _not_by_name(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """Yield the findings but those on a glob's value that depends on the realm's name: a sample proves nothing."""
+    """Yield the findings, except on a glob's values that contain the realm's name: a sample name proves nothing."""
     by_name: set[Location] = set()
     if entry.is_glob and findings:
         settings = (*spec.defaults.settings.values(), *entry.settings.values())
@@ -58,23 +58,23 @@ def _uses_realm(text: str) -> bool:
 
 
 def warnings(wanted: Desired) -> Iterator[Finding]:
-    """Yield what is doubtful about one realm's desired settings."""
+    """Yield warnings about one realm's desired settings."""
     fields = wanted.fields
     security, port, login = fields.get(SECURITY), fields.get(PORT), fields.get(LOGIN)
     if security is Security.NONE and login not in (None, Login.NONE):
-        message = "the login goes to the relay in clear: `relay.security` is none"
+        message = "the login is sent to the relay in clear: `relay.security` is none"
         yield _warning(wanted, "clear-text-login", message, "use starttls or tls", SECURITY)
     if security is Security.STARTTLS and port == DEFAULT_PORTS[Security.TLS]:
-        message = "port 465 speaks TLS from the first byte; STARTTLS waits there for ever"
+        message = "port 465 expects implicit TLS; STARTTLS will hang"
         yield _warning(wanted, "port-security", message, "set `relay.security: tls`, or port 587", PORT)
     if security is Security.TLS and port in (25, 587):
-        message = f"port {port} starts in clear; implicit TLS is spoken on 465"
+        message = f"port {port} expects STARTTLS; implicit TLS uses port 465"
         yield _warning(wanted, "port-security", message, "set `relay.security: starttls`, or port 465", PORT)
 
 
 def _warning(wanted: Desired, rule: str, message: str, hint: str, field: str) -> Finding:
     where = _first(wanted.origins, (field, HOST)) or wanted.entry.location
-    return Finding(Severity.WARNING, rule, message, hint, where, wanted.realm, field)
+    return warning(rule, message, hint, where, wanted.realm, field)
 
 
 def _first(origins: Mapping[str, Location], names: Iterable[str]) -> Location | None:
@@ -85,7 +85,7 @@ def _empty_spec(spec: Spec) -> Iterator[Finding]:
     if not spec.entries:
         where = Location(spec.paths[0]) if spec.paths else None
         hint = "add entries under `realms`"
-        yield Finding(Severity.WARNING, "no-realms", "the spec names no realm", hint, where)
+        yield warning("no-realms", "the spec contains no realm", hint, where)
 
 
 def _odd_names(spec: Spec) -> Iterator[Finding]:
@@ -93,10 +93,8 @@ def _odd_names(spec: Spec) -> Iterator[Finding]:
     for entry in spec.entries:
         if entry.name.strip() != entry.name:
             message = f"{quoted(entry.name)} begins or ends with a space"
-            hint = "realm names are matched to the letter"
-            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)
+            yield warning("odd-name", message, "realm names must match exactly", entry.location)
         same = exact.setdefault(entry.name.lower(), entry)
         if same is not entry:
-            message = f"{quoted(entry.name)} and {quoted(same.name)} differ in upper and lower case only"
-            hint = "realm names are matched to the letter"
-            yield Finding(Severity.WARNING, "odd-name", message, hint, entry.location)
+            message = f"{quoted(entry.name)} and {quoted(same.name)} differ only in upper and lower case"
+            yield warning("odd-name", message, "realm names must match exactly", entry.location)

@@ -1,4 +1,4 @@
-"""From files or a dict to a checked spec, with every problem of every file at once."""
+"""Loads and validates a spec from files or a dict, and reports all problems of all files at once."""
 
 from __future__ import annotations
 
@@ -6,42 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ztrust_mail.core import files
-from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import SpecError
+from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.findings import MAX_PROBLEMS, FileFindings, Finding, has_errors
 from ztrust_mail.specfile import lint, schema
 from ztrust_mail.specfile.entries import NO_VERSION, Spec, build
 from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER
-from ztrust_mail.specfile.readers import document as source
-from ztrust_mail.specfile.readers.document import Document, _Reader
-
-
-def read_specs(paths: Sequence[str]) -> tuple[list[Document], list[Finding]]:
-    """Return the documents in files, folders and ``-`` (YAML on standard input), and every problem.
-
-    A folder is read with all below it, sorted, without names that start with a dot. The same file given
-    twice is read once. A file with a problem gives findings and no document; nothing is raised.
-    """
-    reader = _Reader()
-    for path in paths:
-        reader.read(os.fspath(path))
-    return reader.documents, reader.findings
-
-
-def from_dict(data: Mapping[str, object], base: str = ".") -> tuple[Document, list[Finding]]:
-    """Return a dict as a document without lines, and findings for what in it is no JSON data and left out.
-
-    ``base`` is the folder that relative secret files start from.
-    """
-    from ztrust_mail.specfile.readers.json import plain
-
-    value, findings = plain(data, "<dict>")
-    return Document("<dict>", os.path.realpath(base), value, digest=of_json(value)), findings
-
+from ztrust_mail.specfile.readers.document import Document
+from ztrust_mail.specfile.readers.read import from_dict, read_specs, read_text
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
-"""A spec as callers name it: a path, several paths, or the data itself."""
+"""A spec as callers give it: a path, several paths, or the data itself."""
 
 _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
 
@@ -53,7 +28,7 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
     spec, found, unread = _read(_documents(given), native_names)
-    if not unread:  # a realm whose value is wrong fails alone; braces that are wrong are so in every realm
+    if not unread:  # a bad value fails its realm only; a bad placeholder fails in every realm
         found.extend(f for f in lint.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)
     findings = found.in_order()
     if has_errors(findings):
@@ -62,36 +37,36 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
 
 
 def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
-    """Return the spec as far as it is right and everything that can be said of it without a server."""
-    return _validated(_documents(given), native_names)
+    """Return the valid parts of the spec and all findings that need no server."""
+    return _validate(_documents(given), native_names)
 
 
 def validate_text(text: str, native_names: Mapping[str, str]) -> list[Finding]:
-    """Return everything that can be said of a YAML text as a spec of its own without a server."""
-    return _validated((*source.read_text(files.STDIN, text), ()), native_names)[1]
+    """Return all findings on a YAML text as a spec of its own that need no server."""
+    return _validate((*read_text(STDIN, text), ()), native_names)[1]
 
 
-def _validated(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+def _validate(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
     spec, found, unread = _read(read, native_names)
     problems = lint.realm_problems(spec)
-    if has_errors(found):  # a field may only be missing because what was written there is wrong
-        telling = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
-        problems = [f for f in problems if f.rule in telling]
+    if has_errors(found):  # a field may be missing only because its value is invalid
+        reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
+        problems = [f for f in problems if f.rule in reliable]
     found.extend(problems)
     return spec, found.in_order()
 
 
 def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
-    """Return the spec, what is wrong with its form, and whether a part of it could not be read."""
+    """Return the spec, the findings on its form, and whether a part of it could not be read."""
     documents, unreadable, folders = read
     found = FileFindings()
     found.extend(unreadable)
-    unread = bool(unreadable)
+    unread = has_errors(unreadable)
     checked = []
     for document in documents:
         value, problems = schema.check(document, native_names)
         found.extend(problems)
-        if len(problems) > MAX_PROBLEMS:  # nobody knows which parts are right
+        if len(problems) > MAX_PROBLEMS:  # which parts are right is unknown
             unread = True
         else:
             checked.append((document, value))
@@ -108,4 +83,4 @@ def _documents(given: Given) -> _Documents:
         document, findings = from_dict(given)
         return [document], findings, ()
     paths = [os.fspath(path) for path in ([given] if isinstance(given, str | os.PathLike) else given)]
-    return *read_specs(paths), tuple(path for path in paths if path != files.STDIN and os.path.isdir(path))
+    return *read_specs(paths), tuple(path for path in paths if path != STDIN and os.path.isdir(path))

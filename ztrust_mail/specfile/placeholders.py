@@ -1,4 +1,4 @@
-"""Puts a realm's name and the spec's variables into text: ``no-reply@{realm.slug}.example.com``."""
+"""Replaces placeholders in text by a realm's name and the spec's variables: ``no-reply@{realm.slug}.example.com``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class BadPlaceholder(BadValue):
-    """Text whose braces are wrong, whatever the realm is called."""
+    """Text with bad braces, which is wrong for every realm."""
 
     rule = BAD_PLACEHOLDER
 
@@ -34,31 +34,31 @@ def builtin(realm: str) -> dict[str, str]:
 def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] = str, *, secret: bool = False) -> str:
     """Return the template with ``{name}`` replaced, ``{{`` and ``}}`` as plain braces.
 
-    ``fit`` shapes each inserted value for its place. Raises :class:`BadPlaceholder` for an unknown
-    placeholder and for a lone brace, :class:`BadValue` for one that stands for nothing. ``secret`` keeps
-    the template's text out of what is raised.
+    ``fit`` converts each inserted value for its place. Raises :class:`BadPlaceholder` for an unknown placeholder and
+    for a single brace, :class:`BadValue` for a placeholder with an empty value. With ``secret``, the errors do not
+    quote the template.
     """
 
-    def put(found: re.Match[str]) -> str:
+    def replacement(found: re.Match[str]) -> str:
         name = found[1]
         if name is None:
             if len(found[0]) == 1:
-                raise BadPlaceholder(f"has a lone {quoted(found[0])}", "write {{ or }} for a brace")
+                raise BadPlaceholder(f"has a single {quoted(found[0])}", "write {{ or }} for a brace")
             return found[0][0]
         if name not in values:
             known = list(islice(values, _LISTED))
-            hint = did_you_mean(name, known) or f"known are: {', '.join(known)}; write {{{{ for a brace"
+            hint = did_you_mean(name, known) or f"known: {', '.join(known)}; write {{{{ for a brace"
             shown = "an unknown placeholder" if secret else f"the unknown placeholder {quoted('{' + name + '}')}"
             raise BadPlaceholder(f"has {shown}", hint)
         if not values[name]:
-            raise _stands_for_nothing(name, values)
+            raise _empty_value(name, values)
         return fit(values[name])
 
-    return _PART.sub(put, template)
+    return _PART.sub(replacement, template)
 
 
-def _stands_for_nothing(name: str, values: Mapping[str, str]) -> BadValue:
-    """Return what to say of an empty placeholder; a realm whose name leaves it empty is named."""
+def _empty_value(name: str, values: Mapping[str, str]) -> BadValue:
+    """Return the error for a placeholder with an empty value, naming the realm whose name makes it empty."""
     whose, hint = "here", "give the variable a text, or leave it out"
     if name == "realm.slug":
         whose, hint = f"for the realm {quoted(values['realm'], 300)}", "give its own entry a value without it"
@@ -71,17 +71,17 @@ def names_in(template: str) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Return text that :func:`expand` gives back as it is."""
+    """Return a template that :func:`expand` turns into this text."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
 def as_env_name(value: str) -> str:
-    """Shape a value for a variable's name: upper case, everything else ``_``."""
+    """Return a value as a part of a variable's name: in upper case, with ``_`` for all but letters and digits."""
     return re.sub(r"[^A-Z0-9]", "_", value.upper())
 
 
 def as_path_segment(value: str) -> str:
     """Return a value that stays within one segment of a path; raises :class:`BadValue` otherwise."""
     if value in (".", "..") or "/" in value or "\\" in value or "\0" in value:
-        raise BadValue(f"puts {quoted(value)} into a path, which would lead elsewhere", "use {realm.slug}")
+        raise BadValue(f"puts {quoted(value)} into a path, which would lead to another folder", "use {realm.slug}")
     return value

@@ -1,4 +1,4 @@
-"""From the spec's levels to one realm's desired settings: inheritance, globs, placeholders, defaults."""
+"""Resolves a spec to each realm's desired settings: globs, inheritance, placeholders, defaults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, Severity
+from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, error, warning
 from ztrust_mail.core.globs import MASTER, glob_matches
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import pluralise, quoted
@@ -40,7 +40,7 @@ from ztrust_mail.specfile.entries import Entry, Setting, Spec
 
 
 def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
-    """Return fields as what is wanted of a realm; None stands for no e-mail at all."""
+    """Return the fields in the journal as a realm's desired settings; None means no e-mail."""
     entry = Entry(name or realm, Location("the journal"), disabled=intent is None)
     return Desired(realm, entry, intent or {})
 
@@ -50,10 +50,10 @@ _SHOWN = 3  # of the globs that tie
 
 @dataclass(frozen=True)
 class Desired:
-    """What the spec wants of one realm.
+    """One realm's desired settings.
 
-    ``fields`` is empty where the realm is disabled or ``findings`` holds an error. ``origins`` says
-    where each value was written; a field without one is this tool's default.
+    ``fields`` is empty if the realm is disabled or ``findings`` holds an error. ``origins`` holds the place of each
+    value; a field without a place is this tool's default.
     """
 
     realm: str
@@ -64,13 +64,13 @@ class Desired:
 
     @property
     def disabled(self) -> bool:
-        """Whether the realm shall have no e-mail settings at all."""
+        """Whether the realm is to have no e-mail settings."""
         return self.entry.disabled
 
 
 @dataclass(frozen=True)
 class GlobMatch:
-    """How many realms a glob matched that have no entry of their own; one that ties counts for each of its globs."""
+    """The number of realms without an entry of their own that a glob matches; a tie counts for each of its globs."""
 
     entry: Entry
     count: int
@@ -78,7 +78,7 @@ class GlobMatch:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which entry each realm falls under, in the spec's order."""
+    """The entry of each realm, in the spec's order."""
 
     entries: Mapping[str, Entry]
     globs: tuple[GlobMatch, ...] = ()
@@ -90,11 +90,11 @@ class Matching:
 def match(spec: Spec, realms: Iterable[str]) -> Matching:
     """Return the entry of each realm: its own, or the glob with the most literal characters.
 
-    ``realms`` are the realms the server shows. A realm that two globs fit equally well gets a finding
-    and fails alone; ``master`` is never matched by a glob.
+    ``realms`` are the realms on the server. A realm that two globs match equally well gets a finding and fails alone;
+    ``master`` is never matched by a glob.
     """
     names = sorted(set(realms))
-    ranked = _ranked(spec.globs)
+    ranked = _rank(spec.globs)
     exact = {e.name: e for e in spec.entries if not e.is_glob}
     by_entry: dict[str, list[str]] = {e.name: ([] if e.is_glob else [e.name]) for e in spec.entries}
     uncovered, ties, counts = [], {}, Counter[str]()
@@ -115,7 +115,7 @@ def match(spec: Spec, realms: Iterable[str]) -> Matching:
     return Matching(entries, globs, tuple(uncovered), ties, findings)
 
 
-def _ranked(globs: Iterable[Entry]) -> list[list[Entry]]:
+def _rank(globs: Iterable[Entry]) -> list[list[Entry]]:
     """Return the globs by their number of literal characters, the highest first."""
     ranks: dict[int, list[Entry]] = {}
     for entry in globs:
@@ -140,29 +140,29 @@ def _tie(realm: str, globs: list[Entry]) -> Finding:
     names = " and ".join([*shown, *([pluralise(more, "more glob")] if more else [])])
     message = f"{names} match the realm equally well"
     hint = f"give {quoted(realm)} an entry of its own"
-    return Finding(Severity.ERROR, "glob-tie", message, hint, globs[1].location, realm)
+    return error("glob-tie", message, hint, globs[1].location, realm)
 
 
 def _count_findings(glob: GlobMatch, realms: Iterable[str]) -> Iterable[Finding]:
     name, least = quoted(glob.entry.name), glob.entry.expect_min
     if glob.count < least:
         message = f"{name} matches {pluralise(glob.count, 'realm')}, fewer than the {least} expected"
-        hint = "check the server and the account's rights, or lower expect.min; its realms are left alone"
-        yield Finding(Severity.ERROR, "too-few-realms", message, hint, glob.entry.location)
+        hint = "check the server and the account's permissions, or lower expect.min; its realms are not changed"
+        yield error("too-few-realms", message, hint, glob.entry.location)
     elif not glob.count and any(realm != MASTER and glob_matches(glob.entry.name, realm) for realm in realms):
-        message = f"{name} is left with no realm: each that it matches has an entry that fits better"
-        hint = "remove it, unless it is for realms to come"
-        yield Finding(Severity.WARNING, "no-match", message, hint, glob.entry.location)
+        message = f"{name} applies to no realm: each realm that it matches has a more specific entry"
+        hint = "remove it, unless it is for future realms"
+        yield warning("no-match", message, hint, glob.entry.location)
     elif not glob.count:
-        hint = "check the pattern and the account's rights"
-        yield Finding(Severity.WARNING, "no-match", f"{name} matches no realm", hint, glob.entry.location)
+        hint = "check the pattern and the account's permissions"
+        yield warning("no-match", f"{name} matches no realm", hint, glob.entry.location)
 
 
 def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[str, Setting]:
     """Return the settings of a level on top of the one below it.
 
-    A level that names another relay takes over neither login, port nor security, so that no password
-    travels to another host by accident.
+    A level that sets the host inherits neither login, port nor security, so that no password is sent to another host
+    by accident.
     """
     dropped = {name for name, setting in level.items() if setting.removed}
     if HOST in level:
@@ -176,7 +176,7 @@ def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[st
 
 
 def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
-    """Return what the spec wants of a realm that falls under an entry."""
+    """Return the desired settings of a realm that an entry applies to."""
     if entry.disabled:
         return Desired(realm, entry, origins={"disabled": entry.location})
     settings = merge(spec.defaults.settings, entry.settings)
@@ -188,58 +188,58 @@ def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
     for name, setting in settings.items():
         try:
             if not setting.removed:
-                fields[name] = _expanded(name, setting.value, values, utf8=utf8)
+                fields[name] = _expand(name, setting.value, values, utf8=utf8)
             elif is_removable(name):
                 fields[name] = ABSENT
         except BadValue as bad:
-            finding = Finding(Severity.ERROR, bad.rule, f"`{name}` {bad.problem}", bad.hint)
-            findings.append(replace(finding, location=setting.location, realm=realm, field=name))
+            message = f"`{name}` {bad.problem}"
+            findings.append(error(bad.rule, message, bad.hint, setting.location, realm, name))
             if len(findings) > MAX_PROBLEMS:
                 break
     if not findings:
-        findings = list(_incomplete(fields, entry, realm))
+        findings = list(_missing_fields(fields, entry, realm))
     if findings:
         return Desired(realm, entry, findings=tuple(findings))
-    complete = _completed(fields)
+    complete = _add_defaults(fields)
     return Desired(realm, entry, complete, {n: settings[n].location for n in complete if n in settings})
 
 
-def _expanded(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bool) -> FieldValue:
+def _expand(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bool) -> FieldValue:
     row = field_of(name)
     if isinstance(value, SecretRef):
-        return parse(row.kind, _expanded_reference(value, values))
+        return parse(row.kind, _expand_reference(value, values))
     if row.placeholders and isinstance(value, str):
         return parse(row.kind, placeholders.expand(value, values), utf8=utf8)
     return value
 
 
-def _expanded_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
+def _expand_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
     fits = {SecretKind.ENV: placeholders.as_env_name, SecretKind.FILE: placeholders.as_path_segment}
     if not (fit := fits.get(ref.kind)):
         return ref
     return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit, secret=True),))
 
 
-def _incomplete(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]:
-    def lacks(name: str, why: str = "") -> Finding:
+def _missing_fields(fields: FieldMap, entry: Entry, realm: str) -> Iterable[Finding]:
+    def missing(name: str, why: str = "") -> Finding:
         hint = f"set `{name}` in the entry or in the defaults"
         message = f"`{name}` is missing{why}"
-        return Finding(Severity.ERROR, "missing-field", message, hint, entry.location, realm, name)
+        return error("missing-field", message, hint, entry.location, realm, name)
 
     for row in FIELDS.values():
         if row.mandatory and row.name not in fields:
-            yield lacks(row.name)
+            yield missing(row.name)
     secret = PASSWORD in fields or any(in_token(name) for name in fields)
     if secret and USERNAME not in fields:
-        yield lacks(USERNAME, ": the login has a secret and no user")
+        yield missing(USERNAME, ": the login has a secret and no user name")
     if USERNAME in fields and not secret:
-        yield lacks(PASSWORD, ": the login has a user and neither password nor token")
+        yield missing(PASSWORD, ": the login has a user name and neither password nor token")
     if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
-        yield lacks(REPLY_TO_ADDRESS, ": a Reply-To name needs an address")
+        yield missing(REPLY_TO_ADDRESS, ": a Reply-To name needs an address")
 
 
-def _completed(fields: FieldMap) -> FieldMap:
-    """Add what is meant when nothing is said: security, the port it implies, the kind of login."""
+def _add_defaults(fields: FieldMap) -> FieldMap:
+    """Add the defaults: security, its port and the mode of login."""
     security = fields.get(SECURITY, DEFAULT_SECURITY)
     assert isinstance(security, Security)
     token = any(in_token(name) for name in fields)

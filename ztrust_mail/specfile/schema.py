@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from ztrust_mail.core.data import JsonValue, Schema, load_schema
 from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location
 from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
-from ztrust_mail.specfile.schema_messages import Problem, Report, field_path
+from ztrust_mail.specfile.schema_messages import Problem, ProblemReporter, field_path
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 def check(document: Document, native_names: Mapping[str, str]) -> tuple[JsonValue, list[Finding]]:
-    """Return the document's value as far as it is right, and all problems; of more than can be reported one too many.
+    """Return the valid parts of the document's value, and its problems, at most one more than are reported.
 
-    Numbers in text fields become their source text; what does not fit is left out, so that the rest can
-    be judged too. ``native_names`` maps the products' own attribute names to fields, for hints only.
+    Numbers in text fields become their source text. Invalid parts are left out, so that the rest can be checked.
+    ``native_names`` maps the products' attribute names to fields, for hints only.
     """
     schema = load_schema("spec")
     value = _numbers_as_text(document.value, schema, schema)
-    report = Report(document, native_names)
+    reporter = ProblemReporter(document, native_names)
     findings: list[Finding] = []
     broken: set[Pointer] = set()
     for problem in (_problem(cause) for e in _validator().iter_errors(value) for cause in _causes(e)):
-        findings += islice(report.translate(problem), MAX_PROBLEMS + 1 - len(findings))
+        findings += islice(reporter.translate(problem), MAX_PROBLEMS + 1 - len(findings))
         if len(findings) > MAX_PROBLEMS:
             return None, findings
         broken.update(problem.broken)
-    return _pruned(value, broken) if broken else value, sorted(findings, key=lambda f: f.location or Location(""))
+    return _prune(value, broken) if broken else value, sorted(findings, key=lambda f: f.location or Location(""))
 
 
 @cache
@@ -47,7 +47,7 @@ def _validator() -> Validator:
 
 
 def _pattern_errors(_: Validator, pattern: str, text: object, _schema: object) -> Iterator[ValidationError]:
-    """Judge a pattern as JSON Schema means it: in Python's, ``$`` also stands before a last line break."""
+    """Check a pattern as JSON Schema defines it: in Python, ``$`` also matches before a final line break."""
     from jsonschema.exceptions import ValidationError
 
     exact = pattern[:-1] + r"\Z" if pattern.endswith("$") else pattern
@@ -55,17 +55,17 @@ def _pattern_errors(_: Validator, pattern: str, text: object, _schema: object) -
         yield ValidationError("")
 
 
-def _pruned(value: JsonValue, broken: set[Pointer], at: Pointer = ()) -> JsonValue:
+def _prune(value: JsonValue, broken: set[Pointer], at: Pointer = ()) -> JsonValue:
     if not isinstance(value, dict):
         return value
-    kept = {k: _pruned(v, broken, (*at, k)) for k, v in value.items() if (*at, k) not in broken}
-    if field_path(at) == "vars":  # a variable with a wrong value stays known: its uses are not to blame
+    kept = {k: _prune(v, broken, (*at, k)) for k, v in value.items() if (*at, k) not in broken}
+    if field_path(at) == "vars":  # a variable with a bad value stays known, so that its uses are not reported too
         return {k: kept.get(k, "x") for k in value}
     return kept
 
 
 def _numbers_as_text(value: JsonValue, node: JsonValue, schema: Schema) -> JsonValue:
-    node = _resolved(node, schema)
+    node = _resolve(node, schema)
     if isinstance(value, SourceInt | SourceFloat) and node.get("type") == "string":
         return value.text
     if isinstance(value, dict):
@@ -77,7 +77,7 @@ def _numbers_as_text(value: JsonValue, node: JsonValue, schema: Schema) -> JsonV
     return value
 
 
-def _resolved(node: JsonValue, schema: Schema) -> Schema:
+def _resolve(node: JsonValue, schema: Schema) -> Schema:
     while isinstance(node, dict):
         if isinstance(ref := node.get("$ref"), str):
             definitions = schema["$defs"]
@@ -91,7 +91,7 @@ def _resolved(node: JsonValue, schema: Schema) -> Schema:
 
 
 def _causes(e: ValidationError) -> Iterator[ValidationError]:
-    """Of a choice between a shape and ``false``, yield the problems with the shape that was meant."""
+    """Yield an error, or for a choice between a type and ``false`` the errors of the type that was meant."""
     if e.validator != "anyOf":
         yield e
         return

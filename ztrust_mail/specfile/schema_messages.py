@@ -1,6 +1,6 @@
-"""Says in our own words what the schema finds wrong.
+"""Words the messages for what the schema finds wrong.
 
-jsonschema's messages quote the offending value, which may be a secret; none of them is passed on.
+The messages of jsonschema quote the invalid value, which may be a secret, so they are never shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat
 
 @dataclass(frozen=True)
 class Problem:
-    """What we use of one of jsonschema's errors: keyword, its value in the schema, and what it met."""
+    """The parts of a jsonschema error that are used: the keyword, its value in the schema, the invalid value."""
 
     keyword: str
     wanted: JsonValue
@@ -37,26 +37,26 @@ class Problem:
 
     @property
     def known(self) -> dict[str, JsonValue]:
-        """The keys the schema knows at this place."""
+        """The keys that the schema defines at this place."""
         properties = self.schema.get("properties")
         return properties if isinstance(properties, dict) else {}
 
     @property
     def example(self) -> str:
-        """A value that would be right here, as JSON, or nothing."""
+        """A valid value as JSON, or an empty text."""
         examples = self.schema.get("examples")
         return json.dumps(examples[0], ensure_ascii=False) if isinstance(examples, list) else ""
 
     @property
     def unknown(self) -> list[str]:
-        """The keys that the schema does not know at this place."""
+        """The keys that the schema does not define at this place."""
         own = "x-" if "patternProperties" in self.schema else "\0"
         keys = self.instance if isinstance(self.instance, dict) else {}
         return [key for key in keys if key not in self.known and not key.startswith(own)]
 
     @property
     def broken(self) -> list[Pointer]:
-        """The places that do not fit: this one, or the keys under it."""
+        """The invalid places: this one, or keys below it."""
         if self.is_name:
             return [(*self.pointer, str(self.instance))]
         if self.keyword == "additionalProperties":
@@ -65,7 +65,7 @@ class Problem:
 
     @property
     def has(self) -> Container[object]:
-        """The keys or characters that stand at this place."""
+        """The keys or characters at this place."""
         return self.instance if isinstance(self.instance, dict | str | list) else ()
 
 
@@ -86,34 +86,34 @@ def _type_of(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Turns problems of one document into findings."""
+class ProblemReporter:
+    """Converts the problems of one document to findings."""
 
     document: Document
     attribute_names: Mapping[str, str]
 
     def translate(self, e: Problem) -> Iterator[Finding]:
-        """Yield our findings for one of jsonschema's errors."""
+        """Yield the findings for one jsonschema error."""
         if e.is_name:
             yield self._bad_name(e)
         elif e.keyword == "additionalProperties":
             yield from (self._unknown_key(key, e.known, e.pointer) for key in e.unknown)
         else:
             say = _say_null if e.instance is None else _SAY.get(e.keyword, _say_other)
-            rule, message, hint = say(e, "" if _is_secret(e.pointer) else _shown(e.instance))
+            rule, message, hint = say(e, "" if _is_secret(e.pointer) else _quote_value(e.instance))
             where = self.document.locate(e.pointer)
-            yield error(rule, f"{named(e.pointer)} {message}", hint, where)
+            yield error(rule, f"{quote_place(e.pointer)} {message}", hint, where)
 
     def _unknown_key(self, key: str, known: Mapping[str, object], pointer: Pointer) -> Finding:
         where = self.document.locate_key((*pointer, key))
         suggestion = did_you_mean(key, known)
         if not suggestion and _is_reference(pointer):
-            return error("bad-reference", f"{named(pointer)} is not a secret reference", _SECRET_HINT, where)
+            return error("bad-reference", f"{quote_place(pointer)} is not a secret reference", _SECRET_HINT, where)
         if not suggestion and (field := self.attribute_names.get(key)):
             suggestion = f"the server's {quoted(key)} is {quoted(field)} in a spec"
         if not suggestion and (field := _elsewhere(key)):
             suggestion = f"did you mean {quoted(field)}?"
-        # what nobody can take for a key of ours may be a secret that slipped into a login
+        # an unrelated key inside a login may be a misplaced secret
         shown = f" {quoted(key)}" if suggestion or not _is_secret(pointer) else ""
         hint = suggestion or f"known here: {', '.join(known)}"
         return error("unknown-key", f"unknown key{shown}{_inside(pointer)}", hint, where)
@@ -147,7 +147,7 @@ def _say_null(e: Problem, _: str) -> Saying:
 def _say_type(e: Problem, shown: str) -> Saying:
     wanted = _TYPE_WORDS[str(e.wanted)]
     if _is_reference(e.pointer) and isinstance(e.instance, str | int | float) and not isinstance(e.instance, bool):
-        return "plain-secret", "is written in clear; a spec holds only references to secrets", _SECRET_HINT
+        return "plain-secret", "is written in clear; a spec may contain only references to secrets", _SECRET_HINT
     return "wrong-type", f"must be {wanted}, not {_type_of(e.instance)} {shown}".rstrip(), _type_hint(e, wanted)
 
 
@@ -212,7 +212,7 @@ def _say_pattern(e: Problem, shown: str) -> Saying:
         return "bad-value", "is not a vault key", "use letters, digits, dot, dash and underscore"
     character = next(c for c in str(e.instance) if not re.fullmatch(pattern, c))
     hint = "remove it: line breaks and control characters can forge mail headers"
-    return "control-character", f"holds the control character U+{ord(character):04X}", hint
+    return "control-character", f"contains the control character U+{ord(character):04X}", hint
 
 
 def _say_properties(e: Problem, _: str) -> Saying:
@@ -222,7 +222,7 @@ def _say_properties(e: Problem, _: str) -> Saying:
 
 
 def _say_both_logins(e: Problem, _: str) -> Saying:
-    return "two-logins", "has both a password and a token", "keep the one the relay wants"
+    return "two-logins", "has both a password and a token", "keep the one that the relay requires"
 
 
 def _say_other(e: Problem, _: str) -> Saying:
@@ -247,32 +247,32 @@ _SAY: Mapping[str, Callable[[Problem, str], Saying]] = {
 }
 
 
-def _shown(value: object) -> str:
+def _quote_value(value: object) -> str:
     if value is None or isinstance(value, bool | list | dict):
         return ""
     return quoted(value.text if isinstance(value, SourceInt | SourceFloat) else value)
 
 
 def field_path(pointer: Pointer) -> str:
-    """Return the dotted path of what stands here inside its entry or the defaults."""
+    """Return the dotted path of a place inside its entry or the defaults."""
     start = 1 if pointer[:1] == ("defaults",) else 2
     return ".".join(str(part) for part in pointer[start:])
 
 
 def _is_reference(pointer: Pointer) -> bool:
-    """Whether a secret reference stands here."""
+    """Tell whether this is the place of a secret reference."""
     row = FIELDS.get(field_path(pointer))
     return row is not None and row.secret
 
 
 def _is_secret(pointer: Pointer) -> bool:
-    """Whether what stands here may be a secret: everything in a login."""
+    """Tell whether the value at this place may be a secret: everything in a login may."""
     path = field_path(pointer)
     return path == LOGIN or path.startswith(f"{LOGIN}.")
 
 
 def _whole(pointer: Pointer) -> Pointer:
-    """Return the place that is wrong as a whole: a list or secret reference is none with a part left out."""
+    """Return the place that is invalid as a whole: a list or a secret reference is useless without one of its parts."""
     for n, part in enumerate(pointer):
         if isinstance(part, int) or _is_reference(pointer[:n]):
             return pointer[:n]
@@ -280,18 +280,18 @@ def _whole(pointer: Pointer) -> Pointer:
 
 
 def _elsewhere(key: str) -> str:
-    """Return the first field or group of fields with this last name, or nothing."""
+    """Return the first field or group whose last key is this one, or an empty text."""
     paths = (row.path[: n + 1] for row in FIELDS.values() for n in range(len(row.path)))
     return next((".".join(path) for path in paths if path[-1] == key), "")
 
 
-def named(pointer: Pointer) -> str:
-    """Return a place in a document as messages name it: ``realms.acme.relay.port`` in backquotes."""
+def quote_place(pointer: Pointer) -> str:
+    """Return a place in a document for a message: ``realms.acme.relay.port`` in backquotes."""
     return quoted(".".join(str(part) for part in pointer), limit=_LONGEST_NAME) if pointer else "the spec"
 
 
 def _inside(pointer: Pointer) -> str:
-    return f" in {named(pointer)}" if pointer else " at the top of the spec"
+    return f" in {quote_place(pointer)}" if pointer else " at the top of the spec"
 
 
-_LONGEST_NAME = 400  # a realm's name has up to 255 characters, and what follows it tells the place
+_LONGEST_NAME = 400  # a realm's name has up to 255 characters, and the rest of the path must show

@@ -57,8 +57,6 @@ BROKEN = {
     "control.yaml": 'realms: {{acme: {{relay: {{auth: {{password: "{}\x01"}}}}}}}}\n',
     "bare.json": '{{"realms": {{"acme": {{"relay": {{"auth": {{"password": {}}}}}}}}}}}',
     "cut.json": '{{"realms": {{"acme": {{"relay": {{"auth": {{"password": "{}',
-    "bare.toml": "[realms.acme.relay.auth]\npassword = {}\n",
-    "cut.toml": "[realms.acme.relay.auth]\npassword = '{}\n",
 }
 
 

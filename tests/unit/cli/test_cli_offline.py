@@ -57,20 +57,22 @@ def test_a_valid_spec_is_counted_on_stdout(cli: Cli, spec: str) -> None:
 def test_a_spec_without_a_name_is_told_as_that(cli: Cli, spec: str) -> None:
     ran = cli("validate", spec, "")
     assert ran.status == 2
-    hint = "give a file, a folder, or - for standard input; a variable may be empty"
-    assert ran.out == f"ztrust-mail: error: the name of a spec is empty; {hint} [cannot-read]\n"
+    hint = "give a file, a folder, or - for standard input; check whether a shell variable is unset"
+    assert ran.out == f"ztrust-mail: error: the path of a spec is empty; {hint} [cannot-read]\n"
 
 
 def test_a_time_without_a_unit_that_we_know_is_told_with_those_there_are(cli: Cli) -> None:
     cli.write("t.yaml", GOOD.replace("10s", "1h"))
-    assert "`1h`, not a time with a unit; write a whole number and ms, s or m right" in cli("validate", "t.yaml").out
+    assert (
+        "`1h`, not a time with a unit; write a whole number and a unit without a space" in cli("validate", "t.yaml").out
+    )
 
 
 def test_warnings_are_told_and_do_not_change_the_status(cli: Cli) -> None:
     cli.write("w.yaml", GOOD.replace("host: smtp.example.com", "host: smtp.example.com\n    port: 465"))
     ran = cli("validate", "w.yaml")
     assert ran.status == 0
-    assert "w.yaml:5:11: warning: port 465 speaks TLS" in ran.out
+    assert "w.yaml:5:11: warning: port 465 expects implicit TLS" in ran.out
     assert ran.out.endswith("Valid: 3 realms and 1 glob in 1 file.\n")
 
 

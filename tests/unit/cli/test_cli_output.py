@@ -352,7 +352,7 @@ def test_missing_settings_say_what_to_set(cli: Cli) -> None:
     cli.write("mail.yaml", PLAIN)
     ran = cli("plan", "mail.yaml")
     assert ran.status == 2
-    assert "no server is named anywhere; give --server URL, set ZTRUST_MAIL_URL" in ran.err
+    assert "no server given; give --server URL, set ZTRUST_MAIL_URL" in ran.err
     cli.set(URL="http://127.0.0.1:9")
     assert cli.json("plan", "mail.yaml")["findings"][0]["rule"] == "no-login"
 

@@ -166,7 +166,7 @@ def test_a_plan_is_not_overwritten_unless_that_is_said_and_that_shows_first(
 def test_a_time_to_wait_needs_its_unit(cli: Cli, sandbox: Sandbox, wait: str) -> None:
     ran = cli("apply", cli.write("mail.yaml", SPEC), "--yes", f"--wait={wait}")
     assert ran.status == 2
-    assert f"--wait is no time with a unit: `{wait}`" in ran.err
+    assert f"--wait is not a duration with a unit: `{wait}`" in ran.err
 
 
 def test_resuming_where_nothing_was_left_is_said(cli: Cli, sandbox: Sandbox) -> None:
@@ -257,7 +257,7 @@ def test_a_plan_that_names_another_server_gets_no_connection_to_it(
     ran = cli("apply", "--plan", "plan.json", "--yes", *options)
     assert (ran.status, ran.out) == (5, "")
     assert f"the plan was made for the server `{url_of(other_server)}`, but" in ran.err
-    assert ("no server is named anywhere" if chosen == "no choice" else sandbox.url) in ran.err
+    assert ("no server given" if chosen == "no choice" else sandbox.url) in ran.err
     assert "[plan-server]" in ran.err
     assert not was_reached(other_server)
     assert len(sandbox.requests) == before
@@ -281,7 +281,7 @@ def test_of_several_entries_the_one_for_the_plans_server_is_taken_from_trusted_s
     ran = cli("apply", "--plan", "plan.json", "--yes", *(["--config", file] if file == "own.toml" else []))
     assert ran.status == (0 if file == "own.toml" else 5)
     if ran.status:
-        assert "a plan file cannot choose a server: which server? Known are s1 and s2" in ran.err
+        assert "a plan file cannot choose a server: several servers are possible: s1 and s2" in ran.err
 
 
 def test_two_entries_for_the_plans_server_are_not_chosen_between(cli: Cli, sandbox: Sandbox, plan: str) -> None:

@@ -283,7 +283,8 @@ def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
         (["--allow", "nix"], "`nix`"),
         (
             ["--wait", "5"],
-            "--wait is no time with a unit: `5`; write a whole number and ms, s or m right behind it, such as 10s",
+            "--wait is not a duration with a unit: `5`;"
+            " write a whole number and a unit without a space: ms, s or m, such as 10s",
         ),
         (["--wait", "0s"], "--wait is not between 1ms and 60m: `0s`"),
         (["--expect-digest", "ab"], "add --plan FILE"),
@@ -674,7 +675,7 @@ def test_a_server_of_the_settings_file_is_named_by_option(cli: Cli, sandbox: San
     assert cli("plan", "p.yaml", "--config", "other.toml", "--server", "one").status == 1
     ambiguous = cli("plan", "p.yaml", "--config", "other.toml")
     assert ambiguous.status == 2
-    assert "which server? Known are one and two; choose one with --server NAME" in ambiguous.err
+    assert "several servers are possible: one and two; choose one with --server NAME" in ambiguous.err
 
 
 def test_the_specs_guard_refuses_another_server_before_any_request(cli: Cli, sandbox: Sandbox) -> None:

@@ -12,8 +12,8 @@ from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
 from support.mail_settings import ENTRIES, field_maps, one_realm
 
 from ztrust_mail.convert import FORMATS, Style, convert, format_named
-from ztrust_mail.convert.attribute_reader import has_marker, marker
-from ztrust_mail.convert.format import Files, held
+from ztrust_mail.convert.attribute_reader import has_placeholder, parse_placeholder
+from ztrust_mail.convert.format import Files, storable
 from ztrust_mail.convert.hcl import string
 from ztrust_mail.core.errors import SpecError, UsageError
 from ztrust_mail.core.files import MAX_BYTES
@@ -61,7 +61,7 @@ def terraform(body: str, realm: str = '"acme"') -> str:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_a_format_can_hold_comes_back_and_what_it_cannot_is_told(name, tmp_path):
+def test_what_a_format_can_hold_comes_back_and_what_it_cannot_is_reported(name, tmp_path):
     @RANDOM
     @given(fields=field_maps)
     def round_trip(fields):
@@ -194,7 +194,7 @@ def test_a_password_in_a_host_or_a_url_is_neither_shown_nor_written(native, text
     cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {**TOKEN_LOGIN, native: text}}))
     ran = cli("convert", "--from", "realm-export", "--to", to, "a.json")
     assert ran.status in (0, 1)
-    assert f"`{native}` may hold a password; it is neither shown nor taken along" in ran.err
+    assert f"`{native}` may contain a password; it is neither shown nor converted" in ran.err
     assert "[plain-secret]" in ran.err
     assert CANARY not in ran.out + ran.err
 
@@ -246,8 +246,8 @@ def test_a_vault_reference_stays_and_is_no_placeholder(tmp_path):
     found = export(tmp_path, {**STORED, "password": "${vault.key}"})
     assert found.realms["acme"][PASSWORD] == SecretRef(SecretKind.KEYCLOAK_VAULT, ("key",))
     assert found.findings == ()
-    assert not has_marker("${vault.key}")
-    assert marker("plain") is None
+    assert not has_placeholder("${vault.key}")
+    assert parse_placeholder("plain") is None
 
 
 def test_a_name_that_is_taken_by_a_placeholder_is_not_given_to_another_secret(tmp_path):
@@ -262,14 +262,14 @@ def test_a_name_that_is_taken_by_a_placeholder_is_not_given_to_another_secret(tm
     ]
 
 
-def test_a_secret_under_a_name_that_keycloak_does_not_use_is_left_out_and_told(tmp_path):
+def test_a_secret_under_a_name_that_keycloak_does_not_use_is_left_out_and_reported(tmp_path):
     found = export(tmp_path, {**STORED, "smtpPassword": CANARY})
     assert rules(found) == ["plain-secret", "plain-secret"]
     assert CANARY not in repr(found)
 
 
 @pytest.mark.parametrize("kind", [SecretKind.FILE, SecretKind.COMMAND, SecretKind.KEYRING])
-def test_a_reference_that_only_a_spec_knows_becomes_a_variable_and_is_told(kind):
+def test_a_reference_that_only_a_spec_knows_becomes_a_variable_and_is_reported(kind):
     spec = one_realm(ENTRIES["basic"])
     fields = {**desired(spec, spec.entries[0], "acme").fields, PASSWORD: SecretRef(kind, ("a", "b"))}
     written = FORMATS["keycloak"].write({"acme": fields})
@@ -306,7 +306,7 @@ def test_false_as_empty_text_a_bom_crlf_and_a_number_for_a_port_are_read(tmp_pat
         ({"replyTo": ["x"]}, "bad-value"),
     ],
 )
-def test_what_looks_wrong_is_told_with_its_place(more, rule, tmp_path):
+def test_what_looks_wrong_is_reported_with_its_place(more, rule, tmp_path):
     found = export(tmp_path, {**STORED, "password": "${vault.k}", **more})
     assert rule in rules(found)
     assert all(f.location.line == 1 and f.hint for f in found.findings)
@@ -342,7 +342,7 @@ def test_a_spec_gets_what_it_can_say_and_words_on_the_rest(tmp_path):
     assert "a@b.example" in written.text
 
 
-def test_globs_of_a_spec_are_left_out_and_told(tmp_path):
+def test_globs_of_a_spec_are_skipped_and_reported(tmp_path):
     found = extract(tmp_path, "spec", "version: 1\nrealms:\n  off: {disabled: true}\n  'a*': {disabled: true}\n")
     assert found.realms == {"off": {}}
     assert rules(found) == ["glob"]
@@ -382,7 +382,7 @@ def test_terraform_reads_variables_blocks_and_tokens(tmp_path):
         ('  dynamic "smtp_server" {\n for_each = x\n content {\n host = "h"\n }\n }', '"acme"', "dynamic"),
     ],
 )
-def test_a_resource_whose_settings_nobody_can_know_is_left_out_and_told(body, realm, why, tmp_path):
+def test_a_resource_with_computed_settings_is_left_out_and_reported(body, realm, why, tmp_path):
     found = extract(tmp_path, "terraform", terraform(body, realm))
     assert found.realms == {}
     assert why in found.findings[0].message
@@ -419,12 +419,12 @@ def test_terraform_that_goes_beyond_the_parsers_means_is_an_error_with_a_next_st
     ran = cli("convert", "--from", "terraform", "--to", "spec", "a.tf")
     assert ran.status == 2
     assert problem in ran.err
-    assert "give the file with the realms alone [too-large]" in ran.err
+    assert "give a file with the realms only [too-large]" in ran.err
 
 
-def test_without_python_hcl2_the_person_is_told_what_to_install(tmp_path, monkeypatch):
+def test_without_python_hcl2_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hcl2", None)
-    with pytest.raises(UsageError, match="needs python-hcl2") as caught:
+    with pytest.raises(UsageError, match="python-hcl2, which reads Terraform files, is not installed") as caught:
         extract(tmp_path, "terraform", terraform(""))
     assert caught.value.hint == "install it: pip install 'ztrust-mail[convert]'"
 
@@ -437,19 +437,19 @@ def test_terraform_is_written_with_the_lines_that_let_both_tools_live_side_by_si
 
 
 @pytest.mark.parametrize("name", ["terraform", "ansible"])
-def test_no_e_mail_is_told_where_a_format_cannot_say_it(name):
+def test_no_e_mail_is_reported_where_a_format_cannot_say_it(name):
     assert rules(FORMATS[name].write({"off": {}})) == ["cannot-hold"]
 
 
 def test_a_login_of_which_a_part_cannot_be_held_is_left_out_whole():
     fields = {LOGIN: Login.TOKEN, "relay.auth.username": "u", "relay.host": "h"}
-    kept, lost = held("acme", fields, "X", ["relay.host", "relay.auth.username"])
+    kept, lost = storable("acme", fields, "X", ["relay.host", "relay.auth.username"])
     assert kept == {"relay.host": "h"}
     assert [f.field for f in lost] == [LOGIN, "relay.auth.username"]
 
 
 @pytest.mark.parametrize("name", ["terraform", "ansible"])
-def test_a_value_that_is_none_is_left_out_and_told(name):
+def test_a_value_that_is_none_is_left_out_and_reported(name):
     fields = {"relay.host": "h", SECURITY: Raw("starttls=TRUE ssl="), PASSWORD: Raw("${vault.a b}")}
     written = FORMATS[name].write({"acme": fields})
     messages = {f.field: f.message for f in written.findings if f.rule == "cannot-hold"}
@@ -484,7 +484,7 @@ def test_ansible_is_read_in_plays_and_blocks_with_its_tags_and_its_words_for_tru
     assert sorted(rules(found)) == ["encrypted-secret", "not-a-map", "nothing-said"]
 
 
-def test_a_task_whose_arguments_are_text_is_told(tmp_path):
+def test_a_task_whose_arguments_are_text_is_reported(tmp_path):
     text = """\
 - tasks:
     - community.general.keycloak_realm: realm=acme smtp_server={{ smtp }}
@@ -610,7 +610,11 @@ def test_standard_input_is_converted_into_one_json_report(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     ("source", "target", "says"),
-    [("keycloak", "keycloak", "both sides"), ("kecloak", "spec", "did you mean"), ("spec", "xml", "known are")],
+    [
+        ("keycloak", "keycloak", "--from and --to are both"),
+        ("kecloak", "spec", "did you mean"),
+        ("spec", "xml", "formats: spec"),
+    ],
 )
 def test_formats_that_make_no_sense_are_refused(cli: Cli, source: str, target: str, says: str) -> None:
     cli.write("a.json", "{}")
@@ -638,7 +642,7 @@ def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to
     assert ran.status == 1
     last = ran.err.splitlines()[-1]
     assert "error: the spec is incomplete: line 3: `sender.address` is missing; and line 3: `relay.auth." in last
-    assert last.endswith("complete it, then check it: ztrust-mail validate FILE [incomplete-spec]")
+    assert last.endswith("complete it, then run: ztrust-mail validate FILE [incomplete-spec]")
     assert cli("validate", "mail.yaml").status == 2
 
 
@@ -657,7 +661,7 @@ def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cl
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].count("`sender.address` is missing") == 3
-    assert "; and 7 more; complete it, then check it" in ran.err.splitlines()[-1]
+    assert "; and 7 more; complete it" in ran.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("spec", "realm-export")])

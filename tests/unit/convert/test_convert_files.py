@@ -58,7 +58,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read_over(name: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_may_not_be_opened_is_told(name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_opened_is_reported(name: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cli.write(f"acme{SUFFIXES[name]}", FORMATS[name].write({"acme": LOGGED_IN}).text)
     opened = os.open
 

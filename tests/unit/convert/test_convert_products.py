@@ -17,7 +17,7 @@ from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, mean
 from support.products import FORMAT_SUFFIXES as SUFFIX
 
 from ztrust_mail.convert import FORMATS, Format, ReadResult, Style, convert, style_of
-from ztrust_mail.convert.losses import attributes_of, completed
+from ztrust_mail.convert.losses import add_implied_fields, attributes_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Severity, has_errors
@@ -136,12 +136,12 @@ def test_what_a_product_fills_in_by_itself_travels_along(
 
 
 @pytest.mark.parametrize("product", ["omnibyte", "uipath", "digitanium"])
-def test_a_port_that_only_the_product_knows_is_told(product: str, tmp_path: Path) -> None:
+def test_a_port_that_only_the_product_knows_is_reported(product: str, tmp_path: Path) -> None:
     row = ALL[product].row("relay.host")
     assert row is not None
     found = read(tmp_path, PRODUCTS[product], json.dumps({row.natives[0]: "h"}))
     assert [f.message for f in found.findings if f.field == PORT] == [
-        f"there is no port, and which one {ALL[product].title} takes then is not known; taken to be 25"
+        f"there is no port, and the default of {ALL[product].title} is unknown; 25 is assumed"
     ]
 
 
@@ -158,13 +158,13 @@ def test_what_keycloak_takes_for_granted_is_written_where_another_product_would_
 
 
 def test_a_realm_without_email_is_nothing_to_complete() -> None:
-    assert completed(ONEACCESS, {}) == {}
+    assert add_implied_fields(ONEACCESS, {}) == {}
 
 
 # no e-mail
 
 
-def test_a_switch_that_is_off_is_a_realm_without_email_and_what_stands_beside_it_is_told(tmp_path: Path) -> None:
+def test_a_switch_that_is_off_is_a_realm_without_email_and_other_settings_are_reported(tmp_path: Path) -> None:
     text = f"{{enable switch: OFF, SMTP HOST: h, SMTP Port: , Authorization Code: {CANARY}}}"
     found = read(tmp_path, PRODUCTS["oneaccess"], text, ".yaml")
     assert found.realms == {"acme": {}}
@@ -178,7 +178,7 @@ def test_a_switch_that_is_off_is_a_realm_without_email_and_what_stands_beside_it
 
 
 @pytest.mark.parametrize("product", ["omnibyte", "uipath", "digitanium", "pigeon"])
-def test_no_email_is_told_where_a_product_cannot_say_it(product: str) -> None:
+def test_no_email_is_reported_where_a_product_cannot_say_it(product: str) -> None:
     written = PRODUCTS[product].write({"acme": {}}, Style.JSON)
     assert written.text == ""
     assert [(f.rule, f.realm) for f in written.findings] == [("cannot-hold", "acme")]
@@ -194,7 +194,7 @@ def test_no_email_is_an_empty_map_on_keycloak(product: str, tmp_path: Path) -> N
 # values that are odd
 
 
-def test_what_is_odd_to_both_sides_moves_as_it_is_and_what_one_cannot_hold_is_told() -> None:
+def test_what_is_odd_to_both_sides_moves_as_it_is_and_what_one_cannot_hold_is_reported() -> None:
     odd: FieldMap = {"relay.host": "h", PORT: Raw("abc"), SECURITY: Raw("SSL"), PASSWORD: Raw("${vault.a b}")}
     on_keycloak, found = attributes_of(KEYCLOAK, "acme", odd)
     assert on_keycloak == {"host": "h", "port": "abc", "password": "${vault.a b}"}
@@ -212,13 +212,13 @@ def test_a_kind_of_encryption_that_a_product_cannot_hold_is_still_encryption(sec
     assert written["Enable SSL"] == "on"
     (told,) = [f for f in found if f.field == SECURITY]
     assert (told.rule, told.realm) == ("cannot-hold", "acme")
-    assert told.hint.startswith("written as encrypted all the same")
+    assert told.hint.startswith("written as encrypted;")
     nowhere = replace(OMNIBYTE, rows=tuple(row for row in OMNIBYTE.rows if row.field != SECURITY))
     _, found = attributes_of(nowhere, "acme", fields)
-    assert [f.hint for f in found if f.field == SECURITY] == ["left out: set it by other means"]
+    assert [f.hint for f in found if f.field == SECURITY] == ["left out; set it by other means"]
 
 
-def test_what_a_spec_removes_is_told_to_be_left_out() -> None:
+def test_what_a_spec_removes_is_reported_to_be_left_out() -> None:
     _, found = attributes_of(KEYCLOAK, "acme", {**LOGGED_IN, "extra.x": ABSENT})
     assert [(f.severity, f.rule, f.realm) for f in found] == [(Severity.NOTE, "cannot-hold", "acme")]
     assert attributes_of(ONEACCESS, "acme", {**LOGGED_IN, "extra.x": ABSENT})[1] == []
@@ -348,7 +348,7 @@ def test_uipaths_settings_are_read_in_every_form_they_come_in(text: str, tmp_pat
     assert read(tmp_path, Product(UIPATH), text).realms == {"acme": {"relay.host": "h", PORT: 25}}
 
 
-def test_several_realms_stand_in_one_object_and_are_told_to_be_taken_out(tmp_path: Path) -> None:
+def test_several_realms_are_written_as_one_object_with_a_note(tmp_path: Path) -> None:
     realms = {"acme": LOGGED_IN, "settings": LOGGED_IN, "realm": LOGGED_IN}
     written = PRODUCTS["uipath"].write(realms)
     assert [f.rule for f in written.findings] == ["several-realms"]
@@ -422,7 +422,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         ("uipath", {"Auth.Password.Length": "9"}, ("unknown-attribute", "Auth.Password.Length")),
     ],
 )
-def test_what_is_wrong_with_a_products_settings_is_told_with_its_place(
+def test_what_is_wrong_with_a_products_settings_is_reported_with_its_place(
     product: str, change: Mapping[str, object], expected: tuple[str, str], tmp_path: Path
 ) -> None:
     text = json.dumps({**SAMPLES[product][0], **change}, indent=1)
@@ -524,11 +524,11 @@ def test_a_product_may_be_written_anew_in_another_style_and_other_formats_have_n
     cli.write("acme.txt", PRODUCTS["oneaccess"].write({"acme": LOGGED_IN}).text)
     assert cli("convert", "--from", "oneaccess", "--to", "oneaccess", "acme.txt").status == 2
     assert cli("convert", "--from", "oneaccess", "--to", "oneaccess", "acme.txt", "--as", "html").status == 0
-    with pytest.raises(UsageError, match="one way only"):
+    with pytest.raises(UsageError, match="has no styles"):
         convert(FORMATS["oneaccess"], FORMATS["spec"], "acme.txt", Style.HTML)
 
 
-def test_what_both_sides_say_is_told_once(cli: Cli) -> None:
+def test_what_both_sides_say_is_reported_once(cli: Cli) -> None:
     cli.write("a.json", '{"host": "h"}')
     ran = cli("convert", "--from", "keycloak", "--to", "ztrust", "a.json")
     assert ran.err.count("sender.address") == 2  # one line: what is needed, and what to set
@@ -552,7 +552,7 @@ def test_a_realm_that_is_not_chosen_may_be_wrong(cli: Cli) -> None:
     assert (ran.status, ran.err) == (0, "")
 
 
-@pytest.mark.parametrize(("pattern", "says"), [("acne", "did you mean `acme`?"), ("zzz*", "there is `acme`")])
+@pytest.mark.parametrize(("pattern", "says"), [("acne", "did you mean `acme`?"), ("zzz*", "realms found: `acme`")])
 def test_a_pattern_that_matches_no_realm_is_refused(cli: Cli, pattern: str, says: str) -> None:
     cli.write("mail.yaml", FORMATS["spec"].write({"acme": LOGGED_IN}).text)
     ran = cli("convert", "--from", "spec", "--to", "uipath", "mail.yaml", "--realm", pattern)

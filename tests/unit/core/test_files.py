@@ -17,7 +17,16 @@ import pytest
 from support.cli import raising
 
 from ztrust_mail.core import files
-from ztrust_mail.core.files import PREFIX, Changed, remove_leftovers, replace_file, write_file
+from ztrust_mail.core.files import (
+    PREFIX,
+    Changed,
+    files_in,
+    is_inside,
+    read_regular_file,
+    remove_leftovers,
+    replace_file,
+    write_file,
+)
 
 OLD, NEW = b"old content\n", b"new content, which is longer\n"
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -224,3 +233,35 @@ def test_a_file_that_is_not_what_it_was_is_not_replaced(path: Path) -> None:
     with pytest.raises(Changed):
         replace_file(str(path), b"another content", NEW)
     assert (path.read_bytes(), names_beside(path)) == (OLD, [])
+
+
+def test_a_regular_file_is_read_up_to_the_limit_and_nothing_else_is_opened(tmp_path: Path) -> None:
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+    assert read_regular_file(file, 3) == read_regular_file(link, 3) == b"123"
+    with pytest.raises(OSError, match="symbolic link"):
+        read_regular_file(link, 3, follow_links=False)
+    for other in (pipe, tmp_path, "/dev/zero", "a\0b"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_regular_file(other, 3)
+    with pytest.raises(FileNotFoundError):
+        read_regular_file(tmp_path / "missing", 3)
+
+
+def test_a_path_is_inside_a_folder_if_its_links_end_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "out").symlink_to(tmp_path)
+    assert is_inside(folder, folder)
+    assert is_inside(folder / "missing" / "file", folder)
+    assert not is_inside(folder / "out" / "file", folder)
+    assert not is_inside(tmp_path / "folder-2", folder)
+
+
+def test_a_folder_with_more_files_than_the_limit_is_refused(tmp_path: Path) -> None:
+    for name in ("a.x", "b.x", "c.x", "d.y"):
+        (tmp_path / name).touch()
+    assert files_in(str(tmp_path), (".x",), limit=3)[1] == []
+    assert files_in(str(tmp_path), (".x",), limit=2)[1] == [(str(tmp_path), "too-many")]

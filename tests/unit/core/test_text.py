@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztrust_mail.core.text import did_you_mean, escaped, first_and_more, pluralise, printable, quoted
+from ztrust_mail.core.text import (
+    did_you_mean,
+    escaped,
+    first_and_more,
+    parse_duration,
+    pluralise,
+    printable,
+    quoted,
+)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +131,13 @@ def test_a_list_of_names_is_shortened(names: list[str], shown: str) -> None:
 
 def test_a_list_of_phrases_is_shortened_with_another_separator() -> None:
     assert first_and_more(["a, b", "c, d", "e", "f"], 2, "; ") == "a, b; c, d; and 2 more"
+
+
+@pytest.mark.parametrize(("text", "milliseconds"), [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("0s", 0)])
+def test_a_duration_is_read_as_milliseconds(text: str, milliseconds: int) -> None:
+    assert parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "s", "10 s", "1.5s", "-1s", "1h", "10S", "\u0661s", "1234567890s", "10s\n"])
+def test_any_other_text_is_not_a_duration(text: str) -> None:
+    assert parse_duration(text) is None

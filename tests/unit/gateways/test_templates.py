@@ -341,13 +341,13 @@ def test_a_text_is_what_the_server_can_send(given: str) -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ("{0,text}", "has a brace that begins no argument such as {0}"),
-        ("{0,choice,0#" * 6 + "}" * 6, "has a brace that begins no argument such as {0}"),
-        ("a {b}", "has a brace that begins no argument such as {0}"),
-        ("'' {", "has a brace that begins no argument such as {0}"),
-        ("a\x00b", "holds the control character U+0000"),
-        ("a\r\nb", "holds the control character U+000D"),
-        ("a\n\tb", "holds the control character U+0009"),
+        ("{0,text}", "has a brace that does not begin an argument such as {0}"),
+        ("{0,choice,0#" * 6 + "}" * 6, "has a brace that does not begin an argument such as {0}"),
+        ("a {b}", "has a brace that does not begin an argument such as {0}"),
+        ("'' {", "has a brace that does not begin an argument such as {0}"),
+        ("a\x00b", "contains the control character U+0000"),
+        ("a\r\nb", "contains the control character U+000D"),
+        ("a\n\tb", "contains the control character U+0009"),
         (" \n", "is empty"),
     ],
 )
@@ -366,7 +366,7 @@ def test_a_subject_is_one_line_and_a_text_has_a_bound() -> None:
 
 @pytest.mark.parametrize("name", ["../x", "a\\b", ".", ".."])
 def test_a_themes_name_is_no_path(name: str) -> None:
-    with pytest.raises(BadValue, match="not a theme's name"):
+    with pytest.raises(BadValue, match="not the name of a theme"):
         parse(Kind.THEME, name)
 
 
@@ -456,9 +456,9 @@ def test_templates_that_a_file_format_cannot_hold_are_reported() -> None:
         name: [(f.field, f.message) for f in FORMATS[name].write({"acme": fields}).findings if f.rule == "cannot-hold"]
         for name in ("keycloak", "realm-export")
     }
-    assert (None, "Keycloak has no word for `templates.theme` not being there") in told["realm-export"]
+    assert (None, "Keycloak cannot say that `templates.theme` is absent") in told["realm-export"]
     assert ("notify.recipients", "Keycloak does not support `notify.recipients`") in told["realm-export"]
-    assert (SUBJECT, f"Keycloak keeps `{SUBJECT}` beside its e-mail settings, or nowhere") in told["keycloak"]
+    assert (SUBJECT, f"Keycloak does not hold `{SUBJECT}` in its e-mail settings") in told["keycloak"]
 
 
 def test_texts_that_a_spec_cannot_contain_are_reported_when_one_is_written() -> None:

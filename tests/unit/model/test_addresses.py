@@ -97,7 +97,7 @@ def test_other_scripts_have_domains(domain: str) -> None:
         (".a@b.example", "before the @"),
     ],
 )
-def test_the_reason_is_told_in_words(address: str, words: str) -> None:
+def test_the_reason_is_reported_in_words(address: str, words: str) -> None:
     assert words in str(address_problem(address, utf8=False))
 
 

@@ -262,7 +262,7 @@ def test_a_file_is_read_and_named_in_messages(tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in (tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b"):
-        with pytest.raises(UsageError, match="cannot be read: it is no regular file"):
+        with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
             load(name)
 
 
@@ -405,14 +405,14 @@ def test_what_is_no_digest_is_not_taken_for_one(expected: str) -> None:
         ({"relay.host": "https://x/"}, "`relay.host` is not a host name"),
         ({"relay.host": "0:0::1"}, "`relay.host` is not in canonical form, `::1`"),
         ({"relay.host": {"absent": True}}, "`relay.host` is not a host name or IP address"),
-        ({"sender.address": "a@acme.example\r\nBcc: x@y.example"}, "`sender.address` holds the control character"),
+        ({"sender.address": "a@acme.example\r\nBcc: x@y.example"}, "`sender.address` contains the control character"),
         ({"sender.address": "grüße@acme.example"}, "which needs relay.utf8"),
         ({"sender.name": "x\ud800"}, "`sender.name` contains an unpaired surrogate"),
-        ({"sender.name": "x" * 256}, "`sender.name` is 256 characters long"),
+        ({"sender.name": "x" * 256}, "`sender.name` has 256 characters"),
         ({"relay.auth.password": "in clear"}, "`relay.auth.password` is not a secret reference"),
         ({"extra.password": "in clear"}, "`extra.password` is not an extra attribute: it is the field `relay.auth"),
         ({"extra.x": 1}, "`extra.x` is not text"),
-        ({"extra.x\n": "1"}, "`extra.x\\x0a` holds the control character"),
+        ({"extra.x\n": "1"}, "`extra.x\\x0a` contains the control character"),
         ({"extra.": "1"}, "`extra.` is not a valid attribute name"),
         ({"extra.\ud800": "1"}, "is not a valid attribute name"),
         ({f"extra.{'x' * 256}": "1"}, "is not a valid attribute name"),
@@ -466,14 +466,14 @@ def test_values_that_only_a_server_can_have_are_refused() -> None:
         ("env", ["A"], "/", "has a folder, which only file references have"),
         ("keyring", ["smtp"], "", "is not a valid keyring reference"),
         ("keyring", ["smtp", ""], "", "is not a valid keyring reference"),
-        ("keyring", ["smtp", "a\nb"], "", "holds a control character"),
+        ("keyring", ["smtp", "a\nb"], "", "contains a control character"),
         ("keyring", ["smtp", "\ud800"], "", "contains an unpaired surrogate"),
         ("keycloak_vault", ["a}b"], "", "is not a valid vault key"),
         ("file", ["x"], "", "has a folder that is not a normalised absolute path"),
         ("file", ["x"], "specs", "has a folder that is not a normalised absolute path"),
         ("file", ["x"], "/specs/..", "has a folder that is not a normalised absolute path"),
         ("file", ["x"], "/specs\0", "has a folder that is not a normalised absolute path"),
-        ("file", ["x\0"], "/specs", "holds a control character"),
+        ("file", ["x\0"], "/specs", "contains a control character"),
     ],
 )
 def test_references_that_no_spec_can_make_are_refused(kind: str, argument: list[str], base: str, words: str) -> None:
@@ -583,14 +583,14 @@ def test_a_spec_that_has_moved_on_is_refused_and_named(folder: Path) -> None:
 
 def test_a_spec_added_to_a_folder_or_deleted_from_it_is_refused_and_named(folder: Path) -> None:
     plan, alone = of_files("specs", expect=True), of_files("specs/a.json", "specs/b.json", expect=True)
-    for name in ("c.yaml", ".d.yaml", "notes.txt", "below/e.TOML"):
+    for name in ("c.yaml", ".d.yaml", "notes.txt", "old.toml", "below/e.JSON"):
         (folder / "specs" / name).parent.mkdir(exist_ok=True)
         (folder / "specs" / name).write_text("", encoding="utf-8")
     (folder / "specs" / "a.json").unlink()
     with pytest.raises(Unsafe) as caught:
         check_specs(plan)
     added, deleted = (
-        "2 spec files added: `specs/below/e.TOML` and `specs/c.yaml`",
+        "2 spec files added: `specs/below/e.JSON` and `specs/c.yaml`",
         "1 spec file deleted: `specs/a.json`",
     )
     assert caught.value.message == f"stale plan: since it was made, {added}; {deleted}"

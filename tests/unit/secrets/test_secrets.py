@@ -68,7 +68,7 @@ def test_a_variable_is_looked_up_in_the_process_by_default(monkeypatch: pytest.M
     assert resolve(env("SMTP_OF_THIS_TEST"), Reach()) == Secret(HIDDEN)
 
 
-def test_an_unset_variable_is_told_by_its_name() -> None:
+def test_an_unset_variable_is_reported_by_its_name() -> None:
     error = refused(env("SMTP"), Reach(environ={}))
     assert (error.message, error.rule) == ("the environment variable `SMTP` is not set", "secret-missing")
     assert error.hint == "export SMTP"
@@ -194,7 +194,7 @@ def test_a_tilde_is_a_name_like_any_other(base: Path) -> None:
     assert refused(at(base, "~/key"), reach()).rule == "secret-missing"
 
 
-def test_what_is_out_of_reach_is_told_before_whether_it_exists(base: Path) -> None:
+def test_what_is_out_of_reach_is_reported_before_whether_it_exists(base: Path) -> None:
     messages = {refused(at(base, path), reach()).message for path in ("../outside/key", "../outside/nothing")}
     assert {m.replace("nothing", "key") for m in messages} == {"the file `../outside/key` is out of a spec's reach"}
 
@@ -210,7 +210,7 @@ def test_the_processes_own_environment_is_out_of_reach_even_of_a_spec_in_the_roo
         assert refused(at(Path("/"), path), reach()).rule == "secret-out-of-reach"
 
 
-def test_a_missing_file_in_reach_is_told(base: Path) -> None:
+def test_a_missing_file_in_reach_is_reported(base: Path) -> None:
     error = refused(at(base, "missing"), reach())
     assert (error.message, error.rule) == ("the file `missing` does not exist", "secret-missing")
 
@@ -261,7 +261,7 @@ def test_folders_of_trusted_settings_are_in_reach(base: Path, tmp_path: Path) ->
 def test_a_pipe_is_refused_without_waiting_for_a_writer(base: Path) -> None:
     os.mkfifo(base / "pipe")
     error = refused(at(base, "pipe"), reach())
-    assert error.message == "cannot read the file `pipe`: it is no regular file"
+    assert error.message == "cannot read the file `pipe`: it is not a regular file"
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/tty", "/dev/null"])
@@ -275,11 +275,11 @@ def test_a_folder_is_refused_and_no_handle_is_left_open(base: Path) -> None:
     (base / "sub").mkdir()
     before = set(os.listdir("/proc/self/fd"))
     error = refused(at(base, "sub"), reach())
-    assert error.message == "cannot read the file `sub`: it is no regular file"
+    assert error.message == "cannot read the file `sub`: it is not a regular file"
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_file_that_may_not_be_opened_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_opened_is_reported(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
@@ -371,7 +371,7 @@ def test_an_error_keeps_neither_environment_nor_output_in_local_variables(end: s
     assert HIDDEN not in kept
 
 
-def test_a_commands_arguments_are_not_told() -> None:
+def test_a_commands_arguments_are_not_reported() -> None:
     ref = ran(sys.executable, "-c", "import sys; sys.exit(1)", HIDDEN)
     assert sys.executable[:20] in refused(ref, reach(permissions=PERMITTED)).message
 
@@ -384,15 +384,15 @@ def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("argv", [("/nowhere/command",), ("/",), ("a\0b",)])
-def test_a_command_that_cannot_be_started_is_told(argv: tuple[str, ...]) -> None:
+def test_a_command_that_cannot_be_started_is_reported(argv: tuple[str, ...]) -> None:
     error = refused(ran(*argv), reach(permissions=PERMITTED))
     assert error.message.endswith("cannot be started")
     assert error.rule == "secret-missing"
 
 
-def test_output_that_is_no_text_is_refused() -> None:
+def test_output_that_is_not_text_is_refused() -> None:
     error = refused(python("import sys; sys.stdout.buffer.write(b'\\xff')"), reach(permissions=PERMITTED))
-    assert (error.rule, error.message.endswith("printed no UTF-8 text")) == ("secret-bad", True)
+    assert (error.rule, error.message.endswith("printed text that is not UTF-8")) == ("secret-bad", True)
 
 
 def test_subprocesses_get_a_list_and_never_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -447,7 +447,7 @@ class TestKeyring:
         keyring.set_keyring(Entries({("mail", "acme"): HIDDEN}))
         assert resolve(stored("mail", "acme"), reach()) == Secret(HIDDEN)
 
-    def test_a_missing_entry_is_told_with_the_command_that_adds_it(self) -> None:
+    def test_a_missing_entry_is_reported_with_the_command_that_adds_it(self) -> None:
         keyring.set_keyring(Entries({}))
         error = refused(stored("my mail", "acme; rm -rf"), reach())
         assert error.message == "the keyring has no entry `acme; rm -rf` for service `my mail`"
@@ -458,13 +458,13 @@ class TestKeyring:
         "failure",
         [keyring.errors.KeyringLocked(HIDDEN), keyring.errors.InitError(HIDDEN), RuntimeError(HIDDEN), OSError(HIDDEN)],
     )
-    def test_a_keyring_that_fails_in_whatever_way_is_told_without_its_words(self, failure: Exception) -> None:
+    def test_a_keyring_that_fails_in_whatever_way_is_reported_without_its_words(self, failure: Exception) -> None:
         keyring.set_keyring(Entries({("mail", "acme"): failure}))
         error = refused(stored("mail", "acme"), reach())
         assert error.message == "the operating system's keyring cannot be read"
         assert error.rule == "secret-missing"
 
-    def test_a_machine_without_a_keyring_is_told_what_to_use_instead(self) -> None:
+    def test_without_a_keyring_the_error_says_what_to_use_instead(self) -> None:
         keyring.set_keyring(NoKeyring())
         assert "env or file" in refused(stored("mail", "acme"), reach()).hint
 
@@ -497,13 +497,13 @@ def test_one_line_break_at_the_end_is_not_part_of_a_secret(text: str, value: str
         ("", "is empty"),
         ("\n", "is empty"),
         ("\r\n", "is empty"),
-        (f"{HIDDEN}\n\n", "holds a line break or a null character"),
-        (f"{HIDDEN}\nx", "holds a line break or a null character"),
-        (f"{HIDDEN}\rx", "holds a line break or a null character"),
-        (f"{HIDDEN}\0", "holds a line break or a null character"),
+        (f"{HIDDEN}\n\n", "contains a line break or a null character"),
+        (f"{HIDDEN}\nx", "contains a line break or a null character"),
+        (f"{HIDDEN}\rx", "contains a line break or a null character"),
+        (f"{HIDDEN}\0", "contains a line break or a null character"),
         (HIDDEN * 30, "is longer than 255 characters"),
-        ("*", "is only asterisks: a mask, not a secret"),
-        ("**********\n", "is only asterisks: a mask, not a secret"),
+        ("*", "has only asterisks: it is a mask, not a secret"),
+        ("**********\n", "has only asterisks: it is a mask, not a secret"),
         (f"{HIDDEN}\udce9", "is not UTF-8 text"),
     ],
 )

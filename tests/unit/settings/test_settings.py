@@ -241,7 +241,7 @@ def test_a_pattern_that_names_no_host_or_whose_end_is_open_is_refused(tmp_path: 
     with pytest.raises(ConfigError) as refusal:
         named(tmp_path, f'[policy]\nrelays = ["smtp.example.com", "{pattern}"]\n')
     if pattern:
-        assert refusal.value.message.endswith(", which is no pattern of hosts")
+        assert refusal.value.message.endswith(", which is not a pattern of hosts")
     assert "`policy.relays`" in refusal.value.message
     assert refusal.value.hint
 
@@ -320,7 +320,7 @@ def test_several_servers_in_the_guard_are_listed_too(tmp_path: Path) -> None:
 
 def test_no_server_anywhere_is_an_error_that_says_where_to_name_one() -> None:
     refusal = refused(Settings())
-    assert refusal.message == "no server is named anywhere"
+    assert refusal.message == "no server given"
     assert "--server" in refusal.hint
     assert "ZTRUST_MAIL_URL" in refusal.hint
 
@@ -467,7 +467,7 @@ def test_an_entrys_own_token_comes_before_every_login(tmp_path: Path, login: dic
 def test_digitanium_is_refused_over_plain_http_even_on_this_machine(tmp_path: Path, url: str) -> None:
     text = entry(url=f'"{url}"', gateway='"digitanium"') + "\n[allow]\nplain_http = true\n"
     told = refused(named(tmp_path, text))
-    assert told.message == "the URL of `main` is plain http, and its product takes https only"
+    assert told.message == "the URL of `main` is plain http, and its product requires https"
     assert told.rule == "plain-http"
     environ = {"ZTRUST_MAIL_URL": url, "ZTRUST_MAIL_GATEWAY": "digitanium"}
     assert refused(Settings(), environ=environ).rule == "plain-http"
@@ -510,8 +510,8 @@ def test_a_line_break_alone_is_no_secret() -> None:
         ("[allow]\ncommands = true\n", "unknown key `allow.commands`", "did you mean `command`?"),
         ("servers = 1\n", "`servers` must be a table", ""),
         ("allow = []\n", "`allow` must be a table", ""),
-        ('[servers]\nmain = "x"\n', "`servers.main` is no table", "[servers.main]"),
-        ('[servers]\n"a\\u001b[31m" = "x"\n', r"`servers.a\x1b[31m` is no table", ""),
+        ('[servers]\nmain = "x"\n', "`servers.main` is not a table", "[servers.main]"),
+        ('[servers]\n"a\\u001b[31m" = "x"\n', r"`servers.a\x1b[31m` is not a table", ""),
         (entry(url="1"), "`servers.main.url` must be text", ""),
         (entry(url='""'), "`servers.main.url` is empty", "leave it out"),
         (entry(password="1"), "`servers.main.password` must be text", ""),
@@ -539,7 +539,7 @@ def test_a_line_break_alone_is_no_secret() -> None:
         ("[policy.secrets]\nenv = [1]\n", "`policy.secrets.env` must be a list of texts", ""),
         (
             '[policy.secrets]\nfile = ["a\\u0000b"]\n',
-            r"`policy.secrets.file` holds `a\x00b` with a control character",
+            r"`policy.secrets.file` contains `a\x00b` with a control character",
             "",
         ),
         ("[journal]\npath = 'x'\n", "unknown key `journal.path`", "known here: url"),
@@ -547,7 +547,7 @@ def test_a_line_break_alone_is_no_secret() -> None:
         ("[journal]\nurl = ''\n", "`journal.url` is empty", ""),
     ],
 )
-def test_a_wrong_key_or_value_is_told_with_its_place(tmp_path: Path, text: str, message: str, hint: str) -> None:
+def test_a_wrong_key_or_value_is_reported_with_its_place(tmp_path: Path, text: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         named(tmp_path, text)
     assert refusal.value.message == f"{tmp_path / 'named.toml'}: {message}"
@@ -565,7 +565,7 @@ def test_a_wrong_key_or_value_is_told_with_its_place(tmp_path: Path, text: str, 
         (f'[servers.main]\npassword = """{HIDDEN}', ": "),
     ],
 )
-def test_a_syntax_error_is_told_by_its_place_and_nothing_is_quoted(tmp_path: Path, text: str, place: str) -> None:
+def test_a_syntax_error_is_reported_by_its_place_and_nothing_is_quoted(tmp_path: Path, text: str, place: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         named(tmp_path, text)
     assert refusal.value.message == f"{tmp_path / 'named.toml'}{place}not valid TOML"
@@ -628,9 +628,9 @@ def test_a_variable_out_of_bounds_is_refused_too(variable: str, value: str, mess
     assert refused(Settings(), URL, environ={f"ZTRUST_MAIL_{variable}": value}).message == message
 
 
-def test_a_time_that_is_none_is_told_with_the_units_there_are() -> None:
+def test_a_time_that_is_none_is_reported_with_the_units_there_are() -> None:
     hint = refused(Settings(), URL, environ={"ZTRUST_MAIL_TIMEOUT": "1h"}).hint
-    assert hint == "write a whole number and ms, s or m right behind it, such as 10s; 10m at most"
+    assert hint == "write a whole number and a unit without a space: ms, s or m, such as 10s; 10m at most"
 
 
 def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> None:
@@ -778,7 +778,7 @@ SEVERAL_SPELLINGS = [
 @pytest.mark.parametrize("url", PLAIN)
 def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     refusal = refused(Settings(), url)
-    assert "plain http: the admin's password would go in clear" in refusal.message
+    assert "plain http: the admin's password would be sent in clear" in refusal.message
     assert "plain_http" in refusal.hint
 
 
@@ -806,7 +806,7 @@ def test_plain_http_is_permitted_by_trusted_settings(tmp_path: Path, url: str) -
 )
 def test_a_url_with_a_login_a_query_or_a_fragment_is_refused_and_not_quoted(url: str) -> None:
     refusal = refused(Settings(), url)
-    assert refusal.message == "the server's URL holds a login, a query or a fragment"
+    assert refusal.message == "the server's URL contains a login, a query or a fragment"
     assert HIDDEN not in told(refusal)
 
 
@@ -841,7 +841,7 @@ def test_what_is_no_plain_url_is_refused(url: str) -> None:
     assert refused(Settings(), url).message == "the server's URL is not an http(s) URL"
 
 
-def test_a_missing_url_is_told_with_the_servers_name(tmp_path: Path) -> None:
+def test_a_missing_url_is_reported_with_the_servers_name(tmp_path: Path) -> None:
     assert refused(named(tmp_path, entry(realm='"x"'))).message == "the URL of server `main` is not an http(s) URL"
 
 

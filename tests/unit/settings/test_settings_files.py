@@ -121,7 +121,7 @@ def test_a_named_pipe_is_read(tmp_path: Path) -> None:
 
 def test_a_named_pipe_through_which_nothing_comes_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
-    assert refusal_of(str(pipe)).message.endswith("nothing came through the pipe")
+    assert refusal_of(str(pipe)).message.endswith("the pipe is empty")
 
 
 # What costs too much

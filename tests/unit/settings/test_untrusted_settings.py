@@ -319,7 +319,7 @@ def test_a_server_of_an_untrusted_file_is_added_with_its_limits() -> None:
 def test_an_untrusted_file_does_not_move_the_choice_away_from_the_users_only_server(
     environ: Mapping[str, str],
 ) -> None:
-    assert "which server?" in refused(found(entry(url=f'"{OTHER}"')), environ=environ).message
+    assert "several servers are possible" in refused(found(entry(url=f'"{OTHER}"')), environ=environ).message
 
 
 @pytest.mark.usefixtures("own")

@@ -33,13 +33,13 @@ CROWDED = {
 
 
 @pytest.mark.parametrize("crowd", CROWDED)
-def test_of_a_file_with_many_problems_some_are_told_and_last_that_there_are_more(crowd: str, cli: Cli) -> None:
+def test_of_a_file_with_too_many_problems_the_first_are_reported_and_the_limit(crowd: str, cli: Cli) -> None:
     cli.write("a.json", CROWDED[crowd])
     ran = cli("validate", "a.json")
     assert ran.status == 2
     found = ran.out.splitlines()
     assert len(found) == MAX_PROBLEMS + 1
-    assert found[-1].startswith("a.json: error: more than 1,000 findings; the others are not shown; fix these")
+    assert found[-1].startswith("a.json: error: there are more than 1,000 findings; the rest is not shown; fix these")
     assert all("error: " in line and LAST not in line for line in found[:-1])
     assert ran.err == ""
 
@@ -64,7 +64,7 @@ def test_warnings_beyond_the_bound_leave_a_spec_valid(cli: Cli) -> None:
     assert ran.status == 0
     *warnings, last, valid = ran.out.splitlines()
     assert len(warnings) == MAX_PROBLEMS
-    assert "warning: more than 1,000 findings" in last
+    assert "warning: there are more than 1,000 findings" in last
     assert valid == f"Valid: {MANY:,} realms and 0 globs in 1 file."
 
 
@@ -94,7 +94,7 @@ def globs(count: int) -> dict[str, object]:
     return {f"a{n}-*": {} for n in range(count)}
 
 
-def test_a_spec_has_a_largest_number_of_globs_and_the_first_beyond_is_named(tmp_path: Path) -> None:
+def test_the_first_glob_over_the_limit_is_refused(tmp_path: Path) -> None:
     for name, first in (("a.yaml", 0), ("b.yaml", MAX_GLOBS // 2)):
         entries = "".join(f"  a{n}-*: {{}}\n" for n in range(first, first + MAX_GLOBS // 2))
         (tmp_path / name).write_text(f"version: 1\nrealms:\n{entries}" + ("  one-more-*: {}\n" if first else ""))
@@ -104,7 +104,7 @@ def test_a_spec_has_a_largest_number_of_globs_and_the_first_beyond_is_named(tmp_
     (found,) = refusal.value.findings
     assert found.rule == "too-many-globs"
     assert str(found.location).endswith(f"b.yaml:{MAX_GLOBS // 2 + 3}:3")
-    assert found.message == "the spec has 501 globs; 500 is the most, and this is the first beyond"
+    assert found.message == "the spec has 501 globs, over the limit of 500, which this one exceeds"
     assert "fewer globs" in found.hint
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import ztrust_mail
 from ztrust_mail.core.errors import SpecError
-from ztrust_mail.core.findings import Finding, Location
+from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.model.fields import ABSENT, Duration, Security, is_within
 from ztrust_mail.specfile import load
@@ -178,7 +178,7 @@ class TestOneFile:
     def test_an_extra_attribute_that_a_field_stands_for_is_refused_with_the_field(self):
         findings = ztrust_mail.validate(put(s="version: 1\nrealms: {r: {extra: {ssl: 'true', x: y}}}"))[1]
         assert said(findings[:1]) == [
-            "s.yaml:2:22: `realms.r.extra.ssl` is no extra attribute: it has a field of its own [reserved-extra]"
+            "s.yaml:2:22: `realms.r.extra.ssl` is not an extra attribute: it has a field of its own [reserved-extra]"
         ]
         assert findings[0].hint == "set `relay.security`"
 
@@ -226,7 +226,7 @@ class TestSeveralFiles:
         assert [e.name for e in spec.entries] == ["acme", "ACME"]
         assert [f.rule for f in spec.warnings] == ["odd-name"]
 
-    def test_all_problems_of_all_files_are_told_at_once_in_order(self):
+    def test_all_problems_of_all_files_are_reported_at_once_in_order(self):
         paths = put(
             b="version: 1\nrealms: {r: {sender: {name: [1]}}}",
             a=f"defaults: {{relay: {{host: 'x:1', prot: 25, port: 0}}}}\nrealms: {{q: {{{SOUND}, expect: {{}}}}}}",
@@ -241,9 +241,23 @@ class TestSeveralFiles:
         ]  # fmt: skip
         assert list(caught.value.findings) == [f for f in ztrust_mail.validate(paths)[1] if f.rule != "missing-field"]
 
-    def test_a_missing_version_is_told_at_the_first_file(self):
+    def test_a_missing_version_is_reported_at_the_first_file(self):
         findings = ztrust_mail.validate(put(a=f"realms: {{r: {{{SOUND}}}}}", b="realms: {}"))[1]
-        assert said(findings) == ["a.yaml:1:1: the spec names no version [no-version]"]
+        assert said(findings) == ["a.yaml:1:1: the spec has no version [no-version]"]
+
+    def test_an_ignored_toml_file_hides_no_other_problem(self, tmp_path):
+        (tmp_path / "a.yaml").write_text(f"realms: {{r: {{{SOUND}}}}}")
+        (tmp_path / "b.toml").write_text("version = 1\n")
+        findings = ztrust_mail.validate(tmp_path)[1]
+        assert [(f.rule, f.severity) for f in findings] == [
+            ("no-version", Severity.ERROR), ("unknown-file-type", Severity.WARNING),
+        ]  # fmt: skip
+
+    def test_an_ignored_toml_file_leaves_a_spec_valid(self, tmp_path):
+        (tmp_path / "a.yaml").write_text(f"version: 1\nrealms: {{r: {{{SOUND}}}}}")
+        (tmp_path / "b.toml").write_text("version = 1\n")
+        spec = ztrust_mail.load_spec(tmp_path)
+        assert [f.rule for f in spec.warnings] == ["unknown-file-type"]
 
     def test_the_version_is_not_missed_where_its_file_could_not_be_read(self):
         findings = ztrust_mail.validate(put(a="version: 1\nrealms: [", b=f"realms: {{r: {{{SOUND}}}}}"))[1]
@@ -272,7 +286,7 @@ class TestSeveralFiles:
         assert wanted == ztrust_mail.load_spec(path) == ztrust_mail.load_spec(Path(path))
         assert wanted == ztrust_mail.load_spec([Path(path)])
 
-    def test_no_file_at_all_is_told(self, folder):
+    def test_no_file_at_all_is_reported(self, folder):
         (folder / "empty").mkdir()
         with pytest.raises(SpecError) as caught:
             ztrust_mail.load_spec(["empty", "nosuch.yaml"])
@@ -292,7 +306,7 @@ class TestADict:
         assert spec.entries[0].location == Location("<dict>")
         assert ztrust_mail.explain(spec, "acme").fields["relay.port"] == 587
 
-    def test_what_is_wrong_with_it_is_told_without_lines(self):
+    def test_what_is_wrong_with_it_is_reported_without_lines(self):
         with pytest.raises(SpecError) as caught:
             ztrust_mail.load_spec({"realms": {"acme": {**ENTRY, "relay": {"host": None}, "x": object()}}})
         assert {(str(f.location), f.rule) for f in caught.value.findings} == {
@@ -302,7 +316,7 @@ class TestADict:
 
     def test_a_missing_version_has_no_line_either(self):
         assert said(ztrust_mail.validate({"realms": {"acme": ENTRY}})[1]) == [
-            "<dict>: the spec names no version [no-version]"
+            "<dict>: the spec has no version [no-version]"
         ]
 
     def test_realms_are_named_since_there_are_no_lines(self):

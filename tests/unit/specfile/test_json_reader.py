@@ -48,13 +48,13 @@ class TestMeaning:
         assert read(text) == (value, [])
 
     @pytest.mark.parametrize("text", ["0", "-0", "587", "-12"])
-    def test_whole_numbers_keep_their_text(self, text: str) -> None:
+    def test_whole_numbers_keep_their_source_text(self, text: str) -> None:
         value, _ = read(text)
         assert isinstance(value, SourceInt)
         assert (value, value.text) == (int(text), text)
 
     @pytest.mark.parametrize("text", ["1.10", "-0.0", "1e3", "1E+3", "2.5e-1"])
-    def test_other_numbers_keep_their_text(self, text: str) -> None:
+    def test_other_numbers_keep_their_source_text(self, text: str) -> None:
         value, _ = read(text)
         assert isinstance(value, SourceFloat)
         assert (value, value.text) == (float(text), text)
@@ -67,20 +67,20 @@ class TestRefused:
         assert where(finding) == (3, 2)
         assert finding.message == "`a` is defined in line 1 and again in line 3"
 
-    def test_all_problems_are_told(self) -> None:
+    def test_all_problems_are_reported(self) -> None:
         _, findings = read('{"a": NaN, "a": "\\ud800", "b": 1e999,')
         assert [f.rule for f in findings] == [
             "bad-number", "duplicate-key", "lone-surrogate", "bad-number", "json-syntax",
         ]  # fmt: skip
 
     @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
-    def test_a_number_that_cannot_be_kept(self, word: str) -> None:
+    def test_a_number_that_is_not_finite_or_too_long_is_refused(self, word: str) -> None:
         finding = only('{"a": ' + word + "}")
         assert finding.rule == "bad-number"
         assert where(finding) == (1, 7)
 
     @pytest.mark.parametrize("text", [r'"\ud83d"', r'"\ude00\ud83d"', r'"x\udfff"', r'{"\ud800": 1}'])
-    def test_half_a_character(self, text: str) -> None:
+    def test_an_unpaired_surrogate_is_refused(self, text: str) -> None:
         finding = only(text)
         assert finding.rule == "lone-surrogate"
         assert where(finding) == (1, 2 if "{" in text else 1)
@@ -99,19 +99,19 @@ class TestRefused:
             ('{"a" 1}', (1, 6), "`:`"),
             ('{"a":', (1, 6), "ends"),
             ("[", (1, 2), "ends"),
-            (f'{{"a": {SECRET}}}', (1, 7), "no JSON value"),
-            (f"{{\"a\": '{SECRET}'}}", (1, 7), "no JSON value"),
-            ("[True]", (1, 2), "no JSON value"),
-            ("[-true]", (1, 2), "no JSON value"),
-            ("[nullify]", (1, 2), "no JSON value"),
-            ("[0587]", (1, 2), "no JSON value"),
-            ("[+1]", (1, 2), "no JSON value"),
-            ("[.5]", (1, 2), "no JSON value"),
-            ("[1.]", (1, 2), "no JSON value"),
-            ("[0x10]", (1, 2), "no JSON value"),
-            ("[1_0]", (1, 2), "no JSON value"),
-            ("[-]", (1, 2), "no JSON value"),
-            ("[,]", (1, 2), "no JSON value"),
+            (f'{{"a": {SECRET}}}', (1, 7), "not a JSON value"),
+            (f"{{\"a\": '{SECRET}'}}", (1, 7), "not a JSON value"),
+            ("[True]", (1, 2), "not a JSON value"),
+            ("[-true]", (1, 2), "not a JSON value"),
+            ("[nullify]", (1, 2), "not a JSON value"),
+            ("[0587]", (1, 2), "not a JSON value"),
+            ("[+1]", (1, 2), "not a JSON value"),
+            ("[.5]", (1, 2), "not a JSON value"),
+            ("[1.]", (1, 2), "not a JSON value"),
+            ("[0x10]", (1, 2), "not a JSON value"),
+            ("[1_0]", (1, 2), "not a JSON value"),
+            ("[-]", (1, 2), "not a JSON value"),
+            ("[,]", (1, 2), "not a JSON value"),
             (f"[1, // {SECRET}\n2]", (1, 5), "comments"),
             ("[/* x */ 1]", (1, 2), "comments"),
             (f'["a", "{SECRET}\n"]', (1, 7), "not closed"),
@@ -123,7 +123,7 @@ class TestRefused:
             ("{}{}", (1, 3), "ended"),
         ],
     )
-    def test_what_is_no_json_is_told_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
+    def test_a_syntax_error_is_reported_in_our_own_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "json-syntax"
         assert where(finding) == place
@@ -190,7 +190,7 @@ def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.Da
 
 @CALM
 @given(st.text(st.sampled_from(list('{}[]:,"\\ \n12.-eua')), max_size=40) | TEXTS)
-def test_any_text_is_taken_exactly_when_the_standard_library_takes_it(text: str) -> None:
+def test_any_text_is_accepted_exactly_when_the_standard_library_accepts_it(text: str) -> None:
     value, findings = read(text)
     try:
         expected = json.loads(text)

@@ -63,7 +63,7 @@ def test_a_name_with_a_space_at_its_end_is_doubtful(name):
 
 def test_names_that_differ_in_case_alone_are_doubtful():
     (found,) = findings({"acme": {}, "Acme": {}, "globex": {}})
-    assert (found.rule, found.message) == ("odd-name", "`Acme` and `acme` differ in upper and lower case only")
+    assert (found.rule, found.message) == ("odd-name", "`Acme` and `acme` differ only in upper and lower case")
 
 
 def test_a_spec_without_realms_is_doubtful():
@@ -80,7 +80,7 @@ def written(tmp_path, content: str) -> list[tuple[int, str | None, str]]:
 DEFAULTS = "version: 1\ndefaults: {relay: {host: h.example}, vars: {box: a},\n  sender: {address: %s}}\nrealms:\n"
 
 
-def test_what_is_wrong_in_the_defaults_is_told_once_for_all_realms(tmp_path):
+def test_what_is_wrong_in_the_defaults_is_reported_once_for_all_realms(tmp_path):
     content = DEFAULTS % '"{box}"' + "  acme: {}\n  globex: {}\n  t-*: {}\n"
     assert written(tmp_path, content) == [(3, None, "bad-value")]
 
@@ -100,7 +100,7 @@ def test_each_realm_whose_name_leaves_a_placeholder_empty_is_named(tmp_path):
     assert {f.hint for f in found} == {"give its own entry a value without it"}
 
 
-def test_what_is_wrong_in_an_entry_is_told_at_its_place_alone(tmp_path):
+def test_what_is_wrong_in_an_entry_is_reported_at_its_place_alone(tmp_path):
     content = DEFAULTS % "a@b.example" + '  acme: {envelope_from: "{realm}"}\n'
     assert written(tmp_path, content) == [(5, None, "bad-value")]
 
@@ -128,5 +128,5 @@ def test_of_a_glob_everything_else_is_said(entry, rule):
     assert [(f.rule, f.realm) for f in found] == [(rule, "t-*")]
 
 
-def test_a_glob_in_a_file_is_told_by_its_place(tmp_path):
+def test_a_glob_in_a_file_is_reported_by_its_place(tmp_path):
     assert written(tmp_path, DEFAULTS % '"{realm}@{nope}"' + "  t-*: {}\n") == [(3, None, "bad-placeholder")]

@@ -45,7 +45,7 @@ def test_placeholders_are_replaced_and_double_braces_are_braces(template, text):
 
 @pytest.mark.parametrize("template", ["{", "}", "a {", "} b", "{realm", "realm}", "{re{alm}", "{{realm}", "{realm}}"])
 def test_a_lone_brace_is_refused(template):
-    with pytest.raises(BadPlaceholder, match=r"has a lone `[{}]`") as caught:
+    with pytest.raises(BadPlaceholder, match=r"has a single `[{}]`") as caught:
         expand(template, VALUES)
     assert caught.value.rule == "bad-placeholder"
     assert caught.value.hint == "write {{ or }} for a brace"
@@ -57,12 +57,12 @@ def test_a_lone_brace_is_refused(template):
         ("{relm}", "did you mean `realm`?"),
         ("{realm.slugg}", "did you mean `realm.slug`?"),
         ("{Region}", "did you mean `region`?"),
-        ("{xyz}", "known are: realm, realm.slug, region, empty; write {{ for a brace"),
-        ("{}", "known are: realm, realm.slug, region, empty; write {{ for a brace"),
+        ("{xyz}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
+        ("{}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
         ("{ realm }", "did you mean `realm`?"),
         ("{realm!r}", "did you mean `realm`?"),
         ("{realm.__class__}", "did you mean `realm`?"),
-        ("{0}", "known are: realm, realm.slug, region, empty; write {{ for a brace"),
+        ("{0}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
     ],
 )
 def test_an_unknown_placeholder_is_refused_with_the_one_that_was_meant(template, hint):
@@ -100,7 +100,7 @@ def test_a_template_of_sound_parts_expands_part_by_part(parts):
     assert expand("".join(parts), {"a": "1{a}", "bb": "{"}) == "".join(meant.get(part, part) for part in parts)
 
 
-def test_the_names_in_a_template_are_told():
+def test_the_names_in_a_template_are_reported():
     assert list(placeholders.names_in("{realm}{{no}} {region} {")) == ["realm", "region"]
 
 
@@ -141,7 +141,7 @@ def test_no_value_brings_a_foreign_character_into_a_variables_name(value):
 
 @pytest.mark.parametrize("value", [".", "..", "/", "a/b", "../etc", "/etc/passwd", "a\\b", "..\\a", "a\0b", "/.."])
 def test_a_value_that_would_lead_elsewhere_in_a_path_is_refused(value):
-    with pytest.raises(BadValue, match="which would lead elsewhere") as caught:
+    with pytest.raises(BadValue, match="which would lead to another folder") as caught:
         as_path_segment(value)
     assert caught.value.hint == "use {realm.slug}"
 

@@ -331,7 +331,7 @@ class TestPlaceholders:
         auth = {"username": "u", "password": {"file": "s/{x}/p.txt"}}
         (found,) = failed({**BASE, "vars": {"x": value}}, {"relay": {"auth": auth}})
         assert found.rule == "bad-value"
-        assert "would lead elsewhere" in found.message
+        assert "would lead to another folder" in found.message
 
     @pytest.mark.parametrize("realm", ["..", ".", "a/b", "a\\b", "a\0b"])
     def test_no_realm_of_the_server_leads_out_of_its_segment_either(self, realm):
@@ -349,7 +349,7 @@ class TestPlaceholders:
 
     def test_a_long_name_does_not_make_a_field_too_long_unnoticed(self):
         (found,) = failed({**BASE, "sender": {"address": "a@b.example", "name": "{realm}{realm}"}}, {}, "x" * 200)
-        assert found.message == "`sender.name` is 400 characters long; 255 is the most"
+        assert found.message == "`sender.name` has 400 characters, over the limit of 255"
 
     def test_an_address_is_judged_once_it_is_filled_in(self):
         (found,) = failed({**BASE, "sender": {"address": "{realm}@b.example"}}, {}, "no way")
@@ -362,7 +362,7 @@ class TestPlaceholders:
         assert fields(relay(utf8=True), entry)["sender.address"] == "büro@b.example"
         assert failed(relay(utf8=True), {**entry, "relay": {"utf8": False}})
 
-    def test_all_fields_that_are_wrong_are_told(self):
+    def test_all_fields_that_are_wrong_are_reported(self):
         defaults = {"sender": {"address": "{realm}", "name": "{realm.slug}"}, "relay": {"host": "{realm}:25"}}
         assert [f.field for f in failed(defaults, {}, "日本")] == ["sender.address", "sender.name", "relay.host"]
 
@@ -484,10 +484,10 @@ class TestGlobs:
         assert [(g.entry.name, g.count) for g in found.globs] == [("t?", 2), ("?1", 1), ("?9", 0)]
         assert [f.message for f in found.findings] == ["`?9` matches no realm"]
 
-    def test_a_glob_whose_realms_fit_better_elsewhere_is_told_so(self):
+    def test_a_glob_whose_realms_fit_better_elsewhere_is_reported_so(self):
         found = match(spec_of({}, {"t-*": {}, "t-1*": {}, "t-2": {}, "m*": {}}), ["t-1", "t-12", "t-2", "master"])
         assert [(f.message, f.rule) for f in found.findings] == [
-            ("`t-*` is left with no realm: each that it matches has an entry that fits better", "no-match"),
+            ("`t-*` applies to no realm: each realm that it matches has a more specific entry", "no-match"),
             ("`m*` matches no realm", "no-match"),
         ]
 
@@ -507,7 +507,7 @@ class TestGlobs:
             (3, ["t-1", "t-2"], "too-few-realms", Severity.ERROR),
         ],
     )
-    def test_too_few_matches_are_told(self, least, live, rule, severity):
+    def test_too_few_matches_are_reported(self, least, live, rule, severity):
         found = self.matched({"t-*": {"expect": {"min": least}}}, live)
         assert [(f.rule, f.severity) for f in found.findings] == [(rule, severity)]
         assert "`t-*` matches" in found.findings[0].message

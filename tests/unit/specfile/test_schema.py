@@ -18,7 +18,7 @@ from ztrust_mail.model.values import MAX_LENGTH
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.specfile import schema
-from ztrust_mail.specfile.load import from_dict, read_specs
+from ztrust_mail.specfile.readers.read import from_dict, read_specs
 
 SPEC = load_schema("spec")
 NAMES = {"from": "sender.address", "user": "relay.auth.username"}
@@ -170,7 +170,7 @@ def test_a_list_that_is_wrong_in_part_is_left_out_whole():
     assert value == {"version": 1}
 
 
-def test_all_problems_of_a_login_are_told_at_once():
+def test_all_problems_of_a_login_are_reported_at_once():
     auth = {"username": ["u"], "password": "p", "token": {"url": [5], "scope": True}, "port": 1}
     rules = sorted(f.rule for f in ztrust_mail.validate({"version": 1, "defaults": {"relay": {"auth": auth}}})[1])
     assert rules == [
@@ -259,7 +259,7 @@ def test_a_message_about_a_relay_says_what_is_wrong_and_what_to_do(relay, messag
     assert (found.message, found.hint) == (message.replace("`_.", "`realms.r.relay."), hint)
 
 
-def test_a_keyword_we_have_no_words_for_is_told_without_the_value(monkeypatch):
+def test_a_keyword_we_have_no_words_for_is_reported_without_the_value(monkeypatch):
     changed = copy.deepcopy(SPEC)
     changed["$defs"]["relay"]["properties"]["port"] = {"multipleOf": 10}
     monkeypatch.setattr(schema, "load_schema", lambda name: changed)
@@ -284,7 +284,7 @@ def test_a_pattern_without_an_end_is_searched_for_as_jsonschema_does(monkeypatch
         schema._validator.cache_clear()
 
 
-def test_the_place_of_a_long_realm_name_is_told_to_its_end():
+def test_the_place_of_a_long_realm_name_is_reported_to_its_end():
     name = "x" * 255
     findings = check({"version": 1, "realms": {name: {"relay": {"port": 0}}}})[1]
     assert [f.message for f in findings] == [f"`realms.{name}.relay.port` is `0`"]
@@ -299,22 +299,6 @@ CONTENT = {
         "globex": {"disabled": True, "vars": {"Bad": "x"}},
     },
 }
-TOML = """
-version = 1
-[defaults.relay]
-port = 70000
-auth = {username = "u", password = "CANARY"}
-[realms.acme]
-sender = {adress = "x"}
-[realms.acme.relay]
-timeouts = {read = "5"}
-host = "h:25"
-[realms."a/b"]
-extra = {from = "x"}
-[realms.globex]
-disabled = true
-vars = {Bad = "x"}
-"""
 YAML = """
 version: 1
 defaults:
@@ -324,7 +308,10 @@ defaults:
 realms:
   acme:
     sender: {adress: x}
-    relay: {timeouts: {read: "5"}, host: "h:25"}
+    relay:
+      timeouts:
+        read: "5"
+      host: "h:25"
   a/b: {extra: {from: x}}
   globex: {disabled: true, vars: {Bad: x}}
 """
@@ -351,13 +338,14 @@ def test_the_same_text_as_json_and_yaml_gives_the_same_findings_at_the_same_plac
         assert (found.location.line, found.location.column) == (other.location.line, other.location.column)
 
 
-def test_the_same_content_in_toml_and_yaml_gives_the_same_findings_at_the_same_words(tmp_path):
-    of_toml, of_yaml = found_in(tmp_path, "s.toml", TOML), found_in(tmp_path, "s.yaml", YAML)
-    assert of_toml.keys() == of_yaml.keys()
-    for message, (found, there) in of_toml.items():
+def test_the_same_content_in_json_and_yaml_gives_the_same_findings_at_the_same_words(tmp_path):
+    of_json = found_in(tmp_path, "s.json", json.dumps(CONTENT, indent=2))
+    of_yaml = found_in(tmp_path, "s.yaml", YAML)
+    assert of_json.keys() == of_yaml.keys()
+    for message, (found, there) in of_json.items():
         other, here = of_yaml[message]
         assert (found.rule, found.hint) == (other.rule, other.hint)
-        if "disabled" not in message:  # a place of the mapping itself: a brace here, a header there
+        if "disabled" not in message:  # at the mapping itself: a brace in JSON, the first key in YAML
             assert there[:3] == here[:3], message
 
 
@@ -433,7 +421,7 @@ def test_nothing_that_stands_in_a_login_is_ever_quoted(path, form, level):
 
 @pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
 @pytest.mark.parametrize("path", WHERE, ids=".".join)
-def test_whatever_stands_anywhere_is_told_readably_or_is_right(path, form):
+def test_whatever_stands_anywhere_is_reported_readably_or_is_right(path, form):
     for finding in findings_with(path, form, "realms"):
         (line,) = style.plain([finding_line(finding)]).splitlines()
         assert line.startswith("<dict>: ")

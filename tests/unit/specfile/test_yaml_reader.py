@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, Location
-from ztrust_mail.specfile.load import read_specs
 from ztrust_mail.specfile.readers import yaml as yaml_source
 from ztrust_mail.specfile.readers.document import Broken, Children, Parsed, Pointer, SourceFloat, SourceInt, SourceText
+from ztrust_mail.specfile.readers.read import read_specs
 
 SECRET = "hunter2"
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
@@ -229,7 +229,7 @@ class TestRefused:
         assert where(finding) == (4, 3)
         assert finding.message == "`b` is defined in line 2 and again in line 4"
 
-    def test_all_of_them_are_told(self) -> None:
+    def test_all_of_them_are_reported(self) -> None:
         _, findings = read("a: !x 1\na: .inf\nb: {c: 1, c: 2}\n<<: *none\n")
         rules = [f.rule for f in findings]
         assert rules == [
@@ -280,7 +280,7 @@ class TestRefused:
             (f"a: |9{SECRET}\n  b\n", (1, 6), "not valid"),
         ],
     )
-    def test_what_is_no_yaml_is_told_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
+    def test_what_is_no_yaml_is_reported_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "yaml-syntax"
         assert where(finding) == place
@@ -299,7 +299,7 @@ class TestRefused:
         assert where(finding) == (2, 1)
         assert "spaces" in finding.hint
 
-    def test_problems_before_the_place_where_reading_ends_are_told_too(self) -> None:
+    def test_problems_before_the_place_where_reading_ends_are_reported_too(self) -> None:
         assert [f.rule for f in read("a: 1\na: 2\nb: [\n")[1]] == ["duplicate-key", "yaml-syntax"]
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", "%YAML 1.2\n"])
@@ -418,7 +418,7 @@ def test_random_data_reads_back_with_every_place(value: JsonValue, styles: st.Da
 
 @CALM
 @given(st.text(st.sampled_from(list("ab: -[]{},\n\"'#&*!|>?%@\\<~0.x\t")), max_size=60))
-def test_any_text_is_either_read_or_told(text: str) -> None:
+def test_any_text_is_either_read_or_reported(text: str) -> None:
     source = SourceText("a.yaml", text)
     try:
         yaml_source.parse(source)

@@ -1,7 +1,6 @@
-"""A file of realms as text: where each realm's ``smtpServer`` stands, and how it is written anew in the file's style.
+"""Finds each realm's ``smtpServer`` in the text of an export, and replaces it in the style of the file.
 
-A value's end is found by the standard library's scanner, which drops what it reads, so that memory does not grow with
-the content.
+The standard library's scanner finds the end of a value and drops the content, so that memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
+from ztrust_mail.core.json_text import JsonSyntaxError, JsonWalker
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
@@ -20,17 +20,16 @@ from ztrust_mail.gateways.gateway import NEEDS_MAIL
 
 _REALM = "realm"
 _USERS = frozenset(("users", "federatedUsers"))
-_ADAPTER = "auth-server-url"  # a client's own configuration names its realm, too
-_LOOKED_AT = frozenset((_REALM, SMTP_SERVER, *NEEDS_MAIL))
-_SPACE = re.compile(r"[ \t\r\n]*")
+_ADAPTER = "auth-server-url"  # the configuration of a client also has the key realm
+_WANTED = frozenset((_REALM, SMTP_SERVER, *NEEDS_MAIL))
 _COLON = re.compile(r" *: *")
 
 
 @dataclass(frozen=True)
 class Member:
-    """One key of an object: offsets of the key, of the colon's place behind it, of the value and of its end.
+    """One member of an object: the offsets of the key, of its end, of the value and of the value's end.
 
-    ``value`` is the text or the switch that stands there; an object is the number of its keys.
+    ``value`` is a text or a switch; an object is given by the number of its keys.
     """
 
     name: str
@@ -43,10 +42,10 @@ class Member:
 
 @dataclass(frozen=True)
 class RealmText:
-    """A realm in a text. ``start`` is the offset of its bracket, ``first`` its first key, ``last`` its last one.
+    """A realm in a text. ``start`` is the offset of its bracket, ``first`` its first member, ``last`` its last one.
 
-    ``mail`` is the key with the e-mail settings, None where there is none; ``tokens`` are the settings as they are
-    written there, in order. ``problem`` says why they cannot be used.
+    ``mail`` is the member with the e-mail settings, None if there is none; ``tokens`` holds the settings as they are
+    written, in order. ``problem`` says why the settings are unusable.
     """
 
     realm: str
@@ -60,27 +59,22 @@ class RealmText:
 
     @property
     def attributes(self) -> Attributes:
-        """The settings as text, whatever type they are written in; null is no setting."""
+        """The settings as text, whatever their JSON type; null is not a setting."""
         return {name: _as_text(token) for name, token in self.tokens.items() if token != "null"}
 
 
 @dataclass(frozen=True)
 class ParsedExport:
-    """What a text holds. ``broken`` is the offset from which on it cannot be read, None where all can be.
+    """The realms in a text. ``broken`` is the offset of a syntax error, None if there is none.
 
-    ``torn`` are the names of realms of which only a part was seen; ``users_only`` tells that the part that was seen
-    holds people and nothing else.
+    ``torn`` holds the names of realms that could be read in part; ``users_only`` tells that the part before the
+    error contains users and nothing else.
     """
 
     realms: tuple[RealmText, ...] = ()
     broken: int | None = None
     torn: tuple[str, ...] = ()
     users_only: bool = False
-
-
-class _Broken(Exception):
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
 
 
 def _not_finite(text: str) -> NoReturn:
@@ -91,127 +85,85 @@ _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=str, parse_float=st
 
 
 def scan(text: str) -> ParsedExport:
-    """Return the realms in a text, which is one realm, a list of them, or something else without any."""
-    return _Scan(text).scanned()
+    """Return the realms in a text: one realm, a list of realms, or anything else without realms."""
+    return _Scan(text).scan()
 
 
-class _Walker:
-    def __init__(self, text: str, pos: int) -> None:
-        self.text = text
-        self.pos = pos
-        self.skip()
+def _members(walker: JsonWalker, seen: list[str]) -> Iterator[Member]:
+    """Yield the members of the object at the walker's place; add each name to ``seen`` before its value is read."""
+    for name, key, colon in walker.object_keys():
+        seen.append(name)
+        start = walker.pos
+        value = walker.decode()
+        yield Member(name, key, colon, start, walker.pos, value)
 
-    def skip(self) -> str:
-        """Move behind white space and return what stands there."""
-        found = _SPACE.match(self.text, self.pos)
-        self.pos = found.end() if found else self.pos
-        return self.text[self.pos : self.pos + 1]
 
-    def value(self) -> object:
-        """Return the value that stands here and move behind it."""
-        try:
-            value, self.pos = _DECODER.raw_decode(self.text, self.pos)
-        except json.JSONDecodeError as e:
-            raise _Broken(e.pos) from None
-        except (ValueError, RecursionError):
-            raise _Broken(self.pos) from None
-        return value
-
-    def items(self, end: str) -> Iterator[int]:
-        """Yield the offset of each item of the object or list that stands here; the caller moves behind each."""
-        self.pos += 1
-        if self.skip() == end:
-            self.pos += 1
-            return
-        while True:
-            yield self.pos
-            here = self.skip()
-            if here not in (",", end):
-                raise _Broken(self.pos)
-            self.pos += 1
-            if here == end:
-                return
-            self.skip()
-
-    def members(self, seen: list[str]) -> Iterator[Member]:
-        """Yield the members of the object that stands here; ``seen`` gets each name before its value is read."""
-        for key in self.items("}"):
-            if not self.text.startswith('"', key):
-                raise _Broken(key)
-            name, colon = str(self.value()), self.pos
-            if self.skip() != ":":
-                raise _Broken(self.pos)
-            seen.append(name)
-            self.pos += 1
-            self.skip()
-            start = self.pos
-            value = self.value()
-            yield Member(name, key, colon, start, self.pos, value)
+def _settings_of(text: str, mail: Member) -> tuple[Member, ...]:
+    """Return the members of the object with the e-mail settings."""
+    return tuple(_members(JsonWalker(text, _DECODER, mail.start), []))
 
 
 class _Scan:
     def __init__(self, text: str) -> None:
-        self._walker = _Walker(text, 1 if text.startswith("\ufeff") else 0)
+        self._walker = JsonWalker(text, _DECODER, 1 if text.startswith("\ufeff") else 0)
         self._realms: list[RealmText] = []
-        self._seen: list[str] = []
-        self._name = ""
+        self._names: list[str] = []  # the keys of the realm at hand
+        self._realm = ""
 
-    def scanned(self) -> ParsedExport:
-        """Return what the whole text holds."""
+    def scan(self) -> ParsedExport:
+        """Return the realms of the whole text."""
         walker = self._walker
         try:
-            if walker.skip() == "[":
+            if walker.skip_space() == "[":
                 for _ in walker.items("]"):
-                    self._one()
+                    self._read_realm()
             else:
-                self._one()
-            if walker.skip():
-                raise _Broken(walker.pos)
-        except _Broken as e:
-            torn = (self._name,) if self._name else ()
+                self._read_realm()
+            walker.finish()
+        except JsonSyntaxError as e:
+            torn = (self._realm,) if self._realm else ()
             whole = tuple(realm.realm for realm in self._realms)
-            return ParsedExport(
-                (), e.offset, tuple(dict.fromkeys((*whole, *torn))), not whole and _is_users(self._seen)
-            )
+            has_users_only = not whole and _is_users(self._names)
+            return ParsedExport((), e.offset, tuple(dict.fromkeys((*whole, *torn))), has_users_only)
         return ParsedExport(tuple(self._realms))
 
-    def _one(self) -> None:
-        """Take note of the realm that stands here, if it is one."""
-        self._seen, self._name = [], ""
-        if self._walker.skip() != "{":
-            self._walker.value()
+    def _read_realm(self) -> None:
+        """Read the value at this place and add it if it is a realm."""
+        self._names, self._realm = [], ""
+        if self._walker.skip_space() != "{":
+            self._walker.decode()
             return
         start, members, first, last = self._walker.pos, dict[str, Member](), None, None
-        for last in self._walker.members(self._seen):
+        for last in _members(self._walker, self._names):
             first = first or last
-            if last.name in _LOOKED_AT:
+            if last.name in _WANTED:
                 members[last.name] = last
             if last.name == _REALM and isinstance(last.value, str):
-                self._name = last.value
-        if first is None or last is None or not self._name or _ADAPTER in self._seen or _is_users(self._seen):
+                self._realm = last.value
+        if first is None or last is None or not self._realm or _ADAPTER in self._names or _is_users(self._names):
             return
         switches = tuple(name for name in NEEDS_MAIL if name in members and members[name].value is True)
-        realm = RealmText(self._name, start, first, last, members.get(SMTP_SERVER), needs_mail=switches)
-        self._realms.append(self._with_settings(realm, [n for n in (_REALM, SMTP_SERVER) if self._seen.count(n) > 1]))
+        realm = RealmText(self._realm, start, first, last, members.get(SMTP_SERVER), needs_mail=switches)
+        self._realms.append(self._with_settings(realm, [n for n in (_REALM, SMTP_SERVER) if self._names.count(n) > 1]))
 
     def _with_settings(self, realm: RealmText, twice: Sequence[str]) -> RealmText:
         if twice:
-            return replace(realm, problem=f"{quoted(twice[0])} stands twice in this realm")
+            return replace(realm, problem=f"{quoted(twice[0])} is defined twice in this realm")
         if realm.mail is None or self._walker.text.startswith("null", realm.mail.start):
             return realm
         if type(realm.mail.value) is not int:  # numbers are read as text
-            return replace(realm, problem=f"{quoted(SMTP_SERVER)} is no mapping of attributes")
-        found = tuple(_Walker(self._walker.text, realm.mail.start).members([]))
+            return replace(realm, problem=f"{quoted(SMTP_SERVER)} is not a mapping")
+        found = _settings_of(self._walker.text, realm.mail)
         tokens = {member.name: self._walker.text[member.start : member.end] for member in found}
         if len(tokens) < len(found):
             names = [member.name for member in found]
             double = next(name for name in names if names.count(name) > 1)
-            return replace(realm, problem=f"{quoted(double)} stands twice in {quoted(SMTP_SERVER)}")
+            return replace(realm, problem=f"{quoted(double)} is defined twice in {quoted(SMTP_SERVER)}")
         return replace(realm, tokens=tokens)
 
 
 def _is_users(names: Collection[str]) -> bool:
-    """Tell whether an object is a file of people as ``kc.sh export`` writes them beside a realm's own."""
+    """Tell whether an object has the keys of a users file, which ``kc.sh export`` writes next to the realm's file."""
     return not _USERS.isdisjoint(names) and {*names} <= {_REALM, *_USERS}
 
 
@@ -220,38 +172,38 @@ def _as_text(token: str) -> str:
 
 
 def with_settings(text: str, realm: RealmText, attributes: Outgoing, mask: str) -> str:
-    """Return the text with a realm's e-mail settings replaced, every other character as it was.
+    """Return the text with a realm's e-mail settings replaced, and every other character unchanged.
 
-    What stays the same keeps its place and its spelling, and so does a secret for which the mask is given.
+    An unchanged setting keeps its place and its spelling, and so does a secret for which the mask is given.
     """
     style = _Style.of(text, realm)
     old, order = realm.attributes, dict.fromkeys([*realm.tokens, *attributes])
-    written = [
-        f"{_written(name)}{style.colon}{_token(attributes[name], old.get(name), realm.tokens.get(name), mask)}"
+    members = [
+        f"{_to_json(name)}{style.colon}{_token(attributes[name], old.get(name), realm.tokens.get(name), mask)}"
         for name in order
         if name in attributes
     ]
-    value = f"{{{style.opening}{style.between.join(written)}{style.closing}}}" if written else "{}"
+    value = f"{{{style.opening}{style.between.join(members)}{style.closing}}}" if members else "{}"
     if realm.mail:
         return text[: realm.mail.start] + value + text[realm.mail.end :]
-    added = f"{style.next_key}{_written(SMTP_SERVER)}{style.colon}{value}"
+    added = f"{style.next_key}{_to_json(SMTP_SERVER)}{style.colon}{value}"
     return text[: realm.last.end] + added + text[realm.last.end :]
 
 
 def _token(value: str | Secret, old: str | None, token: str | None, mask: str) -> str:
     new = value.reveal() if isinstance(value, Secret) else value
-    kept = new == old or (isinstance(value, Secret) and new == mask)
-    return token if token is not None and kept else _written(new)
+    is_unchanged = new == old or (isinstance(value, Secret) and new == mask)
+    return token if token is not None and is_unchanged else _to_json(new)
 
 
-def _written(text: str) -> str:
-    """Return a text as JSON, as people read it; what cannot be seen or encoded is escaped."""
+def _to_json(text: str) -> str:
+    """Return a text as readable JSON, with invisible characters escaped."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 @dataclass(frozen=True)
 class _Style:
-    """How a file puts white space: round a colon, before a realm's next key, and within its e-mail settings."""
+    """The white space of a file: around a colon, before a realm's next key, and within its e-mail settings."""
 
     colon: str
     next_key: str
@@ -266,8 +218,8 @@ class _Style:
         colon = between_signs if _COLON.fullmatch(between_signs) else ": "
         one_line = "," + colon.partition(":")[2]
         next_key = f",{lead}" if "\n" in lead else one_line
-        inside = tuple(_Walker(text, realm.mail.start).members([])) if realm.mail and realm.tokens else ()
-        if inside and realm.mail:
+        if realm.mail and realm.tokens:
+            inside = _settings_of(text, realm.mail)
             opening = text[realm.mail.start + 1 : inside[0].key]
             between = text[inside[0].end : inside[1].key] if inside[1:] else f",{opening}"
             between = between if inside[1:] or "\n" in opening else one_line
@@ -277,7 +229,7 @@ class _Style:
 
 
 def _step(text: str, start: int, lead: str) -> str:
-    """Return by how much the file indents one level more."""
+    """Return the white space that the file adds per level of indentation."""
     line = text[text.rfind("\n", 0, start) + 1 : start]
     own, inner = line[: len(line) - len(line.lstrip(" \t"))], lead.rpartition("\n")[2]
     return inner[len(own) :] if own and inner.startswith(own) else inner

@@ -38,9 +38,9 @@ TITLE = "a folder of realm exports"
 
 
 class RealmFilesGateway(Gateway):
-    """A folder of realm exports, or one file of them.
+    """Reads and writes a folder of realm exports, or one file.
 
-    Secrets stand there in clear and are masked as soon as they are read; a write puts the new one there in clear.
+    Secrets are stored in clear: they are masked when they are read, and a write stores the new secret in clear.
     """
 
     capabilities = Capabilities(read=True, write=True, test=False)
@@ -59,22 +59,22 @@ class RealmFilesGateway(Gateway):
         return TITLE
 
     def login(self) -> None:
-        """Look whether there are any realms, so that a wrong path shows before anything else is done."""
-        self.look()
+        """Check that there are realms, so that a wrong path is reported first."""
+        self.read_files()
 
     def account(self, *, with_email: bool = True) -> Account:
-        """Return the person who works here: files know no other account."""
+        """Return the user of this machine, since files have no accounts."""
         try:
             return Account(getpass.getuser(), "", None)
         except (OSError, KeyError, ImportError):  # no such user on this machine, as in some containers
             return Account("unknown", "", None)
 
     def version(self) -> Version:
-        """Return nothing: which server the files are for is not known."""
+        """Return nothing: the server that the files belong to is unknown."""
         return ()
 
-    def look(self) -> Inventory:
-        """Return what the files hold now, and remember it for the next write."""
+    def read_files(self) -> Inventory:
+        """Return the realms in the files, and remember their settings for the next write."""
         inventory = take_stock(self.target)
         with self._lock:
             for realm, place in inventory.realms.items():
@@ -83,10 +83,10 @@ class RealmFilesGateway(Gateway):
         return inventory
 
     def realms(self) -> list[str]:
-        return sorted(self.look().realms)
+        return sorted(self.read_files().realms)
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        now, inventory = time.monotonic(), self.look()
+        now, inventory = time.monotonic(), self.read_files()
         names = dict.fromkeys([*wanted, *(inventory.realms if everything else ())])
         return Reading({name: self._live(name, inventory, now) for name in names}, complete=everything)
 
@@ -107,33 +107,31 @@ class RealmFilesGateway(Gateway):
         return LiveRealm(name, attributes, now, place.realm.needs_mail)
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        """Put these attributes into the realm's file, if those there are still as they were last read."""
+        """Write the attributes to the realm's file, unless its settings changed since they were last read."""
         for name, value in attributes.items():
             if isinstance(value, Secret) and _VARIABLE.search(value.reveal()):
-                message = f"{quoted(name)} holds `${{`, which an import takes for the beginning of a variable"
+                message = f"{quoted(name)} contains `${{`, which an import reads as the start of a variable"
                 raise RealmError(message, "set it on the server itself, or choose another secret", "variable")
         if realm not in self._seen:
             self.read_one(realm)
         with self._lock:
             if not self._has_written:
                 self._remove_leftovers()
-            path, digest = self._seen.pop(realm)  # the next write looks at it anew
+            path, digest = self._seen.pop(realm)  # the next write reads the file again
             shown = printable(path)
             try:
                 self._replace(path, realm, digest, attributes)
             except Changed:
-                hint = "look at a new plan, then apply it"
-                raise RealmError(f"{shown} changed meanwhile", hint, "changed-meanwhile") from None
+                hint = "make a new plan, review it, then apply it"
+                raise RealmError(f"{shown} changed since it was read", hint, "changed-meanwhile") from None
             except UnusableFile as e:
                 raise RealmError(e.message, e.hint, e.rule) from None
             except OSError as e:
-                hint = (
-                    "it is as it was; let it and its folder be written, its owner be kept, and see that there is room"
-                )
+                hint = "the file is unchanged; check the owner and permissions of it and its folder, and the free space"
                 raise RealmError(f"{shown} cannot be replaced: {e.strerror}", hint, "cannot-write") from None
 
     def _remove_leftovers(self) -> None:
-        """Remove what a killed run left beside the realm files: temporary files that hold passwords."""
+        """Remove the temporary files of a killed run, which contain passwords."""
         for folder in {os.path.dirname(path) for path, _ in self._seen.values()}:
             remove_leftovers(folder)
         self._has_written = True
@@ -151,13 +149,13 @@ class RealmFilesGateway(Gateway):
         return bool(path) and not is_read_only(path)
 
     def test(self, realm: str, attributes: Outgoing) -> NoReturn:
-        message = "realm files cannot send a test mail: only a server can"
+        message = "realm files cannot send a test mail; only a server can"
         raise RealmError(message, "import them, then run test against that server", "cannot-test")
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Do nothing, since no file is open."""
 
 
 def _digest(settings: str) -> bytes:
-    """Return what tells settings apart without holding a secret."""
+    """Return a digest of settings, which contains no secret."""
     return hashlib.sha256(settings.encode()).digest()

@@ -10,16 +10,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.model.fields import (
-    LOGIN,
-    PASSWORD,
-    TOKEN_CLIENT_SECRET,
-    FieldMap,
-    FieldValue,
-    Login,
-    Masked,
-    masked_fields,
-)
+from ztrust_mail.model.fields import LOGIN, LOGIN_SECRETS, FieldMap, FieldValue, Login, Masked, masked_fields
 from ztrust_mail.planning.compare import Change, SecretMode
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.realm_history import RealmHistory
@@ -29,8 +20,6 @@ from ztrust_mail.specfile.resolve import desired_from_journal
 
 RULE = "earlier-secret"
 """The rule of a finding about a secret from before a run that cannot be restored."""
-
-_SECRET_OF_LOGIN = {Login.BASIC: PASSWORD, Login.TOKEN: TOKEN_CLIENT_SECRET}
 
 
 @dataclass(frozen=True)
@@ -166,7 +155,7 @@ class SecretRecovery:
 def _is_in_use(target: RevertTarget, name: str) -> bool:
     """Tell whether the login from before the run used the secret; an unreadable login counts as using it."""
     login = target.fields.get(LOGIN, Login.NONE)
-    return not isinstance(login, Login) or _SECRET_OF_LOGIN.get(login) == name
+    return not isinstance(login, Login) or LOGIN_SECRETS.get(login) == name
 
 
 def _keeps_present(target: RevertTarget, name: str, why: str, hint: str) -> Finding:

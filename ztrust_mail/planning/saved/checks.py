@@ -9,7 +9,16 @@ from contextlib import suppress
 from ztrust_mail import settings as config
 from ztrust_mail.core.data import of_bytes
 from ztrust_mail.core.errors import ConfigError, NoServerChosen, Unsafe
-from ztrust_mail.core.files import MAX_BYTES, STDIN, SUFFIXES, bytes_of, files_in, is_inside, is_path, is_spec_in
+from ztrust_mail.core.files import (
+    MAX_BYTES,
+    STDIN,
+    SUFFIXES,
+    files_in,
+    is_inside,
+    is_path,
+    is_spec_in,
+    read_regular_file,
+)
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import first_and_more, pluralise, quoted, shell_word
@@ -78,7 +87,7 @@ def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
 def _digest_now(path: str) -> str:
     """Return the present digest of a spec file, empty if it cannot be read."""
     try:
-        return "" if path == STDIN else of_bytes(bytes_of(path, MAX_BYTES))
+        return "" if path == STDIN else of_bytes(read_regular_file(path, MAX_BYTES + 1))
     except OSError:
         return ""
 
@@ -119,7 +128,7 @@ def _needs_spec_folder(ref: SecretRef) -> bool:
     if ref.kind is not SecretKind.FILE:
         return False
     real = os.path.realpath(os.path.join(ref.base, ref.argument[0]))
-    return is_inside(real, os.path.realpath(ref.base)) and not is_inside(real, os.path.realpath(RUN_SECRETS))
+    return is_inside(real, ref.base) and not is_inside(real, RUN_SECRETS)
 
 
 def _missing_specs(paths: Sequence[str]) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from ztrust_mail.core.data import JsonLike, load_schema, of_json
 from ztrust_mail.core.errors import Unsafe, UsageError
-from ztrust_mail.core.files import bytes_of
+from ztrust_mail.core.files import read_regular_file
 from ztrust_mail.core.findings import Location
 from ztrust_mail.core.text import SURROGATE, first_and_more, quoted
 from ztrust_mail.model.serialize import FieldJson
@@ -48,8 +48,8 @@ def load(path: str | os.PathLike[str], expect_digest: str | None = None) -> Save
     the settings' policy. The secrets within reach are those within reach of a spec: environment variables except
     ZTRUST_MAIL_*, the keyring, ``/run/secrets``, and the commands and folders that trusted settings permit. A file in a
     spec's folder is within reach only if that spec is there, unchanged, or if the plan is the expected one, because a
-    plan can name any folder as its spec's: see ``check_specs``. What remains is a folder with a YAML, JSON or TOML
-    file whose content the attacker knows, because that file can pass for a spec.
+    plan can name any folder as its spec's: see ``check_specs``. What remains is a folder with a YAML or JSON file
+    whose content the attacker knows, because that file can pass for a spec.
     """
     name = os.fspath(path)
     return from_text(_read(name), expect_digest, name)
@@ -78,7 +78,7 @@ def _refuse(name: str, problem: str, hint: str = "") -> NoReturn:
 
 def _read(name: str) -> bytes:
     try:
-        return bytes_of(name, MAX_BYTES)
+        return read_regular_file(name, MAX_BYTES + 1)
     except FileNotFoundError:
         _refuse(name, "does not exist", "name a file made by: ztrust-mail plan SPEC... --out FILE")
     except OSError as e:

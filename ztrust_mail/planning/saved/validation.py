@@ -14,16 +14,12 @@ from ztrust_mail.model.fields import (
     EXTRA,
     FIELDS,
     LOGIN,
-    PASSWORD,
+    LOGIN_FIELDS,
     PORT,
     REPLY_TO_ADDRESS,
     REPLY_TO_NAME,
     SECURITY,
-    TOKEN_CLIENT_ID,
-    TOKEN_CLIENT_SECRET,
     TOKEN_SCOPE,
-    TOKEN_URL,
-    USERNAME,
     UTF8,
     Duration,
     FieldMap,
@@ -57,13 +53,6 @@ _TYPES: Mapping[Kind, type] = {
     Kind.MESSAGE: str,
 }
 _ALWAYS = (*(row.name for row in FIELDS.values() if row.mandatory), PORT, SECURITY, LOGIN)
-_TOKEN_LOGIN = {USERNAME, TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET}
-_LOGINS: Mapping[FieldValue, tuple[set[str], ...]] = {
-    Login.NONE: (set(),),
-    Login.BASIC: ({USERNAME, PASSWORD},),
-    Login.TOKEN: (_TOKEN_LOGIN, {*_TOKEN_LOGIN, TOKEN_SCOPE}),
-}
-"""Which fields go together with each kind of login."""
 _PARTS = {SecretKind.ENV: 1, SecretKind.FILE: 1, SecretKind.KEYRING: 2, SecretKind.KEYCLOAK_VAULT: 1}
 
 
@@ -148,7 +137,10 @@ def _check_together(fields: FieldMap) -> None:
     for name in _ALWAYS:
         if name not in fields:
             raise BadValue(f"{quoted(name)} is missing")
-    if {name for name in fields if is_within(name, LOGIN)} - {LOGIN} not in _LOGINS[fields[LOGIN]]:
+    login = fields[LOGIN]
+    assert isinstance(login, Login)  # as its type was checked
+    optional = {TOKEN_SCOPE} if login is Login.TOKEN else set()
+    if {name for name in fields if is_within(name, LOGIN)} - {LOGIN} - optional != set(LOGIN_FIELDS[login]):
         raise BadValue(f"{quoted(LOGIN)} is {quoted(fields[LOGIN])}, which does not match the other login fields")
     if REPLY_TO_NAME in fields and REPLY_TO_ADDRESS not in fields:
         raise BadValue("`reply_to.name` is set without `reply_to.address`")

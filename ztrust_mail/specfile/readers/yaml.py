@@ -1,7 +1,7 @@
-"""YAML with the meaning of 1.2's core schema, built in one pass from the parser's events.
+"""YAML read with positions and the meaning of YAML 1.2's core schema, in one pass over the parser's events.
 
-Events come one at a time and an alias shares its value, so neither deep nesting nor aliases of aliases
-cost memory, time or stack before they are refused.
+Events come one at a time, and an alias shares the value of its anchor. So deep nesting and aliases of aliases are
+refused before they take memory, time or stack.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ztrust_mail.specfile.readers.document import (
     SourceText,
 )
 
-MAX_SHARED = 100_000  # values that all aliases of a file together may stand for
+MAX_SHARED = 100_000  # values that all aliases of a file may repeat in total
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 _NUMBER = re.compile(
@@ -57,10 +57,11 @@ _QUOTE = "put text that starts with `{}` in quotes"
 _STAR = _QUOTE.format("*")
 _SHARE = "use `defaults:` for what several realms share"
 _BAD_TAG = "tags that start with `!` are not allowed here", _QUOTE.format("!")
-_ESCAPE = "this text holds an escape that YAML does not know", "use single quotes, or write `\\\\` for `\\`"
-_GENERIC = "this is not valid YAML", "check the indentation, the colon and the quotes at this place"
-# What is known of the parser's context and problem (of either parser), whether the place to look at is
-# where the context starts, and our message and hint.
+_ESCAPE = "this text contains an escape that YAML does not know", "use single quotes, or write `\\\\` for `\\`"
+_GENERIC = "this is not valid YAML", "check the indentation, the colon and the quotes here"
+_TAB = "tab found; YAML is indented with spaces", "replace the tab with spaces"
+# For each of the parser's problems: a pattern for its context and text in either parser, whether the problem is
+# reported where the context starts, and our message and hint.
 _PROBLEMS = (
     ("quoted scalar found unexpected", True, "the quotes opened here are never closed", "close them"),
     ("escape|hexdecimal", False, *_ESCAPE),
@@ -69,16 +70,17 @@ _PROBLEMS = (
     ("could not find expected ':'", True, "this line has no `:` after a key", "write `key: value`"),
     ("alphabetic or numeric", True, "text cannot start with `*` or `&`", "put it in quotes"),
     ("tag handle", False, *_BAD_TAG),
-    ("cannot start any token", False, "text cannot start with this", "put it in quotes; indent by spaces"),
-    ("violates indentation", False, "a tab is not allowed here", "indent by spaces"),
+    ("cannot start any token at a tab", False, *_TAB),
+    ("cannot start any token", False, "text cannot start with this character", "put the text in quotes"),
+    ("violates indentation", False, *_TAB),
     ("not allowed|expected key|block end|'-' ind", False, "this does not fit the lines above", _GENERIC[1]),
 )
 
 
 def parse(source: SourceText) -> Parsed:
-    """Return the value and the places of a YAML text.
+    """Return the value of a YAML text and the places of its parts.
 
-    Raises :class:`Broken` behind what cannot be read; ``source.findings`` tells every problem.
+    Raises :class:`Broken` where the text cannot be read any further; ``source.findings`` holds every problem.
     """
     found_before = len(source.findings)
     try:
@@ -86,8 +88,8 @@ def parse(source: SourceText) -> Parsed:
     except YAMLError as problem:
         if "maximum nesting depth" not in str(getattr(problem, "problem", "")):
             _refuse(source, problem)
-        # PyYAML 6.0.4 looks ahead and stops at 1,000 levels before it returns the first of them. The text up to
-        # there has fewer levels, so that parsing it reports the place where our own limit is exceeded.
+        # PyYAML 6.0.4 looks ahead, and stops at 1,000 levels before it returns the first of them. The text up to
+        # that place has fewer levels, so parsing it reports the place where our own limit is exceeded.
         del source.findings[found_before:]
         levels_end = _mark_of(problem)
         with suppress(YAMLError):
@@ -101,7 +103,7 @@ def _build(source: SourceText, text: str) -> Parsed:
         for event in iter(parser.get_event, None):
             builder.feed(event)
     except (ValueError, OverflowError):
-        # the parser without the C extension, at an escape for a character that does not exist
+        # the pure Python parser found an escape for a character that does not exist
         source.stop("yaml-syntax", getattr(parser, "index", 0), *_ESCAPE)
     if not builder.top.places:
         source.refuse("empty-file", 0)
@@ -117,7 +119,7 @@ class _Mark(Protocol):
 
 
 class _Event(Protocol):
-    """Any event; only a node has more than a place."""
+    """An event; only nodes have more than a place."""
 
     start_mark: _Mark
     anchor: str | None
@@ -127,7 +129,7 @@ class _Event(Protocol):
 
 
 def _parser(text: str) -> _Parser:
-    """Return the C parser, or the slower one where PyYAML was built without it."""
+    """Return the C parser, or the slower Python parser if PyYAML was built without it."""
     try:
         from yaml._yaml import CParser
     except ImportError:
@@ -138,7 +140,7 @@ def _parser(text: str) -> _Parser:
 
 
 class _Anchor(NamedTuple):
-    """What an alias stands for; ``size`` counts the values in it, ``height`` how deep they are nested."""
+    """The value that an alias repeats, the number of values in it (``size``), and the depth of their nesting."""
 
     value: JsonValue
     children: Children
@@ -147,7 +149,7 @@ class _Anchor(NamedTuple):
 
 
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping whose end event has not been read yet."""
 
     def __init__(self, at: int, anchor: str | None) -> None:
         self.at = at
@@ -189,7 +191,7 @@ class _Builder:
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.top = _List(0, None)
-        self._open: list[_List | _Map] = []  # all around the innermost one, which is _frame
+        self._open: list[_List | _Map] = []  # outside of _frame, the innermost one
         self._frame: _List | _Map = self.top
         self._anchors: dict[str | None, _Anchor | None] = {}
         self._shared = 0
@@ -213,14 +215,14 @@ class _Builder:
 
     def _document(self, event: _Event) -> None:
         if self.top.places:
-            hint = "make it a file of its own"
+            hint = "write it into a file of its own"
             self.source.stop("several-documents", event.start_mark.index, "a second document starts here", hint)
 
     def _scalar(self, event: _Event) -> None:
         at, frame, key = event.start_mark.index, self._frame, event.value
-        # a key is text, whatever else it would be as a value
+        # a key is always text, also if it looks like a number
         is_text = frame.awaits_key and event.implicit[0] and event.tag is None and event.anchor is None
-        value = key if is_text else self._resolved(event)
+        value = key if is_text else self._resolve(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchor(value, None, 1, 0)
         if not (isinstance(frame, _Map) and frame.awaits_key):
@@ -232,10 +234,10 @@ class _Builder:
             self.source.problem("merge-key", at, "merge keys are not part of YAML 1.2", _SHARE)
         frame.key, frame.key_at, frame.awaits_key = key, at, False
 
-    def _resolved(self, event: _Event) -> JsonValue:
+    def _resolve(self, event: _Event) -> JsonValue:
         text, at = event.value, event.start_mark.index
         if event.tag == _STANDARD + "str" or (event.tag is None and not event.implicit[0]):
-            return self.source.checked_text(text, at)
+            return self.source.check_surrogates(text, at)
         value: JsonValue = text
         if text in _WORDS:
             value = _WORDS[text]
@@ -247,7 +249,7 @@ class _Builder:
 
     def _number(self, text: str, at: int) -> SourceInt | SourceFloat:
         bare = text.lower().lstrip("+-")
-        if not self.source.short_enough(text, at):
+        if not self.source.is_short_number(text, at):
             return SourceInt(0, text)
         if bare.startswith(("0x", "0o")):
             return SourceInt(int(bare, 0), text)
@@ -261,9 +263,10 @@ class _Builder:
         if self._frame.awaits_key:
             self._stop_at_key(at)
         if event.anchor not in self._anchors:
-            self.source.problem("unknown-alias", at, "no `&` before this place has that name", _STAR)
+            message = "unknown alias: no anchor of that name above"  # the name may be an unquoted password
+            self.source.problem("unknown-alias", at, message, f"define the anchor with `&` first, or {_STAR}")
         if anchor is None:
-            self.source.stop("recursive-alias", at, "this alias stands inside what it repeats", _STAR)
+            self.source.stop("recursive-alias", at, "this alias is inside the value that it repeats", _STAR)
         self._shared += anchor.size
         if self._shared > MAX_SHARED:
             self.source.stop("alias-bomb", at, f"aliases repeat more than {MAX_SHARED:,} values", _SHARE)
@@ -304,8 +307,10 @@ class _Builder:
 
 
 def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
-    """Turn what the parser found into words of ours: its own quote the file, which may hold a secret."""
+    """Report a problem of the parser in our own words: the parser's quote the file, which may contain a secret."""
     what = f"{getattr(problem, 'context', '')} {getattr(problem, 'problem', '')}"
+    if source.text.startswith("\t", _mark_of(problem)):
+        what += " at a tab"
     for pattern, at_start, message, hint in _PROBLEMS:
         if re.search(pattern, what):
             context = getattr(problem, "context_mark", None) if at_start else None
@@ -314,6 +319,6 @@ def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
 
 
 def _mark_of(problem: YAMLError) -> int:
-    """Return the offset where the parser stopped, 0 where it does not say."""
+    """Return the offset where the parser stopped, 0 if it is unknown."""
     mark: _Mark | None = getattr(problem, "problem_mark", None)
     return mark.index if mark else 0
