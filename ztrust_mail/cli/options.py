@@ -145,17 +145,17 @@ def number(name: str, metavar: str, default: int, least: int, most: int | None, 
     return click.option(name, metavar=metavar, type=kind, default=default, show_default=True, help=help)
 
 
-def file(name: str, help: str, *, beside: bool = False) -> Declaration:
+def file(name: str, help: str, *, with_result: bool = False) -> Declaration:
     """Declare an option that takes the path of a file to be written.
 
-    ``-`` is standard output, as without the option. It is refused where the file comes ``beside`` a result that
-    already goes to standard output.
+    ``-`` is standard output, as without the option. It is refused for a file that is written in addition to a result
+    on standard output, ``with_result``.
     """
 
     def parse_path(context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
         if path != Path(STDIN):
             return path
-        if beside:
+        if with_result:
             raise click.BadParameter("the result already goes to standard output; name a file", context, option)
         return None
 

@@ -125,7 +125,7 @@ class AppliedState:
         """Return why the server differs in one field.
 
         Both the intent of a write of unknown outcome and what the server made of a write count as ours. The state
-        before a write of unknown outcome is nobody's change where no finished write concerned the field.
+        before a write of unknown outcome counts as unchanged if no finished write concerned the field.
         """
         live, wanted = self._value(change, change.before), self._value(change, change.after)
         if self._covers(self.made, change) and is_same_value(live, self._in(self.made, change)):

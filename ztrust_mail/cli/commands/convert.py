@@ -29,7 +29,7 @@ NAME = "convert"
     "--as",
     "style",
     type=options.OneOf(Style),
-    help="How a product's settings are written; also told by the name of --out.",
+    help="Form of a product's settings; by default the name of --out decides.",
 )
 @options.file("--out", "Write the result to a file; - is standard output.")
 @options.force
@@ -46,9 +46,9 @@ def command(
 ) -> None:
     """Turn settings kept for one tool into those of another.
 
-    Works offline. Secrets become references; what the target cannot hold is told. A product that
-    has only a form gets a sheet to type from. Ends with status 1 where a spec is written that must be
-    completed before it is valid; the last line says how.
+    Works offline. Secrets become references, and what the target cannot hold is reported. A product that
+    has only a form gets a sheet to type from. Ends with status 1 if the written spec must be completed
+    before it is valid; the last line says how.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)

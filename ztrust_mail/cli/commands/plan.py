@@ -27,7 +27,7 @@ NAME = "plan"
 @options.secrets
 @options.no_secrets
 @options.allow
-@options.file("--out", "Save the plan for apply --plan.", beside=True)
+@options.file("--out", "Save the plan for apply --plan.", with_result=True)
 @options.force
 @options.result_format
 @options.report
