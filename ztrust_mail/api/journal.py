@@ -14,7 +14,6 @@ from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.dialects.dialect import Dialect
-from ztrust_mail.journal.journal import find_run
 from ztrust_mail.journal.records import Run, Step, Write
 from ztrust_mail.planning.compare import Change, SecretMode, compare, masked_secrets
 from ztrust_mail.specfile.entries import Spec
@@ -65,6 +64,8 @@ def _with_realms(journal: Journal, server: str, realms: Sequence[str]) -> Iterat
 
 def one_run(journal: Journal | None, dialect: Dialect, server: str, number: int, realms: Sequence[str] = ()) -> PastRun:
     """Return one run with what it did to each realm, or to the matching ones. Raises as :func:`find_run` does."""
+    from ztrust_mail.journal.journal import find_run  # most commands open no journal
+
     journal, run = find_run(journal, server, number)
     writes = [write for write in journal.writes(run.number) if is_selected(write.realm, realms)]
     steps = Counter(write.step for write in writes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 import threading
@@ -100,6 +99,8 @@ def _traces_of(secret: str) -> _Traces:
 
 def _decode(text: str) -> str | None:
     """Undo the escapes of HTML, URLs, JSON and quoted-printable, layer by layer; return None if there are too many."""
+    import html  # its table of entities is large, and most runs meet no error message
+
     for _ in range(_MAX_LAYERS):
         before = text
         text = _QUOTED_PRINTABLE.sub(lambda found: f"%{found[1]}" if found[1] else "", html.unescape(text))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from ztrust_mail.core.errors import JournalError
@@ -24,18 +24,6 @@ _LOST: Final[_Message] = (
     "cannot be reached or refuses the login",
     "check that it runs, and check host, port, database, user and password",
 )
-
-_BY_SQLITE_CODE: Final[Mapping[int, _Message]] = {
-    sqlite3.SQLITE_ERROR: _NOT_A_JOURNAL,
-    sqlite3.SQLITE_CORRUPT: _NOT_A_JOURNAL,
-    sqlite3.SQLITE_NOTADB: _NOT_A_JOURNAL,
-    sqlite3.SQLITE_CANTOPEN: _CLOSED,
-    sqlite3.SQLITE_PERM: _CLOSED,
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_BUSY: ("is in use by another program", "wait for it to end, then run the same command again"),
-    sqlite3.SQLITE_READONLY: ("cannot be written: it is read-only", "check the rights of the file and its folder"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: the disk reports an error", "check the disk and its free space"),
-}
 
 _BY_SQLSTATE: Final[Mapping[str, _Message]] = {
     "25006": ("cannot be written: the database is read-only", "name the primary server in the journal's URL"),
@@ -75,10 +63,32 @@ def not_a_journal(where: str) -> JournalError:
     return JournalError(f"{where} {what}", hint, RULE)
 
 
+@cache
+def _messages_by_sqlite_code() -> Mapping[int, _Message]:
+    import sqlite3  # most commands open no journal
+
+    return {
+        sqlite3.SQLITE_ERROR: _NOT_A_JOURNAL,
+        sqlite3.SQLITE_CORRUPT: _NOT_A_JOURNAL,
+        sqlite3.SQLITE_NOTADB: _NOT_A_JOURNAL,
+        sqlite3.SQLITE_CANTOPEN: _CLOSED,
+        sqlite3.SQLITE_PERM: _CLOSED,
+        sqlite3.SQLITE_FULL: _FULL,
+        sqlite3.SQLITE_BUSY: ("is in use by another program", "wait for it to end, then run the same command again"),
+        sqlite3.SQLITE_READONLY: ("cannot be written: it is read-only", "check the rights of the file and its folder"),
+        sqlite3.SQLITE_IOERR: (
+            "cannot be read or written: the disk reports an error",
+            "check the disk and its free space",
+        ),
+    }
+
+
 def _message_for(cause: object) -> _Message:
+    import sqlite3
+
     if isinstance(cause, sqlite3.Error):
         code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # missing when Python cannot decode a value
-        return _BY_SQLITE_CODE.get(code & 0xFF, _FAILS)
+        return _messages_by_sqlite_code().get(code & 0xFF, _FAILS)
     state = getattr(cause, "sqlstate", None)
     if not isinstance(state, str):
         return _LOST
