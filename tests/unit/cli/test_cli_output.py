@@ -480,7 +480,7 @@ def test_hostile_names_and_values_are_shown_escaped_and_markup_is_shown_as_it_is
     assert "[red]x[/red]  to change\n" in out
     assert "\nesc\\x1b[31mEVIL\\x1b]0;t\\x07  to change\n" in out
     assert "\ntwo\\x0alines\\x0d  to change\n" in out
-    assert "h[red]x[/red] → h.example\n" in out
+    assert "h[red]x[/red] → h.example  (Host)\n" in out
     assert "bidi\\u202egnp\\u2066 → 25" in out
     assert "xcsi\\x9b1m" in out
 

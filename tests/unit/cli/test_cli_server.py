@@ -67,22 +67,22 @@ def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stde
     blocks = ran.out.split("\n\n")
     assert blocks[0].splitlines() == [
         "acme  to change",
-        "  +  sender.name          Example",
-        "  +  reply_to.address     help@acme.example",
-        "  ~  relay.host           old.example.com → smtp.example.com",
-        "  +  relay.port           587",
-        "  +  relay.security       starttls",
-        "  +  relay.auth           basic",
-        "  +  relay.auth.username  apikey",
-        "  +  relay.auth.password  (secret from env:SMTP_PASSWORD)",
+        "  +  sender.name          Example  (From display name)",
+        "  +  reply_to.address     help@acme.example  (Reply to)",
+        "  ~  relay.host           old.example.com → smtp.example.com  (Host)",
+        "  +  relay.port           587  (Port)",
+        "  +  relay.security       starttls  (Enable SSL, Enable StartTLS)",
+        "  +  relay.auth           basic  (Authentication)",
+        "  +  relay.auth.username  apikey  (Username)",
+        "  +  relay.auth.password  (secret from env:SMTP_PASSWORD)  (Password)",
         "    unmanaged, preserved: custom",
     ]
     assert [block.splitlines()[0] for block in blocks[1:3]] == ["tenant-a  to change", "tenant-b  to change"]
     assert blocks[3].splitlines() == [
         "retired  to change",
-        "  -  sender.address    old@example.com",
-        "  -  reply_to.address  r@example.com",
-        "  -  relay.host        h",
+        "  -  sender.address    old@example.com  (From)",
+        "  -  reply_to.address  r@example.com  (Reply to)",
+        "  -  relay.host        h  (Host)",
         "    the realm will have no e-mail settings at all",
     ]
     assert blocks[4].splitlines() == [
@@ -159,7 +159,7 @@ def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sa
     along = "    also written: relay.auth.password (secret from env:SMTP_PASSWORD), unchanged"
     assert f"{along}\n      since the last apply\n" in auto
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in keep
-    assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)\n" in write
+    assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)  (Password)\n" in write
     assert "1 field: 1 to change." in auto
 
 

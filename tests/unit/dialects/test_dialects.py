@@ -168,7 +168,8 @@ def test_ztrust_is_keycloaks_table_with_its_own_labels():
     assert (DIALECTS["keycloak"], DIALECTS["ztrust"]) == (KEYCLOAK, ZTRUST)
     assert ZTRUST.attribute_names == KEYCLOAK.attribute_names
     assert ZTRUST.decode(stored({"relay.port": 25})) == {"relay.port": 25}
-    assert (ZTRUST.label("relay.security"), KEYCLOAK.label("relay.security")) == ("Enable SSL, Enable StartTLS", "")
+    assert ZTRUST.label("relay.security") == KEYCLOAK.label("relay.security") == "Enable SSL, Enable StartTLS"
+    assert (ZTRUST.label("sender.name"), KEYCLOAK.label("sender.name")) == ("From Display Name", "From display name")
     assert ZTRUST.label("extra.x") == ""
     assert ZTRUST.title == "ZTrust"
 

@@ -44,7 +44,7 @@ LOCALIZATION = "localization"
 """The path of a realm's own localised texts, below that of the realm."""
 
 
-KEYCLOAK = Dialect(
+_TABLE = Dialect(
     name="keycloak",
     title="Keycloak",
     mask=MASK,
@@ -74,6 +74,27 @@ KEYCLOAK = Dialect(
         Row("relay.debug", ("debug",), Switch(), absent=False),
     ),
 )  # fmt: skip
+
+
+KEYCLOAK = _TABLE.child(
+    "keycloak",
+    "Keycloak",
+    labels={
+        "from": "From",
+        "fromDisplayName": "From display name",
+        "replyTo": "Reply to",
+        "replyToDisplayName": "Reply to display name",
+        "envelopeFrom": "Envelope from",
+        "host": "Host",
+        "port": "Port",
+        "ssl": "Enable SSL",
+        "starttls": "Enable StartTLS",
+        "auth": "Authentication",
+        "user": "Username",
+        "password": "Password",
+    },
+)
+"""The table with the labels of Keycloak's admin console."""
 
 
 def with_templates(dialect: Dialect) -> Dialect:
