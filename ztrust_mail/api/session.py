@@ -211,12 +211,12 @@ class Session:
             with outer.listening(lost):
                 yield False
             return
+        from ztrust_mail.journal.lease import Monitor
+
         with ThreadPoolExecutor(1) as pool:
             login = pool.submit(self.gateway.login)  # meanwhile, open the journal
             _ = self.journal
             login.result()
-        from ztrust_mail.journal.lease import Monitor
-
         hold = _Hold()
         monitor = Monitor(hold.lose, self.opened.is_stuck)
         with self.journal.lease(self.gateway.url, self.identity, wait=wait, monitor=monitor), hold.listening(lost):

@@ -56,7 +56,7 @@ def apply(
     """Write what a plan says, read it back, and return the outcome of each realm.
 
     ``allow`` names dangers that are intended (``mass-change``, ``all``). ``waves`` splits the work; after a canary
-    the server tests the session. ``wait`` is how many seconds to wait for another run on the same server.
+    the server tests the connection to the relay. ``wait`` is how many seconds to wait for another run on this server.
     ``progress`` is called from worker threads as realms are done. Setting ``cancel`` lets the writes under way
     finish and skips the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are recorded in the journal.
 

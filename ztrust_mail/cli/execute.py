@@ -81,9 +81,10 @@ class _TerminalDialogue(Dialogue):
     def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
         self.output.print_preview(plan_lines(plan))
         question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(plan.url)}?"
-        agreed = self.yes or confirm(question)
+        if not self.yes and not confirm(question):
+            return False
         self.progress.start(len(plan.changed))
-        return agreed
+        return True
 
 
 def execute(

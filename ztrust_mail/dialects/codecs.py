@@ -113,7 +113,7 @@ class AnySwitch(Switch):
 
 
 class StartTlsAndSsl(Codec):
-    """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on is no valid value."""
+    """The relay's security as Keycloak's two switches, ``starttls`` and ``ssl``; both on is not a valid value."""
 
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):

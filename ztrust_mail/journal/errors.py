@@ -58,7 +58,7 @@ def journal_error(where: str, cause: object) -> JournalError:
 
 
 def not_a_journal(where: str) -> JournalError:
-    """Return the error for a file that is no journal."""
+    """Return the error for a file that is not a journal."""
     what, hint = _NOT_A_JOURNAL
     return JournalError(f"{where} {what}", hint, RULE)
 

@@ -102,7 +102,7 @@ def _check_folder(folder: Path, where: str) -> None:
 
 
 def _check_content(place: JournalLocation, file: Path) -> None:
-    """Refuse a file that is no database: SQLite would take a short text for an empty database and overwrite it."""
+    """Refuse a file that is not a database: SQLite would take a short text for an empty database and overwrite it."""
     try:
         with file.open("rb") as content:
             beginning = content.read(len(_MAGIC))

@@ -42,7 +42,7 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
-    """Return specs, realm and field. The last word is a field when it names one and the word before it is no spec."""
+    """Return specs, realm and field. The last word is a field if it names one and the word before is not a spec."""
     if len(words) < 2:
         raise UsageError("a spec and a realm are required", "run: ztrust-mail explain SPEC... REALM [FIELD]")
     *specs, last = words

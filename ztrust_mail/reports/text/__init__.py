@@ -34,7 +34,7 @@ class TextFormat(ReportFormat[Iterator[Line]]):
         return finding_lines(report.findings)
 
     def conversion(self, report: reports.ConversionReport) -> Iterator[Line]:
-        """Return a line per finding; what was made is no report."""
+        """Return a line per finding, without the converted text."""
         from ztrust_mail.reports.text.findings import finding_lines
 
         return finding_lines(report.findings)
