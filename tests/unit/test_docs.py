@@ -92,7 +92,7 @@ def test_every_spec_shown_is_valid(page):
 
 
 def _data(block: str) -> dict:
-    from ztrust_mail.specfile.readers.read import read_text
+    from ztrust_mail.specfile.load import read_text
 
     documents, findings = read_text("shown.yaml", block)
     assert findings == []

@@ -10,12 +10,11 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import is_selected
-from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.core.times import to_second
+from ztrust_mail.core.text import did_you_mean, quoted, to_second
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.resolve import Desired, desired, match
+from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
 
 if TYPE_CHECKING:
     from ztrust_mail.api.pull_spec import Pulled
@@ -137,7 +136,7 @@ def _resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[
         raise UsageError("no realm of the spec matches", "check the names given")
     ties = matching.ties
     return [
-        Desired(realm, entry, findings=(ties[realm],)) if realm in ties else desired(spec, entry, realm)
+        Desired(realm, entry, findings=(ties[realm],)) if realm in ties else resolve_entry(spec, entry, realm)
         for realm, entry in chosen.items()
     ]
 
@@ -178,7 +177,7 @@ def explain(spec: Spec, realm: str) -> Desired:
         raise UsageError(f"no entry of the spec covers the realm {quoted(realm)}", hint)
     if tie := matching.ties.get(realm):
         return Desired(realm, entry, findings=(tie,))
-    return desired(spec, entry, realm)
+    return resolve_entry(spec, entry, realm)
 
 
 def doctor(session: Session, realms: Sequence[str] = ()) -> DoctorReport:

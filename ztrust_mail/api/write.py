@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.api.run import run_plan
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import UsageError
-from ztrust_mail.core.text import quoted
-from ztrust_mail.core.times import to_iso
+from ztrust_mail.core.text import quoted, to_iso
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ztrust_mail.core.text import escaped, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import ABSENT, LOGIN, FieldMap, FieldValue, Raw, field_of, is_within
 from ztrust_mail.specfile.export import variables_for
+from ztrust_mail.specfile.load import parse
 from ztrust_mail.specfile.readers.document import Broken, Document, SourceText, decode
-from ztrust_mail.specfile.readers.read import parse
 
 UNNAMED = SecretRef(SecretKind.ENV, ("",))
 """Stands for a secret that has no variable yet."""

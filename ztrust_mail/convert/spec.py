@@ -25,7 +25,7 @@ from ztrust_mail.specfile.export import (
     unrepresentable,
     unused_login_fields,
 )
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 
 INCOMPLETE = "incomplete-spec"
 _SHOWN = 3  # problems of an incomplete spec
@@ -49,7 +49,7 @@ class SpecFormat(Format):
                 hint = "give each realm an entry of its own"
                 findings.append(warning("glob", message, hint, location=entry.location))
                 continue
-            wanted = desired(spec, entry, entry.name)
+            wanted = resolve_entry(spec, entry, entry.name)
             findings.extend(wanted.findings)
             realms[entry.name] = wanted.fields
         return ReadResult(realms, tuple(findings))

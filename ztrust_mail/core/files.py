@@ -1,7 +1,5 @@
 """Reads files and folders within bounds, and replaces files as a whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

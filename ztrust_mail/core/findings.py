@@ -1,7 +1,5 @@
 """One type for every error, warning and note, whichever check finds it and whichever format reports it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum

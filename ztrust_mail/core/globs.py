@@ -1,7 +1,5 @@
 """Globs: patterns of ``*`` and ``?`` that select realms."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache

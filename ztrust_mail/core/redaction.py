@@ -1,7 +1,5 @@
 """Removes known secrets from untrusted text, such as a server's error messages."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -3,8 +3,6 @@
 The texts are in ``data/rules.toml``. A test compares the registry with the ids in the source.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Secrets: a value that cannot be printed by accident, and the reference to its source."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn

@@ -1,12 +1,11 @@
-"""Text for people: invisible characters made visible, lists shortened, suggestions, plurals."""
-
-from __future__ import annotations
+"""Text for people: invisible characters made visible, lists shortened, suggestions, plurals, times."""
 
 import difflib
 import re
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 # C0 controls, what YAML never allows, and the line ends that only YAML 1.1 knows.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -113,3 +112,23 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _plain(word: str) -> str:
     return re.sub(r"[\W_]", "", word.casefold())
+
+
+def as_utc(time: datetime) -> datetime:
+    """Return a time in UTC. A time without a zone is taken as UTC."""
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def to_minute(time: datetime) -> str:
+    """Return a time for people: ``2026-01-31 12:00 UTC``."""
+    return f"{as_utc(time):%Y-%m-%d %H:%M} UTC"
+
+
+def to_second(time: datetime) -> str:
+    """Return a time for people: ``2026-01-31 12:00:00 UTC``."""
+    return f"{as_utc(time):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def to_iso(time: datetime) -> str:
+    """Return a time for files and reports: ``2026-01-31T12:00:00Z``."""
+    return f"{as_utc(time):%Y-%m-%dT%H:%M:%SZ}"

@@ -10,8 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from ztrust_mail.core.errors import RealmError, ServerError
-from ztrust_mail.core.text import first_and_more, quoted
-from ztrust_mail.core.times import to_minute
+from ztrust_mail.core.text import first_and_more, quoted, to_minute
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit, Gateway

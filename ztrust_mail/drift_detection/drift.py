@@ -9,8 +9,7 @@ from datetime import datetime
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import MASTER, is_selected, matches_any
-from ztrust_mail.core.text import pluralise, quoted
-from ztrust_mail.core.times import as_utc, to_minute
+from ztrust_mail.core.text import as_utc, pluralise, quoted, to_minute
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
 from ztrust_mail.gateways.gateway import Edit, Gateway

@@ -12,8 +12,7 @@ from datetime import timedelta
 from typing import Final
 
 from ztrust_mail.core.errors import JournalError, Unsafe
-from ztrust_mail.core.text import printable, quoted
-from ztrust_mail.core.times import to_second
+from ztrust_mail.core.text import printable, quoted, to_second
 from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Transaction, Value
 from ztrust_mail.journal.records import LOCK_LOST, Holder, holder_of

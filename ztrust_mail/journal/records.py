@@ -13,8 +13,7 @@ from typing import Final
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import printable, quoted
-from ztrust_mail.core.times import as_utc
+from ztrust_mail.core.text import as_utc, printable, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.journal.database import Row

@@ -1,7 +1,5 @@
 """Checks e-mail addresses by Keycloak's own rules, and domains for look-alike characters."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import unicodedata

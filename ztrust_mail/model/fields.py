@@ -1,7 +1,5 @@
 """The fields of a spec and the types of their values, in which specs and servers are compared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum

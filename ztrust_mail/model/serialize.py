@@ -1,7 +1,5 @@
 """Converts field values to JSON and back, for saved plans and the journal. Secrets stay references."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Parses and checks the values of fields by their kind."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Callable

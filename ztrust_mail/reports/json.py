@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.core.times import to_iso
+from ztrust_mail.core.text import to_iso
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status

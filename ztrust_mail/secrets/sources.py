@@ -1,7 +1,5 @@
 """Fetches the value of each kind of secret reference, within what a spec may reach."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

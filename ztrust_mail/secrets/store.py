@@ -1,7 +1,5 @@
 """Resolves references to secrets, each distinct reference once, and refuses values that cannot be a secret."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable, Mapping
 

@@ -1,13 +1,11 @@
 """Settings: the servers, how to log in to them, what a spec is permitted to do, and its policy.
 
 A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one read. Otherwise the file in the user's config
-folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.untrusted`.
+folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.servers`.
 """
 
-from __future__ import annotations
-
-from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
+from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.settings.servers import (
     DEFAULT_CLIENT,

@@ -1,7 +1,5 @@
 """Finds and reads the settings files, and limits what an untrusted file may set."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +11,19 @@ from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
-from ztrust_mail.settings.environment import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.inputs import (
+    PREFIX,
+    PROCESS,
+    Environment,
+    Keys,
+    Table,
+    Variables,
+    check_keys,
+    is_there,
+    read_toml,
+    seal,
+)
 from ztrust_mail.settings.policy import Policy, read_policy
-from ztrust_mail.settings.tables import Keys, Table, check_keys, is_there, read_toml, seal
 
 FILE_NAME = "ztrust-mail.toml"
 UNTRUSTED_RULE = "untrusted-settings"

@@ -1,7 +1,5 @@
 """The policy: limits on specs, read from trusted settings, which the author of a spec cannot change."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re
@@ -13,7 +11,7 @@ from typing import cast
 from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.secret import SecretKind
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.settings.tables import Keys, Table, check_keys
+from ztrust_mail.settings.inputs import Keys, Table, check_keys
 
 POLICY_KEYS: Keys = {
     "relays": list,

@@ -1,7 +1,5 @@
 """Checks the URLs of servers and of realm files, and brings them to one spelling."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re
@@ -10,8 +8,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.text import quoted
-from ztrust_mail.settings.environment import PREFIX
-from ztrust_mail.settings.tables import Table
+from ztrust_mail.settings.inputs import PREFIX, Table
 
 FILES = "realm_files"
 """The gateway for realm files."""

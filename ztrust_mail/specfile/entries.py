@@ -1,7 +1,5 @@
 """The typed spec: the settings of each entry, with the place of every value."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Warns of settings in a valid spec that do not work or expose a secret."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -10,7 +8,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
 from ztrust_mail.specfile import placeholders
 from ztrust_mail.specfile.entries import Entry, Spec
-from ztrust_mail.specfile.resolve import Desired, desired
+from ztrust_mail.specfile.resolve import Desired, resolve_entry
 
 SAMPLE_REALM = "x"
 """The name used for the realms of a glob, which are unknown offline."""
@@ -26,7 +24,7 @@ def realm_problems(spec: Spec) -> list[Finding]:
     found: dict[Finding, list[Entry]] = {}
     bound = FileFindings()
     for entry in spec.entries:
-        result = desired(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
+        result = resolve_entry(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
         for finding in (*_not_by_name(spec, entry, result.findings), *warnings(result)):
             placed = finding.location is not None and finding.location.line
             finding = replace(finding, realm=None if placed else entry.name)

@@ -1,7 +1,5 @@
 """Replaces placeholders in text by a realm's name and the spec's variables: ``no-reply@{realm.slug}.example.com``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice

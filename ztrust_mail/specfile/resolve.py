@@ -1,7 +1,5 @@
 """Resolves a spec to each realm's desired settings: globs, inheritance, placeholders, defaults."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,13 +36,6 @@ from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.specfile import placeholders
 from ztrust_mail.specfile.entries import Entry, Setting, Spec
 
-
-def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
-    """Return the fields in the journal as a realm's desired settings; None means no e-mail."""
-    entry = Entry(name or realm, Location("the journal"), disabled=intent is None)
-    return Desired(realm, entry, intent or {})
-
-
 _SHOWN = 3  # of the globs that tie
 
 
@@ -66,6 +57,12 @@ class Desired:
     def disabled(self) -> bool:
         """Whether the realm is to have no e-mail settings."""
         return self.entry.disabled
+
+
+def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
+    """Return the fields in the journal as a realm's desired settings; None means no e-mail."""
+    entry = Entry(name or realm, Location("the journal"), disabled=intent is None)
+    return Desired(realm, entry, intent or {})
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[st
     return kept | dict(level)
 
 
-def desired(spec: Spec, entry: Entry, realm: str) -> Desired:
+def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
     """Return the desired settings of a realm that an entry applies to."""
     if entry.disabled:
         return Desired(realm, entry, origins={"disabled": entry.location})

@@ -3,8 +3,6 @@
 The messages of jsonschema quote the invalid value, which may be a secret, so they are never shown.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Container, Iterator, Mapping

@@ -48,7 +48,7 @@ from enum import Enum
 import requests
 
 from ztrust_mail.core.errors import CIRCUIT_OPEN, TOO_BUSY, ServerUnreachable, WriteDeadlineExceeded
-from ztrust_mail.core.times import as_utc
+from ztrust_mail.core.text import as_utc
 from ztrust_mail.transport import failures
 
 SUCCESSES_PER_STEP = 10

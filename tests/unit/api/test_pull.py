@@ -20,7 +20,7 @@ from ztrust_mail.planning.compare import compare
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.export import to_yaml
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 
 RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
 SHOWN = {**STORED, "password": MASK}
@@ -51,7 +51,7 @@ def differing(spec: Spec, states) -> dict[str, list[str]]:
     """Return per entry the fields that a plan would change."""
     found = {}
     for entry in spec.entries:
-        wanted = desired(spec, entry, entry.name)
+        wanted = resolve_entry(spec, entry, entry.name)
         assert wanted.findings == ()
         changes = compare(KEYCLOAK, wanted, states[entry.name]).changes
         found[entry.name] = [change.field for change in changes]
@@ -116,7 +116,7 @@ def test_factored_entries_resolve_to_the_same_settings(states, written):
     one, other = written(plainly), written(factored)
     assert [e.name for e in one.entries] == [e.name for e in other.entries]
     for first, second in zip(one.entries, other.entries, strict=True):
-        a, b = (desired(spec, entry, entry.name) for spec, entry in ((one, first), (other, second)))
+        a, b = (resolve_entry(spec, entry, entry.name) for spec, entry in ((one, first), (other, second)))
         assert (a.findings, a.disabled, a.fields) == (b.findings, b.disabled, b.fields)
 
 

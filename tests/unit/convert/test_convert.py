@@ -22,7 +22,7 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import printable
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import ABSENT, LOGIN, PASSWORD, SECURITY, FieldMap, Login, Raw, Security
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
 SUFFIX = {"spec": ".yaml", "keycloak": ".json", "realm-export": ".json", "terraform": ".tf", "ansible": ".yml"}
@@ -82,7 +82,7 @@ def test_what_a_format_can_hold_comes_back_and_what_it_cannot_is_reported(name, 
 @pytest.mark.parametrize("name", ["realm-export", "keycloak"])
 def test_a_spec_of_every_kind_comes_back_through_keycloaks_own_files(kind, name, tmp_path):
     spec = one_realm(ENTRIES[kind])
-    wanted = desired(spec, spec.entries[0], "acme").fields
+    wanted = resolve_entry(spec, spec.entries[0], "acme").fields
     back = extract(tmp_path, name, FORMATS[name].write({"acme": wanted}).text)
     again = extract(tmp_path, "spec", FORMATS["spec"].write(back.realms).text)
     assert meant(again.realms["acme"]) == meant(wanted)
@@ -271,7 +271,7 @@ def test_a_secret_under_a_name_that_keycloak_does_not_use_is_left_out_and_report
 @pytest.mark.parametrize("kind", [SecretKind.FILE, SecretKind.COMMAND, SecretKind.KEYRING])
 def test_a_reference_that_only_a_spec_knows_becomes_a_variable_and_is_reported(kind):
     spec = one_realm(ENTRIES["basic"])
-    fields = {**desired(spec, spec.entries[0], "acme").fields, PASSWORD: SecretRef(kind, ("a", "b"))}
+    fields = {**resolve_entry(spec, spec.entries[0], "acme").fields, PASSWORD: SecretRef(kind, ("a", "b"))}
     written = FORMATS["keycloak"].write({"acme": fields})
     assert json.loads(written.text)["password"] == "${SMTP_PASSWORD_ACME}"
     assert rules(written) == ["cannot-hold"]

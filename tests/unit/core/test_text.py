@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ztrust_mail.core.text import (
+    as_utc,
     did_you_mean,
     escaped,
     first_and_more,
@@ -16,6 +18,9 @@ from ztrust_mail.core.text import (
     pluralise,
     printable,
     quoted,
+    to_iso,
+    to_minute,
+    to_second,
 )
 
 
@@ -141,3 +146,21 @@ def test_a_duration_is_read_as_milliseconds(text: str, milliseconds: int) -> Non
 @pytest.mark.parametrize("text", ["", "10", "s", "10 s", "1.5s", "-1s", "1h", "10S", "\u0661s", "1234567890s", "10s\n"])
 def test_any_other_text_is_not_a_duration(text: str) -> None:
     assert parse_duration(text) is None
+
+
+NOON = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        pytest.param(NOON, id="in UTC"),
+        pytest.param(NOON.replace(tzinfo=None), id="without a zone"),
+        pytest.param(NOON.astimezone(timezone(timedelta(hours=5, minutes=30))), id="in another zone"),
+    ],
+)
+def test_a_time_is_shown_in_utc(time: datetime) -> None:
+    assert as_utc(time) == NOON
+    assert to_minute(time) == "2026-01-31 12:00 UTC"
+    assert to_second(time) == "2026-01-31 12:00:05 UTC"
+    assert to_iso(time) == "2026-01-31T12:00:05Z"

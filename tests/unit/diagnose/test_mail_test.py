@@ -26,7 +26,7 @@ from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 
 
 def statuses(run: MailTestRun) -> dict[str, str]:
@@ -283,6 +283,6 @@ def test_a_vault_reference_is_tested_as_it_would_be_stored():
     gateway.test = lambda realm, attributes: seen.append(attributes["password"])  # type: ignore[method-assign]
     spec = one_realm(ENTRIES["vault"])
     run = mail_test.send_wanted(
-        gateway, [desired(spec, spec.entries[0], "acme")], SecretStore(Reach(environ=Unreadable()))
+        gateway, [resolve_entry(spec, spec.entries[0], "acme")], SecretStore(Reach(environ=Unreadable()))
     )
     assert (statuses(run), seen) == ({"acme": "sent"}, ["${vault.smtp.key}"])

@@ -34,7 +34,7 @@ from ztrust_mail.reports.report import of_drift
 from ztrust_mail.reports.text.drift import drift_lines
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 
 ENDED = datetime(2026, 11, 20, 14, 3, 59, tzinfo=UTC)
 SPEC = one_realm(BASIC)
@@ -73,7 +73,7 @@ class Unlisted(Server):
 def wanted(entry: Mapping[str, object], realm: str = "acme") -> FieldMap:
     """Return what a spec with this entry wants of a realm."""
     spec = one_realm(entry, realm)
-    return desired(spec, spec.entries[0], realm).fields
+    return resolve_entry(spec, spec.entries[0], realm).fields
 
 
 def written(

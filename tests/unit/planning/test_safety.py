@@ -28,14 +28,14 @@ from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.specfile.resolve import desired
+from ztrust_mail.specfile.resolve import resolve_entry
 from ztrust_mail.transport.account import Account
 
 NO_POLICY = Policy()
 DISABLED: dict[str, object] = {"disabled": True}
 CLEAR: dict[str, object] = {**NO_LOGIN, "relay": {"host": "smtp.example.com", "security": "none"}}
 OTHER: dict[str, object] = {**BASIC, "sender": {"address": "no-reply@acme.example", "name": "Other"}}
-WANTED = desired(one_realm(NO_LOGIN), one_realm(NO_LOGIN).entries[0], "first")
+WANTED = resolve_entry(one_realm(NO_LOGIN), one_realm(NO_LOGIN).entries[0], "first")
 FIRST = RealmPlan("first", Status.CHANGED, WANTED, LiveRealm("first", {}, 0))
 
 

@@ -23,7 +23,7 @@ from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import FETCHERS, MAX_LENGTH, resolve, resolve_all
 from ztrust_mail.settings import Permissions
 from ztrust_mail.specfile.load import load as load_spec
-from ztrust_mail.specfile.resolve import desired, match
+from ztrust_mail.specfile.resolve import match, resolve_entry
 
 HIDDEN = "S3cr3t-w0rd"
 
@@ -102,7 +102,7 @@ def test_a_placeholder_does_not_reach_them_either(realm: str) -> None:
         "realms": {realm: {}},
     }
     spec = load_spec(given, {})
-    wanted = desired(spec, match(spec, [realm]).entries[realm], realm)
+    wanted = resolve_entry(spec, match(spec, [realm]).entries[realm], realm)
     ref = next(value for value in wanted.fields.values() if isinstance(value, SecretRef))
     assert ref == env("ZTRUST_MAIL_PASSWORD")
     assert refused(ref, Reach(environ={"ZTRUST_MAIL_PASSWORD": HIDDEN})).rule == "secret-out-of-reach"

@@ -14,7 +14,7 @@ from support.settings_files import locals_of, named, user_folder_fixture  # noqa
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, ExitStatus
 from ztrust_mail.settings import Settings, load
-from ztrust_mail.settings.tables import MAX_BYTES, MAX_KEY_PARTS
+from ztrust_mail.settings.inputs import MAX_BYTES, MAX_KEY_PARTS
 
 HIDDEN = "S3cr3t-w0rd"
 POLICY = '[policy]\nrelays = ["smtp.example.com"]\n'

@@ -15,9 +15,9 @@ import pytest
 from ztrust_mail.core import files
 from ztrust_mail.core import findings as source
 from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.specfile.load import from_dict, read_specs
 from ztrust_mail.specfile.readers import document as document_module
 from ztrust_mail.specfile.readers.document import Document, SourceFloat, SourceInt
-from ztrust_mail.specfile.readers.read import from_dict, read_specs
 
 
 def rules(findings: list[Finding]) -> list[str]:
@@ -594,9 +594,9 @@ class TestDict:
         assert rules(findings) == told
 
     def test_parts_shared_over_and_over_are_not_spelled_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from ztrust_mail.specfile.readers import data
+        from ztrust_mail.specfile.readers import json
 
-        monkeypatch.setattr(data, "MAX_VALUES", 1_000)
+        monkeypatch.setattr(json, "MAX_VALUES", 1_000)
         part: list[object] = ["x"]
         for _ in range(40):
             part = [part] * 10

@@ -14,7 +14,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.model.fields import ABSENT, FIELDS, Duration, Login, Security
-from ztrust_mail.specfile.resolve import Desired, Matching, desired, match
+from ztrust_mail.specfile.resolve import Desired, Matching, match, resolve_entry
 
 ENV = {"env": "KEY"}
 LOGIN = {"username": "u", "password": ENV}
@@ -337,14 +337,14 @@ class TestPlaceholders:
     def test_no_realm_of_the_server_leads_out_of_its_segment_either(self, realm):
         auth = {"username": "u", "password": {"file": "s/{realm}/p.txt"}}
         spec = spec_of(BASE, {"*": {"relay": {"auth": auth}}})
-        wanted = desired(spec, spec.entries[0], realm)
+        wanted = resolve_entry(spec, spec.entries[0], realm)
         assert [f.rule for f in wanted.findings] == ["bad-value"]
         assert wanted.fields == {}
 
     @pytest.mark.parametrize("realm", ["a\r\nBcc: x", "a\u202eb", "a\x1b[m"])
     def test_a_realms_name_of_the_server_brings_no_control_character_in(self, realm):
         spec = spec_of({**BASE, "sender": {"address": "a@b.example", "name": "{realm}"}}, {"*": {}})
-        (found,) = desired(spec, spec.entries[0], realm).findings
+        (found,) = resolve_entry(spec, spec.entries[0], realm).findings
         assert "control character" in found.message
 
     def test_a_long_name_does_not_make_a_field_too_long_unnoticed(self):

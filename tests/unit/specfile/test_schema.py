@@ -18,7 +18,7 @@ from ztrust_mail.model.values import MAX_LENGTH
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.specfile import schema
-from ztrust_mail.specfile.readers.read import from_dict, read_specs
+from ztrust_mail.specfile.load import from_dict, read_specs
 
 SPEC = load_schema("spec")
 NAMES = {"from": "sender.address", "user": "relay.auth.username"}

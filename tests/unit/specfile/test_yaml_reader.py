@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, Location
+from ztrust_mail.specfile.load import read_specs
 from ztrust_mail.specfile.readers import yaml as yaml_source
 from ztrust_mail.specfile.readers.document import Broken, Children, Parsed, Pointer, SourceFloat, SourceInt, SourceText
-from ztrust_mail.specfile.readers.read import read_specs
 
 SECRET = "hunter2"
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure

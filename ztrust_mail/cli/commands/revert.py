@@ -12,7 +12,7 @@ from ztrust_mail.cli.execute import execute, finish
 from ztrust_mail.cli.options import OutputFormat, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.core.times import to_minute
+from ztrust_mail.core.text import to_minute
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.reports.style import line

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from ztrust_mail.core.json_text import JsonSyntaxError, JsonWalker
+from ztrust_mail.core.data import JsonSyntaxError, JsonWalker
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER

@@ -20,7 +20,7 @@ from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile import lint
 from ztrust_mail.specfile.entries import Entry, Spec
-from ztrust_mail.specfile.resolve import Desired, Matching, desired, match
+from ztrust_mail.specfile.resolve import Desired, Matching, match, resolve_entry
 
 
 def not_seen(gateway: Gateway) -> tuple[Finding, ...]:
@@ -154,7 +154,7 @@ def plan_wanted(
 
 def _wanted(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
     """Return the desired settings of a realm; a tie between two globs is one of its findings."""
-    wanted = desired(spec, entry, realm)
+    wanted = resolve_entry(spec, entry, realm)
     tie = matching.ties.get(realm)
     return replace(wanted, findings=(*wanted.findings, tie)) if tie else wanted
 

@@ -1,7 +1,5 @@
 """A document, in which every value has its line and column, and the text it is read from."""
 
-from __future__ import annotations
-
 import math
 import re
 from bisect import bisect_right

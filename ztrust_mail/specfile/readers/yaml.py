@@ -4,8 +4,6 @@ Events come one at a time, and an alias shares the value of its anchor. So deep 
 refused before they take memory, time or stack.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

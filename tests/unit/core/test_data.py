@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ztrust_mail.core.json_text import JsonSyntaxError, JsonWalker
+from ztrust_mail.core.data import JsonSyntaxError, JsonWalker
 
 SECRET = "hunter2"
 
