@@ -22,7 +22,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
 from ztrust_mail.settings.file import FILE_NAME, UNTRUSTED_RULE, Permissions, Settings, Untrusted
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables
-from ztrust_mail.settings.urls import FILES, canonical, check_url, is_file_url, is_same_url, quote_server
+from ztrust_mail.settings.urls import FILES, check_file_url, check_url, is_file_url, is_same_url, quote_server
 
 GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
 HTTPS_ONLY = ("digitanium",)
@@ -75,7 +75,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Counting:
+class EntryInForce:
     """The keys and the variables that a server is built from, and the keys that are ignored.
 
     ``isolated`` means that an untrusted file chose the server, so that no secret of the user may be sent to it.
@@ -100,20 +100,20 @@ def choose_server(
     chosen = option or environ.get("server") or _infer_server(settings, entries, guard, environ)
     if "://" in chosen or is_file_url(chosen):
         named = [name for name, entry in entries.items() if is_same_url(entry.get("url"), chosen)]
-        name, counting = next((n for n in named if n in guard), ""), Counting({"url": chosen}, environ)
+        name, in_force = next((n for n in named if n in guard), ""), EntryInForce({"url": chosen}, environ)
     else:
-        name, counting = chosen, _counting(settings, entries, chosen, environ)
+        name, in_force = chosen, _find_entry(settings, entries, chosen, environ)
     if guard and name not in guard:
         wanted = " or ".join(quoted(g) for g in guard)
         raise ConfigError(f"the spec is meant for server {wanted}, not for {quote_server(chosen)}", "check --server")
-    server = _server(settings.permissions, name, counting.entry, counting.environ)
-    findings = report_ignored(settings, chosen, counting.ignored, vars(server))
-    return replace(server, isolated=counting.isolated, findings=tuple(findings))
+    server = _server(settings.permissions, name, in_force.entry, in_force.environ)
+    findings = report_ignored(settings, chosen, in_force.ignored, vars(server))
+    return replace(server, isolated=in_force.isolated, findings=tuple(findings))
 
 
-def _counting(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> Counting:
+def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> EntryInForce:
     if name in settings.servers:
-        return Counting(settings.servers[name], environ)
+        return EntryInForce(settings.servers[name], environ)
     if name in entries:
         return limit_entry(settings.untrusted, name, environ)
     hint = (
@@ -151,7 +151,7 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         return given if isinstance(given := entry.get(key), Secret) else environ.secret(key)
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
-        return Server(url=canonical(url, name, entry), name=name, gateway=FILES)
+        return Server(url=check_file_url(url, name, entry), name=name, gateway=FILES)
     own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
@@ -219,7 +219,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def limit_entry(found: Untrusted, name: str, environ: Environment) -> Counting:
+def limit_entry(found: Untrusted, name: str, environ: Environment) -> EntryInForce:
     """Return the keys that apply of an entry that only an untrusted file has.
 
     Raises :class:`ConfigError` if the environment's login would be sent to a URL of the file's choice, and for realm
@@ -233,11 +233,11 @@ def limit_entry(found: Untrusted, name: str, environ: Environment) -> Counting:
         message = f"only {found.path}, found in the working folder, names the realm files {quote_server(str(url))}"
         raise ConfigError(message, f"choose them with --server URL, or trust the file with --config {found.path}")
     if has_own_login or (not chosen_by_user and not meant and not environ.has_login()):
-        return Counting(entry, environ.limited_to(_ENVIRONMENTS), isolated=True)
+        return EntryInForce(entry, environ.limited_to(_ENVIRONMENTS), isolated=True)
     if not chosen_by_user:
         raise _refusal(found.path, str(url), meant)
     kept = {key: entry[key] for key in _BOUNDED if key in entry and not is_file_url(meant)}
-    return Counting(kept, environ, ignored={key: entry[key] for key in _IGNORED if key in entry})
+    return EntryInForce(kept, environ, ignored={key: entry[key] for key in _IGNORED if key in entry})
 
 
 def _refusal(path: str, url: str, meant: str) -> ConfigError:

@@ -22,7 +22,7 @@ def is_file_url(url: str) -> bool:
     return url[:5].casefold() == "file:"
 
 
-def canonical(url: str, name: str, entry: Table) -> str:
+def check_file_url(url: str, name: str, entry: Table) -> str:
     """Return the canonical URL of realm files, links followed. Raises :class:`ConfigError`.
 
     ``entry`` is the server's entry in the settings, which may have only a URL and a gateway.

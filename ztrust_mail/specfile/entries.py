@@ -101,48 +101,48 @@ def build(checked: Iterable[tuple[Document, JsonValue]], reserved: Mapping[str, 
         reader = _EntryReader(document, reserved, findings)
         for key in ("defaults", "server"):
             if key in value:
-                findings.extend(_twice(key, document.locate_key((key,)), once))
+                findings.extend(_check_once(key, document.locate_key((key,)), once))
         if isinstance(written := value.get("defaults"), dict):
             defaults = reader.entry("", written, ("defaults",))
         if server := value.get("server"):
             servers = tuple(str(s) for s in (server if isinstance(server, list) else [server]))
-            findings.extend(_server_problems(servers, document.locate(("server",))))
+            findings.extend(_check_servers(servers, document.locate(("server",))))
         realms = value.get("realms")
         for name, settings in realms.items() if isinstance(realms, dict) else ():
             entry = reader.entry(name, settings, ("realms", name))
             if earlier := entries.get(name):
-                findings.add(_again(f"the entry {quoted(name)}", entry.location, earlier.location))
+                findings.add(_defined_twice(f"the entry {quoted(name)}", entry.location, earlier.location))
             entries.setdefault(name, entry)
-            findings.extend(_name_problems(entry))
+            findings.extend(_check_name(entry))
     if first and not versioned:
         findings.add(error(NO_VERSION, "the spec has no version", "add version: 1", first.locate(())))
     spec = Spec(tuple(entries.values()), defaults, servers, tuple(paths))
-    findings.extend(_glob_problems(spec.globs))
+    findings.extend(_check_globs(spec.globs))
     return spec, findings
 
 
-def _twice(key: str, where: Location, once: dict[str, Location]) -> Iterator[Finding]:
+def _check_once(key: str, where: Location, once: dict[str, Location]) -> Iterator[Finding]:
     if key in once:
-        yield _again(f"`{key}`", where, once[key])
+        yield _defined_twice(f"`{key}`", where, once[key])
     once.setdefault(key, where)
 
 
-def _again(what: str, where: Location, earlier: Location) -> Finding:
+def _defined_twice(what: str, where: Location, earlier: Location) -> Finding:
     return error("defined-twice", f"{what} is already defined at {earlier}", "keep one of them", where)
 
 
-def _server_problems(servers: Iterable[str], where: Location) -> Iterator[Finding]:
+def _check_servers(servers: Iterable[str], where: Location) -> Iterator[Finding]:
     if any("://" in server for server in servers):
         yield error("bad-value", "`server` holds a URL", "write a name from the settings file", where)
 
 
-def _name_problems(entry: Entry) -> Iterator[Finding]:
+def _check_name(entry: Entry) -> Iterator[Finding]:
     if entry.name in (".", ".."):
         hint = "in a URL it would mean another path"
         yield error("bad-name", f"`{entry.name}` cannot be a realm's name", hint, entry.location)
 
 
-def _glob_problems(globs: Sequence[Entry]) -> Iterator[Finding]:
+def _check_globs(globs: Sequence[Entry]) -> Iterator[Finding]:
     """Refuse too many globs: each is compared with each realm of the server, which could take minutes."""
     if len(globs) > MAX_GLOBS:
         message = f"the spec has {len(globs):,} globs, over the limit of {MAX_GLOBS}, which this one exceeds"
@@ -179,7 +179,7 @@ class _EntryReader:
             yield key, Variable(str(text), self.document.locate((*pointer, key)))
 
     def _settings(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Setting]]:
-        for name, value, at in _leaves(written, pointer, ""):
+        for name, value, at in _walk_leaves(written, pointer, ""):
             where = self.document.locate(at)
             if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
                 message = f"{quote_place(at)} is not an extra attribute: it has a field of its own"
@@ -217,7 +217,7 @@ def _has_braces(*texts: str) -> bool:
     return any("{" in text or "}" in text for text in texts)
 
 
-def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:
+def _walk_leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[str, JsonValue, Pointer]]:
     """Yield every field that an entry sets and every group that it removes, with its place."""
     assert isinstance(node, dict)  # the schema says so
     for key, value in node.items():
@@ -229,4 +229,4 @@ def _leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tuple[st
         elif name in FIELDS or message_of(name) or value is False:
             yield name, value, at
         else:
-            yield from _leaves(value, at, f"{name}.")
+            yield from _walk_leaves(value, at, f"{name}.")

@@ -16,7 +16,7 @@ SAMPLE_REALM = "x"
 
 def lint(spec: Spec) -> list[Finding]:
     """Return warnings about a spec as a whole; :func:`realm_problems` checks single realms."""
-    return [*_empty_spec(spec), *_odd_names(spec)]
+    return [*_check_emptiness(spec), *_check_names(spec)]
 
 
 def realm_problems(spec: Spec) -> list[Finding]:
@@ -25,24 +25,24 @@ def realm_problems(spec: Spec) -> list[Finding]:
     bound = FileFindings()
     for entry in spec.entries:
         result = resolve_entry(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
-        for finding in (*_not_by_name(spec, entry, result.findings), *warnings(result)):
+        for finding in (*_drop_sample_names(spec, entry, result.findings), *warnings(result)):
             placed = finding.location is not None and finding.location.line
             finding = replace(finding, realm=None if placed else entry.name)
             if bound.add(finding):
                 found.setdefault(finding, []).append(entry)
     defaults = {setting.location for setting in spec.defaults.settings.values()}
     return [
-        replace(finding, realm=finding.realm or (_realm(entries) if finding.location in defaults else None))
+        replace(finding, realm=finding.realm or (_only_realm(entries) if finding.location in defaults else None))
         for finding, entries in found.items()
     ]
 
 
-def _realm(entries: list[Entry]) -> str | None:
+def _only_realm(entries: list[Entry]) -> str | None:
     """Return the realm to name for a problem with a value in the defaults, None if several have it."""
     return entries[0].name if len(entries) == 1 and not entries[0].is_glob else None
 
 
-def _not_by_name(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
+def _drop_sample_names(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
     """Yield the findings, except on a glob's values that contain the realm's name: a sample name proves nothing."""
     by_name: set[Location] = set()
     if entry.is_glob and findings:
@@ -71,22 +71,22 @@ def warnings(wanted: Desired) -> Iterator[Finding]:
 
 
 def _warning(wanted: Desired, rule: str, message: str, hint: str, field: str) -> Finding:
-    where = _first(wanted.origins, (field, HOST)) or wanted.entry.location
+    where = _first_place(wanted.origins, (field, HOST)) or wanted.entry.location
     return warning(rule, message, hint, where, wanted.realm, field)
 
 
-def _first(origins: Mapping[str, Location], names: Iterable[str]) -> Location | None:
+def _first_place(origins: Mapping[str, Location], names: Iterable[str]) -> Location | None:
     return next((origins[name] for name in names if name in origins), None)
 
 
-def _empty_spec(spec: Spec) -> Iterator[Finding]:
+def _check_emptiness(spec: Spec) -> Iterator[Finding]:
     if not spec.entries:
         where = Location(spec.paths[0]) if spec.paths else None
         hint = "add entries under `realms`"
         yield warning("no-realms", "the spec contains no realm", hint, where)
 
 
-def _odd_names(spec: Spec) -> Iterator[Finding]:
+def _check_names(spec: Spec) -> Iterator[Finding]:
     exact: dict[str, Entry] = {}
     for entry in spec.entries:
         if entry.name.strip() != entry.name:

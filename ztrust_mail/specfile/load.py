@@ -134,9 +134,9 @@ def from_dict(data: Mapping[str, object], base: str = ".") -> tuple[Document, li
 
     Relative secret files start from the folder ``base``.
     """
-    from ztrust_mail.specfile.readers.json import plain  # most specs are files in YAML
+    from ztrust_mail.specfile.readers.json import to_plain  # most specs are files in YAML
 
-    value, findings = plain(data, "<dict>")
+    value, findings = to_plain(data, "<dict>")
     return Document("<dict>", os.path.realpath(base), value, digest=of_json(value)), findings
 
 

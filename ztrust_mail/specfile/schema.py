@@ -29,7 +29,7 @@ def check(document: Document, native_names: Mapping[str, str]) -> tuple[JsonValu
     reporter = ProblemReporter(document, native_names)
     findings: list[Finding] = []
     broken: set[Pointer] = set()
-    for problem in (_problem(cause) for e in _validator().iter_errors(value) for cause in _causes(e)):
+    for problem in (_to_problem(cause) for e in _validator().iter_errors(value) for cause in _find_causes(e)):
         findings += islice(reporter.translate(problem), MAX_PROBLEMS + 1 - len(findings))
         if len(findings) > MAX_PROBLEMS:
             return None, findings
@@ -90,7 +90,7 @@ def _resolve(node: JsonValue, schema: Schema) -> Schema:
     return {}
 
 
-def _causes(e: ValidationError) -> Iterator[ValidationError]:
+def _find_causes(e: ValidationError) -> Iterator[ValidationError]:
     """Yield an error, or for a choice between a type and ``false`` the errors of the type that was meant."""
     if e.validator != "anyOf":
         yield e
@@ -101,10 +101,10 @@ def _causes(e: ValidationError) -> Iterator[ValidationError]:
     meant = [subs for subs in branches.values() if all(s.path or s.validator != "type" for s in subs)]
     shaped = [subs for subs in meant if subs[0].validator != "const"]
     for sub in (shaped or list(branches.values()))[0]:
-        yield from _causes(sub)
+        yield from _find_causes(sub)
 
 
-def _problem(e: ValidationError) -> Problem:
+def _to_problem(e: ValidationError) -> Problem:
     return Problem(
         str(e.validator),
         cast(JsonValue, e.validator_value),

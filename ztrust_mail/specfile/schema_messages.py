@@ -58,8 +58,8 @@ class Problem:
         if self.is_name:
             return [(*self.pointer, str(self.instance))]
         if self.keyword == "additionalProperties":
-            return [_whole((*self.pointer, key)) for key in self.unknown]
-        return [_whole(self.pointer)]
+            return [_widen((*self.pointer, key)) for key in self.unknown]
+        return [_widen(self.pointer)]
 
     @property
     def has(self) -> Container[object]:
@@ -109,12 +109,12 @@ class ProblemReporter:
             return error("bad-reference", f"{quote_place(pointer)} is not a secret reference", _SECRET_HINT, where)
         if not suggestion and (field := self.attribute_names.get(key)):
             suggestion = f"the server's {quoted(key)} is {quoted(field)} in a spec"
-        if not suggestion and (field := _elsewhere(key)):
+        if not suggestion and (field := _find_field(key)):
             suggestion = f"did you mean {quoted(field)}?"
         # an unrelated key inside a login may be a misplaced secret
         shown = f" {quoted(key)}" if suggestion or not _is_secret(pointer) else ""
         hint = suggestion or f"known here: {', '.join(known)}"
-        return error("unknown-key", f"unknown key{shown}{_inside(pointer)}", hint, where)
+        return error("unknown-key", f"unknown key{shown}{_name_parent(pointer)}", hint, where)
 
     def _bad_name(self, e: Problem) -> Finding:
         where = self.document.locate_key((*e.pointer, str(e.instance)))
@@ -126,15 +126,15 @@ class ProblemReporter:
         }
         group = "text" if e.pointer[-2:-1] == ("messages",) else str(e.pointer[-1])
         hint = wanted.get(group, "a name has 1 to 255 characters and no control characters")
-        return error("bad-name", f"{quoted(e.instance)} cannot be a name{_inside(e.pointer)}", hint, where)
+        return error("bad-name", f"{quoted(e.instance)} cannot be a name{_name_parent(e.pointer)}", hint, where)
 
 
 _SECRET_HINT = "write a reference: {env: NAME}, {file: PATH}, {command: […]}, {keyring: […]}, {keycloak_vault: KEY}"
 
-Saying = tuple[str, str, str]
+Wording = tuple[str, str, str]
 
 
-def _say_null(e: Problem, _: str) -> Saying:
+def _say_null(e: Problem, _: str) -> Wording:
     instead = "write false to remove an inherited value, or " if e.removable else ""
     if e.pointer[:1] == ("realms",) and len(e.pointer) == 2:
         instead = "write {} for an empty entry, or "
@@ -142,7 +142,7 @@ def _say_null(e: Problem, _: str) -> Saying:
     return "null", "is empty (null)", hint if e.pointer != ("version",) else "write version: 1"
 
 
-def _say_type(e: Problem, shown: str) -> Saying:
+def _say_type(e: Problem, shown: str) -> Wording:
     wanted = _TYPE_WORDS[str(e.wanted)]
     if _is_reference(e.pointer) and isinstance(e.instance, str | int | float) and not isinstance(e.instance, bool):
         return "plain-secret", "is written in clear; a spec may contain only references to secrets", _SECRET_HINT
@@ -168,29 +168,29 @@ def _type_hint(e: Problem, wanted: str) -> str:
     return f"write a value such as {e.example}" if e.example else ""
 
 
-def _say_required(e: Problem, _: str) -> Saying:
+def _say_required(e: Problem, _: str) -> Wording:
     return "missing-key", f"lacks {', '.join(quoted(key) for key in e.names if key not in e.has)}", "add it"
 
 
-def _say_enum(e: Problem, shown: str) -> Saying:
+def _say_enum(e: Problem, shown: str) -> Wording:
     hint = did_you_mean(str(e.instance), e.names) if shown else ""
     return "bad-value", f"must be one of {', '.join(e.names)}{', not ' if shown else ''}{shown}", hint
 
 
-def _say_version(e: Problem, shown: str) -> Saying:
+def _say_version(e: Problem, shown: str) -> Wording:
     if str(e.instance) == str(e.wanted):
         return "unknown-version", f"is the text {shown}, not a number", "write the number without quotes"
     is_shown = f"is {shown}, which" if shown else "has a value that"
     return "unknown-version", f"{is_shown} this release does not know", "write version: 1, or upgrade ztrust-mail"
 
 
-def _say_range(e: Problem, shown: str) -> Saying:
+def _say_range(e: Problem, shown: str) -> Wording:
     low, high = e.schema.get("minimum"), e.schema.get("maximum")
     bounds = f"from {low} to {high}" if high is not None else f"from {low}"
     return "out-of-range", f"is {shown}", f"write a whole number {bounds}"
 
 
-def _say_length(e: Problem, _: str) -> Saying:
+def _say_length(e: Problem, _: str) -> Wording:
     length = len(e.instance) if isinstance(e.instance, str | list) else 0
     if not length:
         removal = ", or write false to remove an inherited value" if e.removable else ""
@@ -202,7 +202,7 @@ def _say_length(e: Problem, _: str) -> Saying:
     return "bad-length", f"has {pluralise(length, unit)}; {e.wanted} is the {bound}", hint
 
 
-def _say_pattern(e: Problem, shown: str) -> Saying:
+def _say_pattern(e: Problem, shown: str) -> Wording:
     pattern = str(e.wanted)
     if "ms|s|m" in pattern:
         return "no-unit", f"is {shown}, not a time with a unit", WRITE_DURATION
@@ -213,21 +213,21 @@ def _say_pattern(e: Problem, shown: str) -> Saying:
     return "control-character", f"contains the control character U+{ord(character):04X}", hint
 
 
-def _say_properties(e: Problem, _: str) -> Saying:
+def _say_properties(e: Problem, _: str) -> Wording:
     if _is_reference(e.pointer):
         return "bad-reference", "must hold exactly one kind of reference", _SECRET_HINT
     return "disabled-with-keys", "is disabled and has other keys", "keep disabled alone, or remove it"
 
 
-def _say_both_logins(e: Problem, _: str) -> Saying:
+def _say_both_logins(e: Problem, _: str) -> Wording:
     return "two-logins", "has both a password and a token", "keep the one that the relay requires"
 
 
-def _say_other(e: Problem, _: str) -> Saying:
+def _say_other(e: Problem, _: str) -> Wording:
     return "bad-value", f"does not fit the schema ({e.keyword})", "see ztrust-mail schema spec"
 
 
-_SAY: Mapping[str, Callable[[Problem, str], Saying]] = {
+_SAY: Mapping[str, Callable[[Problem, str], Wording]] = {
     "type": _say_type,
     "required": _say_required,
     "enum": _say_enum,
@@ -269,7 +269,7 @@ def _is_secret(pointer: Pointer) -> bool:
     return path == LOGIN or path.startswith(f"{LOGIN}.")
 
 
-def _whole(pointer: Pointer) -> Pointer:
+def _widen(pointer: Pointer) -> Pointer:
     """Return the place that is invalid as a whole: a list or a secret reference is useless without one of its parts."""
     for n, part in enumerate(pointer):
         if isinstance(part, int) or _is_reference(pointer[:n]):
@@ -277,7 +277,7 @@ def _whole(pointer: Pointer) -> Pointer:
     return pointer
 
 
-def _elsewhere(key: str) -> str:
+def _find_field(key: str) -> str:
     """Return the first field or group whose last key is this one, or an empty text."""
     paths = (row.path[: n + 1] for row in FIELDS.values() for n in range(len(row.path)))
     return next((".".join(path) for path in paths if path[-1] == key), "")
@@ -288,7 +288,7 @@ def quote_place(pointer: Pointer) -> str:
     return quoted(".".join(str(part) for part in pointer), limit=_LONGEST_NAME) if pointer else "the spec"
 
 
-def _inside(pointer: Pointer) -> str:
+def _name_parent(pointer: Pointer) -> str:
     return f" in {quote_place(pointer)}" if pointer else " at the top of the spec"
 
 

@@ -2,9 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from ztrust_mail.core.data import JsonSyntaxError, JsonValue, JsonWalker
 from ztrust_mail.core.findings import Finding, Location, error
@@ -100,21 +99,15 @@ class _JsonReader:
         return self._source.finite(math.inf, word, self._walker.pos)
 
 
-_Keep: TypeAlias = Callable[[JsonValue], None]
-
-
-def plain(data: object, path: str) -> tuple[dict[str, JsonValue], list[Finding]]:
+def to_plain(data: object, path: str) -> tuple[dict[str, JsonValue], list[Finding]]:
     """Return Python data as plain JSON data. What is not JSON is left out and reported as a finding at ``path``."""
     copier = _Copier(path)
-    copied: list[JsonValue] = []
-    try:
-        if isinstance(data, Mapping):
-            copier.copy(data, (), copied.append)
-        else:
-            copier.refuse("not-a-mapping", (), "is not a mapping of keys to values")
-    except Broken:
-        pass
-    value = copied[0] if copied else None
+    value: JsonValue = None
+    if isinstance(data, Mapping):
+        with suppress(Broken):
+            value = next(copier.copy(data, ()), None)
+    else:
+        copier.refuse("not-a-mapping", (), "is not a mapping of keys to values")
     return value if isinstance(value, dict) else {}, copier.findings
 
 
@@ -125,42 +118,33 @@ class _Copier:
         self._count = 0
         self._around: list[int] = []
 
-    def copy(self, data: object, where: Pointer, keep: _Keep) -> None:
-        """Pass plain data to ``keep``, or add a finding where it is not JSON."""
+    def copy(self, data: object, where: Pointer) -> Iterator[JsonValue]:
+        """Yield a value as plain data, or nothing where it is not JSON. Raises :class:`Broken` for too many values."""
         self._count += 1
         if self._count > MAX_VALUES:
             self.refuse("too-many", (), f"holds more than {MAX_VALUES:,} values")
             raise Broken
-        if data is None or isinstance(data, bool):
-            keep(data)
+        if isinstance(data, Mapping | list | tuple):
+            yield from self._container(data, where)
+        elif data is None or isinstance(data, bool):
+            yield data
+        elif refused := _reason_against(data):
+            self.refuse(refused[0], where, refused[1])
         elif isinstance(data, str):
-            if SURROGATE.search(data):
-                self.refuse("lone-surrogate", where, "contains an unpaired surrogate")
-            else:
-                keep(str.__str__(data))
+            yield str.__str__(data)
         elif isinstance(data, float):
-            if math.isfinite(data):
-                keep(SourceFloat(float(data)))
-            else:
-                self.refuse("bad-number", where, "is not a finite number")
+            yield SourceFloat(float(data))
         elif isinstance(data, int):
-            if abs(data) < 10**MAX_NUMBER:
-                keep(SourceInt(int(data)))
-            else:
-                self.refuse("bad-number", where, f"is longer than {MAX_NUMBER} digits")
-        elif isinstance(data, Mapping | list | tuple):
-            self._container(data, where, keep)
-        else:
-            self.refuse("not-json", where, f"is a {quoted(type(data).__name__)}, which is not JSON data")
+            yield SourceInt(int(data))
 
-    def _container(self, data: Mapping[object, object] | Sequence[object], where: Pointer, keep: _Keep) -> None:
+    def _container(self, data: Mapping[object, object] | Sequence[object], where: Pointer) -> Iterator[JsonValue]:
         if id(data) in self._around:
             self.refuse("recursive", where, "contains itself")
         elif len(self._around) == MAX_DEPTH:
             self.refuse("too-deep", where, f"is nested more than {MAX_DEPTH} deep")
         else:
             self._around.append(id(data))
-            keep(self._mapping(data, where) if isinstance(data, Mapping) else self._list(data, where))
+            yield self._mapping(data, where) if isinstance(data, Mapping) else self._list(data, where)
             self._around.pop()
 
     def _mapping(self, data: Mapping[object, object], where: Pointer) -> dict[str, JsonValue]:
@@ -168,17 +152,26 @@ class _Copier:
         for key, value in data.items():
             if not isinstance(key, str) or SURROGATE.search(key):
                 self.refuse("bad-key", where, "has a key that is not text")
-            else:
-                self.copy(value, (*where, str.__str__(key)), partial(copied.__setitem__, str.__str__(key)))
+                continue
+            name = str.__str__(key)
+            copied.update((name, copy) for copy in self.copy(value, (*where, name)))
         return copied
 
     def _list(self, data: Sequence[object], where: Pointer) -> list[JsonValue]:
-        copied: list[JsonValue] = []
-        for index, value in enumerate(data):
-            self.copy(value, (*where, index), copied.append)
-        return copied
+        return [copy for index, value in enumerate(data) for copy in self.copy(value, (*where, index))]
 
     def refuse(self, rule: str, where: Pointer, message: str) -> None:
         name = quoted(".".join(map(str, where))) if where else "the spec"
         hint = "use dict, list, str, int, float, bool and None only"
         self.findings.append(error(rule, f"{name} {message}", hint, Location(self._path)))
+
+
+def _reason_against(data: object) -> tuple[str, str] | None:
+    """Return the rule and the reason why a value is not JSON, None if it is."""
+    if isinstance(data, str):
+        return ("lone-surrogate", "contains an unpaired surrogate") if SURROGATE.search(data) else None
+    if isinstance(data, float):
+        return None if math.isfinite(data) else ("bad-number", "is not a finite number")
+    if isinstance(data, int):
+        return None if abs(data) < 10**MAX_NUMBER else ("bad-number", f"is longer than {MAX_NUMBER} digits")
+    return "not-json", f"is a {quoted(type(data).__name__)}, which is not JSON data"
