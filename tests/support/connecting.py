@@ -17,14 +17,13 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Outgoing, Version
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.gateway import Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.gateway import Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.sandbox import RecordedRequest
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings import Server
-from ztrust_mail.transport.account import Account
 
 
 def connected(

@@ -105,9 +105,9 @@ class Session:
         """The gateway to work with. For a server that shows no settings, it returns the last applied ones as live."""
         if self.opened.capabilities.read:
             return self.opened
-        from ztrust_mail.gateways.last_applied import LastApplied
+        from ztrust_mail.gateways.last_applied import LastAppliedGateway
 
-        return LastApplied(self.opened, self.memory)
+        return LastAppliedGateway(self.opened, self.memory)
 
     @cached_property
     def secrets(self) -> SecretStore:

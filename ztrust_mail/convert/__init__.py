@@ -1,14 +1,11 @@
 """Converts e-mail settings between specs and the files of other tools."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from ztrust_mail.convert.ansible import Ansible
 from ztrust_mail.convert.format import Format, ReadResult, WriteResult
-from ztrust_mail.convert.product import Product
+from ztrust_mail.convert.product import Product, Style, style_of
 from ztrust_mail.convert.realm_export import RealmExport
-from ztrust_mail.convert.sheet import Style, style_of
 from ztrust_mail.convert.spec import SpecFormat
 from ztrust_mail.convert.terraform import Terraform
 from ztrust_mail.core.errors import SpecError, UsageError

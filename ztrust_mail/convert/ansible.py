@@ -4,13 +4,11 @@ The module's options for ``smtp_server`` have Keycloak's names and typed values.
 (community.general 11 and 12) and an empty map, since ``host`` and ``from`` are required.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ztrust_mail.convert.attribute_reader import read_map
+from ztrust_mail.convert.attributes import encode_attributes, read_map
 from ztrust_mail.convert.format import (
     CANNOT_HOLD,
     Files,
@@ -21,11 +19,9 @@ from ztrust_mail.convert.format import (
     storable,
     with_variables,
 )
-from ztrust_mail.convert.losses import encode_attributes
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, error, note, warning
+from ztrust_mail.core.findings import Finding, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import (
     ENVELOPE_FROM,
@@ -81,10 +77,7 @@ class Ansible(Format):
                 if not option or not realm:
                     message = f"the task has no {'smtp_server' if realm else 'realm'}, so e-mail settings are unknown"
                     notes.append(note("nothing-said", message, "left out", realm=realm, location=where))
-                elif realm in realms:
-                    message = f"{quoted(realm)} has e-mail settings in two tasks"
-                    files.findings.append(error("defined-twice", message, "keep one of the two", where))
-                else:
+                elif files.is_new(realm, where):
                     _resolve(module, option)
                     fields = read_map(document, (*at, option), realm, files.findings)
                     if fields is not None:

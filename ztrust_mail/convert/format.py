@@ -1,7 +1,5 @@
 """The base of all formats: reads settings from files, and writes them as text."""
 
-from __future__ import annotations
-
 import json
 import os
 from abc import ABC, abstractmethod
@@ -151,6 +149,15 @@ class Files:
 
     suffixes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
+    _places: dict[str, Location] = field(default_factory=dict)
+
+    def is_new(self, realm: str, where: Location) -> bool:
+        """Return whether the files had no e-mail settings of this realm so far; add an error if they had."""
+        place = self._places.setdefault(realm, where)
+        if place is not where:
+            message = f"{quoted(realm)} has e-mail settings at {place} and again here"
+            self.findings.append(error("defined-twice", message, "keep one of the two, or rename it", where))
+        return place is where
 
     def texts(self, path: str) -> Iterator[SourceText]:
         """Yield the text of a file, of all files in a folder (sorted, with subfolders), or of ``-``."""

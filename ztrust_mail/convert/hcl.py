@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ztrust_mail.convert.attribute_reader import has_placeholder
+from ztrust_mail.convert.attributes import has_placeholder
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import escaped

@@ -1,22 +1,11 @@
 """Realm exports as ``kc.sh export`` writes them and keycloak-config-cli reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
-from ztrust_mail.convert.attribute_reader import read_map
-from ztrust_mail.convert.format import (
-    Files,
-    Format,
-    ReadResult,
-    WriteResult,
-    as_json,
-    name_secrets,
-    with_variables,
-)
-from ztrust_mail.convert.losses import attributes_of
+from ztrust_mail.convert.attributes import attributes_of, read_map
+from ztrust_mail.convert.format import Files, Format, ReadResult, WriteResult, as_json, name_secrets, with_variables
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, error, note, warning
+from ztrust_mail.core.findings import Finding, note, warning
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import ABSENT, THEME, FieldMap, message_field, message_of
@@ -25,29 +14,19 @@ from ztrust_mail.specfile.readers.document import Document, Pointer
 TEXTS = "localizationTexts"
 
 
-def with_templates(fields: FieldMap, document: Document, at: Pointer, findings: list[Finding]) -> FieldMap:
+def with_templates(
+    fields: FieldMap, document: Document, at: Pointer, realm: Mapping[str, JsonValue], findings: list[Finding]
+) -> FieldMap:
     """Return the fields of the realm at a place in a document, with its templates.
 
     Templates of a realm without e-mail are ignored.
     """
-    realm = document.value
-    for part in at:
-        assert isinstance(realm, list)
-        realm = realm[int(part)]
-    assert isinstance(realm, dict)
     found = {}
     for name, where, text in _templates(realm):
         if text not in ("", None) and not isinstance(text, str):
-            message = f"{quoted('.'.join(map(str, where)))} is not text"
+            message, place = f"{quoted('.'.join(map(str, where)))} is not text", document.locate((*at, *where))
             findings.append(
-                warning(
-                    "bad-value",
-                    message,
-                    "left out",
-                    realm=str(realm["realm"]),
-                    field=name,
-                    location=document.locate((*at, *where)),
-                )
+                warning("bad-value", message, "left out", realm=str(realm["realm"]), field=name, location=place)
             )
         elif text and fields:
             found[name] = text
@@ -91,24 +70,18 @@ class RealmExport(Format):
         """Return the settings of the realms in a file or a folder, except realms without ``smtpServer``."""
         files = Files((".json", ".yaml", ".yml"))
         realms: dict[str, FieldMap] = {}
-        places: dict[str, Location] = {}
         notes: list[Finding] = []
         for document in files.documents(path):
             found = 0
-            for realm, at in _realms(document):
+            for name, at, realm in _realms(document):
                 found += 1
-                where = document.locate((*at, SMTP_SERVER))
-                if not _has_email_settings(document, at):
+                if realm.get(SMTP_SERVER) is None:
                     message = f"the realm has no {SMTP_SERVER}, so its e-mail settings are unknown"
-                    notes.append(note(_NOT_SAID, message, "left out", realm=realm, location=document.locate(at)))
-                elif realm in places:
-                    message = f"{quoted(realm)} has e-mail settings at {places[realm]} and again here"
-                    files.findings.append(error("defined-twice", message, "keep one of the two", where))
-                else:
-                    places[realm] = where
-                    fields = read_map(document, (*at, SMTP_SERVER), realm, files.findings)
+                    notes.append(note(_NOT_SAID, message, "left out", realm=name, location=document.locate(at)))
+                elif files.is_new(name, document.locate((*at, SMTP_SERVER))):
+                    fields = read_map(document, (*at, SMTP_SERVER), name, files.findings)
                     if fields is not None:
-                        realms[realm] = with_templates(fields, document, at, files.findings)
+                        realms[name] = with_templates(fields, document, at, realm, files.findings)
             if not found:
                 message = "this file contains no realm"
                 notes.append(note(_NOT_SAID, message, "left out", location=document.locate(())))
@@ -135,19 +108,10 @@ class RealmExport(Format):
         return WriteResult(as_json(written[0] if len(written) == 1 else written), tuple(findings))
 
 
-def _realms(document: Document) -> Iterator[tuple[str, Pointer]]:
-    """Yield the realms of a document, which is one realm or a list of realms."""
+def _realms(document: Document) -> Iterator[tuple[str, Pointer, Mapping[str, JsonValue]]]:
+    """Yield the name, place and content of each realm of a document, which is one realm or a list of realms."""
     value = document.value
-    candidates: list[tuple[object, Pointer]] = [(value, ())]
-    if isinstance(value, list):
-        candidates = [(one, (n,)) for n, one in enumerate(value)]
-    for one, at in candidates:
-        if isinstance(one, dict) and isinstance(realm := one.get("realm"), str) and realm:
-            yield realm, at
-
-
-def _has_email_settings(document: Document, at: Pointer) -> bool:
-    value = document.value
-    if at and isinstance(value, list):
-        value = value[int(at[0])]
-    return isinstance(value, dict) and value.get(SMTP_SERVER) is not None
+    found: list[tuple[Pointer, JsonValue]] = [((), value)]
+    for at, one in [((n,), one) for n, one in enumerate(value)] if isinstance(value, list) else found:
+        if isinstance(one, dict) and isinstance(name := one.get("realm"), str) and name:
+            yield name, at, one

@@ -1,16 +1,8 @@
 """The spec as a format."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
-from ztrust_mail.convert.format import (
-    CANNOT_HOLD,
-    Format,
-    ReadResult,
-    WriteResult,
-    name_secrets,
-)
+from ztrust_mail.convert.format import CANNOT_HOLD, Format, ReadResult, WriteResult, name_secrets
 from ztrust_mail.core.findings import Finding, Severity, warning
 from ztrust_mail.core.text import first_and_more, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK

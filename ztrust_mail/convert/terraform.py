@@ -1,12 +1,10 @@
 """The ``smtp_server`` block of Terraform's ``keycloak_realm`` resources (keycloak/keycloak provider, 5.x)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from itertools import chain, count
 
-from ztrust_mail.convert.attribute_reader import AttributeReader
+from ztrust_mail.convert.attributes import AttributeReader, encode_attributes
 from ztrust_mail.convert.format import (
     CANNOT_HOLD,
     Files,
@@ -18,9 +16,8 @@ from ztrust_mail.convert.format import (
     with_variables,
 )
 from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
-from ztrust_mail.convert.losses import encode_attributes
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, error, note, warning
+from ztrust_mail.core.findings import Finding, Location, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
@@ -87,10 +84,7 @@ class Terraform(Format):
                 realm = resource.realm
                 if resource.problem:
                     notes.append(warning("nothing-said", resource.problem, "left out", realm=realm, location=where))
-                elif realm in realms:
-                    message = f"{quoted(realm)} has e-mail settings in two resources"
-                    files.findings.append(error("defined-twice", message, "keep one of the two", where))
-                else:
+                elif files.is_new(realm, where):
                     fields = _fields(resource, where, files.findings)
                     if fields is not None:
                         realms[realm] = fields

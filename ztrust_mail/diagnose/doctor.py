@@ -1,26 +1,18 @@
 """Checks a server before the first plan: connection, version, roles and test address, with what to do about each no."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
 from ztrust_mail.core.globs import MASTER, is_selected
 from ztrust_mail.core.text import first_and_more, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.gateways.capabilities import describe_operations
-from ztrust_mail.gateways.exports.gateway import TITLE, RealmFilesGateway
-from ztrust_mail.gateways.exports.inventory import ExportedRealm, Inventory, take_stock
-from ztrust_mail.gateways.gateway import Gateway, Reading
+from ztrust_mail.gateways.capabilities import Support, describe_operations
+from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock
+from ztrust_mail.gateways.gateway import Account, Gateway, Reading
 from ztrust_mail.settings import Server, folder_of
-from ztrust_mail.transport.account import Account
-
-if TYPE_CHECKING:
-    from ztrust_mail.gateways.capabilities import Support
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that need 10 to 49 s to read one realm when there are some 250 realms (measured on 26.7.1)."""

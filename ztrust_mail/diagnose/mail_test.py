@@ -1,7 +1,5 @@
 """Has the server send test mails, and says what each answer proves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,13 +19,12 @@ from ztrust_mail.core.errors import (
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.dialects.row import Outgoing
-from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRealm
 from ztrust_mail.model.fields import SECURITY, Security
 from ztrust_mail.planning.compare import secret_fields
 from ztrust_mail.planning.plan import finding_of
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import Desired
-from ztrust_mail.transport.account import Account
 
 
 class MailTestStatus(StrEnum):

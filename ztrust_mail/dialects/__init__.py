@@ -1,7 +1,5 @@
 """One table per product: which of its attributes holds which field, and how."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from ztrust_mail.dialects.dialect import Dialect

@@ -1,7 +1,5 @@
 """Codecs: how the value of a field is written as the texts of attributes, and read from any text."""
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -35,18 +33,8 @@ class Codec(ABC):
         return True
 
 
-class Text(Codec):
-    """Any text, unchanged."""
-
-    def encode(self, value: FieldValue) -> Texts:
-        return (str(value),)
-
-    def decode(self, texts: Texts) -> FieldValue | None:
-        return texts[0]
-
-
-class AddressList(Codec):
-    """Several addresses in one text, separated by commas or semicolons."""
+class OneText(Codec):
+    """A codec with one attribute, which holds the value as text."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (str(value),)
@@ -54,47 +42,57 @@ class AddressList(Codec):
     def decode(self, texts: Texts) -> FieldValue | None:
         (text,) = texts
         assert text is not None
+        return self.decode_text(text)
+
+    def decode_text(self, text: str) -> FieldValue | None:
+        """Return the value of a text; :class:`Raw` if the text is not valid, None if it says nothing."""
+        return text
+
+
+class Text(OneText):
+    """Any text, unchanged."""
+
+
+class AddressList(OneText):
+    """Several addresses in one text, separated by commas or semicolons."""
+
+    def decode_text(self, text: str) -> FieldValue | None:
         try:
             return parse(Kind.ADDRESSES, text.replace(";", ","), utf8=True)
         except BadValue:
             return Raw(text)
 
 
-class Port(Codec):
+def _whole_number(text: str) -> int:
+    return int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+
+
+class Port(OneText):
     """A whole number from 1 to 65535, as Java parses it."""
 
-    def encode(self, value: FieldValue) -> Texts:
-        return (str(value),)
-
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
-        number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+    def decode_text(self, text: str) -> FieldValue | None:
+        number = _whole_number(text)
         return number if 1 <= number <= 65535 else Raw(text)
 
 
-class Milliseconds(Codec):
+class Milliseconds(OneText):
     """A duration as a whole number of milliseconds."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (str(value.milliseconds if isinstance(value, Duration) else value),)
 
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
-        number = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0
+    def decode_text(self, text: str) -> FieldValue | None:
+        number = _whole_number(text)
         return Duration(number) if 0 < number <= MAX_DURATION_MS else Raw(text)
 
 
-class Switch(Codec):
+class Switch(OneText):
     """``true`` or ``false``; to Keycloak only exactly ``true`` is on."""
 
     def encode(self, value: FieldValue) -> Texts:
         return (value.text if isinstance(value, Raw) else "true" if value is True else "false",)
 
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
+    def decode_text(self, text: str) -> FieldValue | None:
         return _truth(text) if text in ("true", "false") else Raw(text)
 
 
@@ -105,9 +103,7 @@ def _truth(text: str | None) -> bool:
 class AnySwitch(Switch):
     """``true`` or ``false`` in upper or lower case, as .NET writes and parses them."""
 
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
+    def decode_text(self, text: str) -> FieldValue | None:
         lower = text.casefold()
         return _truth(lower) if lower in ("true", "false") else Raw(text)
 
@@ -118,10 +114,7 @@ class StartTlsAndSsl(Codec):
     def encode(self, value: FieldValue) -> Texts:
         if isinstance(value, Raw):
             return _split_pair(value, "starttls", "ssl")
-        return (
-            "true" if value is Security.STARTTLS else "false",
-            "true" if value is Security.TLS else "false",
-        )
+        return ("true" if value is Security.STARTTLS else "false", "true" if value is Security.TLS else "false")
 
     def decode(self, texts: Texts) -> FieldValue | None:
         starttls, ssl = texts
@@ -153,7 +146,7 @@ class AuthAndType(Codec):
         return Login(kind or Login.BASIC)
 
 
-class SecretText(Codec):
+class SecretText(OneText):
     """A secret, which the server shows masked, or a reference ``${vault.KEY}``, which it shows as it is.
 
     Keycloak accepts any text as KEY; a spec accepts plain characters only.
@@ -169,22 +162,20 @@ class SecretText(Codec):
             return (f"${{vault.{value.argument[0]}}}",)
         raise TypeError("only a vault reference is written as text; other secrets are resolved first")
 
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
+    def decode_text(self, text: str) -> FieldValue | None:
         found = self._VAULT.fullmatch(text)
         if not found:
             return Masked()
         return SecretRef(SecretKind.KEYCLOAK_VAULT, (found[1],)) if self._KEY.fullmatch(found[1]) else Raw(text)
 
 
-class HiddenText(Codec):
+class HiddenText(OneText):
     """A secret in a product without a vault: written as it is, and never shown."""
 
     def encode(self, value: FieldValue) -> Texts:
         raise TypeError("a secret is resolved before it is written, and this product has no vault to refer to")
 
-    def decode(self, texts: Texts) -> FieldValue | None:
+    def decode_text(self, text: str) -> FieldValue | None:
         return Masked()
 
     def can_encode(self, value: FieldValue) -> bool:
@@ -258,15 +249,10 @@ class DefaultCredentials(Codec):
 
 
 @dataclass(frozen=True)
-class FixedValue(Codec):
+class FixedValue(OneText):
     """A setting for which every spec implies one value; a spec cannot express any other value."""
 
     text: str
 
-    def encode(self, value: FieldValue) -> Texts:
-        return (str(value),)
-
-    def decode(self, texts: Texts) -> FieldValue | None:
-        (text,) = texts
-        assert text is not None
+    def decode_text(self, text: str) -> FieldValue | None:
         return None if text.casefold() == self.text.casefold() else Raw(text)

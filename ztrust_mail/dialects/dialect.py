@@ -51,7 +51,7 @@ class Dialect:
     the table does not know. ``constraints`` are the rules that concern more than one field, ``advice`` are the
     recommendations of the product's own documentation. ``page`` is the menu path of its settings page.
     ``disabled_attributes`` are the attributes of a realm without e-mail, None where the product cannot express that.
-    ``texts`` is the prefix of the names of localised texts, see :func:`is_template`; empty where there are none.
+    ``text_prefix`` is the prefix of the names of localised texts, see :func:`is_template`; empty where there are none.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Dialect:
     extras: bool = True
     constraints: tuple[Constraint, ...] = ()
     advice: tuple[str, ...] = ()
-    shape: BodyFormat = BodyFormat.MAP
+    body_format: BodyFormat = BodyFormat.MAP
     page: str = ""
     disabled_attributes: Attributes | None = field(default=None, hash=False)
-    texts: str = ""
+    text_prefix: str = ""
 
     def child(self, name: str, title: str, labels: Mapping[str, str]) -> Dialect:
         """Return the same table under another name, with the labels of another console, in their order."""
@@ -98,8 +98,8 @@ class Dialect:
         """Return the attributes that hold a field, or that it is derived from."""
         if row := self._by_field.get(name):
             return row.natives or row.reads
-        if self.texts and (message := message_of(name)):
-            return (f"{self.texts}{'/'.join(message)}",)
+        if self.text_prefix and (message := message_of(name)):
+            return (f"{self.text_prefix}{'/'.join(message)}",)
         attribute = name.removeprefix(f"{EXTRA}.")
         return (attribute if attribute == name else as_native(attribute),)
 
@@ -107,8 +107,8 @@ class Dialect:
         """Return the field of an attribute; the inverse of :meth:`attributes_of`."""
         if known := self.attribute_names.get(native):
             return known
-        locale, found, key = native.removeprefix(self.texts).partition("/")
-        if self.texts and native.startswith(self.texts) and found:
+        locale, found, key = native.removeprefix(self.text_prefix).partition("/")
+        if self.text_prefix and native.startswith(self.text_prefix) and found:
             return message_field(locale, key)
         return extra_field(native if is_template(native) else as_attribute(native))
 
@@ -192,7 +192,7 @@ class Dialect:
         if name in self._by_field:
             return True
         if message_of(name):
-            return bool(self.texts)
+            return bool(self.text_prefix)
         native = name.removeprefix(f"{EXTRA}.")
         return self.extras and native != name and native not in self.attribute_names
 

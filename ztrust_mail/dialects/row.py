@@ -1,7 +1,5 @@
 """The rows of a product's table, its constraints, and the names in a map of attributes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

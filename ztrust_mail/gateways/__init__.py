@@ -1,7 +1,5 @@
 """One gateway per product's API: list, read, write and test the e-mail settings of realms."""
 
-from __future__ import annotations
-
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Gateway

@@ -1,7 +1,5 @@
 """Which operations a product supports, and the nearest alternative to those it does not, from its capabilities."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,16 +30,16 @@ class Operation(StrEnum):
 class Support:
     """Whether a product supports an operation. ``remark`` names a restriction, or the nearest alternative."""
 
-    verb: Operation
-    able: bool
+    operation: Operation
+    is_supported: bool
     remark: str = ""
 
 
 def describe_operations(can: Capabilities) -> tuple[Support, ...]:
     """Return the support for every operation, in the order in which doctor lists them."""
 
-    def support(verb: Operation, able: bool, alternative: str, *, restriction: str = "") -> Support:
-        return Support(verb, able, restriction if able else alternative)
+    def support(operation: Operation, is_supported: bool, alternative: str, *, restriction: str = "") -> Support:
+        return Support(operation, is_supported, restriction if is_supported else alternative)
 
     unseen = "" if can.read else "compared with what was last applied: the server shows no settings"
     unconfirmed = "" if can.read else "not read back: the server's response is the only confirmation"
@@ -70,7 +68,7 @@ def describe_operations(can: Capabilities) -> tuple[Support, ...]:
 
 def require(gateway: Gateway, operation: Operation) -> None:
     """Raise :class:`UsageError`, naming the nearest alternative, if the product does not support an operation."""
-    support = next(one for one in describe_operations(gateway.capabilities) if one.verb is operation)
-    if not support.able:
+    support = next(one for one in describe_operations(gateway.capabilities) if one.operation is operation)
+    if not support.is_supported:
         hint = f"the nearest alternative: {support.remark}"
         raise UsageError(f"{gateway.title} does not support `{operation}`", hint, "not-served")

@@ -4,8 +4,6 @@ From the vendor's documentation of the API, 4.18.1, developer.kobil.com: "SMTP C
 Configuration". After statuses other than the documented 200, 400, 401 and 404 the outcome of a write is unknown.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -23,7 +21,7 @@ from ztrust_mail.gateways.gateway import NOT_SEEN, Capabilities, LiveRealm, Read
 from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.client import segment_of
+from ztrust_mail.transport.channel import segment_of
 from ztrust_mail.transport.failures import as_object
 
 SHIFT_PATH = "/auth"
@@ -63,14 +61,14 @@ class DigitaniumGateway(TokenGateway):
         self.redactor.add(attributes.values())
         every = dict.fromkeys(self.dialect.attribute_names, "")
         body, url = Secret(json.dumps(every | wire_body(attributes))), self._address(realm, "config", "setup")
-        response = _send_to_tenant(lambda: self._api.send("POST", url, body))
+        response = _send_to_tenant(lambda: self._send("POST", url, body))
         if not _is_done(response):
             raise self._error_of(response, realm, "write")
 
     def test(self, realm: str, attributes: Outgoing) -> None:
         """Test the tenant's stored settings; the attributes are ignored."""
         url = self._address(realm, "test", "test")
-        response = _send_to_tenant(lambda: self._api.send_once("POST", url, _TEST))
+        response = _send_to_tenant(lambda: self._send_once("POST", url, _TEST))
         if _is_done(response):
             return
         said = failures.server_message(response, self.redactor)

@@ -13,17 +13,45 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import RealmError
+from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, Outgoing, Version, as_attribute, is_template
 from ztrust_mail.model.fields import FieldMap
-from ztrust_mail.transport.account import Account
 
 if TYPE_CHECKING:
-    from ztrust_mail.core.redaction import Redactor
+    from ztrust_mail.transport.throttle import Throttle  # which imports requests
 
 NOT_SEEN = "live-not-seen"
 """The rule of the finding that a plan was made without reading the server."""
+
+
+TOKEN_OWNER = "the owner of the given token"
+"""The name of an account whose token does not say it."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account that the caller works as.
+
+    ``realm`` is empty if the product's accounts belong to no realm, or if the realm is unknown. ``email`` is None if it
+    cannot be found out, empty if the account has none. ``issuer`` is the URL by which the server names the account's
+    realm, empty if the token does not contain it; it is left out of comparisons because one server may have several
+    names.
+    """
+
+    name: str
+    realm: str
+    email: str | None
+    issuer: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} (realm {self.realm})" if self.realm else self.name
+
+    @property
+    def phrase(self) -> str:
+        """The account as part of a sentence."""
+        return f"{self.name} of realm {self.realm}" if self.realm else self.name
 
 
 def wire_body(attributes: Outgoing) -> dict[str, str]:
@@ -122,8 +150,6 @@ class Gateway(ABC):
     @cached_property
     def redactor(self) -> Redactor:
         """Removes the secrets from the server's messages."""
-        from ztrust_mail.core.redaction import Redactor
-
         return Redactor()
 
     @abstractmethod
@@ -189,17 +215,23 @@ class Gateway(ABC):
         """Return the edits of a realm after a moment, newest first; None if they are unknown."""
         return None
 
+    def throttles(self) -> Collection[Throttle]:
+        """Return the throttle of each host in use."""
+        return ()
+
     def stop_waiting(self) -> None:
         """Stop waiting for a server that is too busy: waiting requests return the refusal they have, or fail."""
-        return
+        for throttle in self.throttles():
+            throttle.stop_waiting()
 
     def allow_probe(self) -> None:
         """Let one request through to a server that counts as down, such as a last read of what was written."""
-        return
+        for throttle in self.throttles():
+            throttle.allow_probe()
 
     def is_stuck(self) -> bool:
         """Return whether a request has taken longer than its deadlines permit."""
-        return False
+        return any(throttle.is_stuck() for throttle in self.throttles())
 
     @abstractmethod
     def close(self) -> None:

@@ -1,49 +1,38 @@
 """Uses the last applied settings as live settings, for write-only products."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ztrust_mail.dialects.row import Outgoing, Version
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.gateway import Account, Edit, Gateway, LiveRealm, Reading
 from ztrust_mail.journal.records import JournalState
-from ztrust_mail.transport.account import Account
-
-if TYPE_CHECKING:
-    from ztrust_mail.gateways.gateway import Edit
+from ztrust_mail.transport.throttle import Throttle
 
 
-class LastApplied(Gateway):
+class LastAppliedGateway(Gateway):
     """A gateway to a write-only product that reads from the journal what was last applied.
 
     A realm that was never written, or whose last write has an unknown outcome, has no settings here: then all of the
     spec is a change, and writing it again does no harm.
     """
 
-    def __init__(self, gateway: Gateway, recall: Callable[[], JournalState]) -> None:
+    def __init__(self, gateway: Gateway, read_journal: Callable[[], JournalState]) -> None:
         self.url, self.dialect, self.capabilities = gateway.url, gateway.dialect, gateway.capabilities
         self.connections = gateway.connections
-        self._gateway, self._recall = gateway, recall
+        self._gateway, self._read_journal = gateway, read_journal
 
     @property
     def title(self) -> str:
         return self._gateway.title
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        memory = self._recall()
-        return Reading({realm: self._last(realm, memory) for realm in wanted}, complete=False)
+        journal = self._read_journal()
+        return Reading({realm: _last_applied(journal, realm) for realm in wanted}, complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
-        return self._last(realm, self._recall())
-
-    def _last(self, realm: str, memory: JournalState) -> LiveRealm:
-        known = memory.of(realm)
-        applied = known.last.after if known.last and not known.doubt else None
-        return LiveRealm(realm, applied or {}, time.monotonic())
+        return _last_applied(self._read_journal(), realm)
 
     def login(self) -> None:
         self._gateway.login()
@@ -69,11 +58,14 @@ class LastApplied(Gateway):
     def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
         return self._gateway.edits(realm, since)
 
-    def stop_waiting(self) -> None:
-        self._gateway.stop_waiting()
-
-    def allow_probe(self) -> None:
-        self._gateway.allow_probe()
+    def throttles(self) -> Collection[Throttle]:
+        return self._gateway.throttles()
 
     def close(self) -> None:
         self._gateway.close()
+
+
+def _last_applied(journal: JournalState, realm: str) -> LiveRealm:
+    known = journal.of(realm)
+    applied = known.last.after if known.last and not known.doubt else None
+    return LiveRealm(realm, applied or {}, time.monotonic())

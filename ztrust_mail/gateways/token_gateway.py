@@ -1,36 +1,53 @@
 """The base of gateways that use a token from the settings."""
 
-from __future__ import annotations
-
+import math
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import requests
 
-from ztrust_mail.core.errors import NOT_THE_API, RealmError
+from ztrust_mail.core.errors import NOT_THE_API, RealmError, ServerRefused
+from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.gateways.gateway import Gateway
+from ztrust_mail.gateways.gateway import TOKEN_OWNER, Account, Gateway
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.account import Account
-from ztrust_mail.transport.client import TokenClient
+from ztrust_mail.transport.channel import HostChannel
+from ztrust_mail.transport.throttle import Throttle, longest_turn
+from ztrust_mail.transport.token import claims_of, require_valid_token
+
+Query = Sequence[tuple[str, str]]
 
 
 class TokenGateway(Gateway):
-    """A gateway that uses a token from the settings and cannot list realms."""
+    """A gateway that uses a token from the settings and cannot list realms.
+
+    Every host has a throttle of its own, so that a host that is down does not delay the others.
+    """
 
     def __init__(self, server: Server, dialect: Dialect) -> None:
-        self.url = server.url
-        self.dialect = dialect
-        self.connections = server.connections
-        self._api = TokenClient(server, dialect.title, self.redactor)
+        self.url, self.dialect, self.connections = server.url, dialect, server.connections
+        self._server = server
+        self.redactor.add([server.token])
+        self._channels: dict[str, HostChannel] = {}
+        self._session = requests.Session()
+        self._session.auth = self._authorize
+        failures.secure_session(self._session, server.url, server.connections)
 
     def login(self) -> None:
         """Check that there is a token. Nothing is sent: only a request for a realm shows whether the token is valid."""
-        self._api.check()
+        if self._server.token is None:
+            hint = "set ZTRUST_MAIL_TOKEN, or token in the server's entry instead of username and client_secret"
+            raise ServerRefused(f"no token given for {self.title}", hint, "no-login")
+        require_valid_token(self._server.token)
 
     def account(self, *, with_email: bool = True) -> Account:
-        return self._api.account()
+        """Return the account that the token names. It is only displayed, never relied on."""
+        claims = claims_of(self._server.token.reveal() if self._server.token else "")
+        names = (claims.get(claim) for claim in ("preferred_username", "client_id", "sub"))
+        name = next((name for name in names if isinstance(name, str) and name), TOKEN_OWNER)
+        return Account(name, "", None)
 
     def version(self) -> Version:
         return ()
@@ -41,17 +58,62 @@ class TokenGateway(Gateway):
     def may_write(self, realm: str) -> bool | None:
         return None
 
-    def stop_waiting(self) -> None:
-        self._api.stop_waiting()
+    def _send(
+        self, method: str, url: str, body: Secret | None = None, query: Query = (), *, before: float = math.inf
+    ) -> requests.Response:
+        """Send a request that may be repeated without harm.
 
-    def allow_probe(self) -> None:
-        self._api.allow_probe()
+        It is repeated once after a broken connection, and after a wait while the host is too busy. Raises
+        :class:`WriteDeadlineExceeded` if its turn comes later than ``before``, in monotonic seconds.
+        """
+        channel = self._channel(url)
 
-    def is_stuck(self) -> bool:
-        return self._api.is_stuck()
+        def request() -> requests.Response:
+            return self._request(channel, method, url, body, query)
+
+        return channel.throttle.call_with_retry(lambda: channel.send(request, before=before))
+
+    def _send_once(self, method: str, url: str, body: Secret) -> requests.Response:
+        """Send a request that is never repeated."""
+        channel = self._channel(url)
+        return channel.send(lambda: self._request(channel, method, url, body, ()), repeat=False)
+
+    def _channel(self, url: str) -> HostChannel:
+        host, server = urlsplit(url).netloc, self._server
+        if host not in self._channels:
+            throttle = Throttle(host, server.connections, longest_turn(server.timeout))
+            timeouts = failures.timeouts_of(server.timeout)
+            channel = HostChannel(url, timeouts, throttle, self.redactor, first_failure_counts=True)
+            self._channels.setdefault(host, channel)
+        return self._channels[host]
+
+    def _request(
+        self, channel: HostChannel, method: str, url: str, body: Secret | None, query: Query
+    ) -> requests.Response:
+        self.login()
+        try:
+            return self._session.request(
+                method,
+                url,
+                params=list(query),
+                data=body.reveal().encode() if body else None,
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                timeout=channel.timeouts,
+                verify=self._server.ca_bundle or True,
+            )
+        except failures.FAILURES as e:
+            raise channel.failure(e) from None
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        assert self._server.token is not None  # checked before every request
+        request.headers["Authorization"] = f"Bearer {self._server.token.reveal()}"
+        return request
+
+    def throttles(self) -> list[Throttle]:
+        return [channel.throttle for channel in list(self._channels.values())]
 
     def close(self) -> None:
-        self._api.close()
+        self._session.close()
 
 
 def undocumented_response(response: requests.Response, title: str) -> RealmError:

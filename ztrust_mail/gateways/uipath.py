@@ -6,8 +6,6 @@ scopes PM.Setting, PM.Setting.Read) and "Update Settings" (PUT; ``settings`` as 
 server requires host, port and sender in one request, and masks the password (guide of ``uip admin smtp``).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import time
@@ -33,6 +31,7 @@ from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading, read_
 from ztrust_mail.gateways.token_gateway import TokenGateway, undocumented_response
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
+from ztrust_mail.transport.throttle import on_interruption
 
 _BASES = ("/identity", "/identity_")
 """The ends of URLs that name the Identity Server itself: the second in Automation Suite and Cloud."""
@@ -49,13 +48,13 @@ class UiPathGateway(TokenGateway):
         self._host, self._address = urlsplit(server.url).netloc, f"{base}/api/Setting"
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        interruptible = self._api.stop_waiting_on_interrupt()
+        interruptible = on_interruption(self.stop_waiting)
         return Reading(read_each(wanted, self.read_one, self.connections, interruptible), complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
         keys = [("key", name) for name in self.dialect.attribute_names]
         sent = time.monotonic()
-        response = self._api.send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
+        response = self._send("GET", self._address, query=[("partitionGlobalId", realm), *keys])
         if response.status_code != requests.codes.ok:
             raise self._error_of(response, realm, "read")
         return LiveRealm(realm, self.dialect.mask_secrets(self._rows(response)), sent)
@@ -79,7 +78,7 @@ class UiPathGateway(TokenGateway):
         texts = dict.fromkeys(self.dialect.attribute_names, "") | wire_body(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]
         body = Secret(json.dumps({"settings": settings, "partitionGlobalId": realm}))
-        response = self._api.send("PUT", self._address, body, before=before)
+        response = self._send("PUT", self._address, body, before=before)
         if not failures.is_done(response):
             raise self._error_of(response, realm, "write")
 

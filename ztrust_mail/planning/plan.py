@@ -11,12 +11,11 @@ from ztrust_mail.core.errors import ExitStatus, RealmError, SecretError, ServerE
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.gateways.gateway import NOT_SEEN, LiveRealm
+from ztrust_mail.gateways.gateway import NOT_SEEN, Account, LiveRealm
 from ztrust_mail.model.serialize import to_json
 from ztrust_mail.planning.compare import Change, Difference, SecretMode, SecretState
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
-from ztrust_mail.transport.account import Account
 
 
 class Status(StrEnum):

@@ -93,7 +93,9 @@ class JsonFormat(ReportFormat[Data]):
         checks: list[JsonLike] = [
             {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
         ]
-        able: list[JsonLike] = [{"verb": a.verb.value, "able": a.able, "remark": a.remark} for a in found.abilities]
+        able: list[JsonLike] = [
+            {"verb": a.operation.value, "able": a.is_supported, "remark": a.remark} for a in found.abilities
+        ]
         return _data(report, more={"checks": checks, "abilities": able})
 
     def commands(self, report: reports.CommandsReport) -> Data:

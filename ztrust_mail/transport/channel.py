@@ -4,16 +4,31 @@ A request waits for its turn at the host's throttle, has a deadline, is sent onc
 that does no harm, and fails in our own words. Waiting for a busy host is :meth:`Throttle.call_with_retry`.
 """
 
-from __future__ import annotations
-
 import math
+from urllib.parse import quote
 
 import requests
 
-from ztrust_mail.core.errors import ServerError, ServerUnreachable
+from ztrust_mail.core.errors import RealmError, ServerError, ServerUnreachable
 from ztrust_mail.core.redaction import Redactor
+from ztrust_mail.core.text import quoted
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.throttle import Request, Throttle, require_in_time
+
+UNREACHABLE_NAMES = ("", ".", "..")
+"""Names that a path cannot contain as a segment: clients normalise the path before they send it."""
+
+
+def segment_of(realm: str) -> str:
+    """Return a realm's name as one segment of a path; raises :class:`RealmError` if the name cannot be one."""
+    try:
+        segment = quote(realm, safe="")
+    except UnicodeEncodeError:  # an unpaired surrogate, from a command line that is not UTF-8
+        segment = ""
+    if segment in UNREACHABLE_NAMES:
+        hint = "check the spelling, or rename the realm in the server's console"
+        raise RealmError(f"{quoted(realm)} cannot be used in a URL", hint, "bad-name")
+    return segment
 
 
 class HostChannel:

@@ -1,7 +1,5 @@
 """What a failed request and an unusable response mean, in our own words, and sessions that keep responses bounded."""
 
-from __future__ import annotations
-
 import io
 import json
 import ssl

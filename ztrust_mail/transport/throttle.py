@@ -32,8 +32,6 @@ interrupted    –                          –                                 
 =============  =========================  ==================================  ========================================
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import threading

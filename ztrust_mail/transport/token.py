@@ -1,7 +1,5 @@
 """The admin token: fetched once, and renewed under a lock before it expires or after it is refused."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

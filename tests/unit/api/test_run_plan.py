@@ -17,11 +17,11 @@ from ztrust_mail.applying.waves import Waves
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.planning.planners.rotate import Rotation
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.transport.account import Account
 
 SPEC = one_realm(NO_LOGIN)
 

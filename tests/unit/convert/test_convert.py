@@ -12,7 +12,7 @@ from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
 from support.mail_settings import ENTRIES, field_maps, one_realm
 
 from ztrust_mail.convert import FORMATS, Style, convert, format_named
-from ztrust_mail.convert.attribute_reader import has_placeholder, parse_placeholder
+from ztrust_mail.convert.attributes import has_placeholder, parse_placeholder
 from ztrust_mail.convert.format import Files, storable
 from ztrust_mail.convert.hcl import string
 from ztrust_mail.core.errors import SpecError, UsageError

@@ -17,7 +17,7 @@ from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, mean
 from support.products import FORMAT_SUFFIXES as SUFFIX
 
 from ztrust_mail.convert import FORMATS, Format, ReadResult, Style, convert, style_of
-from ztrust_mail.convert.losses import add_implied_fields, attributes_of
+from ztrust_mail.convert.attributes import add_implied_fields, attributes_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Severity, has_errors
@@ -463,7 +463,7 @@ def test_a_vaults_reference_is_none_in_a_product_without_a_vault(tmp_path: Path)
 
 
 def test_a_product_needs_one_table_and_nothing_else(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FORMATS, "pigeon", Product(replace(PIGEON, shape=BodyFormat.FORM, advice=("Feed it.",))))  # type: ignore[arg-type]
+    monkeypatch.setitem(FORMATS, "pigeon", Product(replace(PIGEON, body_format=BodyFormat.FORM, advice=("Feed it.",))))  # type: ignore[arg-type]
     cli.write(
         "a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h", "from": "a@b.example", "replyTo": "x"}})
     )

@@ -34,14 +34,14 @@ def connection(can: Capabilities) -> api.Session:
 @pytest.mark.parametrize("product", ["keycloak", "ztrust"])
 def test_keycloak_serves_everything_without_a_remark(product):
     opened = connect(Server("https://id.example.com", gateway=product))
-    assert {(one.able, one.remark) for one in describe_operations(opened.capabilities)} == {(True, "")}
-    assert [one.verb for one in describe_operations(opened.capabilities)] == list(Operation)
+    assert {(one.is_supported, one.remark) for one in describe_operations(opened.capabilities)} == {(True, "")}
+    assert [one.operation for one in describe_operations(opened.capabilities)] == list(Operation)
     opened.close()
 
 
 def test_realm_files_need_no_more_than_three_capabilities():
     can = Capabilities(read=True, write=True, test=False)
-    assert {one.verb for one in describe_operations(can) if not one.able} == {
+    assert {one.operation for one in describe_operations(can) if not one.is_supported} == {
         Operation.TEST,
         Operation.TEST_UNSTORED,
         Operation.CANARY,
@@ -51,7 +51,7 @@ def test_realm_files_need_no_more_than_three_capabilities():
 
 @pytest.mark.parametrize("can", [SILENT, Capabilities(read=False, write=False, test=True)], ids=["silent", "mute"])
 def test_every_unsupported_operation_names_an_alternative(can):
-    lacking = [one for one in describe_operations(can) if not one.able]
+    lacking = [one for one in describe_operations(can) if not one.is_supported]
     assert lacking
     assert all(one.remark for one in lacking)
 
@@ -61,7 +61,7 @@ def test_requiring_a_supported_operation_passes():
         require(gateway(ALL), verb)
 
 
-@pytest.mark.parametrize("verb", [one.verb for one in describe_operations(SILENT) if not one.able])
+@pytest.mark.parametrize("verb", [one.operation for one in describe_operations(SILENT) if not one.is_supported])
 def test_requiring_an_unsupported_operation_fails_and_names_an_alternative(verb):
     with pytest.raises(UsageError, match="Keycloak does not support") as e:
         require(gateway(SILENT), verb)

@@ -22,8 +22,8 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.digitanium import DIGITANIUM
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.digitanium import DigitaniumGateway
+from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.settings import Server
-from ztrust_mail.transport.account import Account
 
 PASSWORD = "canary-password"
 SHIFT = "https://shift.example.com/auth"

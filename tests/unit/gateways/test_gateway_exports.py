@@ -23,7 +23,7 @@ from ztrust_mail.core.files import PREFIX, read_regular_file
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.exports import inventory
+from ztrust_mail.gateways.exports import gateway as exports
 from ztrust_mail.gateways.exports.document import scan, with_settings
 from ztrust_mail.gateways.exports.gateway import RealmFilesGateway
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm
@@ -357,12 +357,12 @@ def test_a_file_that_grows_while_it_is_read_is_unreadable(folder: Path, monkeypa
             file.write(" ")
         return read_regular_file(path, limit, follow_links=follow_links)
 
-    monkeypatch.setattr(inventory, "read_regular_file", grow_and_read)
+    monkeypatch.setattr(exports, "read_regular_file", grow_and_read)
     assert problem(folder, "acme").message.endswith("acme-realm.json cannot be read: another process is writing it")
 
 
 def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inventory, "MAX_FILES", 3)
+    monkeypatch.setattr(exports, "MAX_FILES", 3)
 
     with pytest.raises(ServerUnreachable, match="has more than 3 files"):
         open_at(folder).login()

@@ -32,13 +32,12 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways import connect
-from ztrust_mail.gateways.gateway import TEST_UNKNOWN, LiveRealm
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, LiveRealm
 from ztrust_mail.gateways.keycloak.client import KeycloakClient
 from ztrust_mail.gateways.keycloak.gateway import MAX_SINGLE_READS, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.options import Busy
 from ztrust_mail.settings import Server, Settings, choose_server
-from ztrust_mail.transport.account import Account
 
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"

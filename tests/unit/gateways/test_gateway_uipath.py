@@ -205,7 +205,7 @@ def test_only_reading_and_writing_are_supported(answers):
 def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
     opened = gateway()
     stopped: list[bool] = []
-    monkeypatch.setattr(opened._api, "stop_waiting", lambda: stopped.append(True))
+    monkeypatch.setattr(opened, "stop_waiting", lambda: stopped.append(True))
 
     def interrupted(realm: str):
         raise KeyboardInterrupt

@@ -10,13 +10,15 @@ from support.connecting import FakeGateway
 
 from ztrust_mail import api
 from ztrust_mail.gateways.gateway import Capabilities
-from ztrust_mail.gateways.last_applied import LastApplied
+from ztrust_mail.gateways.last_applied import LastAppliedGateway
 from ztrust_mail.journal.records import JournalState, LastKnown, Step, Write
 from ztrust_mail.planning.planners.from_spec import not_seen
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.settings import Server
+from ztrust_mail.transport.throttle import Throttle
 
 HELD = {"host": "smtp.example.com", "from": "a@b.example"}
+THROTTLE = Throttle("silent.example", 4)
 
 
 class Silent(FakeGateway):
@@ -25,20 +27,17 @@ class Silent(FakeGateway):
 
     def __init__(self, realms: Mapping[str, Mapping[str, str]]) -> None:
         super().__init__(realms)
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.before_read = lambda: pytest.fail("nobody may read here")
 
     def edits(self, realm, since):
-        self.told.append(f"edits {realm}")
+        self.calls.append(f"edits {realm}")
 
-    def stop_waiting(self):
-        self.told.append("hurry")
-
-    def allow_probe(self):
-        self.told.append("try again")
+    def throttles(self):
+        return (THROTTLE,)
 
     def close(self):
-        self.told.append("close")
+        self.calls.append("close")
 
 
 def wrote(step: Step, after: Mapping[str, str] | None = HELD) -> Write:
@@ -57,7 +56,7 @@ def wrote(step: Step, after: Mapping[str, str] | None = HELD) -> Write:
     ],
 )
 def test_the_last_applied_settings_are_read_unless_a_later_write_has_an_unknown_outcome(known, attributes):
-    stand_in = LastApplied(Silent({}), lambda: JournalState({"acme": known}))
+    stand_in = LastAppliedGateway(Silent({}), lambda: JournalState({"acme": known}))
     reading = stand_in.read(["acme", "globex"], everything=True)
     assert reading.realms["acme"].attributes == stand_in.read_one("acme").attributes == attributes
     assert (reading.realms["globex"].attributes, reading.complete) == ({}, False)
@@ -65,7 +64,7 @@ def test_the_last_applied_settings_are_read_unless_a_later_write_has_an_unknown_
 
 def test_everything_but_reading_is_delegated_to_the_gateway():
     silent = Silent({"acme": {}})
-    stand_in = LastApplied(silent, JournalState)
+    stand_in = LastAppliedGateway(silent, JournalState)
     stand_in.login()
     assert stand_in.account() == silent.account()
     assert (stand_in.version(), stand_in.realms(), stand_in.title) == ((26, 7, 4), ["acme"], "A silent product")
@@ -74,10 +73,9 @@ def test_everything_but_reading_is_delegated_to_the_gateway():
     stand_in.test("acme", {})
     assert (silent.stored["acme"], silent.tested, stand_in.may_write("acme")) == (HELD, ["acme"], True)
     assert stand_in.edits("acme", datetime.now(UTC)) is None
-    stand_in.stop_waiting()
-    stand_in.allow_probe()
+    assert stand_in.throttles() == (THROTTLE,)
     stand_in.close()
-    assert silent.told == ["edits acme", "hurry", "try again", "close"]
+    assert silent.calls == ["edits acme", "close"]
 
 
 def test_a_connection_uses_it_for_write_only_gateways_alone():
@@ -86,7 +84,7 @@ def test_a_connection_uses_it_for_write_only_gateways_alone():
         with api.Session(Server("https://fake.example"), opened, Reach(environ={})) as connection:
             assert (connection.gateway is opened) is (opened is open_one)
             assert connection.gateway is connection.gateway
-    assert silent.told == ["close"]
+    assert silent.calls == ["close"]
 
 
 def test_the_note_names_the_product_and_what_cannot_be_seen():

@@ -11,11 +11,11 @@ from support.mail_settings import BASIC, ENTRIES, JUNK, NO_LOGIN, STORED, one_re
 
 from ztrust_mail import SecretMode, drift, plan
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerRefused, ServerUnreachable, UsageError
+from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, all_findings, finding_of
 from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.specfile.resolve import Desired
-from ztrust_mail.transport.account import Account
 
 MANY = tuple(f"tenant-{n:02}" for n in range(12))
 

@@ -14,7 +14,7 @@ from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, r
 
 from ztrust_mail.core.errors import ExitStatus, RealmUnreadable, SecretError, Unsafe, UsageError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.gateways.gateway import Account, LiveRealm
 from ztrust_mail.model.fields import HOST, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
@@ -29,7 +29,6 @@ from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile.resolve import resolve_entry
-from ztrust_mail.transport.account import Account
 
 NO_POLICY = Policy()
 DISABLED: dict[str, object] = {"disabled": True}

@@ -23,7 +23,7 @@ from ztrust_mail.core.findings import Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.gateways.gateway import Account, LiveRealm
 from ztrust_mail.journal.records import JournalState, LastKnown, Step, Write
 from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, PASSWORD, Duration, FieldMap, Login, Masked, Raw, Security
 from ztrust_mail.model.serialize import to_json
@@ -48,7 +48,6 @@ from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired
-from ztrust_mail.transport.account import Account
 
 RANDOM = settings(max_examples=150, deadline=None, derandomize=True)
 WHEN = "2026-01-31T12:00:00Z"

@@ -17,7 +17,7 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.diagnose.doctor import Check, DoctorReport
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
 from ztrust_mail.gateways.capabilities import Operation, Support
-from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.gateways.gateway import Account, LiveRealm
 from ztrust_mail.model.fields import ABSENT, Duration, Masked, Raw, Security
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
@@ -34,7 +34,6 @@ from ztrust_mail.reports.text.plan import heading_lines, plan_lines
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
-from ztrust_mail.transport.account import Account
 
 ACCOUNT = Account("admin", "master", "admin@example.com")
 PASSWORD = "relay.auth.password"

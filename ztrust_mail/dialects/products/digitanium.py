@@ -3,8 +3,6 @@
 Names, and that host and from are mandatory, come from the vendor's API documentation (4.18.1).
 """
 
-from __future__ import annotations
-
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, StartTlsAndSsl, Text
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Row

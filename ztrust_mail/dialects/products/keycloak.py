@@ -4,8 +4,6 @@ Names and meanings are measured on 16.1.1, 18.0.2 and 26.x; the versions of ``si
 notes.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretText, StartTlsAndSsl, Switch, Text
@@ -100,4 +98,4 @@ KEYCLOAK = _TABLE.child(
 def with_templates(dialect: Dialect) -> Dialect:
     """Return the table with rows for the templates of a realm: its e-mail theme and its own localised texts."""
     theme = Row(THEME, (f"{TEMPLATE_PREFIX}{EMAIL_THEME}",), Text())
-    return replace(dialect, rows=(*dialect.rows, theme), texts=f"{TEMPLATE_PREFIX}{LOCALIZATION}/")
+    return replace(dialect, rows=(*dialect.rows, theme), text_prefix=f"{TEMPLATE_PREFIX}{LOCALIZATION}/")

@@ -1,7 +1,5 @@
 """Omnibyte: a form; its labels are the names of the attributes."""
 
-from __future__ import annotations
-
 from ztrust_mail.dialects.codecs import AddressList, FixedValue, HiddenText, LoginIfGiven, Port, SecurityByPort, Text
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.row import Row, no_clear_text
@@ -14,7 +12,7 @@ OMNIBYTE = Dialect(
     title="Omnibyte",
     mask="**********",
     extras=False,
-    shape=BodyFormat.FORM,
+    body_format=BodyFormat.FORM,
     page="Configuration → Email",
     rows=(
         Row("extra.Connection Type", ("Connection Type",), FixedValue("SMTP"), label="Connection Type"),

@@ -1,7 +1,5 @@
 """OneAccess (Huawei Cloud): a form; its labels are the names of the attributes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
@@ -49,7 +47,7 @@ ONEACCESS = Dialect(
     title="OneAccess",
     mask="**********",
     extras=False,
-    shape=BodyFormat.FORM,
+    body_format=BodyFormat.FORM,
     page="Settings → Enterprise Settings → Email Gateway",
     disabled_attributes={_SWITCH: "off"},
     rows=(

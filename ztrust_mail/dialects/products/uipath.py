@@ -4,8 +4,6 @@ The keys are from the vendor's documentation of that API. The domain and the tim
 switch for e-mail alerts has no documented key.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
@@ -55,7 +53,7 @@ UIPATH = Dialect(
     title="UiPath Orchestrator",
     mask="**********",
     extras=False,
-    shape=BodyFormat.PAIRS,
+    body_format=BodyFormat.PAIRS,
     page="Settings → Mail",
     rows=(
         Row(ALERTS, ("Enable email alerts",), AnySwitch(), label="Enable email alerts", on_page_only=True),

@@ -1,7 +1,5 @@
 """ZTrust's Email tab (V1 to V4.x): Keycloak's table with the labels of ZTrust's console."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK

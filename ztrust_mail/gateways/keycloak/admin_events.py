@@ -6,22 +6,17 @@ ones only; an edit of the realm itself has no ``resourcePath``; with details on,
 it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ztrust_mail.core.data import Json
 from ztrust_mail.core.globs import MASTER
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit
-
-if TYPE_CHECKING:
-    from ztrust_mail.core.data import Json
 
 MAX_EVENTS = 100
 """The number of a realm's newest events that are read."""

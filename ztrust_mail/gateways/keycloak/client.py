@@ -1,7 +1,5 @@
 """python-keycloak's connection, made safe; importing this module takes 0.1 s and more."""
 
-from __future__ import annotations
-
 import functools
 import json
 import math
@@ -23,8 +21,7 @@ from ztrust_mail.dialects.row import as_native
 from ztrust_mail.gateways.gateway import NEEDS_MAIL, LiveRealm
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel
-from ztrust_mail.transport.client import segment_of
+from ztrust_mail.transport.channel import HostChannel, segment_of
 from ztrust_mail.transport.throttle import MAX_WAITS, Throttle
 from ztrust_mail.transport.token import Token, TokenSource
 
@@ -60,13 +57,7 @@ class KeycloakClient(ConnectionManager):
         failures.secure_session(self._s, server.url, server.connections)
 
     def send(
-        self,
-        method: str,
-        path: str,
-        body: Secret | None = None,
-        *,
-        before: float = math.inf,
-        harmless: bool = False,
+        self, method: str, path: str, body: Secret | None = None, *, before: float = math.inf, harmless: bool = False
     ) -> requests.Response:
         """Send one request when its turn comes, and again with a new token after 401.
 

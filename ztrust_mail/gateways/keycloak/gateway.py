@@ -31,6 +31,8 @@ from ztrust_mail.dialects.products.ztrust import ASSUMED_VERSIONS
 from ztrust_mail.dialects.row import Outgoing, Version, parse_version
 from ztrust_mail.gateways.gateway import (
     TEST_UNKNOWN,
+    TOKEN_OWNER,
+    Account,
     Capabilities,
     Gateway,
     LiveRealm,
@@ -41,8 +43,7 @@ from ztrust_mail.gateways.gateway import (
 from ztrust_mail.gateways.keycloak.client import drop_unused_keys, live_realm, path_of, realms_by_name
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.account import TOKEN_OWNER, Account
-from ztrust_mail.transport.client import UNREACHABLE_NAMES
+from ztrust_mail.transport.channel import UNREACHABLE_NAMES
 from ztrust_mail.transport.failures import as_object
 from ztrust_mail.transport.throttle import Throttle, longest_turn
 from ztrust_mail.transport.token import TokenSource
@@ -183,14 +184,8 @@ class KeycloakGateway(Gateway):
     def _read_each(self, realms: Collection[str]) -> dict[str, LiveRealm | RealmError]:
         return read_each(realms, self.read_one, self.connections, self._throttle.stop_waiting_on_interrupt())
 
-    def stop_waiting(self) -> None:
-        self._throttle.stop_waiting()
-
-    def allow_probe(self) -> None:
-        self._throttle.allow_probe()
-
-    def is_stuck(self) -> bool:
-        return self._throttle.is_stuck()
+    def throttles(self) -> Collection[Throttle]:
+        return (self._throttle,)
 
     def read_one(self, realm: str) -> LiveRealm:
         sent = time.monotonic()

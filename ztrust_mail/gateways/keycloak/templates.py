@@ -4,12 +4,9 @@ Measured on 16.1.1 and 26.7.4: a POST of some texts of a locale leaves its other
 missing text is 404, reading needs any role in the realm and writing manage-realm. Neither leaves an admin event.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import requests
@@ -20,12 +17,9 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, LOCALIZATION
 from ztrust_mail.dialects.row import TEMPLATE_PREFIX
 from ztrust_mail.gateways.gateway import LiveRealm
-from ztrust_mail.gateways.keycloak.client import path_of
+from ztrust_mail.gateways.keycloak.client import KeycloakClient, path_of
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.failures import as_object
-
-if TYPE_CHECKING:
-    from ztrust_mail.gateways.keycloak.client import KeycloakClient
 
 _THEME = f"{TEMPLATE_PREFIX}{EMAIL_THEME}"
 

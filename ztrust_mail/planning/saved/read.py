@@ -14,6 +14,7 @@ from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.files import read_regular_file
 from ztrust_mail.core.findings import Location
 from ztrust_mail.core.text import SURROGATE, first_and_more, quoted
+from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue
 from ztrust_mail.planning.compare import ChangeData, SecretMode
@@ -22,7 +23,6 @@ from ztrust_mail.planning.saved.validation import parse_settings
 from ztrust_mail.planning.saved.write import SCHEMA, SCHEMAS, LeftOut, PlannedRealm, SavedPlan
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
-from ztrust_mail.transport.account import Account
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

@@ -11,6 +11,7 @@ from ztrust_mail._version import __version__
 from ztrust_mail.core.data import JsonLike, of_json
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.model.fields import Masked
 from ztrust_mail.model.serialize import to_json
@@ -18,7 +19,6 @@ from ztrust_mail.planning.compare import Change, ChangeData, SecretMode, secret_
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, desired_from_journal
-from ztrust_mail.transport.account import Account
 
 SCHEMAS = "urn:ztrust-mail:schema:plan:"
 SCHEMA = f"{SCHEMAS}1"

@@ -36,7 +36,7 @@ def check_lines(found: DoctorReport) -> Iterator[Line]:
         if check.hint and check.answer is not True:
             yield line(Span(f"{'':30}{check.hint}", "dim"))
     yield line(f"What {found.title} can do:")
-    width = max(len(ability.verb) for ability in found.abilities)
+    width = max(len(ability.operation) for ability in found.abilities)
     for ability in found.abilities:
-        mark = marks[ability.able]
-        yield line("  ", mark, " " * (4 - len(mark.text)), f"{ability.verb:<{width}}  {ability.remark}")
+        mark = marks[ability.is_supported]
+        yield line("  ", mark, " " * (4 - len(mark.text)), f"{ability.operation:<{width}}  {ability.remark}")
