@@ -19,9 +19,8 @@ from ztrust_mail.core.text import pluralise, printable
 from ztrust_mail.planning.plan import Plan, all_findings
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text.apply import result_lines
 from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.plan import danger_lines, heading_lines, plan_lines
+from ztrust_mail.reports.text.plan import danger_lines, heading_lines, plan_lines, result_lines
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions

@@ -1,17 +1,17 @@
-"""The entry point of the command line, which turns every error into an exit status."""
+"""The entry point of the command line: makes the standard streams safe, and turns every error into an exit status."""
 
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from ztrust_mail._version import __version__
-from ztrust_mail.cli import streams
-from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
     import click
@@ -25,16 +25,23 @@ COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
 """Set by the completion script of a shell when it asks for suggestions."""
 
 
+class OutputError(UsageError):
+    """Standard output cannot be written, because the disk is full or the reader has ended.
+
+    Raised once: later output is dropped.
+    """
+
+
 def main() -> NoReturn:
     """Run the command line and exit."""
-    streams.guard()
+    guard_streams()
     try:
         if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
             print(f"ztrust-mail {__version__}", flush=True)
             sys.exit(ExitStatus.OK)
         gc.set_threshold(COLLECT_AFTER)  # otherwise a tenth of a short command's time is garbage collection
         sys.exit(run(sys.argv[1:]))
-    except streams.OutputError as e:  # from output that no command writes, such as the help
+    except OutputError as e:  # from output that no command writes, such as the help
         print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
         sys.exit(e.exit_status)
 
@@ -57,7 +64,7 @@ def run(arguments: list[str]) -> int:
         return e.code if isinstance(e.code, int) else ExitStatus.OK
     except (click.Abort, KeyboardInterrupt):  # outside of a command's own handling
         return ExitStatus.INTERRUPTED
-    except streams.OutputError:
+    except OutputError:
         raise
     except Exception as e:  # an internal error, reported without values, which may be secrets
         return _report_internal_error(e)
@@ -69,8 +76,7 @@ def _report_misuse(e: click.UsageError, arguments: Sequence[str]) -> int:
     words = "\0".join(arguments)
     if "--format" in words:
         from ztrust_mail.core.findings import Finding, Severity
-        from ztrust_mail.reports.format import OutputFormat, load_format
-        from ztrust_mail.reports.report import of_findings
+        from ztrust_mail.reports.report import OutputFormat, load_format, of_findings
 
         command = e.ctx.info_name if e.ctx and e.ctx.parent else ""
         hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
@@ -87,3 +93,66 @@ def _report_internal_error(e: Exception) -> int:
     print("\n".join(frames), file=sys.stderr)
     print(f"ztrust-mail: internal error: {type(e).__name__}; please report the lines above", file=sys.stderr)
     return ExitStatus.BUG
+
+
+def guard_streams() -> None:
+    """Replace the standard streams by ones that never raise an unexpected error.
+
+    A closed stream becomes the null device. Characters that the locale cannot encode are escaped. What cannot be
+    written to standard error is lost; standard output raises :class:`OutputError`.
+    """
+    if sys.stdin is None:  # first, so that each stream gets its own number again, and no journal file gets one of these
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open as long as the process
+    sys.stdout = _guard_stream(sys.stdout, sys.__stdout__, _GuardedStdout)
+    sys.stderr = _guard_stream(sys.stderr, sys.__stderr__, _GuardedStderr)
+
+
+def _guard_stream(stream: TextIO | None, own: TextIO | None, kind: type[_Guarded]) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # open as long as the process
+    if stream is not own or not isinstance(
+        stream, io.TextIOWrapper
+    ):  # replaced by the caller, who is responsible for it
+        return stream
+    stream.flush()
+    lines, through = stream.line_buffering, stream.write_through
+    # not detached: the log of a calling program may go there
+    return kind(stream.buffer, stream.encoding, "backslashreplace", line_buffering=lines, write_through=through)
+
+
+class _Guarded(io.TextIOWrapper):
+    def write(self, text: str) -> int:
+        if text == "":  # click probes a stream so, and ignores the error of a full one
+            return 0
+        try:
+            return super().write(text)
+        except OSError as e:
+            self._on_write_error(e)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as e:
+            self._on_write_error(e)
+
+    def _on_write_error(self, e: OSError) -> None:
+        """Send the buffered and all later output to the null device: otherwise closing the stream fails, too."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
+
+
+class _GuardedStderr(_Guarded):
+    """Standard error."""
+
+
+class _GuardedStdout(_Guarded):
+    """Standard output."""
+
+    def _on_write_error(self, e: OSError) -> None:
+        super()._on_write_error(e)
+        why, hint = e.strerror, "free some disk space, or redirect it elsewhere"
+        if isinstance(e, BrokenPipeError):
+            why, hint = "the program reading standard output has exited", "let it read all the output"
+        raise OutputError(f"the result cannot be written: {why}", hint, "output")

@@ -16,7 +16,7 @@ from ztrust_mail.core.files import STDIN
 from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
-from ztrust_mail.reports.format import OutputFormat as OutputFormat
+from ztrust_mail.reports.report import OutputFormat as OutputFormat
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
@@ -27,7 +27,7 @@ class ArgumentSettings(TypedDict, total=False):
 
     nargs: int
     required: bool
-    type: click.Choice[str] | click.IntRange
+    type: click.Choice[str] | click.IntRange | click.Path
     default: str
 
 
@@ -61,6 +61,9 @@ class Command(click.Command):
     def _arguments(self) -> list[Argument]:
         return [parameter for parameter in self.params if isinstance(parameter, Argument)]
 
+
+INPUT = click.Path(readable=False, allow_dash=True)
+"""A path to read. Whether it can be read is found out where it is read, which names the reason."""
 
 Function = Callable[..., None]
 Declaration = Callable[[Function], Function]
@@ -162,10 +165,15 @@ def file(name: str, help: str, *, with_result: bool = False) -> Declaration:
     return click.option(name, metavar="FILE", type=click.Path(path_type=Path), callback=parse_path, help=help)
 
 
+def input_file(name: str, metavar: str, help: str, *, multiple: bool = False) -> Declaration:
+    """Declare an option that takes the path of a file or folder to be read, or several when it is repeated."""
+    return click.option(name, metavar=metavar, type=INPUT, multiple=multiple, help=help)
+
+
 def specs(*, required: bool = True) -> Declaration:
     """Declare the spec files."""
-    metavar = "SPEC..." if required else "[SPEC...]"
-    return argument("specs", metavar, "Spec files or folders; - is standard input.", nargs=-1, required=required)
+    metavar, meaning = "SPEC..." if required else "[SPEC...]", "Spec files or folders; - is standard input."
+    return argument("specs", metavar, meaning, nargs=-1, required=required, type=INPUT)
 
 
 def number_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
@@ -175,7 +183,7 @@ def number_argument(name: str, metavar: str, most: int, help: str) -> Declaratio
 
 server = text("--server", metavar="NAME|URL", help="A server of the settings file, or its URL.")
 realm = texts("--realm", "GLOB", "Only realms that match; repeatable.")
-config = text("--config", metavar="FILE", help="The settings file.")
+config = input_file("--config", "FILE", "The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
 report = texts("--report", "FORMAT=FILE", f"Also write a report file: {' or '.join(OutputFormat)}.")
 out = file("--out", "Write the spec to a file; - is standard output.")

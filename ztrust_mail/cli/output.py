@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from ztrust_mail.api import Session
+from ztrust_mail.cli.main import OutputError
 from ztrust_mail.cli.progress import log_waits
 from ztrust_mail.cli.protected_files import (
     ProtectedFiles,
@@ -21,14 +22,12 @@ from ztrust_mail.cli.protected_files import (
     parse_report_files,
     why_not_replace,
 )
-from ztrust_mail.cli.streams import OutputError
 from ztrust_mail.core.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.core.files import write_file
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import quoted
 from ztrust_mail.reports import style, text
-from ztrust_mail.reports.format import OutputFormat, load_format
-from ztrust_mail.reports.report import Report, of_findings
+from ztrust_mail.reports.report import OutputFormat, Report, load_format, of_findings
 from ztrust_mail.reports.style import Line
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of

@@ -14,8 +14,8 @@ from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, JournalError, UsageError
 from ztrust_mail.core.files import STDIN, is_inside, is_spec_in, read_regular_file
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.reports.format import OutputFormat, load_format
 from ztrust_mail.reports.json import schema_at
+from ztrust_mail.reports.report import OutputFormat, load_format
 
 _USAGE = f"write {' or '.join(f'{name}=FILE' for name in sorted(OutputFormat))}"
 ReportFile = tuple[OutputFormat, Path]

@@ -16,7 +16,7 @@ from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import ReportFormat
+from ztrust_mail.reports.report import ReportFormat
 
 if TYPE_CHECKING:
     from ztrust_mail.api.journal import PastRun, PastWrite

@@ -1,10 +1,13 @@
-"""The reports that commands end with: a class per kind of result, which a format renders."""
+"""The reports that commands end with, a class per kind of result, and the formats that render them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
@@ -21,9 +24,17 @@ if TYPE_CHECKING:
     from ztrust_mail.specfile.resolve import Desired
 
 
+Rendered_co = TypeVar("Rendered_co", covariant=True)
+
+
 @dataclass(frozen=True)
 class Report:
-    """What every report has. ``findings`` are those that belong to no single realm of the report."""
+    """What every report has. ``findings`` are those that belong to no single realm of the report.
+
+    ``kind`` is the name of the method of :class:`ReportFormat` that renders the report.
+    """
+
+    kind: ClassVar[str]
 
     command: str
     exit_status: ExitStatus
@@ -38,10 +49,14 @@ class Report:
 class FindingsReport(Report):
     """Findings alone: of ``validate``, and of every command that ends with an error."""
 
+    kind: ClassVar[str] = "findings"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionReport(Report):
     """What ``convert`` made; ``converted`` is None where the text went elsewhere."""
+
+    kind: ClassVar[str] = "conversion"
 
     converted: str | None = None
 
@@ -49,6 +64,8 @@ class ConversionReport(Report):
 @dataclass(frozen=True, kw_only=True)
 class PlanReport(Report):
     """A plan and what is dangerous about it."""
+
+    kind: ClassVar[str] = "plan"
 
     plan: Plan
     dangers: tuple[Danger, ...] = ()
@@ -58,6 +75,8 @@ class PlanReport(Report):
 class ApplyReport(Report):
     """What became of an applied plan."""
 
+    kind: ClassVar[str] = "apply"
+
     result: Result
 
 
@@ -65,12 +84,16 @@ class ApplyReport(Report):
 class DriftReport(Report):
     """How the server differs from the spec, and why."""
 
+    kind: ClassVar[str] = "drift"
+
     drift: Drift
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryReport(Report):
     """Runs of the journal; ``whole`` says that one was asked for by its number and has its realms."""
+
+    kind: ClassVar[str] = "history"
 
     runs: tuple[PastRun, ...]
     whole: bool = False
@@ -80,6 +103,8 @@ class HistoryReport(Report):
 class RemovalReport(Report):
     """How many runs and writes were removed from the journal."""
 
+    kind: ClassVar[str] = "removal"
+
     runs: int
     writes: int
 
@@ -88,12 +113,16 @@ class RemovalReport(Report):
 class MailTestReport(Report):
     """The results of test mails."""
 
+    kind: ClassVar[str] = "mail_tests"
+
     run: MailTestRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChecksReport(Report):
     """The doctor's checks."""
+
+    kind: ClassVar[str] = "checks"
 
     doctor: DoctorReport
 
@@ -102,6 +131,8 @@ class ChecksReport(Report):
 class CommandsReport(Report):
     """Commands for the reader to run."""
 
+    kind: ClassVar[str] = "commands"
+
     commands: tuple[str, ...]
 
 
@@ -109,12 +140,16 @@ class CommandsReport(Report):
 class ExplanationReport(Report):
     """The resolved settings of a realm."""
 
+    kind: ClassVar[str] = "explanation"
+
     wanted: Desired
 
 
 @dataclass(frozen=True, kw_only=True)
 class RulesReport(Report):
     """Rules with their help; ``whole`` says that one was asked for by its id."""
+
+    kind: ClassVar[str] = "rules"
 
     rules: tuple[Rule, ...]
     whole: bool = False
@@ -183,3 +218,84 @@ def of_explained(wanted: Desired, status: ExitStatus) -> ExplanationReport:
 def of_rules(rules: Sequence[Rule], *, whole: bool = False) -> RulesReport:
     """Report rules; ``whole`` says that one was asked for by its id."""
     return RulesReport("rule", ExitStatus.OK, rules=tuple(rules), whole=whole)
+
+
+class OutputFormat(StrEnum):
+    """The formats of results. The module of the same name in this package has the format as ``FORMAT``."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def load_format(name: OutputFormat) -> ReportFormat[object]:
+    """Return a format. Its module is imported only now, since most commands need one format."""
+    found: ReportFormat[object] = import_module(f"ztrust_mail.reports.{name}").FORMAT
+    return found
+
+
+class ReportFormat(ABC, Generic[Rendered_co]):
+    """Renders every kind of report. A new format is one module with a subclass, and a member of :class:`OutputFormat`.
+
+    ``Rendered_co`` is what a single report becomes before it is a document, such as lines or plain data.
+    """
+
+    @abstractmethod
+    def document(self, report: Report) -> str:
+        """Return a report as the whole content of a file or of standard output."""
+
+    @abstractmethod
+    def recognises(self, beginning: bytes) -> bool:
+        """Tell from its first bytes whether a file is a report in this format, which a new report may replace."""
+
+    def render(self, report: Report) -> Rendered_co:
+        """Return what the method for this kind of report makes of it."""
+        rendered: Rendered_co = getattr(self, report.kind)(report)
+        return rendered
+
+    @abstractmethod
+    def findings(self, report: FindingsReport) -> Rendered_co:
+        """Render findings alone."""
+
+    @abstractmethod
+    def conversion(self, report: ConversionReport) -> Rendered_co:
+        """Render what ``convert`` made."""
+
+    @abstractmethod
+    def plan(self, report: PlanReport) -> Rendered_co:
+        """Render a plan."""
+
+    @abstractmethod
+    def apply(self, report: ApplyReport) -> Rendered_co:
+        """Render what became of an applied plan."""
+
+    @abstractmethod
+    def drift(self, report: DriftReport) -> Rendered_co:
+        """Render how the server differs from the spec, and why."""
+
+    @abstractmethod
+    def history(self, report: HistoryReport) -> Rendered_co:
+        """Render runs of the journal."""
+
+    @abstractmethod
+    def removal(self, report: RemovalReport) -> Rendered_co:
+        """Render how much was removed from the journal."""
+
+    @abstractmethod
+    def mail_tests(self, report: MailTestReport) -> Rendered_co:
+        """Render the results of test mails."""
+
+    @abstractmethod
+    def checks(self, report: ChecksReport) -> Rendered_co:
+        """Render the doctor's checks."""
+
+    @abstractmethod
+    def commands(self, report: CommandsReport) -> Rendered_co:
+        """Render commands for the reader to run."""
+
+    @abstractmethod
+    def explanation(self, report: ExplanationReport) -> Rendered_co:
+        """Render the resolved settings of a realm."""
+
+    @abstractmethod
+    def rules(self, report: RulesReport) -> Rendered_co:
+        """Render rules with their help."""

@@ -1,12 +1,14 @@
-"""Renders the catalogue of rules, docs/rules.md: ``python -m ztrust_mail.reports.rule_catalogue > docs/rules.md``."""
+"""Rules as lines of text, and their catalogue: ``python -m ztrust_mail.reports.rule_catalogue > docs/rules.md``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, registry
+from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.text.findings import SEVERITY_STYLES
 
 WIDTH = 120
 
@@ -40,6 +42,26 @@ def _section(rule: Rule) -> str:
 
 def _anchor(heading: str) -> str:
     return heading.lower().replace(" ", "-")
+
+
+def rule_lines(found: Rule) -> Iterator[Line]:
+    """Yield a rule with its severity, title and help."""
+    yield line(Span(found.id, "bold"), "  ", Span(found.severity.value, SEVERITY_STYLES[found.severity]))
+    yield line(f"  {found.title}")
+    yield line()
+    for one in wrap(found.help, 78, break_long_words=False, break_on_hyphens=False):
+        yield line(f"  {one}")
+
+
+def rule_table(rules: Sequence[Rule]) -> Iterator[Line]:
+    """Yield the rules by group, a line for each."""
+    width = max(len(rule.id) for rule in rules)
+    for group, heading in GROUPS.items():
+        yield line(Span(heading, "bold"))
+        for rule in rules:
+            if rule.group == group:
+                severity = Span(f"{rule.severity:<8}", SEVERITY_STYLES[rule.severity])
+                yield line(f"  {rule.id:<{width}}  ", severity, f"  {rule.title}")
 
 
 def main() -> None:

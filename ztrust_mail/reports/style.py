@@ -21,9 +21,6 @@ class Span:
 
 Line = tuple[Span, ...]
 
-_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
-"""The ANSI code of each word of a style."""
-
 
 def line(*parts: str | Span) -> Line:
     """Return a line of plain and styled pieces."""
@@ -43,14 +40,13 @@ def write(lines: Iterable[Line], stream: TextIO) -> None:
         return
     import click  # colours Windows consoles, too
 
+    def styled(span: Span) -> str:
+        words, text = span.style.split(), printable(span.text)
+        colour = next((word for word in words if word not in ("bold", "dim")), None)
+        return click.style(text, colour, bold="bold" in words or None, dim="dim" in words or None) if words else text
+
     for one in lines:
-        click.echo("".join(_ansi(span) for span in one), file=stream)
-
-
-def _ansi(span: Span) -> str:
-    codes = [_CODES[word] for word in span.style.split()]
-    text = printable(span.text)
-    return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if codes and text else text
+        click.echo("".join(map(styled, one)), file=stream)
 
 
 def to_stderr(lines: Iterable[Line]) -> None:

@@ -15,7 +15,7 @@ from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.rotate import Rotation, find_old_secret_uses, plan_rotation
 from ztrust_mail.reports.style import plain
-from ztrust_mail.reports.text.apply import NAMED, leftover_lines
+from ztrust_mail.reports.text.plan import NAMED, leftover_lines
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.secrets.sources import Reach

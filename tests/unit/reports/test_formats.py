@@ -10,8 +10,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.rules import registry
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import OutputFormat, ReportFormat, load_format
-from ztrust_mail.reports.report import Report
+from ztrust_mail.reports.report import OutputFormat, Report, ReportFormat, load_format
 
 OF_THE_DOCUMENT = {"document", "recognises"}
 REPORTS: list[Report] = [

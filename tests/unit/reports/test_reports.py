@@ -23,14 +23,12 @@ from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports import style
+from ztrust_mail.reports import style, text
 from ztrust_mail.reports.json import FORMAT as JSON
 from ztrust_mail.reports.style import Span, line
-from ztrust_mail.reports.text.apply import result_lines
 from ztrust_mail.reports.text.checks import check_lines, mail_test_lines
-from ztrust_mail.reports.text.explanation import explanation_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
-from ztrust_mail.reports.text.plan import heading_lines, plan_lines
+from ztrust_mail.reports.text.plan import heading_lines, plan_lines, result_lines
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
@@ -343,7 +341,7 @@ def test_long_values_do_not_push_all_origins_to_the_right() -> None:
     entry = Entry("acme", Location("a.yaml", 2, 3))
     origin = Location("a.yaml", 4, 5)
     wanted = Desired("acme", entry, {"sender.name": "n" * 50, "relay.port": 25}, {"sender.name": origin})
-    assert shown(explanation_lines(wanted)) == [
+    assert shown(text.FORMAT.explanation(reports.of_explained(wanted, ExitStatus.OK))) == [
         "acme  uses entry acme (a.yaml:2:3)",
         f"  sender.name  {'n' * 50}  a.yaml:4:5",
         f"  relay.port   25{' ' * 34}  by default",

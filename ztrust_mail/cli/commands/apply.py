@@ -33,7 +33,7 @@ NAME = "apply"
 
 @options.command(NAME)
 @options.specs(required=False)
-@options.text("--plan", metavar="FILE", help="Apply a saved plan.")
+@options.input_file("--plan", "FILE", "Apply a saved plan.")
 @options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
 @options.flag("--resume", help="Write only the realms that the last run left.")
 @options.server

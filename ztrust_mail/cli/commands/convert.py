@@ -21,7 +21,7 @@ NAME = "convert"
 
 
 @options.command(NAME)
-@options.argument("path", "FILE", "A file or a folder; - is standard input.")
+@options.argument("path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT)
 @click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
 @click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
 @options.realm

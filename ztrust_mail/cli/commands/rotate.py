@@ -41,7 +41,7 @@ def command(
     old value.
     """
     from ztrust_mail.planning.planners.rotate import Rotation, check_reference
-    from ztrust_mail.reports.text.apply import leftover_lines
+    from ztrust_mail.reports.text.plan import leftover_lines
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         check_reference(reference)

@@ -17,7 +17,7 @@ NAME = "test"
 
 @options.command(NAME)
 @options.argument("realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1)
-@options.texts("--spec", "SPEC", "Test the settings of a spec without storing them.")
+@options.input_file("--spec", "SPEC", "Test the settings of a spec without storing them.", multiple=True)
 @options.server
 @options.result_format
 @options.report

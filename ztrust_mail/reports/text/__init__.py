@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.format import ReportFormat
-from ztrust_mail.reports.style import Line, line, plain
+from ztrust_mail.reports.report import ReportFormat
+from ztrust_mail.reports.style import Line, Span, line, plain
+from ztrust_mail.reports.text.findings import finding_lines
 
 HEADING = "ztrust-mail report: "
 """How the first line of a text report begins, by which a later one is permitted to replace it."""
@@ -29,14 +30,10 @@ class TextFormat(ReportFormat[Iterator[Line]]):
 
     def findings(self, report: reports.FindingsReport) -> Iterator[Line]:
         """Return a line per finding."""
-        from ztrust_mail.reports.text.findings import finding_lines
-
         return finding_lines(report.findings)
 
     def conversion(self, report: reports.ConversionReport) -> Iterator[Line]:
         """Return a line per finding, without the converted text."""
-        from ztrust_mail.reports.text.findings import finding_lines
-
         return finding_lines(report.findings)
 
     def plan(self, report: reports.PlanReport) -> Iterator[Line]:
@@ -47,7 +44,7 @@ class TextFormat(ReportFormat[Iterator[Line]]):
 
     def apply(self, report: reports.ApplyReport) -> Iterator[Line]:
         """Return what became of each realm."""
-        from ztrust_mail.reports.text.apply import result_lines
+        from ztrust_mail.reports.text.plan import result_lines
 
         return result_lines(report.result)
 
@@ -84,14 +81,24 @@ class TextFormat(ReportFormat[Iterator[Line]]):
         return map(line, report.commands)
 
     def explanation(self, report: reports.ExplanationReport) -> Iterator[Line]:
-        """Return the settings of a realm, a line each."""
-        from ztrust_mail.reports.text.explanation import explanation_lines
+        """Return the settings of a realm, each with the file and line that it comes from."""
+        from ztrust_mail.model.serialize import display_short
 
-        return explanation_lines(report.wanted)
+        wanted = report.wanted
+        yield line(Span(wanted.realm, "bold"), f"  uses entry {wanted.entry.name} ({wanted.entry.location})")
+        if wanted.disabled:
+            yield line("  no e-mail at all: the entry is disabled")
+        elif not wanted.fields and not wanted.findings:
+            yield line("  not set")
+        values = {name: display_short(value) for name, value in wanted.fields.items()}
+        names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
+        for name, text in values.items():
+            origin = wanted.origins.get(name)
+            yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(origin) if origin else "by default", "dim"))
 
     def rules(self, report: reports.RulesReport) -> Iterator[Line]:
         """Return one rule with its help, or a table of rules."""
-        from ztrust_mail.reports.text.explanation import rule_lines, rule_table
+        from ztrust_mail.reports.rule_catalogue import rule_lines, rule_table
 
         return rule_lines(report.rules[0]) if report.whole else rule_table(report.rules)
 
