@@ -1,7 +1,5 @@
 """The group of all commands. Each command is imported when it is used."""
 
-from __future__ import annotations
-
 import importlib
 
 import click

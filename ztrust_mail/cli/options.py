@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -219,29 +219,13 @@ def writing(*, canary: str = "") -> Declaration:
 
     def declare(function: Function) -> Function:
         @wraps(function)
-        def call(
-            *,
-            yes: bool,
-            allow: tuple[str, ...],
-            canary: str,
-            wave: int,
-            stop_after: int,
-            wait: str,
-            **others: object,
-        ) -> None:
-            function(**others, writing=WriteFlags(yes, allow, canary, wave, stop_after, wait))
+        def call(**given: object) -> None:
+            flags = {row.name: given.pop(row.name) for row in fields(WriteFlags)}
+            function(**given, writing=WriteFlags(**flags))  # type: ignore[arg-type]  # click has checked them
 
-        return combine(*options)(call)
-
-    return declare
-
-
-def combine(*declarations: Declaration) -> Declaration:
-    """Return several declarations as one, in the order of the help."""
-
-    def declare(function: Function) -> Function:
-        for one in reversed(declarations):
-            function = one(function)
-        return function
+        declared: Function = call
+        for one in reversed(options):
+            declared = one(declared)
+        return declared
 
     return declare

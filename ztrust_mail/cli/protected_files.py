@@ -1,7 +1,5 @@
 """Guards the files that a command reads or makes: no report may be written over one of them."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Rules as lines of text, and their catalogue: ``python -m ztrust_mail.reports.rule_catalogue > docs/rules.md``."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap

@@ -1,7 +1,5 @@
 """Lines of styled text, written so that no untrusted character controls the terminal."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable
@@ -40,13 +38,13 @@ def write(lines: Iterable[Line], stream: TextIO) -> None:
         return
     import click  # colours Windows consoles, too
 
-    def styled(span: Span) -> str:
+    def add_style(span: Span) -> str:
         words, text = span.style.split(), printable(span.text)
         colour = next((word for word in words if word not in ("bold", "dim")), None)
         return click.style(text, colour, bold="bold" in words or None, dim="dim" in words or None) if words else text
 
     for one in lines:
-        click.echo("".join(map(styled, one)), file=stream)
+        click.echo("".join(map(add_style, one)), file=stream)
 
 
 def to_stderr(lines: Iterable[Line]) -> None:

@@ -1,7 +1,5 @@
 """``convert``: settings from the files of one tool as those of another."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``drift``: check whether the server still matches the spec."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from enum import StrEnum
 

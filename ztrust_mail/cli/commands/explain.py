@@ -1,7 +1,5 @@
 """``explain``: show the settings of a realm, with the file and line of each value."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """``history``: list the runs in the journal."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """``init``: write a first spec, as an example or from a live realm."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ztrust_mail import api

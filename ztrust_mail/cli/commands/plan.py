@@ -1,7 +1,5 @@
 """``plan``: show what an apply would change."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``pull``: export live settings as a spec."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

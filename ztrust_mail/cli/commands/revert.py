@@ -1,7 +1,5 @@
 """``revert``: restore the state before a run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

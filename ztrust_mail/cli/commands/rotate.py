@@ -1,7 +1,5 @@
 """``rotate``: write the current value of a secret to every realm that uses it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

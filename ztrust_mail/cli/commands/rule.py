@@ -1,7 +1,5 @@
 """``rule``: what the id of a finding means."""
 
-from __future__ import annotations
-
 from ztrust_mail.cli import options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output

@@ -1,7 +1,5 @@
 """``schema``: the JSON Schemas, for editors and other tools."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from ztrust_mail.cli import options

@@ -1,7 +1,5 @@
 """``test``: have the server send test mails."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ztrust_mail import api

@@ -1,7 +1,5 @@
 """``validate``: check spec files offline."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ztrust_mail import api

@@ -1,7 +1,5 @@
 """Reports as text for people: a module of lines per kind of result, and the format on top of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from ztrust_mail.core.text import pluralise

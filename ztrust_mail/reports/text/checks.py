@@ -1,7 +1,5 @@
 """The doctor's checks and the results of test mails, as lines of text."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Findings as lines of text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
