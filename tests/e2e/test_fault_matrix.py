@@ -158,7 +158,7 @@ def carried_on(turn: World) -> ExitStatus:
     with turn.connect() as connection, connection.lock():
         api.settle(connection)
         plan = api.plan(turn.spec(), connection)
-        if left := api.unfinished(connection):
+        if left := api.find_unfinished(connection):
             without_resume, plan = plan, api.plan(turn.spec(), connection, left=left)
             assert names_of(plan.changed) == names_of(without_resume.changed) == [*left.realms]
         return api.apply(plan, connection, spec=turn.spec(), allow=MEANT).exit_status
@@ -211,4 +211,4 @@ def check_journal(connection: Session, plan: Plan) -> None:
     shown = {r.realm: KEYCLOAK.mask_secrets(r.live.attributes) for r in plan.realms if r.live}
     assert {realm: known.last.after for realm, known in remembered.items() if known.last} == shown
     assert [run.number for run in journal.runs(url, limit=10) if run.outcome is Outcome.RUNNING] == []
-    assert api.unfinished(connection) is None
+    assert api.find_unfinished(connection) is None

@@ -15,9 +15,20 @@ from __future__ import annotations
 
 from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
-from ztrust_mail.api.run import Dialogue, Execution, PlanVerdict, judge, require_support, run_plan, settle, unfinished
+from ztrust_mail.api.run import (
+    Dialogue,
+    Execution,
+    PlanVerdict,
+    find_unfinished,
+    judge,
+    require_support,
+    run_plan,
+    settle,
+)
 from ztrust_mail.api.session import Session, connect, load_spec, validate
 from ztrust_mail.api.write import apply, dangers, load_plan, plan_saved, refuse, save_plan, spec_digest
+
+unfinished = find_unfinished  # the name of earlier versions
 
 __all__ = [
     "Dialogue",
@@ -30,6 +41,7 @@ __all__ = [
     "doctor",
     "drift",
     "explain",
+    "find_unfinished",
     "forget",
     "history",
     "judge",

@@ -38,8 +38,8 @@ def plan(
 ) -> Plan:
     """Return what an apply would do.
 
-    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`unfinished`. References are resolved
-    unless ``resolve`` is False, so that masked secrets can be compared with the journal's fingerprints.
+    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`find_unfinished`. References are
+    resolved unless ``resolve`` is False, so that masked secrets can be compared with the journal's fingerprints.
 
     Raises :class:`ServerError` when nothing can be read, :class:`JournalError`. Errors of a single realm are part of
     the plan.

@@ -98,7 +98,7 @@ def run_plan(
         if not dialogue.confirm(plan, verdict):
             return Execution(plan, verdict, settled=settled)
 
-        left = unfinished(session)
+        left = find_unfinished(session)
         # resolves secrets, records the run and each write before its request, writes wave by wave, reads back
         result = apply_plan(plan, _apply_context(session, lock_lost), options)
         if result.run and left and {*left.realms} <= {realm.realm for realm in plan.realms}:
@@ -172,8 +172,8 @@ def settle(session: Session) -> list[ResolvedWrite]:
     return settle_all(session.journal, session.gateway, session.memory().realms)
 
 
-def unfinished(session: Session) -> UnfinishedRun | None:
+def find_unfinished(session: Session) -> UnfinishedRun | None:
     """Return the last run and the realms it left, if it was killed, interrupted or stopped or had failures."""
-    from ztrust_mail.applying.resume import find_unfinished
+    from ztrust_mail.applying.resume import find_unfinished as find
 
-    return find_unfinished(session.journal_for_reading, session.gateway.url)
+    return find(session.journal_for_reading, session.gateway.url)

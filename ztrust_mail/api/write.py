@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from ztrust_mail.api.run import run_plan
 from ztrust_mail.api.session import Session
@@ -16,7 +16,7 @@ from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.apply import Result
-    from ztrust_mail.applying.options import Progress
+    from ztrust_mail.applying.options import ApplyOptions, Progress
     from ztrust_mail.applying.resume import UnfinishedRun
     from ztrust_mail.applying.waves import Waves
     from ztrust_mail.planning.plan import Plan
@@ -39,25 +39,29 @@ def refuse(plan: Plan, allow: Iterable[str] = ()) -> None:
     refuse_unsafe(plan, parse_allow(allow))
 
 
-def apply(
-    plan: Plan,
-    session: Session,
-    *,
-    spec: Spec | None = None,
-    allow: Iterable[str] = (),
-    waves: Waves | None = None,
-    wait: float = 0.0,
-    progress: Progress | None = None,
-    cancel: threading.Event | None = None,
-    command: str = "apply",
-    plan_digest: str = "",
-) -> Result:
+class ApplyKeywords(TypedDict, total=False):
+    """The keyword arguments of :func:`apply`.
+
+    ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are recorded in the journal. ``allow`` names dangers
+    that are intended (``mass-change``, ``all``). ``waves`` splits the work; after a canary the server tests the
+    connection to the relay. ``wait`` is how many seconds to wait for another run on this server. ``progress`` is called
+    from worker threads as realms are done. Setting ``cancel`` lets the writes under way finish and skips the rest.
+    """
+
+    spec: Spec | None
+    allow: Iterable[str]
+    waves: Waves | None
+    wait: float
+    progress: Progress | None
+    cancel: threading.Event | None
+    command: str
+    plan_digest: str
+
+
+def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Result:
     """Write what a plan says, read it back, and return the outcome of each realm.
 
-    ``allow`` names dangers that are intended (``mass-change``, ``all``). ``waves`` splits the work; after a canary
-    the server tests the connection to the relay. ``wait`` is how many seconds to wait for another run on this server.
-    ``progress`` is called from worker threads as realms are done. Setting ``cancel`` lets the writes under way
-    finish and skips the rest. ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are recorded in the journal.
+    ``keywords`` are those of :class:`ApplyKeywords`, such as ``allow`` and ``waves``.
 
     An exception that ``progress`` raises is passed on, and leaves a stopped run that can be resumed. When anything
     else is raised nothing was written: :class:`Unsafe` for a danger that is not allowed, a violation of the policy or
@@ -65,28 +69,34 @@ def apply(
     another server, :class:`JournalError` where the journal cannot be written.
     """
     from ztrust_mail.applying.apply import Result
-    from ztrust_mail.applying.options import ApplyOptions
-    from ztrust_mail.applying.waves import Waves
-    from ztrust_mail.planning.safety import parse_allow
 
     if plan.url != session.gateway.url:
         message = f"the plan was made for {quoted(plan.url)}, and this is {quoted(session.gateway.url)}"
         raise UsageError(message, "make a plan for this server, or connect to the other one")
-    options = ApplyOptions(
-        parse_allow(allow),
-        waves or Waves(),
-        wait,
-        progress,
-        cancel or threading.Event(),
-        command,
-        spec_digest(spec) if spec else "",
-        plan_digest,
-    )
+    options = _apply_options(keywords)
     done = run_plan(session, lambda: plan, options)
     if done.verdict.refusal:
         raise done.verdict.refusal
-    result = done.result or Result(done.plan, done.plan.realms, command=command)
+    result = done.result or Result(done.plan, done.plan.realms, command=options.command)
     return replace(result, findings=(*done.settled, *result.findings))
+
+
+def _apply_options(given: ApplyKeywords) -> ApplyOptions:
+    from ztrust_mail.applying.options import ApplyOptions
+    from ztrust_mail.applying.waves import Waves
+    from ztrust_mail.planning.safety import parse_allow
+
+    spec = given.get("spec")
+    return ApplyOptions(
+        parse_allow(given.get("allow", ())),
+        given.get("waves") or Waves(),
+        given.get("wait", 0.0),
+        given.get("progress"),
+        given.get("cancel") or threading.Event(),
+        given.get("command", "apply"),
+        spec_digest(spec) if spec else "",
+        given.get("plan_digest", ""),
+    )
 
 
 def spec_digest(spec: Spec) -> str:
@@ -118,7 +128,7 @@ def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
 def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None = None) -> Plan:
     """Return a saved plan, compared with the server again.
 
-    ``left`` limits it to what a run of this plan left, see :func:`unfinished`; the realms that the run wrote count
+    ``left`` limits it to what a run of this plan left, see :func:`find_unfinished`; the realms that the run wrote count
     as done. Raises :class:`Unsafe` where that run was of another plan, where the plan was made for
     another server, or where one of its specs or realms changed since, naming them.
     """

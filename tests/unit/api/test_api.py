@@ -33,7 +33,7 @@ HEAVY = (
     "psycopg",
 )
 VERBS = (
-    *("apply", "connect", "dangers", "doctor", "drift", "explain", "forget", "history", "leftovers"),
+    *("apply", "connect", "dangers", "doctor", "drift", "explain", "find_unfinished", "forget", "history", "leftovers"),
     *(
         "load_plan",
         "load_spec",
@@ -225,7 +225,7 @@ def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox
         assert {f.rule for f in ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection).findings} == {
             "settled"
         }
-        assert not ztrust_mail.unfinished(connection)
+        assert not ztrust_mail.find_unfinished(connection)
 
 
 def test_of_a_canary_it_is_told_what_was_tested_and_what_had_nothing_to_test(ztrust_sandbox, environ):

@@ -150,7 +150,7 @@ class Story(RuleBasedStateMachine):
         spec = self.scene.spec()
 
         def make(connection: Session) -> Plan | None:
-            left = api.unfinished(connection)
+            left = api.find_unfinished(connection)
             if left is None or left.run.spec_digest != api.spec_digest(spec):
                 return None  # the command refuses
             made = api.plan(spec, connection, left=left, secrets=mode)

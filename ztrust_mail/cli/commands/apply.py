@@ -100,14 +100,14 @@ def _check_spec_options(
 
 def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:
     """Return the plan of a spec, and report what the last run left."""
-    if left := api.unfinished(session):
+    if left := api.find_unfinished(session):
         output.add_findings([_unfinished_note(left)])
     return api.plan(spec, session, realms=realms, secrets=secrets)
 
 
 def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretMode) -> Plan:
     """Return the plan of what the last run left of a spec."""
-    left = api.unfinished(session)
+    left = api.find_unfinished(session)
     if left is None:
         _finish_if_all_arrived(output, session)
     return api.plan(spec, session, left=_resumable(left, spec), secrets=secrets)
@@ -115,7 +115,7 @@ def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretM
 
 def _plan_of_saved(output: Output, session: Session, saved: SavedPlan, *, resume: bool) -> Plan:
     """Return the saved plan, or what the last run left of it."""
-    left = api.unfinished(session)
+    left = api.find_unfinished(session)
     if not resume:
         return _plan_whole(saved, session, left)
     if left is None:
