@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         unfinished,
         validate,
     )
-    from ztrust_mail.applying.waves import Waves
+    from ztrust_mail.applying.options import Waves
     from ztrust_mail.core.errors import ZtrustMailError
     from ztrust_mail.planning.compare import SecretMode
 
@@ -81,7 +81,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "SecretMode": "ztrust_mail.planning.compare",
-    "Waves": "ztrust_mail.applying.waves",
+    "Waves": "ztrust_mail.applying.options",
     "ZtrustMailError": "ztrust_mail.core.errors",
 }
 

@@ -16,9 +16,9 @@ from unit.journal.test_pruning import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal.database import parse_url
 from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.postgresql import PostgresqlDatabase
-from ztrust_mail.journal.postgresql_url import parse_url
 from ztrust_mail.journal.records import Outcome, Step
 
 

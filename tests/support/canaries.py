@@ -15,7 +15,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from support.cli import Cli, Ran
 
-from ztrust_mail.journal import fingerprints
+from ztrust_mail.journal import journal
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 MARK = "zQ7kanari"
@@ -142,7 +142,7 @@ def watch_fixture(
         caplog.set_level(logging.DEBUG, name)
     watch = Watch(cli, tmp_path, caplog)
     cli.monkeypatch.setenv("TMPDIR", str(tmp_path))
-    cli.monkeypatch.setattr(fingerprints, "_COST", 2)  # else most of the time would go there
+    cli.monkeypatch.setattr(journal, "_COST", 2)  # else most of the time would go there
     for realm in REALMS:
         ztrust_sandbox.edit_smtp(realm, stored(realm))
     watch.write("settings.toml", settings(ztrust_sandbox.url))

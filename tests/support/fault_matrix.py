@@ -15,7 +15,7 @@ from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
 from ztrust_mail.api import Session
-from ztrust_mail.applying.freshness import FRESH_SECONDS
+from ztrust_mail.applying.writer import FRESH_SECONDS
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.dialects.products.keycloak import MASK
 from ztrust_mail.dialects.row import Attributes

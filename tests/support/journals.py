@@ -16,9 +16,8 @@ from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.journal.database import Database, location_of
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import DEFAULT_TIMING, Timing
-from ztrust_mail.journal.opening import open_at, open_database
+from ztrust_mail.journal.opening import migrate, open_at, open_database
 from ztrust_mail.journal.records import NewRun, Step, Update, Write
-from ztrust_mail.journal.schema import migrate
 from ztrust_mail.model.fields import PASSWORD, Security
 
 if TYPE_CHECKING:

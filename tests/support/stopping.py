@@ -50,7 +50,7 @@ class Point:
 
 _JOURNAL = "ztrust_mail.journal.journal"
 _LEASE = "ztrust_mail.journal.lease"
-_RUN = "ztrust_mail.applying.run"
+_RUN = "ztrust_mail.applying.apply"
 
 POINTS = {
     "before-lease": Point(_LEASE, "Lease.acquire"),
@@ -148,7 +148,7 @@ def _stop_at(point: Point, handle: int) -> None:
 
 
 def _wait_for_ctrl_c(handle: int) -> None:
-    from ztrust_mail.applying.run import ApplyRun
+    from ztrust_mail.applying.apply import ApplyRun
     from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 
     noticed = threading.Event()

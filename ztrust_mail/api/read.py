@@ -149,7 +149,7 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
     """
     from ztrust_mail.api.pull_spec import pull as pull_entries
     from ztrust_mail.gateways.capabilities import Operation, require
-    from ztrust_mail.planning.planners.from_spec import unmatched
+    from ztrust_mail.planning.planners.from_spec import find_unmatched
 
     gateway = session.gateway
     require(gateway, Operation.PULL)
@@ -162,7 +162,7 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
     if not names:
         raise UsageError("no realm matches", "check the names and the account's rights")
     pulled = pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
-    return replace(pulled, findings=(*unmatched(realms, names, of=""), *pulled.findings))
+    return replace(pulled, findings=(*find_unmatched(realms, names, of=""), *pulled.findings))
 
 
 def explain(spec: Spec, realm: str) -> Desired:

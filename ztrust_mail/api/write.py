@@ -16,9 +16,8 @@ from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.apply import Result
-    from ztrust_mail.applying.options import ApplyOptions, Progress
+    from ztrust_mail.applying.options import ApplyOptions, Progress, Waves
     from ztrust_mail.applying.resume import UnfinishedRun
-    from ztrust_mail.applying.waves import Waves
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved import SavedPlan
@@ -82,8 +81,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
 
 
 def _apply_options(given: ApplyKeywords) -> ApplyOptions:
-    from ztrust_mail.applying.options import ApplyOptions
-    from ztrust_mail.applying.waves import Waves
+    from ztrust_mail.applying.options import ApplyOptions, Waves
     from ztrust_mail.planning.safety import parse_allow
 
     spec = given.get("spec")

@@ -1,21 +1,198 @@
 """Applies a plan: resolves secrets and records the run, then reads, writes and reads back wave by wave."""
 
-from __future__ import annotations
-
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from ztrust_mail.applying.freshness import FreshReads
-from ztrust_mail.applying.options import ApplyContext, ApplyOptions
+from ztrust_mail.applying.options import ApplyContext, ApplyOptions, Wave
+from ztrust_mail.applying.readback import not_read_back, read_back
 from ztrust_mail.applying.recorder import Recorder
-from ztrust_mail.applying.run import ApplyRun
-from ztrust_mail.applying.writer import Writer
-from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.applying.writer import Attempt, FreshReads, Writer
+from ztrust_mail.core.errors import CIRCUIT_OPEN, ExitStatus, JournalError
+from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.core.text import pluralise
 from ztrust_mail.gateways.gateway import Gateway
-from ztrust_mail.journal.records import NewRun
+from ztrust_mail.journal.records import LOCK_LOST, NewRun, Outcome
 from ztrust_mail.planning.compare import SecretMode, secret_fields
-from ztrust_mail.planning.plan import Plan, RealmPlan, of_plan
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_plan
 from ztrust_mail.secrets.store import ResolvedSecrets
+
+INTENT_BATCH = 32
+"""How many intents are recorded at once: recording each alone would slow the writes down."""
+
+
+class Queue:
+    """Realms to be written. ``mark`` records intents before their realms are handed out; ``should_stop`` ends it."""
+
+    def __init__(
+        self, realms: Sequence[RealmPlan], mark: Callable[[list[str]], None], should_stop: Callable[[], bool]
+    ) -> None:
+        self._waiting = deque(realms)
+        self._marked: deque[RealmPlan] = deque()
+        self._mark = mark
+        self._should_stop = should_stop
+        self._lock = threading.Lock()
+
+    def next(self) -> RealmPlan | None:
+        """Return the next realm to write, None at the end. Raises what ``mark`` raises."""
+        with self._lock:
+            if self._should_stop():
+                return None
+            if not self._marked and self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(INTENT_BATCH, len(self._waiting)))]
+                self._mark([realm.realm for realm in batch])
+                self._marked.extend(batch)
+            return self._marked.popleft() if self._marked else None
+
+
+def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[], None]) -> None:
+    """Run the same work in several threads until all have ended.
+
+    Ctrl-C calls ``interrupted`` and goes on waiting, so that the work under way finishes. Raises what the work raises.
+    """
+    jobs: list[Future[None]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        while True:
+            try:
+                while len(jobs) < threads:
+                    jobs.append(pool.submit(work))
+                for job in jobs:
+                    job.result()
+                return
+            except KeyboardInterrupt:
+                interrupted()
+
+
+def _reason(e: JournalError) -> str:
+    """Return why a run stops after a journal error."""
+    return "the lock on the server was lost" if e.rule == LOCK_LOST else "the journal cannot be written"
+
+
+class ApplyRun:
+    """An apply under way. :meth:`run` applies the plan; the attributes then hold the outcome."""
+
+    def __init__(
+        self, plan: Plan, context: ApplyContext, options: ApplyOptions, writer: Writer, recorder: Recorder
+    ) -> None:
+        self._todo, self._mode = plan.changed, plan.secrets
+        self._left_out = any(realm.is_left_out for realm in plan.realms)
+        self._context, self._options, self._writer, self._recorder = context, options, writer, recorder
+        self._gateway = context.gateway
+        self._attempts: dict[str, Attempt] = {}
+        self._lock = threading.Lock()
+        self._failures = 0
+        self.done: dict[str, RealmPlan] = {}
+        self.findings: list[Finding] = []
+        self.exit_statuses: list[ExitStatus] = []
+        self.stopped = ""
+        self.interrupted = False
+
+    def run(self) -> None:
+        """Apply all waves, and record the end of the run whatever happens."""
+        try:
+            self._run_waves()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except JournalError as e:
+            self._on_journal_error(e)
+        except BaseException:  # a caller's progress may raise anything; the outcome of marked writes stays unknown
+            with suppress(JournalError):
+                self._recorder.finish(Outcome.STOPPED, ())
+            raise
+        self.done = {**not_read_back(self._attempts), **self.done}
+        untouched = [replace(r, status=Status.SKIPPED) for r in self._todo if r.realm not in self._attempts]
+        self.done |= {realm.realm: realm for realm in untouched}
+        try:
+            self._recorder.finish(self._outcome(), [realm.realm for realm in untouched])
+        except JournalError as e:
+            self._on_journal_error(e)
+
+    def _run_waves(self) -> None:
+        for wave in self._options.waves.of(self._todo):
+            if self._should_stop():
+                return
+            self._write_wave(wave)
+            names = [realm.realm for realm in wave.realms if realm.realm in self._attempts]
+            if self.stopped:
+                self._gateway.allow_probe()  # one list may show what a server that stopped answering made of the writes
+            readback = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
+            self.interrupted = self.interrupted or readback.interrupted
+            self.done |= readback.realms
+            self._recorder.record_readback(readback)
+            if wave.canary and not self._should_stop():
+                self._test_canary(names)
+
+    def _write_wave(self, wave: Wave) -> None:
+        queue = Queue(wave.realms, self._mark_intents, self._should_stop)
+
+        def work() -> None:
+            while (planned := queue.next()) is not None:
+                self._record_attempt(self._writer.write(planned))
+
+        in_parallel(work, self._gateway.connections, self._interrupt)
+
+    def _mark_intents(self, realms: Sequence[str]) -> None:
+        try:
+            self._recorder.mark_intents(realms)
+        except JournalError as e:
+            self.stopped = _reason(e)  # for the threads that are still writing
+            raise
+
+    def _record_attempt(self, attempt: Attempt) -> None:
+        realm = attempt.realm
+        with self._lock:
+            self._attempts[realm.realm] = attempt
+            self._failures += realm.status is Status.FAILED
+            if self._options.waves.stops_at(self._failures):
+                self.stopped = f"{pluralise(self._failures, 'realm')} failed"
+            elif any(finding.rule == CIRCUIT_OPEN for finding in realm.findings):
+                self.stopped = "the server is down"
+        self._recorder.record_attempt(attempt)
+        if self._options.progress:
+            self._options.progress(realm)
+
+    def _should_stop(self) -> bool:
+        """Return whether to begin no further write. Raises :class:`JournalError` when the lock is lost."""
+        if self._context.lock_lost.is_set():
+            from ztrust_mail.journal.lease import lost_to_another  # imported late: drift and plan need no lock
+
+            lost = lost_to_another(self._gateway.url)
+            self.stopped = _reason(lost)
+            raise lost
+        if self._options.cancel.is_set():
+            self.interrupted = True
+        return bool(self.stopped) or self.interrupted
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self._options.cancel.set()  # the writes under way finish, no other begins
+        self._gateway.stop_waiting()
+
+    def _test_canary(self, names: Sequence[str]) -> None:
+        if any(self.done[name].status is not Status.APPLIED for name in names):
+            self.stopped = "a canary realm failed"
+            return
+        found = self._context.test_canary(names)
+        self.findings += found
+        if has_errors(found):
+            self.exit_statuses.append(ExitStatus.DIFFERS)
+            self.stopped = "the test mail of the canary failed"
+
+    def _on_journal_error(self, e: JournalError) -> None:
+        self.findings.append(Finding(Severity.ERROR, e.rule or "journal", e.message, e.hint))
+        self.exit_statuses.append(e.exit_status)
+        self.stopped = self.stopped or _reason(e)
+
+    def _outcome(self) -> Outcome:
+        if self.interrupted:
+            return Outcome.INTERRUPTED
+        if self.stopped:
+            return Outcome.STOPPED
+        bad = any(realm.status is not Status.APPLIED for realm in self.done.values())
+        return Outcome.FAILED if bad or self._left_out else Outcome.DONE
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,99 @@
-"""How a plan is applied, and what an apply works with."""
+"""How a plan is applied: canary, waves and other options, and what an apply works with."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from ztrust_mail.applying.waves import Waves
+from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.globs import glob_matches
+from ztrust_mail.core.text import quoted
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import NOTHING_REMEMBERED, JournalState
+from ztrust_mail.model.fields import HOST
 from ztrust_mail.planning.plan import RealmPlan
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.secrets.store import SecretStore
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
+
+
+_LONGEST_NUMBER = 9  # digits; neither int() nor islice() takes a number of any length
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Realms that are written together. After a canary the server tests the connection of each."""
+
+    realms: tuple[RealmPlan, ...]
+    canary: bool = False
+
+
+@dataclass(frozen=True)
+class Waves:
+    """How to split a plan. ``canary`` is a number of realms or a glob; ``size`` 0 writes all at once.
+
+    A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after``
+    failed realms no further write begins; 0 never stops.
+    """
+
+    canary: str = ""
+    size: int = 0
+    stop_after: int = 0
+
+    def of(self, todo: Sequence[RealmPlan]) -> Iterator[Wave]:
+        """Yield the waves in turn, the canary first."""
+        first = self._first(todo)
+        if first:
+            yield Wave(first, canary=True)
+        names = {realm.realm for realm in first}
+        rest = [realm for realm in todo if realm.realm not in names]
+        size = self.size or len(rest)
+        for start in range(0, len(rest), size or 1):
+            yield Wave(tuple(rest[start : start + size]))
+
+    def check(self, todo: Sequence[RealmPlan]) -> None:
+        """Raise :class:`UsageError` where the canary is ambiguous, or matches no realm that can be tested."""
+        if not todo or not self.canary:
+            return
+        what = f"--canary {quoted(self.canary)}"
+        count = self._is_number and self.canary.strip("0")
+        if count and any(realm.realm == self.canary for realm in todo):
+            hint = f"for the realm pass --canary '{self.canary}*' or --realm; for that many realms pass a glob"
+            raise UsageError(f"{what} is ambiguous: it is a number and the name of a realm", hint)
+        if count and len(self.canary) > _LONGEST_NUMBER:
+            hint = "give the number of realms to write first, such as 5, or a glob of their names"
+            raise UsageError(f"{what} is a number of more than {_LONGEST_NUMBER} digits", hint)
+        first = self._first(todo)
+        if not first and not count:
+            hint = "name a realm that the plan changes, or pass a number of realms"
+            raise UsageError(f"{what} matches none of the realms to be written", hint)
+        if not any(map(_has_relay, first)):
+            hint = "name a realm that will have a relay, or leave out --canary"
+            raise UsageError(f"{what} matches no realm that can be tested: they will have no e-mail", hint)
+
+    @property
+    def _is_number(self) -> bool:
+        return self.canary.isascii() and self.canary.isdigit()
+
+    def _first(self, todo: Sequence[RealmPlan]) -> tuple[RealmPlan, ...]:
+        if self._is_number:
+            return tuple(islice(filter(_has_relay, todo), int(self.canary[-_LONGEST_NUMBER:])))
+        return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
+
+    def stops_at(self, failed: int) -> bool:
+        """Return whether to stop after this number of failures."""
+        return 0 < self.stop_after <= failed
+
+
+def _has_relay(realm: RealmPlan) -> bool:
+    return not realm.wanted.disabled and HOST in realm.wanted.fields
+
 
 Progress = Callable[[RealmPlan], None]
 

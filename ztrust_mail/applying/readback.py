@@ -1,7 +1,5 @@
 """Reads back what was written, and finds out what became of writes that got no answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 

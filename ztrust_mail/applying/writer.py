@@ -1,13 +1,11 @@
 """Writes one realm as planned after a fresh read, and says whether the outcome is known."""
 
-from __future__ import annotations
-
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from ztrust_mail.applying.freshness import FRESH_SECONDS, FreshReads
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
     NOT_THE_API,
@@ -22,12 +20,70 @@ from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Outgoing, is_template
-from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal.records import LOCK_LOST
 from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS, TOKEN, USERNAME, FieldMap
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
 from ztrust_mail.secrets.store import ResolvedSecrets
+
+FRESH_SECONDS = 5.0
+"""A realm that was read longer ago than this is read again before it is written."""
+
+
+LONG_SECONDS = 1.0
+"""When reading all remaining realms takes longer than this, it is not repeated: too few of them would be written
+before the read is stale again."""
+
+SINGLE_READS = 8
+"""How many realms are then read together, each by a request of its own."""
+
+
+class FreshReads:
+    """Returns settings of realms that were read at most five seconds ago. Threads may share it.
+
+    When one realm is stale, the remaining ones are too: one read serves them all, unless they are so many that it
+    takes long. For a server that shows no settings, the read of the plan is used.
+    """
+
+    def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
+        self._gateway = gateway
+        self._lock = threading.Lock()
+        self._all_at_once = True
+        self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
+        self._names = {realm.realm: gateway.dialect.template_names(realm.wanted.fields) for realm in planned}
+
+    def get(self, realm: str) -> LiveRealm:
+        """Return one realm's settings, once per realm. Raises :class:`RealmError` where they cannot be read."""
+        with self._lock:
+            live = self._seen.pop(realm)
+            if self._gateway.capabilities.read and not _is_fresh(live):
+                live = self._read_again(realm)
+        if isinstance(live, RealmError):
+            raise live
+        assert live is not None  # a read gives settings or an error
+        return live
+
+    def _read_again(self, realm: str) -> LiveRealm | RealmError:
+        """Read a realm together with remaining ones, and return it."""
+        began = time.monotonic()
+        ahead = list(self._seen) if self._all_at_once else list(islice(self._seen, SINGLE_READS - 1))
+        reading = read_with_templates(self._gateway, [realm, *ahead], self._names).realms
+        self._seen |= {name: reading[name] for name in ahead}
+        self._all_at_once &= time.monotonic() - began <= LONG_SECONDS
+        return reading[realm]
+
+    def refresh(self, realm: str) -> LiveRealm:
+        """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""
+        live = read_with_templates(self._gateway, [realm], self._names).realms[realm]
+        if isinstance(live, RealmError):
+            raise live
+        return live
+
+
+def _is_fresh(live: LiveRealm | RealmError | None) -> bool:
+    return isinstance(live, LiveRealm) and time.monotonic() - live.read_at <= FRESH_SECONDS
+
 
 MAX_REREADS = 10
 """A write fails after this many reads of its realm, each of which was stale when a busy server let the write begin."""

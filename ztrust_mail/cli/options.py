@@ -83,8 +83,10 @@ class WriteFlags:
 
     def apply_options(self, command: str) -> ApplyOptions:
         """Return how to apply the plan of a command. Raises :class:`UsageError`."""
-        from ztrust_mail.applying.options import ApplyOptions  # most commands write nothing
-        from ztrust_mail.applying.waves import Waves
+        from ztrust_mail.applying.options import (
+            ApplyOptions,  # most commands write nothing
+            Waves,
+        )
         from ztrust_mail.planning.safety import parse_allow
 
         waves = Waves(self.canary, self.wave, self.stop_after)

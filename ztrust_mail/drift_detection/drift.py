@@ -1,7 +1,5 @@
 """Explains drift: compares live, desired and last applied settings, so that every difference has a cause."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,7 +15,7 @@ from ztrust_mail.journal.records import NOT_KEPT, LastKnown, Write
 from ztrust_mail.model.fields import ABSENT, FieldValue, Masked
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
-from ztrust_mail.planning.planners.from_spec import nothing_selected, unmatched
+from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_selected
 
 _NOTHING = LastKnown()
 _STOLEN = ", and which mail and passwords went there"
@@ -78,7 +76,7 @@ def explain_drift(
     causes = {r.realm: {c.field: pasts[r.realm].cause(c) for c in r.changes} for r in plan.changed}
     changed = _externally_changed(plan, causes)
     edits = attribution.edits_since(gateway, {r.realm: _last_write_time(remembered[r.realm].last) for r in changed})
-    findings = unmatched(selected, {*vanished, *(realm.realm for realm in plan.realms)})
+    findings = find_unmatched(selected, {*vanished, *(realm.realm for realm in plan.realms)})
     for realm in plan.changed:
         known = remembered.get(realm.realm, _NOTHING)
         past, cause, edited = pasts[realm.realm], causes[realm.realm], edits.get(realm.realm, ())

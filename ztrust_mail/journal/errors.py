@@ -1,7 +1,5 @@
 """Messages for the errors of a database. Its own texts are never shown: they may quote values or the URL."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 from typing import Final

@@ -1,12 +1,17 @@
-"""The journal: runs and their writes, leases, fingerprints; in SQLite or PostgreSQL."""
+"""The journal: runs and their writes, leases, and the fingerprints of secrets; in SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import secrets
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import JournalError, UsageError
@@ -15,9 +20,8 @@ from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Row, Transaction, Value, location_of
 from ztrust_mail.journal.errors import RULE
-from ztrust_mail.journal.fingerprints import Fingerprints
 from ztrust_mail.journal.lease import DEFAULT_TIMING, UNMONITORED, Lease, Monitor, Timing, hold_lease, lost_to_another
-from ztrust_mail.journal.opening import open_at
+from ztrust_mail.journal.opening import SALT_SIZE, open_at
 from ztrust_mail.journal.records import (
     Holder,
     LastKnown,
@@ -36,6 +40,40 @@ from ztrust_mail.journal.records import (
     write_of,
     write_values,
 )
+
+_COST, _BLOCK, _PARALLEL, _SIZE = 2**14, 8, 1, 32
+_MAX_THREADS: Final = 8  # each takes 16 MB
+
+
+class Fingerprints:
+    """Computes fingerprints, once for each distinct secret. May be used by several threads."""
+
+    def __init__(self, salt: bytes) -> None:
+        self._salt = salt
+        self._key = secrets.token_bytes(SALT_SIZE)  # this object must not reveal the secrets either
+        self._lock = threading.Lock()
+        self._futures: dict[bytes, Future[str]] = {}
+
+    def of(self, secret: Secret) -> str:
+        """Return a secret's fingerprint, as hex digits; computing it takes about 50 ms of one processor."""
+        value = secret.reveal().encode("utf-8", "surrogatepass")
+        known = hashlib.blake2b(value, key=self._key).digest()
+        with self._lock:
+            if is_new := known not in self._futures:
+                self._futures[known] = Future()
+            future = self._futures[known]
+        if is_new:
+            future.set_result(_scrypt(value, self._salt))
+        return future.result()
+
+    def of_all(self, several: Iterable[Secret]) -> list[str]:
+        """Return the fingerprints of several secrets, computed in parallel."""
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+            return list(pool.map(self.of, several))
+
+
+def _scrypt(value: bytes, salt: bytes) -> str:
+    return hashlib.scrypt(value, salt=salt, n=_COST, r=_BLOCK, p=_PARALLEL, dklen=_SIZE).hex()
 
 
 def find_run(journal: Journal | None, server: str, number: int) -> tuple[Journal, Run]:

@@ -1,7 +1,5 @@
 """Leases: a run holds one on its server, which excludes other runs until it is released or expires."""
 
-from __future__ import annotations
-
 import threading
 import time
 import uuid

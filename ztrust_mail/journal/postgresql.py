@@ -1,7 +1,5 @@
 """A journal in a PostgreSQL database that a team shares."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +10,8 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from ztrust_mail.core.errors import JournalError
-from ztrust_mail.journal.database import Database, Row, Transaction, Value
+from ztrust_mail.journal.database import Database, PostgresqlUrl, Row, Transaction, Value
 from ztrust_mail.journal.errors import RULE, journal_error, unstorable_name
-from ztrust_mail.journal.postgresql_url import PostgresqlUrl
 
 _CONNECT: Final = {"connect_timeout": "10", "tcp_user_timeout": "15000", "application_name": "ztrust-mail"}
 LIMITS: Final = (
@@ -96,7 +93,6 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """See :meth:`Database.reading`."""
         with self._transaction() as transaction:
             yield transaction
 
@@ -104,13 +100,11 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def migrating(self) -> Iterator[Transaction]:
-        """See :meth:`Database.migrating`."""
         with self._transaction() as transaction:
             transaction.query("SELECT pg_advisory_xact_lock(:key)", key=_MIGRATION_LOCK)
             yield transaction
 
     def close(self) -> None:
-        """See :meth:`Database.close`."""
         while self._idle:
             self._idle.pop().close()
 
@@ -123,13 +117,11 @@ class PostgresqlTransaction(Transaction):
         self._where = where
 
     def query(self, sql: str, /, **values: Value) -> list[Row]:
-        """See :meth:`Transaction.query`."""
         if not values:
             return [*self._connection.execute(sql.encode())]
         return [*self._connection.execute(_to_psycopg(sql), values)]
 
     def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
-        """See :meth:`Transaction.execute`."""
         if not several:
             return self._connection.execute(sql.encode()).rowcount
         with self._connection.cursor() as cursor:
@@ -137,13 +129,13 @@ class PostgresqlTransaction(Transaction):
             return cursor.rowcount
 
     def now(self) -> datetime:
-        """See :meth:`Transaction.now`: it is the clock of the database server."""
+        """Return the clock of the database server."""
         [row] = self.query("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now.astimezone(UTC)
 
     def tables(self) -> set[str]:
-        """See :meth:`Transaction.tables`. Raises :class:`JournalError` if the account may use no schema."""
+        """Return the names of the tables. Raises :class:`JournalError` if the account may use no schema."""
         if self.query("SELECT current_schema() AS name")[0]["name"] is None:
             hint = "grant it USAGE on the journal's schema, or name another with ?options=-csearch_path%3DNAME"
             raise JournalError(f"{self._where} cannot be used: this account may see no schema", hint, RULE)
@@ -158,7 +150,6 @@ def _to_psycopg(sql: str) -> bytes:
 
 @contextmanager
 def _translate_errors(where: str) -> Iterator[None]:
-    """Raise errors of psycopg as :class:`JournalError`; ``where`` names the journal."""
     try:
         yield
     except (psycopg.DataError, UnicodeError):

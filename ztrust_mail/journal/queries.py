@@ -4,8 +4,6 @@ The database filters, so that years of history cost a plan nothing. Steps and ou
 stored; a test compares the statements with what :class:`Step` says of each.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from ztrust_mail.journal.records import NOT_KEPT

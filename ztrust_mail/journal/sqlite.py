@@ -1,7 +1,5 @@
 """A journal in a SQLite file."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 import time
@@ -38,13 +36,11 @@ class SqliteDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """See :meth:`Database.reading`."""
         with self._transaction(_TO_READ) as transaction:
             yield transaction
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        """See :meth:`Database.writing`."""
         with self._transaction(_TO_WRITE) as transaction:
             yield transaction
 
@@ -82,7 +78,6 @@ class SqliteDatabase(Database):
             return open_file(self._file, writable=self.writable, immutable=self._immutable)
 
     def close(self) -> None:
-        """See :meth:`Database.close`."""
         while self._idle:
             self._idle.pop().close()
 
@@ -94,23 +89,20 @@ class SqliteTransaction(Transaction):
         self._connection = connection
 
     def query(self, sql: str, /, **values: Value) -> list[Row]:
-        """See :meth:`Transaction.query`."""
         cursor = self._connection.execute(sql, _to_sqlite(values))
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
-        """See :meth:`Transaction.execute`."""
         if not several:
             return self._connection.execute(sql).rowcount
         return self._connection.executemany(sql, map(_to_sqlite, several)).rowcount
 
     def now(self) -> datetime:
-        """See :meth:`Transaction.now`: all users of a file share the clock of this machine."""
+        """Return the clock of this machine, which all users of a file share."""
         return datetime.now(UTC)
 
     def tables(self) -> set[str]:
-        """See :meth:`Transaction.tables`."""
         found = self.query("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {row["name"] for row in found if not row["name"].startswith("sqlite_")}
 
@@ -154,7 +146,6 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _translate_errors(where: str) -> Iterator[None]:
-    """Raise errors of sqlite3 as :class:`JournalError`; ``where`` names the journal."""
     try:
         yield
     except UnicodeError:

@@ -1,7 +1,5 @@
 """Compares a realm's live settings with the desired ones, on canonical values."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum

@@ -1,7 +1,5 @@
 """The plan: what an apply would write to each realm, and what prevents it. Also the digests of plans and specs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Checks the desired settings of a realm against the settings' policy, after placeholders are filled in."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

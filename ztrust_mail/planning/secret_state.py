@@ -1,7 +1,5 @@
 """Decides whether secrets that the server masks are unchanged, and which stored secrets a write would lose."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 

@@ -175,7 +175,7 @@ TROUBLES: Mapping[str, tuple[Callable[[Watch, Sandbox], None], ExitStatus]] = {
     ),
     "a bug in resolving": (breaking("ztrust_mail.secrets.store.resolve", OSError(everything())), ExitStatus.BUG),
     "ctrl-c in writing": (
-        breaking("ztrust_mail.applying.run.ApplyRun._write_wave", KeyboardInterrupt(everything())),
+        breaking("ztrust_mail.applying.apply.ApplyRun._write_wave", KeyboardInterrupt(everything())),
         ExitStatus.INTERRUPTED,
     ),
 }
@@ -363,7 +363,7 @@ def leaking(kind: str) -> Callable[..., object]:
 LEAKS = {
     "output": "ztrust_mail.reports.text.plan.display_value",
     "report": "ztrust_mail.reports.style.plain",
-    "journal": "ztrust_mail.journal.fingerprints._scrypt",
+    "journal": "ztrust_mail.journal.journal._scrypt",
     "plan": "ztrust_mail.planning.saved.write.to_json",
     "log": "ztrust_mail.cli.execute.all_findings",
     "traceback": "ztrust_mail.cli.main._report_internal_error",

@@ -12,8 +12,7 @@ from support.mail_settings import NO_LOGIN, one_realm
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, PlanVerdict
 from ztrust_mail.api.run import with_policy
-from ztrust_mail.applying.options import ApplyOptions
-from ztrust_mail.applying.waves import Waves
+from ztrust_mail.applying.options import ApplyOptions, Waves
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretKind, SecretRef

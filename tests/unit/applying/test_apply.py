@@ -28,7 +28,7 @@ from support.mail_settings import (
 )
 
 from ztrust_mail import SecretMode, apply, explain, plan
-from ztrust_mail.applying import freshness
+from ztrust_mail.applying import writer
 from ztrust_mail.applying.apply import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.dialects.products.keycloak import MASK
@@ -337,7 +337,7 @@ def test_a_fresh_reading_is_not_repeated(ztrust_sandbox):
 
 
 def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatch):
-    monkeypatch.setattr(freshness, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
     assert statuses(applied(ztrust_sandbox, one_realm(NO_LOGIN))) == {"acme": "applied"}
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "GET", "PUT", "GET"]
@@ -347,7 +347,7 @@ def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatc
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 @pytest.mark.parametrize("change", [{"x-kept": "2"}, {"port": "26"}, {"new": ""}])
 def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox, monkeypatch, entry, change):
-    monkeypatch.setattr(freshness, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(realms({"acme": entry, "globex": NO_LOGIN}), connection)
@@ -360,7 +360,7 @@ def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox,
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 def test_a_realm_removed_since_the_plan_fails(ztrust_sandbox, monkeypatch, entry):
-    monkeypatch.setattr(freshness, "FRESH_SECONDS", -1)
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
     ztrust_sandbox.edit_smtp("acme", {"x": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(one_realm(entry), connection)

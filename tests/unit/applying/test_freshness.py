@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ztrust_mail.applying import freshness
-from ztrust_mail.applying.freshness import SINGLE_READS, FreshReads
+from ztrust_mail.applying import writer
+from ztrust_mail.applying.writer import SINGLE_READS, FreshReads
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading
 from ztrust_mail.planning.plan import RealmPlan, Status
@@ -52,8 +52,8 @@ def test_one_quick_reading_serves_all_that_are_still_to_come() -> None:
 def test_a_reading_that_takes_long_is_made_once_and_then_a_few_realms_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(freshness, "LONG_SECONDS", -1.0)
-    monkeypatch.setattr(freshness, "FRESH_SECONDS", -1.0)  # by the time it is read, every realm has grown old
+    monkeypatch.setattr(writer, "LONG_SECONDS", -1.0)
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)  # by the time it is read, every realm has grown old
     server = Server()
     looks = FreshReads(server, old_plan())  # type: ignore[arg-type]
     assert [looks.get(name).realm for name in NAMES] == NAMES

@@ -11,9 +11,8 @@ from support.connecting import FakeGateway
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 
 from ztrust_mail.applying.apply import Result, apply_plan
-from ztrust_mail.applying.options import ApplyContext, ApplyOptions, CanaryTest
+from ztrust_mail.applying.options import ApplyContext, ApplyOptions, CanaryTest, Waves
 from ztrust_mail.applying.resume import find_unfinished, settle
-from ztrust_mail.applying.waves import Waves
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
     NOT_THE_API,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ztrust_mail.applying.waves import Waves
+from ztrust_mail.applying.options import Waves
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.model.fields import HOST
 from ztrust_mail.planning.plan import RealmPlan, Status

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ztrust_mail.applying.run import INTENT_BATCH, Queue, in_parallel
+from ztrust_mail.applying.apply import INTENT_BATCH, Queue, in_parallel
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import desired_from_journal

@@ -12,8 +12,7 @@ from support.waiting import Clock
 
 from ztrust_mail import apply, explain, plan
 from ztrust_mail.applying.apply import Result
-from ztrust_mail.applying.freshness import FRESH_SECONDS
-from ztrust_mail.applying.writer import MAX_REREADS, _refresh_deadline
+from ztrust_mail.applying.writer import FRESH_SECONDS, MAX_REREADS, _refresh_deadline
 from ztrust_mail.core.errors import WriteDeadlineExceeded
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import LiveRealm
@@ -44,7 +43,7 @@ class LateClock(Clock):
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> LateClock:
     clock = LateClock()
-    for module in ("transport.throttle", "gateways.keycloak.gateway", "applying.freshness", "applying.writer"):
+    for module in ("transport.throttle", "gateways.keycloak.gateway", "applying.writer"):
         monkeypatch.setattr(f"ztrust_mail.{module}.time", clock)
     return clock
 

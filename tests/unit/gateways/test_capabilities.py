@@ -6,7 +6,7 @@ import pytest
 from support.connecting import FakeGateway
 
 from ztrust_mail import api
-from ztrust_mail.applying.waves import Waves
+from ztrust_mail.applying.options import Waves
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.capabilities import Operation, describe_operations, require

@@ -147,7 +147,7 @@ def test_what_cannot_be_written_there_fails_the_realm_and_a_revert_puts_the_rest
 def test_a_text_changed_after_the_plan_was_made_is_not_overwritten(
     acme: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ztrust_mail.applying.freshness.FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("ztrust_mail.applying.writer._is_fresh", lambda live: False)
     with connected(acme) as connection:
         plan = ztrust_mail.plan(spec_of({"messages": {"en": {"emailTestSubject": "new"}}}), connection)
         acme.edit_texts("acme", "en", {"emailTestSubject": "theirs"})

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal.fingerprints import Fingerprints, new_salt
+from ztrust_mail.journal.journal import Fingerprints
+from ztrust_mail.journal.opening import new_salt
 
 SALT = b"s" * 32
 

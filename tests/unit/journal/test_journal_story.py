@@ -15,11 +15,11 @@ from support.crashing import Kind, Mishap
 from support.stories import CALM, FOREIGN, MARK, REALMS, VERSIONS, Entry, Scene, Troubled, World
 
 from ztrust_mail import SecretMode, Session, api
-from ztrust_mail.applying import freshness
+from ztrust_mail.applying import writer
 from ztrust_mail.applying.apply import Result
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import fingerprints
+from ztrust_mail.journal import journal
 from ztrust_mail.journal.journal import open_journal
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -191,8 +191,8 @@ class Story(RuleBasedStateMachine):
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Servers for all stories, where what was read is never fresh and a fingerprint takes no time."""
-    monkeypatch.setattr(freshness, "FRESH_SECONDS", -1)
-    monkeypatch.setattr(fingerprints, "_COST", 2)
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+    monkeypatch.setattr(journal, "_COST", 2)
     new_journal = tmp_path / "new.sqlite3"
     opened = open_journal(Secret(f"sqlite:///{new_journal}"), writable=True)
     assert opened

@@ -23,12 +23,11 @@ from support.journals import (
 from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import queries, schema
+from ztrust_mail.journal import opening, queries
 from ztrust_mail.journal.database import location_of
-from ztrust_mail.journal.fingerprints import Fingerprints
-from ztrust_mail.journal.journal import open_journal
+from ztrust_mail.journal.journal import Fingerprints, open_journal
+from ztrust_mail.journal.opening import HEAD, VERSIONS
 from ztrust_mail.journal.records import LastKnown, Outcome, Step
-from ztrust_mail.journal.schema import HEAD, VERSIONS
 
 VERSION = "SELECT version_num FROM alembic_version"
 EARLIER_FINGERPRINTS = (
@@ -126,7 +125,7 @@ def test_a_new_journal_has_the_tables_of_an_earlier_release(released_url: Secret
 
 
 def test_each_version_has_a_migration() -> None:
-    files = sorted((Path(schema.__file__).parent / "migrations").iterdir())
+    files = sorted((Path(opening.__file__).parent / "migrations").iterdir())
     assert tuple(file.name.split("_")[0] for file in files) == VERSIONS
     assert {file.suffix for file in files} == {".sql"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal.postgresql_url import parse_url
+from ztrust_mail.journal.database import parse_url
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from support.mail_settings import STORED, hosts, realms
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
-from ztrust_mail.planning.notices import SHOWN_MOVES, notices
 from ztrust_mail.planning.plan import Plan, all_findings
 from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.safety import SHOWN_MOVES, notices
 
 SENDER = "no-reply@acme.example"
 

@@ -1,7 +1,5 @@
 """Plans from a spec: reads the server, compares it with the desired settings, and asks the journal about secrets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,9 +10,9 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
-from ztrust_mail.planning.notices import notices
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.planning.policy_check import violations
+from ztrust_mail.planning.safety import notices
 from ztrust_mail.planning.secret_state import judge_secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
@@ -93,7 +91,7 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
     globs leave nothing otherwise, ``ServerError`` when nothing can be read.
     """
     gateway.login()
-    spec, named = _narrowed(spec, realms)
+    spec, named = _narrow(spec, realms)
     exact = [entry.name for entry in spec.entries if not entry.is_glob and is_selected(entry.name, realms)]
     listing = bool(spec.globs) or (everything and not named)
     if not exact and not listing:
@@ -103,11 +101,11 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
     chosen = {realm: entry for realm, entry in matching.entries.items() if is_selected(realm, realms)}
     if not chosen and not everything:
         nothing_selected(realms)
-    findings = [*spec.warnings, *matching.findings, *(() if everything else unmatched(realms, chosen))]
+    findings = [*spec.warnings, *matching.findings, *(() if everything else find_unmatched(realms, chosen))]
     if listing and not reading.complete:
         findings.append(_no_list(spec, gateway))
     return Selection(
-        tuple(_wanted(spec, entry, realm, matching) for realm, entry in chosen.items()),
+        tuple(_resolve(spec, entry, realm, matching) for realm, entry in chosen.items()),
         reading,
         matching,
         tuple(findings),
@@ -152,14 +150,14 @@ def plan_wanted(
     return replace(plan, findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
 
 
-def _wanted(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
+def _resolve(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:
     """Return the desired settings of a realm; a tie between two globs is one of its findings."""
     wanted = resolve_entry(spec, entry, realm)
     tie = matching.ties.get(realm)
     return replace(wanted, findings=(*wanted.findings, tie)) if tie else wanted
 
 
-def _narrowed(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
+def _narrow(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
     """Return the spec limited to the named realms, and True, if each of ``realms`` is the name of an entry."""
     entries = tuple(entry for entry in spec.entries if entry.name in realms and not entry.is_glob)
     if realms and len(entries) == len(set(realms)):
@@ -174,7 +172,7 @@ def nothing_selected(globs: Sequence[str]) -> None:
         raise UsageError(f"no realm of the spec matches --realm {wanted}", _CASE_SENSITIVE)
 
 
-def unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
+def find_unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
     """Return a warning for each glob that matches none of the realms."""
     return [
         Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _CASE_SENSITIVE)

@@ -26,8 +26,7 @@ from ztrust_mail.model.fields import ABSENT, FieldMap, FieldValue, Raw, masked_f
 from ztrust_mail.planning.compare import WriteOutcome, compare, write_outcome
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_wanted
-from ztrust_mail.planning.planners.realm_history import RealmHistory, may_have_written
-from ztrust_mail.planning.planners.secret_recovery import RevertTarget, SecretRecovery
+from ztrust_mail.planning.planners.secret_recovery import RealmHistory, RevertTarget, SecretRecovery, may_have_written
 from ztrust_mail.planning.policy_check import violations
 from ztrust_mail.specfile.resolve import Desired, desired_from_journal
 

@@ -6,8 +6,6 @@ written too, and the plan shows it. A realm that already has the value is not wr
 After the rotation, :func:`find_old_secret_uses` reports realms that may still use the old value.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,10 +19,9 @@ from ztrust_mail.gateways.gateway import Gateway, LiveRealm, Reading
 from ztrust_mail.journal.records import JournalState, LastKnown
 from ztrust_mail.model.fields import HOST, USERNAME, FieldMap, masked_fields
 from ztrust_mail.planning.compare import SecretMode, SecretState, secret_fields
-from ztrust_mail.planning.notices import notices
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_selection, select_realms
-from ztrust_mail.planning.safety import Reason, dangers
+from ztrust_mail.planning.safety import Reason, dangers, notices
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, merge

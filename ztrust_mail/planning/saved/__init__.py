@@ -1,7 +1,5 @@
 """Saved plans: written to a file for review, and later applied exactly as reviewed, or refused."""
 
-from __future__ import annotations
-
 from ztrust_mail.planning.saved.checks import STALE, cannot_see, check_live, check_run, check_server, check_specs
 from ztrust_mail.planning.saved.read import from_text, load
 from ztrust_mail.planning.saved.write import LeftOut, PlannedRealm, SavedPlan, digest_of, to_text

@@ -1,7 +1,5 @@
 """Refuses a saved plan that is stale: its server, its spec files or its realms changed after it was made."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Validates the settings in a plan file: they must be such as a spec can have."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 

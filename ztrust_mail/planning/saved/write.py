@@ -1,7 +1,5 @@
 """Writes a plan to a text that can be reviewed and applied later."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
