@@ -47,7 +47,7 @@ class Recorder:
         writes = [
             Write(
                 realm.realm,
-                self._dialect.mask_secrets(realm.live.attributes) if realm.live else {},
+                self._dialect.mask_secrets(realm.attributes),
                 None if realm.wanted.disabled else realm.wanted.fields,
                 fingerprints[realm.realm],
             )
@@ -76,8 +76,7 @@ class Recorder:
         return {realm.realm: self._last_fingerprints(realm, memory.of(realm.realm)) for realm in todo}
 
     def _last_fingerprints(self, realm: RealmPlan, known: LastKnown) -> Mapping[str, str]:
-        live = realm.live.attributes if realm.live else {}
-        if known.last is None or known.doubt or changed_login_fields(self._dialect, known.last, live):
+        if known.last is None or known.doubt or changed_login_fields(self._dialect, known.last, realm.attributes):
             return {}
         return known.last.fingerprints
 

@@ -160,8 +160,7 @@ class Writer:
         return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))
 
     def _build_request(self, planned: RealmPlan, newest: LiveRealm) -> Outgoing:
-        assert planned.live is not None  # a changed realm was read
-        if newest.attributes != planned.live.attributes:
+        if newest.attributes != planned.attributes:
             hint = "run `ztrust-mail plan` again, then apply"
             raise RealmError("stale plan: the settings changed after the plan was made", hint, "changed-meanwhile")
         if planned.wanted.disabled:
@@ -214,12 +213,11 @@ _LOGIN_IDENTITY_FIELDS = (SENDER_ADDRESS, HOST, PORT, SECURITY, LOGIN, USERNAME)
 
 def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
     """Return the mask for each secret; raises :class:`RealmError` where it might not mean "keep"."""
-    assert planned.live is not None  # a changed realm was read
     refs = secret_fields(planned.wanted.fields)
     if not refs:
         return {}
     moved = [c.field for c in planned.changes if c.field in _LOGIN_IDENTITY_FIELDS or c.field.startswith(f"{TOKEN}.")]
-    shown = {name: planned.live.attributes.get(dialect.attributes_of(name)[0]) for name in refs}
+    shown = {name: planned.attributes.get(dialect.attributes_of(name)[0]) for name in refs}
     if moved or any(text != dialect.mask for text in shown.values()):
         why = "none is stored" if None in shown.values() else "the server does not hide it"
         why = f"{', '.join(quoted(name) for name in moved)} would change" if moved else why
@@ -233,8 +231,7 @@ def keep_stored_port_and_security(dialect: Dialect, planned: RealmPlan, outgoing
 
     Keycloak 26.8 compares texts: a port that is sent where none is stored clears the secret, though both mean 25.
     """
-    assert planned.live is not None  # a changed realm was read
-    live, changed = planned.live.attributes, {change.field for change in planned.changes}
+    live, changed = planned.attributes, {change.field for change in planned.changes}
     same = {n for name in (PORT, SECURITY) if name not in changed for n in dialect.attributes_of(name)}
     return {n: v for n, v in outgoing.items() if n not in same} | {n: live[n] for n in same if n in live}
 

@@ -28,14 +28,6 @@ def names_of(dialect: Dialect, write: Write) -> frozenset[str]:
     return dialect.template_names(write.intent or {}) | seen
 
 
-def _no_fingerprint(secret: Secret) -> str:
-    return ""
-
-
-def _no_fingerprints(several: Iterable[Secret]) -> Sequence[str]:
-    return ["" for _ in several]
-
-
 @dataclass(frozen=True)
 class JournalState:
     """What the journal knows about the realms of a server, and its functions for fingerprints of secrets.
@@ -45,9 +37,9 @@ class JournalState:
     """
 
     realms: Mapping[str, LastKnown] = field(default_factory=dict)
-    fingerprint: Callable[[Secret], str] = _no_fingerprint
+    fingerprint: Callable[[Secret], str] = lambda secret: ""
     rewritten: Mapping[str, Collection[str]] = field(default_factory=dict)
-    fingerprints: Callable[[Iterable[Secret]], Sequence[str]] = _no_fingerprints
+    fingerprints: Callable[[Iterable[Secret]], Sequence[str]] = lambda several: ["" for _ in several]
 
     def of(self, realm: str) -> LastKnown:
         """Return what is known about a realm."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ztrust_mail.core.data import of_bytes, of_json
+from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import ExitStatus, RealmError, SecretError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.dialect import Dialect
@@ -54,6 +54,11 @@ class RealmPlan:
     unresolved: Mapping[str, SecretError] = field(default_factory=dict)
     forbidden: tuple[Finding, ...] = ()
     losses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> Attributes:
+        """The realm's live attributes; empty if it could not be read."""
+        return self.live.attributes if self.live else {}
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -115,9 +120,6 @@ def finding_of(e: RealmError | ServerError, realm: str) -> Finding:
 def all_findings(plan: Plan) -> Iterable[Finding]:
     """Return every finding of a plan, the general ones first."""
     return [*plan.findings, *(finding for realm in plan.realms for finding in realm.findings)]
-
-
-__all__ = ["of_attributes", "of_bytes", "of_json", "of_plan", "of_spec"]
 
 
 def of_attributes(attributes: Attributes) -> str:

@@ -14,8 +14,6 @@ from ztrust_mail.model.fields import HOST, SECURITY, SENDER_ADDRESS, FieldValue,
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan
 
-__all__ = ["ALL", "Danger", "Reason", "dangers", "notices", "parse_allow", "refuse"]
-
 MANY_REALMS = 10
 """With fewer existing realms nothing is a mass change: the user sees each of them in the plan."""
 MASS_PERCENT = 30

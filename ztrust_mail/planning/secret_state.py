@@ -63,15 +63,15 @@ class _SecretJudge:
 
     def judge_realm(self, realm: RealmPlan) -> RealmPlan:
         """Return a realm with the states of its secrets, the secrets it would lose, and what to report of them."""
-        if not _is_compared(realm) or realm.live is None:
+        if not _is_compared(realm):
             return realm
         known = self.journal.of(realm.realm)
-        moved = changed_login_fields(self.dialect, known.last, realm.live.attributes)
+        moved = changed_login_fields(self.dialect, known.last, realm.attributes)
         states = {name: self._secret_state(realm.realm, name, ref) for name, ref in self._find_masked(realm).items()}
         doubtful = [name for name, state in states.items() if moved and state is SecretState.UNCHANGED]
         states |= dict.fromkeys(doubtful, SecretState.UNKNOWN)
         if SecretState.CHANGED in states.values():
-            difference = compare(self.dialect, realm.wanted, realm.live.attributes, self.mode, states)
+            difference = compare(self.dialect, realm.wanted, realm.attributes, self.mode, states)
             realm = replace(realm, difference=difference, status=Status.CHANGED if difference.changes else realm.status)
         unresolved = {
             name: value
@@ -90,7 +90,7 @@ class _SecretJudge:
         return tuple(ref for name, ref in self._find_masked(realm).items() if name in known) if known else ()
 
     def _find_masked(self, realm: RealmPlan) -> dict[str, SecretRef]:
-        return masked_secrets(self.dialect, realm.wanted, realm.live.attributes) if realm.live else {}
+        return masked_secrets(self.dialect, realm.wanted, realm.attributes)
 
     def _secret_state(self, realm: str, name: str, ref: SecretRef) -> SecretState:
         """Compare a secret's present value with the fingerprint of the one last written."""
@@ -109,12 +109,12 @@ class _SecretJudge:
 
         Each comes with the reference that it was last written from, empty where the journal does not know one.
         """
-        if not realm.changes or realm.live is None:
+        if not realm.changes:
             return {}
         intent = known.last.intent if known.last and known.last.intent else {}
         changed = {change.field for change in realm.changes}
         lost = {}
-        for name, value in self.dialect.decode(realm.live.attributes).items():
+        for name, value in self.dialect.decode(realm.attributes).items():
             replaced = name in states and states[name] is not SecretState.UNCHANGED and self.mode is not SecretMode.KEEP
             if isinstance(value, Masked) and (replaced or (name in changed and name not in states)):
                 source = intent.get(name) if name in _known_fingerprints(known) else None
