@@ -1,4 +1,4 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, most of them from the modules of ``support``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # where the tests run in the background it is ignored, here too
 
-pytest_plugins = ["support.fixtures", "support.journals", "ztrust_mail.sandbox.pytest_plugin"]
+pytest.register_assert_rewrite("support")
+pytest_plugins = [
+    "support.cli",
+    "support.canaries",
+    "support.fixtures",
+    "support.journals",
+    "ztrust_mail.sandbox.pytest_plugin",
+]
 
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of the test's own for the journal."""
-    folder = tmp_path / "state"
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    return folder
+    """Folders of the test's own for journal, settings and cache; that of the journal is returned."""
+    for name in ("STATE", "CONFIG", "CACHE", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    return tmp_path / "state"

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 from support.admin_api import AdminApi, realm_path
-from support.cli import Cli, Ran, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli, Ran
 from support.fault_proxy import Fault, FaultProxy
 from support.journals import asked, expire_leases, journal_at
 from support.server_under_test import SANDBOXES, ServerUnderTest, real_server, sandbox_server

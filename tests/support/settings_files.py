@@ -13,17 +13,6 @@ from ztrust_mail.core.errors import ConfigError, ExitStatus
 from ztrust_mail.settings import Settings, choose_server, load
 
 
-@pytest.fixture(autouse=True, name="user_folder")
-def user_folder_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and an empty folder for the user's own settings, which is returned."""
-    folder, work = tmp_path / "user-config", tmp_path / "work"
-    folder.mkdir()
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.setattr("platformdirs.user_config_dir", lambda *_, **__: str(folder))
-    return folder
-
-
 def entry(**keys: str) -> str:
     """Return a settings file with one server named ``main``."""
     return "[servers.main]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())

@@ -6,18 +6,15 @@ import json
 from collections.abc import Callable, Mapping
 
 import pytest
-from support.canaries import (  # noqa: F401  # some are fixtures
+from support.canaries import (  # noqa: F401  # the options are a fixture
     SURE,
     Watch,
     all_of_it,
     canary,
     options_fixture,
-    ring_fixture,
     settings,
     spec,
-    watch_fixture,
 )
-from support.cli import cli_fixture  # noqa: F401  # a fixture
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.sandbox import Sandbox

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 from support.bad_server import nobody
-from support.canaries import (  # noqa: F401  # some are fixtures
+from support.canaries import (  # noqa: F401  # the options are a fixture
     APPLIES,
     ELSEWHERE,
     LOUD,
@@ -29,12 +29,10 @@ from support.canaries import (  # noqa: F401  # some are fixtures
     canary,
     leaks,
     options_fixture,
-    ring_fixture,
     settings,
     spec,
-    watch_fixture,
 )
-from support.cli import PATIENCE, cli_fixture, raising  # noqa: F401  # a fixture
+from support.cli import PATIENCE, raising
 
 from ztrust_mail.cli.app import COMMANDS
 from ztrust_mail.core.errors import ExitStatus

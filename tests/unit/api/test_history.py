@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.cli import cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
 from support.connecting import connected
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 

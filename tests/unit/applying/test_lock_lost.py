@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 import pytest
-from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli
 from support.connecting import FakeGateway, carried_out, connected
 from support.mail_settings import NO_LOGIN, realms
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support.cli import Cli, Ran, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, Ran
 from support.fault_proxy import Fault, FaultProxy
 
 from ztrust_mail.sandbox import Sandbox

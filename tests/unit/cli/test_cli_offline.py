@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support.cli import Cli, Ran, cli_fixture, raising, run_process  # noqa: F401  # a fixture
+from support.cli import Cli, Ran, raising, run_process
 
 from ztrust_mail import api
 from ztrust_mail.cli import main as entry

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, Ran, cli_fixture, raising, report_validator, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, Ran, raising, report_validator
 
 from ztrust_mail.cli import output
 from ztrust_mail.sandbox import Sandbox, SandboxOptions

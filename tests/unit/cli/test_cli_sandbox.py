@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
-from support.cli import Cli, cli_fixture, run_process  # noqa: F401  # a fixture
+from support.cli import Cli, run_process
 
 from ztrust_mail.cli.commands import sandbox as command
 from ztrust_mail.sandbox import Sandbox

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli
 from support.fault_proxy import Fault, FaultProxy
 
 import ztrust_mail

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture, raising, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, raising
 
 from ztrust_mail import api
 from ztrust_mail.sandbox import Sandbox, SandboxOptions

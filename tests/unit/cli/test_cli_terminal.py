@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from support.cli import Cli, cli_fixture, on_terminal, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, on_terminal
 
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 

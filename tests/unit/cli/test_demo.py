@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from support.cli import Cli, cli_fixture, raising  # noqa: F401  # a fixture
+from support.cli import Cli, raising
 
 from ztrust_mail.cli.commands import demo
 from ztrust_mail.core.errors import ExitStatus

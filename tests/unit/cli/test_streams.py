@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, Ran, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, Ran
 
 from ztrust_mail.cli import main
 from ztrust_mail.sandbox import Sandbox, SandboxOptions

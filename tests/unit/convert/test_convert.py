@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from hypothesis import given, settings
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 from support.mail_settings import ENTRIES, field_maps, one_realm
 
 from ztrust_mail.convert import FORMATS, Style, convert, format_named

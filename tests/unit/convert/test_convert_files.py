@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 from support.products import FORMAT_SUFFIXES as SUFFIX
 from support.products import LOGGED_IN, meant
 

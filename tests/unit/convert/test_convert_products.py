@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import Phase, given, settings
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, meant, moved_maps
 from support.products import FORMAT_SUFFIXES as SUFFIX
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.cli import Cli, cli_fixture, raising  # noqa: F401  # fixtures
+from support.cli import Cli, raising
 
 import ztrust_mail
 from ztrust_mail.core.errors import ConfigError, RealmError, RealmMissing, RealmUnreadable, ServerUnreachable

@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture, run_process, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli, run_process
 from support.journals import SERVER, begun, journal_at, raw
 
 from ztrust_mail.core.errors import JournalError

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from support.cli import cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
 from support.connecting import FakeGateway, connected, sent
 from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN, realms
 

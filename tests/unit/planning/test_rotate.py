@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
-from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli
 from support.connecting import FakeGateway, connected, sent
 from support.mail_settings import realms
 

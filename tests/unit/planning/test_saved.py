@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 from support.connecting import FakeGateway
 from support.mail_settings import BASIC, ENTRIES, ENVIRON, NO_LOGIN, STORED, entry_of, field_maps, one_realm, realms
 

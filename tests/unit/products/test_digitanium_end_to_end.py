@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture  # noqa: F401
+from support.cli import Cli
 from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served
 
 PASSWORD = "Kobil-canary-1"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import Cli
 from support.published import TOKEN, Digitanium, UiPath, served
 
 import ztrust_mail

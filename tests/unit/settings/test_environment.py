@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
-from support.settings_files import entry, found, locals_of, user_folder_fixture  # noqa: F401  # one is a fixture
+from support.settings_files import entry, found, locals_of
 
 import ztrust_mail
 from ztrust_mail.core.errors import ConfigError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from support.settings_files import entry, found, named, refused, user_folder_fixture  # noqa: F401  # one is a fixture
+from support.settings_files import entry, found, named, refused
 
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.settings_files import locals_of, named, user_folder_fixture  # noqa: F401  # one is a fixture
+from support.settings_files import locals_of, named
 
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, ExitStatus

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from support.settings_files import entry, found, named, refused, user_folder_fixture  # noqa: F401  # one is a fixture
+from support.settings_files import entry, found, named, refused
 
 import ztrust_mail
 from ztrust_mail import settings as config

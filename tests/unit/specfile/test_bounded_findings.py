@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 
 import ztrust_mail
 from ztrust_mail.core.errors import SpecError

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 from support.bad_server import BadServer, Behaviour, Peer, answer
-from support.cli import PATIENCE, Cli, cli_fixture, sandbox_fixture  # noqa: F401  # fixtures
+from support.cli import PATIENCE, Cli
 from support.fault_proxy import Fault, FaultProxy
 from support.waiting import Clock
 
