@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.admin_api import AdminApi
-from support.main_job import SECRET, apply_once, connected, planned, spec_of, statuses, told
+from support.main_job import SECRET, apply_once, connected, planned, spec_of
+from support.results import messages, statuses
 from support.server_under_test import ServerUnderTest
 from support.smtp import PASSWORD, USER, Relays
 
@@ -81,7 +82,7 @@ def test_an_applied_spec_is_in_sync_and_a_second_apply_does_nothing(
     first = apply_once(server, spec)
     second = planned(server, spec)
 
-    assert first.exit_status is ExitStatus.OK, told(first)
+    assert first.exit_status is ExitStatus.OK, messages(first)
     assert statuses(first)[realm] in (Status.APPLIED, Status.IN_SYNC)
     assert statuses(second) == {realm: Status.IN_SYNC}
     assert not second.changed
@@ -91,7 +92,7 @@ def test_going_from_every_spec_to_every_other_ends_in_sync(server: ServerUnderTe
     for wanted in [*SPECS.values(), *reversed(SPECS.values())]:
         spec = spec_of({realm: wanted})
         result = apply_once(server, spec)
-        assert result.exit_status is ExitStatus.OK, told(result)
+        assert result.exit_status is ExitStatus.OK, messages(result)
         assert statuses(planned(server, spec)) == {realm: Status.IN_SYNC}
 
 
@@ -229,7 +230,7 @@ def test_a_password_is_kept_where_nothing_it_depends_on_changes(
         result = ztrust_mail.apply(plan, connection)
         run = ztrust_mail.test(connection, [realm])
 
-    assert statuses(result) == {realm: Status.APPLIED}, told(result)
+    assert statuses(result) == {realm: Status.APPLIED}, messages(result)
     assert [outcome.status for outcome in run.outcomes] == [MailTestStatus.SENT]
     assert relay.wait_for(1)[0].login == USER
 
@@ -243,7 +244,7 @@ def test_a_password_is_not_kept_for_another_relay(server: ServerUnderTest, admin
         result = ztrust_mail.apply(ztrust_mail.plan(spec, connection, secrets=SecretMode.KEEP), connection)
 
     assert statuses(result) == {realm: Status.FAILED}
-    assert "cannot be kept" in told(result)
+    assert "cannot be kept" in messages(result)
     assert admin.smtp(realm) == before
 
 
@@ -256,7 +257,7 @@ def test_a_missing_secret_fails_its_realm_before_anything_is_written(
         result = ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection)
 
     assert result.exit_status is ExitStatus.PARTIAL
-    assert "`SMTP_PASSWORD` is not set" in told(result)
+    assert "`SMTP_PASSWORD` is not set" in messages(result)
     assert admin.smtp(realm) == {}
 
 
@@ -311,7 +312,7 @@ def test_an_account_that_may_only_view_can_plan_and_not_apply(
 
     assert statuses(plan) == {realm: Status.CHANGED}
     assert statuses(result) == {realm: Status.FAILED}
-    assert "may not write" in told(result)
+    assert "may not write" in messages(result)
     answers = {check.question: check.answer for check in examination.checks}
     assert answers["read e-mail settings"] is True
     assert answers["write e-mail settings"] is False
@@ -386,5 +387,5 @@ def test_the_servers_own_refusal_reaches_the_reader(server: ServerUnderTest, adm
     result = apply_once(server, spec_of({realm: {**PLAIN, "extra": {"x-note": too_long_for_java}}}))
 
     assert statuses(result) == {realm: Status.FAILED}
-    assert "the server refuses to write" in told(result)
+    assert "the server refuses to write" in messages(result)
     assert admin.smtp(realm) == {}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.admin_api import AdminApi, realm_path
-from support.main_job import apply_once, connected, planned, spec_of, statuses
+from support.main_job import apply_once, connected, planned, spec_of
+from support.results import statuses
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail

@@ -35,13 +35,6 @@ def journal_url(postgresql: PostgresqlServer, database: str) -> Secret:
 
 
 @pytest.fixture
-def journal(journal_url: Secret) -> Iterator[Journal]:
-    """A new journal."""
-    with journal_at(journal_url) as opened:
-        yield opened
-
-
-@pytest.fixture
 def reader_url(postgresql: PostgresqlServer, database: str, journal: Journal) -> Iterator[Secret]:
     """The URL of an account that may read the journal and not write it."""
     postgresql.run(f"CREATE ROLE reader LOGIN PASSWORD '{postgresql.password}'")

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from support.processes import free_port, tail
+
 ADMIN, PASSWORD = "admin", "admin"
 START_TIMEOUT = 240.0  # seconds; 26 takes 10 on an idle machine, a shared one is slow
 STOP_TIMEOUT = 30.0
@@ -172,7 +174,7 @@ def _fetch(distribution: Distribution, folder: Path) -> None:
 
 def _prepare_quarkus(installed: Path, home: Path, ca_file: Path | None) -> tuple[list[str], dict[str, str], int]:
     shutil.copytree(installed, home / "server", copy_function=_linked, symlinks=True)
-    port = _free_port()
+    port = free_port()
     options = ["--http-enabled=true", "--hostname-strict=false", "--http-host=127.0.0.1", f"--http-port={port}"]
     if ca_file is not None:
         options.append(f"--truststore-paths={ca_file}")
@@ -229,14 +231,14 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> Non
         except subprocess.TimeoutExpired:
             pass
         else:
-            raise KeycloakFailed(f"the server ended with {process.returncode}\n{_tail(log)}")
+            raise KeycloakFailed(f"the server ended with {process.returncode}\n{tail(log)}")
         try:
             with urllib.request.urlopen(f"{url}/realms/master", timeout=5) as answer:
                 if answer.status == 200:
                     return
         except (OSError, urllib.error.URLError):
             continue
-    raise KeycloakFailed(f"{url} does not answer after {START_TIMEOUT:g} s\n{_tail(log)}")
+    raise KeycloakFailed(f"{url} does not answer after {START_TIMEOUT:g} s\n{tail(log)}")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -268,11 +270,6 @@ def _require(tool: str) -> None:
         raise KeycloakFailed(f"{tool} is not installed; it is in the Debian package {_PACKAGES[tool]}")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _free_offset(ports: Sequence[int]) -> int:
     for _ in range(100):
         offset = random.randrange(1000, 20000)
@@ -287,10 +284,6 @@ def _is_free(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _tail(log: Path, lines: int = 40) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from support.server_under_test import ServerUnderTest
 import ztrust_mail
 from ztrust_mail.api import Session
 from ztrust_mail.applying.apply import Result
-from ztrust_mail.planning.plan import Plan, Status
+from ztrust_mail.planning.plan import Plan
 from ztrust_mail.specfile.entries import Spec
 
 SECRET = "relay-Passw0rd"
@@ -50,13 +50,3 @@ def planned(server: ServerUnderTest, spec: Spec, **more: str) -> Plan:
     """Plan as the administrator, or as whoever ``more`` names."""
     with connected(server, spec, **more) as connection:
         return ztrust_mail.plan(spec, connection)
-
-
-def statuses(outcome: Plan | Result) -> dict[str, Status]:
-    """Return the status of each realm."""
-    return {realm.realm: realm.status for realm in outcome.realms}
-
-
-def told(outcome: Plan | Result) -> str:
-    """Return all messages of all realms."""
-    return " | ".join(finding.message for realm in outcome.realms for finding in realm.findings)

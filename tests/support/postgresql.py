@@ -11,7 +11,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from support.processes import free_port, tail
 
 USER, DATABASE = "journal keeper", "journal"
 START_TIMEOUT = 60.0  # seconds; about 2 on an idle machine
@@ -90,7 +90,7 @@ class PostgresqlServer:
     def start(self) -> None:
         """Start the cluster, on its earlier port if it ran before, and wait until it accepts connections."""
         assert self._folder is not None
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         log = self._folder / "log"
         options = {
             "listen_addresses": "127.0.0.1",
@@ -164,8 +164,8 @@ class PostgresqlServer:
                 self._process.wait(timeout=0.1)
             except subprocess.TimeoutExpired:
                 continue
-            raise PostgresqlFailed(f"postgres ended with {self._process.returncode}\n{_tail(log)}")
-        raise PostgresqlFailed(f"postgres accepts no connection after {START_TIMEOUT:g} s\n{_tail(log)}")
+            raise PostgresqlFailed(f"postgres ended with {self._process.returncode}\n{tail(log)}")
+        raise PostgresqlFailed(f"postgres accepts no connection after {START_TIMEOUT:g} s\n{tail(log)}")
 
 
 def _programs() -> Path:
@@ -184,12 +184,3 @@ def _owner() -> pwd.struct_passwd | None:
 def _as_owner() -> dict[str, str | int | list[int]]:
     owner = _owner()
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def _tail(log: Path, lines: int = 40) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

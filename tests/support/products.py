@@ -233,3 +233,9 @@ LOGGED_IN: FieldMap = {
 def meant(fields: FieldMap) -> FieldMap:
     """Return fields without those that say no more than their absence does to Keycloak."""
     return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.effective_value(n, None) != v}
+
+
+def as_shown(value: FieldValue) -> FieldValue:
+    """Return a value as a server shows it: a secret that it stores is masked."""
+    hidden = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
+    return Masked() if hidden else value

@@ -26,6 +26,7 @@ from support.mail_settings import (
     realms,
     stored,
 )
+from support.results import messages, rules, statuses
 
 from ztrust_mail import SecretMode, apply, explain, plan
 from ztrust_mail.applying import writer
@@ -63,18 +64,6 @@ def applied(
 ) -> Result:
     with connected(sandbox, environ, connections=connections) as connection:
         return apply(plan(spec, connection, secrets=secrets), connection, allow=allow, **how)
-
-
-def statuses(result: Result) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in result.realms}
-
-
-def rules(result: Result) -> list[str]:
-    return [finding.rule for realm in result.realms for finding in realm.findings]
-
-
-def messages(result: Result) -> str:
-    return "\n".join(f"{f.message}; {f.hint}" for realm in result.realms for f in realm.findings)
 
 
 def held(entry) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from support.connecting import FakeGateway
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
+from support.results import statuses
 
 from ztrust_mail.applying.apply import Result, apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions, CanaryTest, Waves
@@ -70,10 +71,6 @@ def run(
 
 def steps(journal: Journal, number: int) -> dict[str, Step]:
     return {write.realm: write.step for write in journal.writes(number)}
-
-
-def statuses(result: Result) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in result.realms}
 
 
 def failing(*names: str, error: RealmError | ServerUnreachable | None = None):

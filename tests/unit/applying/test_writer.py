@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from support.connecting import FakeGateway, carried_out, connected
 from support.mail_settings import NO_LOGIN, one_realm, stored
+from support.results import rules, statuses
 from support.waiting import Clock
 
 from ztrust_mail import apply, explain, plan
@@ -23,14 +24,6 @@ from ztrust_mail.sandbox.options import Busy
 
 HELD = stored(explain(one_realm(NO_LOGIN), "acme").fields)
 """What a server holds once it is written."""
-
-
-def statuses(result: Result) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in result.realms}
-
-
-def rules(result: Result) -> list[str]:
-    return [finding.rule for realm in result.realms for finding in realm.findings]
 
 
 class LateClock(Clock):

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from support.cli import Cli
 from support.mail_settings import ENTRIES, field_maps, one_realm
+from support.products import meant
+from support.results import rules
 
 from ztrust_mail.convert import FORMATS, Style, convert, format_named
 from ztrust_mail.convert.attributes import has_placeholder, parse_placeholder
@@ -20,8 +22,7 @@ from ztrust_mail.core.files import MAX_BYTES
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import printable
-from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.model.fields import ABSENT, LOGIN, PASSWORD, SECURITY, FieldMap, Login, Raw, Security
+from ztrust_mail.model.fields import LOGIN, PASSWORD, SECURITY, Login, Raw, Security
 from ztrust_mail.specfile.resolve import resolve_entry
 
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
@@ -42,15 +43,6 @@ def extract(folder, name, text, file="acme"):
 
 def export(folder, smtp, **more):
     return extract(folder, "realm-export", json.dumps({"realm": "acme", "smtpServer": smtp, **more}))
-
-
-def rules(found):
-    return [finding.rule for finding in found.findings]
-
-
-def meant(fields: FieldMap) -> FieldMap:
-    """Return fields without those that say no more than their absence."""
-    return {n: v for n, v in fields.items() if v is not ABSENT and KEYCLOAK.effective_value(n, None) != v}
 
 
 def terraform(body: str, realm: str = '"acme"') -> str:

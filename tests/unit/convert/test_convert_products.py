@@ -15,6 +15,7 @@ from hypothesis import Phase, given, settings
 from support.cli import Cli
 from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, meant, moved_maps
 from support.products import FORMAT_SUFFIXES as SUFFIX
+from support.results import rules
 
 from ztrust_mail.convert import FORMATS, Format, ReadResult, Style, convert, style_of
 from ztrust_mail.convert.attributes import add_implied_fields, attributes_of
@@ -40,10 +41,6 @@ def read(folder: Path, format: Format, text: str, suffix: str = "", file: str = 
     path = folder / f"{file}{suffix or SUFFIX.get(format.name, '.json')}"
     path.write_text(text, encoding="utf-8")
     return format.read(str(path))
-
-
-def rules(found: ReadResult) -> list[str]:
-    return [finding.rule for finding in found.findings]
 
 
 # there and back

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from support.connecting import FakeGateway, Unreadable, connected, sent
 from support.mail_settings import BASIC, ENTRIES, ENVIRON, NO_LOGIN, STORED, one_realm, realms
+from support.results import rules, statuses
 from support.smtp import PASSWORD, USER
 
 from ztrust_mail import test as send_tests
@@ -27,14 +28,6 @@ from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import resolve_entry
-
-
-def statuses(run: MailTestRun) -> dict[str, str]:
-    return {outcome.realm: outcome.status.value for outcome in run.outcomes}
-
-
-def rules(run: MailTestRun) -> list[str]:
-    return [finding.rule for outcome in run.outcomes for finding in outcome.findings]
 
 
 def at(sandbox: Sandbox, **more: str) -> dict[str, str]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.mail_settings import shown
-from support.products import ALL, PIGEON, REF, SAMPLES, VAULT, lost_by, moved_maps, off
+from support.products import ALL, PIGEON, REF, SAMPLES, VAULT, as_shown, lost_by, moved_maps, off
 
 from ztrust_mail.core.findings import Severity
-from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
+from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.codecs import Port
 from ztrust_mail.dialects.dialect import CANNOT_HOLD, Dialect
@@ -29,7 +29,6 @@ from ztrust_mail.model.fields import (
     RECIPIENTS,
     Duration,
     FieldMap,
-    FieldValue,
     Login,
     Masked,
     Raw,
@@ -46,11 +45,6 @@ def through(dialect: Dialect, fields: FieldMap) -> FieldMap:
     refs = {n: REF if isinstance(v, Masked) else v for n, v in fields.items()}
     values = {value: Secret("s") for value in refs.values() if isinstance(value, SecretRef)}
     return dialect.decode(shown(dialect.encode(refs, values)))
-
-
-def as_shown(value: FieldValue) -> FieldValue:
-    hidden = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
-    return Masked() if hidden else value
 
 
 def said(fields: FieldMap) -> FieldMap:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.mail_settings import NATIVES, entry_of, field_maps, junk, one_realm, shown, stored
+from support.products import as_shown
 
 from ztrust_mail import explain
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
@@ -19,11 +20,6 @@ from ztrust_mail.model.fields import ABSENT, ALERTS, FIELDS, RECIPIENTS, Duratio
 RANDOM = settings(max_examples=100, deadline=None, derandomize=True)
 REF = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
 VAULT = SecretRef(SecretKind.KEYCLOAK_VAULT, ("smtp",))
-
-
-def as_shown(value: object) -> object:
-    hidden = isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
-    return Masked() if hidden else value
 
 
 @RANDOM

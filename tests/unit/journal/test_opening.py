@@ -43,13 +43,6 @@ def refusal(url: Secret, *, writable: bool) -> JournalError:
 
 
 @pytest.fixture
-def file(journal_url: Secret) -> Path:
-    found = location_of(journal_url).file
-    assert found
-    return found
-
-
-@pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that other users may read."""
     folder = Path(tempfile.mkdtemp(prefix="journal-"))

@@ -12,7 +12,6 @@ from support.journals import SERVER, begun, journal_at, raw
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.journal import queries as sql
-from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.records import LastKnown, Outcome, Step
 from ztrust_mail.sandbox import Sandbox
@@ -32,13 +31,6 @@ def steps_through(journal: Journal, statement: str) -> list[str]:
     with journal._database.reading() as transaction:
         connection = transaction._connection  # type: ignore[attr-defined]  # SQLite's own
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-
-
-@pytest.fixture
-def file(journal_url: Secret) -> Path:
-    found = location_of(journal_url).file
-    assert found
-    return found
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))

@@ -8,24 +8,17 @@ from dataclasses import replace
 import pytest
 from support.connecting import FakeGateway, Unreadable, connected, sent
 from support.mail_settings import BASIC, ENTRIES, JUNK, NO_LOGIN, STORED, one_realm, realms
+from support.results import rules, statuses
 
 from ztrust_mail import SecretMode, drift, plan
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways.gateway import Account
-from ztrust_mail.planning.plan import Plan, RealmPlan, Status, all_findings, finding_of
+from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
 from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.specfile.resolve import Desired
 
 MANY = tuple(f"tenant-{n:02}" for n in range(12))
-
-
-def statuses(made: Plan) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in made.realms}
-
-
-def rules(made: Plan) -> list[str]:
-    return [finding.rule for finding in all_findings(made)]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from support.connecting import FakeGateway, connected, sent
 from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN, realms
+from support.results import statuses
 
 from ztrust_mail import SecretMode, api
 from ztrust_mail.applying.apply import Result, apply_plan
@@ -85,10 +86,6 @@ class Fleet:
 @pytest.fixture
 def fleet(ztrust_sandbox: Sandbox) -> Fleet:
     return Fleet(ztrust_sandbox)
-
-
-def statuses(made: Plan | Result) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in made.realms}
 
 
 def told(made: Plan | Result, severity: Severity | None = None) -> str:

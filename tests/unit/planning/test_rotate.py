@@ -8,6 +8,7 @@ import pytest
 from support.cli import Cli
 from support.connecting import FakeGateway, connected, sent
 from support.mail_settings import realms
+from support.results import statuses
 
 from ztrust_mail import api
 from ztrust_mail.core.errors import ServerUnreachable, Unsafe, UsageError
@@ -90,10 +91,6 @@ def planned(sandbox: Sandbox, spec: Spec, reference: str = KEY, *, key: str = NE
 def carried_out(sandbox: Sandbox, spec: Spec, key: str) -> None:
     with connected(sandbox, {"RELAY_KEY": key, "OTHER_KEY": OTHER}) as connection:
         api.apply(api.plan(spec, connection), connection, spec=spec, allow=["all"])
-
-
-def statuses(rotation: Rotation) -> dict[str, str]:
-    return {realm.realm: realm.status.value for realm in rotation.realms}
 
 
 # on the command line

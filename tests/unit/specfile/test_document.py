@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.documents import where
 
 from ztrust_mail.core import files
 from ztrust_mail.core import findings as source
@@ -40,11 +41,6 @@ def only(path: Path | str) -> Finding:
     assert finding.message
     assert finding.hint
     return finding
-
-
-def where(finding: Finding) -> tuple[int, int]:
-    assert finding.location is not None
-    return finding.location.line, finding.location.column
 
 
 class TestNumbersThatKeepTheirText:

@@ -7,32 +7,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_yaml_reader import CALM, MUST_ESCAPE, TEXTS, VALUES, items, places, where
+from support.documents import CALM, MUST_ESCAPE, SECRET, TEXTS, VALUES, Reader, StyledWriter, items, places, where
 
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding
 from ztrust_mail.specfile.readers import json as json_source
-from ztrust_mail.specfile.readers.document import Broken, Pointer, SourceFloat, SourceInt, SourceText
+from ztrust_mail.specfile.readers.document import Pointer, SourceFloat, SourceInt, SourceText
 
-SECRET = "hunter2"
-
-
-def read(text: str) -> tuple[JsonValue, list[Finding]]:
-    source = SourceText("a.json", text)
-    try:
-        value, _ = json_source.parse(source)
-    except Broken:
-        value = None
-    return value, source.findings
-
-
-def only(text: str) -> Finding:
-    _, findings = read(text)
-    assert len(findings) == 1, findings
-    assert findings[0].message
-    assert findings[0].hint
-    assert SECRET not in findings[0].message + findings[0].hint
-    return findings[0]
+READER = Reader("a.json", json_source.parse)
+read, only = READER.read, READER.only
 
 
 class TestMeaning:
@@ -140,14 +122,8 @@ class TestRefused:
             assert where(finding) == (1, 50 * len(opening) + 1)
 
 
-class Writer:
+class Writer(StyledWriter):
     """Writes data as JSON with white space of any kind, and notes where every key and value starts."""
-
-    def __init__(self, styles: st.DataObject) -> None:
-        self.text = ""
-        self.keys: dict[Pointer, int] = {}
-        self.values: dict[Pointer, int] = {}
-        self.styles = styles
 
     def gap(self) -> None:
         self.text += self.styles.draw(st.sampled_from(["", " ", "\n", "\t\n "]))

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from support.documents import CALM, MUST_ESCAPE, SECRET, VALUES, Reader, StyledWriter, items, places, where
 
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location
+from ztrust_mail.core.findings import Location
 from ztrust_mail.specfile.load import read_specs
 from ztrust_mail.specfile.readers import yaml as yaml_source
-from ztrust_mail.specfile.readers.document import Broken, Children, Parsed, Pointer, SourceFloat, SourceInt, SourceText
-
-SECRET = "hunter2"
-CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
+from ztrust_mail.specfile.readers.document import Broken, Pointer, SourceFloat, SourceInt, SourceText
 
 
 @pytest.fixture(params=["with the C extension", "without it"])
@@ -30,26 +25,8 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-def read(text: str) -> tuple[JsonValue, list[Finding]]:
-    source = SourceText("a.yaml", text)
-    try:
-        value, _ = yaml_source.parse(source)
-    except Broken:
-        value = None
-    return value, source.findings
-
-
-def only(text: str) -> Finding:
-    _, findings = read(text)
-    assert len(findings) == 1, findings
-    assert findings[0].message
-    assert findings[0].hint
-    return findings[0]
-
-
-def where(finding: Finding) -> tuple[int, int]:
-    assert finding.location is not None
-    return finding.location.line, finding.location.column
+READER = Reader("a.yaml", yaml_source.parse)
+read, only = READER.read, READER.only
 
 
 @pytest.mark.usefixtures("parser")
@@ -320,31 +297,8 @@ def test_a_problem_without_a_place_is_at_the_start(monkeypatch: pytest.MonkeyPat
     assert SECRET not in finding.message
 
 
-MUST_ESCAPE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-NUMBERS = st.integers(-(10**90), 10**90) | st.floats(allow_nan=False, allow_infinity=False)
-VALUES: st.SearchStrategy[JsonValue] = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
-    max_leaves=20,
-)
-
-
-Item = TypeVar("Item")
-
-
-def items(inside: dict[str, Item] | list[Item]) -> Iterable[tuple[str | int, Item]]:
-    return [*inside.items()] if isinstance(inside, dict) else [*enumerate(inside)]
-
-
-class Writer:
+class Writer(StyledWriter):
     """Writes data as YAML in block and flow style, and notes where every key and value starts."""
-
-    def __init__(self, styles: st.DataObject) -> None:
-        self.text = ""
-        self.keys: dict[Pointer, int] = {}
-        self.values: dict[Pointer, int] = {}
-        self.styles = styles
 
     def scalar(self, value: JsonValue) -> str:
         text = json.dumps(value, ensure_ascii=False)
@@ -382,24 +336,6 @@ class Writer:
             self.text += "]"
         else:
             self.text += self.scalar(value)
-
-
-def places(parsed: Parsed) -> tuple[dict[Pointer, int], dict[Pointer, int]]:
-    keys: dict[Pointer, int] = {}
-    values: dict[Pointer, int] = {}
-
-    def walk(pointer: Pointer, children: Children) -> None:
-        if children is None:
-            return
-        for part, (key_at, at, inner) in items(children):
-            values[*pointer, part] = at
-            if isinstance(part, str):
-                keys[*pointer, part] = key_at
-            walk((*pointer, part), inner)
-
-    values[()] = parsed[1][1]
-    walk((), parsed[1][2])
-    return keys, values
 
 
 @CALM

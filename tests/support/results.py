@@ -1,0 +1,41 @@
+"""What plans, results and other outcomes of many realms say, in short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ztrust_mail.applying.apply import Result
+from ztrust_mail.convert.format import ReadResult, WriteResult
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+
+Outcome = Plan | Result | MailTestRun
+
+
+def parts_of(outcome: Outcome) -> Sequence[RealmPlan | MailTestOutcome]:
+    """Return what became of each realm."""
+    return outcome.outcomes if isinstance(outcome, MailTestRun) else outcome.realms
+
+
+def statuses(outcome: Outcome) -> dict[str, Status | MailTestStatus]:
+    """Return the status of each realm."""
+    return {part.realm: part.status for part in parts_of(outcome)}
+
+
+def findings_in(outcome: Outcome | ReadResult | WriteResult) -> Iterator[Finding]:
+    """Yield the findings of the whole, then those of each realm."""
+    yield from getattr(outcome, "findings", ())
+    if not isinstance(outcome, ReadResult | WriteResult):
+        for part in parts_of(outcome):
+            yield from part.findings
+
+
+def rules(outcome: Outcome | ReadResult | WriteResult) -> list[str]:
+    """Return the rule of each finding."""
+    return [finding.rule for finding in findings_in(outcome)]
+
+
+def messages(outcome: Outcome) -> str:
+    """Return message, hint and rule of each finding, on a line of its own."""
+    return "\n".join(f"{found.message}; {found.hint} [{found.rule}]" for found in findings_in(outcome))
