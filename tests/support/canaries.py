@@ -96,7 +96,7 @@ class Ring(KeyringBackend):
     priority = 1
 
     def __init__(self, entry: str | Exception) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.entry = entry
 
     def get_password(self, service: str, username: str) -> str:

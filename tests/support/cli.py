@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -35,9 +36,9 @@ class Ran:
     err: str = ""
 
     @property
-    def json(self) -> dict:
+    def json(self) -> dict[str, Any]:
         """The JSON object on standard output, valid by the report schema and agreeing with the exit status."""
-        report = json.loads(self.out)
+        report: dict[str, Any] = json.loads(self.out)
         report_validator().validate(report)
         assert report["exit_status"] == self.status
         return report
@@ -81,7 +82,7 @@ class Cli:
         self.seen += [ran.out, ran.err]
         return ran
 
-    def json(self, *arguments: str) -> dict:
+    def json(self, *arguments: str) -> dict[str, Any]:
         """Run a command with ``--format json`` and return its valid report."""
         return self(*arguments, "--format", "json").json
 

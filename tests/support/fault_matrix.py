@@ -235,7 +235,8 @@ def world_on(server: ServerUnderTest, folder: Path) -> Iterator[World]:
     admin = AdminApi(server.url, server.admin_user, server.admin_password)
     for realm in (*REALMS, *OUTSIDERS):
         admin.create_realm(realm)
-    with PickyRelay() as relay, FaultProxy(server.url) as proxy:
+    relay = PickyRelay()
+    with relay, FaultProxy(server.url) as proxy:
         yield World(server, proxy, admin, relay, folder)
     for realm in (*REALMS, *OUTSIDERS):
         admin.delete_realm(realm)

@@ -184,7 +184,7 @@ _plain = st.fixed_dictionaries(
         "relay.debug": st.booleans(),
     },
 )
-_reply_to = st.just({}) | st.fixed_dictionaries(
+_reply_to: st.SearchStrategy[FieldMap] = st.just({}) | st.fixed_dictionaries(
     {"reply_to.address": addresses}, optional={"reply_to.name": texts}
 )  # fmt: skip
 field_maps: st.SearchStrategy[FieldMap] = st.builds(

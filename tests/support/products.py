@@ -158,8 +158,8 @@ BASIC_LOGIN: FieldMap = {"relay.auth": Login.BASIC, "relay.auth.password": Maske
 SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     "omnibyte": (
         OFFICE_365,
-        BASIC_LOGIN
-        | {
+        {
+            **BASIC_LOGIN,
             "relay.auth.username": "no-reply@acme.example",
             "relay.host": "smtp.office365.com",
             "relay.port": 587,
@@ -169,8 +169,8 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
     "uipath": (
         GOOGLE,
-        BASIC_LOGIN
-        | {
+        {
+            **BASIC_LOGIN,
             "relay.auth.username": "robot@acme.example",
             "relay.host": "smtp.gmail.com",
             "relay.port": 587,
@@ -181,8 +181,8 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
     "digitanium": (
         KOBIL,
-        BASIC_LOGIN
-        | {
+        {
+            **BASIC_LOGIN,
             "relay.auth.username": "from@acme.example",
             "relay.host": "smtp.gmail.com",
             "relay.port": 587,
@@ -195,8 +195,8 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
     "oneaccess": (
         HUAWEI,
-        BASIC_LOGIN
-        | {
+        {
+            **BASIC_LOGIN,
             "relay.auth.username": "no-reply@acme.example",
             "relay.host": "smtp.example.com",
             "relay.port": 465,
@@ -207,8 +207,8 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
     "ztrust": (
         TAB,
-        BASIC_LOGIN
-        | {
+        {
+            **BASIC_LOGIN,
             "relay.auth.username": "no-reply@acme.example",
             "relay.host": "smtp.example.com",
             "relay.port": 465,

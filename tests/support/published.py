@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import trustme
@@ -44,8 +45,9 @@ class Request:
     body: bytes
 
     @property
-    def json(self) -> dict:
-        return json.loads(self.body)
+    def json(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.body)
+        return content
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class UiPath(Product):
         return Answer(200, rows)
 
 
-def _row(number: int, key: str, value: str | None, organisation: str) -> dict:
+def _row(number: int, key: str, value: str | None, organisation: str) -> dict[str, object]:
     shown = "******" if value and key.endswith(".Password") else value
     return {"id": number, "key": key, "value": shown, "partitionGlobalId": organisation, "userId": None}
 

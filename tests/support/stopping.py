@@ -163,8 +163,8 @@ def _wait_for_ctrl_c(handle: int) -> None:
         interrupt(run)
         noticed.set()
 
-    KeycloakGateway.write = writing
-    ApplyRun._interrupt = interrupting
+    KeycloakGateway.write = writing  # type: ignore[method-assign]
+    ApplyRun._interrupt = interrupting  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":
