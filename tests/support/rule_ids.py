@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 RULE = "rule"
-TUPLES = ("Saying",)
+TUPLES = ("Wording",)
 """Names of tuple types whose first item is a rule id."""
 
 ERROR_POSITION = 2

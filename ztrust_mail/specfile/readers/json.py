@@ -128,14 +128,22 @@ class _Copier:
             yield from self._container(data, where)
         elif data is None or isinstance(data, bool):
             yield data
-        elif refused := _reason_against(data):
-            self.refuse(refused[0], where, refused[1])
         elif isinstance(data, str):
-            yield str.__str__(data)
+            if SURROGATE.search(data):
+                self.refuse("lone-surrogate", where, "contains an unpaired surrogate")
+            else:
+                yield str.__str__(data)
         elif isinstance(data, float):
-            yield SourceFloat(float(data))
-        elif isinstance(data, int):
+            if math.isfinite(data):
+                yield SourceFloat(float(data))
+            else:
+                self.refuse("bad-number", where, "is not a finite number")
+        elif not isinstance(data, int):
+            self.refuse("not-json", where, f"is a {quoted(type(data).__name__)}, which is not JSON data")
+        elif abs(data) < 10**MAX_NUMBER:
             yield SourceInt(int(data))
+        else:
+            self.refuse("bad-number", where, f"is longer than {MAX_NUMBER} digits")
 
     def _container(self, data: Mapping[object, object] | Sequence[object], where: Pointer) -> Iterator[JsonValue]:
         if id(data) in self._around:
@@ -164,14 +172,3 @@ class _Copier:
         name = quoted(".".join(map(str, where))) if where else "the spec"
         hint = "use dict, list, str, int, float, bool and None only"
         self.findings.append(error(rule, f"{name} {message}", hint, Location(self._path)))
-
-
-def _reason_against(data: object) -> tuple[str, str] | None:
-    """Return the rule and the reason why a value is not JSON, None if it is."""
-    if isinstance(data, str):
-        return ("lone-surrogate", "contains an unpaired surrogate") if SURROGATE.search(data) else None
-    if isinstance(data, float):
-        return None if math.isfinite(data) else ("bad-number", "is not a finite number")
-    if isinstance(data, int):
-        return None if abs(data) < 10**MAX_NUMBER else ("bad-number", f"is longer than {MAX_NUMBER} digits")
-    return "not-json", f"is a {quoted(type(data).__name__)}, which is not JSON data"
