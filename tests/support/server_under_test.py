@@ -9,9 +9,9 @@ from pathlib import Path
 
 from support.keycloak_server import KeycloakServer
 
-from ztrust_mail.sandbox.options import SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.sandbox.sandbox import Sandbox
+from ztrust_mail.sandbox.state import SandboxOptions
 
 SANDBOXES = {
     "sandbox-26": SandboxOptions(realms=()),

@@ -3,24 +3,17 @@
 It needs the extra ``sandbox``; importing this package alone does not.
 """
 
-from __future__ import annotations
-
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ztrust_mail.sandbox.options import SandboxOptions
     from ztrust_mail.sandbox.sandbox import Sandbox
+    from ztrust_mail.sandbox.state import SandboxOptions
 
 __all__ = ["Sandbox", "SandboxOptions"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "Sandbox":
-        from ztrust_mail.sandbox.sandbox import Sandbox
-
-        return Sandbox
-    if name == "SandboxOptions":
-        from ztrust_mail.sandbox.options import SandboxOptions
-
-        return SandboxOptions
-    raise AttributeError(name)
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module("ztrust_mail.sandbox.sandbox"), name)

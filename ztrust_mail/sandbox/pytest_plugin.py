@@ -21,8 +21,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ztrust_mail.sandbox.options import SandboxOptions
 from ztrust_mail.sandbox.sandbox import Sandbox
+from ztrust_mail.sandbox.state import SandboxOptions
 
 
 @pytest.fixture

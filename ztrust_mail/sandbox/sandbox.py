@@ -1,28 +1,32 @@
 """The sandbox: the API on loopback, the mail sink, and methods for tests."""
 
-from __future__ import annotations
-
 import json
 import socket
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer
+from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer, Tokens
 from ztrust_mail.sandbox.admin_api.routes import answer
-from ztrust_mail.sandbox.admin_api.tokens import Tokens
-from ztrust_mail.sandbox.answers import Json
-from ztrust_mail.sandbox.options import Faults, SandboxOptions
-from ztrust_mail.sandbox.quirks import quirks_of
-from ztrust_mail.sandbox.relay import inbox_page
+from ztrust_mail.sandbox.quirks import Json, quirks_of
+from ztrust_mail.sandbox.relay import inbox
 from ztrust_mail.sandbox.relay.sink import MailSink
-from ztrust_mail.sandbox.state import MASTER, OWN_ADMIN_CLIENT, Client, Realm, SandboxState, User
+from ztrust_mail.sandbox.state import (
+    MASTER,
+    OWN_ADMIN_CLIENT,
+    Client,
+    Faults,
+    Realm,
+    SandboxOptions,
+    SandboxState,
+    User,
+)
 
 HOST = "127.0.0.1"
 _STOPPING = 5.0  # seconds for open connections to end
@@ -76,13 +80,11 @@ class Sandbox:
     def __repr__(self) -> str:
         return f"<Sandbox {self.url} as Keycloak {self.options.version}>"
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -221,7 +223,7 @@ class Sandbox:
 
     def _page(self) -> str:
         relay = f"{self.mail.host}:{self.mail.port}"
-        return inbox_page.render(self.mail.received, url=self.url, relay=relay, version=self.options.version)
+        return inbox.render(self.mail.received, url=self.url, relay=relay, version=self.options.version)
 
 
 class _Connections:

@@ -1,36 +1,19 @@
-"""The data of the sandbox: realms with their users and clients."""
-
-from __future__ import annotations
+"""The options of a sandbox, the faults that can be switched on while it runs, and its realms with their accounts."""
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ztrust_mail.sandbox.answers import Json
+from ztrust_mail.sandbox.quirks import Json
 
 MASTER = "master"
 # The name of a realm's own client for administration; master has another one per realm, `acme-realm`.
 OWN_ADMIN_CLIENT = "realm-management"
+_NOUNS = ("authorization", "clients", "events", "identity-providers", "realm", "users")
 ADMIN_ROLES = (
-    "create-client",
-    "impersonation",
-    "manage-authorization",
-    "manage-clients",
-    "manage-events",
-    "manage-identity-providers",
-    "manage-realm",
-    "manage-users",
-    "query-clients",
-    "query-groups",
-    "query-realms",
-    "query-users",
-    "view-authorization",
-    "view-clients",
-    "view-events",
-    "view-identity-providers",
-    "view-realm",
-    "view-users",
+    *("create-client", "impersonation", "query-clients", "query-groups", "query-realms", "query-users"),
+    *(f"{verb}-{noun}" for verb in ("manage", "view") for noun in _NOUNS),
 )
 _COMPOSITES = {
     "realm-admin": ADMIN_ROLES,
@@ -42,6 +25,68 @@ _COMPOSITES = {
 def new_id() -> str:
     """Return an id as Keycloak makes them."""
     return str(uuid.uuid4())
+
+
+@dataclass(frozen=True)
+class SandboxOptions:
+    """How the sandbox behaves; everything has a default.
+
+    ``version`` is the version of Keycloak to imitate. ``base_path`` is ``/auth`` for old versions. ``token_lifetime``
+    is in seconds. ``ca_bundle`` is a PEM file whose certificates the test call trusts in addition to the system's.
+    ``list_breaks_after``, ``list_forbidden`` and ``slow_reads`` switch that fault on at the start, see :class:`Faults`.
+    """
+
+    port: int = 0
+    base_path: str = ""
+    version: str = "26.7.4"
+    realms: tuple[str, ...] = ("acme", "globex")
+    admin_user: str = "admin"
+    admin_password: str = field(default="admin", repr=False)
+    admin_email: str | None = "admin@sandbox.example"
+    token_lifetime: float = 60.0
+    ca_bundle: str | None = None
+    list_breaks_after: int | None = None
+    list_forbidden: bool = False
+    slow_reads: float = 0.0
+
+
+@dataclass
+class Busy:
+    """The response of a busy server to the next requests, instead of the API's: ``times`` counts down to 0.
+
+    ``method`` and ``path``, a part of the path, select the requests; empty ones select all. ``retry_after`` is the
+    value of the header of that name, seconds or a date; without a value the header is left out.
+    """
+
+    status: int = 503
+    times: int = 1
+    method: str = ""
+    path: str = ""
+    retry_after: str = ""
+
+    def fits(self, method: str, path: str) -> bool:
+        """Return whether a request is refused."""
+        return self.times > 0 and self.method in ("", method) and self.path in path
+
+
+@dataclass
+class Faults:
+    """Switches for failures of real servers; set them at any time while the sandbox runs.
+
+    ``list_breaks_after``: the list of realms answers 200 and is cut off after that many realms.
+    ``list_forbidden``: the list answers 403 to every account. ``slow_reads``: seconds that every GET of realms takes.
+    ``failing_realms``: reading or writing these answers 500. ``unavailable``: every request answers 503.
+    ``busy``: the next requests that match one of these are refused for now, see :class:`Busy`.
+    ``before_write``: called with the realm's name just before a PUT takes effect, for an edit by another client.
+    """
+
+    list_breaks_after: int | None = None
+    list_forbidden: bool = False
+    slow_reads: float = 0.0
+    failing_realms: set[str] = field(default_factory=set)
+    unavailable: bool = False
+    busy: list[Busy] = field(default_factory=list)
+    before_write: Callable[[str], None] | None = None
 
 
 @dataclass

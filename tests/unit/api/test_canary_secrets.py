@@ -39,7 +39,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox import sandbox as server
 from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.answers import Answer, error, error_message
+from ztrust_mail.sandbox.quirks import Answer, error, error_message
 
 
 def test_no_command_is_left_out() -> None:

@@ -20,7 +20,7 @@ from ztrust_mail.gateways.gateway import LiveRealm
 from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox
-from ztrust_mail.sandbox.options import Busy
+from ztrust_mail.sandbox.state import Busy
 
 HELD = stored(explain(one_realm(NO_LOGIN), "acme").fields)
 """What a server holds once it is written."""

@@ -12,7 +12,7 @@ from support.cli import Cli, raising
 
 from ztrust_mail import api
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.sandbox.options import Busy
+from ztrust_mail.sandbox.state import Busy
 
 MASK = "**********"
 SPEC = """\

@@ -36,7 +36,7 @@ from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, LiveRealm
 from ztrust_mail.gateways.keycloak.client import KeycloakClient
 from ztrust_mail.gateways.keycloak.gateway import MAX_SINGLE_READS, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.sandbox.options import Busy
+from ztrust_mail.sandbox.state import Busy
 from ztrust_mail.settings import Server, Settings, choose_server
 
 HIDDEN = "S3cr3t-w0rd"

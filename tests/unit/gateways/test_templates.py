@@ -27,7 +27,7 @@ from ztrust_mail.planning.saved.validation import parse_settings
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text.plan import plan_lines
 from ztrust_mail.sandbox import Sandbox
-from ztrust_mail.sandbox.options import Busy
+from ztrust_mail.sandbox.state import Busy
 from ztrust_mail.specfile.entries import Spec
 
 PLAIN: Mapping[str, object] = {"sender": {"address": "a@acme.example"}, "relay": {"host": "h.example"}}

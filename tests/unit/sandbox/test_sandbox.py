@@ -26,9 +26,9 @@ from support.smtp import Relays, attributes, login_attributes
 
 import ztrust_mail.sandbox
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
-from ztrust_mail.sandbox.options import Busy, Faults
 from ztrust_mail.sandbox.quirks import quirks_of
 from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
+from ztrust_mail.sandbox.state import Busy, Faults
 
 MASK = facts.MASK
 MAIL = b"From: a@b.example\r\nSubject: Hi\r\n\r\nbody\r\n"

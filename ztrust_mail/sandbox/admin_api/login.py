@@ -1,15 +1,12 @@
 """The OpenID Connect part: the token endpoint, userinfo, and the realm's public page."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote
 
-from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.admin_api.tokens import Caller, is_admin, profile
-from ztrust_mail.sandbox.answers import Answer, Json, Refused, error
+from ztrust_mail.sandbox.admin_api.request import Call, Caller, is_admin, profile
+from ztrust_mail.sandbox.quirks import Answer, Json, Refused, error
 from ztrust_mail.sandbox.state import Client, Realm, User
 
 _PUBLIC_KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA"

@@ -1,20 +1,27 @@
-"""The realms of the admin API: list, read, create, update, delete, and the test call."""
+"""The realms of the admin API: list, read, create, update, delete, and the test call; their admin events and own texts.
 
-from __future__ import annotations
+Of admin events, only edits of realms and of their event settings are recorded; a real server also records users,
+clients and roles.
+"""
 
 import json
+import time
+from datetime import UTC, datetime
 from urllib.parse import quote
 
-from ztrust_mail.sandbox.admin_api import events, smtp_settings
-from ztrust_mail.sandbox.admin_api.localization import compose_test_mail
-from ztrust_mail.sandbox.admin_api.request import Call
+from ztrust_mail.sandbox.admin_api import smtp_settings
+from ztrust_mail.sandbox.admin_api.request import Call, Caller
 from ztrust_mail.sandbox.admin_api.smtp_settings import BRIEF, KNOWN, SMTP_SERVER, full, has_wrong_type
-from ztrust_mail.sandbox.admin_api.tokens import Caller
-from ztrust_mail.sandbox.answers import JSON_TYPE, Answer, Json, Refused, error, error_message
-from ztrust_mail.sandbox.relay.sender import SendFailed, send_test_mail
-from ztrust_mail.sandbox.state import Realm
+from ztrust_mail.sandbox.quirks import JSON_TYPE, Answer, Json, Refused, error, error_message
+from ztrust_mail.sandbox.relay.sender import SendFailed, compose_test_mail, send_test_mail
+from ztrust_mail.sandbox.state import Realm, new_id
 
 _FORBIDDEN_IN_NAMES = frozenset("/?;#&")
+_EVENTS, _DETAILS = "adminEventsEnabled", "adminEventsDetailsEnabled"
+_EVENTS_CONFIG = ("eventsEnabled", "eventsListeners", _EVENTS, _DETAILS)
+_MAX_EVENTS = 100  # the server's default
+_TEXT_TYPE = "text/plain"
+_NO_TEXT = error(404, "Localization text not found")
 
 
 def list_realms(call: Call) -> Answer:
@@ -78,11 +85,11 @@ def update_realm(call: Call, name: str) -> Answer:
         new = _smtp_of_body(call)
         smtp = realm.smtp if new is None else smtp_settings.settings_after_write(new, realm.smtp, call.server.quirks)
         _rename(call, realm, body.get("realm"))
-        is_recorded = events.is_on(realm)
+        is_recorded = _records_events(realm)
         realm.smtp = smtp
         realm.settings.update(_top_level(body))
         if is_recorded:
-            events.record(call, caller, realm, body)
+            _record(call, caller, realm, body)
     return Answer(204)
 
 
@@ -181,3 +188,135 @@ def _rename(call: Call, realm: Realm, name: object) -> None:
 
 def _top_level(body: Json) -> Json:
     return {k: v for k, v in body.items() if v is not None and k not in ("realm", "id", SMTP_SERVER)}
+
+
+def list_admin_events(call: Call, name: str) -> Answer:
+    """GET …/admin-events: the newest first, filtered by operationTypes, resourceTypes and dateFrom."""
+    realm = call.realm_with_role(name, "view-events", "manage-events")
+    since = _moment(call, call.query.get("dateFrom"))
+    wanted = {
+        key: call.query[name]
+        for key, name in (("operationType", "operationTypes"), ("resourceType", "resourceTypes"))
+        if name in call.query
+    }
+    found = [
+        event
+        for event in reversed(realm.admin_events)
+        if int(str(event["time"])) >= since and all(event[key] == value for key, value in wanted.items())
+    ]
+    first = _number(call, "first", 0)
+    return Answer(200, found[first : first + _number(call, "max", _MAX_EVENTS)])
+
+
+def get_events_config(call: Call, name: str) -> Answer:
+    """GET …/events/config."""
+    realm = call.realm_with_role(name, "view-events", "manage-events")
+    whole = full(realm, call.server.quirks)
+    return Answer(200, {key: whole[key] for key in _EVENTS_CONFIG})
+
+
+def update_events_config(call: Call, name: str) -> Answer:
+    """PUT …/events/config: what is sent replaces, what is absent stays; recorded if events are on afterwards."""
+    realm = call.realm_with_role(name, "manage-events")
+    body = call.body()
+    realm.settings.update({key: value for key, value in body.items() if key in _EVENTS_CONFIG})
+    if _records_events(realm):
+        _record(call, call.caller(), realm, body, "events/config")
+    return Answer(204)
+
+
+def _records_events(realm: Realm) -> bool:
+    """Return whether the realm records admin events."""
+    return realm.settings.get(_EVENTS) is True
+
+
+def _record(call: Call, caller: Caller, realm: Realm, body: Json, path: str = "") -> None:
+    """Record an edit, with the body if the realm records details."""
+    who: Json = {
+        "realmId": caller.realm.id,
+        "clientId": caller.client.id,
+        "userId": caller.user.id,
+        "ipAddress": "127.0.0.1",
+    }
+    event: Json = {"time": time.time_ns() // 1_000_000, "realmId": realm.id, "authDetails": who}
+    event |= {"operationType": "UPDATE", "resourceType": "REALM"}
+    if call.server.quirks.new_events:
+        event = {"id": new_id(), **event}
+    if path:
+        event["resourcePath"] = path
+    if realm.settings.get(_DETAILS) is True:
+        event["representation"] = json.dumps(_mask_secrets(call, body), separators=(",", ":"))
+    realm.admin_events.append(event)
+
+
+def _mask_secrets(call: Call, body: Json) -> Json:
+    sent = {key: value for key, value in body.items() if value is not None}
+    if SMTP_SERVER in sent:
+        quirks = call.server.quirks
+        settings = smtp_settings.as_text(call.body(numbers_as_text=True)[SMTP_SERVER], quirks)
+        sent[SMTP_SERVER] = smtp_settings.mask_secrets(settings, quirks)
+    return sent
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    given = call.query.get(name, "")
+    return int(given) if given.isdecimal() else default
+
+
+def _moment(call: Call, date: str | None) -> int:
+    """Return the milliseconds of the epoch at which a date begins; new servers also accept that number."""
+    if date is None:
+        return 0
+    quirks = call.server.quirks
+    if quirks.new_events and date.isdecimal():
+        return int(date)
+    try:
+        day = datetime.strptime(date, "%Y-%m-%d")
+    except ValueError:
+        raise Refused(quirks.errors.bad_date) from None
+    return int(day.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def list_locales(call: Call, name: str) -> Answer:
+    """GET …/localization: the locales that ever had texts."""
+    return Answer(200, sorted(_readable_realm(call, name).texts))
+
+
+def get_texts(call: Call, name: str, locale: str) -> Answer:
+    """GET …/localization/{locale}: the realm's own texts, none for an unknown locale."""
+    return Answer(200, _readable_realm(call, name).texts.get(locale, {}))
+
+
+def get_text(call: Call, name: str, locale: str, key: str) -> Answer:
+    """GET …/localization/{locale}/{key}."""
+    text = _readable_realm(call, name).texts.get(locale, {}).get(key)
+    return _NO_TEXT if text is None else Answer(200, text, f"{_TEXT_TYPE};charset=UTF-8")
+
+
+def add_texts(call: Call, name: str, locale: str) -> Answer:
+    """POST …/localization/{locale}: set some texts and leave the others unchanged."""
+    realm = call.realm_with_role(name, "manage-realm")
+    realm.texts.setdefault(locale, {}).update({key: str(text) for key, text in call.body().items()})
+    return Answer(204)
+
+
+def put_text(call: Call, name: str, locale: str, key: str) -> Answer:
+    """PUT …/localization/{locale}/{key}: the body is the text."""
+    realm = call.realm_with_role(name, "manage-realm")
+    if call.content_type.partition(";")[0].strip().lower() != _TEXT_TYPE:
+        raise Refused(call.server.quirks.errors.wrong_content_type)
+    realm.texts.setdefault(locale, {})[key] = call.raw_body.decode(errors="replace")
+    return Answer(204)
+
+
+def delete_text(call: Call, name: str, locale: str, key: str) -> Answer:
+    """DELETE …/localization/{locale}/{key}: the locale stays, even without texts."""
+    realm = call.realm_with_role(name, "manage-realm")
+    return _NO_TEXT if realm.texts.get(locale, {}).pop(key, None) is None else Answer(204)
+
+
+def _readable_realm(call: Call, name: str) -> Realm:
+    caller = call.caller()
+    realm = call.realm(name, caller)
+    call.require(bool(caller.roles_in(realm)))
+    return realm

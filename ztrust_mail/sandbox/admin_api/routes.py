@@ -1,7 +1,5 @@
 """Which method and path lead to which handler."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from urllib.parse import unquote
@@ -9,10 +7,10 @@ from urllib.parse import unquote
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from ztrust_mail.sandbox.admin_api import events, localization, login, realms, users
+from ztrust_mail.sandbox.admin_api import login, realms, users
 from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.answers import Answer, Refused, error
-from ztrust_mail.sandbox.options import Busy
+from ztrust_mail.sandbox.quirks import Answer, Refused, error
+from ztrust_mail.sandbox.state import Busy
 
 Handler = Callable[..., Answer]
 
@@ -42,15 +40,15 @@ _HANDLERS: tuple[tuple[str, str, Handler], ...] = (
     ("PUT", _REALM, realms.update_realm),
     ("DELETE", _REALM, realms.delete_realm),
     ("POST", f"{_REALM}/testSMTPConnection", realms.test_connection),
-    ("GET", f"{_REALM}/admin-events", events.list_admin_events),
-    ("GET", f"{_REALM}/events/config", events.get_config),
-    ("PUT", f"{_REALM}/events/config", events.update_config),
-    ("GET", _TEXTS, localization.list_locales),
-    ("GET", f"{_TEXTS}/<locale>", localization.get_texts),
-    ("POST", f"{_TEXTS}/<locale>", localization.add_texts),
-    ("GET", f"{_TEXTS}/<locale>/<key>", localization.get_text),
-    ("PUT", f"{_TEXTS}/<locale>/<key>", localization.put_text),
-    ("DELETE", f"{_TEXTS}/<locale>/<key>", localization.delete_text),
+    ("GET", f"{_REALM}/admin-events", realms.list_admin_events),
+    ("GET", f"{_REALM}/events/config", realms.get_events_config),
+    ("PUT", f"{_REALM}/events/config", realms.update_events_config),
+    ("GET", _TEXTS, realms.list_locales),
+    ("GET", f"{_TEXTS}/<locale>", realms.get_texts),
+    ("POST", f"{_TEXTS}/<locale>", realms.add_texts),
+    ("GET", f"{_TEXTS}/<locale>/<key>", realms.get_text),
+    ("PUT", f"{_TEXTS}/<locale>/<key>", realms.put_text),
+    ("DELETE", f"{_TEXTS}/<locale>/<key>", realms.delete_text),
     ("GET", f"{_REALM}/roles/<role>", users.realm_role),
     ("GET", f"{_REALM}/users", users.find_users),
     ("POST", f"{_REALM}/users", users.create_user),
@@ -90,8 +88,7 @@ def answer(call: Call) -> Answer:
 
 def _busy(call: Call) -> Busy | None:
     with call.server.state.lock:
-        fitting = (r for r in call.server.faults.busy if r.fits(call.method, call.path))
-        busy = next(fitting, None)
+        busy = next((each for each in call.server.faults.busy if each.fits(call.method, call.path)), None)
         if busy is not None:
             busy.times -= 1
         return busy

@@ -1,13 +1,10 @@
 """Realms in the admin API, their ``smtpServer`` above all, and Keycloak's rules for e-mail addresses."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Mapping
 
-from ztrust_mail.sandbox.answers import Json, Refused, error, error_message
-from ztrust_mail.sandbox.quirks import Quirks
+from ztrust_mail.sandbox.quirks import Json, Quirks, Refused, error, error_message
 from ztrust_mail.sandbox.state import Realm
 
 # The characters and lengths of Keycloak's EmailValidationUtil, measured on 26.7.4 (tests/contract/addresses.json).
@@ -213,32 +210,23 @@ def _check_addresses(settings: Mapping[str, str], creating: bool) -> None:
 BRIEF = ("id", "realm", "displayName", "displayNameHtml", "enabled")
 
 # Some of Keycloak's hundred top-level settings, with the values of a new realm.
+_OFF = """
+    enabled registrationAllowed registrationEmailAsUsername rememberMe verifyEmail duplicateEmailsAllowed
+    resetPasswordAllowed editUsernameAllowed bruteForceProtected permanentLockout eventsEnabled adminEventsEnabled
+    adminEventsDetailsEnabled internationalizationEnabled userManagedAccessAllowed
+"""
 _DEFAULTS: Json = {
     "notBefore": 0,
     "defaultSignatureAlgorithm": "RS256",
     "accessTokenLifespan": 300,
     "ssoSessionIdleTimeout": 1800,
     "ssoSessionMaxLifespan": 36000,
-    "enabled": False,
     "sslRequired": "external",
-    "registrationAllowed": False,
-    "registrationEmailAsUsername": False,
-    "rememberMe": False,
-    "verifyEmail": False,
     "loginWithEmailAllowed": True,
-    "duplicateEmailsAllowed": False,
-    "resetPasswordAllowed": False,
-    "editUsernameAllowed": False,
-    "bruteForceProtected": False,
-    "permanentLockout": False,
     "requiredCredentials": ["password"],
-    "eventsEnabled": False,
     "eventsListeners": ["jboss-logging"],
-    "adminEventsEnabled": False,
-    "adminEventsDetailsEnabled": False,
-    "internationalizationEnabled": False,
     "attributes": {},
-    "userManagedAccessAllowed": False,
+    **dict.fromkeys(_OFF.split(), False),
 }
 _OPTIONAL = ("displayName", "displayNameHtml", "emailTheme", "loginTheme", "defaultLocale", "supportedLocales")
 KNOWN = frozenset({"id", "realm", SMTP_SERVER, *_DEFAULTS, *_OPTIONAL})

@@ -1,9 +1,7 @@
 """Users, clients and roles of the admin API: what is needed to set up accounts and to look them up."""
 
-from __future__ import annotations
-
 from ztrust_mail.sandbox.admin_api.request import Call
-from ztrust_mail.sandbox.answers import Answer, Json, Refused, error, error_message
+from ztrust_mail.sandbox.quirks import Answer, Json, Refused, error, error_message
 from ztrust_mail.sandbox.state import ADMIN_ROLES, MASTER, OWN_ADMIN_CLIENT, Client, Realm, User, new_id
 
 _LIGHTWEIGHT = "client.use.lightweight.access.token.enabled"

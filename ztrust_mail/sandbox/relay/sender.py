@@ -1,16 +1,16 @@
-"""Sends the test mail in the way Keycloak's Jakarta Mail does.
+"""Composes the test mail, and sends it in the way Keycloak's Jakarta Mail does.
 
 STARTTLS and the login are used if the relay offers them, and silently skipped otherwise. Measured on 16.1.1 and
 26.7.4.
 """
 
-from __future__ import annotations
-
 import getpass
 import json
+import re
 import smtplib
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
@@ -18,11 +18,22 @@ from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from ztrust_mail.sandbox.admin_api.localization import MailContent
 from ztrust_mail.sandbox.admin_api.smtp_settings import address_problem, ascii_domain
 from ztrust_mail.sandbox.quirks import Quirks
+from ztrust_mail.sandbox.state import Realm
 
 TIMEOUT = 10.0  # seconds, for connecting and for each response
+_FORMAT = r"(?:, *(?:number|date|time|choice) *(?:,[^{}]*)?)?"
+_PARTS = re.compile(rf"''|'([^']*)(?:'|\Z)|\{{(\d+){_FORMAT}\}}|(\{{)")
+
+
+@dataclass(frozen=True)
+class MailContent:
+    """The content of the test mail."""
+
+    subject: str = "[KEYCLOAK] - SMTP test message"
+    text: str = "This is a test message"
+    html: str = "<p>This is a test message</p>"
 
 
 class SendFailed(Exception):
@@ -155,3 +166,35 @@ def _mailbox(address: str, name: str | None, utf8: bool) -> Address | str:
         return ready
     quoted = local.startswith('"')
     return Address(name or "", addr_spec=ready) if quoted else Address(name or "", local, domain)
+
+
+def compose_test_mail(realm: Realm, quirks: Quirks) -> MailContent | None:
+    """Return the test mail with the realm's texts, those of its default locale if the realm is internationalised.
+
+    None if Java's MessageFormat rejects a text: then nothing is sent.
+    """
+    international = realm.settings.get("internationalizationEnabled") is True
+    own = realm.texts.get(str(realm.settings.get("defaultLocale") or "en") if international else "en", {})
+    default, name = MailContent(), realm.name
+    if quirks.mail_says_display_name:
+        name = str(realm.settings.get("displayName") or name[:1].upper() + name[1:])
+    try:
+        return MailContent(
+            _format_message(own.get("emailTestSubject", default.subject)),
+            _format_message(own.get("emailTestBody", default.text), name),
+            _format_message(own.get("emailTestBodyHtml", default.html), name),
+        )
+    except ValueError:
+        return None
+
+
+def _format_message(text: str, *arguments: str) -> str:
+    def substitute(found: re.Match[str]) -> str:
+        plain, number, lone = found.groups()
+        if lone:
+            raise ValueError("can't parse argument number")
+        if number is not None:
+            return arguments[int(number)] if int(number) < len(arguments) else found[0]
+        return "'" if plain is None else str(plain)
+
+    return _PARTS.sub(substitute, text)

@@ -1,7 +1,5 @@
 """The relay of the sandbox: an SMTP server on loopback that stores the mails it receives."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import binascii
@@ -13,58 +11,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from email import policy
-from email.message import EmailMessage
-from email.parser import BytesParser
 from enum import Enum
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-
-@dataclass(frozen=True)
-class ReceivedMail:
-    """One received mail. ``login`` is the account that the client logged in with, None without a login."""
-
-    envelope_from: str
-    recipients: tuple[str, ...]
-    subject: str
-    sender: str
-    reply_to: str
-    text: str
-    tls: bool
-    login: str | None
-
-
-def parse_mail(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail:
-    """Return the mail that a client has sent; ``tls`` tells whether the connection was encrypted."""
-    content = envelope.content
-    message = BytesParser(policy=policy.default).parsebytes(content if isinstance(content, bytes) else b"")
-    account = session.auth_data
-    return ReceivedMail(
-        envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
-        recipients=tuple(envelope.rcpt_tos),
-        subject=str(message.get("Subject", "")),
-        sender=str(message.get("From", "")),
-        reply_to=str(message.get("Reply-To", "")),
-        text=_text(message),
-        tls=tls,
-        login=account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None,
-    )
-
-
-def _text(message: EmailMessage) -> str:
-    """Return the readable body, preferably plain text; a body that cannot be decoded is returned as it is."""
-    body = message.get_body(preferencelist=("plain", "html"))
-    if body is None:
-        return ""
-    try:
-        return str(body.get_content()).strip()
-    except (LookupError, ValueError):
-        return str(body.get_payload()).strip()
-
+from ztrust_mail.sandbox.relay.inbox import ReceivedMail, parse_mail
 
 _START_STOP_TIMEOUT = 10.0  # seconds; both are quick
 _TLS_SHUTDOWN_TIMEOUT = 1.0  # seconds
@@ -112,18 +64,16 @@ class MailSink:
         self._mails: list[ReceivedMail] = []
         self._arrival = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
 
     def __repr__(self) -> str:
         return f"<MailSink {self.host}:{self.port} {self.encryption.value}>"
 
-    def __enter__(self) -> MailSink:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -168,10 +118,7 @@ class MailSink:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
 
-        def stop_from_outside() -> None:
-            loop.call_soon_threadsafe(stop.set)
-
-        self._stop = stop_from_outside
+        self._stop = lambda: loop.call_soon_threadsafe(stop.set)
         connections: set[_Connection] = set()
         implicit = self._tls_context if self.encryption is Encryption.TLS else None
         server = await loop.create_server(
@@ -191,7 +138,7 @@ class MailSink:
                 while connections:
                     await asyncio.sleep(0)
 
-    def _connection(self, connections: set[_Connection]) -> _Connection:
+    def _connection(self, connections: "set[_Connection]") -> "_Connection":
         starttls = self._tls_context if self.encryption is Encryption.STARTTLS else None
         return _Connection(
             connections,
@@ -231,7 +178,7 @@ class _Connection(SMTP):
 
     line_length_limit = 65_536
 
-    def __init__(self, connections: set[_Connection], handler: _Handler, **options: Any) -> None:  # noqa: ANN401  # aiosmtpd's own
+    def __init__(self, connections: "set[_Connection]", handler: "_Handler", **options: Any) -> None:  # noqa: ANN401  # aiosmtpd's own
         super().__init__(handler, **options)
         # An access token is longer than the 512 characters of other commands; and aiosmtpd's own table of
         # limits is shared by all connections, which each raise it.
@@ -280,7 +227,10 @@ class _Handler:
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
         """Accept ``user=…^Aauth=Bearer …^A^A``; the token is the password."""
-        blob = _decode_base64(args[1]) if len(args) > 1 else await server.challenge_auth("")
+        try:
+            blob = base64.b64decode(args[1]) if len(args) > 1 else await server.challenge_auth("")
+        except binascii.Error:
+            blob = None
         if not isinstance(blob, bytes) or not (match := _XOAUTH2.fullmatch(blob)):
             return AuthResult(success=False, handled=False)
         return self._check(match["user"], match["token"])
@@ -298,10 +248,3 @@ class _Handler:
         is_secure = server.transport is not None and server.transport.get_extra_info("sslcontext") is not None
         self._store(parse_mail(session, envelope, tls=is_secure))
         return "250 OK"
-
-
-def _decode_base64(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text)
-    except binascii.Error:
-        return None

@@ -1,11 +1,13 @@
-"""The web page that shows the received mails, newest first."""
-
-from __future__ import annotations
+"""The received mails, and the web page that shows them, newest first."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
 from html import escape
 
-from ztrust_mail.sandbox.relay.sink import ReceivedMail
+from aiosmtpd.smtp import Envelope, LoginPassword, Session
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -30,6 +32,48 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere; margin: .75rem 0 0; }}
 </body>
 </html>
 """
+
+
+@dataclass(frozen=True)
+class ReceivedMail:
+    """One received mail. ``login`` is the account that the client logged in with, None without a login."""
+
+    envelope_from: str
+    recipients: tuple[str, ...]
+    subject: str
+    sender: str
+    reply_to: str
+    text: str
+    tls: bool
+    login: str | None
+
+
+def parse_mail(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMail:
+    """Return the mail that a client has sent; ``tls`` tells whether the connection was encrypted."""
+    content = envelope.content
+    message = BytesParser(policy=policy.default).parsebytes(content if isinstance(content, bytes) else b"")
+    account = session.auth_data
+    return ReceivedMail(
+        envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
+        recipients=tuple(envelope.rcpt_tos),
+        subject=str(message.get("Subject", "")),
+        sender=str(message.get("From", "")),
+        reply_to=str(message.get("Reply-To", "")),
+        text=_text(message),
+        tls=tls,
+        login=account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None,
+    )
+
+
+def _text(message: EmailMessage) -> str:
+    """Return the readable body, preferably plain text; a body that cannot be decoded is returned as it is."""
+    body = message.get_body(preferencelist=("plain", "html"))
+    if body is None:
+        return ""
+    try:
+        return str(body.get_content()).strip()
+    except (LookupError, ValueError):
+        return str(body.get_payload()).strip()
 
 
 def render(mails: Sequence[ReceivedMail], *, url: str, relay: str, version: str) -> str:
