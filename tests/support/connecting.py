@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from support.mail_settings import ENVIRON, shown
 
 from ztrust_mail import Session
-from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.applying.apply import apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK

@@ -17,8 +17,8 @@ from support.crashing import Killed, Mishap
 from support.mail_settings import realms
 
 from ztrust_mail import SecretMode, Session, api
-from ztrust_mail.applying.apply import Result
 from ztrust_mail.applying.options import Waves
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.applying.resume import ResolvedWrite
 from ztrust_mail.core.errors import JournalError, ServerError
 from ztrust_mail.core.secret import Secret

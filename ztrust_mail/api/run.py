@@ -17,8 +17,8 @@ from ztrust_mail.core.text import printable
 from ztrust_mail.journal.records import Outcome
 
 if TYPE_CHECKING:
-    from ztrust_mail.applying.apply import Result
     from ztrust_mail.applying.options import ApplyContext, ApplyOptions
+    from ztrust_mail.applying.outcome import Result
     from ztrust_mail.applying.resume import ResolvedWrite, UnfinishedRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger, Reason

@@ -15,8 +15,8 @@ from ztrust_mail.core.text import quoted, to_iso
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
-    from ztrust_mail.applying.apply import Result
     from ztrust_mail.applying.options import ApplyOptions, Progress, Waves
+    from ztrust_mail.applying.outcome import Result
     from ztrust_mail.applying.resume import UnfinishedRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
@@ -67,7 +67,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     another run under way, :class:`UsageError` for a canary that nothing can test or a plan for
     another server, :class:`JournalError` where the journal cannot be written.
     """
-    from ztrust_mail.applying.apply import Result
+    from ztrust_mail.applying.outcome import Result
 
     if plan.url != session.gateway.url:
         message = f"the plan was made for {quoted(plan.url)}, and this is {quoted(session.gateway.url)}"
@@ -76,7 +76,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     done = run_plan(session, lambda: plan, options)
     if done.verdict.refusal:
         raise done.verdict.refusal
-    result = done.result or Result(done.plan, done.plan.realms, command=options.command)
+    result = done.result or Result.of_unchanged(done.plan, options.command)
     return replace(result, findings=(*done.settled, *result.findings))
 
 

@@ -5,17 +5,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions, Wave
+from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.applying.readback import not_read_back, read_back
 from ztrust_mail.applying.recorder import Recorder
-from ztrust_mail.applying.writer import Attempt, FreshReads, Writer
+from ztrust_mail.applying.writer import FreshReads, Writer
 from ztrust_mail.core.errors import CIRCUIT_OPEN, ExitStatus, JournalError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.gateways.gateway import Gateway
-from ztrust_mail.journal.records import LOCK_LOST, NewRun, Outcome
+from ztrust_mail.journal.records import LOCK_LOST, NewRun, Outcome, Step
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_plan
 from ztrust_mail.secrets.store import ResolvedSecrets
@@ -81,10 +81,10 @@ class ApplyRun:
         self._left_out = any(realm.is_left_out for realm in plan.realms)
         self._context, self._options, self._writer, self._recorder = context, options, writer, recorder
         self._gateway = context.gateway
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[str, RealmOutcome] = {}
         self._lock = threading.Lock()
         self._failures = 0
-        self.done: dict[str, RealmPlan] = {}
+        self.done: dict[str, RealmOutcome] = {}
         self.findings: list[Finding] = []
         self.exit_statuses: list[ExitStatus] = []
         self.stopped = ""
@@ -103,8 +103,8 @@ class ApplyRun:
                 self._recorder.finish(Outcome.STOPPED, ())
             raise
         self.done = {**not_read_back(self._attempts), **self.done}
-        untouched = [replace(r, status=Status.SKIPPED) for r in self._todo if r.realm not in self._attempts]
-        self.done |= {realm.realm: realm for realm in untouched}
+        untouched = [RealmOutcome.of(realm) for realm in self._todo if realm.realm not in self._attempts]
+        self.done |= {realm.realm: realm.move_to(Status.SKIPPED, Step.SKIPPED) for realm in untouched}
         try:
             self._recorder.finish(self._outcome(), [realm.realm for realm in untouched])
         except JournalError as e:
@@ -118,10 +118,9 @@ class ApplyRun:
             names = [realm.realm for realm in wave.realms if realm.realm in self._attempts]
             if self.stopped:
                 self._gateway.allow_probe()  # one list may show what a server that stopped answering made of the writes
-            readback = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
-            self.interrupted = self.interrupted or readback.interrupted
-            self.done |= readback.realms
-            self._recorder.record_readback(readback)
+            outcomes = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
+            self.done |= outcomes
+            self._recorder.record_readback(outcomes.values())
             if wave.canary and not self._should_stop():
                 self._test_canary(names)
 
@@ -141,18 +140,17 @@ class ApplyRun:
             self.stopped = _reason(e)  # for the threads that are still writing
             raise
 
-    def _record_attempt(self, attempt: Attempt) -> None:
-        realm = attempt.realm
+    def _record_attempt(self, attempt: RealmOutcome) -> None:
         with self._lock:
-            self._attempts[realm.realm] = attempt
-            self._failures += realm.status is Status.FAILED
+            self._attempts[attempt.realm] = attempt
+            self._failures += attempt.status is Status.FAILED
             if self._options.waves.stops_at(self._failures):
                 self.stopped = f"{pluralise(self._failures, 'realm')} failed"
-            elif any(finding.rule == CIRCUIT_OPEN for finding in realm.findings):
+            elif any(finding.rule == CIRCUIT_OPEN for finding in attempt.findings):
                 self.stopped = "the server is down"
         self._recorder.record_attempt(attempt)
         if self._options.progress:
-            self._options.progress(realm)
+            self._options.progress(attempt)
 
     def _should_stop(self) -> bool:
         """Return whether to begin no further write. Raises :class:`JournalError` when the lock is lost."""
@@ -195,31 +193,6 @@ class ApplyRun:
         return Outcome.FAILED if bad or self._left_out else Outcome.DONE
 
 
-@dataclass(frozen=True)
-class Result:
-    """The outcome of an apply. ``realms`` are in the spec's order, with APPLIED, FAILED, SKIPPED or as planned.
-
-    ``run`` is the run's number in the journal, 0 where nothing was to be written. ``stopped`` is the reason why the
-    rest was skipped. ``exit_statuses`` are those of the run as a whole, without its realms. ``command`` is the run's
-    command in the journal.
-    """
-
-    plan: Plan
-    realms: tuple[RealmPlan, ...]
-    interrupted: bool = False
-    run: int = 0
-    stopped: str = ""
-    findings: tuple[Finding, ...] = ()
-    exit_statuses: tuple[ExitStatus, ...] = ()
-    command: str = "apply"
-
-    @property
-    def exit_status(self) -> ExitStatus:
-        """The exit status of the command."""
-        own = [ExitStatus.INTERRUPTED] if self.interrupted else []
-        return ExitStatus.worst([*own, *self.exit_statuses, replace(self.plan, realms=self.realms).exit_status])
-
-
 def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Result:
     """Write what the plan says, and read back what the server made of it.
 
@@ -229,7 +202,7 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
     """
     todo = plan.changed
     if not todo:
-        return Result(plan, plan.realms, command=options.command)
+        return Result.of_unchanged(plan, options.command)
     gateway = context.gateway
     values: ResolvedSecrets = {}
     if plan.secrets is not SecretMode.KEEP:
@@ -242,7 +215,7 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
     run.run()
     return Result(
         plan,
-        tuple(run.done.get(realm.realm, realm) for realm in plan.realms),
+        tuple(run.done.get(realm.realm) or RealmOutcome.of(realm) for realm in plan.realms),
         run.interrupted,
         recorder.number,
         run.stopped,

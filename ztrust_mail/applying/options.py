@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.globs import glob_matches
@@ -95,7 +96,7 @@ def _has_relay(realm: RealmPlan) -> bool:
     return not realm.wanted.disabled and HOST in realm.wanted.fields
 
 
-Progress = Callable[[RealmPlan], None]
+Progress = Callable[[RealmOutcome], None]
 
 CanaryTest = Callable[[Sequence[str]], Sequence[Finding]]
 """Has the server test the connection of realms; returns its answers, an error for each test that failed."""

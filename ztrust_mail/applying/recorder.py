@@ -6,21 +6,18 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ztrust_mail.applying.readback import Readback
-from ztrust_mail.applying.writer import Attempt
+from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.journal.records import JournalState, LastKnown, NewRun, Outcome, Step, Update, Write
 from ztrust_mail.planning.compare import SecretMode, secret_fields
-from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.planning.plan import Plan, RealmPlan
 from ztrust_mail.planning.secret_state import changed_login_fields
 from ztrust_mail.secrets.store import ResolvedSecrets
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
-
-_STEPS = {Status.APPLIED: Step.VERIFIED, Status.SKIPPED: Step.SKIPPED}
 
 
 class Recorder:
@@ -84,30 +81,23 @@ class Recorder:
         """Record that these realms are about to be written, together with the steps that wait to be recorded."""
         self._flush(Update(realm, Step.WRITING) for realm in realms)
 
-    def record_attempt(self, attempt: Attempt) -> None:
+    def record_attempt(self, attempt: RealmOutcome) -> None:
         """Note the answer to a write; the next mark puts it on disk."""
-        realm = attempt.realm
-        if realm.status is Status.APPLIED:
-            step = Step.WRITTEN
-        elif attempt.is_unknown:
-            return
-        else:
-            step = _STEPS.get(realm.status, Step.FAILED)
-        with self._lock:
-            self._waiting.append(Update(realm.realm, step, error=_error(realm)))
+        if attempt.step is not Step.WRITING:
+            with self._lock:
+                self._waiting.append(Update(attempt.realm, attempt.step, error=_error(attempt)))
 
-    def record_readback(self, readback: Readback) -> None:
+    def record_readback(self, outcomes: Iterable[RealmOutcome]) -> None:
         """Record what the server stores, or what it answered where it shows no settings."""
-        steps = _STEPS if readback.is_read else {**_STEPS, Status.APPLIED: Step.ACCEPTED}
         self._flush(
             Update(
-                name,
-                steps.get(realm.status, Step.FAILED),
-                self._dialect.mask_secrets(realm.live.attributes) if realm.live else None,
-                _error(realm),
+                one.realm,
+                one.step,
+                self._dialect.mask_secrets(one.live.attributes) if one.live else None,
+                _error(one),
             )
-            for name, realm in readback.realms.items()
-            if name not in readback.unknown
+            for one in outcomes
+            if not one.step.in_doubt
         )
 
     def finish(self, outcome: Outcome, skipped: Iterable[str]) -> None:
@@ -122,5 +112,5 @@ class Recorder:
                 self._journal.record(self.number, updates)
 
 
-def _error(realm: RealmPlan) -> str:
+def _error(realm: RealmPlan | RealmOutcome) -> str:
     return next((f.message for f in realm.findings if f.severity is Severity.ERROR), "")

@@ -3,9 +3,10 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
+from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
     NOT_THE_API,
@@ -21,7 +22,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Outgoing, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
-from ztrust_mail.journal.records import LOCK_LOST
+from ztrust_mail.journal.records import LOCK_LOST, Step
 from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS, TOKEN, USERNAME, FieldMap
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
@@ -92,14 +93,6 @@ _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """What became of a write. ``is_unknown`` is True where no answer came: the server may or may not have done it."""
-
-    realm: RealmPlan
-    is_unknown: bool = False
-
-
-@dataclass(frozen=True)
 class Writer:
     """Writes realms. Threads may share it. ``warnings`` are added to the outcome of each realm.
 
@@ -113,9 +106,10 @@ class Writer:
     warnings: Mapping[str, tuple[Finding, ...]]
     lock_lost: threading.Event = field(default_factory=threading.Event)
 
-    def write(self, planned: RealmPlan) -> Attempt:
+    def write(self, planned: RealmPlan) -> RealmOutcome:
         """Write one realm and return it as APPLIED, FAILED or SKIPPED. Raises nothing for a single realm.
 
+        Its step is WRITING where no answer came: the server may or may not have done it.
         When a busy server delays the write until the read of its realm is stale, the realm is read again first.
         """
         too_late = WriteDeadlineExceeded("")
@@ -125,39 +119,37 @@ class Writer:
                 outgoing = self._build_request(planned, live)
                 self._require_lock()
             except (RealmError, ServerError) as e:
-                return Attempt(
-                    self._failed_or_skipped(planned, e), is_unknown=reads > 0
-                )  # it may have been sent before
+                return self._failed_or_skipped(planned, e, is_unknown=reads > 0)  # it may have been sent before
             try:
                 self.gateway.write(planned.realm, outgoing, before=_refresh_deadline(live))
             except WriteDeadlineExceeded as e:
                 too_late = e
             except (RealmError, ServerError) as e:
-                return Attempt(self._failed_or_skipped(planned, e), is_unknown=_may_have_arrived(e))
+                return self._failed_or_skipped(planned, e, is_unknown=_may_have_arrived(e))
             else:
                 return self._write_templates(planned)
-        return Attempt(self._failed_or_skipped(planned, too_late), is_unknown=True)
+        return self._failed_or_skipped(planned, too_late, is_unknown=True)
 
-    def _write_templates(self, planned: RealmPlan) -> Attempt:
+    def _write_templates(self, planned: RealmPlan) -> RealmOutcome:
         """Write the templates of a realm whose settings are written."""
         try:
             if texts := _changed_templates(planned):
                 self.gateway.write_templates(planned.realm, texts)
         except (RealmError, ServerError) as e:  # some of the texts may be written
-            return Attempt(self._with_warnings(mark_failed(planned, e)), is_unknown=True)
-        return Attempt(self._with_warnings(replace(planned, status=Status.APPLIED)))
+            return self._end(planned, Status.FAILED, Step.WRITING, finding_of(e, planned.realm))
+        return self._end(planned, Status.APPLIED, Step.WRITTEN)
 
-    def _failed_or_skipped(self, planned: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
-        done = mark_failed(planned, e)
-        return self._with_warnings(replace(done, status=Status.SKIPPED) if e.rule in _NOT_SENT else done)
+    def _failed_or_skipped(self, planned: RealmPlan, e: RealmError | ServerError, *, is_unknown: bool) -> RealmOutcome:
+        status, step = (Status.SKIPPED, Step.SKIPPED) if e.rule in _NOT_SENT else (Status.FAILED, Step.FAILED)
+        return self._end(planned, status, Step.WRITING if is_unknown else step, finding_of(e, planned.realm))
 
     def _require_lock(self) -> None:
         if self.lock_lost.is_set():
             hint = "run: ztrust-mail plan SPEC..."
             raise RealmError("this run lost its lock on the server before the write", hint, LOCK_LOST)
 
-    def _with_warnings(self, done: RealmPlan) -> RealmPlan:
-        return replace(done, findings=(*done.findings, *self.warnings.get(done.realm, ())))
+    def _end(self, planned: RealmPlan, status: Status, step: Step, *findings: Finding) -> RealmOutcome:
+        return RealmOutcome.of(planned).move_to(status, step, *findings, *self.warnings.get(planned.realm, ()))
 
     def _build_request(self, planned: RealmPlan, newest: LiveRealm) -> Outgoing:
         if newest.attributes != planned.attributes:
@@ -234,8 +226,3 @@ def keep_stored_port_and_security(dialect: Dialect, planned: RealmPlan, outgoing
     live, changed = planned.attributes, {change.field for change in planned.changes}
     same = {n for name in (PORT, SECURITY) if name not in changed for n in dialect.attributes_of(name)}
     return {n: v for n, v in outgoing.items() if n not in same} | {n: live[n] for n in same if n in live}
-
-
-def mark_failed(realm: RealmPlan, e: RealmError | ServerError) -> RealmPlan:
-    """Return the realm as FAILED, with the reason among its findings."""
-    return replace(realm, status=Status.FAILED, findings=(*realm.findings, finding_of(e, realm.realm)))

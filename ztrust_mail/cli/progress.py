@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.planning.plan import Status
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line
+
+if TYPE_CHECKING:
+    from ztrust_mail.applying.outcome import RealmOutcome
 
 FIRST_UPDATE_AFTER = 2.0
 """Seconds without any progress: a run that ends by then needs none."""
@@ -65,7 +68,7 @@ class Progress(AbstractContextManager["Progress"]):
             if self._drawn:
                 self._draw("")
 
-    def __call__(self, realm: RealmPlan) -> None:
+    def __call__(self, realm: RealmOutcome) -> None:
         """Count a realm that was written, has failed or was skipped."""
         with self._lock:
             self._counts[realm.status] += 1

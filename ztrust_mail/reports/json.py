@@ -20,6 +20,7 @@ from ztrust_mail.reports.report import ReportFormat
 
 if TYPE_CHECKING:
     from ztrust_mail.api.journal import PastRun, PastWrite
+    from ztrust_mail.applying.outcome import RealmOutcome
     from ztrust_mail.diagnose.mail_test import MailTestOutcome
     from ztrust_mail.drift_detection.attribution import Cause
 
@@ -61,7 +62,7 @@ class JsonFormat(ReportFormat[Data]):
         """Return what became of each realm of an applied plan."""
         done = report.result
         return _data(
-            report, map(_realm, done.realms), {**_matches(done.plan), "run": done.run, "stopped": done.stopped}
+            report, map(_realm_outcome, done.realms), {**_matches(done.plan), "run": done.run, "stopped": done.stopped}
         )
 
     def drift(self, report: reports.DriftReport) -> Data:
@@ -162,6 +163,10 @@ def _realm(realm: RealmPlan, found: Iterable[Finding] = (), causes: Mapping[str,
         "losses": dict(realm.losses),
         "findings": _findings((*realm.findings, *found)),
     }
+
+
+def _realm_outcome(done: RealmOutcome) -> Data:
+    return {**_realm(done.plan), "status": done.status.value, "findings": _findings(done.findings)}
 
 
 def _change(change: Change, causes: Mapping[str, Cause] | None) -> Data:

@@ -14,7 +14,7 @@ from ztrust_mail.core.findings import Finding
 
 if TYPE_CHECKING:
     from ztrust_mail.api.journal import PastRun
-    from ztrust_mail.applying.apply import Result
+    from ztrust_mail.applying.outcome import Result
     from ztrust_mail.core.rules import Rule
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun

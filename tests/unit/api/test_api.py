@@ -13,9 +13,9 @@ from support.connecting import FakeGateway, connected
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, realms
 
 import ztrust_mail
+from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import ConfigError, ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.journal.records import NewRun, Outcome, Step, Update
-from ztrust_mail.planning.plan import RealmPlan
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.settings import Server
@@ -214,7 +214,7 @@ def test_beside_a_run_that_is_under_way_it_is_named_and_nothing_it_writes_is_in_
 
 
 def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox, environ):
-    def progress(_: RealmPlan) -> None:
+    def progress(_: RealmOutcome) -> None:
         raise ZeroDivisionError
 
     spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN, "globex": NO_LOGIN}})

@@ -11,8 +11,9 @@ from support.connecting import FakeGateway
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 from support.results import statuses
 
-from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.applying.apply import apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions, CanaryTest, Waves
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.applying.resume import find_unfinished, settle
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
@@ -90,7 +91,7 @@ def test_a_whole_run_is_journaled_with_what_stood_there_and_what_the_server_made
     ended = journal.run(result.run)
     assert (write.step, write.before) == (Step.VERIFIED, {"host": "old", "password": gateway.dialect.mask})
     assert write.after == gateway.dialect.mask_secrets(gateway.stored["acme"])
-    assert write.intent == result.realms[0].wanted.fields
+    assert write.intent == result.realms[0].plan.wanted.fields
     assert set(write.fingerprints) == {PASSWORD}
     assert ended is not None
     assert (ended.outcome, ended.who) == (Outcome.DONE, "me")
@@ -272,7 +273,7 @@ def test_a_secret_that_may_have_arrived_is_in_doubt_and_written_again(journal):
     assert told.step is None
     assert "written again" in told.finding.message
     again = with_password(gateway, journal, "first")
-    assert again.realms[0].secrets == {PASSWORD: SecretState.CHANGED}
+    assert again.realms[0].plan.secrets == {PASSWORD: SecretState.CHANGED}
     assert gateway.stored["acme"]["password"] == "first"
     assert steps(journal, again.run) == {"acme": Step.VERIFIED}
     assert with_password(gateway, journal, "first").run == 0

@@ -12,7 +12,7 @@ from support.results import rules, statuses
 from support.waiting import Clock
 
 from ztrust_mail import apply, explain, plan
-from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.applying.writer import FRESH_SECONDS, MAX_REREADS, _refresh_deadline
 from ztrust_mail.core.errors import WriteDeadlineExceeded
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK

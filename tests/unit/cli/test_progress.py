@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.cli.progress import FIRST_UPDATE_AFTER, LINE_INTERVAL, REDRAW_INTERVAL, Progress, log_waits
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import Desired
@@ -71,7 +72,8 @@ def progress_on(stream: io.StringIO, now: list[float], total: int = 400) -> Prog
 
 def report(progress: Progress, status: Status, times: int = 1) -> None:
     for number in range(times):
-        progress(RealmPlan(f"realm-{number}", status, Desired("realm", None)))  # type: ignore[arg-type]
+        planned = RealmPlan(f"realm-{number}", status, Desired("realm", None))  # type: ignore[arg-type]
+        progress(RealmOutcome.of(planned))
 
 
 def test_a_short_run_shows_nothing(now: list[float]) -> None:
@@ -219,11 +221,12 @@ def test_no_bar_costs_no_import_of_one() -> None:
     code = """
 import sys
 from ztrust_mail.cli.progress import Progress
-from ztrust_mail.planning.plan import RealmPlan; from ztrust_mail.planning.plan import Status
+from ztrust_mail.applying.outcome import RealmOutcome
+from ztrust_mail.planning.plan import RealmPlan, Status
 now = [0.0]
 with Progress(2, clock=lambda: now[0]) as progress:
     now[0] = 10.0
-    progress(RealmPlan("a", Status.APPLIED, None))
+    progress(RealmOutcome.of(RealmPlan("a", Status.APPLIED, None)))
 print("click" in sys.modules)
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from support.connecting import connected, sent
 
 import ztrust_mail
 from ztrust_mail import Session
-from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.convert import FORMATS
 from ztrust_mail.core.errors import ServerUnreachable, Unsafe
 from ztrust_mail.core.findings import Severity

@@ -16,7 +16,7 @@ from support.stories import CALM, FOREIGN, MARK, REALMS, VERSIONS, Entry, Scene,
 
 from ztrust_mail import SecretMode, Session, api
 from ztrust_mail.applying import writer
-from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.journal import journal

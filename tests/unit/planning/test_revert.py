@@ -11,8 +11,9 @@ from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN,
 from support.results import statuses
 
 from ztrust_mail import SecretMode, api
-from ztrust_mail.applying.apply import Result, apply_plan
+from ztrust_mail.applying.apply import apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions
+from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import SecretKind
@@ -322,7 +323,7 @@ def test_a_password_from_another_reference_is_found_by_its_fingerprint(fleet):
     result = fleet.revert(environ=both)
     assert statuses(result) == {"acme": "applied"}
     assert fleet.sandbox.smtp("acme") == STORED
-    assert result.realms[0].wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
+    assert result.realms[0].plan.wanted.fields["relay.auth.password"].argument == ("SMTP_PASSWORD",)
 
 
 def test_a_tokens_client_secret_is_restored_too(fleet):

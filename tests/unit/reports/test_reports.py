@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from support.cli import report_validator
 
-from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
@@ -18,6 +18,7 @@ from ztrust_mail.diagnose.doctor import Check, DoctorReport
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account, LiveRealm
+from ztrust_mail.journal.records import Step
 from ztrust_mail.model.fields import ABSENT, Duration, Masked, Raw, Security
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
@@ -44,6 +45,10 @@ def realm(name: str, status: Status, *changes: Change, hidden: int = 0, **more: 
     incomparable = (PASSWORD, "relay.auth.token.client_secret")[:hidden]
     difference = Difference(changes, incomparable, ("custom",) if more.get("kept") else ())
     return RealmPlan(name, status, Desired(name, entry, dict.fromkeys(incomparable, REF)), None, difference)
+
+
+def applied(planned: RealmPlan) -> RealmOutcome:
+    return RealmOutcome.of(planned).move_to(Status.APPLIED, Step.VERIFIED)
 
 
 def plan(*realms: RealmPlan, **more: object) -> Plan:
@@ -292,7 +297,7 @@ def test_a_plan_without_changes_is_one_line(realms: list[RealmPlan], said: str) 
 def test_a_result_lists_planned_realms_and_counts_all_realms() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "abc"] + [realm("d", Status.IN_SYNC)]
     ends = (Status.APPLIED, Status.FAILED, Status.SKIPPED, Status.IN_SYNC)
-    realms = tuple(realm(one.realm, end, HOST) for one, end in zip(planned, ends, strict=True))
+    realms = tuple(RealmOutcome.of(one).move_to(end, Step.PLANNED) for one, end in zip(planned, ends, strict=True))
     done = Result(plan(*planned), realms, interrupted=True)
     assert shown(result_lines(done)) == [
         "a  applied",
@@ -306,7 +311,7 @@ def test_a_result_lists_planned_realms_and_counts_all_realms() -> None:
 
 def test_an_interrupted_run_that_wrote_all_realms_prints_no_continue_command() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
-    done = Result(plan(*planned), tuple(realm(name, Status.APPLIED, HOST) for name in "ab"), interrupted=True)
+    done = Result(plan(*planned), tuple(applied(one) for one in planned), interrupted=True)
     assert shown(result_lines(done)) == [
         "a  applied",
         "b  applied",

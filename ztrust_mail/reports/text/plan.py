@@ -22,6 +22,9 @@ from ztrust_mail.reports.text.findings import finding_line
 if TYPE_CHECKING:
     from ztrust_mail.applying.apply import Result
 
+if TYPE_CHECKING:
+    from ztrust_mail.applying.outcome import RealmOutcome
+
 STATUS: Mapping[Status, Span] = {
     Status.IN_SYNC: Span("in sync", "green"),
     Status.CHANGED: Span("to change", "yellow"),
@@ -35,7 +38,7 @@ _FIRST = (Status.CHANGED, Status.APPLIED)
 _ORDER = (*_FIRST, *(status for status in Status if status not in _FIRST))
 
 
-def _count(realms: Sequence[RealmPlan]) -> str:
+def _count(realms: Sequence[RealmPlan | RealmOutcome]) -> str:
     """Return ``2 realms to change, 1 in sync``."""
     numbers = Counter(realm.status for realm in realms)
     first, *others = [status for status in _ORDER if numbers[status]] or [Status.IN_SYNC]
@@ -43,7 +46,7 @@ def _count(realms: Sequence[RealmPlan]) -> str:
     return ", ".join([f"{pluralise(numbers[first], 'realm')} {STATUS[first].text}", *parts])
 
 
-def status_counts(made: Plan, realms: Sequence[RealmPlan]) -> str:
+def status_counts(made: Plan, realms: Sequence[RealmPlan | RealmOutcome]) -> str:
     """Return the number of realms in each status.
 
     Where the product shows no settings, realms are not in sync but as last applied.

@@ -1,0 +1,87 @@
+"""What an apply made of a plan: the outcome of each realm, and the result of the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
+from ztrust_mail.core.findings import Finding, has_errors
+from ztrust_mail.gateways.gateway import LiveRealm
+from ztrust_mail.journal.records import Step
+from ztrust_mail.planning.compare import Change
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
+
+
+@dataclass(frozen=True)
+class RealmOutcome:
+    """What an apply made of one realm.
+
+    ``status`` is APPLIED, FAILED or SKIPPED, or as planned where nothing was to be written. ``step`` is how far the
+    write came: WRITING and WRITTEN mean that its outcome is unknown until the realm is read back. ``live`` is the
+    newest read.
+    """
+
+    plan: RealmPlan
+    status: Status
+    step: Step
+    findings: tuple[Finding, ...] = ()
+    live: LiveRealm | None = None
+
+    @classmethod
+    def of(cls, plan: RealmPlan) -> RealmOutcome:
+        """Return the outcome of a realm to which no request was sent."""
+        return cls(plan, plan.status, Step.PLANNED, plan.findings, plan.live)
+
+    @property
+    def realm(self) -> str:
+        """The realm's name."""
+        return self.plan.realm
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The fields that were to be written."""
+        return self.plan.changes
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """The exit status that the realm causes."""
+        return replace(self.plan, status=self.status).exit_status
+
+    def move_to(self, status: Status, step: Step, *findings: Finding) -> RealmOutcome:
+        """Return the outcome with another status and step, and more findings."""
+        return replace(self, status=status, step=step, findings=(*self.findings, *findings))
+
+    def fail(self, e: RealmError | ServerError, step: Step = Step.FAILED) -> RealmOutcome:
+        """Return the outcome as FAILED, with the reason among its findings."""
+        return self.move_to(Status.FAILED, step, finding_of(e, self.realm))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of an apply, its realms in the spec's order.
+
+    ``run`` is the run's number in the journal, 0 where nothing was to be written. ``stopped`` is the reason why the
+    rest was skipped. ``exit_statuses`` are those of the run as a whole, without its realms. ``command`` is the run's
+    command in the journal.
+    """
+
+    plan: Plan
+    realms: tuple[RealmOutcome, ...]
+    interrupted: bool = False
+    run: int = 0
+    stopped: str = ""
+    findings: tuple[Finding, ...] = ()
+    exit_statuses: tuple[ExitStatus, ...] = ()
+    command: str = "apply"
+
+    @classmethod
+    def of_unchanged(cls, plan: Plan, command: str) -> Result:
+        """Return the result of a plan that changes nothing."""
+        return cls(plan, tuple(map(RealmOutcome.of, plan.realms)), command=command)
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """The exit status of the command."""
+        own = [ExitStatus.INTERRUPTED] if self.interrupted else []
+        own += [ExitStatus.PARTIAL] if has_errors(self.plan.findings) else []
+        return ExitStatus.worst([*own, *self.exit_statuses, *(realm.exit_status for realm in self.realms)])
