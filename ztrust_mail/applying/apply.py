@@ -126,10 +126,11 @@ class ApplyRun:
 
     def _write_wave(self, wave: Wave) -> None:
         queue = Queue(wave.realms, self._mark_intents, self._should_stop)
+        fresh_reads = FreshReads(self._gateway, wave.realms)
 
         def work() -> None:
             while (planned := queue.next()) is not None:
-                self._record_attempt(self._writer.write(planned))
+                self._record_attempt(self._writer.write(planned, fresh_reads))
 
         in_parallel(work, self._gateway.connections, self._interrupt)
 
@@ -209,7 +210,7 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
         values = context.secrets.get(ref for realm in todo for ref in secret_fields(realm.wanted.fields).values())
     recorder = Recorder(context.journal, gateway.dialect)
     warnings = _find_unsupported(plan, gateway)
-    writer = Writer(gateway, FreshReads(gateway, todo), plan.secrets, values, warnings, context.lock_lost)
+    writer = Writer(gateway, plan.secrets, values, warnings, context.lock_lost)
     recorder.begin(_new_run(plan, context, options), plan, values, context.memory)
     run = ApplyRun(plan, context, options, writer, recorder)
     run.run()

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import (
@@ -33,24 +32,21 @@ FRESH_SECONDS = 5.0
 
 
 LONG_SECONDS = 1.0
-"""When reading all remaining realms takes longer than this, it is not repeated: too few of them would be written
-before the read is stale again."""
-
-SINGLE_READS = 8
-"""How many realms are then read together, each by a request of its own."""
+"""A list that takes longer than this is not used to read stale realms again: too few of them would be written before
+they are stale once more."""
 
 
 class FreshReads:
     """Returns settings of realms that were read at most five seconds ago. Threads may share it.
 
-    When one realm is stale, the remaining ones are too: one read serves them all, unless they are so many that it
-    takes long. For a server that shows no settings, the read of the plan is used.
+    A stale realm is read again by the thread that writes it, right before its write. Where one list is known to be
+    quick and to cost less than single reads of all realms that are left, it serves them all. For a server that shows
+    no settings, the read of the plan is used.
     """
 
     def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
         self._gateway = gateway
         self._lock = threading.Lock()
-        self._all_at_once = True
         self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
         self._names = {realm.realm: gateway.dialect.template_names(realm.wanted.fields) for realm in planned}
 
@@ -59,27 +55,25 @@ class FreshReads:
         with self._lock:
             live = self._seen.pop(realm)
             if self._gateway.capabilities.read and not _is_fresh(live):
-                live = self._read_again(realm)
-        if isinstance(live, RealmError):
-            raise live
-        assert live is not None  # a read gives settings or an error
-        return live
-
-    def _read_again(self, realm: str) -> LiveRealm | RealmError:
-        """Read a realm together with remaining ones, and return it."""
-        began = time.monotonic()
-        ahead = list(self._seen) if self._all_at_once else list(islice(self._seen, SINGLE_READS - 1))
-        reading = read_with_templates(self._gateway, [realm, *ahead], self._names).realms
-        self._seen |= {name: reading[name] for name in ahead}
-        self._all_at_once &= time.monotonic() - began <= LONG_SECONDS
-        return reading[realm]
+                live = None
+                if self._gateway.prefers_list(len(self._seen) + 1, within=LONG_SECONDS):
+                    reading = self._read([realm, *self._seen])
+                    self._seen |= {name: reading[name] for name in self._seen}
+                    live = reading[realm]
+        return _require(live) if live else self.refresh(realm)
 
     def refresh(self, realm: str) -> LiveRealm:
         """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""
-        live = read_with_templates(self._gateway, [realm], self._names).realms[realm]
-        if isinstance(live, RealmError):
-            raise live
-        return live
+        return _require(self._read([realm])[realm])
+
+    def _read(self, realms: Sequence[str]) -> Mapping[str, LiveRealm | RealmError]:
+        return read_with_templates(self._gateway, realms, self._names).realms
+
+
+def _require(live: LiveRealm | RealmError) -> LiveRealm:
+    if isinstance(live, RealmError):
+        raise live
+    return live
 
 
 def _is_fresh(live: LiveRealm | RealmError | None) -> bool:
@@ -100,13 +94,12 @@ class Writer:
     """
 
     gateway: Gateway
-    fresh_reads: FreshReads
     mode: SecretMode
     values: ResolvedSecrets
     warnings: Mapping[str, tuple[Finding, ...]]
     lock_lost: threading.Event = field(default_factory=threading.Event)
 
-    def write(self, planned: RealmPlan) -> RealmOutcome:
+    def write(self, planned: RealmPlan, fresh_reads: FreshReads) -> RealmOutcome:
         """Write one realm and return it as APPLIED, FAILED or SKIPPED. Raises nothing for a single realm.
 
         Its step is WRITING where no answer came: the server may or may not have done it.
@@ -115,7 +108,7 @@ class Writer:
         too_late = WriteDeadlineExceeded("")
         for reads in range(MAX_REREADS):
             try:
-                live = self.fresh_reads.refresh(planned.realm) if reads else self.fresh_reads.get(planned.realm)
+                live = fresh_reads.refresh(planned.realm) if reads else fresh_reads.get(planned.realm)
                 outgoing = self._build_request(planned, live)
                 self._require_lock()
             except (RealmError, ServerError) as e:

@@ -172,6 +172,13 @@ class Gateway(ABC):
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         """Read the wanted realms, and with ``everything`` all other visible realms too."""
 
+    def prefers_list(self, count: int, within: float = math.inf) -> bool:
+        """Return whether reading so many realms together costs less than each by a request of its own.
+
+        With ``within`` the answer is also no if reading them together is not known to take at most so many seconds.
+        """
+        return False
+
     @abstractmethod
     def read_one(self, realm: str) -> LiveRealm:
         """Read one realm; raises :class:`RealmError`."""
@@ -272,5 +279,7 @@ def read_each(
         except RealmError as e:
             return e
 
+    if len(realms) == 1:
+        return {realm: attempt(realm) for realm in realms}
     with ThreadPoolExecutor(connections) as pool, interruptible:
         return dict(zip(realms, pool.map(attempt, realms), strict=True))

@@ -1,15 +1,18 @@
-"""How often realms are looked at anew before they are written, and how many of them at once."""
+"""How often realms are read again before they are written, and how many of them at once."""
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 
-from ztrust_mail.applying import writer
-from ztrust_mail.applying.writer import SINGLE_READS, FreshReads
+from ztrust_mail.applying.writer import FRESH_SECONDS, LONG_SECONDS, FreshReads
+from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading
 from ztrust_mail.planning.plan import RealmPlan, Status
@@ -20,43 +23,75 @@ NAMES = [f"realm-{n}" for n in range(30)]
 
 @dataclass
 class Server:
-    """Shows realms without settings, and remembers how many it was asked for each time."""
+    """Shows realms without settings, and remembers how many it was asked for each time.
 
+    ``list_seconds`` is how long a list is known to take. Single reads wait until so many ``together`` are under way.
+    """
+
+    list_seconds: float = math.inf
+    together: int = 1
     asked: list[int] = field(default_factory=list)
+    missing: frozenset[str] = frozenset()
     capabilities = Capabilities(read=True, write=True, test=True)
     dialect = KEYCLOAK
+
+    def __post_init__(self) -> None:
+        self._all_there = threading.Barrier(self.together, timeout=10)
+
+    def prefers_list(self, count: int, within: float = math.inf) -> bool:
+        assert within == LONG_SECONDS
+        return count > 8 and self.list_seconds <= within
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         assert not everything
         self.asked.append(len(wanted))
-        return Reading(
-            {name: LiveRealm(name, {"seen": str(len(self.asked))}, time.monotonic()) for name in wanted}, False
-        )
+        if len(wanted) == 1:
+            self._all_there.wait()
+        gone: dict[str, LiveRealm | RealmError] = {name: RealmMissing("gone") for name in self.missing}
+        seen = {name: LiveRealm(name, {"seen": str(len(self.asked))}, time.monotonic()) for name in wanted}
+        return Reading({**seen, **gone}, complete=False)
 
 
-def old_plan() -> list[RealmPlan]:
-    long_ago = time.monotonic() - 3600.0
+def planned(age: float) -> list[RealmPlan]:
+    """Return realms as a plan saw them so many seconds ago."""
+    then = time.monotonic() - age
     return [
-        RealmPlan(name, Status.CHANGED, Desired(name, None), LiveRealm(name, {}, long_ago))  # type: ignore[arg-type]
+        RealmPlan(name, Status.CHANGED, Desired(name, None), LiveRealm(name, {}, then))  # type: ignore[arg-type]
         for name in NAMES
     ]
 
 
-def test_one_quick_reading_serves_all_that_are_still_to_come() -> None:
+def reads_of(server: Server, age: float = FRESH_SECONDS + 1.0) -> FreshReads:
+    return FreshReads(server, planned(age))  # type: ignore[arg-type]
+
+
+def test_a_reading_of_the_plan_that_is_fresh_is_used() -> None:
     server = Server()
-    looks = FreshReads(server, old_plan())  # type: ignore[arg-type]
-    assert [looks.get(name).attributes for name in NAMES] == [{"seen": "1"}] * len(NAMES)
+    reads = reads_of(server, age=0.0)
+    assert [reads.get(name).attributes for name in NAMES] == [{}] * len(NAMES)
+    assert server.asked == []
+
+
+def test_a_list_that_is_known_to_be_quick_serves_all_stale_realms_that_are_left() -> None:
+    server = Server(list_seconds=LONG_SECONDS)
+    reads = reads_of(server)
+    assert [reads.get(name).attributes for name in NAMES] == [{"seen": "1"}] * len(NAMES)
     assert server.asked == [len(NAMES)]
 
 
-def test_a_reading_that_takes_long_is_made_once_and_then_a_few_realms_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(writer, "LONG_SECONDS", -1.0)
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)  # by the time it is read, every realm has grown old
-    server = Server()
-    looks = FreshReads(server, old_plan())  # type: ignore[arg-type]
-    assert [looks.get(name).realm for name in NAMES] == NAMES
-    assert server.asked[0] == len(NAMES)
-    assert max(server.asked[1:]) == SINGLE_READS
-    assert len(server.asked) == len(NAMES)
+def test_without_a_quick_list_each_stale_realm_is_read_alone_by_the_thread_that_writes_it() -> None:
+    server = Server(list_seconds=LONG_SECONDS + 0.1, together=6)  # so that reads wait for one another
+    reads = reads_of(server)
+    with ThreadPoolExecutor(6) as pool:
+        assert [live.realm for live in pool.map(reads.get, NAMES)] == NAMES
+    assert server.asked == [1] * len(NAMES)
+
+
+@pytest.mark.parametrize("seconds", [0.1, math.inf])
+def test_a_stale_realm_that_is_gone_is_an_error_of_that_realm_alone(seconds: float) -> None:
+    server = Server(list_seconds=seconds, missing=frozenset({"realm-1"}))
+    reads = reads_of(server)
+    assert reads.get("realm-0").realm == "realm-0"
+    with pytest.raises(RealmMissing):
+        reads.get("realm-1")
+    assert reads.get("realm-2").realm == "realm-2"

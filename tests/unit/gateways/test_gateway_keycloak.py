@@ -34,7 +34,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, LiveRealm
 from ztrust_mail.gateways.keycloak.client import KeycloakClient
-from ztrust_mail.gateways.keycloak.gateway import MAX_SINGLE_READS, KeycloakGateway
+from ztrust_mail.gateways.keycloak.gateway import FEW_READS, MAX_SINGLE_READS, SINGLE_READ_COST, KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.state import Busy
 from ztrust_mail.settings import Server, Settings, choose_server
@@ -42,7 +42,7 @@ from ztrust_mail.settings import Server, Settings, choose_server
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"
 ADMIN = {"username": "admin", "password": Secret("admin")}
-MANY = tuple(f"realm-{n:02}" for n in range(MAX_SINGLE_READS + 4))
+MANY = tuple(f"realm-{n:03}" for n in range(MAX_SINGLE_READS + 4))
 SMTP = {"host": "mail.example", "from": "a@b.example"}
 
 
@@ -340,6 +340,32 @@ def test_few_realms_are_read_one_by_one_and_many_by_one_list(ztrust_sandbox: San
     assert set(MANY) < set(many.realms)
     assert admin_requests(ztrust_sandbox)[MAX_SINGLE_READS:] == [("GET", "/admin/realms")]
     assert all(live.attributes == {"host": name} for name, live in few.realms.items() if isinstance(live, LiveRealm))
+
+
+def test_after_a_list_the_number_of_all_realms_decides(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:
+    for name in MANY:
+        ztrust_sandbox.create_realm(name, {"host": name})
+    all_realms = len(gateway.read([], everything=True).realms)
+    most = (all_realms - 1) // SINGLE_READ_COST
+    for count in (1, FEW_READS, most, most + 1):
+        before = len(admin_requests(ztrust_sandbox))
+        gateway.read(MANY[:count], everything=False)
+        listed = ("GET", "/admin/realms") in admin_requests(ztrust_sandbox)[before:]
+        assert (listed, gateway.prefers_list(count)) == (count > most, count > most)
+    assert gateway.prefers_list(all_realms, within=60.0)
+    assert not gateway.prefers_list(all_realms, within=0.0)
+
+
+def test_a_list_that_showed_no_settings_is_not_asked_for_again(
+    ztrust_sandbox: Sandbox, gateway: KeycloakGateway
+) -> None:
+    for name in MANY:
+        ztrust_sandbox.create_realm(name, {"host": name})
+    ztrust_sandbox.faults.list_breaks_after = 3
+    gateway.read(MANY, everything=False)
+    before = len(admin_requests(ztrust_sandbox))
+    gateway.read(MANY, everything=False)
+    assert sorted(admin_requests(ztrust_sandbox)[before:]) == [("GET", f"/admin/realms/{name}") for name in MANY]
 
 
 def test_everything_is_read_by_one_list(ztrust_sandbox: Sandbox, gateway: KeycloakGateway) -> None:

@@ -259,6 +259,9 @@ class RealmFilesGateway(Gateway):
         names = dict.fromkeys([*wanted, *(inventory.realms if everything else ())])
         return Reading({name: self._live(name, inventory, now) for name in names}, complete=everything)
 
+    def prefers_list(self, count: int, within: float = math.inf) -> bool:
+        return True  # every read parses all files
+
     def read_one(self, realm: str) -> LiveRealm:
         live = self.read([realm], everything=False).realms[realm]
         if isinstance(live, RealmError):
