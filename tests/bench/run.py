@@ -1,6 +1,6 @@
 """Measures the command line against the raw floor, in one run, and writes docs/benchmarks.md.
 
-    tox -e bench [-- --realms 250 --sandbox-realms 400 --rounds 5 --scale 100,1000,10000]
+    tox -e bench [-- --realms 400 --sandbox-realms 400 --rounds 5 --scale 100,1000,10000]
 
 The floor is what nobody can do without: one token and one list of the realms for ``drift``; one token, a list,
 the bare PUTs at the same concurrency, and a list for ``apply``. Every figure is a median of whole processes,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -42,7 +43,10 @@ ON_SANDBOX = Allowance(drift=0.6, apply=0.6)
 """Its requests take next to no time, so that there is nothing to start beside."""
 
 MOST_MEGABYTES = 300
+PARTS = (100, 50, 10)
+MANY = 5_000
 APPLY = ("--yes", "--allow", "mass-change")
+SETTINGS = {"host": "smtp.example.com", "port": "587", "starttls": "true", "ssl": "false", "auth": "false"}
 
 
 def command_line(url: str, folder: Path) -> CommandLine:
@@ -72,9 +76,8 @@ def online(
     least_drift = median(floor.drift, rounds)
     drift = cli.median("drift", "A.yaml", rounds=rounds)
 
-    settings = {"host": "smtp.example.com", "port": "587", "starttls": "true", "ssl": "false", "auth": "false"}
     names = ["C", "D"] * rounds
-    least_apply = median(lambda: floor.apply(realms, {**settings, "fromDisplayName": names.pop()}), rounds)
+    least_apply = median(lambda: floor.apply(realms, {**SETTINGS, "fromDisplayName": names.pop()}), rounds)
     pairs = [cli("apply", f"{name}.yaml", *APPLY).seconds for name in ["B", "A"] * rounds]
     apply = sorted(pairs)[len(pairs) // 2]
     count = len(realms)
@@ -83,6 +86,29 @@ def online(
         Row(f"`drift` of {count + 1} realms, {where}", drift, least_drift, most_drift),
         Row(f"`apply` of a change to {count} realms, {where}", apply, least_apply, most_apply),
     ]
+
+
+def parts(where: str, cli: CommandLine, floor: Floor, realms: list[str], counts: list[int], rounds: int) -> list[Row]:
+    """Measure an apply to the first realms beside a bare loop that reads and writes each, in turn.
+
+    An apply to all realms uses a glob, one to fewer names each.
+    """
+    rows = []
+    for count in counts:
+        some, is_all = realms[:count], count == len(realms)
+        for name in ("E", "F"):
+            text = specs.for_all(name) if is_all else specs.for_some(name, some)
+            (cli.folder / f"{name}-{count}.yaml").write_text(text, encoding="utf-8")
+        loops, reads, applies = [], [], []
+        for name in ["E", "F"] * rounds:
+            loops.append(median(lambda some=some: floor.loop(some, {**SETTINGS, "fromDisplayName": "G"}), 1))
+            applies.append(cli("apply", f"{name}-{count}.yaml", *APPLY).seconds)
+            reads.append(median(floor.drift if is_all else lambda some=some: floor.read_each(some), 1))
+        loop, read, apply = (statistics.median(taken) for taken in (loops, reads, applies))
+        most = 1.1 * loop + read + 0.4 if is_all else 1.3 * (loop + read) + 0.4
+        what = "all" if is_all else f"{count} named"
+        rows.append(Row(f"`apply` to {what} of {len(realms):,} realms, {where}", apply, loop, most))
+    return rows
 
 
 def scale(folder: Path, sizes: list[int]) -> tuple[str, float]:
@@ -120,9 +146,12 @@ Written by `tox -e bench`; run it to get the figures of your own machine.
 - Floor of `drift`: one token and one `GET /admin/realms`.
 - Floor of `apply`: one token, one list, one `PUT` a realm, {CONNECTIONS} at once, and one more list, which takes a real
   server longer than the first, since it has to load what was written.
-- Limits on Keycloak: 1.3 × floor + {ON_KEYCLOAK.drift} s for `drift`, 1.3 × floor for `apply`, start of the program
-  and journal included; on the sandbox 1.3 × floor + {ON_SANDBOX.apply} s. `--version` has a limit of 0.12 s, `validate`
-  one of 1 s.
+- Floor of `apply` to some of the realms, and of the second row to all: one token, one `GET` and one `PUT` a realm,
+  {CONNECTIONS} at once, run in turn with `apply`. The limit is 1.3 × (floor + one more `GET` a realm, to read it back)
+  + 0.4 s; for all realms 1.1 × floor + one list + 0.4 s.
+- Limits of the other rows on Keycloak: 1.3 × floor + {ON_KEYCLOAK.drift} s for `drift`, 1.3 × floor for `apply`,
+  start of the program and journal included; on the sandbox 1.3 × floor + {ON_SANDBOX.apply} s. `--version` has a
+  limit of 0.12 s, `validate` one of 1 s.
 
 ## As realms grow in number
 
@@ -136,7 +165,7 @@ request at a time and closes each connection, so most of `apply`'s time is its o
 def main() -> None:
     """Start the servers, make the realms, measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--realms", type=int, default=250)
+    parser.add_argument("--realms", type=int, default=400)
     parser.add_argument("--sandbox-realms", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", default="100,1000,10000")
@@ -155,10 +184,15 @@ def main() -> None:
             rows = offline(cli, given.rounds)
             keycloak = f"Keycloak {KEYCLOAK_26.version}"
             rows += online(keycloak, cli, Floor(server.url), realms, given.rounds, ON_KEYCLOAK)
+            rows += parts(keycloak, cli, Floor(server.url), realms, [len(realms), *PARTS], given.rounds)
         with sandbox(given.sandbox_realms) as url:
             names = [f"bench-{n:05}" for n in range(given.sandbox_realms)]
             cli = command_line(url, folder / "sandbox")
             rows += online("sandbox", cli, Floor(url), names, given.rounds, ON_SANDBOX)
+        with sandbox(MANY) as url:
+            (folder / "many").mkdir()
+            cli = command_line(url, folder / "many")
+            rows += parts("sandbox", cli, Floor(url), [f"bench-{n:05}" for n in range(MANY)], [50], given.rounds)
         scaled, most = scale(folder / "scale", [int(size) for size in given.scale.split(",")])
     page = document(rows, scaled, given.rounds)
     print(page)

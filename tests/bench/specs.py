@@ -12,6 +12,12 @@ def for_all(name: str) -> str:
     )
 
 
+def for_some(name: str, realms: list[str]) -> str:
+    """Return a spec that names each of these realms."""
+    head = for_all(name).partition("  'bench-*'")[0]
+    return head + "".join(f"  {realm}: {{}}\n" for realm in realms)
+
+
 def large(entries: int) -> str:
     """Return a spec with that many entries of some ten lines."""
     entry = (

@@ -30,6 +30,7 @@ from support.results import messages, rules, statuses
 
 from ztrust_mail import SecretMode, apply, explain, plan
 from ztrust_mail.applying import writer
+from ztrust_mail.applying.options import Waves
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.dialects.products.keycloak import MASK
@@ -331,6 +332,41 @@ def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatc
     assert statuses(applied(ztrust_sandbox, one_realm(NO_LOGIN))) == {"acme": "applied"}
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "GET", "PUT", "GET"]
     assert ztrust_sandbox.smtp("acme")["x-kept"] == "1"
+
+
+MANY = tuple(f"r{n:03}" for n in range(120))
+
+
+def admin_requests(sandbox: Sandbox) -> list[tuple[str, str]]:
+    return [(r.method, r.path) for r in sandbox.requests if r.path.startswith("/admin/")]
+
+
+def test_an_apply_to_50_named_realms_reads_no_other_realm_of_the_server(monkeypatch):
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+    names = MANY[:50]
+    with Sandbox(SandboxOptions(realms=MANY)) as sandbox:
+        assert set(statuses(applied(sandbox, realms(dict.fromkeys(names, NO_LOGIN)))).values()) == {"applied"}
+        asked = admin_requests(sandbox)
+    paths = [f"/admin/realms/{name}" for name in names]
+    assert sorted(asked) == sorted([("GET", path) for path in paths] * 3 + [("PUT", path) for path in paths])
+
+
+def test_an_apply_to_a_few_realms_that_globs_match_lists_all_realms_once():
+    with Sandbox(SandboxOptions(realms=MANY)) as sandbox:
+        assert set(statuses(applied(sandbox, realms({"r00*": NO_LOGIN}))).values()) == {"applied"}
+        asked = admin_requests(sandbox)
+    paths = [f"/admin/realms/{name}" for name in MANY[:10]]
+    each = [(method, path) for method in ("GET", "PUT") for path in paths]
+    assert sorted(asked) == sorted([("GET", "/admin/realms"), *each])
+
+
+def test_a_stale_canary_is_read_again_without_the_realms_of_later_waves(monkeypatch):
+    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+    with Sandbox(SandboxOptions(realms=MANY)) as sandbox:
+        applied(sandbox, realms({"r*": NO_LOGIN}), waves=Waves(canary="1"))
+        asked = admin_requests(sandbox)
+    path = f"/admin/realms/{MANY[0]}"
+    assert asked[:3] == [("GET", "/admin/realms"), ("GET", path), ("PUT", path)]
 
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
