@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from support.mail_settings import ENVIRON, shown
+from support.waiting import Clock
 
 from ztrust_mail import Session
 from ztrust_mail.applying.apply import apply_plan
@@ -17,8 +18,8 @@ from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Outgoing, Version
-from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.gateway import Account, Capabilities, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.sandbox import RecordedRequest
@@ -35,9 +36,10 @@ def connected(
     password: str = "admin",
     connections: int = 8,
 ) -> Session:
-    """Return a connection to a sandbox; a spec's references find ``environ``."""
+    """Return a connection to a sandbox that waits for it in no real time; a spec's references find ``environ``."""
     server = Server(sandbox.url, username=username, password=Secret(password), connections=connections)
-    return Session(server, connect(server), Reach(environ=environ))
+    gateway = KeycloakGateway(server, KEYCLOAK, Clock().throttle(connections))
+    return Session(server, gateway, Reach(environ=environ))
 
 
 def carried_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 
 from hypothesis import strategies as st
@@ -132,9 +133,16 @@ def _written(name: str, value: FieldValue) -> object:
 
 _STEERING = "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _CHARACTERS = st.characters(exclude_categories=("Cc", "Cs"), exclude_characters=_STEERING)
-texts = st.text(_CHARACTERS, min_size=1, max_size=60).filter(lambda text: text.strip())
-addresses = st.from_regex(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,20}@[a-z]{1,9}(\.[a-z]{2,5}){1,2}", fullmatch=True)
-hosts = st.from_regex(r"[a-z][a-z0-9]{0,8}(\.[a-z]{2,5}){0,2}", fullmatch=True) | st.just("::1")
+texts = st.text(_CHARACTERS, min_size=1, max_size=20).filter(lambda text: text.strip())
+_words = st.text(string.ascii_lowercase, min_size=2, max_size=5)
+_names = st.lists(_words, min_size=2, max_size=3).map(".".join)
+_locals = st.text(string.ascii_lowercase + string.digits + "!#$%&'*+/=?^_`{|}~-", min_size=1, max_size=20)
+addresses = st.builds("{}@{}".format, _locals, _names)
+hosts = (
+    st.builds("{}{}".format, _words, st.text(string.ascii_lowercase + string.digits, max_size=8))
+    | _names
+    | st.just("::1")
+)
 durations = st.integers(1, 3_600_000).map(Duration)
 extras = st.dictionaries(texts.map("extra.x-{}".format), texts | st.just(ABSENT), max_size=3)
 _SECRETS = {"relay.auth.password": "SMTP_PASSWORD", "relay.auth.token.client_secret": "SMTP_CLIENT_SECRET"}

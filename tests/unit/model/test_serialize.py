@@ -29,6 +29,7 @@ junk = st.recursive(
     lambda inner: (
         st.lists(inner) | st.dictionaries(st.sampled_from(["secret", "raw", "login", "x"]) | st.text(), inner)
     ),
+    max_leaves=10,
 )
 
 
