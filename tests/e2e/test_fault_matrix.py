@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.admin_api import realm_path
 from support.cli import Ran, isolate, run_process
+from support.connecting import aged
 from support.fault_matrix import (
     LIST,
     OUTSIDERS,
@@ -20,7 +21,6 @@ from support.fault_matrix import (
     Case,
     Step,
     World,
-    aged,
     all_cases,
     sent_password,
     world_on,

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 from support.mail_settings import ENVIRON, shown
 from support.waiting import Clock
@@ -14,6 +15,7 @@ from ztrust_mail import Session
 from ztrust_mail.applying.apply import apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions
 from ztrust_mail.applying.outcome import Result
+from ztrust_mail.applying.writer import FRESH_SECONDS
 from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
@@ -60,6 +62,13 @@ def carried_out(
     with journal:
         secrets = SecretStore(Reach(environ=environ))
         return apply_plan(plan, ApplyContext(gateway, secrets, journal, "a test", lock_lost=lock_lost), options)
+
+
+def aged(plan: Plan) -> Plan:
+    """Return a plan whose realms were read so long ago that each is read again before it is written."""
+    old = [realm.live and replace(realm.live, read_at=realm.live.read_at - 2 * FRESH_SECONDS) for realm in plan.realms]
+    realms = (replace(realm, live=live) for realm, live in zip(plan.realms, old, strict=True))
+    return replace(plan, realms=tuple(realms))
 
 
 def sent(sandbox: Sandbox, method: str, since: int = 0) -> list[RecordedRequest]:

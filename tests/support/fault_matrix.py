@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -15,11 +15,9 @@ from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
 from ztrust_mail.api import Session
-from ztrust_mail.applying.writer import FRESH_SECONDS
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.dialects.products.keycloak import MASK
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.planning.plan import Plan
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.specfile.entries import Spec
 
@@ -241,13 +239,6 @@ def world_on(server: ServerUnderTest, folder: Path) -> Iterator[World]:
     for realm in (*REALMS, *OUTSIDERS):
         admin.delete_realm(realm)
     admin.close()
-
-
-def aged(plan: Plan) -> Plan:
-    """Return a plan that somebody has been looking at for a while."""
-    old = [realm.live and replace(realm.live, read_at=realm.live.read_at - 2 * FRESH_SECONDS) for realm in plan.realms]
-    realms = (replace(realm, live=live) for realm, live in zip(plan.realms, old, strict=True))
-    return replace(plan, realms=tuple(realms))
 
 
 def writes_to(realm: str, exchanges: Sequence[Exchange]) -> list[Exchange]:

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 from hypothesis import given, settings
-from support.connecting import FakeGateway, carried_out, connected, sent
+from support.connecting import FakeGateway, aged, carried_out, connected, sent
 from support.mail_settings import (
     BASIC,
     ENTRIES,
@@ -30,6 +30,7 @@ from support.results import messages, rules, statuses
 
 from ztrust_mail import SecretMode, apply, explain, plan
 from ztrust_mail.applying import writer
+from ztrust_mail.applying.apply import Result
 from ztrust_mail.applying.options import Waves
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
@@ -326,10 +327,11 @@ def test_a_fresh_reading_is_not_repeated(ztrust_sandbox):
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "PUT", "GET"]
 
 
-def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox, monkeypatch):
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
-    assert statuses(applied(ztrust_sandbox, one_realm(NO_LOGIN))) == {"acme": "applied"}
+    with connected(ztrust_sandbox) as connection:
+        result = apply(aged(plan(one_realm(NO_LOGIN), connection)), connection)
+    assert statuses(result) == {"acme": "applied"}
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "GET", "PUT", "GET"]
     assert ztrust_sandbox.smtp("acme")["x-kept"] == "1"
 
@@ -371,26 +373,24 @@ def test_a_stale_canary_is_read_again_without_the_realms_of_later_waves(monkeypa
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 @pytest.mark.parametrize("change", [{"x-kept": "2"}, {"port": "26"}, {"new": ""}])
-def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox, monkeypatch, entry, change):
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+def test_a_realm_changed_since_the_plan_fails_and_is_not_written(ztrust_sandbox, entry, change):
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(realms({"acme": entry, "globex": NO_LOGIN}), connection)
         ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"} | change)
-        result = apply(made, connection)
+        result = apply(aged(made), connection)
     assert statuses(result) == {"acme": "failed", "globex": "applied"}
     assert rules(result) == ["changed-meanwhile"]
     assert ztrust_sandbox.smtp("acme") == {"x-kept": "1"} | change
 
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
-def test_a_realm_removed_since_the_plan_fails(ztrust_sandbox, monkeypatch, entry):
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+def test_a_realm_removed_since_the_plan_fails(ztrust_sandbox, entry):
     ztrust_sandbox.edit_smtp("acme", {"x": "1"})
     with connected(ztrust_sandbox) as connection:
         made = plan(one_realm(entry), connection)
         ztrust_sandbox.remove_realm("acme")
-        result = apply(made, connection)
+        result = apply(aged(made), connection)
     assert rules(result) == ["no-realm"]
     assert sent(ztrust_sandbox, "PUT") == []
 
