@@ -23,7 +23,6 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.settings import Server
-from ztrust_mail.transport import failures
 from ztrust_mail.transport.failures import ConnectionLost
 
 SMTP = {"host": "mail.example", "from": "a@b.example"}
@@ -52,10 +51,9 @@ def gateway(proxy: FaultProxy, clock: Clock) -> Iterator[KeycloakGateway]:
 
 
 @pytest.fixture
-def impatient(proxy: FaultProxy, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeycloakGateway]:
+def impatient(proxy: FaultProxy, clock: Clock) -> Iterator[KeycloakGateway]:
     """One that does not wait long for an answer."""
-    monkeypatch.setattr(failures, "READ_TIMEOUT_FACTOR", 1)
-    server = Server(proxy.url, username="admin", password=Secret("admin"), timeout=1.0)
+    server = Server(proxy.url, username="admin", password=Secret("admin"), timeout=0.2)
     made = KeycloakGateway(server, KEYCLOAK, clock.throttle())
     made.login()
     yield made
