@@ -14,23 +14,17 @@ import socket
 import ssl
 import struct
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import BinaryIO, Self
+
+from support.http_bytes import Message, read_request
 
 HOST = "127.0.0.1"
 _DRIP = 0.02  # seconds between two bytes of a dripping answer
 _LONGEST = 10_000  # drips, or blocks of an endless body: the end of a test that would not end
-
-
-@dataclass(frozen=True)
-class Request:
-    """One received request; header names are in lower case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ class Peer:
 
     def reset(self) -> None:
         """Reset the connection, so that the client gets an error instead of an end."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_at_end(self.connection)
         self.connection.close()
 
 
@@ -124,7 +118,8 @@ def endless() -> Behaviour:
 
 
 def _hang(peer: Peer) -> None:
-    peer.closing.wait()
+    while peer.connection.recv(4096):
+        pass  # until the client gives up, or the server stops
 
 
 def _reset_unread(peer: Peer) -> None:
@@ -154,74 +149,122 @@ CUT_CHUNKS = _sent(_head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n[1,2,\r
 BAD_GZIP = answer(200, b"no gzip at all", headers={"Content-Encoding": "gzip"})
 
 
-class BadServer:
-    """A listening server, as a context manager. ``requests`` are those read, ``accepted`` counts connections."""
+class Listener(ABC):
+    """A port of this machine whose connections are served in threads of their own, as a context manager."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._socket = _bound(0)
+        self._listens = False
+        self.port = int(self._socket.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self.refuse()
+        for thread in self._threads:
+            thread.join()
+        self._socket.close()
+
+    def listen(self) -> None:
+        """Accept connections, again after :meth:`refuse` and at the same port."""
+        with self._lock:
+            self._listens = True
+            self._socket.listen()
+        self._start(self._accept, self._socket)
+
+    def refuse(self) -> None:
+        """Break every connection and refuse new ones, as if the server's machine were down."""
+        with self._lock:
+            if self._listens:
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+                self._socket.close()
+                self._socket = _bound(self.port)  # so that nobody else takes the port
+            self._listens = False
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def kept(self, connection: socket.socket) -> Iterator[BinaryIO]:
+        """Yield a stream of a connection, which is closed afterwards, or when the listener refuses all."""
+        with connection, connection.makefile("rb") as stream:
+            with self._lock:
+                if not self._listens:
+                    raise ConnectionAbortedError
+                self._open.add(connection)
+            try:
+                yield stream
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
+
+    @abstractmethod
+    def _serve(self, connection: socket.socket) -> None:
+        """Serve a connection to its end. OSError and ValueError end it."""
+
+    def _start(self, work: Callable[[socket.socket], None], connection: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=(connection,), name=type(self).__name__, daemon=True)
+        with self._lock:
+            self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # until it is closed
+            while True:
+                self._start(self._serve_quietly, listener.accept()[0])
+
+    def _serve_quietly(self, connection: socket.socket) -> None:
+        with suppress(OSError, ValueError):
+            self._serve(connection)
+
+
+class BadServer(Listener):
+    """A listening server. ``requests`` are those read, ``accepted`` counts connections."""
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
-        self.requests: list[Request] = []
+        super().__init__()
+        self.requests: list[Message] = []
         self.accepted = 0
         self._behaviours, self._tls = behaviours, tls
-        self._closing = threading.Event()
-        self._listener = socket.create_server((HOST, 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._connections: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
 
     @property
     def url(self) -> str:
         """The URL of the server."""
         return f"{'https' if self._tls else 'http'}://{HOST}:{self.port}"
 
-    def __enter__(self) -> BadServer:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        socket.create_connection((HOST, self.port)).close()  # wakes the listener
-        self._threads.pop(0).join()
-        for connection in self._connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
-
-    def _start(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            if self._closing.is_set():
-                connection.close()
-                return
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
             behaviour = self._behaviours[min(self.accepted, len(self._behaviours) - 1)]
             self.accepted += 1
-            self._connections.append(connection)
-            self._start(self._serve, connection, behaviour)
+        if self._tls and behaviour.reads:
+            connection = self._tls.wrap_socket(connection, server_side=True)
+        with self.kept(connection) as stream:
+            if behaviour.reads:
+                request = read_request(stream)
+                if request is None:
+                    return
+                self.requests.append(request)
+            behaviour.act(Peer(connection, self._closing))
 
-    def _serve(self, connection: socket.socket, behaviour: Behaviour) -> None:
-        with suppress(OSError), connection:
-            tls = self._tls if behaviour.reads else None
-            with tls.wrap_socket(connection, server_side=True) if tls else connection as peer:
-                if behaviour.reads:
-                    self.requests.append(_read(peer))
-                behaviour.act(Peer(peer, self._closing))
+
+def reset_at_end(connection: socket.socket) -> None:
+    """Make a connection end with a reset, so that the client gets an error instead of an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _read(connection: socket.socket) -> Request:
-    with connection.makefile("rb") as file:
-        method, _, rest = file.readline().decode("latin-1").partition(" ")
-        headers = {}
-        for line in iter(file.readline, b"\r\n"):
-            name, colon, value = line.decode("latin-1").partition(":")
-            if not colon:
-                raise ConnectionError("the client went away")
-            headers[name.strip().lower()] = value.strip()
-        return Request(method, rest.partition(" ")[0], headers, file.read(int(headers.get("content-length", 0))))
+def _bound(port: int) -> socket.socket:
+    """Return a socket that holds a port, 0 for any, without listening."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((HOST, port))
+    return bound
 
 
 @contextmanager

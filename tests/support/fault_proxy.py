@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from support.bad_server import HANG, HOST, NOT_HTTP, PAGE, RESET, Behaviour, Listener, Peer, answer, reset_at_end
 from support.http_bytes import Message, read_answer, read_request
 
-HOST = "127.0.0.1"
 _TIMEOUT = 120.0  # seconds
 
 
@@ -72,7 +68,7 @@ class _Rule:
         return self.at <= self.seen < self.at + self.times
 
 
-class FaultProxy:
+class FaultProxy(Listener):
     """The proxy, as a context manager. ``url`` replaces the server's URL, with its path."""
 
     def __init__(self, target: str) -> None:
@@ -80,16 +76,10 @@ class FaultProxy:
         if parts.scheme != "http" or parts.hostname is None:
             raise ValueError("the proxy needs an http URL")
         self.target = (parts.hostname, parts.port or 80)
+        super().__init__()
         self._path = parts.path.rstrip("/")
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
         self._rules: list[_Rule] = []
         self._exchanges: list[Exchange] = []
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._socket = _bound(0)
-        self._listens = False
-        self.port = int(self._socket.getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -130,63 +120,8 @@ class FaultProxy:
         with self._lock:
             self._rules.clear()
 
-    def __enter__(self) -> FaultProxy:
-        self.listen()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self.refuse()
-        for thread in self._threads:
-            thread.join()
-        self._socket.close()
-
-    def listen(self) -> None:
-        """Accept connections, again after :meth:`refuse` and at the same port."""
-        with self._lock:
-            self._listens = True
-            self._socket.listen()
-        self._start(self._accept, self._socket)
-
-    def refuse(self) -> None:
-        """Break every connection and refuse new ones, as if the server's machine were down."""
-        with self._lock:
-            if self._listens:
-                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-                self._socket.close()
-                self._socket = _bound(self.port)  # so that nobody else takes the port
-            self._listens = False
-            for connection in self._open:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    @contextmanager
-    def kept(self, connection: socket.socket) -> Iterator[BinaryIO]:
-        """Yield a stream of a connection, which is closed afterwards, or when the proxy refuses all."""
-        with connection, connection.makefile("rb") as stream:
-            with self._lock:
-                if not self._listens:
-                    raise ConnectionAbortedError
-                self._open.add(connection)
-            try:
-                yield stream
-            finally:
-                with self._lock:
-                    self._open.discard(connection)
-
-    def _start(self, work: Callable[[socket.socket], None], connection: socket.socket) -> None:
-        thread = threading.Thread(target=work, args=(connection,), name="fault proxy", daemon=True)
-        with self._lock:
-            self._threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # until it is closed
-            while True:
-                self._start(self._serve, listener.accept()[0])
-
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError, ValueError), self.kept(client) as requests, ExitStack() as stack:
+        with self.kept(client) as requests, ExitStack() as stack:
             server = _Server(self, stack)
             while (request := read_request(requests)) is not None:
                 if not self._handle(client, server, request) or request.closes:
@@ -216,25 +151,25 @@ class FaultProxy:
             self._exchanges[number] = replace(self._exchanges[number], forwarded=True, status=status)
 
     def _keep_back(self, client: socket.socket, rule: _Rule) -> None:
-        if rule.fault is Fault.CUT_BEFORE_REQUEST:
-            _break(client)
-        elif rule.fault is Fault.BUSY:
-            client.sendall(_page("503 Service Unavailable", "Busy", rule.retry_after))
-        elif rule.fault is Fault.GARBAGE:
-            client.sendall(b"220 mail.example ESMTP\r\n\x00\xff\r\n")
-        elif rule.fault is Fault.HANG:
-            client.recv(1)  # until the client gives up, or the proxy ends
-        else:
+        if rule.fault is Fault.REFUSE:
             self.refuse()
+        elif rule.fault is Fault.BUSY:
+            wait = {"Retry-After": rule.retry_after} if rule.retry_after else {}
+            self._behave(client, answer(503, b"<html>Busy</html>", "text/html", wait))
+        else:
+            self._behave(client, _BEHAVIOURS[rule.fault])
+
+    def _behave(self, client: socket.socket, behaviour: Behaviour) -> None:
+        behaviour.act(Peer(client, self._closing))
 
     def _comes_through(self, client: socket.socket, rule: _Rule, answer: Message) -> bool:
         """Return whether the server's answer is forwarded after all."""
         if rule.fault is Fault.DELAY:
             return not self._closing.wait(rule.seconds)
         if rule.fault is Fault.CUT_BEFORE_ANSWER:
-            _break(client)
+            reset_at_end(client)
         elif rule.fault is Fault.PAGE:
-            client.sendall(_page("200 OK", "Welcome"))
+            self._behave(client, PAGE)
         elif answer.raw:
             client.sendall(answer.head + answer.raw[: len(answer.raw) // 2])
         else:
@@ -242,6 +177,7 @@ class FaultProxy:
         return False
 
 
+_BEHAVIOURS = {Fault.CUT_BEFORE_REQUEST: RESET, Fault.GARBAGE: NOT_HTTP, Fault.HANG: HANG}
 _DONE_BY_THE_SERVER = (Fault.CUT_BEFORE_ANSWER, Fault.CUT_IN_ANSWER, Fault.DELAY, Fault.PAGE)
 
 
@@ -265,23 +201,3 @@ class _Server:
         assert self._connection is not None
         self._connection.sendall(request.head + request.raw)
         return read_answer(self._answers, request.words[0])
-
-
-def _bound(port: int) -> socket.socket:
-    """Return a socket that holds a port, 0 for any, without listening."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((HOST, port))
-    return bound
-
-
-def _page(status: str, text: str, retry_after: str = "") -> bytes:
-    body = f"<html>{text}</html>"
-    wait = f"Retry-After: {retry_after}\r\n" if retry_after else ""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-    return f"{head}{wait}\r\n{body}".encode()
-
-
-def _break(connection: socket.socket) -> None:
-    """Make a connection end with a reset, so that the client gets an error instead of an end."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

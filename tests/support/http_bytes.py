@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -12,13 +13,27 @@ _WITHOUT_BODY = ("204", "304")
 
 @dataclass(frozen=True)
 class Message:
-    """A request or an answer. ``words`` are its first line; ``raw`` is the body as sent, ``body`` is unchunked."""
+    """A request or an answer. ``words`` are its first line; ``raw`` is the body as sent, ``body`` is unchunked.
+
+    Header names are in lower case.
+    """
 
     words: tuple[str, str, str]
+    headers: Mapping[str, str]
     head: bytes
     raw: bytes
     body: bytes
     closes: bool
+
+    @property
+    def method(self) -> str:
+        """The method of a request."""
+        return self.words[0]
+
+    @property
+    def path(self) -> str:
+        """The path of a request."""
+        return self.words[1]
 
 
 def read_request(stream: BinaryIO) -> Message | None:
@@ -44,19 +59,19 @@ def _read(stream: BinaryIO, *, has_body: bool, until_end: bool) -> Message | Non
         raise ConnectionError("the head breaks off")
     first, *rest = [line.decode("latin-1").strip() for line in lines[:-1]]
     one, two, three = (*first.split(" ", 2), "", "")[:3]
-    headers = {name.lower(): value.strip().lower() for name, _, value in (line.partition(":") for line in rest)}
-    closes = headers.get("connection") == "close"
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    closes = headers.get("connection", "").lower() == "close"
     raw = body = b""
     if not has_body or two in _WITHOUT_BODY:
         pass
-    elif headers.get("transfer-encoding") == "chunked":
+    elif headers.get("transfer-encoding", "").lower() == "chunked":
         raw, body = _chunks(stream)
     elif "content-length" in headers:
         raw = body = _exactly(stream, int(headers["content-length"]))
     elif until_end:
         raw = body = stream.read(_LONGEST_BODY)
         closes = True
-    return Message((one, two, three), b"".join(lines), raw, body, closes)
+    return Message((one, two, three), headers, b"".join(lines), raw, body, closes)
 
 
 def _chunks(stream: BinaryIO) -> tuple[bytes, bytes]:

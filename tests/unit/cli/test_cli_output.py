@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
 import os
 import socket
-import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.bad_server import BadServer, answer
 from support.cli import Cli, Ran, raising, report_validator
 
 from ztrust_mail.cli import output
@@ -51,36 +48,6 @@ def spec(cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
     cli.write("bad.yaml", BAD)
     cli.write("login.yaml", LOGIN)
     return cli.write("mail.yaml", PLAIN)
-
-
-@contextmanager
-def stub(status: int, content_type: str, body: str) -> Iterator[str]:
-    """A server that answers everything the same way; yields its URL."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            content = body.encode()
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 # reports in files
@@ -386,9 +353,9 @@ def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec
 def test_an_answer_that_is_no_admin_api_is_status_3(
     cli: Cli, spec: str, status: int, kind: str, body: str, said: str
 ) -> None:
-    with stub(status, kind, body) as url:
-        ran = cli("plan", spec, "--server", url)
-        assert cli.json("plan", spec, "--server", url)["exit_status"] == 3
+    with BadServer(answer(status, body.encode(), kind)) as server:
+        ran = cli("plan", spec, "--server", server.url)
+        assert cli.json("plan", spec, "--server", server.url)["exit_status"] == 3
     assert (ran.status, ran.out) == (3, "")
     assert said in ran.err
     assert "check the URL's path" in ran.err
@@ -499,9 +466,9 @@ def test_the_text_report_is_as_harmless_as_the_terminal(cli: Cli, hostile: Sandb
 
 
 def test_what_a_server_says_is_quoted_escaped(cli: Cli, spec: str) -> None:
-    body = json.dumps({"error": "invalid_grant", "error_description": "go\x1b[31m \u202eaway [bold]now[/bold]\n"})
-    with stub(401, "application/json", body) as url:
-        ran = cli("plan", spec, "--server", url)
+    body = {"error": "invalid_grant", "error_description": "go\x1b[31m \u202eaway [bold]now[/bold]\n"}
+    with BadServer(answer(401, body)) as server:
+        ran = cli("plan", spec, "--server", server.url)
     assert ran.status == 3
     assert r"the server says `go\x1b[31m \u202eaway [bold]now[/bold]\x0a`" in ran.err
     assert steering(ran.err) == ""
