@@ -235,7 +235,11 @@ PLAIN = ("pull", "init", "schema")
 """Commands without ``--format``."""
 REPORTING = {command[0] for command in WORK} | {"validate"}
 """Commands with ``--report``."""
-ELSEWHERE = {"completion": "knows no secret", "sandbox": "runs until it is stopped", "demo": "has secrets of its own"}
+ELSEWHERE = {
+    **dict.fromkeys(("completion", "help", "version"), "knows no secret"),
+    "sandbox": "runs until it is stopped",
+    "demo": "has secrets of its own",
+}
 """Commands that are not tried, and why."""
 
 

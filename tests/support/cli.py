@@ -186,9 +186,18 @@ class Terminal:
         return bool(new)
 
 
-@contextlib.contextmanager
-def on_terminal(*arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Terminal]:
+def on_terminal(
+    *arguments: str, environ: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[Terminal]:
     """Run the command line with all three streams on a terminal that it is the foreground job of."""
+    start = "import runpy; runpy.run_module('ztrust_mail', run_name='__main__', alter_sys=True)"
+    given = {**os.environ, "TERM": "xterm-256color", **(environ or {})}
+    return open_terminal([sys.executable, "-c", start, *arguments], given)
+
+
+@contextlib.contextmanager
+def open_terminal(command: Sequence[str], environ: Mapping[str, str]) -> Iterator[Terminal]:
+    """Run a program with all three streams on a terminal that it is the foreground job of."""
     import fcntl
     import pty
     import struct
@@ -196,14 +205,13 @@ def on_terminal(*arguments: str, environ: Mapping[str, str] | None = None) -> It
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    become = "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    start = become + "runpy.run_module('ztrust_mail', run_name='__main__', alter_sys=True)"
+    become = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
-        [sys.executable, "-c", start, *arguments],
+        [sys.executable, "-c", become, *command],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", **(environ or {})},
+        env=dict(environ),
         start_new_session=True,
     )
     os.close(theirs)

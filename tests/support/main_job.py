@@ -9,7 +9,6 @@ from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
 from ztrust_mail.api import Session
-from ztrust_mail.applying.apply import Result
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.specfile.entries import Spec

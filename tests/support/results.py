@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ztrust_mail.applying.apply import Result
+from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.convert.format import ReadResult, WriteResult
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
@@ -13,7 +13,7 @@ from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 Outcome = Plan | Result | MailTestRun
 
 
-def parts_of(outcome: Outcome) -> Sequence[RealmPlan | MailTestOutcome]:
+def parts_of(outcome: Outcome) -> Sequence[RealmPlan | RealmOutcome | MailTestOutcome]:
     """Return what became of each realm."""
     return outcome.outcomes if isinstance(outcome, MailTestRun) else outcome.realms
 

@@ -9,9 +9,9 @@ from ztrust_mail.core.text import did_you_mean, quoted
 
 COMMANDS = (
     *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
-    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo"),
+    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
 )
-"""The names of all commands, in the order of the help; each is also the name of its module."""
+"""The names of all commands, in the order of the help; each but the last two is also the name of its module."""
 
 
 class Commands(click.Group):
@@ -25,6 +25,8 @@ class Commands(click.Group):
         """Return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _ABOUT:
+            return _ABOUT[cmd_name]
         command = importlib.import_module(f"ztrust_mail.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
@@ -48,3 +50,30 @@ def app() -> None:
     3 server unreachable or refuses the account, 4 some realms failed, 5 refused as unsafe, 70 internal error,
     130 interrupted.
     """
+
+
+def _suggest_commands(_context: click.Context, _: click.Parameter, word: str) -> list[str]:
+    return [name for name in COMMANDS if name.startswith(word)]
+
+
+@click.command("help")
+@click.argument("command", metavar="[COMMAND]", required=False, shell_complete=_suggest_commands)
+@click.pass_context
+def _help(context: click.Context, command: str | None) -> None:
+    """Show the help of a command, or this list."""
+    root = context.find_root()
+    if command is None:
+        click.echo(root.get_help())
+        return
+    _, found, _ = app.resolve_command(root, [command])
+    assert found is not None  # an unknown name has ended the program
+    click.echo(found.get_help(click.Context(found, root, command)))
+
+
+@click.command("version")
+def _version() -> None:
+    """Print the version."""
+    click.echo(f"ztrust-mail {__version__}")
+
+
+_ABOUT = {"help": _help, "version": _version}

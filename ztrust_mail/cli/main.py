@@ -36,7 +36,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     guard_streams()
     try:
-        if sys.argv[1:] == ["--version"]:  # before anything heavy is imported
+        if sys.argv[1:] in (["--version"], ["version"]):  # before anything heavy is imported
             print(f"ztrust-mail {__version__}", flush=True)
             sys.exit(ExitStatus.OK)
         gc.set_threshold(COLLECT_AFTER)  # otherwise a tenth of a short command's time is garbage collection
@@ -54,9 +54,10 @@ def run(arguments: list[str]) -> int:
 
     try:
         if instruction := os.environ.get(COMPLETION_VARIABLE):
-            from click.shell_completion import shell_complete
+            from ztrust_mail.cli.completion import answer
 
-            return shell_complete(app, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+            print(answer(app, instruction, os.environ), end="", flush=True)
+            return ExitStatus.OK
         return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
     except click.UsageError as e:
         return _report_misuse(e, arguments)

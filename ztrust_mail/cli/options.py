@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
+from ztrust_mail.cli import completion
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.model.fields import Duration, Kind
@@ -29,6 +30,7 @@ class ArgumentSettings(TypedDict, total=False):
     required: bool
     type: click.Choice[str] | click.IntRange | click.Path
     default: str
+    shell_complete: completion.Callback
 
 
 class Argument(click.Argument):
@@ -134,14 +136,19 @@ def choice(name: str, default: StrEnum, help: str) -> Declaration:
     return click.option(name, type=OneOf(type(default)), default=default.value, show_default=True, help=help)
 
 
-def text(*names: str, metavar: str, help: str) -> Declaration:
+def text(*names: str, metavar: str, help: str, suggest: completion.Callback | None = None) -> Declaration:
     """Declare an option that takes a text; None without it."""
-    return click.option(*names, metavar=metavar, help=help)
+    return click.option(*names, metavar=metavar, help=help, shell_complete=suggest)
 
 
-def texts(name: str, metavar: str, help: str, default: tuple[str, ...] = ()) -> Declaration:
+def texts(
+    name: str, metavar: str, help: str, default: tuple[str, ...] = (), suggest: completion.Callback | None = None
+) -> Declaration:
     """Declare an option that may be repeated."""
-    return click.option(name, metavar=metavar, multiple=True, default=default, show_default=bool(default), help=help)
+    return click.option(
+        name, metavar=metavar, multiple=True, default=default, show_default=bool(default), help=help,
+        shell_complete=suggest,
+    )  # fmt: skip
 
 
 def number(name: str, metavar: str, default: int, least: int, most: int | None, help: str) -> Declaration:
@@ -167,15 +174,19 @@ def file(name: str, help: str, *, with_result: bool = False) -> Declaration:
     return click.option(name, metavar="FILE", type=click.Path(path_type=Path), callback=parse_path, help=help)
 
 
-def input_file(name: str, metavar: str, help: str, *, multiple: bool = False) -> Declaration:
+def input_file(
+    name: str, metavar: str, help: str, *, multiple: bool = False, suggest: completion.Callback | None = None
+) -> Declaration:
     """Declare an option that takes the path of a file or folder to be read, or several when it is repeated."""
-    return click.option(name, metavar=metavar, type=INPUT, multiple=multiple, help=help)
+    return click.option(name, metavar=metavar, type=INPUT, multiple=multiple, help=help, shell_complete=suggest)
 
 
 def specs(*, required: bool = True) -> Declaration:
     """Declare the spec files."""
     metavar, meaning = "SPEC..." if required else "[SPEC...]", "Spec files or folders; - is standard input."
-    return argument("specs", metavar, meaning, nargs=-1, required=required, type=INPUT)
+    return argument(
+        "specs", metavar, meaning, nargs=-1, required=required, type=INPUT, shell_complete=completion.spec_files
+    )
 
 
 def number_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
@@ -183,11 +194,18 @@ def number_argument(name: str, metavar: str, most: int, help: str) -> Declaratio
     return argument(name, metavar, help, type=click.IntRange(1, most), required=False)
 
 
-server = text("--server", metavar="NAME|URL", help="A server of the settings file, or its URL.")
-realm = texts("--realm", "GLOB", "Only realms that match; repeatable.")
-config = input_file("--config", "FILE", "The settings file.")
+server = text(
+    "--server", metavar="NAME|URL", help="A server of the settings file, or its URL.", suggest=completion.server_names
+)
+realm = texts("--realm", "GLOB", "Only realms that match; repeatable.", suggest=completion.realm_names)
+config = input_file("--config", "FILE", "The settings file.", suggest=completion.any_files)
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
-report = texts("--report", "FORMAT=FILE", f"Also write a report file: {' or '.join(OutputFormat)}.")
+report = texts(
+    "--report",
+    "FORMAT=FILE",
+    f"Also write a report file: {' or '.join(OutputFormat)}.",
+    suggest=completion.report_targets,
+)
 out = file("--out", "Write the spec to a file; - is standard output.")
 yes = flag("--yes", "-y", help="Do not ask for confirmation.")
 force = flag("--force", help="Overwrite the file named by --out.")
@@ -201,6 +219,7 @@ allow = texts(
     "--allow",
     "REASON[,REASON...]",
     "Confirm these dangers: mass-change, needed-mail, weaker-security, lost-secret, or all.",
+    suggest=completion.reasons,
 )
 
 

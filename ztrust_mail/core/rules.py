@@ -37,7 +37,7 @@ GROUPS: Mapping[str, str] = {
 
 COMMANDS = (
     *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
-    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo"),
+    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
 )
 """The commands. An error without an id of its own is reported under the name of its command."""
 

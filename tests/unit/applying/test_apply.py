@@ -30,7 +30,6 @@ from support.results import messages, rules, statuses
 
 from ztrust_mail import SecretMode, apply, explain, plan
 from ztrust_mail.applying import writer
-from ztrust_mail.applying.apply import Result
 from ztrust_mail.applying.options import Waves
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable

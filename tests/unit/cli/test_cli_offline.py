@@ -1,4 +1,4 @@
-"""The commands that need no server: validate, explain, init, schema, completion, help, and how everything ends."""
+"""The commands that need no server: validate, explain, init, schema, help, and how everything ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -271,52 +270,6 @@ def test_the_report_schema_says_every_exit_status_and_its_word(cli: Cli) -> None
     assert sorted(properties["status"]["enum"]) == sorted(status.name.lower() for status in ExitStatus)
 
 
-# completion
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_completion_script_asks_through_the_variable_that_is_answered(cli: Cli, shell: str) -> None:
-    ran = cli("completion", shell)
-    assert (ran.status, ran.err) == (0, "")
-    assert f"{entry.COMPLETION_VARIABLE}={shell}_complete" in ran.out
-
-
-@pytest.mark.parametrize(
-    ("shell", "asked", "answer"),
-    [
-        ("bash", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "1"}, "plain,validate\n"),
-        ("bash", {"COMP_WORDS": "ztrust-mail plan --sec", "COMP_CWORD": "2"}, "plain,--secrets\n"),
-        ("bash", {"COMP_WORDS": "ztrust-mail plan --secrets k", "COMP_CWORD": "3"}, "plain,keep\n"),
-        ("zsh", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "1"}, "plain\nvalidate\nCheck spec files offline.\n"),
-        ("fish", {"COMP_WORDS": "ztrust-mail va", "COMP_CWORD": "va"}, "validate"),
-    ],
-)
-def test_a_shell_that_asks_gets_the_completions(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, shell: str, asked: dict[str, str], answer: str
-) -> None:
-    monkeypatch.setenv(entry.COMPLETION_VARIABLE, f"{shell}_complete")
-    for name, value in asked.items():
-        monkeypatch.setenv(name, value)
-    ran = cli()
-    assert (ran.status, ran.err) == (0, "")
-    assert answer in ran.out
-    assert "drift" not in ran.out
-
-
-def test_the_bash_script_completes_in_a_real_bash(cli: Cli) -> None:
-    bash = shutil.which("bash")
-    assert bash, "this test needs bash"
-    program = cli.folder / "ztrust-mail"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ztrust_mail "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
-    cli.write("script", cli("completion", "bash").out)
-    ask = 'source ./script; COMP_WORDS=(ztrust-mail va); COMP_CWORD=1; _ztrust_mail_completion "$0"; echo "$COMPREPLY"'
-    done = subprocess.run(
-        [bash, "--norc", "-c", ask, str(program)], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert (done.stdout, done.stderr) == ("validate\n", "")
-
-
 # help, usage and endings
 
 
@@ -331,6 +284,22 @@ def test_help_fits_80_columns_and_shows_no_markup_nor_pythons_types(
     assert ran.out.startswith(f"Usage: ztrust-mail {command}".rstrip())
     assert all(len(line) <= 80 for line in ran.out.splitlines())
     assert not re.search(r"\x1b|\[/|\[(bold|dim|red|default)\]|list\[|<str>|<int|[{}]|\.\.\.\.", ran.out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_a_command_shows_what_the_command_shows_with_the_option(cli: Cli, command: str) -> None:
+    assert cli("help", command) == cli(command, "--help")
+
+
+def test_help_alone_lists_the_commands_and_help_of_an_unknown_one_names_a_similar_one(cli: Cli) -> None:
+    assert cli("help") == cli("--help")
+    ran = cli("help", "plam")
+    assert (ran.status, ran.out) == (2, "")
+    assert "unknown command `plam`; did you mean `plan`?" in ran.err
+
+
+def test_the_command_version_prints_what_the_option_prints(cli: Cli) -> None:
+    assert cli("version") == cli("--version")
 
 
 def test_the_list_of_commands_cuts_no_sentence(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

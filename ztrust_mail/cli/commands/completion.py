@@ -1,37 +1,27 @@
 """``completion``: print the completion script of a shell."""
 
-from __future__ import annotations
-
-from enum import StrEnum
-
-import click
-
 from ztrust_mail.cli import options
-from ztrust_mail.cli.main import COMPLETION_VARIABLE
+from ztrust_mail.cli.completion import Shell
 from ztrust_mail.cli.output import Output, write_output
 
 NAME = "completion"
 
 
-class Shell(StrEnum):
-    """The supported shells."""
-
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
-
-
 @options.command(NAME)
 @options.argument("shell", "bash|zsh|fish", "Which shell.", type=options.OneOf(Shell))
-@click.pass_context
-def command(context: click.Context, shell: Shell) -> None:
+def command(shell: Shell) -> None:
     """Print the completion script of a shell.
 
-    For bash: source <(ztrust-mail completion bash)
-    """
-    from click.shell_completion import get_completion_class
+    It completes files, and names of servers, realms, formats and rules. Add the line of your shell to its start-up
+    file and open a new shell.
 
+    \b
+    bash, in ~/.bashrc (bash 4.4 or newer):
+      source <(ztrust-mail completion bash)
+    zsh, in ~/.zshrc, after compinit:
+      source <(ztrust-mail completion zsh)
+    fish, in ~/.config/fish/config.fish:
+      ztrust-mail completion fish | source
+    """  # noqa: D301  # click needs the character
     with Output(NAME):
-        root, kind = context.find_root(), get_completion_class(shell.value)
-        assert kind is not None  # click knows each of our shells
-        write_output(None, kind(root.command, {}, str(root.info_name), COMPLETION_VARIABLE).source(), force=False)
+        write_output(None, shell.script, force=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ztrust_mail.cli import options
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
@@ -19,9 +19,25 @@ NAME = "convert"
 
 
 @options.command(NAME)
-@options.argument("path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT)
-@click.option("--from", "source", metavar="FORMAT", required=True, help=f"What the file is: {', '.join(FORMATS)}.")
-@click.option("--to", "target", metavar="FORMAT", required=True, help="What to make of it.")
+@options.argument(
+    "path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT, shell_complete=completion.any_files
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="FORMAT",
+    required=True,
+    help=f"What the file is: {', '.join(FORMATS)}.",
+    shell_complete=completion.conversions,
+)
+@click.option(
+    "--to",
+    "target",
+    metavar="FORMAT",
+    required=True,
+    help="What to make of it.",
+    shell_complete=completion.conversions,
+)
 @options.realm
 @click.option(
     "--as",

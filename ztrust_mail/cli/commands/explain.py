@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, UsageError
@@ -20,7 +20,12 @@ NAME = "explain"
 
 @options.command(NAME)
 @options.argument(
-    "words", "SPEC... REALM [FIELD]", "Spec files or folders, a realm, and optionally a field.", nargs=-1, required=True
+    "words",
+    "SPEC... REALM [FIELD]",
+    "Spec files or folders, a realm, and optionally a field.",
+    nargs=-1,
+    required=True,
+    shell_complete=completion.explain_words,
 )
 @options.result_format
 def command(words: Sequence[str], format: OutputFormat) -> None:

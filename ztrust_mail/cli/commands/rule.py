@@ -1,6 +1,8 @@
 """``rule``: what the id of a finding means."""
 
-from ztrust_mail.cli import options
+from __future__ import annotations
+
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.rules import find_rule, registry
@@ -10,7 +12,13 @@ NAME = "rule"
 
 
 @options.command(NAME)
-@options.argument("id", "[ID]", "The id in brackets after a finding; without one, all are listed.", required=False)
+@options.argument(
+    "id",
+    "[ID]",
+    "The id in brackets after a finding; without one, all are listed.",
+    required=False,
+    shell_complete=completion.rule_ids,
+)
 @options.result_format
 def command(id: str | None, format: OutputFormat) -> None:
     """Explain a rule: what a finding means and what to do.

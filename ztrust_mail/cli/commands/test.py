@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -14,8 +14,16 @@ NAME = "test"
 
 
 @options.command(NAME)
-@options.argument("realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1)
-@options.input_file("--spec", "SPEC", "Test the settings of a spec without storing them.", multiple=True)
+@options.argument(
+    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
+)
+@options.input_file(
+    "--spec",
+    "SPEC",
+    "Test the settings of a spec without storing them.",
+    multiple=True,
+    suggest=completion.spec_files,
+)
 @options.server
 @options.result_format
 @options.report

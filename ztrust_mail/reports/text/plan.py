@@ -20,7 +20,7 @@ from ztrust_mail.reports.style import Line, Span, line
 from ztrust_mail.reports.text.findings import finding_line
 
 if TYPE_CHECKING:
-    from ztrust_mail.applying.apply import Result
+    from ztrust_mail.applying.outcome import RealmOutcome, Result
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome
@@ -199,9 +199,8 @@ def result_lines(done: Result) -> Iterator[Line]:
         yield line(_next_step(done))
 
 
-def _to_be_written(done: Result) -> list[RealmPlan]:
-    planned = {realm.realm for realm in done.plan.changed}
-    return [realm for realm in done.realms if realm.realm in planned]
+def _to_be_written(done: Result) -> list[RealmOutcome]:
+    return [realm for realm in done.realms if realm.plan.status is Status.CHANGED]
 
 
 def _next_step(done: Result) -> str:

@@ -1,0 +1,217 @@
+"""What a shell is told when it asks for completions; tests/e2e/test_completing_shells.py drives real shells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import pytest
+from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+
+from ztrust_mail.cli import completion, main
+from ztrust_mail.cli.app import COMMANDS, app
+
+SPEC = """\
+version: 1
+defaults: {relay: {host: h.example, auth: {username: u, password: {command: [touch, resolved]}}}}
+realms: {acme: {}, globex: {}, "tenant-*": {}}
+"""
+SETTINGS = '[servers.production]\nurl = "https://id.example.com"\npassword = "canary"\n[servers.staging]\n'
+
+
+def ask(line: str, shell: str = "bash", replaced: str = "") -> list[str]:
+    """Return the answer's lines for the text before the cursor."""
+    asked = {"COMP_LINE": f"ztrust-mail {line}", "COMP_WORD": replaced}
+    return completion.answer(app, f"{shell}_complete", asked).splitlines()
+
+
+def words(line: str) -> list[str]:
+    """Return the suggested words, without files."""
+    return [word for kind, _, word in (row.partition(",") for row in ask(line, "fish")) if kind in ("plain", "prefix")]
+
+
+@pytest.fixture
+def spec(cli: Cli) -> str:
+    return cli.write("mail.yaml", SPEC)
+
+
+@pytest.mark.parametrize("shell", completion.Shell)
+def test_a_completion_script_asks_through_the_variable_that_is_answered(cli: Cli, shell: str) -> None:
+    ran = cli("completion", shell)
+    assert (ran.status, ran.err) == (0, "")
+    assert f"{main.COMPLETION_VARIABLE}={shell}_complete" in ran.out
+
+
+@pytest.mark.parametrize("shell", completion.Shell)
+def test_the_help_has_the_line_that_turns_completion_on_in_each_shell(cli: Cli, shell: str) -> None:
+    assert f"ztrust-mail completion {shell}" in cli("completion", "--help").out
+
+
+def test_the_program_answers_a_shell_and_ends_with_0(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(main.COMPLETION_VARIABLE, "bash_complete")
+    monkeypatch.setenv("COMP_LINE", "ztrust-mail va")
+    monkeypatch.setenv("COMP_WORD", "va")
+    ran = cli()
+    assert (ran.status, ran.out, ran.err) == (0, "plain,validate\n", "")
+
+
+def test_each_shell_gets_the_answer_in_its_own_form() -> None:
+    assert ask("va", "bash", "va") == ["plain,validate"]
+    assert ask("va", "zsh") == ["plain", "validate", "Check spec files offline."]
+    assert ask("va", "fish") == ["plain,validate\tCheck spec files offline."]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("plan ma", "spec,"),
+        ("validate ", "spec,"),
+        ("explain ma", "spec,"),
+        ("rotate env:X ma", "spec,"),
+        ("test --spec ", "spec,"),
+        ("plan --config ", "file,"),
+        ("plan --config=ma", "file,--config="),
+        ("plan --out ", "file,"),
+        ("convert ", "file,"),
+        ("plan --report json=", "file,json="),
+        ("plan --report=json=x", "file,--report=json="),
+    ],
+)
+def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> None:
+    assert ask(line, "fish") == [kind]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("plan mail.yaml --realm ", ["acme", "globex", "tenant-*"]),
+        ("plan mail.yaml --realm=g", ["--realm=globex"]),
+        ("plan . --realm g", ["globex"]),
+        ("drift --realm x mail.yaml --realm g", ["globex"]),
+        ("explain mail.yaml ", ["acme", "globex", "tenant-*"]),
+        ("explain mail.yaml acme envelope", ["envelope_from"]),
+        ("test --spec mail.yaml a", ["acme"]),
+        ("plan --report ", ["text=", "json="]),
+        ("plan --format j", ["json"]),
+        ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "all"]),
+        ("plan --allow all,mass", ["all,mass-change"]),
+        ("convert --from real", ["realm-export"]),
+        ("convert --to omni", ["omnibyte"]),
+        ("rule plain-s", ["plain-secret"]),
+        ("help ", [*COMMANDS]),
+    ],
+)
+def test_values_come_from_the_command_line_and_the_spec(
+    cli: Cli, spec: str, line: str, expected: Sequence[str]
+) -> None:
+    assert words(line) == expected
+    assert not Path("resolved").exists()
+
+
+def test_servers_come_from_the_settings_that_the_line_or_the_environment_names(cli: Cli) -> None:
+    cli.write("ztrust-mail.toml", SETTINGS)
+    cli.write("other.toml", "[servers.demo]\n")
+    assert words("plan --server ") == ["production", "staging"]
+    assert words("plan --config other.toml --server ") == ["demo"]
+    assert words("plan --config=other.toml --server=") == ["--server=demo"]
+    cli.set(CONFIG="other.toml")
+    assert words("plan --server ") == ["demo"]
+
+
+BROKEN = {
+    "tab.yaml": "version: 1\n\trealms: {}\n",
+    "list.yaml": "[1]\n",
+    "realms.yaml": "version: 1\nrealms: [1]\n",
+    "null.yaml": "",
+    "bomb.yaml": "a: &a [x, x]\nb: &b [*a, *a]\nrealms: *b\n",
+    "bytes.json": "\0\x01",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_spec_suggests_nothing_and_the_others_still_do(
+    cli: Cli, spec: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.write(name, BROKEN[name])
+    assert words(f"plan {name} --realm ") == []
+    assert words(f"plan {name} missing.yaml - {spec} --realm a") == ["acme"]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", ["[servers", "servers = 1\n", "[servers]\na = 1\n", "\0", "[nonsense]\n"])
+def test_broken_settings_suggest_nothing(cli: Cli, content: str) -> None:
+    cli.write("bad.toml", content)
+    assert words("plan --config bad.toml --server ") == []
+    assert words("plan --config missing.toml --server ") == []
+
+
+def test_a_pipe_is_neither_opened_nor_read(cli: Cli) -> None:
+    for name in ("pipe.yaml", "pipe.toml"):
+        os.mkfifo(name)
+    assert words("plan pipe.yaml --realm ") == []
+    assert words("plan --config pipe.toml --server ") == []
+
+
+def test_large_files_are_not_read(cli: Cli, spec: str) -> None:
+    cli.write("large.yaml", SPEC + "# " + "x" * completion.MAX_SPEC_BYTES)
+    cli.write("large.toml", SETTINGS + "# " + "x" * completion.MAX_SETTINGS_BYTES)
+    assert words(f"plan {spec} large.yaml --realm a") == ["acme"]
+    assert words("plan large.yaml --realm ") == []
+    assert words("plan --config large.toml --server ") == []
+
+
+def test_names_with_control_characters_are_left_out(cli: Cli) -> None:
+    cli.write("mail.yaml", 'version: 1\nrealms: {"a\\x1b]0;x": {}, "a\\u202eb": {}, "a\\nb": {}, ab: {}}\n')
+    assert words("plan mail.yaml --realm a") == ["ab"]
+
+
+@pytest.mark.parametrize(
+    ("line", "replaced", "answer"),
+    [
+        ("plan --server=pro", "pro", "plain,production"),
+        ("plan --server ", "", "plain,production"),
+        ("plan mail.yaml --realm a", "a", r"plain,a\ b\$\(c\)"),
+        (r"plan mail.yaml --realm a\ ", r"a\ ", r"plain,a\ b\$\(c\)"),
+        ("plan mail.yaml --realm x", "x", "plain,x:y"),
+        ("plan mail.yaml --realm x:", "", "plain,y"),
+        ("plan mail.yaml --realm 'x", "x", "plain,x:y"),
+        ("plan mail.yaml --realm 'a", "a", ""),
+        ('plan mail.yaml --realm "a ', "a ", ""),
+    ],
+)
+def test_bash_gets_the_part_that_it_replaces_quoted_for_the_shell(
+    cli: Cli, line: str, replaced: str, answer: str
+) -> None:
+    cli.write("ztrust-mail.toml", "[servers.production]\n")
+    cli.write("mail.yaml", 'version: 1\nrealms: {"a b$(c)": {}, "x:y": {}}\n')
+    assert "\n".join(ask(line, "bash", replaced)) == answer
+
+
+def endless(_context: click.Context, _word: str) -> Sequence[str]:
+    while True:
+        pass
+
+
+def failing(_context: click.Context, _word: str) -> Sequence[str]:
+    raise ValueError("canary")
+
+
+def test_suggestions_that_take_too_long_or_fail_are_given_up(capsys: pytest.CaptureFixture[str]) -> None:
+    for find in (endless, failing):
+        command = click.Command("x", params=[click.Argument(["a"], shell_complete=completion.suggest(find))])
+        assert completion.answer(command, "bash_complete", {"COMP_LINE": "x "}, seconds=0.01) == ""
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("instruction", "environ"),
+    [("tcsh_complete", {"COMP_LINE": "x "}), ("bash_complete", {}), ("bash_source", {"COMP_LINE": ""}), ("", {})],
+)
+def test_a_question_that_is_not_understood_has_no_answer(instruction: str, environ: dict[str, str]) -> None:
+    assert completion.answer(app, instruction, environ) == ""
+
+
+def test_an_unknown_command_has_no_completions() -> None:
+    assert words("nix --se") == []
