@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import jsonschema
 import pytest
 from support.console import ELISION, blocks, has_runnable_blocks, matches, run_page, steps
 
 import ztrust_mail
 from ztrust_mail import settings
 from ztrust_mail.cli.app import COMMANDS, Commands
+from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.model.fields import FIELDS
@@ -153,16 +157,38 @@ def test_a_wrong_or_missing_line_of_output_is_noticed():
 
 def test_every_command_status_field_and_setting_is_documented():
     commands, spec, servers = PAGES["docs/commands.md"], PAGES["docs/spec.md"], PAGES["docs/settings.md"]
-    assert [name for name in COMMANDS if f"`{name}" not in commands] == []
-    assert [int(status) for status in ExitStatus if f"\n| {int(status)} | " not in commands] == []
-    assert [name for name in FIELDS if not _is_named(name, spec)] == []
-    assert [key for key in SERVER_KEYS if f"| `{key}` |" not in servers] == []
-    assert [key for key in (*settings.file.ALLOW_KEYS, *settings.file.JOURNAL_KEYS) if key not in servers] == []
+    assert [name for name in COMMANDS if f"`{name}" not in commands or f"## {name}\n" not in PAGES["docs/cli.md"]] == []
+    assert [int(status) for status in ExitStatus if f"\n| {int(status)} | " not in PAGES["docs/exit-status.md"]] == []
+    assert [name for name in FIELDS if f"### `{name}`\n" not in spec] == []
+    known = (*SERVER_KEYS, *settings.file.ALLOW_KEYS, *settings.file.JOURNAL_KEYS)
+    assert [key for key in known if f"| `{key}` |" not in servers] == []
 
 
-def _is_named(field: str, page: str) -> bool:
-    group, _, leaf = field.rpartition(".")
-    return f"`{field}`" in page or f"{leaf}:" in page or (group in page and f"`.{leaf}`" in page)
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "generate.py"))
+"""What ``docs/generate.py`` defines."""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/") and page.count("/") == 1])
+def test_the_generated_parts_of_a_page_are_up_to_date(page):
+    assert REFERENCE["renew"](PAGES[page]) == PAGES[page], "write them anew: python docs/generate.py"
+
+
+def test_every_part_that_can_be_generated_is_in_a_page():
+    shown = {name for text in PAGES.values() for name in re.findall(r"^<!-- generated: (.+) -->$", text, re.MULTILINE)}
+    assert shown == REFERENCE["PARTS"].keys()
+
+
+def test_a_stale_page_is_noticed():
+    page = PAGES["docs/exit-status.md"]
+    assert REFERENCE["renew"](page.replace("| 130 |", "| 131 |")) == page
+
+
+def test_the_example_of_every_field_is_valid_by_the_schema():
+    schema = jsonschema.Draft202012Validator(json.loads(schema_text("spec")))
+    examples = blocks(REFERENCE["field_details"](), "yaml")
+    assert len(examples) > 15
+    for example in examples:
+        schema.validate(_data(f"version: 1\nrealms:\n  acme: {{{example.strip()}}}\n"))
 
 
 def test_the_architecture_page_describes_every_room():

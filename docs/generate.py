@@ -1,0 +1,310 @@
+"""Writes the generated parts of the reference pages anew: ``python docs/generate.py``.
+
+A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Its sources are the schemas, the
+tables of the code, the registry of rules, and the commands themselves.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import click
+
+from ztrust_mail.cli.app import COMMANDS, app
+from ztrust_mail.cli.options import Argument
+from ztrust_mail.core.data import schema_text
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.rules import COMMANDS as COMMAND_RULES
+from ztrust_mail.core.rules import GROUPS, Rule, registry
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.model.fields import DEFAULT_PORTS, EXTRA, FIELDS, MESSAGES, PORT, Field, Kind, field_of, in_token
+from ztrust_mail.settings import PREFIX
+
+DOCS = Path(__file__).parent
+WIDTH = 120
+
+STATUSES: Mapping[ExitStatus, str] = {
+    ExitStatus.OK: "in sync, or done",
+    ExitStatus.DIFFERS: "differs, drifted, declined, a test failed, or `convert` wrote an incomplete spec",
+    ExitStatus.USAGE: "wrong usage, invalid spec or settings; or the result or a report could not be written",
+    ExitStatus.UNREACHABLE: "the server is unreachable, or refuses the account altogether",
+    ExitStatus.PARTIAL: "some realms failed, are missing or unreadable, or are against the policy already; "
+    "the rest is done and reported",
+    ExitStatus.UNSAFE: "refused: unsafe until `--allow` names each reason; against the policy; or locked by a run",
+    ExitStatus.BUG: "internal error",
+    ExitStatus.INTERRUPTED: "interrupted",
+}
+
+WITHOUT_VARIABLE = ("profile",)
+"""Keys of a server that no environment variable can set."""
+
+Schema = Mapping[str, Any]
+
+
+# Exit statuses and rules
+
+
+def exit_statuses() -> str:
+    """Return the table of exit statuses."""
+    rows = [(str(int(status)), f"`{status.name.lower()}`", STATUSES[status]) for status in sorted(ExitStatus)]
+    order = ", ".join(str(int(status)) for status in ExitStatus)
+    return f"{_table(('status', 'in reports', 'meaning'), rows)}\nThe first that applies of {order}.\n"
+
+
+def rules() -> str:
+    """Return the catalogue: a list of groups, then per group a section per rule."""
+    groups: dict[str, list[Rule]] = {group: [] for group in GROUPS}
+    for rule in registry().values():
+        if rule.id not in COMMAND_RULES:
+            groups[rule.group].append(rule)
+    parts = ["".join(f"- [{GROUPS[group]}](#{GROUPS[group].lower().replace(' ', '-')})\n" for group in groups)]
+    for group, several in groups.items():
+        parts.append(f"## {GROUPS[group]}\n")
+        parts += [f"### {rule.id}\n\n**{rule.title}** ({rule.severity})\n\n{_fill(rule.help)}" for rule in several]
+    return "\n".join(parts)
+
+
+# The spec
+
+
+def fields() -> str:
+    """Return the table of the fields of a spec."""
+    heads = ("field", "type", "default", "Keycloak's attribute", "in its console", "since")
+    return _table(heads, [_field_row(field) for field in (*FIELDS.values(), *_PATTERNS)])
+
+
+_PATTERNS = (Field(f"{MESSAGES}.LOCALE.KEY", Kind.MESSAGE), field_of(f"{EXTRA}.NAME"))
+
+
+_NAMES = {"LOCALE": "en", "KEY": "emailTestSubject", "NAME": "x-relay-hint"}
+
+
+def _field_row(field: Field) -> tuple[str, ...]:
+    link = f"[`{field.name}`](#{field.name.replace('.', '').lower()})"
+    row, node = KEYCLOAK.row(field.name), _node(field)
+    natives = row.natives if row else ("NAME",) if field.name.startswith(EXTRA) else ()
+    since = ", ".join(".".join(map(str, version)) for version in row.since) if row else ""
+    return (link, _type(field, node), _default(field, node), _codes(natives), row.label if row else "", since)
+
+
+def _default(field: Field, node: Schema) -> str:
+    if field.mandatory:
+        return "mandatory"
+    if field.name == PORT:
+        return ", ".join(f"{port} (`{security}`)" for security, port in DEFAULT_PORTS.items())
+    return f"`{json.dumps(node['default']).strip(chr(34))}`" if "default" in node else ""
+
+
+def _type(field: Field, node: Schema) -> str:
+    if "enum" in node:
+        return _codes(node["enum"])
+    return field.kind.value.removeprefix("a ").removeprefix("an ")
+
+
+def field_details() -> str:
+    """Return a section per field."""
+    return "\n".join(_details(field) for field in (*FIELDS.values(), *_PATTERNS))
+
+
+def _details(field: Field) -> str:
+    node = _node(field)
+    text = f"{node['description']}{' `false` removes an inherited value.' if node['removable'] else ''}"
+    head = f"### `{field.name}`\n\n"
+    if in_token(field.name):
+        return head + _fill(f"{text} See the [example](#login-by-oauth-20-xoauth2).")
+    example = node["examples"][0] if "examples" in node else node.get("type") == "boolean" or node["default"]
+    path = [_NAMES.get(key, key) for key in field.path]
+    return f"{head}{_fill(text)}\n```yaml\n{_yaml(path, example)}\n```\n"
+
+
+def _yaml(path: Sequence[str], value: object) -> str:
+    """Return a value as YAML in flow style, below the keys that lead to it."""
+    first, *rest = path
+    shown = _flow(value)
+    for key in reversed(rest):
+        shown = f"{{{key}: {shown}}}"
+    return f"{first}: {shown}"
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(one)}' for key, one in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    plain = isinstance(value, str) and re.fullmatch(r"(?!\d+$)[\w/][\w@./:-]*( [\w./-]+)*", value)
+    return str(value) if plain else json.dumps(value)
+
+
+def _node(field: Field) -> Schema:
+    """Return the schema of a field, with ``removable``: whether ``false`` removes it."""
+    schema = json.loads(schema_text("spec"))
+    node: Schema = schema["$defs"]["entry"]
+    for key in field.path:
+        node = _resolved(schema, node)
+        node = node["properties"][key] if key in node.get("properties", {}) else node["additionalProperties"]
+    return _resolved(schema, node)
+
+
+def _resolved(schema: Schema, node: Schema) -> Schema:
+    """Return a schema with its reference followed and without the alternative ``false``."""
+    if "$ref" in node:
+        node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **node}
+    kinds = [kind for kind in node.get("anyOf", ()) if kind.get("const", 1) is not False]
+    removable = len(kinds) < len(node.get("anyOf", ()))
+    return {**(kinds[0] if removable else node), "removable": removable}
+
+
+def file_keys() -> str:
+    """Return the table of the keys of a spec file."""
+    schema = json.loads(schema_text("spec"))
+    rows = [(f"`{name}`", _resolved(schema, node)["description"]) for name, node in schema["properties"].items()]
+    rows.append(("`x-…`", schema["patternProperties"]["^x-"]["description"]))
+    return _table(("key of the file", "meaning"), rows)
+
+
+def entry_keys() -> str:
+    """Return the table of the keys of an entry that are no fields."""
+    schema = json.loads(schema_text("spec"))
+    entry = schema["$defs"]["entry"]["properties"]
+    keys = ("disabled", "expect.min", "vars")
+    nodes = (entry["disabled"], entry["expect"]["properties"]["min"], _resolved(schema, entry["vars"]))
+    rows = [(f"`{key}`", node["description"]) for key, node in zip(keys, nodes, strict=True)]
+    return _table(("key of an entry", "meaning"), rows)
+
+
+# The settings
+
+
+def server_keys() -> str:
+    """Return the table of the keys of a server in the settings."""
+    properties = json.loads(schema_text("settings"))["$defs"]["server"]["properties"]
+    rows = []
+    for key, node in properties.items():
+        variable = "" if key in WITHOUT_VARIABLE else f"`{PREFIX}{key.upper()}`"
+        rows.append((f"`{key}`", variable, _values(node), _shown_default(node), node["description"]))
+    return _table(("key", "variable", "value", "default", "meaning"), rows)
+
+
+def settings_keys(table: str) -> Callable[[], str]:
+    """Return a function that renders the keys of a table of the settings."""
+
+    def render() -> str:
+        node = json.loads(schema_text("settings"))["properties"][table]
+        rows = [
+            (f"`{key}`", _values(one), _shown_default(one), one["description"])
+            for key, one in _leaves(node["properties"])
+        ]
+        return f"{_fill(node['description'])}\n{_table(('key', 'value', 'default', 'meaning'), rows)}"
+
+    return render
+
+
+def _leaves(properties: Mapping[str, Schema], prefix: str = "") -> Iterator[tuple[str, Schema]]:
+    for key, node in properties.items():
+        yield f"{prefix}{key}", node
+        yield from _leaves(node.get("properties", {}), f"{prefix}{key}.")
+
+
+def _values(node: Schema) -> str:
+    if "enum" in node:
+        return _codes(node["enum"])
+    if "minimum" in node and "maximum" in node:
+        return f"{node['minimum']} to {node['maximum']}"
+    if "anyOf" in node:
+        return " or ".join(dict.fromkeys(_values(kind) for kind in node["anyOf"]))
+    words = {"string": "text", "boolean": "`true` or `false`", "array": "list of texts", "integer": "whole number"}
+    return words.get(node.get("type", ""), "table")
+
+
+def _shown_default(node: Schema) -> str:
+    return f"`{json.dumps(node['default']).strip(chr(34))}`" if node.get("default") not in (None, []) else ""
+
+
+# The commands
+
+
+def commands() -> str:
+    """Return a section per command with what its ``--help`` says."""
+    context = click.Context(app, info_name="ztrust-mail", terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    parts = []
+    for name in COMMANDS:
+        command = app.get_command(context, name)
+        assert command is not None
+        parts.append(_command(command, click.Context(command, context, name, terminal_width=WIDTH)))
+    return "\n".join(parts)
+
+
+def _command(command: click.Command, context: click.Context) -> str:
+    usage = " ".join(["ztrust-mail", str(command.name), *command.collect_usage_pieces(context)])
+    parts = [f"## {command.name}\n", f"```text\n{usage}\n```\n", *map(_paragraph, _paragraphs(command.help or ""))]
+    rows = [(f"`{one.shown}`", one.explained) for one in command.params if isinstance(one, Argument)]
+    records = (one.get_help_record(context) for one in command.get_params(context) if isinstance(one, click.Option))
+    rows += [(f"`{record[0]}`", " ".join(record[1].split())) for record in records if record]
+    return "\n".join([*parts, _table(("argument or option", "meaning"), rows)])
+
+
+def _paragraphs(text: str) -> list[str]:
+    return inspect.cleandoc(text).split("\n\n")
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith("\b"):
+        return f"```text\n{text[2:]}\n```\n"
+    return _fill(text)
+
+
+# Pages
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "rules": rules,
+    "exit statuses": exit_statuses,
+    "fields": fields,
+    "field details": field_details,
+    "keys of the file": file_keys,
+    "keys of an entry": entry_keys,
+    "keys of a server": server_keys,
+    "keys of allow": settings_keys("allow"),
+    "keys of policy": settings_keys("policy"),
+    "keys of journal": settings_keys("journal"),
+    "commands": commands,
+}
+_PART = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def renew(page: str) -> str:
+    """Return a page with its generated parts written anew."""
+    return _PART.sub(lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n", page)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _codes(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _fill(text: str) -> str:
+    return "\n".join([*wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False), ""])
+
+
+def main() -> None:
+    """Write every page of the documentation that changes, and print its name."""
+    for path in sorted(DOCS.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if (new := renew(text)) != text:
+            path.write_text(new, encoding="utf-8")
+            sys.stdout.write(f"wrote {path.name}\n")
+
+
+if __name__ == "__main__":
+    main()
