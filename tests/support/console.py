@@ -56,14 +56,14 @@ def has_runnable_blocks(text: str) -> bool:
 def run_page(text: str, folder: Path) -> Iterator[tuple[Step, str]]:
     """Run a page's commands in order, in one folder and on one sandbox. Yield each with its real output.
 
-    A YAML block whose first line is a comment with a file's name is written to that file.
+    A block of YAML or HCL whose first line is a comment with a file's name is written to that file.
     """
     realms = _REALMS.match(text)
     assert realms, "the first line must be: <!-- console: realms NAME… -->"
     with Sandbox(SandboxOptions(realms=tuple(realms[1].split()))) as sandbox:
         port = str(sandbox.mail.port)
-        for block in blocks(text, "yaml"):
-            if name := re.match(r"# (\w+\.yaml)\n", block):
+        for block in (*blocks(text, "yaml"), *blocks(text, "hcl")):
+            if name := re.match(r"# (\w+\.(?:yaml|tf))\n", block):
                 (folder / name[1]).write_text(block.replace(SHOWN_PORT, port), encoding="utf-8")
         environ = _environ(folder, sandbox.url)
         for block in blocks(text, "console"):

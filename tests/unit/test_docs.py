@@ -13,6 +13,7 @@ import click
 import jsonschema
 import pytest
 from support.console import ELISION, blocks, has_runnable_blocks, matches, run_page, steps
+from support.keycloak_server import KEYCLOAK_16, KEYCLOAK_26
 
 import ztrust_mail
 from ztrust_mail import settings
@@ -20,6 +21,7 @@ from ztrust_mail.cli.app import COMMANDS, Commands
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import FIELDS
 from ztrust_mail.settings.file import SERVER_KEYS
 
@@ -176,6 +178,12 @@ def test_the_generated_parts_of_a_page_are_up_to_date(page):
 def test_every_part_that_can_be_generated_is_in_a_page():
     shown = {name for text in PAGES.values() for name in re.findall(r"^<!-- generated: (.+) -->$", text, re.MULTILINE)}
     assert shown == REFERENCE["PARTS"].keys()
+
+
+def test_the_page_on_compatibility_names_the_versions_that_are_tested_and_the_fields_that_need_one():
+    page = PAGES["docs/compatibility.md"]
+    needed = {".".join(map(str, version)) for row in KEYCLOAK.rows for version in row.since}
+    assert {KEYCLOAK_16.version, KEYCLOAK_26.version} | needed <= set(re.findall(r"\d+\.\d+\.\d+", page))
 
 
 def test_a_stale_page_is_noticed():
