@@ -137,6 +137,7 @@ class _WaitLogHandler(logging.Handler):
 
 
 _WAITS = _WaitLogHandler()
+_WAITS.addFilter(lambda record: not hasattr(record, "attempt"))  # single requests are logged, too
 
 
 def log_waits() -> None:

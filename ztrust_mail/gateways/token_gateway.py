@@ -13,7 +13,7 @@ from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TOKEN_OWNER, Account, Gateway
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel
+from ztrust_mail.transport.channel import HostChannel, RequestLine
 from ztrust_mail.transport.throttle import Throttle, longest_turn
 from ztrust_mail.transport.token import claims_of, require_valid_token
 
@@ -66,17 +66,17 @@ class TokenGateway(Gateway):
         It is repeated once after a broken connection, and after a wait while the host is too busy. Raises
         :class:`WriteDeadlineExceeded` if its turn comes later than ``before``, in monotonic seconds.
         """
-        channel = self._channel(url)
+        channel, line = self._channel(url), RequestLine(method, url)
 
         def request() -> requests.Response:
             return self._request(channel, method, url, body, query)
 
-        return channel.throttle.call_with_retry(lambda: channel.send(request, before=before))
+        return channel.throttle.call_with_retry(lambda: channel.send(line, request, before=before))
 
     def _send_once(self, method: str, url: str, body: Secret) -> requests.Response:
         """Send a request that is never repeated."""
-        channel = self._channel(url)
-        return channel.send(lambda: self._request(channel, method, url, body, ()), repeat=False)
+        channel, line = self._channel(url), RequestLine(method, url)
+        return channel.send(line, lambda: self._request(channel, method, url, body, ()), repeat=False)
 
     def _channel(self, url: str) -> HostChannel:
         host, server = urlsplit(url).netloc, self._server

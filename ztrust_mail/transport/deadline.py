@@ -1,19 +1,25 @@
-"""Bound a whole response, with head, body and trailers, by one deadline and one size.
+"""Bound the resolution of a name, and a whole response, with head, body and trailers, by a deadline and one size.
 
 A socket's time-out begins anew with every byte that arrives, and neither http.client nor urllib3 bounds a response.
+The resolver of the operating system has no time-out at all.
 """
 
 from __future__ import annotations
 
 import io
+import ipaddress
 import socket
+import threading
 import time
+from concurrent.futures import Future
 from http.client import HTTPResponse, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 import requests.adapters
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -24,6 +30,66 @@ MAX_RECEIVED = 256 * 1024 * 1024
 
 class ResponseTooLarge(Exception):
     """The response is larger than any response of an identity server."""
+
+
+class ResolutionTimeout(NewConnectionError):
+    """The resolver did not answer in time."""
+
+
+class HandshakeTimeout(NewConnectionError):
+    """The server accepted the connection and did not finish the TLS handshake in time."""
+
+
+Address = tuple[int, int, int, str, tuple[object, ...]]
+"""What ``getaddrinfo`` returns: family, kind, protocol, canonical name and the address itself."""
+
+
+class Resolver:
+    """Resolves names within a deadline. May be used by several threads.
+
+    A lookup that does not end keeps its thread until the operating system gives up, some 30 s as a rule. There is at
+    most one for each name, whoever asks: later callers wait for the lookup under way.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lookups: dict[tuple[str, int], Future[list[Address]]] = {}
+
+    def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
+        """Return the addresses of a host; raises ``socket.gaierror``, or TimeoutError after ``timeout`` seconds."""
+        if is_address(host):
+            return _look_up(host, port)
+        with self._lock:
+            lookup = self._lookups.get((host, port))
+            if lookup is None:
+                lookup = self._lookups[host, port] = Future()
+                threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
+        return lookup.result(timeout)
+
+    def _run(self, host: str, port: int, lookup: Future[list[Address]]) -> None:
+        try:
+            lookup.set_result(_look_up(host, port))
+        except Exception as e:  # the callers raise it
+            lookup.set_exception(e)
+        finally:
+            with self._lock:
+                del self._lookups[host, port]
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host is an IP address, which needs no lookup."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _look_up(host: str, port: int) -> list[Address]:
+    return list(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
+
+
+_RESOLVER = Resolver()
 
 
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
@@ -98,9 +164,44 @@ class _DeadlineResponse(HTTPResponse):
 class _DeadlineHTTPConnection(HTTPConnection):
     response_class = _DeadlineResponse
 
+    def _new_conn(self) -> socket.socket:
+        """Return a socket that is connected to the first address that accepts, each within the time-out."""
+        host, timeout, failure = self._dns_host.strip("[]"), self.timeout, None
+        try:
+            addresses = _RESOLVER.resolve(host, self.port, timeout)
+        except socket.gaierror as e:
+            raise NameResolutionError(host, self, e) from e
+        except TimeoutError as e:
+            raise ResolutionTimeout(self, "resolution timed out") from e
+        for family, kind, protocol, _, address in addresses:
+            try:
+                return self._connected(socket.socket(family, kind, protocol), address)
+            except OSError as e:
+                failure = e
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, "timed out") from failure
+        raise NewConnectionError(self, "no connection") from failure
 
-class _DeadlineHTTPSConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
+    def _connected(self, connection: socket.socket, address: tuple[object, ...]) -> socket.socket:
+        try:
+            for option in self.socket_options or ():
+                connection.setsockopt(*option)
+            connection.settimeout(self.timeout)
+            connection.connect(address)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class _DeadlineHTTPSConnection(_DeadlineHTTPConnection, HTTPSConnection):
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError as e:  # of the handshake: a time-out of the connection itself is urllib3's own error
+            if self.proxy:  # which may not have opened the tunnel
+                raise
+            raise HandshakeTimeout(self, "handshake timed out") from e
 
 
 class _DeadlineHTTPPool(HTTPConnectionPool):

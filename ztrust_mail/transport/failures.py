@@ -1,9 +1,13 @@
 """What a failed request and an unusable response mean, in our own words, and sessions that keep responses bounded."""
 
+import errno
 import io
 import json
+import re
+import shlex
 import ssl
 from collections.abc import Callable, Mapping
+from http.client import BadStatusLine
 from urllib.parse import urlsplit
 
 import requests
@@ -15,7 +19,7 @@ from ztrust_mail.core.errors import NOT_THE_API, TOO_BUSY, ServerError, ServerUn
 from ztrust_mail.core.redaction import QUOTES_A_SECRET, TOO_LONG, Redactor
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.settings import is_loopback
-from ztrust_mail.transport.deadline import DeadlineAdapter, ResponseTooLarge
+from ztrust_mail.transport.deadline import DeadlineAdapter, HandshakeTimeout, ResolutionTimeout, ResponseTooLarge
 
 MAX_BYTES = 128 * 1024 * 1024
 """The largest body: 10,000 realms take some 45 MB."""
@@ -100,10 +104,7 @@ def describe_failure(
             message, "set the server's URL to where it redirects to, if you trust that", "redirect"
         )
     if isinstance(cause, failures.SSLError):
-        reason, hint = _tls_reason(cause)
-        return ServerUnreachable(f"TLS handshake with {host} failed{reason}", hint, "tls")
-    if isinstance(cause, failures.ConnectTimeout):
-        return _no_connection(host, f"timed out after {waited[0]:g}s")
+        return _handshake_failed(url, *_tls_reason(cause))
     if isinstance(cause, failures.ReadTimeout):
         message = f"{host} accepted the connection but did not answer within {waited[1]:g}s"
         return ResponseTimeout(message, "if the server is only slow, raise timeout or ZTRUST_MAIL_TIMEOUT", "slow")
@@ -112,10 +113,7 @@ def describe_failure(
     if isinstance(cause, ResponseTooLarge):
         return _too_large(host, f"{MAX_BYTES // 1024**2} MiB")
     if isinstance(cause, failures.ConnectionError | failures.ChunkedEncodingError):
-        if reason := _connect_reason(cause):
-            return _no_connection(host, reason)
-        hint = "run the same command again; if it happens again, see the server's log"
-        return ConnectionLost(f"{host} closed the connection before it had answered", hint, "reset")
+        return _no_connection(cause, url, waited[0]) or _broken_connection(_inner(cause), url)
     if isinstance(cause, OSError) and not isinstance(cause, failures.RequestException):
         hint = "check ca_bundle, REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
         return ServerUnreachable("cannot read the file of trusted certificates", hint, "tls")
@@ -123,9 +121,81 @@ def describe_failure(
     return ServerUnreachable(f"cannot send the request to {host}", hint, "unreachable")
 
 
-def _no_connection(host: str, reason: str) -> ServerUnreachable:
-    hint = "check the URL, that the server is up, and the network and firewalls in between"
-    return ServerUnreachable(f"cannot connect to {host}: {reason}", hint, "unreachable")
+def _inner(cause: BaseException) -> BaseException | None:
+    """Return the error of urllib3 that an error of requests is made of."""
+    inner = cause.args[0] if cause.args else None
+    inner = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else inner
+    return inner if isinstance(inner, BaseException) else None
+
+
+_UNREACHABLE_NETWORK = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+
+
+def _no_connection(error: BaseException, url: str, waited: float) -> ServerUnreachable | None:
+    """Return the error for a connection that was never made; None if it was made and then broke."""
+    reason = _inner(error)
+    if isinstance(reason, HandshakeTimeout):
+        hint = f"check that the port speaks https, and the firewalls and proxies in between: {_curl(url)}"
+        return _handshake_failed(url, f"timed out after {waited:g}s", hint)
+    parts = urlsplit(url)
+    name, cause = shlex.quote(parts.hostname or ""), getattr(reason, "__cause__", None)
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        why = "its name does not resolve"
+        hint = f"check the host name in the URL, and this machine's DNS: nslookup {name}"
+    elif isinstance(reason, ResolutionTimeout):
+        why = f"its name did not resolve within {waited:g}s"
+        hint = f"check the name servers of this machine: nslookup {name}"
+    elif isinstance(reason, urllib3.exceptions.NewConnectionError) and isinstance(cause, ConnectionRefusedError):
+        why = "connection refused"
+        hint = f"check the port in the URL, and that the server is up: {_curl(url)}"
+    elif isinstance(reason, urllib3.exceptions.NewConnectionError):
+        is_network = isinstance(cause, OSError) and cause.errno in _UNREACHABLE_NETWORK
+        why = "network unreachable" if is_network else "this machine does not open the connection"
+        hint = f"check this machine's network, VPN and routes: {_curl(url)}"
+        if not is_network:
+            hint = "check this machine's limits (ulimit -n), firewall and sandbox"
+    elif isinstance(error, failures.ConnectTimeout):
+        why = f"timed out after {waited:g}s"
+        hint = f"check host and port in the URL, and the firewalls in between: {_curl(url)}"
+    else:
+        return None
+    return ServerUnreachable(f"cannot connect to {parts.netloc}: {why}", hint, "unreachable")
+
+
+def _broken_connection(reason: BaseException | None, url: str) -> ServerUnreachable:
+    host, is_plain = urlsplit(url).netloc, urlsplit(url).scheme == "http"
+    answer = reason.args[1] if reason is not None and len(reason.args) > 1 else None
+    if is_plain and isinstance(answer, BadStatusLine) and str(answer.args[0]).startswith(_TLS_ALERT):
+        return _speaks_tls(host)
+    hint = "run the same command again; if it happens again, see the server's log"
+    if is_plain:
+        hint += ", and try https:// in the URL: a port that speaks TLS also closes the connection"
+    return ConnectionLost(f"{host} closed the connection before it had answered", hint, "reset")
+
+
+def _speaks_tls(host: str) -> ServerUnreachable:
+    return ServerUnreachable(f"{host} speaks TLS, and the URL says http", "write https:// in the URL", "tls")
+
+
+def require_plain_http(response: requests.Response) -> None:
+    """Raise :class:`ServerUnreachable` if a server says that its port speaks TLS, as nginx and Apache do."""
+    parts = urlsplit(response.url or "")
+    is_refused = parts.scheme == "http" and response.status_code == requests.codes.bad_request
+    if is_refused and re.search(rb"HTTPS port|plain HTTP to an SSL-enabled", response.content):
+        raise _speaks_tls(parts.netloc)
+
+
+def _curl(url: str) -> str:
+    """Return a command that shows whether a server can be reached."""
+    parts = urlsplit(url)
+    return f"curl -sSI {shlex.quote(f'{parts.scheme}://{parts.netloc}')}"
+
+
+def _handshake_failed(url: str, reason: str, hint: str) -> ServerUnreachable:
+    host = urlsplit(url).netloc
+    message = f"TLS handshake with {host} failed{f': {reason}' if reason else ''}"
+    address = host if re.search(r":\d+$", host) else f"{host}:443"
+    return ServerUnreachable(message, hint.replace("{address}", address), "tls")
 
 
 def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:
@@ -145,43 +215,55 @@ def _too_large(host: str, size: str) -> ServerUnreachable:
     return ServerUnreachable(f"the response of {host} has more than {size}", hint, "too-large")
 
 
-_CERTIFICATE_REASONS = {
-    9: ": its certificate is not yet valid",
-    10: ": its certificate has expired",
-    18: ": its certificate is self-signed",
-    19: ": its certificate is signed by an unknown authority",
-    20: ": its certificate is signed by an unknown authority",
-    21: ": its certificate is signed by an unknown authority, or an intermediate certificate is missing",
-    62: ": its certificate is for another host name",
-    64: ": its certificate is for another IP address",
-}
-"""By OpenSSL's verification codes (X509_V_ERR_…)."""
+_TLS_ALERT = "\x15\x03"
+"""How a TLS server's answer to plain HTTP begins."""
 
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG")
+_CLOCK = "check the date of this machine, and renew the server's certificate: {show} -dates"
+_AUTHORITY = "if you trust it, set ca_bundle to the PEM file of its authority: {show} -issuer"
+_NAME = "use a name of the certificate in the URL, or get one for this name: {show} -ext subjectAltName"
+_SHOW = "openssl s_client -connect {address} </dev/null | openssl x509 -noout"
+_PORT = "check the port in the URL: this one may speak plain http, or another protocol"
+_CERTIFICATE_REASONS = {
+    9: ("its certificate is not yet valid", _CLOCK),
+    10: ("its certificate has expired", _CLOCK),
+    18: ("its certificate is self-signed", "if you trust it, set ca_bundle to it as a PEM file: {show} -subject"),
+    19: ("its certificate is signed by an unknown authority", _AUTHORITY),
+    20: ("its certificate is signed by an unknown authority", _AUTHORITY),
+    21: ("its certificate is signed by an unknown authority, or an intermediate certificate is missing", _AUTHORITY),
+    62: ("its certificate is for another host name", _NAME),
+    64: ("its certificate is for another IP address", _NAME),
+}
+"""Reason and hint by OpenSSL's verification codes (X509_V_ERR_…)."""
+
+_TLS_REASONS = {
+    **dict.fromkeys(
+        ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"),
+        ("the port does not speak TLS", _PORT),
+    ),
+    **dict.fromkeys(
+        ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL"),
+        ("it offers no TLS version from 1.2 on", "update the server, or its proxy"),
+    ),
+    **dict.fromkeys(
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE"),
+        ("it asks for a client certificate", "ztrust-mail has none: use an address that asks for none"),
+    ),
+    "NO_CERTIFICATE_OR_CRL_FOUND": ("the file of trusted certificates has none", "check that ca_bundle is a PEM file"),
+}
+"""Reason and hint by OpenSSL's names of errors."""
 
 
 def _tls_reason(cause: failures.SSLError) -> tuple[str, str]:
     """Return why a TLS handshake failed, as the end of a sentence, and what to do about it."""
-    inner = cause.args[0] if cause.args else None
-    reason = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else None
+    reason = _inner(cause)
     found = next((e for e in reason.args if isinstance(e, ssl.SSLError)), None) if reason is not None else None
     if isinstance(found, ssl.SSLCertVerificationError):
-        hint = "for a private authority set ca_bundle; otherwise check the URL's host name and the date"
-        return _CERTIFICATE_REASONS.get(found.verify_code, ": its certificate is not trusted"), hint
+        why, hint = _CERTIFICATE_REASONS.get(found.verify_code, ("its certificate is not trusted", _AUTHORITY))
+        return why, hint.replace("{show}", _SHOW)
+    if isinstance(found, ssl.SSLEOFError):
+        return "the server closed the connection", _PORT
     hint = "check that the URL's port speaks https, and that ca_bundle is a PEM file"
-    return ": the port does not speak TLS" if found is not None and found.reason in _NOT_TLS else "", hint
-
-
-def _connect_reason(cause: BaseException) -> str:
-    """Return why no connection was made; empty if one was made and then broke."""
-    inner = cause.args[0] if cause.args else None
-    reason = inner.reason if isinstance(inner, urllib3.exceptions.MaxRetryError) else None
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return "its name does not resolve"
-    if isinstance(reason, urllib3.exceptions.NewConnectionError):
-        refused = isinstance(reason.__cause__, ConnectionRefusedError)
-        return "connection refused" if refused else "no route to it, or the network is down"
-    return ""
+    return _TLS_REASONS.get(found.reason or "", ("", hint)) if found is not None else ("", hint)
 
 
 def parse_json(response: requests.Response, reduce_object: Callable[[dict[str, Json]], Json] | None = None) -> Json:
@@ -217,10 +299,10 @@ def unexpected_response(response: requests.Response) -> ServerUnreachable:
     """Return the error for a response that no identity server gives here, or only while it is too busy."""
     if response.status_code in BUSY:
         return _too_busy(response)
+    parts = urlsplit(response.url or "")
     what = "broken or unknown JSON" if _media_type(response) == "application/json" else "something else"
     what = "a web page" if is_page(response) else what
-    host = urlsplit(response.url or "").netloc
-    message = f"{host} answered {response.status_code} with {what} instead of the admin API's JSON"
+    message = f"{parts.netloc} answered {response.status_code} with {what} instead of the admin API's JSON"
     hint = "check the URL's path (old versions have /auth) and any proxy in front of the server"
     return ServerUnreachable(message, hint, NOT_THE_API)
 

@@ -17,7 +17,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel
+from ztrust_mail.transport.channel import HostChannel, RequestLine
 from ztrust_mail.transport.failures import as_object
 from ztrust_mail.transport.throttle import Throttle
 
@@ -134,11 +134,12 @@ class TokenSource:
             hint = "set ZTRUST_MAIL_USERNAME and _PASSWORD, or _CLIENT_ID and _CLIENT_SECRET, or _TOKEN"
             raise ServerRefused("no credentials given", hint, "no-login")
         channel = self._channel
-        return channel.throttle.call_with_retry(lambda: channel.send(self._post, repeat=False))
+        path = f"/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
+        line = RequestLine("POST", server.url + path)
+        return channel.throttle.call_with_retry(lambda: channel.send(line, lambda: self._post(line.url), repeat=False))
 
-    def _post(self) -> requests.Response:
+    def _post(self, url: str) -> requests.Response:
         server, wait = self._server, self._channel.timeouts
-        url = f"{server.url}/realms/{quote(server.realm, safe='')}/protocol/openid-connect/token"
         try:
             return self._session.post(url, data=_form(server), timeout=wait, verify=server.ca_bundle or True)
         except failures.FAILURES as e:

@@ -328,7 +328,10 @@ def test_a_stopped_server_is_status_3(cli: Cli, sandbox: Sandbox, spec: str) -> 
     sandbox.stop()
     ran = cli("plan", spec)
     assert (ran.status, ran.out) == (3, "")
-    assert f"cannot connect to {sandbox.url.removeprefix('http://')}: connection refused; check the URL" in ran.err
+    assert (
+        f"cannot connect to {sandbox.url.removeprefix('http://')}: connection refused; check the port in the URL"
+        in ran.err
+    )
 
 
 def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec: str) -> None:

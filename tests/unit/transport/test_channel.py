@@ -11,8 +11,10 @@ from support.waiting import Clock
 
 from ztrust_mail.core.errors import ServerUnreachable, WriteDeadlineExceeded
 from ztrust_mail.core.redaction import Redactor
-from ztrust_mail.transport.channel import HostChannel
+from ztrust_mail.transport.channel import HostChannel, RequestLine
 from ztrust_mail.transport.failures import ConnectionLost, ResponseTimeout
+
+URL = "https://id.example.com/admin/realms"
 
 LOST, DOWN, SLOW = ConnectionLost("lost"), ServerUnreachable("down"), ResponseTimeout("slow")
 
@@ -24,12 +26,15 @@ def answered() -> requests.Response:
     return response
 
 
+def line() -> RequestLine:
+    """Return a request that was not sent yet."""
+    return RequestLine("GET", URL)
+
+
 def channel(*, first_failure_counts: bool = False) -> HostChannel:
     """Return a channel whose throttle never waits in real time."""
     timeouts, throttle = (1.0, 6.0), Clock().throttle()
-    return HostChannel(
-        "https://id.example.com", timeouts, throttle, Redactor(), first_failure_counts=first_failure_counts
-    )
+    return HostChannel(URL, timeouts, throttle, Redactor(), first_failure_counts=first_failure_counts)
 
 
 def requesting(outcomes: Iterable[ServerUnreachable | None], sent: list[int]) -> Callable[[], requests.Response]:
@@ -49,13 +54,13 @@ def requesting(outcomes: Iterable[ServerUnreachable | None], sent: list[int]) ->
 def test_only_a_broken_connection_is_repeated(failure: ServerUnreachable) -> None:
     sent: list[int] = []
     with pytest.raises(type(failure)) as caught:
-        channel().send(requesting([failure, None], sent))
+        channel().send(line(), requesting([failure, None], sent))
     assert (caught.value, sent) == (failure, [1])
 
 
 def test_a_request_succeeds_after_one_broken_connection() -> None:
     sent: list[int] = []
-    assert channel().send(requesting([LOST, None], sent)).status_code == requests.codes.ok
+    assert channel().send(line(), requesting([LOST, None], sent)).status_code == requests.codes.ok
     assert sent == [1, 2]
 
 
@@ -64,7 +69,7 @@ def test_a_request_is_repeated_once_at_most(second: ServerUnreachable) -> None:
     for first_counts, failure in ((False, second), (True, LOST)):
         sent: list[int] = []
         with pytest.raises(ServerUnreachable) as caught:
-            channel(first_failure_counts=first_counts).send(requesting([LOST, second, None], sent))
+            channel(first_failure_counts=first_counts).send(line(), requesting([LOST, second, None], sent))
         assert (caught.value, sent) == (failure, [1, 2])
 
 
@@ -72,7 +77,7 @@ def test_a_request_is_repeated_once_at_most(second: ServerUnreachable) -> None:
 def test_a_request_that_must_not_be_repeated_is_sent_once(first_counts: bool) -> None:
     sent: list[int] = []
     with pytest.raises(ConnectionLost):
-        channel(first_failure_counts=first_counts).send(requesting([LOST, None], sent), repeat=False)
+        channel(first_failure_counts=first_counts).send(line(), requesting([LOST, None], sent), repeat=False)
     assert sent == [1]
 
 
@@ -80,5 +85,5 @@ def test_a_request_that_must_not_be_repeated_is_sent_once(first_counts: bool) ->
 def test_a_request_whose_turn_comes_too_late_is_not_sent(repeat: bool) -> None:
     sent: list[int] = []
     with pytest.raises(WriteDeadlineExceeded):
-        channel().send(requesting([None], sent), before=time.monotonic() - 1, repeat=repeat)
+        channel().send(line(), requesting([None], sent), before=time.monotonic() - 1, repeat=repeat)
     assert sent == []

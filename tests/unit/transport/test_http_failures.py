@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import io
 import json
@@ -54,6 +55,7 @@ from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures as http
 from ztrust_mail.transport import throttle
 from ztrust_mail.transport import token as token_module
+from ztrust_mail.transport.deadline import ResolutionTimeout
 
 HIDDEN = "S3cr3t-w0rd"
 READY = "ready-token"
@@ -819,7 +821,10 @@ UNRESOLVED = urllib3.exceptions.NameResolutionError("id.example.com", None, sock
     [
         (UNRESOLVED, "its name does not resolve"),
         (no_connection(ConnectionRefusedError()), "connection refused"),
-        (no_connection(OSError("unreachable")), "no route to it, or the network is down"),
+        (no_connection(OSError(errno.ENETUNREACH, "x")), "network unreachable"),
+        (no_connection(OSError(errno.EHOSTUNREACH, "x")), "network unreachable"),
+        (no_connection(OSError(errno.EMFILE, "x")), "this machine does not open the connection"),
+        (ResolutionTimeout(None, "x"), "its name did not resolve within 1s"),  # type: ignore[arg-type]
     ],
 )
 def test_a_connection_that_cannot_be_made_says_why(reason: urllib3.exceptions.NewConnectionError, words: str) -> None:

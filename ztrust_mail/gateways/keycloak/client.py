@@ -21,7 +21,7 @@ from ztrust_mail.dialects.row import as_native
 from ztrust_mail.gateways.gateway import NEEDS_MAIL, LiveRealm
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel, segment_of
+from ztrust_mail.transport.channel import HostChannel, RequestLine, segment_of
 from ztrust_mail.transport.throttle import MAX_WAITS, Throttle
 from ztrust_mail.transport.token import Token, TokenSource
 
@@ -37,10 +37,11 @@ class KeycloakClient(ConnectionManager):
 
     def __init__(self, server: Server, tokens: TokenSource, throttle: Throttle, redactor: Redactor) -> None:
         timeouts = failures.timeouts_of(server.timeout)
+        self._url = server.url + "/"  # without the slash, urljoin drops /auth
         no_certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for the asynchronous half, which is never used
         try:
             super().__init__(
-                base_url=server.url + "/",  # without the slash, urljoin drops /auth
+                base_url=self._url,
                 headers=dict(_JSON),
                 timeout=cast(int, timeouts),  # passed on to requests, which takes a pair
                 verify=cast(bool, no_certificates),
@@ -65,11 +66,11 @@ class KeycloakClient(ConnectionManager):
         PUT of the same whole map does no harm. So is a ``harmless`` POST.
         Raises :class:`WriteDeadlineExceeded` if the turn comes later than ``before``, in monotonic seconds.
         """
-        repeat = method != "POST" or harmless
+        repeat, line = method != "POST" or harmless, RequestLine(method, self._url + path)
 
         def take_turn(token: Token) -> requests.Response:
             request = functools.partial(self._request, method, path, body, token)
-            return self._channel.send(request, before=before, repeat=repeat)
+            return self._channel.send(line, request, before=before, repeat=repeat)
 
         if not repeat:
             return self._send_authorized(take_turn)
@@ -86,11 +87,12 @@ class KeycloakClient(ConnectionManager):
                 raise _TokenDue
             return self._request("POST", path, body, token)
 
+        line = RequestLine("POST", self._url + path)
         for _ in range(MAX_WAITS):
             token = self._tokens.current()  # before the turn: a login takes a turn of its own
             is_fresh = not self._tokens.is_due(token)  # otherwise the server issues no better one
             try:
-                response = self._channel.send(functools.partial(request, token, is_fresh), repeat=False)
+                response = self._channel.send(line, functools.partial(request, token, is_fresh), repeat=False)
             except _TokenDue:
                 continue
             if response.status_code == requests.codes.unauthorized:
