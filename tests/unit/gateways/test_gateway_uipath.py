@@ -212,6 +212,6 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(answers, monkeypatch):
 
     monkeypatch.setattr(opened, "read_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        opened.read(["a"], everything=False)
+        opened.read(["a", "b"], everything=False)
     assert stopped == [True]
     assert len(answers.calls) == 0
