@@ -279,7 +279,8 @@ def read_each(
         except RealmError as e:
             return e
 
-    if len(realms) == 1:
-        return {realm: attempt(realm) for realm in realms}
+    if len(realms) == 1:  # the threads that write read one realm at a time
+        with interruptible:
+            return {realm: attempt(realm) for realm in realms}
     with ThreadPoolExecutor(connections) as pool, interruptible:
         return dict(zip(realms, pool.map(attempt, realms), strict=True))
