@@ -29,6 +29,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.reports import style, text
 from ztrust_mail.reports.report import OutputFormat, Report, load_format, of_findings
 from ztrust_mail.reports.style import Line
+from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
 
@@ -74,8 +75,11 @@ class Output(AbstractContextManager["Output"]):
 
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
         """End the command with an error; ``more`` goes into the report only."""
-        found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
-        self.print_note(finding_lines(found))
+        if isinstance(e, SpecError):
+            self.print_note(spec_finding_lines(found, sys.stderr))
+        else:
+            found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
+            self.print_note(finding_lines(found))
         self.finish((), of_findings(self.command, e.exit_status, [*found, *more]))
 
     def _report_abort(self, status: ExitStatus, rule: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from enum import StrEnum
 
 MAX_PROBLEMS = 1_000
@@ -33,11 +34,20 @@ class Location:
 
 
 @dataclass(frozen=True)
+class Excerpt:
+    """The source line of a finding, which holds no secret: the text before the place, at it, and after it."""
+
+    before: str
+    marked: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Finding:
     """An error, a warning or a note, at a place in a file, on a realm and one of its fields, or both.
 
     ``rule`` is an id of :mod:`ztrust_mail.core.rules`, such as ``unknown-key``; ``message`` says what is wrong,
-    ``hint`` what to do next.
+    ``hint`` what to do next. ``excerpt`` is for people at a terminal only.
     """
 
     severity: Severity
@@ -47,6 +57,7 @@ class Finding:
     location: Location | None = None
     realm: str | None = None
     field: str | None = None
+    excerpt: Excerpt | None = dataclass_field(default=None, compare=False, repr=False)
 
 
 def error(

@@ -100,14 +100,20 @@ def parse_duration(text: str) -> int | None:
     return int(found[1]) * _MILLISECONDS[found[2]] if found else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``did you mean `address`?`` for a misspelt word, or an empty text.
+def closest_word(word: str, known: Iterable[str]) -> str:
+    """Return the known word that a misspelt one probably means, or an empty text.
 
     Case, underscores and hyphens are ignored: ``replyTo`` finds ``reply_to``.
     """
     by_plain = {_plain(k): k for k in known}
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=0.66)
-    return f"did you mean `{by_plain[close[0]]}`?" if close and close[0] else ""
+    return by_plain[close[0]] if close and close[0] else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``did you mean `address`?`` for a misspelt word, or an empty text; see :func:`closest_word`."""
+    meant = closest_word(word, known)
+    return f"did you mean `{meant}`?" if meant else ""
 
 
 def _plain(word: str) -> str:

@@ -4,7 +4,7 @@ Each file is read in the language that its name tells.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,6 +17,7 @@ from ztrust_mail.specfile import lint, schema
 from ztrust_mail.specfile.entries import NO_VERSION, Spec, build
 from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER
 from ztrust_mail.specfile.readers.document import START, Broken, Document, Parsed, SourceText, decode
+from ztrust_mail.specfile.readers.excerpts import attach_excerpts
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
 """A spec as callers give it: a path, several paths, or the data itself."""
@@ -30,12 +31,13 @@ def load(given: Given, native_names: Mapping[str, str]) -> Spec:
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
-    spec, found, unread = _read(_documents(given), native_names)
+    read = _documents(given)
+    spec, found, unread = _read(read, native_names)
     if not unread:  # a bad value fails its realm only; a bad placeholder fails in every realm
         found.extend(f for f in lint.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)
     findings = found.in_order()
     if has_errors(findings):
-        raise SpecError(findings)
+        raise SpecError(_add_excerpts(findings, read[0]))
     return replace(spec, warnings=tuple(findings))
 
 
@@ -56,7 +58,15 @@ def _validate(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, 
         reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
         problems = [f for f in problems if f.rule in reliable]
     found.extend(problems)
-    return spec, found.in_order()
+    return spec, _add_excerpts(found.in_order(), read[0])
+
+
+def _add_excerpts(findings: list[Finding], documents: Iterable[Document]) -> list[Finding]:
+    named = {found.location.path for found in findings if found.location}
+    for document in documents:
+        if document.source and document.path in named:
+            findings = attach_excerpts(findings, document.source, (document.value, document.root))
+    return findings
 
 
 def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
@@ -126,6 +136,7 @@ def read_text(path: str, text: str, folder: str = "", digest: str = "") -> tuple
             source.problem("not-a-mapping", root[1], "a spec is a mapping of keys to values", START)
         elif not source.findings:
             documents.append(Document(path, folder, value, root, source, digest))
+        return documents, attach_excerpts(source.findings, source, (value, root))
     return documents, source.findings
 
 

@@ -8,6 +8,7 @@ from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.model.values import BadValue
 
 BAD_PLACEHOLDER = "bad-placeholder"
+UNQUOTED_PLACEHOLDER = "unquoted-placeholder"
 
 _LISTED = 30  # variables named in a hint
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")

@@ -13,6 +13,7 @@ from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.text import did_you_mean, pluralise, quoted
 from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, TOKEN
 from ztrust_mail.model.values import WRITE_DURATION
+from ztrust_mail.specfile.placeholders import UNQUOTED_PLACEHOLDER, builtin
 from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
 
 
@@ -146,7 +147,18 @@ def _say_type(e: Problem, shown: str) -> Wording:
     wanted = _TYPE_WORDS[str(e.wanted)]
     if _is_reference(e.pointer) and isinstance(e.instance, str | int | float) and not isinstance(e.instance, bool):
         return "plain-secret", "is written in clear; a spec may contain only references to secrets", _SECRET_HINT
+    if name := _unquoted_placeholder(e):
+        return UNQUOTED_PLACEHOLDER, "is a mapping, because `{` starts one", f'quote the value: write "{{{name}}}"'
     return "wrong-type", f"must be {wanted}, not {_type_of(e.instance)} {shown}".rstrip(), _type_hint(e, wanted)
+
+
+def _unquoted_placeholder(e: Problem) -> str:
+    """Return the placeholder that was written without quotes in place of a text, or an empty text."""
+    if e.wanted != "string" or not isinstance(e.instance, dict) or list(e.instance.values()) != [None]:
+        return ""
+    (name,) = e.instance
+    is_shown = name in builtin("") or not _is_secret(e.pointer)
+    return name if is_shown and re.fullmatch(r"[a-z][a-z0-9_.]*", name) else ""
 
 
 def _type_hint(e: Problem, wanted: str) -> str:

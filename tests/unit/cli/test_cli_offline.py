@@ -84,6 +84,7 @@ def test_all_errors_of_all_files_are_told_at_once_with_their_places(cli: Cli) ->
         ["a.yaml:4:14", "error"],
         ["specs/b.yaml:3:19", "error"],
         ["specs/b.yaml:3:43", "error"],
+        ["Found 3 errors in 2 files."],
     ]
     assert "did you mean `address`?" in ran.out
     assert "hunter2" not in ran.out
@@ -113,7 +114,9 @@ def test_other_commands_tell_all_problems_of_a_spec_on_stderr_and_stop(cli: Cli,
     more = {"explain": ["acme"], "apply": ["--yes"]}.get(command, [])
     ran = cli(command, *specs, *more)
     assert (ran.status, ran.out) == (2, "")
-    assert [line.split(" ")[0] for line in ran.err.splitlines()] == ["a.yaml:4:14:", "b.yaml:3:19:", "b.yaml:3:43:"]
+    *found, count = ran.err.splitlines()
+    assert [line.split(" ")[0] for line in found] == ["a.yaml:4:14:", "b.yaml:3:19:", "b.yaml:3:43:"]
+    assert count == "Found 3 errors in 2 files."
 
 
 # explain

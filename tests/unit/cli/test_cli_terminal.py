@@ -84,6 +84,20 @@ def test_a_person_who_wants_no_colours_gets_none(sandbox: Sandbox, spec: str, en
     assert "\x1b" not in ran.out
 
 
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_errors_of_a_spec_on_a_terminal_show_the_line_with_a_caret(cli: Cli, command: str) -> None:
+    path = cli.write("mail.yaml", "version: 1\nrealms:\n  acme: {sender: {adress: a@b.example}}\n")
+    with on_terminal(command, path) as terminal:
+        ran = terminal.finish()
+    assert ran.status == 2
+    shown = COLOUR.sub("", ran.out).splitlines()
+    assert shown[2:] == [
+        "   |",
+        " 3 |   acme: {sender: {adress: a@b.example}}",
+        "   |                   ^^^^^^ did you mean `address`?",
+    ]
+
+
 def test_help_on_a_terminal_of_80_columns_fits(cli: Cli) -> None:
     with on_terminal("apply", "--help") as terminal:
         ran = terminal.finish()

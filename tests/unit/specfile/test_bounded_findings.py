@@ -37,7 +37,8 @@ def test_of_a_file_with_too_many_problems_the_first_are_reported_and_the_limit(c
     cli.write("a.json", CROWDED[crowd])
     ran = cli("validate", "a.json")
     assert ran.status == 2
-    found = ran.out.splitlines()
+    *found, count = ran.out.splitlines()
+    assert count == "Found more than 1,000 errors in 1 file."
     assert len(found) == MAX_PROBLEMS + 1
     assert found[-1].startswith("a.json: error: there are more than 1,000 findings; the rest is not shown; fix these")
     assert all("error: " in line and LAST not in line for line in found[:-1])

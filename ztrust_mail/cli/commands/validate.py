@@ -1,5 +1,6 @@
 """``validate``: check spec files offline."""
 
+import sys
 from collections.abc import Sequence
 
 from ztrust_mail import api
@@ -12,7 +13,7 @@ from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.specfile.entries import Spec
 
 NAME = "validate"
@@ -30,7 +31,7 @@ def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -
     with Output(NAME, format, report, ProtectedFiles(specs)) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
-        lines = list(finding_lines(findings))
+        lines = list(spec_finding_lines(findings, sys.stdout))
         if status is ExitStatus.OK:
             lines.append(_success_line(spec))
         output.finish(lines, of_findings(NAME, status, findings))

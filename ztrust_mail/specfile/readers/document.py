@@ -3,12 +3,12 @@
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NoReturn, Self, TypeAlias
 
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, error
+from ztrust_mail.core.findings import MAX_PROBLEMS, Excerpt, Finding, Location, error
 from ztrust_mail.core.text import CONTROL, SURROGATE, quoted
 
 Pointer: TypeAlias = tuple[str | int, ...]
@@ -18,6 +18,7 @@ Parsed: TypeAlias = tuple[JsonValue, Place]
 MAX_DEPTH = 50
 MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python refuses to read very long numbers
+MAX_LINE = 10_000
 START = "start with `version: 1`"
 _REFUSED = {
     "empty-file": ("the file is empty", START),
@@ -78,15 +79,30 @@ class SourceText:
         line = bisect_right(self._line_starts, offset)
         return Location(self.path, line, offset - self._line_starts[line - 1] + 1)
 
+    def offset(self, where: Location) -> int:
+        """Return the offset of a place in the text."""
+        return self._line_starts[where.line - 1] + where.column - 1
+
+    def line_start(self, offset: int) -> int:
+        """Return the offset at which the line of another offset starts."""
+        return self._line_starts[self.location(offset).line - 1]
+
+    def line_at(self, offset: int) -> str:
+        """Return the line of an offset without its end, and of a long line the first ``MAX_LINE`` characters."""
+        start = self.line_start(offset)
+        end = self.text.find("\n", start, start + MAX_LINE)
+        return self.text[start : end if end >= 0 else start + MAX_LINE]
+
     def problem(self, rule: str, offset: int, message: str, hint: str = "") -> None:
         """Add a problem; the reader continues to find others. Raises :class:`Broken` at one too many."""
         self.findings.append(error(rule, message, hint, self.location(offset)))
         if len(self.findings) > MAX_PROBLEMS:
             raise Broken
 
-    def stop(self, rule: str, offset: int, message: str, hint: str = "") -> NoReturn:
+    def stop(self, rule: str, offset: int, message: str, hint: str = "", excerpt: Excerpt | None = None) -> NoReturn:
         """Add a problem after which nothing can be read. Raises :class:`Broken`."""
         self.problem(rule, offset, message, hint)
+        self.findings[-1] = replace(self.findings[-1], excerpt=excerpt)
         raise Broken
 
     def refuse(self, rule: str, offset: int) -> NoReturn:

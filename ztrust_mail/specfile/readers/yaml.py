@@ -24,6 +24,9 @@ from yaml.events import (
 )
 
 from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.findings import Excerpt
+from ztrust_mail.core.text import quoted
+from ztrust_mail.specfile.placeholders import UNQUOTED_PLACEHOLDER
 from ztrust_mail.specfile.readers.document import (
     MAX_DEPTH,
     MAX_VALUES,
@@ -34,6 +37,7 @@ from ztrust_mail.specfile.readers.document import (
     SourceInt,
     SourceText,
 )
+from ztrust_mail.specfile.readers.excerpts import is_public, syntax_excerpt
 
 MAX_SHARED = 100_000  # values that all aliases of a file may repeat in total
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
@@ -58,6 +62,10 @@ _BAD_TAG = "tags that start with `!` are not allowed here", _QUOTE.format("!")
 _ESCAPE = "this text contains an escape that YAML does not know", "use single quotes, or write `\\\\` for `\\`"
 _GENERIC = "this is not valid YAML", "check the indentation, the colon and the quotes here"
 _TAB = "tab found; YAML is indented with spaces", "replace the tab with spaces"
+_UNQUOTED = "`{` starts a new mapping here; quote the value"
+_PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_.]*\} *")
+_REST_OF_VALUE = re.compile(r"(?:\{[^{}]*\}|[^{}\[\],#])+")
+_LONGEST_ADVICE = 100
 # For each of the parser's problems: a pattern for its context and text in either parser, whether the problem is
 # reported where the context starts, and our message and hint.
 _PROBLEMS = (
@@ -261,8 +269,7 @@ class _Builder:
         if self._frame.awaits_key:
             self._stop_at_key(at)
         if event.anchor not in self._anchors:
-            message = "unknown alias: no anchor of that name above"  # the name may be an unquoted password
-            self.source.problem("unknown-alias", at, message, f"define the anchor with `&` first, or {_STAR}")
+            self._report_unknown(str(event.anchor), at)
         if anchor is None:
             self.source.stop("recursive-alias", at, "this alias is inside the value that it repeats", _STAR)
         self._shared += anchor.size
@@ -271,6 +278,14 @@ class _Builder:
         if len(self._open) + anchor.height > MAX_DEPTH:
             self.source.refuse("too-deep", at)
         self._add(anchor, at)
+
+    def _report_unknown(self, alias: str, at: int) -> None:
+        keys = (frame.key for frame in (*self._open, self._frame) if isinstance(frame, _Map))
+        message, hint = "unknown alias: no anchor of that name above", f"define the anchor with `&` first, or {_STAR}"
+        if is_public(tuple(keys)):  # elsewhere the name may be an unquoted password
+            message = f"unknown alias {quoted('*' + alias)}: no anchor {quoted('&' + alias)} above"
+            hint = f"define it first, or {_STAR}"
+        self.source.problem("unknown-alias", at, message, hint)
 
     def _start(self, kind: type[_List | _Map], tag: str, event: _Event) -> None:
         started = kind(event.start_mark.index, event.anchor)
@@ -307,13 +322,46 @@ class _Builder:
 def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
     """Report a problem of the parser in our own words: the parser's quote the file, which may contain a secret."""
     what = f"{getattr(problem, 'context', '')} {getattr(problem, 'problem', '')}"
-    if source.text.startswith("\t", _mark_of(problem)):
+    mark = _mark_of(problem)
+    if source.text.startswith("\t", mark):
         what += " at a tab"
+    elif (brace := _find_placeholder(source, mark)) >= 0:
+        excerpt = _excerpt(source, brace)
+        source.stop(UNQUOTED_PLACEHOLDER, brace, _UNQUOTED, _advise_quotes(excerpt), excerpt)
     for pattern, at_start, message, hint in _PROBLEMS:
         if re.search(pattern, what):
             context = getattr(problem, "context_mark", None) if at_start else None
-            source.stop("yaml-syntax", context.index if context else _mark_of(problem), message, hint)
-    source.stop("yaml-syntax", _mark_of(problem), *_GENERIC)
+            at = context.index if context else mark
+            source.stop("yaml-syntax", at, message, hint, _excerpt(source, at))
+    source.stop("yaml-syntax", mark, *_GENERIC, _excerpt(source, mark))
+
+
+def _find_placeholder(source: SourceText, mark: int) -> int:
+    """Return the offset of an unquoted placeholder at which, or right after which, the parser stopped, else -1."""
+    line, at = source.line_at(mark), mark - source.line_start(mark)
+    found = next((one for one in _PLACEHOLDER.finditer(line) if at in (one.start(), one.end())), None)
+    return source.line_start(mark) + found.start() if found else -1
+
+
+def _advise_quotes(excerpt: Excerpt | None) -> str:
+    """Return the value with an unquoted placeholder as it should be written, if it may be shown."""
+    if excerpt:
+        before = re.split(r"[,\[{]|:\s", excerpt.before)[-1].lstrip()
+        found = _REST_OF_VALUE.match(excerpt.marked + excerpt.after)
+        value = before + (found[0].rstrip() if found else "")
+        if len(value) <= _LONGEST_ADVICE and not set(value) & set('"\\'):
+            return f'write "{value}"'
+    return "put the whole value in double quotes"
+
+
+def _excerpt(source: SourceText, offset: int) -> Excerpt | None:
+    """Return the excerpt for a syntax error, if no bracket or quote is open where its line starts."""
+    parser = _parser(source.text[: source.line_start(offset)])
+    try:
+        is_complete = all(iter(parser.get_event, None))
+    except (YAMLError, ValueError, OverflowError):
+        return None
+    return syntax_excerpt(source, offset) if is_complete else None
 
 
 def _mark_of(problem: YAMLError) -> int:
