@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -180,10 +180,15 @@ def explain(spec: Spec, realm: str) -> Desired:
     return resolve_entry(spec, entry, realm)
 
 
-def doctor(session: Session, realms: Sequence[str] = ()) -> DoctorReport:
-    """Check connection, login and permissions; return each answer with a hint for what fails."""
+def doctor(
+    session: Session, realms: Sequence[str] = (), progress: Callable[[int, int], None] | None = None
+) -> DoctorReport:
+    """Check connection, login and permissions; return each answer with a hint for what fails.
+
+    ``progress`` is called from any thread with the numbers of realms that are checked and of all realms.
+    """
     from ztrust_mail.diagnose.doctor import examine, examine_files
 
     if session.server.gateway == FILES:
         return examine_files(session.server, realms)
-    return examine(session.server, session.gateway, realms)
+    return examine(session.server, session.gateway, realms, progress)

@@ -1,31 +1,54 @@
 """Checks a server before the first plan: connection, version, roles and test address, with what to do about each no."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
 from ztrust_mail.core.globs import MASTER, is_selected
-from ztrust_mail.core.text import first_and_more, pluralise, printable, quoted
+from ztrust_mail.core.text import pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock
-from ztrust_mail.gateways.gateway import Account, Gateway, Reading
+from ztrust_mail.gateways.gateway import Account, Gateway
 from ztrust_mail.settings import Server, folder_of
+
+LOGIN = "reach and log in"
+"""The first question: after a no there are no others."""
+
+READ, WRITE = "read e-mail settings", "write e-mail settings"
+
+MAX_EXAMPLES = 3
+"""The most realms that a message names."""
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that need 10 to 49 s to read one realm when there are some 250 realms (measured on 26.7.1)."""
 
 
+Progress = Callable[[int, int], None]
+"""Called from any thread with the numbers of realms that are checked and of all realms."""
+
+
+@dataclass(frozen=True)
+class RealmGroup:
+    """Realms with the same problem. The message and the hint name each of several realms as ``{realm}``."""
+
+    realms: tuple[str, ...]
+    message: str
+    hint: str
+
+
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer; None means that the answer is unknown."""
+    """One question and its answer; None means that the answer is unknown. ``groups`` are the realms of a no."""
 
     question: str
     answer: bool | None
     detail: str
     hint: str = ""
+    groups: tuple[RealmGroup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,27 +62,29 @@ class DoctorReport:
     abilities: tuple[Support, ...]
 
 
-def examine(server: Server, gateway: Gateway, realms: Sequence[str] = ()) -> DoctorReport:
+def examine(
+    server: Server, gateway: Gateway, realms: Sequence[str] = (), progress: Progress | None = None
+) -> DoctorReport:
     """Check connection, account, version, roles and the address for test mails.
 
     ``realms`` are globs that limit the check of roles. The right to write is checked by a test mail without a sender:
     it needs the same role, and the server refuses to send it.
     """
-    checks, worst = _check_server(gateway, realms)
+    checks, worst = _check_server(gateway, realms, progress)
     return DoctorReport(server.url, tuple(checks), worst, gateway.title, describe_operations(gateway.capabilities))
 
 
-def _check_server(gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check], ExitStatus]:
+def _check_server(gateway: Gateway, realms: Sequence[str], progress: Progress | None) -> tuple[list[Check], ExitStatus]:
     try:
         gateway.login()
         account = gateway.account()
     except ServerError as e:
-        return [Check("reach and log in", False, e.message, e.hint)], e.exit_status
+        return [Check(LOGIN, False, e.message, e.hint)], e.exit_status
     checks = [_login_check(gateway, account)]
     try:
         if any(row.since for row in gateway.dialect.rows):
             checks.append(_version_check(gateway.version()))
-        checks.extend(_role_checks(gateway, realms))
+        checks.extend(_role_checks(gateway, realms, progress))
         if gateway.capabilities.test:
             checks.append(_address_check(account))
     except ServerError as e:
@@ -70,9 +95,9 @@ def _check_server(gateway: Gateway, realms: Sequence[str]) -> tuple[list[Check],
 
 def _login_check(gateway: Gateway, account: Account) -> Check:
     if gateway.capabilities.list_realms:
-        return Check("reach and log in", True, account.phrase)
+        return Check(LOGIN, True, account.phrase)
     detail = f"a token of {account.phrase}; nothing was sent: only a request for a realm shows whether it works"
-    return Check("reach and log in", None, detail)
+    return Check(LOGIN, None, detail)
 
 
 def _version_check(version: Version) -> Check:
@@ -86,45 +111,71 @@ def _version_check(version: Version) -> Check:
     return Check("server version", True, shown)
 
 
-def _role_checks(gateway: Gateway, globs: Sequence[str]) -> Iterator[Check]:
+def _role_checks(gateway: Gateway, globs: Sequence[str], progress: Progress | None) -> Iterator[Check]:
     if not gateway.capabilities.read:
-        yield Check(
-            "write e-mail settings", None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token"
-        )
+        yield Check(WRITE, None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token")
         return
     reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
     names = [name for name in sorted(reading.realms) if is_selected(name, globs)]
     if not names and not gateway.capabilities.list_realms:
-        hint = "name realms with --realm"
-        yield Check("read e-mail settings", None, f"{gateway.title} gives no list of its realms", hint)
+        yield Check(READ, None, f"{gateway.title} gives no list of its realms", "name realms with --realm")
         return
-    readable = [name for name in names if not isinstance(reading.realms[name], RealmError)]
-    yield share_check("read e-mail settings", readable, names, _reading_hint(gateway, reading))
-    question = "write e-mail settings"
-    with ThreadPoolExecutor(gateway.connections) as pool:
-        may = dict(zip(readable, pool.map(gateway.may_write, readable), strict=True))
+    unreadable = {name: live for name in names if isinstance(live := reading.realms[name], RealmError)}
+    hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in some realm"
+    yield share_check(READ, names, {name: (e.message, e.hint) for name, e in unreadable.items()}, hint)
+    readable = [name for name in names if name not in unreadable]
+    may = _ask_each(gateway, readable, progress)
     if None in may.values():
-        yield Check(question, None, "cannot be checked without a write")
+        yield Check(WRITE, None, "cannot be checked without a write")
         return
-    hint = "give the account the role manage-realm there; `ztrust-mail doctor --setup-commands` prints how"
-    yield share_check(question, [name for name in readable if may[name]], names, hint)
+    barred = [name for name in readable if not may[name]]
+    problem = "this account may not write them", f"give it the role manage-realm there: {_setup_command(barred)}"
+    yield share_check(WRITE, readable, dict.fromkeys(barred, problem), "make its realms readable first")
 
 
-def _reading_hint(gateway: Gateway, reading: Reading) -> str:
-    if gateway.capabilities.list_realms:
-        return "give the account the role view-realm (to plan) or manage-realm (to apply) there"
-    return next((live.hint for live in reading.realms.values() if isinstance(live, RealmError)), "")
+def _ask_each(gateway: Gateway, realms: Sequence[str], progress: Progress | None) -> Mapping[str, bool | None]:
+    """Return whether the account may write each of the realms."""
+    numbers = count(1)
+
+    def ask(realm: str) -> bool | None:
+        may = gateway.may_write(realm)
+        if progress:
+            progress(next(numbers), len(realms))
+        return may
+
+    with ThreadPoolExecutor(gateway.connections) as pool:
+        return dict(zip(realms, pool.map(ask, realms), strict=True))
 
 
-def share_check(question: str, fine: Sequence[str], names: Sequence[str], hint: str) -> Check:
-    """Return a check that is a yes when all realms are fine, and otherwise names those that are not."""
-    lacking = [name for name in names if name not in fine]
+def _setup_command(realms: Sequence[str]) -> str:
+    """Return the command that prints how an account gets its roles; for many realms it names none of them."""
+    named = realms if len(realms) <= MAX_EXAMPLES else ["REALM"]
+    return " ".join(["ztrust-mail doctor --setup-commands", *(f"--realm {_shell(realm)}" for realm in named)])
+
+
+def share_check(question: str, names: Sequence[str], problems: Mapping[str, tuple[str, str]], hint: str) -> Check:
+    """Return a check that is a yes when no realm has a problem, and otherwise groups the realms by their problems.
+
+    ``problems`` has message and hint of each realm that has one. ``hint`` is for the case that there is no realm.
+    """
     if not names:
         return Check(question, False, "this account sees no realm", hint)
-    if lacking:
-        shown = first_and_more([quoted(name) for name in lacking], 5)
-        return Check(question, False, f"{len(fine)} of {pluralise(len(names), 'realm')}; not {shown}", hint)
-    return Check(question, True, f"in {pluralise(len(names), 'realm')}")
+    if not problems:
+        return Check(question, True, f"in {pluralise(len(names), 'realm')}")
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, (message, advice) in problems.items():
+        pattern = message.replace(quoted(name), "`{realm}`"), advice.replace(quoted(name), "`{realm}`")
+        found.setdefault(pattern, []).append(name)
+    groups = [
+        RealmGroup(tuple(realms), *(problems[realms[0]] if len(realms) == 1 else pattern))
+        for pattern, realms in sorted(found.items(), key=lambda group: -len(group[1]))
+    ]
+    return Check(
+        question,
+        False,
+        f"in {len(names) - len(problems):,} of {pluralise(len(names), 'realm')}",
+        groups=tuple(groups),
+    )
 
 
 def _address_check(account: Account) -> Check:
@@ -195,12 +246,12 @@ def _check_files(target: str, globs: Sequence[str]) -> tuple[list[Check], ExitSt
 def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
     chosen = {name: place for name, place in stock.realms.items() if is_selected(name, globs)}
     if not chosen:
-        return [Check("read e-mail settings", False, "no realm matches", "check --realm")]
+        return [Check(READ, False, "no realm matches", "check --realm")]
     places = {name: place for name, place in chosen.items() if isinstance(place, ExportedRealm)}
-    troubles = [place for place in chosen.values() if not isinstance(place, ExportedRealm)]
-    why = f"{troubles[0].message}; {troubles[0].hint}" if troubles else ""
-    writable = [name for name, place in places.items() if not is_read_only(place.path)]
+    unreadable = {n: (place.message, place.hint) for n, place in chosen.items() if isinstance(place, RealmError)}
+    problem = "the file or its folder is read-only", "make the file and its folder writable"
+    locked = {name: problem for name, place in places.items() if is_read_only(place.path)}
     return [
-        share_check("read e-mail settings", list(places), list(chosen), why),
-        share_check("write e-mail settings", writable, list(chosen), "make each file and its folder writable"),
+        share_check(READ, list(chosen), unreadable, ""),
+        share_check(WRITE, list(places), locked, "make its files readable first"),
     ]

@@ -92,7 +92,11 @@ class JsonFormat(ReportFormat[Data]):
         """Return the doctor's checks, and what can be done with the product."""
         found = report.doctor
         checks: list[JsonLike] = [
-            {"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint} for c in found.checks
+            {
+                **{"question": c.question, "answer": c.answer, "detail": c.detail, "hint": c.hint},
+                "groups": [{"realms": [*g.realms], "message": g.message, "hint": g.hint} for g in c.groups],
+            }
+            for c in found.checks
         ]
         able: list[JsonLike] = [
             {"verb": a.operation.value, "able": a.is_supported, "remark": a.remark} for a in found.abilities

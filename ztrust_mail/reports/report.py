@@ -120,11 +120,12 @@ class MailTestReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ChecksReport(Report):
-    """The doctor's checks."""
+    """The doctor's checks. ``capabilities`` shows people the table of operations, too."""
 
     kind: ClassVar[str] = "checks"
 
     doctor: DoctorReport
+    capabilities: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,9 +201,9 @@ def of_tests(run: MailTestRun) -> MailTestReport:
     return MailTestReport("test", run.exit_status, run.url, run=run)
 
 
-def of_examination(found: DoctorReport) -> ChecksReport:
+def of_examination(found: DoctorReport, *, capabilities: bool = False) -> ChecksReport:
     """Report the doctor's checks."""
-    return ChecksReport("doctor", found.exit_status, found.url, doctor=found)
+    return ChecksReport("doctor", found.exit_status, found.url, doctor=found, capabilities=capabilities)
 
 
 def of_commands(command: str, commands: Sequence[str]) -> CommandsReport:

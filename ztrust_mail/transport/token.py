@@ -28,8 +28,14 @@ MAX_LIFETIME = 86_400
 """The longest time that a token is used, in seconds, whatever the server says."""
 
 _REASONS = {
-    "invalid_grant": ("the user name or password is wrong, or the account is disabled", "check the login"),
-    "invalid_client": ("the client id or its secret is wrong, or the client is disabled", "check the client"),
+    "invalid_grant": (
+        "the user name or password is wrong, or the account is disabled",
+        "check ZTRUST_MAIL_USERNAME and _PASSWORD, and that the account is in the realm ZTRUST_MAIL_REALM",
+    ),
+    "invalid_client": (
+        "the client id or its secret is wrong, or the client is disabled",
+        "check ZTRUST_MAIL_CLIENT_ID and _CLIENT_SECRET",
+    ),
     "unauthorized_client": ("the client may not log in this way", "turn on direct access or service accounts"),
 }
 

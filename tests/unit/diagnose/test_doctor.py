@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+import textwrap
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from support.mail_settings import STORED
 from ztrust_mail import doctor
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.diagnose.doctor import DoctorReport, examine, setup_commands
+from ztrust_mail.reports.text.checks import check_lines
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.settings import Server
 
@@ -34,6 +36,12 @@ def answers(found: DoctorReport) -> dict[str, bool | None]:
 def detail(found: DoctorReport, question: str) -> str:
     (check,) = (check for check in found.checks if check.question == question)
     return f"{check.detail}; {check.hint}"
+
+
+def groups(found: DoctorReport, question: str) -> list[tuple[tuple[str, ...], str]]:
+    """Return the realms that a check is a no for, with their problem and what to do about it."""
+    (check,) = (check for check in found.checks if check.question == question)
+    return [(group.realms, f"{group.message}; {group.hint}") for group in check.groups]
 
 
 def test_an_administrator_with_an_address_passes_all_checks(ztrust_sandbox):
@@ -64,20 +72,50 @@ def test_the_write_check_names_realms_where_the_account_may_only_view(ztrust_san
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=roles)
     found = examined(ztrust_sandbox, username="clerk", password="pw")
     assert answers(found) == {LOGIN: True, VERSION: None, READ: False, WRITE: False, ADDRESS: None}
-    assert "2 of 3 realms; not `master`" in detail(found, READ)
-    assert "1 of 3 realms; not `acme` and `master`" in detail(found, WRITE)
-    assert "manage-realm" in detail(found, WRITE)
+    ((hidden, why),), ((barred, role),) = groups(found, READ), groups(found, WRITE)
+    assert (detail(found, READ), hidden) == ("in 2 of 3 realms; ", ("master",))
+    assert "may not see the e-mail settings of `master`" in why
+    assert (detail(found, WRITE), barred) == ("in 1 of 2 realms; ", ("acme",))
+    assert role.endswith("role manage-realm there: ztrust-mail doctor --setup-commands --realm acme")
     assert found.exit_status is ExitStatus.PARTIAL
     limited = examined(ztrust_sandbox, "globex", username="clerk", password="pw")
     assert (answers(limited)[READ], answers(limited)[WRITE]) == (True, True)
 
 
-def test_a_check_names_at_most_five_realms_without_rights(ztrust_sandbox):
-    for n in range(7):
-        ztrust_sandbox.create_realm(f"t{n}")
-    ztrust_sandbox.create_user("master", "clerk", "pw", roles=[f"t{n}-realm:query-users" for n in range(7)])
-    found = examined(ztrust_sandbox, "t*", username="clerk", password="pw")
-    assert detail(found, READ).startswith("0 of 7 realms; not `t0`, `t1`, `t2`, `t3`, `t4` and 2 more; ")
+def many_realms(sandbox: Sandbox, number: int) -> DoctorReport:
+    """Return what the doctor finds for an account that may do different things in many realms."""
+    roles = ("query-users", "view-realm", "manage-realm")
+    names = [f"customer-number-{n:04}" for n in range(number)]
+    for name in names:
+        sandbox.create_realm(name)
+    owned = [f"{name}-realm:{roles[n % 3]}" for n, name in enumerate(names)]
+    sandbox.create_user("master", "clerk", "pw", roles=owned)
+    return examined(sandbox, "customer-*", username="clerk", password="pw")
+
+
+def test_realms_with_the_same_problem_are_one_group(ztrust_sandbox):
+    found = many_realms(ztrust_sandbox, 9)
+    ((hidden, why),), ((barred, role),) = groups(found, READ), groups(found, WRITE)
+    assert hidden == tuple(f"customer-number-{n:04}" for n in (0, 3, 6))
+    assert "settings of `{realm}`" in why
+    assert barred == tuple(f"customer-number-{n:04}" for n in (1, 4, 7))
+    assert role.count("--realm") == 3
+
+
+def test_the_findings_on_many_realms_fit_a_screen_of_80_columns_and_24_lines(ztrust_sandbox):
+    lines = ["".join(span.text for span in one) for one in check_lines(many_realms(ztrust_sandbox, 60))]
+    wrapped = [part for text in lines for part in textwrap.wrap(text, 78)]
+    assert len(wrapped) <= 22  # and the command and the next prompt
+    assert "`customer-number-0001`, `customer-number-0004`, `customer-number-0007` and 17 more" in "\n".join(lines)
+    assert any(text.endswith("ztrust-mail doctor --setup-commands --realm REALM") for text in lines)
+    assert lines[-1] == "2 checks failed; 2 checks could not be made."
+
+
+def test_the_checks_of_realms_report_their_progress(ztrust_sandbox):
+    seen: list[tuple[int, int]] = []
+    with connected(ztrust_sandbox, Unreadable()) as connection:
+        doctor(connection, progress=lambda checked, total: seen.append((checked, total)))
+    assert sorted(seen) == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "18.0.2"])
@@ -101,7 +139,9 @@ def test_an_account_without_any_right_sees_no_realm(ztrust_sandbox):
 
 def test_a_realm_given_by_name_is_read_by_itself(ztrust_sandbox):
     found = examined(ztrust_sandbox, "acme", "nosuch")
-    assert "1 of 2 realms; not `nosuch`" in detail(found, READ)
+    ((missing, why),) = groups(found, READ)
+    assert (detail(found, READ), missing) == ("in 1 of 2 realms; ", ("nosuch",))
+    assert "there is no realm `nosuch`" in why
     ztrust_sandbox.faults.list_forbidden = True
     assert answers(examined(ztrust_sandbox, "acme"))[READ] is True
 

@@ -828,9 +828,9 @@ def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ..
     assert "1 file without a realm, such as" in fine.out
     assert "import the files, then run `ztrust-mail test` there" in fine.out
     assert bad.status == 4
-    assert "2 of 3 realms; not `gamma`" in bad.out
+    assert "in 2 of 3 realms\n      not in `gamma`: " in bad.out
     assert "the JSON is invalid or ends here" in bad.out
-    assert "1 of 3 realms; not `beta` and `gamma`" in bad.out
+    assert "in 1 of 2 realms\n      not in `beta`: the file or its folder is read-only" in bad.out
     assert cli("doctor", "--realm", "x*", *at).status == 4
     assert cli("doctor", "--server", "file:///no/such/folder").status == 3
     assert (

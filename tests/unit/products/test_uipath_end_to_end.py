@@ -200,7 +200,7 @@ def test_doctor_reads_the_realms_that_are_named(cli, uipath):
     assert (report["exit_status"], uipath.requests) == (0, [])
     known = cli("doctor", "--realm", "org-1")
     assert (known.status, "yes read e-mail settings    in 1 realm" in known.out) == (0, True), known
-    assert "What UiPath Orchestrator can do:" in known.out
+    assert "What UiPath Orchestrator can do:" in cli("doctor", "--capabilities").out
     unknown = cli("doctor", "--realm", "org-9")
     assert (unknown.status, "partitionGlobalId" in unknown.out) == (4, True), unknown
     cli.set(TOKEN="another")

@@ -14,7 +14,7 @@ from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.diagnose.doctor import Check, DoctorReport
+from ztrust_mail.diagnose.doctor import Check, DoctorReport, RealmGroup
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account, LiveRealm
@@ -390,27 +390,45 @@ def test_mail_tests_are_listed_one_by_one_and_counted(run: MailTestRun, said: li
 
 
 def test_the_doctor_prints_a_hint_below_each_answer_that_is_not_yes() -> None:
+    groups = (RealmGroup(("a", "b", "c", "d", "e"), "why", "what to do"), RealmGroup(("f",), "why else", "do that"))
     checks = (
         Check("reach and log in", True, "admin", "not needed"),
         Check("server version", None, "cannot be seen", "a hint"),
-        Check("read", False, "in no realm"),
+        Check("read", False, "in no realm", groups=groups),
     )
     able = (Support(Operation.PLAN, True, "by hand"), Support(Operation.CANARY, False, "--wave"))
     found = DoctorReport("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
-    assert shown(check_lines(found)) == [
+    plain, whole = shown(check_lines(found)), shown(check_lines(found, capabilities=True))
+    assert plain == [
         "https://id.example.com",
         "  yes reach and log in        admin",
         "  ?   server version          cannot be seen",
-        f"{'':30}a hint",
+        f"{'':8}a hint",
         "  no  read                    in no realm",
-        "What Form can do:",
-        "  yes plan      by hand",
-        "  no  --canary  --wave",
+        "      not in `a`, `b`, `c` and 2 more: why",
+        f"{'':8}what to do",
+        "      not in `f`: why else",
+        f"{'':8}do that",
+        "1 check failed; 1 check could not be made.",
     ]
+    table = ["What Form can do:", "  yes plan      by hand", "  no  --canary  --wave"]
+    assert whole == [*plain[:-1], *table, plain[-1]]
     report = JSON.checks(reports.of_examination(found))
     report_validator().validate(report)
     assert [check["answer"] for check in report["checks"]] == [True, None, False]
     assert report["abilities"][1] == {"verb": "--canary", "able": False, "remark": "--wave"}
+    assert report["checks"][2]["groups"][1] == {"realms": ["f"], "message": "why else", "hint": "do that"}
+
+
+def test_nothing_follows_a_server_that_cannot_be_reached() -> None:
+    checks = (Check("reach and log in", False, "cannot connect", "check the port"),)
+    found = DoctorReport("https://id.example.com", checks, ExitStatus.UNREACHABLE, "Form", ())
+    for capabilities in (False, True):
+        assert shown(check_lines(found, capabilities=capabilities)) == [
+            "https://id.example.com",
+            "  no  reach and log in        cannot connect",
+            f"{'':8}check the port",
+        ]
 
 
 def test_commands_to_run_are_in_the_json_report() -> None:

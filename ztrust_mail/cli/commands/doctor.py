@@ -19,6 +19,7 @@ NAME = "doctor"
 @options.server
 @options.realm
 @options.flag("--setup-commands", help="Print the kcadm commands that create a service account with the least rights.")
+@options.flag("--capabilities", help="Also list what can be done with the product.")
 @options.result_format
 @options.report
 @options.config
@@ -26,6 +27,7 @@ def command(
     server: str | None,
     realm: Sequence[str],
     setup_commands: bool,
+    capabilities: bool,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -46,4 +48,4 @@ def command(
             require(session.gateway, Operation.SET_UP)
             commands = kcadm_lines(session.server, realm or ["REALM"])
             output.finish_report(of_commands(NAME, commands))
-        output.finish_report(of_examination(api.doctor(session, realm)))
+        output.finish_report(of_examination(api.doctor(session, realm), capabilities=capabilities))

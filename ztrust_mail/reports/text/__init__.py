@@ -72,7 +72,7 @@ class TextFormat(ReportFormat[Iterator[Line]]):
         """Return a line per check."""
         from ztrust_mail.reports.text.checks import check_lines
 
-        return check_lines(report.doctor)
+        return check_lines(report.doctor, capabilities=report.capabilities)
 
     def commands(self, report: reports.CommandsReport) -> Iterator[Line]:
         """Return the commands, a line each."""

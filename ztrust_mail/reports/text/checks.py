@@ -1,10 +1,10 @@
 """The doctor's checks and the results of test mails, as lines of text."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ztrust_mail.core.text import pluralise
-from ztrust_mail.diagnose.doctor import DoctorReport
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.diagnose.doctor import MAX_EXAMPLES, DoctorReport
 from ztrust_mail.diagnose.mail_test import MailTestRun, MailTestStatus
 from ztrust_mail.reports.style import Line, Span, line
 
@@ -24,15 +24,35 @@ def mail_test_lines(run: MailTestRun) -> Iterator[Line]:
         yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.phrase}.")
 
 
-def check_lines(found: DoctorReport) -> Iterator[Line]:
-    """Yield each check with its answer and, unless that is a yes, its hint; then what the product can do."""
+def check_lines(found: DoctorReport, *, capabilities: bool = False) -> Iterator[Line]:
+    """Yield each check with its answer and, unless that is a yes, what to do; with ``capabilities`` their table, too.
+
+    Realms with the same problem are one group with some examples. A no of the first check has nothing after it.
+    """
     marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
     yield line(found.url)
     for check in found.checks:
         mark = marks[check.answer]
         yield line("  ", mark, " " * (4 - len(mark.text)), f"{check.question:<22}  {check.detail}")
+        for group in check.groups[:MAX_EXAMPLES]:
+            examples = first_and_more([quoted(realm) for realm in group.realms], MAX_EXAMPLES)
+            yield line(f"      not in {examples}: {group.message}")
+            yield line(Span(f"        {group.hint}", "dim"))
+        if (more := len(check.groups) - MAX_EXAMPLES) > 0:
+            yield line(f"      and {pluralise(more, 'other problem')}: ztrust-mail doctor --format json")
         if check.hint and check.answer is not True:
-            yield line(Span(f"{'':30}{check.hint}", "dim"))
+            yield line(Span(f"        {check.hint}", "dim"))
+    if found.checks[0].answer is False:
+        return
+    if capabilities:
+        yield from _capability_lines(found, marks)
+    numbers = Counter(check.answer for check in found.checks)
+    verdict = f"{pluralise(numbers[False], 'check')} failed" if numbers[False] else "No problem found"
+    unknown = f"; {pluralise(numbers[None], 'check')} could not be made" if numbers[None] else ""
+    yield line(Span(f"{verdict}{unknown}.", "bold"))
+
+
+def _capability_lines(found: DoctorReport, marks: Mapping[bool | None, Span]) -> Iterator[Line]:
     yield line(f"What {found.title} can do:")
     width = max(len(ability.operation) for ability in found.abilities)
     for ability in found.abilities:
