@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import trustme
 
+from ztrust_mail.sandbox.relay.faults import RelayFault
 from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 
 USER, PASSWORD = "relay-user", "relay-Passw0rd"
@@ -44,7 +45,7 @@ class Relays:
 
     def refusing_login(self) -> MailSink:
         """Return a relay that turns every login down."""
-        return self._started(MailSink(refuse_login=True))
+        return self._started(MailSink(faults=[RelayFault.AUTH]))
 
     def without_login(self) -> MailSink:
         """Return a relay that does not offer to log in."""

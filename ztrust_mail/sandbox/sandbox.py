@@ -15,7 +15,7 @@ from werkzeug.wrappers import Request, Response
 from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer, Tokens
 from ztrust_mail.sandbox.admin_api.routes import answer
 from ztrust_mail.sandbox.quirks import Json, quirks_of
-from ztrust_mail.sandbox.relay import inbox
+from ztrust_mail.sandbox.relay.inbox import Inbox
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.sandbox.state import (
     MASTER,
@@ -202,8 +202,8 @@ class Sandbox:
         target = urlsplit(str(request.environ["REQUEST_URI"]))
         body = request.get_data()
         path = target.path.removeprefix(self.options.base_path.rstrip("/"))
-        if path in ("", "/") and request.method == "GET":
-            return Response(self._page(), content_type="text/html; charset=utf-8")
+        if request.method == "GET" and (page := self._inbox().respond(path, target.query)) is not None:
+            return page
         call = Call(
             server=SandboxServer(
                 self.url, self.options, self._quirks, self._state, self._tokens, self.faults, self._closing
@@ -221,9 +221,9 @@ class Sandbox:
             self._requests.append(RecordedRequest(request.method, path, target.query, recorded, response.status))
         return response.response()
 
-    def _page(self) -> str:
+    def _inbox(self) -> Inbox:
         relay = f"{self.mail.host}:{self.mail.port}"
-        return inbox.render(self.mail.received, url=self.url, relay=relay, version=self.options.version)
+        return Inbox(self.mail.received, self._state.test_mails, self.url, relay, self.options.version)
 
 
 class _Connections:

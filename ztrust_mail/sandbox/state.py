@@ -175,6 +175,7 @@ class SandboxState:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.test_mails: dict[str, str] = {}  # the realm of each test mail by its Message-ID
         self._realms: dict[str, Realm] = {}
 
     def __iter__(self) -> Iterator[Realm]:

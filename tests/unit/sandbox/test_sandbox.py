@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from support.smtp import Relays, attributes, login_attributes
 import ztrust_mail.sandbox
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.quirks import quirks_of
+from ztrust_mail.sandbox.relay.faults import RelayFault, find_contradiction, make_tls_context
 from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 from ztrust_mail.sandbox.state import Busy, Faults
 
@@ -417,10 +419,158 @@ def test_the_page_shows_mails_newest_first_and_escapes_them(ztrust_sandbox: Sand
             client.sendmail("a@b.example", ["c@d.example"], text.encode())
     shown = requests.get(f"{ztrust_sandbox.url}/", timeout=30)
     assert shown.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert shown.text.index("&lt;script&gt;second") < shown.text.index("first")
+    assert shown.text.index("&lt;script&gt;second") < shown.text.index("<h2>first")
     assert "<script>" not in shown.text
     assert "&lt;b&gt;body&lt;/b&gt;" in shown.text
     assert "r@b.example" in shown.text
+
+
+def send(sandbox: Sandbox, mail: str) -> None:
+    with smtplib.SMTP("127.0.0.1", sandbox.mail.port) as client:
+        client.sendmail("a@b.example", ["c@d.example"], mail.replace("\n", "\r\n").encode())
+
+
+def page(sandbox: Sandbox, path: str = "/") -> requests.Response:
+    return requests.get(f"{sandbox.url}{path}", timeout=30)
+
+
+def test_the_page_tells_time_and_realm_of_a_test_mail(ztrust_sandbox: Sandbox, admin: AdminApi) -> None:
+    admin.ok("POST", f"{realm_path('globex')}/testSMTPConnection", attributes(ztrust_sandbox.mail))
+    send(ztrust_sandbox, "Subject: from elsewhere\n\nbody\n")
+    _, elsewhere, sent = page(ztrust_sandbox).text.split("<article>")
+    (mail, _) = ztrust_sandbox.mail.received
+    assert "<dt>Realm</dt><dd>globex</dd>" in sent
+    assert f"<dt>Received</dt><dd>{mail.received_at.astimezone():%Y-%m-%d %H:%M:%S %Z}</dd>" in sent
+    assert "<dt>Realm</dt>" not in elsewhere
+
+
+def test_the_page_shows_what_a_search_finds_whatever_its_case(ztrust_sandbox: Sandbox, admin: AdminApi) -> None:
+    for realm in ("acme", "globex"):
+        admin.test_mail(realm, attributes(ztrust_sandbox.mail))
+    send(ztrust_sandbox, "Subject: Rechnung Ä\n\nbody <tag>\n")
+    found = {
+        query: page(ztrust_sandbox, f"/?q={query}").text.count("<article>")
+        for query in ("", "+", "GLOBEX", "rechnung", "%3Ctag%3E", "nothing")
+    }
+    assert found == {"": 3, "+": 3, "GLOBEX": 1, "rechnung": 1, "%3Ctag%3E": 1, "nothing": 0}
+    hostile = page(ztrust_sandbox, "/?q=%22%3E%3Cscript%3E").text
+    assert 'value="&quot;&gt;&lt;script&gt;"' in hostile
+    assert "<script>" not in hostile
+    assert "No mail contains “&quot;&gt;&lt;script&gt;”." in hostile
+
+
+def test_the_page_shows_invisible_characters(ztrust_sandbox: Sandbox) -> None:
+    send(
+        ztrust_sandbox,
+        "Subject: =?utf-8?q?a=E2=80=AEb?=\nContent-Type: text/plain; charset=utf-8\n\none\x1b[31m\n\ttwo\u202e\n",
+    )
+    shown = page(ztrust_sandbox).text
+    assert "<h2>a\\u202eb</h2>" in shown
+    assert "<pre>one\\x1b[31m\n        two\\u202e</pre>" in shown
+    assert not {"\x1b", "\u202e"} & set(shown)
+
+
+def test_the_page_of_a_busy_relay_shows_the_newest_mails(ztrust_sandbox: Sandbox) -> None:
+    with smtplib.SMTP("127.0.0.1", ztrust_sandbox.mail.port) as client:
+        for number in range(201):
+            client.sendmail("a@b.example", ["c@d.example"], f"Subject: number-{number}-\r\n\r\n".encode())
+    shown = page(ztrust_sandbox).text
+    assert shown.count("<article>") == 200
+    assert "Newest first; the newest 200 are shown." in shown
+    assert "number-200-" in shown
+    assert "number-0-" not in shown
+
+
+@pytest.mark.parametrize("base_path", ["", "/auth"])
+def test_the_html_of_a_mail_is_a_document_of_its_own_without_rights(base_path: str) -> None:
+    with Sandbox(SandboxOptions(base_path=base_path)) as sandbox:
+        send(sandbox, "Content-Type: text/plain\n\nplain\n")
+        send(sandbox, "Content-Type: text/html\n\n<script>alert(1)</script>\n")
+        whole = page(sandbox)
+        part = page(sandbox, "/sandbox/mails/2")
+        missing = [page(sandbox, f"/sandbox/mails/{name}").status_code for name in ("0", "3", "x", "²", "9" * 5000, "")]
+    frame = f'<iframe sandbox loading="lazy" title="HTML part of mail 2" src="{base_path}/sandbox/mails/2"></iframe>'
+    assert whole.text.count("<iframe") == 1
+    assert frame in whole.text
+    assert "default-src 'none'" in whole.headers["Content-Security-Policy"]
+    assert "script-src" not in whole.headers["Content-Security-Policy"]
+    assert part.text == "<script>alert(1)</script>"
+    assert part.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none';")
+    assert missing == [404] * 6
+    assert {r.headers["X-Content-Type-Options"] for r in (whole, part)} == {"nosniff"}
+
+
+# Relays that misbehave
+
+
+@pytest.mark.parametrize("fault", list(RelayFault))
+def test_each_fault_of_a_relay_fails_the_test_mail_and_no_other_setting_does(fault: RelayFault, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    for faults in ([fault], []):
+        context = make_tls_context(bundle, faults) if fault is not RelayFault.NO_STARTTLS else None
+        encryption = Encryption.STARTTLS if context else Encryption.NONE
+        sink = MailSink(encryption=encryption, tls_context=context, credentials=("u", "p"), faults=faults)
+        with Sandbox(SandboxOptions(ca_bundle=str(bundle) if context else None), mail=sink) as sandbox:
+            api = AdminApi(sandbox.url)
+            login = {"auth": "true", "user": "u", "password": "p", "starttls": "true"}
+            patience = {"timeout": "500"} if fault is RelayFault.SLOW and faults else {}
+            sent = api.test_mail("acme", attributes(sink, **login, **patience))
+            api.close()
+            assert (sent.status_code, len(sink.received)) == ((500, 0) if faults else (204, 1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "command", "code"),
+    [
+        (RelayFault.AUTH, "MAIL FROM:<a@b.example>", 530),
+        (RelayFault.NO_STARTTLS, "MAIL FROM:<a@b.example>", 530),
+        (RelayFault.NO_STARTTLS, "AUTH PLAIN AHUAcA==", 538),
+        (RelayFault.REFUSE_SENDER, "MAIL FROM:<a@b.example>", 550),
+        (RelayFault.AUTH, "AUTH PLAIN AHUAcA==", 535),
+    ],
+)
+def test_a_relay_with_a_fault_gives_the_reply_of_real_relays(fault: RelayFault, command: str, code: int) -> None:
+    with MailSink(faults=[fault]) as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
+        client.ehlo()
+        assert client.docmd(command)[0] == code
+
+
+def test_a_closed_relay_keeps_its_port_and_refuses_connections() -> None:
+    with MailSink(faults=[RelayFault.CLOSED]) as sink:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", sink.port), timeout=30)
+        with pytest.raises(OSError, match="in use"):
+            MailSink(port=sink.port, faults=[RelayFault.CLOSED]).start()
+
+
+def test_a_slow_relay_stops_at_once() -> None:
+    with MailSink(faults=[RelayFault.SLOW]) as sink:
+        client = socket.create_connection(("127.0.0.1", sink.port), timeout=30)
+        assert client.recv(100).startswith(b"220 ")
+        client.sendall(b"EHLO x\r\n")
+        sink.stop()
+        with client, suppress(ConnectionResetError):
+            assert client.recv(100) == b""
+
+
+def test_faults_that_exclude_each_other_are_found() -> None:
+    assert find_contradiction([RelayFault.SLOW, RelayFault.AUTH]) is None
+    assert find_contradiction(list(RelayFault)) is not None
+    assert find_contradiction([RelayFault.AUTH, RelayFault.CLOSED]) == (RelayFault.CLOSED, RelayFault.AUTH)
+    pair = (RelayFault.NO_STARTTLS, RelayFault.EXPIRED)
+    assert find_contradiction(pair) == pair
+
+
+def test_a_login_brings_no_warning_of_the_library(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.WARNING),
+        MailSink(credentials=("u", "p")) as sink,
+        smtplib.SMTP("127.0.0.1", sink.port) as client,
+    ):
+        client.login("u", "p")
+        client.sendmail("a@b.example", ["c@d.example"], MAIL)
+        assert sink.wait_for(1)[0].login == "u"
+    assert caplog.messages == []
 
 
 def test_mails_can_be_waited_for_and_forgotten() -> None:

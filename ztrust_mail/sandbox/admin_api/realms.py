@@ -112,6 +112,8 @@ def test_connection(call: Call, name: str) -> Answer:
         payload = smtp_settings.as_text(call.body(numbers_as_text=True), quirks)
         settings = smtp_settings.settings_for_test(payload, realm.smtp, quirks)
         content = compose_test_mail(realm, quirks)
+        if content is not None:
+            call.server.state.test_mails[content.message_id] = name
     if not caller.user.email:
         raise Refused(quirks.errors.no_address)
     try:

@@ -10,11 +10,11 @@ import re
 import smtplib
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from email.utils import parseaddr
+from email.utils import localtime, make_msgid, parseaddr
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
@@ -34,6 +34,7 @@ class MailContent:
     subject: str = "[KEYCLOAK] - SMTP test message"
     text: str = "This is a test message"
     html: str = "<p>This is a test message</p>"
+    message_id: str = field(default_factory=lambda: make_msgid(domain="sandbox.invalid"))
 
 
 class SendFailed(Exception):
@@ -60,6 +61,8 @@ def _send(
 ) -> None:
     utf8 = settings.get("allowutf8") == "true" or not quirks.checks_addresses
     message, envelope_from = _message(settings, recipient, quirks, utf8)
+    message["Date"] = localtime()
+    message["Message-ID"] = content.message_id
     message["Subject"] = " ".join(content.subject.splitlines())
     message.set_content(content.text)
     message.add_alternative(content.html, subtype="html")

@@ -9,13 +9,14 @@ import socket
 import ssl
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from enum import Enum
 from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from ztrust_mail.sandbox.relay.faults import SLOW_ANSWER, RelayFault
 from ztrust_mail.sandbox.relay.inbox import ReceivedMail, parse_mail
 
 _START_STOP_TIMEOUT = 10.0  # seconds; both are quick
@@ -38,8 +39,8 @@ class MailSink:
     """An SMTP server on 127.0.0.1 that accepts mail for any recipient and stores it in memory.
 
     Without ``credentials`` no login is needed and any login is accepted. With them, mail is accepted only after a login
-    with exactly these; with ``refuse_login`` no login succeeds. ``offer_login=False`` does not announce AUTH.
-    Encryption other than NONE needs ``tls_context``, a server-side context with its certificate loaded.
+    with exactly these. ``offer_login=False`` does not announce AUTH. ``faults`` make it misbehave. Encryption other
+    than NONE needs ``tls_context``, a server-side context with its certificate loaded.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class MailSink:
         encryption: Encryption = Encryption.NONE,
         tls_context: ssl.SSLContext | None = None,
         credentials: tuple[str, str] | None = None,
-        refuse_login: bool = False,
         offer_login: bool = True,
         port: int = 0,
+        faults: Collection[RelayFault] = (),
     ) -> None:
         if (encryption is Encryption.NONE) != (tls_context is None):
             raise ValueError("encryption and tls_context need each other: give both or neither")
@@ -59,12 +60,13 @@ class MailSink:
         self.port = port
         self._tls_context = tls_context
         self._credentials = credentials
-        self._refuse_login = refuse_login
+        self.faults = frozenset(faults)
         self._offer_login = offer_login
         self._mails: list[ReceivedMail] = []
         self._arrival = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stop: Callable[[], object] | None = None
+        self._reserved: socket.socket | None = None  # the port of a closed relay: bound, so that nobody else listens
 
     def __repr__(self) -> str:
         return f"<MailSink {self.host}:{self.port} {self.encryption.value}>"
@@ -78,6 +80,9 @@ class MailSink:
 
     def start(self) -> None:
         """Listen; ``port`` is the real one from here on. Raises OSError when the port is taken."""
+        if RelayFault.CLOSED in self.faults:
+            self._reserve_port()
+            return
         listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
         ready = threading.Event()
@@ -88,8 +93,20 @@ class MailSink:
         if not ready.wait(_START_STOP_TIMEOUT):
             raise OSError("the mail sink does not start")
 
+    def _reserve_port(self) -> None:
+        self._reserved = socket.socket()
+        try:
+            self._reserved.bind((self.host, self.port))
+        except OSError:
+            self.stop()
+            raise
+        self.port = self._reserved.getsockname()[1]
+
     def stop(self) -> None:
         """Close the port and all open connections. May be called twice."""
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
         if self._thread is None or self._stop is None:
             return
         self._stop()
@@ -142,35 +159,49 @@ class MailSink:
         starttls = self._tls_context if self.encryption is Encryption.STARTTLS else None
         return _Connection(
             connections,
-            _Handler(self._store, self._check, needs_login=self._needs_login, offers_login=self._offer_login),
+            _Handler(self),
             hostname="sandbox.invalid",
             enable_SMTPUTF8=True,
             tls_context=starttls,
             authenticator=self._authenticate,
-            auth_require_tls=starttls is not None,
+            auth_require_tls=starttls is not None or RelayFault.NO_STARTTLS in self.faults,
             loop=asyncio.get_running_loop(),
         )
 
     @property
-    def _needs_login(self) -> bool:
-        return self._refuse_login or self._credentials is not None
+    def needs_login(self) -> bool:
+        """Whether mail is accepted only after a login."""
+        return RelayFault.AUTH in self.faults or self._credentials is not None
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether the relay announces AUTH."""
+        return self._offer_login
 
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: object
     ) -> AuthResult:
         assert isinstance(data, LoginPassword)  # PLAIN and LOGIN, the two that are built in
-        return self._check(data.login, data.password)
+        return self.check_login(data.login, data.password)
 
-    def _check(self, login: bytes, password: bytes) -> AuthResult:
+    def check_login(self, login: bytes, password: bytes) -> AuthResult:
+        """Return whether a login is accepted; the result holds no password."""
         given = (login.decode("utf-8", "replace"), password.decode("utf-8", "replace"))
-        if self._refuse_login or self._credentials not in (None, given):
+        if RelayFault.AUTH in self.faults or self._credentials not in (None, given):
             return AuthResult(success=False, handled=False)
         return AuthResult(success=True, auth_data=LoginPassword(login, b""))
 
-    def _store(self, mail: ReceivedMail) -> None:
+    def store(self, mail: ReceivedMail) -> None:
+        """Add a mail, and wake those who wait for one."""
         with self._arrival:
             self._mails.append(mail)
             self._arrival.notify_all()
+
+
+class _Session(Session):
+    """A session without the property that aiosmtpd sets at each login, and warns of as deprecated."""
+
+    login_data: object = None
 
 
 class _Connection(SMTP):
@@ -185,6 +216,9 @@ class _Connection(SMTP):
         self.command_size_limits = defaultdict(lambda: SMTP.command_size_limit, AUTH=self.line_length_limit)
         self._connections = connections
         self._implicit = False
+
+    def _create_session(self) -> Session:
+        return _Session(self.loop)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections.add(self)
@@ -204,26 +238,18 @@ class _Connection(SMTP):
 
 
 class _Handler:
-    """aiosmtpd's hooks: require the login, store the mail."""
+    """aiosmtpd's hooks: require the login, misbehave, store the mail."""
 
-    def __init__(
-        self,
-        store: Callable[[ReceivedMail], None],
-        check: Callable[[bytes, bytes], AuthResult],
-        *,
-        needs_login: bool,
-        offers_login: bool,
-    ) -> None:
-        self._store = store
-        self._check = check
-        self._needs_login = needs_login
-        self._offers_login = offers_login
+    def __init__(self, sink: MailSink) -> None:
+        self._sink = sink
 
     async def handle_EHLO(  # noqa: N802  # the hook's name
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
+        if RelayFault.SLOW in self._sink.faults:
+            await asyncio.sleep(SLOW_ANSWER)
         session.host_name = hostname
-        return [line for line in responses if self._offers_login or not line.startswith("250-AUTH")]
+        return [line for line in responses if self._sink.offers_login or not line.startswith("250-AUTH")]
 
     async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
         """Accept ``user=…^Aauth=Bearer …^A^A``; the token is the password."""
@@ -233,18 +259,22 @@ class _Handler:
             blob = None
         if not isinstance(blob, bytes) or not (match := _XOAUTH2.fullmatch(blob)):
             return AuthResult(success=False, handled=False)
-        return self._check(match["user"], match["token"])
+        return self._sink.check_login(match["user"], match["token"])
 
     async def handle_MAIL(  # noqa: N802  # the hook's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, mail_options: list[str]
     ) -> str:
-        if self._needs_login and not session.authenticated:
+        if RelayFault.NO_STARTTLS in self._sink.faults:
+            return "530 5.7.0 Must issue a STARTTLS command first"
+        if self._sink.needs_login and not session.authenticated:
             return "530 5.7.0 Authentication required"
+        if RelayFault.REFUSE_SENDER in self._sink.faults:
+            return "550 5.7.1 Sender address rejected"
         envelope.mail_from = address
         envelope.mail_options.extend(mail_options)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         is_secure = server.transport is not None and server.transport.get_extra_info("sslcontext") is not None
-        self._store(parse_mail(session, envelope, tls=is_secure))
+        self._sink.store(parse_mail(session, envelope, tls=is_secure))
         return "250 OK"
