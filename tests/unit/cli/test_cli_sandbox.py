@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -11,10 +13,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import requests
+from support.admin_api import AdminApi
 from support.cli import Cli, run_process
+from support.smtp import attributes
 
 from ztrust_mail.cli.commands import sandbox as command
+from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.sandbox.relay.faults import MEANINGS, RelayFault
 
 STARTED = re.compile(r"(http://127\.0\.0\.1:\d+\S*)/ shows")
 
@@ -75,7 +81,7 @@ def test_what_it_prints_is_all_one_needs_to_work_with_it(cli: Cli, monkeypatch: 
     assert [sandbox.smtp(realm) for sandbox in seen for realm in ("one", "two", "master")] == [{}, {}, {}]
     assert ran.out.splitlines() == [
         f"Keycloak 26.7.4 in a sandbox: {url[1]}/ shows the mails received.",
-        f"The relay for specs is 127.0.0.1, port {seen[0].mail.port}, security none. Ctrl-C ends both.",
+        f"The relay is 127.0.0.1, port {seen[0].mail.port}, security none. Ctrl-C ends both.",
         "In another terminal:",
         f"  export ZTRUST_MAIL_URL={url[1]}",
         "  export ZTRUST_MAIL_USERNAME=admin ZTRUST_MAIL_PASSWORD=admin",
@@ -102,6 +108,137 @@ def test_a_taken_port_is_status_2_with_a_hint(cli: Cli) -> None:
         f"ztrust-mail: error: cannot listen on port {port}: Address already in use; choose another port with --port"
         " [sandbox]\n"
     )
+
+
+def test_a_taken_relay_port_names_the_option_of_the_relay(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ran = cli("sandbox", "--port", "0", "--smtp-port", str(port))
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == (
+        f"ztrust-mail: error: cannot listen on port {port}: Address already in use; choose another port with"
+        " --smtp-port [sandbox]\n"
+    )
+
+
+def test_one_port_for_both_servers_is_refused(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    ran = cli("sandbox", "--port", port, "--smtp-port", port)
+    assert (ran.status, ran.out) == (2, "")
+    assert f"--port and --smtp-port are both {port}; choose another port for one of them" in ran.err
+
+
+def test_the_relay_listens_where_it_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    seen: list[Sandbox] = []
+    meanwhile(monkeypatch, seen.append)
+    ran = cli("sandbox", "--port", "0", "--smtp-port", str(port))
+    assert (ran.status, seen[0].mail.port) == (0, port)
+    assert f"The relay is 127.0.0.1, port {port}, security none.\u0020" in ran.out
+
+
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_the_login_is_enforced_and_its_password_never_shown(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, by_variable: bool
+) -> None:
+    replies = []
+
+    def send(sandbox: Sandbox) -> None:
+        for password in (None, "wrong", "pass:word-1"):
+            with smtplib.SMTP("127.0.0.1", sandbox.mail.port) as client:
+                try:
+                    if password:
+                        client.login("apikey", password)
+                    client.sendmail("a@b.example", ["c@d.example"], "Subject: x\r\n\r\n")
+                    replies.append(250)
+                except smtplib.SMTPResponseException as refused:
+                    replies.append(refused.smtp_code)
+
+    meanwhile(monkeypatch, send)
+    arguments = ["sandbox", "--port", "0"]
+    if by_variable:
+        cli.set(SMTP_LOGIN="apikey:pass:word-1")
+    else:
+        arguments += ["--smtp-login", "apikey:pass:word-1"]
+    with caplog.at_level(logging.DEBUG):
+        ran = cli(*arguments)
+    assert (ran.status, ran.err, replies) == (0, "", [530, 535, 250])
+    assert "\nThe relay requires the login of user `apikey`.\n" in ran.out
+    assert "word-1" not in ran.out + caplog.text
+
+
+@pytest.mark.parametrize("login", ["canary-1", ":canary-1", "canary-1:"])
+def test_an_incomplete_login_is_refused_without_showing_it(cli: Cli, login: str) -> None:
+    ran = cli("sandbox", "--port", "0", "--smtp-login", login)
+    assert (ran.status, ran.out) == (2, "")
+    assert "--smtp-login has no user or no password; write --smtp-login USER:PASSWORD" in ran.err
+    assert "canary" not in ran.err
+
+
+@pytest.mark.parametrize("fault", list(RelayFault))
+def test_a_test_mail_can_be_made_to_fail(cli: Cli, monkeypatch: pytest.MonkeyPatch, fault: RelayFault) -> None:
+    statuses = []
+
+    def test_mail(sandbox: Sandbox) -> None:
+        api = AdminApi(sandbox.url)
+        settings = attributes(sandbox.mail, auth="true", user="u", password="p", starttls="true", timeout="500")
+        statuses.append(api.test_mail("acme", settings).status_code)
+        api.close()
+
+    meanwhile(monkeypatch, test_mail)
+    ran = cli("sandbox", "--port", "0", "--smtp-login", "u:p", "--relay-fault", fault)
+    assert (ran.status, ran.err, statuses) == (0, "", [500])
+    assert f"\nRelay fault {fault}: {MEANINGS[fault]}.\n" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_faults_are_listed_repeated_and_separated_by_commas(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Sandbox] = []
+    meanwhile(monkeypatch, seen.append)
+    ran = cli("sandbox", "--port", "0", "--relay-fault", "auth, slow", "--relay-fault", "expired")
+    assert (ran.status, seen[0].mail.faults) == (0, {RelayFault.AUTH, RelayFault.SLOW, RelayFault.EXPIRED})
+    assert "security starttls" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("faults", "problem"),
+    [
+        ("closd", "unknown fault `closd` in --relay-fault; did you mean `closed`?"),
+        ("auth,", "unknown fault `` in --relay-fault; known faults: closed, auth, expired, wrong-name,"),
+        ("closed,auth", "--relay-fault closed and auth exclude each other; leave one of them out"),
+        ("expired,no-starttls", "--relay-fault no-starttls and expired exclude each other; leave one of them out"),
+    ],
+)
+def test_faults_that_cannot_be_are_refused(cli: Cli, faults: str, problem: str) -> None:
+    ran = cli("sandbox", "--port", "0", "--relay-fault", faults)
+    assert (ran.status, ran.out) == (2, "")
+    assert problem in ran.err
+
+
+def test_a_rotation_to_a_mistyped_password_stops_at_the_canary(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[int, int]] = []
+
+    def rotate(sandbox: Sandbox) -> None:
+        for number in range(3):
+            sandbox.create_realm(f"tenant-{number}")
+        cli.use(sandbox)
+        relay = f"{{host: 127.0.0.1, port: {sandbox.mail.port}, auth: {{username: apikey, password: {{env: RELAY}}}}}}"
+        realms = "".join(f"  tenant-{number}: {{}}\n" for number in range(3))
+        cli.write(
+            "mail.yaml",
+            f"version: 1\ndefaults:\n  relay: {relay}\n  sender: {{address: a@b.example}}\nrealms:\n{realms}",
+        )
+        for password in ("typed-rihgt", "typed-right"):
+            monkeypatch.setenv("RELAY", password)
+            done = run_process("rotate", "env:RELAY", "mail.yaml", "--yes")
+            stored = [sandbox.smtp(f"tenant-{number}").get("password") for number in range(3)]
+            runs.append((done.status, stored.count(password)))
+
+    meanwhile(monkeypatch, rotate)
+    ran = cli("sandbox", "--port", "0", "--smtp-login", "apikey:typed-right")
+    assert (ran.status, runs) == (0, [(ExitStatus.PARTIAL, 1), (ExitStatus.OK, 3)])
 
 
 @pytest.mark.parametrize("version", ["x", "", "26.", "-1", "26.x", "1" * 5000, "\u0662\u0666", "26.7.4-beta"])

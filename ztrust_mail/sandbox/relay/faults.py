@@ -1,10 +1,15 @@
 """The ways a relay can misbehave on request, and the certificates of relays that use TLS."""
 
-import ssl
+from __future__ import annotations
+
 from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class RelayFault(StrEnum):
@@ -25,8 +30,8 @@ MEANINGS = {
     RelayFault.AUTH: "every login is refused (535)",
     RelayFault.EXPIRED: "the relay's certificate has expired",
     RelayFault.WRONG_NAME: "the relay's certificate is for another host name",
-    RelayFault.NO_STARTTLS: "the relay requires STARTTLS (530), but does not offer it",
-    RelayFault.SLOW: f"the relay answers EHLO after {SLOW_ANSWER:.0f} s; Keycloak gives up after 10 s",
+    RelayFault.NO_STARTTLS: "STARTTLS is required (530), but not offered",
+    RelayFault.SLOW: f"the relay answers after {SLOW_ANSWER:.0f} s; Keycloak gives up after 10 s",
     RelayFault.REFUSE_SENDER: "every envelope sender is refused (550)",
 }
 CERTIFICATE_FAULTS = frozenset({RelayFault.EXPIRED, RelayFault.WRONG_NAME})
@@ -47,7 +52,9 @@ def find_contradiction(faults: Collection[RelayFault]) -> tuple[RelayFault, Rela
 
 def make_tls_context(authority_file: Path, faults: Collection[RelayFault] = ()) -> ssl.SSLContext:
     """Return a TLS context for a relay on loopback, and write the certificate of its new authority to a PEM file."""
-    import trustme  # most sandboxes need no certificate
+    import ssl  # most sandboxes need no certificate
+
+    import trustme
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(authority_file)

@@ -174,6 +174,11 @@ class MailSink:
         return RelayFault.AUTH in self.faults or self._credentials is not None
 
     @property
+    def user(self) -> str | None:
+        """The user who must log in, None if any login or none is accepted."""
+        return self._credentials[0] if self._credentials else None
+
+    @property
     def offers_login(self) -> bool:
         """Whether the relay announces AUTH."""
         return self._offer_login
