@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import ssl
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from ztrust_mail.cli import options
 from ztrust_mail.cli.commands.sandbox import missing_extra
 from ztrust_mail.cli.output import Output, exit_with
-from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.reports.style import Span, line, write_out
+from ztrust_mail.sandbox.relay.faults import make_tls_context
 from ztrust_mail.settings import FILE_NAME, PREFIX
 
 if TYPE_CHECKING:
@@ -111,46 +114,58 @@ _STEPS = (
 )
 
 
+# The spec that `init` writes fits these realms.
+NEXT_STEPS = """\
+Now try it yourself, on a sandbox of your own:
+  ztrust-mail sandbox --realm acme --realm tenant-a --realm retired
+In another terminal, after the export lines that it prints:
+  export SMTP_PASSWORD=any
+  ztrust-mail init --out mail.yaml
+  ztrust-mail plan mail.yaml
+  ztrust-mail apply mail.yaml
+  ztrust-mail drift mail.yaml
+On a real server, these only read:
+  ztrust-mail doctor --server https://id.example.com
+  ztrust-mail pull --server https://id.example.com --factor --out mail.yaml
+"""
+
+
 @options.command(NAME)
-def command() -> None:
+@options.flag("--step", help="Wait for Enter before each command.")
+def command(step: bool) -> None:
     """Run a tour on this machine: spec, apply, test mail, drift.
 
     Starts a sandbox server with a relay, runs real commands on it, and shows their output.
     """
     with Output(NAME):
-        try:
-            sandbox_with_relay = _import_sandbox()
-        except ImportError:
-            raise missing_extra() from None
+        if step and not sys.stdin.isatty():
+            raise UsageError("stdin is not a terminal, so --step cannot wait for Enter", "run the demo without --step")
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ztrust-mail-demo-")))
-            sandbox = stack.enter_context(sandbox_with_relay(folder))
+            sandbox = stack.enter_context(_make_sandbox(folder))
             environ = _prepare(folder, sandbox)
-            failed = [step for step in _STEPS if not _run_step(step, sandbox, folder, environ)]
+            failed = [each for each in _STEPS if not _run_step(each, sandbox, folder, environ, wait=step)]
         write_out([line(), _verdict(failed)])
+        if not failed:
+            write_out([line(), *map(_next_step, NEXT_STEPS.splitlines())])
         exit_with(ExitStatus.DIFFERS if failed else ExitStatus.OK)
 
 
-def _import_sandbox() -> Callable[[Path], Sandbox]:
-    import trustme
+def _make_sandbox(folder: Path) -> Sandbox:
+    try:
+        from ztrust_mail.sandbox import Sandbox, SandboxOptions
+        from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 
-    from ztrust_mail.sandbox import Sandbox, SandboxOptions
-    from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
-
-    def start(folder: Path) -> Sandbox:
-        authority = trustme.CA()
         bundle = folder / "relay-ca.pem"
-        authority.cert_pem.write_to_path(bundle)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-        sink = MailSink(encryption=Encryption.STARTTLS, tls_context=context, credentials=("apikey", _SECRET))
-        realms = ("acme", "tenant-a", "tenant-b", "retired")
-        sandbox = Sandbox(SandboxOptions(realms=realms, ca_bundle=str(bundle)), mail=sink)
-        sandbox.edit_smtp("acme", {"from": "keycloak@localhost", "host": "localhost", "port": "1025"})
-        sandbox.edit_smtp("retired", {"from": "old@example.com", "host": "old.example.com"})
-        return sandbox
-
-    return start
+        context = make_tls_context(bundle)
+    except ImportError:
+        raise missing_extra() from None
+    sink = MailSink(encryption=Encryption.STARTTLS, tls_context=context, credentials=("apikey", _SECRET))
+    realms = ("acme", "tenant-a", "tenant-b", "retired")
+    sandbox = Sandbox(SandboxOptions(realms=realms, ca_bundle=str(bundle)), mail=sink)
+    sandbox.edit_smtp("acme", {"from": "keycloak@localhost", "host": "localhost", "port": "1025"})
+    sandbox.edit_smtp("retired", {"from": "old@example.com", "host": "old.example.com"})
+    return sandbox
 
 
 def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
@@ -160,6 +175,8 @@ def _prepare(folder: Path, sandbox: Sandbox) -> dict[str, str]:
     login = {"USERNAME": sandbox.options.admin_user, "PASSWORD": sandbox.options.admin_password, **own_places}
     own = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own |= {"NO_PROXY": sandbox.mail.host, "no_proxy": sandbox.mail.host, "PYTHONIOENCODING": "utf-8"}
+    if sys.stdout.isatty() and not own.get("NO_COLOR") and own.get("TERM") != "dumb":
+        own |= {"FORCE_COLOR": "1", "COLUMNS": str(shutil.get_terminal_size().columns)}  # the commands write to a pipe
     return {**own, **{PREFIX + name: value for name, value in login.items()}, "SMTP_PASSWORD": _SECRET}
 
 
@@ -173,10 +190,12 @@ def _journal(folder: Path) -> str:
     return url
 
 
-def _run_step(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str, str]) -> bool:
+def _run_step(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str, str], *, wait: bool) -> bool:
     step.before(sandbox)
     shown = " ".join(["ztrust-mail", *step.arguments])
     write_out([line(), line(Span(f"# {step.title}", "dim")), line(Span(f"$ {shown}", "bold"))])
+    if wait:
+        _wait_for_enter()
     try:
         done = subprocess.run(
             [sys.executable, "-m", "ztrust_mail", *step.arguments],
@@ -189,14 +208,24 @@ def _run_step(step: DemoStep, sandbox: Sandbox, folder: Path, environ: dict[str,
             timeout=STEP_TIMEOUT,
             check=False,
         )
-        write_out(line(text) for text in done.stdout.splitlines())
+        click.echo(done.stdout, nl=False)  # printable already, with colours where click keeps them: on a terminal
         ended = f"exit status {done.returncode}"
-        if done.returncode == step.status and step.check(sandbox, done.stdout):
+        if done.returncode == step.status and step.check(sandbox, click.unstyle(done.stdout)):
             return True
     except (TimeoutError, subprocess.TimeoutExpired):
         ended = "it timed out"
     write_out([line(Span(f"This step failed: {ended}.", "bold red"))])
     return False
+
+
+def _wait_for_enter() -> None:
+    print("Press Enter to run it, Ctrl-C to stop. ", end="", file=sys.stderr, flush=True)
+    if not sys.stdin.readline():  # Ctrl-D
+        raise KeyboardInterrupt
+
+
+def _next_step(text: str) -> tuple[Span, ...]:
+    return line(Span(text, "" if text.startswith(" ") else "bold"))
 
 
 def _verdict(failed: Sequence[DemoStep]) -> tuple[Span, ...]:
