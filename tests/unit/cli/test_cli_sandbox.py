@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 from support.admin_api import AdminApi
-from support.cli import Cli, run_process
+from support.cli import Cli, raising, run_process
 from support.smtp import attributes
 
 from ztrust_mail.cli.commands import sandbox as command
@@ -268,3 +269,11 @@ def test_everything_else_works_without_the_extra(cli: Cli) -> None:
     ran = run_process("sandbox", python=("-c", start))
     assert (ran.status, ran.out) == (2, "")
     assert "pip install 'ztrust-mail[sandbox]'" in ran.err
+
+
+def test_a_port_taken_after_the_check_is_status_2(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sandbox, "start", raising(OSError(errno.EADDRINUSE, "canary")))
+    ran = cli("sandbox", "--port", "0")
+    assert (ran.status, ran.out) == (2, "")
+    assert "cannot listen: Address already in use; choose other ports with --port and --smtp-port" in ran.err
+    assert "canary" not in ran.err

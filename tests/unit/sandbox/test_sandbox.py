@@ -535,12 +535,15 @@ def test_a_relay_with_a_fault_gives_the_reply_of_real_relays(fault: RelayFault, 
         assert client.docmd(command)[0] == code
 
 
-def test_a_closed_relay_keeps_its_port_and_refuses_connections() -> None:
+def test_a_closed_relay_refuses_connections_and_frees_its_port_in_the_end() -> None:
     with MailSink(faults=[RelayFault.CLOSED]) as sink:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", sink.port), timeout=30)
-        with pytest.raises(OSError, match="in use"):
-            MailSink(port=sink.port, faults=[RelayFault.CLOSED]).start()
+        port = sink.port
+    with MailSink() as other, pytest.raises(OSError, match="in use"):
+        MailSink(port=other.port, faults=[RelayFault.CLOSED]).start()
+    with MailSink(port=port) as reopened:
+        socket.create_connection(("127.0.0.1", reopened.port), timeout=30).close()
 
 
 def test_a_slow_relay_stops_at_once() -> None:

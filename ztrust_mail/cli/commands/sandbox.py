@@ -111,15 +111,24 @@ def _start(options: SandboxOptions, relay: RelayOptions) -> Iterator[Sandbox]:
             _check_port(port, option)  # before the start: werkzeug exits when the port is in use
         if options.port == mail.port != 0:
             raise UsageError(f"--port and --smtp-port are both {mail.port}", "choose another port for one of them")
-        yield stack.enter_context(Sandbox(options, mail))
+        try:
+            sandbox = stack.enter_context(Sandbox(options, mail))
+        except OSError as e:  # a port was taken after the check
+            hint = "choose other ports with --port and --smtp-port"
+            raise UsageError(f"cannot listen: {_reason(e)}", hint) from None
+        yield sandbox
 
 
 def _check_port(port: int, option: str) -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as e:
-        why = os.strerror(e.errno) if e.errno else "no reason given"  # the error's own text may hold more
-        raise UsageError(f"cannot listen on port {port}: {why}", f"choose another port with {option}") from None
+        hint = f"choose another port with {option}"
+        raise UsageError(f"cannot listen on port {port}: {_reason(e)}", hint) from None
+
+
+def _reason(e: OSError) -> str:
+    return os.strerror(e.errno) if e.errno else "no reason given"  # the error's own text may hold more
 
 
 def _parse_login(text: str | None) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import logging
+import os
 import re
 import socket
 import ssl
@@ -95,6 +96,8 @@ class MailSink:
 
     def _reserve_port(self) -> None:
         self._reserved = socket.socket()
+        if os.name == "posix":  # as socket.create_server does, for a port whose last connections just ended
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._reserved.bind((self.host, self.port))
         except OSError:
