@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Items = list[CompletionItem[str]]
 
 SECONDS = 3.0
-MAX_SPEC_BYTES, MAX_SETTINGS_BYTES, MAX_FILES, MAX_NAMES = 2_000_000, 1_000_000, 500, 5_000
+MAX_SPEC_BYTES, MAX_FILES, MAX_NAMES = 2_000_000, 500, 5_000
 _END = "\1"  # marks the cursor; not typed on any keyboard
 
 
@@ -128,10 +128,8 @@ def suggest(find: Find) -> Callback:
     def suggestions(context: click.Context, _: click.Parameter, word: str) -> "Items":
         from click.shell_completion import CompletionItem
 
-        with suppress(Exception):
-            fitting = (found for found in find(context, word) if found.startswith(word) and found.isprintable())
-            return [CompletionItem(found) for found in islice(dict.fromkeys(fitting), MAX_NAMES)]
-        return []
+        fitting = (found for found in find(context, word) if found.startswith(word) and found.isprintable())
+        return [CompletionItem(found) for found in islice(dict.fromkeys(fitting), MAX_NAMES)]
 
     return suggestions
 
@@ -189,8 +187,8 @@ def server_names(context: click.Context, word: str) -> Iterable[str]:
 
     given = str(_parse(context, word).get("config") or "") or None
     paths = places(given)
-    if any(path.exists() and not (path.is_file() and path.stat().st_size <= MAX_SETTINGS_BYTES) for path in paths):
-        return ()  # a pipe gives its content only once
+    if any(path.exists() and not path.is_file() for path in paths):  # a pipe gives its content only once
+        return ()
     loaded = settings.load(given)
     return {**loaded.servers, **loaded.untrusted.servers}
 
@@ -233,8 +231,10 @@ def _realms_of(paths: Iterable[str]) -> list[str]:
 
     files = [file for path in paths for file in (files_in(path, limit=MAX_FILES)[0] if os.path.isdir(path) else [path])]
     names, size = list[str](), 0
-    for file in (file for file in files[:MAX_FILES] if file != STDIN and os.path.isfile(file)):
-        with suppress(OSError):
+    for file in files[:MAX_FILES]:
+        with suppress(OSError):  # a missing file
+            if file == STDIN:
+                continue
             size += os.stat(file).st_size
             if size > MAX_SPEC_BYTES:
                 break

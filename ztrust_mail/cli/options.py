@@ -231,7 +231,7 @@ def writing(*, canary: str = "") -> Declaration:
         allow,
         click.option(
             "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),
-            help=f"{first}; 0 for none." if canary else f"{first}.",
+            help=f"{first}; 0 for none." if canary else f"{first}.", shell_complete=completion.realm_names,
         ),
         number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
         number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),

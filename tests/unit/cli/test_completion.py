@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import pytest
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli, Keyboard, cli_fixture  # noqa: F401  # a fixture
 
 from ztrust_mail.cli import completion, main
 from ztrust_mail.cli.app import COMMANDS, app
@@ -89,14 +92,17 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("plan mail.yaml --realm ", ["acme", "globex", "tenant-*"]),
         ("plan mail.yaml --realm=g", ["--realm=globex"]),
         ("plan . --realm g", ["globex"]),
+        ("plan mail.yaml ./mail.yaml --realm g", ["globex"]),
         ("drift --realm x mail.yaml --realm g", ["globex"]),
         ("explain mail.yaml ", ["acme", "globex", "tenant-*"]),
         ("explain mail.yaml acme envelope", ["envelope_from"]),
         ("test --spec mail.yaml a", ["acme"]),
+        ("apply mail.yaml --canary t", ["tenant-*"]),
         ("plan --report ", ["text=", "json="]),
         ("plan --format j", ["json"]),
         ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "all"]),
         ("plan --allow all,mass", ["all,mass-change"]),
+        ("plan --allow all,a", []),
         ("convert --from real", ["realm-export"]),
         ("convert --to omni", ["omnibyte"]),
         ("rule plain-s", ["plain-secret"]),
@@ -147,19 +153,30 @@ def test_broken_settings_suggest_nothing(cli: Cli, content: str) -> None:
     assert words("plan --config missing.toml --server ") == []
 
 
-def test_a_pipe_is_neither_opened_nor_read(cli: Cli) -> None:
-    for name in ("pipe.yaml", "pipe.toml"):
-        os.mkfifo(name)
-    assert words("plan pipe.yaml --realm ") == []
-    assert words("plan --config pipe.toml --server ") == []
+def test_pipes_and_standard_input_are_left_alone(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, SETTINGS.encode())
+    os.close(writer)
+    os.mkfifo("pipe.yaml")
+    cli.write("-", SPEC)
+    monkeypatch.setattr(sys, "stdin", Keyboard(SPEC))
+    assert words("plan pipe.yaml - --realm ") == []
+    assert words(f"plan --config /dev/fd/{reader} --server ") == []
+    assert os.read(reader, 1000) == SETTINGS.encode()
+    os.close(reader)
 
 
 def test_large_files_are_not_read(cli: Cli, spec: str) -> None:
     cli.write("large.yaml", SPEC + "# " + "x" * completion.MAX_SPEC_BYTES)
-    cli.write("large.toml", SETTINGS + "# " + "x" * completion.MAX_SETTINGS_BYTES)
+    cli.write("large.toml", SETTINGS + "# " + "x" * 1_000_000)
     assert words(f"plan {spec} large.yaml --realm a") == ["acme"]
     assert words("plan large.yaml --realm ") == []
     assert words("plan --config large.toml --server ") == []
+
+
+def test_the_number_of_names_is_limited(cli: Cli) -> None:
+    cli.write("many.json", json.dumps({"realms": {f"r{n}": {} for n in range(completion.MAX_NAMES + 1)}}))
+    assert len(words("plan many.json --realm ")) == completion.MAX_NAMES
 
 
 def test_names_with_control_characters_are_left_out(cli: Cli) -> None:
@@ -202,6 +219,7 @@ def test_suggestions_that_take_too_long_or_fail_are_given_up(capsys: pytest.Capt
     for find in (endless, failing):
         command = click.Command("x", params=[click.Argument(["a"], shell_complete=completion.suggest(find))])
         assert completion.answer(command, "bash_complete", {"COMP_LINE": "x "}, seconds=0.01) == ""
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert capsys.readouterr() == ("", "")
 
 
