@@ -115,7 +115,7 @@ def field_details() -> str:
 
 def _details(field: Field) -> str:
     node = _node(field)
-    text = f"{node['description']}{' `false` removes an inherited value.' if node['removable'] else ''}"
+    text = f"{node['description']} {node['removal'].replace('false:', '`false`:')}".strip()
     head = f"### `{field.name}`\n\n"
     if in_token(field.name):
         return head + _fill(f"{text} See the [example](#login-by-oauth-20-xoauth2).")
@@ -143,7 +143,7 @@ def _flow(value: object) -> str:
 
 
 def _node(field: Field) -> Schema:
-    """Return the schema of a field, with ``removable``: whether ``false`` removes it."""
+    """Return the schema of a field, with ``removal``: what ``false`` means, if it is permitted."""
     schema = json.loads(schema_text("spec"))
     node: Schema = schema["$defs"]["entry"]
     for key in field.path:
@@ -156,9 +156,9 @@ def _resolved(schema: Schema, node: Schema) -> Schema:
     """Return a schema with its reference followed and without the alternative ``false``."""
     if "$ref" in node:
         node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **node}
-    kinds = [kind for kind in node.get("anyOf", ()) if kind.get("const", 1) is not False]
-    removable = len(kinds) < len(node.get("anyOf", ()))
-    return {**(kinds[0] if removable else node), "removable": removable}
+    kinds: Sequence[Schema] = node.get("anyOf", ())
+    removals = [kind["description"] for kind in kinds if kind.get("const", True) is False]
+    return {**(kinds[0] if removals else node), "removal": removals[0] if removals else ""}
 
 
 def file_keys() -> str:
