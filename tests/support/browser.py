@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -139,13 +140,13 @@ class Browser:
         assert isinstance(found, dict)
         return str(found[_ELEMENT])
 
-    def _devtools(self, command: str, parameters: dict[str, object]) -> None:
+    def _devtools(self, command: str, parameters: Mapping[str, object]) -> None:
         self._post("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _get(self, path: str) -> object:
         return _value(self._http.get(self._base + path, timeout=_TIMEOUT))
 
-    def _post(self, path: str, body: dict[str, object]) -> object:
+    def _post(self, path: str, body: Mapping[str, object]) -> object:
         return _value(self._http.post(self._base + path, json=body, timeout=_TIMEOUT))
 
 
