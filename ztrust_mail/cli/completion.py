@@ -139,11 +139,6 @@ def spec_files(_context: click.Context, _: click.Parameter, word: str) -> "Items
     return _files(word, kind="spec")
 
 
-def any_files(_context: click.Context, _: click.Parameter, word: str) -> "Items":
-    """Suggest files."""
-    return _files(word)
-
-
 def _files(word: str, kind: str = "file", prefix: str = "") -> "Items":
     from click.shell_completion import CompletionItem
 

@@ -198,7 +198,7 @@ server = text(
     "--server", metavar="NAME|URL", help="A server of the settings file, or its URL.", suggest=completion.server_names
 )
 realm = texts("--realm", "GLOB", "Only realms that match; repeatable.", suggest=completion.realm_names)
-config = input_file("--config", "FILE", "The settings file.", suggest=completion.any_files)
+config = input_file("--config", "FILE", "The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
 report = texts(
     "--report",

@@ -19,9 +19,7 @@ NAME = "convert"
 
 
 @options.command(NAME)
-@options.argument(
-    "path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT, shell_complete=completion.any_files
-)
+@options.argument("path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT)
 @click.option(
     "--from",
     "source",

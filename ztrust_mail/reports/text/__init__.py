@@ -96,7 +96,7 @@ class TextFormat(ReportFormat[Iterator[Line]]):
 
     def rules(self, report: reports.RulesReport) -> Iterator[Line]:
         """Return one rule with its help, or a table of rules."""
-        from ztrust_mail.reports.rule_catalogue import rule_lines, rule_table
+        from ztrust_mail.reports.text.rules import rule_lines, rule_table
 
         return rule_lines(report.rules[0]) if report.whole else rule_table(report.rules)
 
