@@ -23,12 +23,21 @@ url = "https://id.example.com"
 [servers.staging]
 url = "https://staging.example.com"
 """
+FILES = {
+    "mail.yaml": SPEC,
+    "two words.json": "{}",
+    "mail": "",
+    "notes.txt": "",
+    "older/x.yml": SPEC,
+    "ztrust-mail.toml": SETTINGS,
+}
 ALL = "\x1b*"  # bash's key for: insert all completions
 
 COMPLETED = {
     "ztrust-mail val": "ztrust-mail validate ",
     "ztrust-mail help expl": "ztrust-mail help explain ",
     "ztrust-mail plan mail.": "ztrust-mail plan mail.yaml ",
+    "ztrust-mail plan two": r"ztrust-mail plan two\ words.json ",
     "ztrust-mail plan old": "ztrust-mail plan older/",
     "ztrust-mail plan older/": "ztrust-mail plan older/x.yml ",
     "ztrust-mail plan --config ztr": "ztrust-mail plan --config ztrust-mail.toml ",
@@ -58,9 +67,7 @@ COMPLETED = {
 
 @pytest.fixture
 def folder(cli: Cli) -> Path:
-    for name, content in {
-        "mail.yaml": SPEC, "mail": "", "notes.txt": "", "older/x.yml": SPEC, "ztrust-mail.toml": SETTINGS,
-    }.items():  # fmt: skip
+    for name, content in FILES.items():
         cli.write(name, content)
     return cli.folder
 
@@ -85,7 +92,7 @@ def test_tab_completes_commands_files_and_names_and_quotes_them(shell: Completin
 def test_bash_offers_only_spec_files_and_folders_for_a_spec_and_all_files_where_none_fits(
     bash: CompletingShell,
 ) -> None:
-    assert bash.complete("ztrust-mail plan ", ALL) == "ztrust-mail plan mail.yaml older "
+    assert bash.complete("ztrust-mail plan ", ALL) == r"ztrust-mail plan mail.yaml two\ words.json older "
     assert bash.complete("ztrust-mail plan no") == "ztrust-mail plan notes.txt "
 
 

@@ -19,7 +19,7 @@ function _ztrust_mail_completion
                 end
                 set -q files[1]; and printf '%s\n' $part[2]$files
             case '*'
-                echo $part[2]
+                printf '%s\n' $part[2]
         end
     end
 end
