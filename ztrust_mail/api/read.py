@@ -118,10 +118,15 @@ def _match_realms(gateway: Gateway, globs: Sequence[str]) -> list[str]:
     if globs and len(exact) == len(globs):
         return exact
     _require_list(gateway)
-    found = [realm for realm in gateway.realms() if is_selected(realm, globs)]
+    live = gateway.realms()
+    found = [realm for realm in live if is_selected(realm, globs)]
     if not found:
-        raise UsageError("no realm matches", "check the names and the account's rights")
+        raise UsageError("no realm matches", _suggest(globs, live) or "check the names and the account's rights")
     return list(dict.fromkeys([*exact, *found]))
+
+
+def _suggest(globs: Sequence[str], names: Iterable[str]) -> str:
+    return did_you_mean(globs[0], names) if globs else ""
 
 
 def _require_list(gateway: Gateway) -> None:
@@ -133,7 +138,8 @@ def _resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[
     matching = match(spec, gateway.realms() if spec.globs else ())
     chosen = {r: e for r, e in matching.entries.items() if is_selected(r, globs)}
     if not chosen:
-        raise UsageError("no realm of the spec matches", "check the names given")
+        hint = _suggest(globs, [entry.name for entry in spec.entries]) or "check the names given"
+        raise UsageError("no realm of the spec matches", hint)
     ties = matching.ties
     return [
         Desired(realm, entry, findings=(ties[realm],)) if realm in ties else resolve_entry(spec, entry, realm)
@@ -160,7 +166,8 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
     reading = gateway.read(realms if exact else (), everything=not exact)
     names = [r for r in sorted(reading.realms) if is_selected(r, realms)]
     if not names:
-        raise UsageError("no realm matches", "check the names and the account's rights")
+        hint = _suggest(realms, reading.realms) or "check the names and the account's rights"
+        raise UsageError("no realm matches", hint)
     pulled = pull_entries(gateway.dialect, {name: reading.realms[name] for name in names}, factor=factor)
     return replace(pulled, findings=(*find_unmatched(realms, names, of=""), *pulled.findings))
 

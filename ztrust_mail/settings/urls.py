@@ -50,6 +50,10 @@ _PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)*/*")
 """No dot segments, empty segments, ``%`` or ``;``: clients and servers resolve, decode or drop them."""
 
 
+_PAGE = re.compile(r"(?P<base>.*?)/(?:admin(?:/[^/]+/console|/realms)?|realms/[^/]+(?:/[a-z.-]+)?)(?:/.*)?")
+"""The console, the API or an account page of Keycloak: ``/auth/admin/master/console/``, ``/realms/acme/account``."""
+
+
 def check_url(url: str, name: str, *, plain_http: bool) -> str:
     """Return the canonical spelling of a server's http(s) URL. Raises :class:`ConfigError` for any other URL."""
     try:
@@ -60,6 +64,9 @@ def check_url(url: str, name: str, *, plain_http: bool) -> str:
     what = f"the URL of server {quoted(name)}" if name else "the server's URL"
     if not sound or not host or parts.scheme not in ("http", "https") or not _is_plain(url):
         raise ConfigError(f"{what} is not an http(s) URL", "write https://host or https://host/auth")
+    if page := _PAGE.fullmatch(parts.path):
+        base = _canonical(parts._replace(path=page["base"]))
+        raise ConfigError(f"{what} leads to a page of the server, not to its base", f"write {base}")
     if _has_more_than_address(url, parts):
         raise ConfigError(f"{what} contains a login, a query or a fragment", f"use {PREFIX}USERNAME and _PASSWORD")
     if not _PATH.fullmatch(parts.path):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ztrust_mail.core.findings import FileFindings, Finding, Location, warning
-from ztrust_mail.core.text import quoted
-from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security
+from ztrust_mail.core.findings import FileFindings, Finding, Location, note, warning
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security, is_within
 from ztrust_mail.specfile import placeholders
 from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired, resolve_entry
@@ -16,7 +16,37 @@ SAMPLE_REALM = "x"
 
 def lint(spec: Spec) -> list[Finding]:
     """Return warnings about a spec as a whole; :func:`realm_problems` checks single realms."""
-    return [*_check_emptiness(spec), *_check_names(spec)]
+    return [*_check_emptiness(spec), *_check_names(spec), *check_inheritance(spec, spec.entries)]
+
+
+def check_inheritance(spec: Spec, entries: Iterable[Entry]) -> Iterator[Finding]:
+    """Yield notes on the entries that set the host and so do not inherit the login, the port or the security.
+
+    An entry that sets ``auth``, also to false, says what it wants.
+    """
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in entries:
+        if HOST in entry.settings and not any(is_within(name, LOGIN) for name in entry.settings):
+            groups.setdefault(_not_inherited(spec.defaults, entry), []).append(entry)
+    for names, several in groups.items():
+        if not names:
+            continue
+        first = min(several, key=lambda entry: entry.settings[HOST].location)
+        place = next(setting.location for name, setting in spec.defaults.settings.items() if is_within(name, names[0]))
+        who = f"{quoted(first.name)} sets `{HOST}`, so it does"
+        if several[1:]:
+            shown = first_and_more([entry.name for entry in several])
+            who = f"{pluralise(len(several), 'entry', 'entries')} ({shown}) set `{HOST}`, so they do"
+        what = first_and_more([f"`{name}`" for name in names])
+        message = f"{who} not inherit {what} of the defaults ({place})"
+        hint = f"repeat {what} with the host; `auth: false` says that there is no login, and ends this note"
+        yield note("login-not-inherited", message, hint, first.settings[HOST].location, field=HOST)
+
+
+def _not_inherited(defaults: Entry, entry: Entry) -> tuple[str, ...]:
+    """Return what the defaults set and an entry with a host of its own does not get from them."""
+    inherited = {name for name, setting in defaults.settings.items() if not setting.removed} - set(entry.settings)
+    return tuple(group for group in (LOGIN, PORT, SECURITY) if any(is_within(name, group) for name in inherited))
 
 
 def realm_problems(spec: Spec) -> list[Finding]:

@@ -122,6 +122,16 @@ def test_other_commands_tell_all_problems_of_a_spec_on_stderr_and_stop(cli: Cli,
 # explain
 
 
+def test_explain_notes_a_login_that_is_not_inherited(cli: Cli) -> None:
+    login = "auth: {username: u, password: {env: P}}"
+    text = f"version: 1\ndefaults:\n  sender: {{address: a@b.example}}\n  relay: {{host: h.example, {login}}}\n"
+    cli.write("n.yaml", text + "realms:\n  acme: {relay: {host: x.example}}\n  globex: {}\n")
+    ran = cli("explain", "n.yaml", "acme")
+    assert (ran.status, ran.err.count("[login-not-inherited]")) == (0, 1)
+    assert "n.yaml:6:24: note: `acme` sets `relay.host`" in ran.err
+    assert cli("explain", "n.yaml", "globex").err == ""
+
+
 def test_explain_names_the_entry_and_the_place_of_every_value(cli: Cli, spec: str) -> None:
     ran = cli("explain", spec, "acme")
     assert (ran.status, ran.err) == (0, "")

@@ -83,6 +83,21 @@ def test_a_realm_that_is_not_there_is_missing_and_never_empty(ztrust_sandbox, ki
     assert made.exit_status is ExitStatus.PARTIAL
 
 
+@pytest.mark.parametrize("others", [{}, {"x-*": NO_LOGIN}], ids=["single reads", "a list"])
+def test_a_missing_realm_with_a_similar_live_name_gets_a_suggestion(ztrust_sandbox, others):
+    made = planned(ztrust_sandbox, realms({"acmee": NO_LOGIN, "globexx": NO_LOGIN, "globex": NO_LOGIN, **others}))
+    hints = {realm.realm: [f.hint for f in realm.findings] for realm in made.realms}
+    assert hints["acmee"] == ["did you mean `acme`? Else check the spelling, or create the realm first"]
+    assert hints["globexx"] == ["check the spelling, or create the realm first"]  # globex has an entry of its own
+
+
+@pytest.mark.parametrize("glob", ["glbex", "glbex*"])
+def test_a_misspelt_realm_option_gets_a_suggestion(ztrust_sandbox, glob):
+    with pytest.raises(UsageError) as refusal:
+        planned(ztrust_sandbox, realms({"acme": NO_LOGIN, "globex": NO_LOGIN}), glob)
+    assert refusal.value.hint == "did you mean `globex`?"
+
+
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
 def test_a_realm_shown_truncated_is_unreadable_and_never_empty(ztrust_sandbox, entry):
     ztrust_sandbox.edit_smtp("acme", STORED)

@@ -841,6 +841,34 @@ def test_what_is_no_plain_url_is_refused(url: str) -> None:
     assert refused(Settings(), url).message == "the server's URL is not an http(s) URL"
 
 
+@pytest.mark.parametrize(
+    ("page", "base"),
+    [
+        ("/admin/master/console/", ""),
+        ("/admin/master/console/#/acme/realm-settings/email", ""),
+        ("/auth/admin/acme/console", "/auth"),
+        ("/admin/", ""),
+        ("/auth/admin/realms", "/auth"),
+        ("/realms/acme/account?referrer=x", ""),
+        ("/id/realms/master/protocol/openid-connect/token", "/id"),
+        ("/realms/acme/.well-known/openid-configuration", ""),
+    ],
+)
+def test_the_url_of_a_page_is_refused_with_the_base_url(page: str, base: str) -> None:
+    refusal = refused(Settings(), f"https://id.example.com{page}")
+    assert refusal.message == "the server's URL leads to a page of the server, not to its base"
+    assert refusal.hint == f"write https://id.example.com{base}"
+
+
+def test_the_base_url_proposed_for_a_page_holds_no_login() -> None:
+    assert refused(Settings(), "https://u:hunter2@id.example.com/admin/").hint == "write https://id.example.com"
+
+
+@pytest.mark.parametrize("path", ["/auth", "/administration", "/realms-of-acme", "/id/admins"])
+def test_a_base_path_that_only_resembles_a_page_is_fine(path: str) -> None:
+    assert choose_server(Settings(), f"https://id.example.com{path}", environ={}).url.endswith(path)
+
+
 def test_a_missing_url_is_reported_with_the_servers_name(tmp_path: Path) -> None:
     assert refused(named(tmp_path, entry(realm='"x"'))).message == "the URL of server `main` is not an http(s) URL"
 

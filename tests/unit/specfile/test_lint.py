@@ -130,3 +130,53 @@ def test_of_a_glob_everything_else_is_said(entry, rule):
 
 def test_a_glob_in_a_file_is_reported_by_its_place(tmp_path):
     assert written(tmp_path, DEFAULTS % '"{realm}@{nope}"' + "  t-*: {}\n") == [(3, None, "bad-placeholder")]
+
+
+WITH_LOGIN = {**BASE, "relay": {"host": "h.example", "port": 465, "security": "tls", "auth": LOGIN}}
+
+
+def test_an_entry_with_a_host_of_its_own_is_told_what_it_does_not_inherit(tmp_path):
+    path = tmp_path / "mail.yaml"
+    path.write_text(
+        "version: 1\n"
+        "defaults:\n"
+        "  sender: {address: a@b.example}\n"
+        "  relay: {host: h.example, auth: {username: u, password: {env: KEY}}}\n"
+        "realms:\n"
+        "  acme: {relay: {host: other.example}}\n"
+    )
+    (found,) = ztrust_mail.validate(path)[1]
+    assert (found.severity, found.rule) == (Severity.NOTE, "login-not-inherited")
+    assert str(found.location) == f"{path}:6:24"
+    assert found.message == (
+        f"`acme` sets `relay.host`, so it does not inherit `relay.auth` of the defaults ({path}:4:45)"
+    )
+    assert "`auth: false`" in found.hint
+    assert ztrust_mail.load_spec(path).warnings == (found,)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"host": "x.example", "auth": LOGIN, "security": "tls"}, id="with a login of its own"),
+        pytest.param({"host": "x.example", "auth": False}, id="without a login on purpose"),
+        pytest.param({"timeouts": {"connect": "5s"}}, id="with the host of the defaults"),
+    ],
+)
+def test_an_entry_that_says_what_it_wants_gets_no_note(settings):
+    assert findings(relay(**settings), WITH_LOGIN) == []
+
+
+def test_port_and_security_are_named_too_unless_the_entry_sets_them():
+    (found,) = findings(relay(host="x.example", port=2525), WITH_LOGIN)
+    assert "does not inherit `relay.auth` and `relay.security` of the defaults" in found.message
+
+
+def test_defaults_without_login_port_and_security_make_no_note():
+    assert findings(relay(host="x.example")) == []
+
+
+def test_the_note_on_many_entries_is_one_sentence():
+    realms = {f"t-{n:03}": {"relay": {"host": f"h{n}.example"}} for n in range(300)}
+    (found,) = findings(realms, WITH_LOGIN)
+    assert found.message.startswith("300 entries (t-000, t-001 and 298 more) set `relay.host`, so they do not inherit")

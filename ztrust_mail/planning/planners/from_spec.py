@@ -1,12 +1,12 @@
 """Plans from a spec: reads the server, compares it with the desired settings, and asks the journal about secrets."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, UsageError
+from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, ServerError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.globs import glob_matches, is_selected
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
@@ -49,6 +49,7 @@ NO_MEANS = PlanningContext()
 """Planning with the spec and the server only."""
 
 
+_MOST_SUGGESTIONS = 20  # more missing realms are no typing mistakes
 _CASE_SENSITIVE = "realm names are case-sensitive"
 
 
@@ -94,13 +95,14 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
     spec, named = _narrow(spec, realms)
     exact = [entry.name for entry in spec.entries if not entry.is_glob and is_selected(entry.name, realms)]
     listing = bool(spec.globs) or (everything and not named)
+    entry_names = [entry.name for entry in spec.entries]
     if not exact and not listing:
-        nothing_selected(realms)
-    reading = gateway.read(exact, everything=listing)
+        nothing_selected(realms, entry_names)
+    reading = _suggest_names(gateway, gateway.read(exact, everything=listing), exact)
     matching = match(spec, [r for r, live in reading.realms.items() if not isinstance(live, RealmMissing)])
     chosen = {realm: entry for realm, entry in matching.entries.items() if is_selected(realm, realms)}
     if not chosen and not everything:
-        nothing_selected(realms)
+        nothing_selected(realms, [*entry_names, *matching.entries])
     findings = [*spec.warnings, *matching.findings, *(() if everything else find_unmatched(realms, chosen))]
     if listing and not reading.complete:
         findings.append(_no_list(spec, gateway))
@@ -165,20 +167,42 @@ def _narrow(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
     return spec, False
 
 
-def nothing_selected(globs: Sequence[str]) -> None:
-    """Raise :class:`UsageError` if there are globs; called when no realm matches them."""
+def _suggest_names(gateway: Gateway, reading: Reading, exact: Collection[str]) -> Reading:
+    """Return the reading, in which a missing realm has the hint of a live one with a similar name and no entry.
+
+    Where the server was not asked for its list, it is now, as far as it gives one.
+    """
+    missing = {realm: live for realm, live in reading.realms.items() if isinstance(live, RealmMissing)}
+    if not missing or len(missing) > _MOST_SUGGESTIONS or not gateway.capabilities.list_realms:
+        return reading
+    try:
+        live = reading.realms if reading.complete else gateway.realms()
+    except (RealmError, ServerError):  # a missing suggestion must not stop a plan
+        return reading
+    free = set(live) - set(exact)
+    hints = {realm: did_you_mean(realm, free) for realm in missing}
+    meant = {r: RealmMissing(e.message, f"{hints[r]} Else {e.hint}", e.rule) for r, e in missing.items() if hints[r]}
+    return replace(reading, realms={**reading.realms, **meant})
+
+
+def nothing_selected(globs: Sequence[str], names: Iterable[str] = ()) -> None:
+    """Raise :class:`UsageError` if there are globs; called when no realm matches them. ``names`` may be meant."""
     if globs:
         wanted = " or ".join(quoted(glob) for glob in globs)
-        raise UsageError(f"no realm of the spec matches --realm {wanted}", _CASE_SENSITIVE)
+        raise UsageError(f"no realm of the spec matches --realm {wanted}", _suggest(globs[0], names))
 
 
 def find_unmatched(globs: Sequence[str], realms: Collection[str], of: str = " of the spec") -> list[Finding]:
     """Return a warning for each glob that matches none of the realms."""
     return [
-        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _CASE_SENSITIVE)
+        Finding(Severity.WARNING, "no-match", f"no realm{of} matches --realm {quoted(glob)}", _suggest(glob, realms))
         for glob in dict.fromkeys(globs)
         if glob not in realms and not any(glob_matches(glob, realm) for realm in realms)
     ]
+
+
+def _suggest(glob: str, names: Iterable[str]) -> str:
+    return did_you_mean(glob, names) or _CASE_SENSITIVE
 
 
 def _no_list(spec: Spec, gateway: Gateway) -> Finding:
