@@ -4,6 +4,7 @@ A request waits for its turn at the host's throttle, has a deadline, is sent onc
 that does no harm, and fails in our own words. Waiting for a busy host is :meth:`Throttle.call_with_retry`.
 """
 
+import logging
 import math
 import time
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ class HostChannel:
 def _log(line: RequestLine, outcome: str, began: float) -> None:
     """Count and log a request that was sent at ``began``, in monotonic seconds."""
     line.tries += 1
+    if not LOG.isEnabledFor(logging.DEBUG):
+        return
     milliseconds = round((time.monotonic() - began) * 1000)
     more = {"request": str(line), "outcome": outcome, "milliseconds": milliseconds, "attempt": line.tries}
     LOG.debug("%s: %s in %d ms, try %d", line, outcome, milliseconds, line.tries, extra=more)
