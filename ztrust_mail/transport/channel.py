@@ -16,7 +16,10 @@ from ztrust_mail.core.errors import RealmError, ServerError, ServerUnreachable
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.throttle import LOG, Request, Throttle, require_in_time
+from ztrust_mail.transport.throttle import Request, Throttle, require_in_time
+
+LOG = logging.getLogger("ztrust_mail.requests")
+"""Each request at DEBUG, each repetition and refusal at INFO; never a query, a header, a body or a secret."""
 
 UNREACHABLE_NAMES = ("", ".", "..")
 """Names that a path cannot contain as a segment: clients normalise the path before they send it."""

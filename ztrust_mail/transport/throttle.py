@@ -73,8 +73,7 @@ PROBE_AFTER = 10.0
 MIN_LOGGED_WAIT = 2.5
 """Waits of at least this many seconds are logged, as INFO, when they begin."""
 
-LOG = logging.getLogger("ztrust_mail.requests")
-"""Each request at DEBUG, and each repetition and long wait at INFO; never a query, a header, a body or a secret."""
+_LOG = logging.getLogger("ztrust_mail.waits")
 
 
 class _Outcome(Enum):
@@ -242,7 +241,7 @@ class Throttle:
         with self._changed:
             is_new, self._logged_until = self._pause_until > self._logged_until, self._pause_until
         if is_new and pause >= MIN_LOGGED_WAIT:
-            LOG.info("%s is too busy: retry in %.0f s", self._host, pause)
+            _LOG.info("%s is too busy: retry in %.0f s", self._host, pause)
 
     def _pause(self) -> float:
         """Return the seconds for which nothing may be sent; raises if the circuit is open."""

@@ -268,7 +268,7 @@ def test_the_last_answer_comes_with_the_refusals_before_it(throttle: Throttle) -
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "ztrust_mail.requests"]
+    return [record.getMessage() for record in caplog.records if record.name == "ztrust_mail.waits"]
 
 
 def test_a_wait_of_several_seconds_is_logged_when_it_begins(
