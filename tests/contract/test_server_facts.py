@@ -16,6 +16,8 @@ from support.smtp import PASSWORD as RELAY_PASSWORD
 from support.smtp import USER as RELAY_USER
 from support.smtp import Relays, attributes, login_attributes
 
+from ztrust_mail.sandbox.relay.faults import RelayFault
+
 ADDRESSES = json.loads(Path(__file__).with_name("addresses.json").read_text(encoding="utf-8"))
 MASK = "*" * 10
 REALM, OTHER = "facts", "other facts 50% ü"
@@ -759,6 +761,15 @@ def test_the_test_mail_goes_to_the_callers_address_through_the_settings_sent(
     assert mail.text == "This is a test message"
     assert (mail.tls, mail.login) == (False, None)
     assert api.smtp(realm) == {}
+
+
+@pytest.mark.parametrize("fault", [fault for fault in RelayFault if fault is not RelayFault.SLOW])
+def test_each_fault_of_a_relay_fails_the_test_mail_and_nothing_else_about_it_does(
+    api: AdminApi, realm: str, relays: Relays, fault: RelayFault
+) -> None:
+    for relay, given in ((relays.failing(fault), FAILED), (relays.failing(), (204, None))):
+        assert answer(api.test_mail(realm, login_attributes(relay, starttls="true"))) == given
+        assert len(relay.received) == (given != FAILED)
 
 
 def test_replies_go_to_the_sender_unless_told_otherwise(api: AdminApi, realm: str, relays: Relays) -> None:

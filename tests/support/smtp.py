@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import ExitStack
 
 import trustme
 
-from ztrust_mail.sandbox.relay.faults import RelayFault
+from ztrust_mail.sandbox.relay.faults import CERTIFICATE_FAULTS, RelayFault, issue_tls_context
 from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 
 USER, PASSWORD = "relay-user", "relay-Passw0rd"
@@ -17,8 +16,8 @@ class Relays:
     """Starts relays on demand and stops them all when left."""
 
     def __init__(self, authority: trustme.CA) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(self._context)
+        self._authority = authority
+        self._context = issue_tls_context(authority)
         self._stack = ExitStack()
 
     def __enter__(self) -> Relays:
@@ -46,6 +45,16 @@ class Relays:
     def refusing_login(self) -> MailSink:
         """Return a relay that turns every login down."""
         return self._started(MailSink(faults=[RelayFault.AUTH]))
+
+    def failing(self, *faults: RelayFault) -> MailSink:
+        """Return a relay that wants USER and PASSWORD, and offers STARTTLS where the faults allow that."""
+        if RelayFault.NO_STARTTLS in faults:
+            return self._started(MailSink(credentials=(USER, PASSWORD), faults=faults))
+        context = issue_tls_context(self._authority, faults) if CERTIFICATE_FAULTS & {*faults} else self._context
+        sink = MailSink(
+            encryption=Encryption.STARTTLS, tls_context=context, credentials=(USER, PASSWORD), faults=faults
+        )
+        return self._started(sink)
 
     def without_login(self) -> MailSink:
         """Return a relay that does not offer to log in."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import ssl
 
+    import trustme
+
 
 class RelayFault(StrEnum):
     """A failure of a real relay; each makes the server's test mail fail."""
@@ -52,12 +54,17 @@ def find_contradiction(faults: Collection[RelayFault]) -> tuple[RelayFault, Rela
 
 def make_tls_context(authority_file: Path, faults: Collection[RelayFault] = ()) -> ssl.SSLContext:
     """Return a TLS context for a relay on loopback, and write the certificate of its new authority to a PEM file."""
-    import ssl  # most sandboxes need no certificate
-
-    import trustme
+    import trustme  # most sandboxes need no certificate
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(authority_file)
+    return issue_tls_context(authority, faults)
+
+
+def issue_tls_context(authority: trustme.CA, faults: Collection[RelayFault] = ()) -> ssl.SSLContext:
+    """Return a TLS context for a relay on loopback, with a certificate from the authority."""
+    import ssl
+
     names = ["relay.invalid"] if RelayFault.WRONG_NAME in faults else ["127.0.0.1", "localhost"]
     ends = datetime(2001, 1, 1, tzinfo=UTC) if RelayFault.EXPIRED in faults else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
