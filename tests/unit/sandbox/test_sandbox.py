@@ -606,6 +606,14 @@ def test_the_text_of_any_mail_can_be_read(mail: bytes, text: str) -> None:
     assert received.envelope_from == ""
 
 
+@pytest.mark.parametrize("message_id", ["<", "<>", "<a@", "<[x]@y>", "<a@b.example>"])
+def test_a_mail_with_a_broken_header_is_taken(message_id: str) -> None:
+    with MailSink() as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
+        client.sendmail("a@b.example", ["c@d.example"], f"Message-ID: {message_id}\r\nSubject: Hi\r\n\r\nx".encode())
+        (received,) = sink.wait_for(1)
+    assert (received.message_id, received.subject) == (message_id, "Hi")
+
+
 def test_a_sink_that_wants_a_login_takes_nothing_before_it() -> None:
     with MailSink(credentials=("u", "p")) as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
         with pytest.raises(smtplib.SMTPSenderRefused):

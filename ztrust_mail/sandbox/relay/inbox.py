@@ -103,16 +103,24 @@ def parse_mail(session: Session, envelope: Envelope, *, tls: bool) -> ReceivedMa
     return ReceivedMail(
         envelope_from=(envelope.mail_from or "").removeprefix("<>"),  # the null sender of bounces
         recipients=tuple(envelope.rcpt_tos),
-        subject=str(message.get("Subject", "")),
-        sender=str(message.get("From", "")),
-        reply_to=str(message.get("Reply-To", "")),
+        subject=_header(message, "Subject"),
+        sender=_header(message, "From"),
+        reply_to=_header(message, "Reply-To"),
         text=_body(message, "plain", "html"),
         tls=tls,
         login=account.login.decode("utf-8", "replace") if isinstance(account, LoginPassword) else None,
         html=_body(message, "html"),
-        message_id=str(message.get("Message-ID", "")),
+        message_id=_header(message, "Message-ID"),
         received_at=datetime.now(UTC),
     )
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    """Return a header, decoded where Python can decode it."""
+    try:
+        return str(message.get(name, ""))
+    except (LookupError, ValueError, AttributeError, TypeError):  # what the parser raises for broken headers
+        return next(str(value) for key, value in message.raw_items() if key.lower() == name.lower())
 
 
 def _body(message: EmailMessage, *kinds: str) -> str:
