@@ -17,6 +17,7 @@ pytest_plugins = [
     "support.canaries",
     "support.fixtures",
     "support.journals",
+    "support.waiting",
     "ztrust_mail.sandbox.pytest_plugin",
 ]
 

@@ -14,6 +14,8 @@ from support.admin_api import AdminApi
 from support.keycloak_server import KEYCLOAK_16, KEYCLOAK_26, Distribution, KeycloakServer
 from support.smtp import Relays
 
+from ztrust_mail.sandbox import Sandbox
+
 ADMIN_EMAIL = "admin@sandbox.example"
 
 
@@ -48,6 +50,14 @@ def keycloak_26(ca_file: Path) -> Iterator[KeycloakServer]:
 def keycloak_16(ca_file: Path) -> Iterator[KeycloakServer]:
     """A real Keycloak 16 under /auth, likewise."""
     yield from _running(KEYCLOAK_16, ca_file)
+
+
+@pytest.fixture
+def admin(ztrust_sandbox: Sandbox) -> Iterator[AdminApi]:
+    """The administrator of the sandbox."""
+    session = AdminApi(ztrust_sandbox.url)
+    yield session
+    session.close()
 
 
 def _running(distribution: Distribution, ca_file: Path) -> Iterator[KeycloakServer]:

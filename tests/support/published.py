@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import trustme
+from support.cli import Cli
 
 TOKEN = "eyJhbGciOiJub25lIn0.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiAib3BzIn0.c2lnbmF0dXJl"
 """A token of the user ``ops``."""
@@ -32,6 +33,15 @@ UIPATH_KEYS = [
         *("FromEmail", "FromDisplayName", "Domain", "ConnectionTimeout"),
     )
 ]
+
+
+UNDOCUMENTED_ANSWERS: Mapping[str, dict[str, Any]] = {
+    "500": {"status": 500, "json": {"message": "boom"}},
+    "html": {"status": 200, "body": "<html>", "content_type": "text/html"},
+    "page-404": {"status": 404, "body": "<html>", "content_type": "text/html"},
+    "400-without-a-word": {"status": 400, "body": ""},
+}
+"""Answers that no vendor documents, as arguments for ``responses``."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,12 @@ def served(product: Product, folder: Path) -> Iterator[Product]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def settle_on(cli: Cli, product: Product, name: str, url: str) -> None:
+    """Write settings that name a product, at one of its URLs, as the only server."""
+    entry = f'url = "{url}"\ngateway = "{type(product).__name__.lower()}"\nca_bundle = "{product.bundle}"\n'
+    cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.{name}]\n{entry}"))
 
 
 def _handler(product: Product) -> type[BaseHTTPRequestHandler]:

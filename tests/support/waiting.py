@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from ztrust_mail.transport.throttle import Throttle
 
 
@@ -24,3 +26,9 @@ class Clock:
     def throttle(self, connections: int = 8) -> Throttle:
         """Return a throttle that goes by this clock."""
         return Throttle("id.example.com", connections, clock=lambda: self.now, wait=self.wait)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock whose waits take no time."""
+    return Clock()

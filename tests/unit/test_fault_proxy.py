@@ -37,11 +37,6 @@ def proxy(ztrust_sandbox: Sandbox) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def gateway(proxy: FaultProxy, clock: Clock) -> Iterator[KeycloakGateway]:
     """A gateway through the proxy that has logged in."""
     made = KeycloakGateway(Server(proxy.url, username="admin", password=Secret("admin")), KEYCLOAK, clock.throttle())

@@ -783,13 +783,6 @@ def connection(ztrust_sandbox: Sandbox, tmp_path: Path) -> Iterator[Session]:
         yield opened
 
 
-@pytest.fixture
-def admin(ztrust_sandbox: Sandbox) -> Iterator[AdminApi]:
-    session = AdminApi(ztrust_sandbox.url)
-    yield session
-    session.close()
-
-
 def test_drift_after_an_apply_names_who_changed_the_realm(
     ztrust_sandbox: Sandbox, connection: Session, admin: AdminApi
 ) -> None:

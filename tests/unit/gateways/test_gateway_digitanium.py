@@ -6,7 +6,7 @@ import json
 
 import pytest
 import requests
-import responses
+from support.published import UNDOCUMENTED_ANSWERS
 
 from ztrust_mail.core.errors import (
     NOT_THE_API,
@@ -50,12 +50,6 @@ def gateway(url: str = SHIFT, token: str | None = "tok-en") -> DigitaniumGateway
     opened = connect(Server(url, gateway="digitanium", token=Secret(token) if token is not None else None))
     assert isinstance(opened, DigitaniumGateway)
     return opened
-
-
-@pytest.fixture(name="answers")
-def answers_fixture():
-    with responses.RequestsMock() as mock:
-        yield mock
 
 
 def refused(kind: type[Exception] = RealmError, doing: str = "write"):
@@ -154,10 +148,7 @@ def test_a_test_for_a_user_who_is_not_there_names_whom_the_mail_goes_to(answers)
 
 
 UNDOCUMENTED = {
-    "500": {"status": 500, "json": {"message": "boom"}},
-    "html": {"status": 200, "body": "<html>", "content_type": "text/html"},
-    "page-404": {"status": 404, "body": "<html>", "content_type": "text/html"},
-    "400-without-a-word": {"status": 400, "body": ""},
+    **UNDOCUMENTED_ANSWERS,
     "half-json": {"status": 200, "body": '{"status": "O', "content_type": "application/json"},
     "list": {"status": 200, "json": ["OK"]},
     "not-ok": {"status": 200, "json": {"message": "no", "status": "FAILED"}},

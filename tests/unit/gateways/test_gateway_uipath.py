@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-import responses
-from support.published import UIPATH_KEYS
+from support import products
+from support.published import UIPATH_KEYS, UNDOCUMENTED_ANSWERS
 
 from ztrust_mail.core.errors import (
     NOT_THE_API,
@@ -30,16 +30,7 @@ PASSWORD = "canary-password"
 URL = "https://orchestrator.example.com"
 SETTING = f"{URL}/identity/api/Setting"
 ORGANISATION = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
-GOOGLE = {
-    "Email.Smtp.UseDefaultCredentials": "false",
-    "Email.Smtp.EnableSsl": "true",
-    "Email.Smtp.Host": "smtp.gmail.com",
-    "Email.Smtp.Port": "587",
-    "Email.Smtp.UserName": "robot@example.com",
-    "Email.Smtp.Password": Secret(PASSWORD),
-    "Email.Smtp.FromEmail": "robot@example.com",
-    "Email.Smtp.FromDisplayName": "Robot",
-}
+GOOGLE = {**products.GOOGLE, "Email.Smtp.Password": Secret(PASSWORD)}
 
 
 def gateway(url: str = URL, token: str | None = "tok-en") -> UiPathGateway:
@@ -51,12 +42,6 @@ def gateway(url: str = URL, token: str | None = "tok-en") -> UiPathGateway:
 def rows() -> list[dict]:
     shown = {key: "******" if isinstance(text, Secret) else text for key, text in GOOGLE.items()}
     return [{"key": key, "value": text, "partitionGlobalId": ORGANISATION} for key, text in shown.items()]
-
-
-@pytest.fixture(name="answers")
-def answers_fixture():
-    with responses.RequestsMock() as mock:
-        yield mock
 
 
 def refused(kind: type[Exception] = RealmError, doing: str = "read"):
@@ -154,12 +139,6 @@ def test_a_refused_value_is_reported_with_the_servers_message_without_the_passwo
     assert (e.rule, "port and … are wrong" in e.message) == ("server-says", True)
 
 
-UNDOCUMENTED = {
-    "500": {"status": 500, "json": {"message": "boom"}},
-    "html": {"status": 200, "body": "<html>", "content_type": "text/html"},
-    "page-404": {"status": 404, "body": "<html>", "content_type": "text/html"},
-    "400-without-a-word": {"status": 400, "body": ""},
-}
 NO_LIST = {
     "half-json": {"status": 200, "body": '[{"key": "Em', "content_type": "application/json"},
     "object": {"status": 200, "json": {"Email.Smtp.Host": "x"}},
@@ -167,7 +146,7 @@ NO_LIST = {
 
 
 @pytest.mark.parametrize("doing", ["read", "write"])
-@pytest.mark.parametrize("answer", UNDOCUMENTED.values(), ids=UNDOCUMENTED)
+@pytest.mark.parametrize("answer", UNDOCUMENTED_ANSWERS.values(), ids=UNDOCUMENTED_ANSWERS)
 def test_an_undocumented_answer_is_an_unknown_outcome_with_a_next_step(answers, answer, doing):
     answers.add("GET" if doing == "read" else "PUT", SETTING, **answer)
     e = refused(doing=doing)

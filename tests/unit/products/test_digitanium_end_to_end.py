@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli
-from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served
+from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served, settle_on
 
 PASSWORD = "Kobil-canary-1"
 NOT_SEEN = "ive settings are unknown: Digitanium does not show them"
@@ -31,16 +31,11 @@ def digitanium_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
     cli.set(TOKEN=TOKEN)
     with served(Digitanium(), tmp_path) as product:
-        settle_on(cli, product, f"{product.url}/auth")
+        settle_on(cli, product, "kobil", f"{product.url}/auth")
         cli.write("spec.yaml", SPEC)
         yield product
         assert product.breaches == []
     assert not any(secret in said for secret in (PASSWORD, TOKEN) for said in cli.seen)
-
-
-def settle_on(cli: Cli, product: Digitanium, url: str) -> None:
-    entry = f'url = "{url}"\ngateway = "digitanium"\nca_bundle = "{product.bundle}"\n'
-    cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.kobil]\n{entry}"))
 
 
 def test_all_commands_work_on_shift(cli, digitanium):
@@ -88,7 +83,7 @@ def test_ssms_puts_the_tenant_before_the_host(cli, digitanium, monkeypatch):
         return found("127.0.0.1" if str(host).endswith(f".{SSMS_DOMAIN}") else host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolved)
-    settle_on(cli, digitanium, digitanium.url.replace("localhost", SSMS_DOMAIN))
+    settle_on(cli, digitanium, "kobil", digitanium.url.replace("localhost", SSMS_DOMAIN))
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert cli("test", "acme").status == 0
     hosts = [(r.host, r.path) for r in digitanium.requests]

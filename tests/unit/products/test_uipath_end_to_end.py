@@ -6,30 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import products
 from support.cli import Cli
-from support.published import PAGE, TOKEN, UIPATH_KEYS, UiPath, served
+from support.published import PAGE, TOKEN, UIPATH_KEYS, UiPath, served, settle_on
 
 PASSWORD = "App-password-canary-1"
 GOOGLE = """
 version: 1
 realms:
   org-1:
-    sender: {address: robot@example.com, name: Robot}
+    sender: {address: robot@acme.example, name: Robot}
     relay:
       host: smtp.gmail.com
       port: 587
-      auth: {username: robot@example.com, password: {env: MAIL_PASSWORD}}
+      auth: {username: robot@acme.example, password: {env: MAIL_PASSWORD}}
 """
-HELD = {
-    "Email.Smtp.UseDefaultCredentials": "false",
-    "Email.Smtp.EnableSsl": "true",
-    "Email.Smtp.Host": "smtp.gmail.com",
-    "Email.Smtp.Port": "587",
-    "Email.Smtp.UserName": "robot@example.com",
-    "Email.Smtp.Password": PASSWORD,
-    "Email.Smtp.FromEmail": "robot@example.com",
-    "Email.Smtp.FromDisplayName": "Robot",
-}
+HELD = {**products.GOOGLE, "Email.Smtp.Password": PASSWORD}
 
 
 @pytest.fixture(name="uipath")
@@ -38,16 +30,11 @@ def uipath_fixture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
     cli.set(TOKEN=TOKEN)
     with served(UiPath(), tmp_path) as product:
-        settle_on(cli, product, product.url)
+        settle_on(cli, product, "robots", product.url)
         cli.write("spec.yaml", GOOGLE)
         yield product
         assert product.breaches == []
     assert not any(secret in said for secret in (PASSWORD, TOKEN) for said in cli.seen)
-
-
-def settle_on(cli: Cli, product: UiPath, url: str) -> None:
-    entry = f'url = "{url}"\ngateway = "uipath"\nca_bundle = "{product.bundle}"\n'
-    cli.set(CONFIG=cli.write("ztrust-mail.toml", f"[servers.robots]\n{entry}"))
 
 
 def held(product: UiPath, organisation: str = "org-1") -> dict[str, str]:
@@ -88,7 +75,7 @@ def test_a_second_organisation_is_a_realm_of_its_own(cli, uipath):
 
 def test_the_address_of_an_automation_suite_is_taken_as_it_is(cli, uipath):
     uipath.path = "/acme/identity_/api/Setting"
-    settle_on(cli, uipath, f"{uipath.url}/acme/identity_")
+    settle_on(cli, uipath, "robots", f"{uipath.url}/acme/identity_")
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert held(uipath) == HELD
 
@@ -140,7 +127,7 @@ def test_revert_brings_back_the_servers_own_account_too(cli, uipath):
         "Email.Smtp.EnableSsl": "True",
         "Email.Smtp.Host": "relay.example.com",
         "Email.Smtp.Port": "25",
-        "Email.Smtp.FromEmail": "robot@example.com",
+        "Email.Smtp.FromEmail": "robot@acme.example",
     }
     uipath.stored["org-1"] = dict(before)
     assert cli("apply", "spec.yaml", "--yes").status == 0
@@ -208,13 +195,13 @@ def test_doctor_reads_the_realms_that_are_named(cli, uipath):
     assert (refused.status, "refuses the token" in refused.out) == (3, True), refused
 
 
-ROBOT = "sender: {address: robot@example.com}"
+ROBOT = "sender: {address: robot@acme.example}"
 BAD = {
     "from-is-not-user": (
         "sender: {address: other@example.com}",
-        "{host: h.example, auth: {username: robot@example.com, password: {env: MAIL_PASSWORD}}}",
+        "{host: h.example, auth: {username: robot@acme.example, password: {env: MAIL_PASSWORD}}}",
         4,
-        "`Default From Address` `other@example.com` is not the SMTP username `robot@example.com`",
+        "`Default From Address` `other@example.com` is not the SMTP username `robot@acme.example`",
     ),
     "no-host": (ROBOT, "{port: 25}", 4, "`relay.host` is missing"),
     "wrong-port": (ROBOT, "{host: h.example, port: 70000}", 2, "`70000`"),

@@ -42,13 +42,6 @@ def server(request: pytest.FixtureRequest, ca_file: Path) -> Iterator[ServerUnde
         yield sandbox
 
 
-@pytest.fixture
-def admin(ztrust_sandbox: Sandbox) -> Iterator[AdminApi]:
-    session = AdminApi(ztrust_sandbox.url)
-    yield session
-    session.close()
-
-
 def running(version: str) -> Sandbox:
     return Sandbox(SandboxOptions(version=version))
 

@@ -72,11 +72,6 @@ class Asked:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def throttle(clock: Clock) -> Throttle:
     return clock.throttle(8)
 
