@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from support.admin_api import AdminApi, realm_path
+from support.admin_api import AdminApi
 from support.bad_server import CLOSE, BadServer, Behaviour, Peer, nobody
 from support.fault_proxy import Fault, FaultProxy
 from support.http_bytes import read_answer, read_request
@@ -26,7 +26,6 @@ from ztrust_mail.settings import Server
 from ztrust_mail.transport.failures import ConnectionLost
 
 SMTP = {"host": "mail.example", "from": "a@b.example"}
-ACME = realm_path("acme")
 
 
 @pytest.fixture

@@ -39,7 +39,6 @@ from ztrust_mail.specfile.resolve import resolve_entry
 ENDED = datetime(2026, 11, 20, 14, 3, 59, tzinfo=UTC)
 SPEC = one_realm(BASIC)
 HOST, PORT, NAME, PASSWORD = "relay.host", "relay.port", "sender.name", "relay.auth.password"
-MASKED = {**STORED, "password": MASK}
 VAULT = {**STORED, "password": "${vault.smtp}"}
 
 

@@ -55,11 +55,7 @@ def failure_of(product: str, url: str, **more: object) -> tuple[Failure, str]:
     return error, host
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
+pytestmark = pytest.mark.usefixtures("_no_proxy")
 
 
 def on_shift(product: str, url: str) -> str:

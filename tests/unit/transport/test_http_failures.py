@@ -716,13 +716,6 @@ def test_a_login_in_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.Monkey
     assert headers == ([None, "Bearer a.b.c"] if login else [f"Bearer {READY}"])
 
 
-@pytest.fixture
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
 @pytest.mark.usefixtures("_no_proxy")
 def test_plain_http_to_this_machine_does_not_go_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with BadServer(answer(200, {"access_token": "a.b.c", **REALM})) as server, BadServer(answer(200)) as proxy:
