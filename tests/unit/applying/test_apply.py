@@ -29,7 +29,6 @@ from support.mail_settings import (
 from support.results import messages, rules, statuses
 
 from ztrust_mail import SecretMode, apply, explain, plan
-from ztrust_mail.applying import writer
 from ztrust_mail.applying.options import Waves
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
@@ -61,10 +60,19 @@ def fresh(sandbox: Sandbox, smtp: Mapping[str, str]) -> str:
 
 
 def applied(
-    sandbox: Sandbox, spec, *, environ=ENVIRON, secrets=SecretMode.AUTO, connections=8, allow=("all",), **how
+    sandbox: Sandbox,
+    spec,
+    *,
+    environ=ENVIRON,
+    secrets=SecretMode.AUTO,
+    connections=8,
+    allow=("all",),
+    stale=False,
+    **how,
 ) -> Result:
     with connected(sandbox, environ, connections=connections) as connection:
-        return apply(plan(spec, connection, secrets=secrets), connection, allow=allow, **how)
+        made = plan(spec, connection, secrets=secrets)
+        return apply(aged(made) if stale else made, connection, allow=allow, **how)
 
 
 def held(entry) -> dict[str, str]:
@@ -328,9 +336,7 @@ def test_a_fresh_reading_is_not_repeated(ztrust_sandbox):
 
 def test_a_stale_reading_is_repeated_before_the_write(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", {"x-kept": "1"})
-    with connected(ztrust_sandbox) as connection:
-        result = apply(aged(plan(one_realm(NO_LOGIN), connection)), connection)
-    assert statuses(result) == {"acme": "applied"}
+    assert statuses(applied(ztrust_sandbox, one_realm(NO_LOGIN), stale=True)) == {"acme": "applied"}
     assert [r.method for r in ztrust_sandbox.requests if not r.path.endswith("token")] == ["GET", "GET", "PUT", "GET"]
     assert ztrust_sandbox.smtp("acme")["x-kept"] == "1"
 
@@ -342,11 +348,12 @@ def admin_requests(sandbox: Sandbox) -> list[tuple[str, str]]:
     return [(r.method, r.path) for r in sandbox.requests if r.path.startswith("/admin/")]
 
 
-def test_an_apply_to_50_named_realms_reads_no_other_realm_of_the_server(monkeypatch):
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+def test_an_apply_to_50_named_realms_reads_no_other_realm_of_the_server():
     names = MANY[:50]
     with Sandbox(SandboxOptions(realms=MANY)) as sandbox:
-        assert set(statuses(applied(sandbox, realms(dict.fromkeys(names, NO_LOGIN)))).values()) == {"applied"}
+        assert set(statuses(applied(sandbox, realms(dict.fromkeys(names, NO_LOGIN)), stale=True)).values()) == {
+            "applied"
+        }
         asked = admin_requests(sandbox)
     paths = [f"/admin/realms/{name}" for name in names]
     assert sorted(asked) == sorted([("GET", path) for path in paths] * 3 + [("PUT", path) for path in paths])
@@ -361,10 +368,9 @@ def test_an_apply_to_a_few_realms_that_globs_match_lists_all_realms_once():
     assert sorted(asked) == sorted([("GET", "/admin/realms"), *each])
 
 
-def test_a_stale_canary_is_read_again_without_the_realms_of_later_waves(monkeypatch):
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+def test_a_stale_canary_is_read_again_without_the_realms_of_later_waves():
     with Sandbox(SandboxOptions(realms=MANY)) as sandbox:
-        applied(sandbox, realms({"r*": NO_LOGIN}), waves=Waves(canary="1"))
+        applied(sandbox, realms({"r*": NO_LOGIN}), waves=Waves(canary="1"), stale=True)
         asked = admin_requests(sandbox)
     path = f"/admin/realms/{MANY[0]}"
     assert asked[:3] == [("GET", "/admin/realms"), ("GET", path), ("PUT", path)]

@@ -198,9 +198,8 @@ def test_a_write_that_was_broken_off_is_sent_once_more(answers):
     assert [json.loads(call.request.body) for call in answers.calls] == [SAMPLE_BODY] * 2
 
 
-def test_a_write_waits_for_a_busy_server_and_a_test_does_not(answers, monkeypatch):
-    monkeypatch.setattr("ztrust_mail.transport.throttle.FIRST_PAUSE", 0.0)
-    answers.post(SETUP, status=503)
+def test_a_write_waits_for_a_busy_server_and_a_test_does_not(answers):
+    answers.post(SETUP, status=503, headers={"Retry-After": "0"})
     answers.post(SETUP, json=DONE)
     answers.post(TEST, status=503)
     gateway().write("acme", SAMPLE)
