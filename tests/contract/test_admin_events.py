@@ -72,14 +72,14 @@ def gateway_for(server: ServerUnderTest, **account: object) -> Gateway:
 # The API
 
 
-def test_nothing_is_kept_while_admin_events_are_off(watched: AdminApi) -> None:
+def test_no_edit_is_recorded_while_admin_events_are_off(watched: AdminApi) -> None:
     switch(watched, on=False)
     before = events(watched)
     edit(watched)
     assert events(watched) == before
 
 
-def test_an_edit_is_kept_by_the_ids_of_who_made_it(watched: AdminApi) -> None:
+def test_an_edit_is_recorded_with_the_ids_of_its_author(watched: AdminApi) -> None:
     switch(watched, on=True)
     edit(watched, watched.user_token(EDITED, "editor"))
     event = newest(watched)
@@ -93,14 +93,16 @@ def test_an_edit_is_kept_by_the_ids_of_who_made_it(watched: AdminApi) -> None:
     assert not {"resourcePath", "representation"} & event.keys()
 
 
-def test_an_account_of_master_is_told_from_one_of_the_realm(watched: AdminApi) -> None:
+def test_an_event_tells_an_account_of_master_from_one_of_the_realm(watched: AdminApi) -> None:
     switch(watched, on=True)
     edit(watched)
     event = newest(watched)
     assert event["authDetails"]["realmId"] != event["realmId"]  # type: ignore[index]
 
 
-def test_details_are_what_was_sent_with_the_password_masked(watched: AdminApi, server: ServerUnderTest) -> None:
+def test_the_details_of_an_edit_are_the_request_with_its_password_masked(
+    watched: AdminApi, server: ServerUnderTest
+) -> None:
     switch(watched, on=True, details=True)
     edit(watched, **LOGIN_SENT)
     sent = json.loads(str(newest(watched)["representation"]))
@@ -112,20 +114,20 @@ def test_details_are_what_was_sent_with_the_password_masked(watched: AdminApi, s
     }  # fmt: skip
 
 
-def test_an_edit_of_something_else_says_so_in_its_details(watched: AdminApi) -> None:
+def test_the_details_of_an_edit_show_when_it_concerned_other_settings(watched: AdminApi) -> None:
     switch(watched, on=True, details=True)
     watched.ok("PUT", realm_path(EDITED), {"displayName": "Edited"})
     assert json.loads(str(newest(watched)["representation"])) == {"displayName": "Edited"}
 
 
-def test_a_refused_edit_is_not_kept(watched: AdminApi) -> None:
+def test_a_refused_edit_is_not_recorded(watched: AdminApi) -> None:
     switch(watched, on=True)
     before = events(watched)
     assert watched.put_smtp(EDITED, {"from": "a@b.example", "host": "h" * 300}).status_code == 400
     assert events(watched) == before
 
 
-def test_turning_events_off_is_the_last_edit_kept_and_turning_them_on_is_not(watched: AdminApi) -> None:
+def test_turning_events_off_is_the_last_edit_recorded_and_turning_them_on_is_not(watched: AdminApi) -> None:
     switch(watched, on=False)
     before = events(watched)
     watched.ok("PUT", realm_path(EDITED), {"adminEventsEnabled": True})
@@ -141,7 +143,7 @@ def test_an_edit_of_the_events_settings_has_a_path_of_its_own(watched: AdminApi)
     assert (given["adminEventsEnabled"], given["adminEventsDetailsEnabled"]) == (True, False)
 
 
-def test_the_newest_comes_first_and_filters_narrow(watched: AdminApi) -> None:
+def test_events_are_listed_newest_first_and_can_be_filtered(watched: AdminApi) -> None:
     switch(watched, on=True)
     edit(watched)
     edit(watched)
@@ -154,7 +156,7 @@ def test_the_newest_comes_first_and_filters_narrow(watched: AdminApi) -> None:
     assert events(watched, "?operationTypes=UPDATE&resourceTypes=USER") == []
 
 
-def test_events_can_be_had_since_a_date_and_on_new_servers_since_a_moment(
+def test_events_can_be_listed_since_a_date_and_on_new_servers_since_a_moment(
     watched: AdminApi, server: ServerUnderTest
 ) -> None:
     switch(watched, on=True)
@@ -181,7 +183,7 @@ def test_events_are_shown_to_those_who_may_view_or_manage_them(watched: AdminApi
     assert changed == {"viewer": 403, "keeper": 204, "editor": 403}
 
 
-def test_a_realm_that_is_not_there_has_no_events(watched: AdminApi) -> None:
+def test_a_missing_realm_has_no_events(watched: AdminApi) -> None:
     response = watched.call("GET", f"{realm_path('nothing there')}/admin-events")
     assert (response.status_code, response.json()) == (404, {"error": "Realm not found."})
 
@@ -211,7 +213,7 @@ def test_the_gateway_names_who_edited_what_and_when(watched: AdminApi, server: S
     assert "Secr3t" not in repr(found)
 
 
-def test_the_gateway_tells_of_edits_without_details_and_of_nothing_but_the_realms_own(
+def test_the_gateway_returns_edits_without_details_and_only_those_of_the_realm_itself(
     watched: AdminApi, server: ServerUnderTest
 ) -> None:
     switch(watched, on=True, details=True)
@@ -229,7 +231,7 @@ def test_the_gateway_tells_of_edits_without_details_and_of_nothing_but_the_realm
 
 
 @pytest.mark.parametrize(("user", "sees"), [("viewer", True), ("editor", False)])
-def test_an_account_is_known_by_its_id_where_only_events_are_shown_and_nothing_without(
+def test_edits_name_accounts_by_id_if_only_events_may_be_viewed_and_are_none_otherwise(
     watched: AdminApi, server: ServerUnderTest, user: str, sees: bool
 ) -> None:
     switch(watched, on=True)
@@ -245,9 +247,7 @@ def test_an_account_is_known_by_its_id_where_only_events_are_shown_and_nothing_w
         assert found is None
 
 
-def test_a_realm_that_nobody_watches_looks_like_one_that_nobody_edits(
-    watched: AdminApi, server: ServerUnderTest
-) -> None:
+def test_a_realm_without_admin_events_has_an_empty_list_of_edits(watched: AdminApi, server: ServerUnderTest) -> None:
     watched.create_realm(UNTOUCHED)
     watched.put_smtp(UNTOUCHED, {"from": "a@b.example", "host": "h"})
     gateway = gateway_for(server)
@@ -259,7 +259,7 @@ def test_a_realm_that_nobody_watches_looks_like_one_that_nobody_edits(
 # What drift makes of it
 
 
-def test_drift_names_who_changed_what_behind_our_back(watched: AdminApi, server: ServerUnderTest) -> None:
+def test_drift_names_who_changed_which_field_outside_this_tool(watched: AdminApi, server: ServerUnderTest) -> None:
     login = {"username": "u", "password": {"env": "SMTP_PASSWORD"}}
     entry = {"sender": {"address": "a@b.example"}, "relay": {"host": "smtp.example.com", "auth": login}}
     spec = spec_of({EDITED: entry})

@@ -88,7 +88,7 @@ def test_an_applied_spec_is_in_sync_and_a_second_apply_does_nothing(
     assert not second.changed
 
 
-def test_going_from_every_spec_to_every_other_ends_in_sync(server: ServerUnderTest, realm: str) -> None:
+def test_applying_any_spec_after_any_other_ends_in_sync(server: ServerUnderTest, realm: str) -> None:
     for wanted in [*SPECS.values(), *reversed(SPECS.values())]:
         spec = spec_of({realm: wanted})
         result = apply_once(server, spec)
@@ -96,7 +96,7 @@ def test_going_from_every_spec_to_every_other_ends_in_sync(server: ServerUnderTe
         assert statuses(planned(server, spec)) == {realm: Status.IN_SYNC}
 
 
-def test_a_disabled_realm_holds_nothing_at_all(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_a_disabled_realm_has_no_settings_at_all(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     admin.put_smtp(realm, {"from": "a@b.example", "host": "h", "x-other": "1"})
 
     apply_once(server, spec_of({realm: {"disabled": True}}))
@@ -104,7 +104,7 @@ def test_a_disabled_realm_holds_nothing_at_all(server: ServerUnderTest, admin: A
     assert admin.smtp(realm) == {}
 
 
-def test_everything_else_of_a_realm_stays_as_it_was(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_an_apply_changes_nothing_else_of_a_realm(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     path = f"/admin/realms/{realm.replace('%', '%25')}"
     admin.ok("PUT", path, {"displayName": "Kept", "attributes": {"frontendUrl": "https://id.example"}})
     before = admin.ok("GET", path).json()
@@ -117,7 +117,9 @@ def test_everything_else_of_a_realm_stays_as_it_was(server: ServerUnderTest, adm
     assert after == before
 
 
-def test_attributes_that_a_spec_does_not_manage_are_kept(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_attributes_that_a_spec_does_not_manage_are_preserved(
+    server: ServerUnderTest, admin: AdminApi, realm: str
+) -> None:
     admin.put_smtp(realm, {"from": "old@acme.example", "host": "old", "x-other": "kept"})
 
     plan = planned(server, spec_of({realm: PLAIN}))
@@ -127,7 +129,7 @@ def test_attributes_that_a_spec_does_not_manage_are_kept(server: ServerUnderTest
     assert admin.smtp(realm)["x-other"] == "kept"
 
 
-def test_an_extra_attribute_is_removed_where_the_spec_says_so(
+def test_an_extra_attribute_that_the_spec_sets_to_false_is_removed(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     admin.put_smtp(realm, {"from": "old@acme.example", "host": "old", "x-other": "gone"})
@@ -155,7 +157,7 @@ def test_junk_on_the_server_is_shown_and_repaired(server: ServerUnderTest, admin
     assert admin.smtp(realm)["port"] == "587"
 
 
-def test_both_switches_on_are_a_difference(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_starttls_and_ssl_both_on_are_a_difference(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     apply_once(server, spec_of({realm: PLAIN}))
     admin.put_smtp(realm, admin.smtp(realm) | {"ssl": "true", "starttls": "true"})
 
@@ -213,7 +215,7 @@ def test_a_relay_that_refuses_the_login_fails_the_test(server: ServerUnderTest, 
     assert relay.received == ()
 
 
-def test_a_password_is_kept_where_nothing_it_depends_on_changes(
+def test_a_stored_password_is_preserved_if_nothing_it_depends_on_changes(
     server: ServerUnderTest, realm: str, relays: Relays
 ) -> None:
     relay = relays.with_login()
@@ -235,7 +237,9 @@ def test_a_password_is_kept_where_nothing_it_depends_on_changes(
     assert relay.wait_for(1)[0].login == USER
 
 
-def test_a_password_is_not_kept_for_another_relay(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_a_stored_password_is_not_preserved_for_another_relay(
+    server: ServerUnderTest, admin: AdminApi, realm: str
+) -> None:
     apply_once(server, spec_of({realm: SPECS["login"]}))
     before = admin.smtp(realm)
     spec = spec_of({realm: {**PLAIN, "relay": {"host": "elsewhere.example", "auth": LOGIN}}})
@@ -261,7 +265,7 @@ def test_a_missing_secret_fails_its_realm_before_anything_is_written(
     assert admin.smtp(realm) == {}
 
 
-def test_a_realm_that_does_not_exist_is_missing_and_the_others_are_done(
+def test_a_missing_realm_is_reported_and_the_others_are_applied(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     result = apply_once(server, spec_of({"no such realm": PLAIN, realm: PLAIN}))
@@ -319,7 +323,7 @@ def test_an_account_that_may_only_view_can_plan_and_not_apply(
     assert admin.smtp(realm) == {}
 
 
-def test_an_account_that_may_not_see_the_settings_never_takes_them_for_empty(
+def test_settings_that_an_account_may_not_read_never_count_as_empty(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     apply_once(server, spec_of({realm: PLAIN}))
@@ -339,7 +343,7 @@ def test_an_account_that_may_not_see_the_settings_never_takes_them_for_empty(
     assert plan.exit_status is ExitStatus.PARTIAL
 
 
-def test_a_ready_token_is_enough(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_a_ready_token_suffices_as_a_login(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     login = {"ZTRUST_MAIL_USERNAME": "", "ZTRUST_MAIL_PASSWORD": "", "ZTRUST_MAIL_TOKEN": admin.admin_token()}
 
     assert statuses(planned(server, spec_of({realm: PLAIN}), **login)) == {realm: Status.CHANGED}
@@ -382,7 +386,7 @@ def test_the_doctor_finds_the_administrator_in_good_health(server: ServerUnderTe
     assert examination.checks[1].detail == server.version
 
 
-def test_the_servers_own_refusal_reaches_the_reader(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
+def test_the_servers_own_refusal_is_shown_to_the_user(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     too_long_for_java = "\U0001f600" * 128  # two of Java's characters each
     result = apply_once(server, spec_of({realm: {**PLAIN, "extra": {"x-note": too_long_for_java}}}))
 

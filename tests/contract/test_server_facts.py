@@ -115,7 +115,7 @@ def test_a_wrong_password_is_refused(api: AdminApi, expected: Expected) -> None:
     assert answer(api.login(grant_type="password", username="admin", password="x")) == expected.wrong_password
 
 
-def test_an_unknown_user_reads_as_a_wrong_password(api: AdminApi, expected: Expected) -> None:
+def test_an_unknown_user_gets_the_same_answer_as_a_wrong_password(api: AdminApi, expected: Expected) -> None:
     assert answer(api.login(grant_type="password", username="nil", password="x")) == expected.wrong_password
 
 
@@ -144,14 +144,14 @@ def test_a_disabled_user_is_refused(api: AdminApi) -> None:
     assert answer(response) == (400, {"error": "invalid_grant", "error_description": "Account disabled"})
 
 
-def test_a_disabled_realm_lets_nobody_in(api: AdminApi) -> None:
+def test_nobody_can_log_in_to_a_disabled_realm(api: AdminApi) -> None:
     api.create_realm("facts-disabled", enabled=False)
     response = api.login("facts-disabled", grant_type="password", username="x", password="x")
     assert answer(response) == (403, {"error": "access_denied", "error_description": "Realm not enabled"})
     api.delete_realm("facts-disabled")
 
 
-def test_a_token_is_not_given_in_an_unknown_realm(api: AdminApi) -> None:
+def test_an_unknown_realm_issues_no_token(api: AdminApi) -> None:
     response = api.login("nil", grant_type="password", username="x", password="x")
     assert answer(response) == (404, {"error": "Realm does not exist"})
 
@@ -178,7 +178,7 @@ def test_a_token_is_not_given_in_an_unknown_realm(api: AdminApi) -> None:
         ),
     ],
 )
-def test_a_wrong_token_request_is_told_what_is_wrong(
+def test_a_wrong_token_request_is_answered_with_the_reason(
     api: AdminApi, form: dict[str, str], status: int, code: str, text: str
 ) -> None:
     assert answer(api.login(**form)) == (status, {"error": code, "error_description": text})
@@ -192,7 +192,7 @@ def test_a_client_without_a_service_account_cannot_log_in_by_itself(api: AdminAp
     assert answer(given) == (401, {"error": "unauthorized_client", "error_description": text})
 
 
-def test_no_token_and_a_wrong_one_are_unauthorized(api: AdminApi) -> None:
+def test_requests_without_a_token_or_with_a_wrong_one_are_unauthorized(api: AdminApi) -> None:
     for path in ("/admin/realms", realm_path(REALM), "/admin/serverinfo"):
         assert answer(requests.get(api.url + path, timeout=30)) == UNAUTHORIZED
         assert answer(api.call("GET", path, token="x")) == UNAUTHORIZED
@@ -209,7 +209,7 @@ def test_an_expired_token_is_unauthorized(api: AdminApi) -> None:
 # What tokens tell, and how an account finds its own address
 
 
-def test_a_token_names_its_issuer_client_and_end(api: AdminApi) -> None:
+def test_a_token_names_its_issuer_its_client_and_when_it_expires(api: AdminApi) -> None:
     told = claims(api.user_token(REALM, "manager"))
     assert told["iss"] == f"{api.url}/realms/{REALM}"
     assert told["azp"] == "admin-cli"
@@ -218,7 +218,7 @@ def test_a_token_names_its_issuer_client_and_end(api: AdminApi) -> None:
     assert told["exp"] - int(str(told["iat"])) in (60, 300)
 
 
-def test_an_admin_cli_token_tells_no_roles_and_on_new_servers_not_even_whose_it_is(
+def test_an_admin_cli_token_names_no_roles_and_on_new_servers_not_even_its_owner(
     api: AdminApi, expected: Expected
 ) -> None:
     told = claims(api.admin_token())
@@ -247,7 +247,7 @@ def test_a_full_token_of_an_administrator_lists_manage_realm_for_every_realm(
         assert "manage-realm" in roles[f"{name}-realm"]
 
 
-def test_a_lightweight_token_tells_no_roles_but_has_them(api: AdminApi, expected: Expected) -> None:
+def test_a_lightweight_token_names_no_roles_but_has_them(api: AdminApi, expected: Expected) -> None:
     light = {"client.use.lightweight.access.token.enabled": "true"}
     api.create_client(REALM, "light", SECRET, ["manage-realm"], attributes=light)
     token = api.client_token(REALM, "light", SECRET)
@@ -256,7 +256,7 @@ def test_a_lightweight_token_tells_no_roles_but_has_them(api: AdminApi, expected
     assert api.call("GET", realm_path(REALM), token=token).json()["smtpServer"] is not None
 
 
-def test_the_id_token_of_an_openid_login_tells_the_address_even_of_lightweight_clients(
+def test_the_id_token_of_an_openid_login_has_the_address_even_for_lightweight_clients(
     api: AdminApi, server: ServerUnderTest
 ) -> None:
     account = {"username": server.admin_user, "password": server.admin_password}
@@ -265,7 +265,7 @@ def test_the_id_token_of_an_openid_login_tells_the_address_even_of_lightweight_c
     assert "id_token" not in api.login(grant_type="password", **account).json()
 
 
-def test_the_id_token_of_a_service_account_tells_its_address_once_it_has_one(api: AdminApi) -> None:
+def test_the_id_token_of_a_service_account_has_its_address_once_it_has_one(api: AdminApi) -> None:
     user = api.create_client(REALM, "with-address", SECRET)
     form = {"grant_type": "client_credentials", "client_id": "with-address", "client_secret": SECRET}
     before = api.login(REALM, scope="openid", **form).json()
@@ -275,7 +275,7 @@ def test_the_id_token_of_a_service_account_tells_its_address_once_it_has_one(api
     assert claims(after["id_token"])["email"] == "service@facts.example"
 
 
-def test_userinfo_tells_the_address_unless_the_token_is_lightweight(
+def test_userinfo_has_the_address_unless_the_token_is_lightweight(
     api: AdminApi, expected: Expected, server: ServerUnderTest
 ) -> None:
     path = "/realms/master/protocol/openid-connect/userinfo"
@@ -299,14 +299,14 @@ def test_userinfo_of_a_full_token_needs_the_openid_scope_on_new_servers(api: Adm
     assert response.status_code == (403 if expected.userinfo_of_admin is None else 200)
 
 
-def test_userinfo_turns_a_wrong_token_away(api: AdminApi, expected: Expected) -> None:
+def test_userinfo_refuses_a_wrong_token(api: AdminApi, expected: Expected) -> None:
     url = f"/realms/{REALM}/protocol/openid-connect/userinfo"
     none = requests.get(api.url + url, timeout=30)
     assert api.call("GET", url, token="x").status_code == 401
     assert none.status_code == (401 if expected.userinfo_of_admin is None else 400)
 
 
-def test_the_account_api_tells_a_users_address_on_new_servers(api: AdminApi, expected: Expected) -> None:
+def test_the_account_api_returns_a_users_address_on_new_servers(api: AdminApi, expected: Expected) -> None:
     token = api.user_token(REALM, "manager")
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
     response = requests.get(f"{api.url}/realms/{REALM}/account", headers=headers, timeout=30)
@@ -350,23 +350,23 @@ def test_whoami_knows_only_existing_realms(api: AdminApi) -> None:
     assert answer(response) == (404, {"error": "Realm not found.  Did you type in a bad URL?"})
 
 
-def test_serverinfo_tells_the_version_to_administrators_of_the_server(api: AdminApi, server: ServerUnderTest) -> None:
+def test_serverinfo_shows_the_version_to_administrators_of_the_server(api: AdminApi, server: ServerUnderTest) -> None:
     told = api.ok("GET", "/admin/serverinfo").json()
     assert told["systemInfo"]["version"] == server.version
     assert "keycloak" in [theme["name"] for theme in told["themes"]["email"]]
 
 
-def test_serverinfo_tells_the_version_to_who_manages_a_realm(api: AdminApi, server: ServerUnderTest) -> None:
+def test_serverinfo_shows_the_version_to_accounts_that_manage_a_realm(api: AdminApi, server: ServerUnderTest) -> None:
     told = api.call("GET", "/admin/serverinfo", token=api.user_token(REALM, "manager")).json()
     assert told["systemInfo"]["version"] == server.version
 
 
-def test_serverinfo_tells_lesser_accounts_the_version_on_old_servers_only(api: AdminApi, expected: Expected) -> None:
+def test_serverinfo_shows_the_version_to_lesser_accounts_on_old_servers_only(api: AdminApi, expected: Expected) -> None:
     told = api.call("GET", "/admin/serverinfo", token=api.user_token(REALM, "viewer")).json()
     assert ("systemInfo" in told) is expected.serverinfo_version_for_viewer
 
 
-def test_serverinfo_is_closed_to_accounts_without_rights(api: AdminApi, expected: Expected) -> None:
+def test_serverinfo_is_forbidden_for_accounts_without_rights(api: AdminApi, expected: Expected) -> None:
     assert answer(api.call("GET", "/admin/serverinfo", token=api.user_token(REALM, "nobody"))) == expected.forbidden
 
 
@@ -381,7 +381,7 @@ def test_the_public_page_of_a_realm_names_its_token_service(api: AdminApi) -> No
 # Reading realms
 
 
-def test_the_list_shows_every_realm_whole_to_an_administrator(api: AdminApi) -> None:
+def test_the_list_shows_an_administrator_every_realm_in_full(api: AdminApi) -> None:
     listed = {entry["realm"]: entry for entry in api.ok("GET", "/admin/realms").json()}
     assert {REALM, OTHER, "master"} <= set(listed)
     assert listed[OTHER]["smtpServer"] == {}
@@ -404,7 +404,7 @@ def test_the_list_shows_a_lesser_account_the_realms_name_alone(api: AdminApi) ->
     assert answer(response) == (200, [{"realm": REALM}])
 
 
-def test_the_list_is_closed_to_accounts_without_rights(api: AdminApi, expected: Expected) -> None:
+def test_the_list_is_forbidden_for_accounts_without_rights(api: AdminApi, expected: Expected) -> None:
     assert answer(api.call("GET", "/admin/realms", token=api.user_token(REALM, "nobody"))) == expected.forbidden
 
 
@@ -438,7 +438,9 @@ def test_a_lesser_account_sees_a_truncated_realm(api: AdminApi, expected: Expect
     assert answer(response) == (200, {"realm": REALM, **expected.truncated})
 
 
-def test_one_who_may_view_users_sees_a_little_more_on_new_servers(api: AdminApi, expected: Expected) -> None:
+def test_an_account_that_may_view_users_sees_a_little_more_of_a_realm_on_new_servers(
+    api: AdminApi, expected: Expected
+) -> None:
     response = api.call("GET", realm_path(REALM), token=api.user_token(REALM, "user-viewer"))
     more = {"registrationEmailAsUsername": False} if expected.truncated else {}
     assert answer(response) == (200, {"realm": REALM, **more, **expected.truncated})
@@ -452,7 +454,7 @@ def test_an_account_of_one_realm_may_not_read_another(api: AdminApi, expected: E
     assert answer(api.call("GET", realm_path(OTHER), token=api.user_token(REALM, "manager"))) == expected.forbidden
 
 
-def test_an_account_of_master_sees_truncated_what_it_has_no_role_on(api: AdminApi, expected: Expected) -> None:
+def test_an_account_of_master_sees_realms_truncated_without_a_role_on_them(api: AdminApi, expected: Expected) -> None:
     response = api.call("GET", realm_path(OTHER), token=api.client_token("master", "outside", SECRET))
     shown: Given = (200, {"realm": OTHER, **expected.truncated})
     assert answer(response) == (shown if expected.master_sees_names else expected.forbidden)
@@ -480,7 +482,7 @@ def test_an_admin_cli_token_knows_realms_younger_than_itself(api: AdminApi) -> N
 # Creating, renaming, removing
 
 
-def test_a_new_realm_is_disabled_unless_told_otherwise_and_its_place_is_told(api: AdminApi) -> None:
+def test_a_new_realm_is_disabled_by_default_and_its_location_is_returned(api: AdminApi) -> None:
     response = api.call("POST", "/admin/realms", {"realm": "facts new"})
     assert (response.status_code, response.content) == (201, b"")
     assert response.headers["Location"] == f"{api.url}/admin/realms/facts%20new"
@@ -489,7 +491,7 @@ def test_a_new_realm_is_disabled_unless_told_otherwise_and_its_place_is_told(api
     assert answer(api.call("GET", realm_path("facts new"))) == NOT_FOUND
 
 
-def test_a_realms_name_can_be_taken_once(api: AdminApi, expected: Expected) -> None:
+def test_a_second_realm_of_the_same_name_is_refused(api: AdminApi, expected: Expected) -> None:
     response = api.call("POST", "/admin/realms", {"realm": REALM})
     status, body = expected.realm_exists
     assert isinstance(body, dict)
@@ -501,7 +503,7 @@ def test_a_realm_needs_a_name(api: AdminApi, expected: Expected) -> None:
 
 
 @pytest.mark.parametrize("character", "/?;#&")
-def test_a_realms_name_may_not_hold_a_characters_of_urls(api: AdminApi, character: str) -> None:
+def test_a_realms_name_may_not_contain_characters_that_urls_reserve(api: AdminApi, character: str) -> None:
     response = api.call("POST", "/admin/realms", {"realm": f"a{character}b"})
     assert answer(response) == (400, {"error": f"Character '{character}' not allowed."})
 
@@ -540,7 +542,7 @@ def test_a_viewer_may_not_remove_a_realm(api: AdminApi, expected: Expected) -> N
 # Writing
 
 
-def test_the_settings_are_replaced_whole_and_emptied_by_an_empty_object(api: AdminApi, realm: str) -> None:
+def test_a_write_replaces_all_settings_and_an_empty_object_removes_them(api: AdminApi, realm: str) -> None:
     assert api.put_smtp(realm, {**SENDER, "replyTo": "r@b.example"}).status_code == 204
     assert api.put_smtp(realm, SENDER).status_code == 204
     assert api.smtp(realm) == SENDER
@@ -548,7 +550,7 @@ def test_the_settings_are_replaced_whole_and_emptied_by_an_empty_object(api: Adm
     assert api.smtp(realm) == {}
 
 
-def test_settings_not_sent_stay_as_they_are(api: AdminApi, realm: str) -> None:
+def test_a_write_without_settings_leaves_them_as_they_are(api: AdminApi, realm: str) -> None:
     api.put_smtp(realm, SENDER)
     before = api.ok("GET", realm_path(realm)).json()
     assert api.call("PUT", realm_path(realm), {"displayName": "Facts"}).status_code == 204
@@ -557,18 +559,18 @@ def test_settings_not_sent_stay_as_they_are(api: AdminApi, realm: str) -> None:
     api.ok("PUT", realm_path(realm), {"displayName": ""})
 
 
-def test_null_settings_stay_as_they_are(api: AdminApi, realm: str) -> None:
+def test_null_as_settings_leaves_them_as_they_are(api: AdminApi, realm: str) -> None:
     api.put_smtp(realm, SENDER)
     assert api.put_smtp(realm, None).status_code == 204
     assert api.smtp(realm) == SENDER
 
 
-def test_writing_a_number_elsewhere_keeps_it_a_number(api: AdminApi, realm: str) -> None:
+def test_writing_a_number_to_another_key_of_the_realm_stores_a_number(api: AdminApi, realm: str) -> None:
     assert api.call("PUT", realm_path(realm), {"ssoSessionIdleTimeout": 1700}).status_code == 204
     assert api.ok("GET", realm_path(realm)).json()["ssoSessionIdleTimeout"] == 1700
 
 
-def test_numbers_and_booleans_become_the_text_they_were_written_in(api: AdminApi, realm: str) -> None:
+def test_numbers_and_booleans_in_settings_become_text(api: AdminApi, realm: str) -> None:
     text = '{"smtpServer":{"from":"a@b.example","port":2525,"ssl":false,"x":1.50,"y":1e3,"z":12345678901234567890}}'
     headers = {"Authorization": f"Bearer {api.admin_token()}", "Content-Type": "application/json"}
     assert requests.put(api.url + realm_path(realm), text, headers=headers, timeout=30).status_code == 204
@@ -619,7 +621,7 @@ def test_unknown_attributes_are_stored_as_they_are(api: AdminApi, realm: str) ->
 
 
 @pytest.mark.parametrize("longest", ["h" * 255, "ü" * 255, "\U0001f600" * 127])
-def test_values_and_names_hold_255_characters_and_an_emoji_is_two(
+def test_values_and_names_have_at_most_255_characters_and_an_emoji_counts_as_two(
     api: AdminApi, expected: Expected, realm: str, longest: str
 ) -> None:
     assert api.put_smtp(realm, {**SENDER, "x": longest}).status_code == 204
@@ -643,7 +645,7 @@ def test_a_bad_sender_is_refused_on_new_servers(
         assert api.smtp(realm) == {"host": "h"} | ({} if sender is None else {"from": sender})
 
 
-def test_a_bad_reply_to_is_refused_on_new_servers_and_any_envelope_sender_taken(
+def test_a_bad_reply_to_is_refused_on_new_servers_and_any_envelope_sender_accepted(
     api: AdminApi, expected: Expected, realm: str
 ) -> None:
     response = api.put_smtp(realm, {**SENDER, "replyTo": "bad"})
@@ -687,7 +689,7 @@ def test_secrets_are_masked_and_vault_references_shown(api: AdminApi, expected: 
     assert api.smtp(realm)["authTokenClientSecret"] == "${vault.mail}"
 
 
-def test_a_viewer_sees_the_mask_too(api: AdminApi, realm: str) -> None:
+def test_an_account_that_may_only_view_sees_the_mask_too(api: AdminApi, realm: str) -> None:
     api.put_smtp(realm, {**SENDER, **LOGIN})
     shown = api.call("GET", realm_path(realm), token=api.user_token(REALM, "viewer")).json()["smtpServer"]
     assert shown == {**SENDER, **LOGIN, "password": MASK}
@@ -745,7 +747,7 @@ def test_new_servers_drop_what_the_kind_of_login_does_not_use(
 # The test call
 
 
-def test_the_test_mail_goes_to_the_callers_address_through_the_settings_sent(
+def test_the_test_mail_goes_to_the_callers_address_through_the_settings_in_the_request(
     api: AdminApi, realm: str, relays: Relays
 ) -> None:
     relay = relays.plain()
@@ -772,7 +774,7 @@ def test_each_fault_of_a_relay_fails_the_test_mail_and_nothing_else_about_it_doe
         assert len(relay.received) == (given != FAILED)
 
 
-def test_replies_go_to_the_sender_unless_told_otherwise(api: AdminApi, realm: str, relays: Relays) -> None:
+def test_a_test_mail_without_reply_to_is_answered_to_the_sender(api: AdminApi, realm: str, relays: Relays) -> None:
     relay = relays.plain()
     assert api.test_mail(realm, attributes(relay, replyTo="")).status_code == 204
     (mail,) = relay.wait_for(1)
@@ -805,7 +807,9 @@ def test_testing_needs_manage_realm_on_new_servers_and_nothing_on_old_ones(
     assert len(relay.received) == (0 if expected.test_needs_role else 2)
 
 
-def test_testing_anothers_realm_is_forbidden(api: AdminApi, expected: Expected, server: ServerUnderTest) -> None:
+def test_testing_a_realm_without_rights_on_it_is_forbidden(
+    api: AdminApi, expected: Expected, server: ServerUnderTest
+) -> None:
     token = api.user_token(REALM, "manager")
     assert answer(api.test_mail(OTHER, attributes(server.relay), token)) == expected.forbidden
 
@@ -823,7 +827,7 @@ def test_testing_anothers_realm_is_forbidden(api: AdminApi, expected: Expected, 
         {"auth": "true", "user": "u"},
     ],
 )
-def test_every_failure_reads_the_same(
+def test_every_failed_test_mail_gets_the_same_answer(
     api: AdminApi, realm: str, server: ServerUnderTest, change: dict[str, str | None]
 ) -> None:
     before = len(server.relay.received)
@@ -831,7 +835,7 @@ def test_every_failure_reads_the_same(
     assert len(server.relay.received) == before
 
 
-def test_a_numeric_port_and_a_boolean_are_taken(api: AdminApi, realm: str, relays: Relays) -> None:
+def test_a_test_accepts_a_numeric_port_and_a_boolean(api: AdminApi, realm: str, relays: Relays) -> None:
     relay = relays.plain()
     assert api.test_mail(realm, {**attributes(relay), "port": relay.port, "auth": False}).status_code == 204
     assert len(relay.wait_for(1)) == 1
@@ -878,7 +882,7 @@ def test_starttls_that_is_not_offered_is_skipped_and_the_password_goes_in_clear(
     assert (mail.tls, mail.login) == (False, RELAY_USER)
 
 
-def test_starttls_is_not_used_unasked(api: AdminApi, realm: str, relays: Relays) -> None:
+def test_starttls_is_not_used_unless_it_is_switched_on(api: AdminApi, realm: str, relays: Relays) -> None:
     relay = relays.starttls()
     assert api.test_mail(realm, attributes(relay)).status_code == 204
     assert relay.wait_for(1)[0].tls is False
@@ -891,7 +895,7 @@ def test_implicit_tls_is_spoken_when_ssl_is_on(api: AdminApi, realm: str, relays
     assert (mail.tls, mail.login) == (True, RELAY_USER)
 
 
-def test_a_relays_certificate_counts_for_its_address_on_new_servers_only(
+def test_a_certificate_for_an_ip_address_is_accepted_on_new_servers_only(
     api: AdminApi, expected: Expected, realm: str, relays: Relays
 ) -> None:
     by_address = {"host": "127.0.0.1"}
@@ -906,7 +910,7 @@ def test_a_certificate_of_an_unknown_authority_fails(api: AdminApi, realm: str) 
             assert answer(api.test_mail(realm, settings)) == FAILED
 
 
-def test_a_login_the_relay_asks_for_has_to_be_right(api: AdminApi, realm: str, relays: Relays) -> None:
+def test_a_wrong_login_at_a_relay_that_requires_one_fails(api: AdminApi, realm: str, relays: Relays) -> None:
     relay = relays.with_login()
     assert api.test_mail(realm, login_attributes(relay)).status_code == 204
     assert answer(api.test_mail(realm, login_attributes(relay, "wrong"))) == FAILED
@@ -936,7 +940,7 @@ def test_a_login_the_relay_does_not_offer_is_skipped(api: AdminApi, realm: str, 
 @pytest.mark.parametrize(
     "change", [{}, {"authType": None}, {"from": "z@b.example"}, {"starttls": "true"}, {"replyTo": "r@b.example"}]
 )
-def test_a_mask_in_a_test_stands_for_the_stored_password(
+def test_a_mask_in_a_test_means_the_stored_password(
     api: AdminApi, realm: str, relays: Relays, change: dict[str, str | None]
 ) -> None:
     relay = relays.with_login()
@@ -946,7 +950,7 @@ def test_a_mask_in_a_test_stands_for_the_stored_password(
     assert relay.wait_for(1)[0].login == RELAY_USER
 
 
-def test_a_mask_for_another_relay_reaches_it_only_on_old_servers(
+def test_the_stored_password_is_sent_to_another_relay_only_on_old_servers(
     api: AdminApi, expected: Expected, realm: str, relays: Relays
 ) -> None:
     relay, another = relays.with_login(), relays.with_login()
@@ -958,7 +962,7 @@ def test_a_mask_for_another_relay_reaches_it_only_on_old_servers(
     assert answer(api.test_mail(realm, wrong_user)) == FAILED
 
 
-def test_a_login_by_token_fetches_one_and_new_servers_keep_its_masked_secret(
+def test_a_login_by_token_fetches_one_and_new_servers_preserve_its_masked_secret(
     api: AdminApi, expected: Expected, realm: str, relays: Relays
 ) -> None:
     relay = relays.plain()
@@ -984,7 +988,7 @@ def test_the_stored_password_is_the_one_written(api: AdminApi, realm: str, relay
     assert relay.wait_for(1)[0].login == RELAY_USER
 
 
-def test_a_path_that_leads_nowhere_is_not_found(api: AdminApi) -> None:
+def test_an_unknown_path_is_not_found(api: AdminApi) -> None:
     assert api.call("GET", f"{realm_path(REALM)}/nothing-here").status_code == 404
     assert requests.get(f"{api.url}/nothing-here", timeout=30).status_code == 404
     assert api.call("PATCH", realm_path(REALM), {}).status_code == 405

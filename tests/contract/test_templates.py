@@ -64,7 +64,7 @@ def theme(admin: AdminApi, realm: str) -> object:
     return admin.ok("GET", realm_path(realm)).json().get("emailTheme")
 
 
-def test_theme_and_texts_are_written_beside_others_and_a_second_apply_does_nothing(
+def test_theme_and_texts_are_written_without_touching_others_and_a_second_apply_does_nothing(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     put(admin, realm, "en", emailTestSubject="before", other="stays")
@@ -79,7 +79,7 @@ def test_theme_and_texts_are_written_beside_others_and_a_second_apply_does_nothi
     assert statuses(planned(server, spec)) == {realm: Status.IN_SYNC}
 
 
-def test_false_removes_theme_and_texts_also_where_they_are_not_there(
+def test_false_removes_theme_and_texts_even_if_they_do_not_exist(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     put(admin, realm, "en", emailTestSubject="before", other="stays")
@@ -90,7 +90,7 @@ def test_false_removes_theme_and_texts_also_where_they_are_not_there(
     assert texts(admin, realm) == {"other": "stays"}
 
 
-def test_a_revert_brings_back_what_stood_there_and_deletes_what_did_not(
+def test_a_revert_restores_earlier_texts_and_deletes_new_ones(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     put(admin, realm, "en", emailTestSubject="before", other="stays")
@@ -124,7 +124,7 @@ def test_drift_finds_a_text_that_somebody_changed(server: ServerUnderTest, admin
     ],
     ids=["as it is made", "a locale alone", "international"],
 )
-def test_the_servers_test_mail_says_the_texts_of_the_default_locale_of_an_international_realm_else_english(
+def test_the_test_mail_uses_the_default_locale_of_an_international_realm_and_english_otherwise(
     server: ServerUnderTest, admin: AdminApi, realm: str, switches: dict[str, object], locale: str
 ) -> None:
     admin.ok("PUT", realm_path(realm), {**switches, "displayName": "Acme"})
@@ -139,7 +139,7 @@ def test_the_servers_test_mail_says_the_texts_of_the_default_locale_of_an_intern
     assert mail.text.strip() == f"{locale} {realm if server.version.startswith('16.') else 'Acme'}"
 
 
-def test_a_theme_that_the_server_does_not_have_is_kept_and_mail_still_goes_out(
+def test_a_theme_that_the_server_lacks_is_stored_and_mail_is_still_sent(
     server: ServerUnderTest, admin: AdminApi, realm: str
 ) -> None:
     apply_once(server, spec_of({realm: entry(server, theme="no-such-theme")}))
@@ -151,7 +151,7 @@ def test_a_theme_that_the_server_does_not_have_is_kept_and_mail_still_goes_out(
 
 
 @pytest.mark.parametrize("text", ["a {brace", "{0,text}", "'' {0"], ids=["lone", "unknown format", "open"])
-def test_a_text_that_keeps_the_server_from_sending_is_nothing_a_spec_can_say(
+def test_a_spec_refuses_texts_with_which_the_server_cannot_send(
     server: ServerUnderTest, admin: AdminApi, realm: str, text: str
 ) -> None:
     apply_once(server, spec_of({realm: entry(server)}))
@@ -165,14 +165,14 @@ def test_a_text_that_keeps_the_server_from_sending_is_nothing_a_spec_can_say(
 
 
 @pytest.mark.parametrize("text", ["it's {0", "a '{' brace }", "{0} {1,number}"], ids=["quote", "brace", "number"])
-def test_a_text_that_a_spec_can_say_can_be_sent(server: ServerUnderTest, realm: str, text: str) -> None:
+def test_the_server_can_send_every_text_that_a_spec_accepts(server: ServerUnderTest, realm: str, text: str) -> None:
     apply_once(server, spec_of({realm: entry(server, messages={"en": {"emailTestSubject": text}})}))
     with connected(server) as connection:
         (outcome,) = ztrust_mail.test(connection, [realm]).outcomes
     assert outcome.status is MailTestStatus.SENT
 
 
-def test_the_endpoints_of_texts_answer_alike_everywhere(admin: AdminApi, realm: str) -> None:
+def test_the_endpoints_of_texts_answer_alike_on_all_servers(admin: AdminApi, realm: str) -> None:
     path = f"{realm_path(realm)}/localization"
     missing = (404, {"error": "Localization text not found"})
     assert (admin.ok("GET", path).json(), texts(admin, realm)) == ([], {})

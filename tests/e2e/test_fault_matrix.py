@@ -67,7 +67,7 @@ def turn(world: World) -> World:
 
 
 @pytest.mark.parametrize("case", all_cases(), ids=str)
-def test_a_fault_leaves_nothing_undone_and_nothing_done_twice(
+def test_after_a_fault_every_realm_is_written_once_and_none_twice(
     turn: World, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = len(turn.proxy.requests)
@@ -96,7 +96,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("case", COMMANDS, ids=str)
-def test_the_command_line_brings_all_to_its_end_by_its_own_advice(
+def test_following_the_printed_advice_completes_every_run_after_a_fault(
     turn: World, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     isolate(monkeypatch, tmp_path)

@@ -147,7 +147,7 @@ def world(server: ServerUnderTest, cli: Cli, state_folder: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_killed_run_is_told_of_and_finished_by_the_next(world: World, case: str) -> None:
+def test_a_killed_run_is_reported_and_completed_by_the_next(world: World, case: str) -> None:
     since = len(world.proxy.requests)
     if case in HELD:
         world.proxy.fault(HELD[case], method="PUT", path=realm_path(REALMS[2]), seconds=60.0)
@@ -203,7 +203,7 @@ def check_lease(world: World, case: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "at_once"), [((), 3), (("--wave", "2"), 2)])
-def test_ctrl_c_finishes_what_is_under_way_and_resume_does_the_rest(
+def test_ctrl_c_finishes_the_writes_under_way_and_resume_does_the_rest(
     world: World, options: tuple[str, ...], at_once: int
 ) -> None:
     since = len(world.proxy.requests)
@@ -231,7 +231,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_resume_does_the_rest(
     world.check_all_is_right()
 
 
-def test_the_number_of_cases_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_number_of_cases_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert _tried
     with capsys.disabled():
         print(f"\nkilled at {len(set(_tried))} points of a run, {len(_tried)} times on all servers together")

@@ -39,7 +39,7 @@ realms:
 
 
 @pytest.mark.parametrize("distribution", [KEYCLOAK_26, KEYCLOAK_16], ids=lambda one: one.version)
-def test_realms_exported_by_a_server_come_back_with_nothing_but_their_mail_changed(
+def test_realms_exported_by_a_server_are_imported_again_with_only_their_mail_settings_changed(
     distribution: Distribution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relays: Relays
 ) -> None:
     cache = install(distribution).parent  # before there is another home

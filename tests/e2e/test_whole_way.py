@@ -74,7 +74,9 @@ def ran(*arguments: str, status: int = 0) -> Ran:
     return done
 
 
-def test_from_a_spec_to_a_mail_to_drift_and_back(server: KeycloakServer, admin: AdminApi, relays: Relays) -> None:
+def test_a_spec_is_applied_sends_a_mail_drifts_and_is_applied_again(
+    server: KeycloakServer, admin: AdminApi, relays: Relays
+) -> None:
     relay = relays.starttls(login=True)
     Path("mail.yaml").write_text(spec_for(relay.port), encoding="utf-8")
     admin.put_smtp("retired", {"from": "old@acme.example", "host": "old.example"})
@@ -172,7 +174,7 @@ def test_a_session_that_ends_in_between_is_renewed(server: KeycloakServer, admin
     assert admin.smtp("acme")["host"] == "h.example"
 
 
-def test_a_realm_made_after_the_login_is_seen(server: KeycloakServer, admin: AdminApi) -> None:
+def test_a_realm_created_after_the_login_is_found(server: KeycloakServer, admin: AdminApi) -> None:
     spec = ztrust_mail.load_spec(
         {"version": 1, "realms": {"late": {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example"}}}}
     )
@@ -189,7 +191,7 @@ def test_a_realm_made_after_the_login_is_seen(server: KeycloakServer, admin: Adm
     assert [realm.status.value for realm in result.realms] == ["applied"]
 
 
-def test_wrong_credentials_are_one_clear_line(server: KeycloakServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_reported_in_one_line(server: KeycloakServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZTRUST_MAIL_PASSWORD", "canary-wrong")
 
     done = ran("doctor", status=3)
@@ -198,7 +200,7 @@ def test_wrong_credentials_are_one_clear_line(server: KeycloakServer, monkeypatc
     assert "canary-wrong" not in done.out + done.err
 
 
-def test_https_on_a_port_without_tls_is_told(server: KeycloakServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_https_on_a_port_without_tls_is_reported(server: KeycloakServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZTRUST_MAIL_URL", server.url.replace("http://", "https://"))
 
     done = ran("doctor", status=3)

@@ -34,14 +34,14 @@ def expected(path: str) -> str:
 
 
 @pytest.mark.parametrize("path", VALID)
-def test_a_valid_example_validates_with_exactly_the_warnings_beside_it(path):
+def test_a_valid_example_gives_exactly_its_expected_warnings(path):
     assert said_of(path) == expected(path)
     assert not has_errors(ztrust_mail.validate([path])[1])
     assert ztrust_mail.load_spec(path).paths == (path,)
 
 
 @pytest.mark.parametrize("path", INVALID)
-def test_an_invalid_example_is_refused_with_exactly_the_messages_beside_it(path):
+def test_an_invalid_example_is_refused_with_exactly_its_expected_messages(path):
     assert said_of(path) == expected(path)
     assert has_errors(ztrust_mail.validate([path])[1])
 
@@ -58,14 +58,14 @@ def test_every_message_names_its_place_and_what_to_do_next(path):
         assert not what.endswith((";", " "))
 
 
-def test_no_expected_messages_lie_beside_nothing():
+def test_every_file_of_expected_messages_belongs_to_an_example():
     stems = {Path(path).with_suffix("") for path in (*VALID, *INVALID)}
     beside = {p.relative_to(FOLDER).with_suffix("") for p in FOLDER.rglob("*.expected")}
     assert beside <= stems
     assert {Path(path).with_suffix("") for path in INVALID} <= beside
 
 
-def test_no_example_shows_the_password_that_stands_in_it():
+def test_no_message_about_an_example_shows_the_password_in_it():
     shown = "".join(p.read_text(encoding="utf-8") for p in FOLDER.rglob("*.expected"))
     assert "hunter" not in shown
     assert "12345678" not in shown
@@ -85,12 +85,12 @@ WRONG_IN_SINGLE_REALMS = {
 
 
 @pytest.mark.parametrize("path", sorted(WRONG_IN_SINGLE_REALMS))
-def test_what_only_shows_once_levels_are_merged_does_not_stop_the_spec_from_loading(path):
+def test_problems_of_merged_levels_do_not_stop_the_spec_from_loading(path):
     assert ztrust_mail.load_spec(path).entries
 
 
 @pytest.mark.parametrize("path", [path for path in INVALID if path not in WRONG_IN_SINGLE_REALMS])
-def test_what_is_wrong_in_the_file_stops_it_from_loading(path):
+def test_problems_of_a_file_stop_the_spec_from_loading(path):
     with pytest.raises(SpecError) as caught:
         ztrust_mail.load_spec(path)
     assert style.plain(finding_lines(caught.value.findings)) == expected(path)

@@ -62,7 +62,7 @@ def puts(sandbox: Sandbox) -> int:
 # Without a fault
 
 
-def test_without_a_fault_everything_goes_through_and_is_accounted_for(
+def test_without_a_fault_every_request_is_forwarded_and_recorded(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway
 ) -> None:
     gateway.write("acme", SMTP)
@@ -79,7 +79,7 @@ def test_without_a_fault_everything_goes_through_and_is_accounted_for(
     assert [(r.method, r.path, r.status) for r in ztrust_sandbox.requests] == [(m, p, s) for m, p, _, s, _ in seen]
 
 
-def test_a_path_of_the_server_belongs_to_the_url() -> None:
+def test_the_url_of_the_proxy_has_the_path_of_the_server() -> None:
     with Sandbox(SandboxOptions(base_path="/auth")) as sandbox, FaultProxy(f"{sandbox.url}/") as proxy:
         assert proxy.url == f"http://127.0.0.1:{proxy.port}/auth"
         api = AdminApi(proxy.url)
@@ -112,7 +112,7 @@ def test_a_connection_cut_before_the_request_keeps_it_from_the_server(
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT_BEFORE_ANSWER, Fault.CUT_IN_ANSWER])
-def test_a_connection_cut_after_the_request_leaves_it_done(
+def test_a_connection_cut_after_the_request_leaves_it_executed(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway, fault: Fault
 ) -> None:
     proxy.fault(fault, method="PUT", times=2)
@@ -129,7 +129,7 @@ def test_a_read_that_was_cut_off_is_repeated(proxy: FaultProxy, gateway: Keycloa
     assert [e.fault for e in proxy.requests if e.method == "GET"] == [fault, None]
 
 
-def test_half_of_a_body_comes_before_the_cut(proxy: FaultProxy) -> None:
+def test_a_cut_answer_has_half_of_its_body(proxy: FaultProxy) -> None:
     proxy.fault(Fault.CUT_IN_ANSWER)
     with socket.create_connection(("127.0.0.1", proxy.port)) as client, client.makefile("rb") as stream:
         client.sendall(b"GET /realms/acme HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -137,14 +137,16 @@ def test_half_of_a_body_comes_before_the_cut(proxy: FaultProxy) -> None:
             read_answer(stream, "GET")
 
 
-def test_garbage_is_no_answer(ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway) -> None:
+def test_an_answer_that_is_not_http_fails_the_request(
+    ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway
+) -> None:
     proxy.fault(Fault.GARBAGE, method="PUT", times=2)
     with pytest.raises(ConnectionLost):
         gateway.write("acme", SMTP)
     assert puts(ztrust_sandbox) == 0
 
 
-def test_a_page_in_place_of_the_answer_leaves_the_request_done(
+def test_a_page_instead_of_the_answer_leaves_the_request_executed(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway
 ) -> None:
     proxy.fault(Fault.PAGE, method="PUT")
@@ -154,7 +156,7 @@ def test_a_page_in_place_of_the_answer_leaves_the_request_done(
     assert puts(ztrust_sandbox) == 1
 
 
-def test_a_busy_answer_is_the_proxys_own_and_says_when_to_come_back(
+def test_a_busy_answer_comes_from_the_proxy_and_has_retry_after(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, gateway: KeycloakGateway, clock: Clock
 ) -> None:
     proxy.fault(Fault.BUSY, method="PUT", retry_after="7")
@@ -173,7 +175,7 @@ def test_a_hanging_request_is_given_up_by_the_client(
     assert (failure.value.rule, puts(ztrust_sandbox)) == ("slow", 0)
 
 
-def test_a_delayed_answer_leaves_the_request_done(
+def test_a_delayed_answer_leaves_the_request_executed(
     ztrust_sandbox: Sandbox, proxy: FaultProxy, impatient: KeycloakGateway
 ) -> None:
     proxy.fault(Fault.DELAY, method="PUT", seconds=3600)
@@ -204,7 +206,7 @@ def test_a_server_that_goes_down_refuses_every_connection_until_it_is_back(
 # Which requests
 
 
-def test_the_nth_fitting_request_from_now_on_is_meant(proxy: FaultProxy, gateway: KeycloakGateway) -> None:
+def test_a_fault_applies_to_the_nth_matching_request_from_now_on(proxy: FaultProxy, gateway: KeycloakGateway) -> None:
     gateway.read_one("acme")
     proxy.fault(Fault.PAGE, method="GET", path="/acme", at=2, times=2)
     proxy.fault(Fault.CUT_BEFORE_ANSWER, path="/acme", at=3)
@@ -269,7 +271,7 @@ def test_a_compressed_answer_is_passed_on_as_it_is() -> None:
         assert requests.get(proxy.url, timeout=30).text == "hello world"
 
 
-def test_a_connection_that_the_server_has_closed_meanwhile_is_made_anew() -> None:
+def test_a_connection_that_the_server_has_closed_is_opened_again() -> None:
     def act(peer: Peer) -> None:
         peer.connection.send(b"HTTP/1.1 204 No Content\r\n\r\n", socket.MSG_MORE)
         peer.connection.shutdown(socket.SHUT_WR)  # goes out together with the answer
@@ -293,10 +295,10 @@ def read(data: bytes) -> object:
         b"PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ],
 )
-def test_what_breaks_off_is_no_message(data: bytes) -> None:
+def test_a_truncated_request_is_refused(data: bytes) -> None:
     with pytest.raises(ConnectionError):
         read(data)
 
 
-def test_a_client_that_is_done_sends_no_more() -> None:
+def test_the_end_of_a_connection_is_no_request() -> None:
     assert read(b"") is None

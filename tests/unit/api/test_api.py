@@ -78,7 +78,7 @@ def test_importing_the_package_alone_imports_none_of_its_parts():
     assert sorted(loaded.split()) == ["ztrust_mail", "ztrust_mail._version"]
 
 
-def test_every_exported_name_is_there():
+def test_every_exported_name_exists():
     assert sorted(ztrust_mail.__all__) == sorted(
         {*VERBS, "Session", "SecretMode", "Waves", "ZtrustMailError", "__version__"}
     )
@@ -112,7 +112,7 @@ def environ(tmp_path: Path, ztrust_sandbox: Sandbox) -> dict[str, str]:
     return {"ZTRUST_MAIL_CONFIG": str(path), **login, **ENVIRON}
 
 
-def test_all_verbs_work_together_and_print_nothing(ztrust_sandbox, environ, capfd):
+def test_all_library_calls_work_together_and_print_nothing(ztrust_sandbox, environ, capfd):
     ztrust_sandbox.edit_smtp("globex", {"host": "old"})
     spec = ztrust_mail.load_spec(
         {"version": 1, "server": "sandbox", "realms": {"acme": BASIC, "globex": {"disabled": True}}}
@@ -133,7 +133,7 @@ def test_all_verbs_work_together_and_print_nothing(ztrust_sandbox, environ, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_failing_verbs_raise_and_neither_print_nor_exit(ztrust_sandbox, environ, capfd):
+def test_failing_library_calls_raise_and_neither_print_nor_exit(ztrust_sandbox, environ, capfd):
     with pytest.raises(SpecError) as invalid:
         ztrust_mail.load_spec({"version": 1, "realms": {"acme": {"sender": {"adress": "x"}}}})
     assert [finding.rule for finding in invalid.value.findings] == ["unknown-key"]
@@ -180,7 +180,7 @@ def test_a_plan_made_under_another_policy_is_judged_by_the_one_here(ztrust_sandb
     assert not [request for request in ztrust_sandbox.requests if request.method == "PUT"]
 
 
-def test_an_apply_settles_first_what_a_killed_run_left(ztrust_sandbox, environ):
+def test_an_apply_first_settles_the_writes_of_a_killed_run(ztrust_sandbox, environ):
     spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN, "globex": NO_LOGIN}})
     with ztrust_mail.connect(spec=spec, environ=environ) as connection:
         ztrust_mail.apply(ztrust_mail.plan(spec, connection), connection)
@@ -196,7 +196,7 @@ def test_an_apply_settles_first_what_a_killed_run_left(ztrust_sandbox, environ):
     assert steps == {"acme": Step.VERIFIED, "globex": Step.FAILED}
 
 
-def test_beside_a_run_that_is_under_way_it_is_named_and_nothing_it_writes_is_in_doubt(ztrust_sandbox, environ):
+def test_a_run_under_way_is_named_and_none_of_its_writes_counts_as_unknown(ztrust_sandbox, environ):
     spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": NO_LOGIN}})
     with ztrust_mail.connect(environ=environ) as running, ztrust_mail.connect(environ=environ) as beside:
         ztrust_mail.apply(ztrust_mail.plan(spec, running), running)
@@ -213,7 +213,7 @@ def test_beside_a_run_that_is_under_way_it_is_named_and_nothing_it_writes_is_in_
     assert [f.rule for f in afterwards.all_findings if f.rule in ("under-way", "in-doubt")] == ["in-doubt"]
 
 
-def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox, environ):
+def test_a_run_stopped_by_an_exception_of_progress_can_be_resumed(ztrust_sandbox, environ):
     def progress(_: RealmOutcome) -> None:
         raise ZeroDivisionError
 
@@ -228,7 +228,7 @@ def test_progress_that_raises_leaves_a_stopped_run_to_be_taken_up(ztrust_sandbox
         assert not ztrust_mail.find_unfinished(connection)
 
 
-def test_of_a_canary_it_is_told_what_was_tested_and_what_had_nothing_to_test(ztrust_sandbox, environ):
+def test_the_result_names_canaries_that_were_tested_and_those_without_settings_to_test(ztrust_sandbox, environ):
     ztrust_sandbox.edit_smtp("globex", {"host": "old.example"})
     relay = {"host": "127.0.0.1", "port": ztrust_sandbox.mail.port, "security": "none"}
     entries = {"acme": {**NO_LOGIN, "relay": relay}, "globex": {"disabled": True}}
@@ -250,7 +250,7 @@ def test_a_canary_that_matches_no_realm_is_refused_before_anything_is_journaled(
         assert connection.journal.runs(connection.gateway.url) == []
 
 
-def test_a_connection_can_be_had_by_url_and_sends_nothing_by_itself(ztrust_sandbox, environ):
+def test_connecting_by_url_sends_nothing(ztrust_sandbox, environ):
     connection = ztrust_mail.connect(ztrust_sandbox.url, environ=environ)
     connection.close()
     assert connection.server.url == ztrust_sandbox.url
@@ -267,7 +267,7 @@ def test_a_connection_is_closed_when_its_block_is_left():
     assert closed == [True]
 
 
-def test_what_a_spec_may_reach_comes_from_the_settings(environ, tmp_path):
+def test_the_settings_decide_which_secrets_a_spec_may_reach(environ, tmp_path):
     with ztrust_mail.connect(environ=environ) as connection:
         assert connection.reach.settings_paths == (str(tmp_path / "settings.toml"),)
         assert connection.reach.environ is environ
@@ -285,7 +285,7 @@ def test_explaining_is_offline_and_names_what_it_cannot_explain():
     assert "add an entry" in nothing.value.hint
 
 
-def test_drift_looks_at_every_realm_and_plan_only_at_those_named(ztrust_sandbox):
+def test_drift_reads_every_realm_and_plan_only_the_named_ones(ztrust_sandbox):
     spec = one_realm({"disabled": True})
     with connected(ztrust_sandbox) as connection:
         assert ztrust_mail.drift(spec, connection).plan.uncovered == ("globex", "master")

@@ -37,7 +37,7 @@ PLACES: Mapping[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_where_a_spec_holds_the_secret_itself(watch: Watch, place: str) -> None:
+def test_a_secret_in_a_spec_is_refused_and_not_quoted(watch: Watch, place: str) -> None:
     written = json.dumps({"version": 1, "realms": {"acme": PLACES[place](canary("plain"))}})
     for name in ("wrong.json", "wrong.yaml"):
         watch.write(name, written)
@@ -58,7 +58,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_where_a_spec_that_holds_the_secret_cannot_be_read(watch: Watch, name: str) -> None:
+def test_a_secret_in_an_unreadable_spec_is_not_quoted(watch: Watch, name: str) -> None:
     watch.write(name, BROKEN[name].format(canary("broken")))
     assert set(all_of_it(watch, ("validate", name), ("plan", name))) == {ExitStatus.USAGE}
 
@@ -80,7 +80,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("content", SETTINGS)
-def test_where_the_settings_are_wrong(watch: Watch, ztrust_sandbox: Sandbox, content: str) -> None:
+def test_a_secret_in_wrong_settings_is_not_quoted(watch: Watch, ztrust_sandbox: Sandbox, content: str) -> None:
     secret = canary("settings")
     text = content.format(*[secret] * content.count("{}"))
     watch.write("settings.toml", text if "[journal]" not in text else settings(ztrust_sandbox.url, text))
@@ -89,7 +89,7 @@ def test_where_the_settings_are_wrong(watch: Watch, ztrust_sandbox: Sandbox, con
 
 
 @pytest.mark.parametrize("place", ["--server", "SERVER", "URL", "JOURNAL"])
-def test_where_a_login_stands_in_a_url(watch: Watch, place: str) -> None:
+def test_a_login_in_a_url_is_refused_and_not_quoted(watch: Watch, place: str) -> None:
     url = f"https://u:{canary(place)}@id.example.com"
     if place != "JOURNAL":
         watch.cli.monkeypatch.delenv("ZTRUST_MAIL_SERVER")

@@ -42,13 +42,13 @@ from ztrust_mail.sandbox.admin_api.request import Call
 from ztrust_mail.sandbox.quirks import Answer, error, error_message
 
 
-def test_no_command_is_left_out() -> None:
+def test_every_command_is_run_with_canary_secrets() -> None:
     names = set(COMMANDS)
     assert names == {command[0] for command in (*WORK, *OTHERS)} | ELSEWHERE.keys()
 
 
 @pytest.mark.parametrize("ztrust_sandbox_options", ["26.7.4", "16.1.1"], indirect=True)
-def test_where_all_goes_well(watch: Watch, ztrust_sandbox: Sandbox) -> None:
+def test_successful_commands_show_no_secret(watch: Watch, ztrust_sandbox: Sandbox) -> None:
     ended = all_of_it(watch, *OTHERS, *PLANS, *APPLIES)
     assert ExitStatus.BUG not in ended
     held = {realm: ztrust_sandbox.smtp(realm) for realm in REALMS}
@@ -180,7 +180,7 @@ TROUBLES: Mapping[str, tuple[Callable[[Watch, Sandbox], None], ExitStatus]] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_where_something_goes_wrong(watch: Watch, ztrust_sandbox: Sandbox, trouble: str) -> None:
+def test_failing_commands_show_no_secret(watch: Watch, ztrust_sandbox: Sandbox, trouble: str) -> None:
     begun = ("apply", "mail.json", "--realm", "acme", "--realm", "initech", *SURE)
     assert ExitStatus.OK in all_of_it(watch, PLANS[1], begun)
     befall, status = TROUBLES[trouble]
@@ -213,7 +213,7 @@ ECHOES: Mapping[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
 @pytest.mark.parametrize("echo", ECHOES)
 @pytest.mark.parametrize("where", ["login", "work"])
-def test_where_the_server_says_it_back(
+def test_a_server_that_quotes_a_secret_does_not_make_it_show(
     watch: Watch, ztrust_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, where: str, echo: str, status: int
 ) -> None:
     said: list[str] = []
@@ -264,7 +264,7 @@ LATER: Mapping[str, Callable[[Call], bool]] = {
 @pytest.mark.parametrize("saying", [told, sent_on])
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("later", LATER)
-def test_where_an_answer_quotes_what_its_request_did_not_carry(
+def test_an_answer_that_quotes_a_secret_of_another_request_does_not_make_it_show(
     watch: Watch,
     ztrust_sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -304,7 +304,7 @@ main()
 
 
 @pytest.mark.parametrize(("state", "status"), [("sound", ExitStatus.OK), ("broken", ExitStatus.BUG)])
-def test_where_a_process_of_its_own_logs_all_it_can(watch: Watch, state: str, status: ExitStatus) -> None:
+def test_a_separate_process_that_logs_everything_shows_no_secret(watch: Watch, state: str, status: ExitStatus) -> None:
     arguments = ("apply", "mail.json", "--realm", "acme", "--realm", "initech", *SURE, "--report", "json=report.json")
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-c", LOUDLY, ",".join(LOUD), state, *arguments],
@@ -334,7 +334,7 @@ def test_where_a_process_of_its_own_logs_all_it_can(watch: Watch, state: str, st
         lambda secret: "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x",
     ],
 )
-def test_a_secret_in_disguise_is_found(disguise: Callable[[str], str]) -> None:
+def test_an_encoded_secret_counts_as_a_leak(disguise: Callable[[str], str]) -> None:
     assert leaks(f"the password is {disguise(canary('x'))}.")
     assert not leaks("the password is (secret from env:MAIL_ONE)")
 
@@ -374,7 +374,7 @@ def work_and_look(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("kind", LEAKS)
-def test_a_leak_on_purpose_is_found(watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_a_deliberate_leak_is_found(watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(LEAKS[kind], leaking(kind))
     if kind == "traceback":
         monkeypatch.setattr("ztrust_mail.gateways.keycloak.gateway.KeycloakGateway.write", raising(ValueError()))

@@ -48,7 +48,7 @@ def made(number: int, command: str = "apply", who: str = "admin (realm master), 
     return PastRun(run, steps)
 
 
-def test_runs_stand_in_a_table_newest_first():
+def test_history_lists_runs_in_a_table_newest_first():
     failed = made(8, steps={Step.VERIFIED: 1_200, Step.FAILED: 1})
     assert listed(failed, made(7, "revert 12")) == (
         "RUN  WHEN (UTC)        COMMAND    OUTCOME  REALMS                    WHO\n"
@@ -57,15 +57,15 @@ def test_runs_stand_in_a_table_newest_first():
     )
 
 
-def test_a_run_without_realms_says_none():
+def test_history_shows_none_for_a_run_without_realms():
     assert "  none    admin" in listed(made(1, steps={}))
 
 
-def test_nobody_s_name_steers_the_terminal():
+def test_names_in_history_cannot_steer_the_terminal():
     assert "\x1b" not in listed(made(1, who="\x1b[31mmo"))
 
 
-def test_a_run_is_told_realm_by_realm(ztrust_sandbox):
+def test_history_shows_a_run_realm_by_realm(ztrust_sandbox):
     ztrust_sandbox.edit_smtp(
         "globex", {"from": "a@globex.example", "host": "old.example.com", "envelopeFrom": "b@x.example"}
     )
@@ -119,7 +119,7 @@ def test_a_realm_that_could_not_be_planned_failed_without_changes(ztrust_sandbox
     assert globex.write.error
 
 
-def test_a_list_of_runs_is_counted_without_reading_what_was_written(ztrust_sandbox, monkeypatch):
+def test_listing_runs_counts_realms_without_reading_their_writes(ztrust_sandbox, monkeypatch):
     apply(ztrust_sandbox, {"acme": NO_LOGIN, "globex": NO_LOGIN})
     with monkeypatch.context() as patch:
         patch.setattr("ztrust_mail.journal.records.write_of", lambda row: pytest.fail("a write was read"))
@@ -127,7 +127,7 @@ def test_a_list_of_runs_is_counted_without_reading_what_was_written(ztrust_sandb
         assert history(ztrust_sandbox, realms=["ac*"])[0].steps == {Step.VERIFIED: 1}
 
 
-def test_a_step_that_is_none_is_damage(ztrust_sandbox):
+def test_an_unknown_step_is_reported_as_damage(ztrust_sandbox):
     apply(ztrust_sandbox, {"acme": NO_LOGIN})
     with connected(ztrust_sandbox) as connection:
         connection.journal.record(1, [Update("acme", Step.VERIFIED)])
@@ -137,7 +137,7 @@ def test_a_step_that_is_none_is_damage(ztrust_sandbox):
             api.history(connection)
 
 
-def test_a_run_that_was_cut_off_has_no_end(ztrust_sandbox):
+def test_a_run_that_was_cut_off_has_no_end_time(ztrust_sandbox):
     with connected(ztrust_sandbox) as connection:
         write = Write("acme", {}, None)
         number = connection.journal.begin(NewRun(connection.gateway.url, "apply", "mo"), [write])
@@ -163,7 +163,7 @@ def test_runs_are_limited_to_the_newest_and_to_the_realms_asked_for(ztrust_sandb
     assert history(ztrust_sandbox, 3)[0].steps == {Step.VERIFIED: 1}
 
 
-def test_only_this_server_s_runs_are_told(ztrust_sandbox):
+def test_history_shows_only_runs_on_this_server(ztrust_sandbox):
     apply(ztrust_sandbox, {"acme": NO_LOGIN})
     with connected(ztrust_sandbox) as connection:
         connection.journal.begin(NewRun("https://other.example", "apply", "mo"), [])
@@ -174,14 +174,14 @@ def test_only_this_server_s_runs_are_told(ztrust_sandbox):
             api.history(connection, 3)
 
 
-def test_without_a_journal_there_is_no_history_and_none_is_made(ztrust_sandbox, state_folder):
+def test_history_creates_no_journal(ztrust_sandbox, state_folder):
     assert history(ztrust_sandbox) == []
     with pytest.raises(UsageError, match="there is no run 1"):
         history(ztrust_sandbox, 1)
     assert not state_folder.exists()
 
 
-def test_the_command_says_that_there_is_none_and_sends_nothing(cli, sandbox):
+def test_history_reports_a_missing_journal_and_sends_nothing(cli, sandbox):
     ran = cli("history")
     assert (ran.status, ran.out) == (0, f"No runs recorded for {sandbox.url}.\n")
     assert cli.json("history")["runs"] == []
@@ -195,7 +195,7 @@ realms:
 """
 
 
-def test_the_command_lists_runs_and_tells_one(cli, sandbox):
+def test_the_history_command_lists_runs_and_shows_one(cli, sandbox):
     cli("apply", cli.write("spec.yaml", SPEC), "--yes")
     sent = len(sandbox.requests)
     assert cli("history").out.splitlines()[1].startswith("1    20")
@@ -223,7 +223,7 @@ def vanished(cli) -> list[str]:
     return cli.json("drift", "glob.yaml")["vanished"]
 
 
-def test_a_realm_that_is_gone_for_good_is_forgotten_and_no_longer_missed(cli, sandbox):
+def test_a_forgotten_realm_is_no_longer_reported_as_vanished(cli, sandbox):
     sandbox.create_realm("tenant-a")
     sandbox.create_realm("tenant-b")
     assert cli("apply", cli.write("glob.yaml", GLOB), "--yes").status == 0
@@ -268,19 +268,19 @@ def test_old_runs_are_pruned_and_a_revert_is_still_possible(cli, sandbox):
         ["--forget", "acme", "--realm", "a*"],
     ],
 )
-def test_what_cannot_be_meant_is_refused(cli, sandbox, arguments):
+def test_history_refuses_invalid_or_conflicting_options(cli, sandbox, arguments):
     ran = cli("history", *arguments, "--yes")
     assert (ran.status, ran.out) == (2, "")
 
 
-def test_nothing_is_taken_out_unasked_or_where_there_is_no_journal(cli, sandbox, state_folder):
+def test_nothing_is_removed_without_confirmation_or_without_a_journal(cli, sandbox, state_folder):
     assert "stdin is not a terminal" in cli("history", "--forget", "acme").err
     assert "there is no journal yet" in cli("history", "--forget", "acme", "--yes").err
     assert cli("history", "--prune", "1", "--yes").out == "No run to prune.\n"
     assert not state_folder.exists()
 
 
-def test_nothing_is_taken_out_while_a_run_is_under_way(cli, sandbox):
+def test_nothing_is_removed_while_a_run_is_under_way(cli, sandbox):
     cli("apply", cli.write("spec.yaml", SPEC), "--yes")
     with connected(sandbox) as connection, connection.lock():
         ran = cli("history", "--forget", "acme", "--yes")

@@ -63,7 +63,7 @@ def messages(pulled: Pulled) -> str:
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "26.7.4"])
-def test_whatever_a_server_holds_is_pulled_as_a_spec_that_plans_to_nothing_or_is_told(version, written):
+def test_any_settings_are_pulled_as_a_spec_that_is_in_sync_or_reported(version, written):
     with Sandbox(SandboxOptions(version=version)) as sandbox, connected(sandbox, Unreadable()) as connection:
 
         @RANDOM
@@ -87,7 +87,7 @@ def test_whatever_a_server_holds_is_pulled_as_a_spec_that_plans_to_nothing_or_is
 
 @RANDOM
 @given(fields=st.lists(field_maps, min_size=1, max_size=3))
-def test_sound_settings_are_pulled_without_a_word(fields):
+def test_valid_settings_are_pulled_without_a_finding(fields):
     states = {f"r{n}": stored(one) for n, one in enumerate(fields)}
     spoken = [f for f in of(states).findings if not f.field or not f.field.startswith("extra.")]
     assert spoken == []
@@ -120,26 +120,26 @@ def test_factored_entries_resolve_to_the_same_settings(states, written):
         assert (a.findings, a.disabled, a.fields) == (b.findings, b.disabled, b.fields)
 
 
-def test_what_all_share_is_lifted_and_passwords_are_named_after_their_realm():
+def test_shared_settings_become_defaults_and_passwords_are_named_after_their_realm():
     pulled = of({"a": SHOWN, "b-1": SHOWN | {"fromDisplayName": "B"}, "off": {}}, factor=True)
     assert pulled.realms == {"a": {"sender.name": "Acme"}, "b-1": {"sender.name": "B"}, "off": None}
     assert pulled.defaults["relay.auth.password"] == SecretRef(SecretKind.ENV, ("SMTP_PASSWORD_{realm}",))
     assert pulled.defaults["relay.port"] == 587
 
 
-def test_login_port_and_security_are_not_lifted_without_the_host():
+def test_login_port_and_security_become_defaults_only_together_with_the_host():
     pulled = of({"a": SHOWN, "b": SHOWN | {"host": "other.example.com"}}, factor=True)
     assert set(pulled.defaults) == {"sender.address", "sender.name", "reply_to.address", "reply_to.name"}
     assert pulled.realms["b"]["relay.auth.username"] == "apikey"
 
 
-def test_a_port_is_not_lifted_without_the_security():
+def test_a_port_becomes_a_default_only_together_with_the_security():
     pulled = of({"a": SHOWN, "b": SHOWN | {"starttls": "false", "ssl": "true"}}, factor=True)
     assert "relay.port" not in pulled.defaults
     assert pulled.realms["a"] == {"relay.port": 587, "relay.security": "starttls"}
 
 
-def test_a_token_is_lifted_as_a_whole_or_not_at_all(written):
+def test_a_token_becomes_a_default_as_a_whole_or_not_at_all(written):
     states = {"a": TOKEN, "b": TOKEN | {"authTokenScope": "mail"}}
     pulled = of(states, factor=True)
     assert [name for name in pulled.defaults if ".token." in name] == []
@@ -164,7 +164,7 @@ def variables(pulled: Pulled) -> dict[str, str]:
     }
 
 
-def test_hidden_secrets_become_variables_of_their_own(written):
+def test_masked_secrets_become_one_variable_each(written):
     states = {"a-b": SHOWN, "a.b": SHOWN, "A_B": SHOWN, "ü": SHOWN, "t": TOKEN}
     pulled = of(states)
     assert variables(pulled) == {
@@ -178,7 +178,7 @@ def test_hidden_secrets_become_variables_of_their_own(written):
     assert differing(written(of(states, factor=True)), states) == differing(written(pulled), states)
 
 
-def test_a_hidden_secret_is_commented_on_and_its_mask_is_nowhere():
+def test_a_masked_secret_gets_a_comment_and_its_mask_is_not_written():
     text = to_yaml(of({"acme": SHOWN}).realms, {})
     assert "{env: SMTP_PASSWORD_ACME}  # the server hides the value: put it into this variable" in text
     assert "*" not in text
@@ -193,7 +193,7 @@ def test_a_long_realm_name_still_makes_a_variable(written):
     assert set(map(tuple, differing(written(pulled), states).values())) == {()}
 
 
-def test_a_vault_reference_stays_one(written):
+def test_a_vault_reference_is_pulled_as_a_vault_reference(written):
     states = {"acme": SHOWN | {"password": "${vault.smtp.key}"}}
     spec = written(of(states))
     wanted = explain(spec, "acme").fields["relay.auth.password"]
@@ -203,7 +203,7 @@ def test_a_vault_reference_stays_one(written):
 
 @pytest.mark.parametrize("text", ["{", "}}", "{realm}", "{{x}}", "no", "1e3", "null", "~", "2024-01-01", "a: b", "# c"])
 @pytest.mark.parametrize("name", ["fromDisplayName", "user", "x-extra"])
-def test_odd_text_comes_back_to_the_letter(written, text, name):
+def test_unusual_text_is_pulled_exactly(written, text, name):
     states = {"acme": SHOWN | {name: text}}
     pulled = of(states)
     assert pulled.findings == ()
@@ -213,7 +213,7 @@ def test_odd_text_comes_back_to_the_letter(written, text, name):
 
 @RANDOM
 @given(name=texts, attribute=texts, value=st.text(max_size=20))
-def test_any_realm_name_and_extra_attribute_can_be_written_or_is_told(written, name, attribute, value):
+def test_any_realm_name_and_extra_attribute_is_pulled_or_reported(written, name, attribute, value):
     states = {name: SHOWN | {f"x-{attribute}": value}}
     pulled = of(states)
     spec = written(pulled)
@@ -223,7 +223,7 @@ def test_any_realm_name_and_extra_attribute_can_be_written_or_is_told(written, n
 
 
 @pytest.mark.parametrize("realm", ["true", "null", "123", "0x1F", "1e3", "<<", "=", "- a", "'", "a b", " a ", "master"])
-def test_realm_names_that_look_like_something_else_come_back_as_names(written, realm):
+def test_realm_names_that_look_like_numbers_or_booleans_are_pulled_as_names(written, realm):
     states = {realm: SHOWN}
     assert differing(written(of(states)), states) == {realm: []}
 
@@ -261,7 +261,9 @@ def test_a_realm_whose_name_no_spec_can_hold_is_left_out_with_an_error(written, 
         ]),
     ],
 )  # fmt: skip
-def test_what_a_spec_cannot_say_is_left_out_with_a_warning_and_a_plan_shows_it(written, change, fields):
+def test_settings_that_a_spec_cannot_express_are_left_out_with_a_warning_and_planned_as_changes(
+    written, change, fields
+):
     states = {"acme": SHOWN | change}
     pulled = of(states)
     assert [f.field for f in pulled.findings] == fields
@@ -280,12 +282,12 @@ def test_an_attribute_whose_name_no_spec_can_hold_is_left_out_and_a_plan_keeps_i
     assert compare(KEYCLOAK, explain(spec, "acme"), states["acme"]).unmanaged == (name,)
 
 
-def test_security_that_cannot_be_said_never_becomes_none(written):
+def test_security_that_a_spec_cannot_express_never_becomes_none(written):
     wanted = explain(written(of({"acme": SHOWN | {"ssl": "true"}})), "acme").fields
     assert wanted["relay.security"] == "starttls"
 
 
-def test_what_absence_means_to_the_server_is_said(written):
+def test_a_pulled_spec_names_the_servers_defaults_for_absent_attributes(written):
     states = {"acme": {"from": "a@b.example", "host": "h"}}
     pulled = of(states)
     assert pulled.realms["acme"] == {
@@ -318,7 +320,7 @@ def test_a_realm_that_lacks_what_an_entry_needs_is_left_out_with_an_error(writte
     assert differing(written(pulled), {"fine": SHOWN}) == {"fine": []}
 
 
-def test_a_realm_that_cannot_be_read_is_told_and_never_disabled(written):
+def test_an_unreadable_realm_is_reported_and_never_pulled_as_disabled(written):
     reading = {"gone": RealmUnreadable("may not see it", "ask", "may-not-see"), "off": LiveRealm("off", {}, 0.0)}
     pulled = pull_entries(KEYCLOAK, reading)
     assert pulled.realms == {"off": None}
@@ -345,14 +347,14 @@ def test_pulling_only_reads(ztrust_sandbox, globs, found, paths):
     assert {r.method for r in ztrust_sandbox.requests if not r.path.endswith("/token")} == {"GET"}
 
 
-def test_a_realm_that_is_not_there_is_told(ztrust_sandbox):
+def test_pulling_a_missing_realm_is_reported(ztrust_sandbox):
     with connected(ztrust_sandbox) as connection:
         pulled = pull(connection, ["acme", "nosuch"])
     assert (pulled.realms, [f.rule for f in pulled.findings]) == ({"acme": None}, ["no-realm"])
     assert pulled.exit_status is ExitStatus.PARTIAL
 
 
-def test_a_glob_that_matches_nothing_is_told_beside_one_that_matches(ztrust_sandbox):
+def test_a_glob_without_matches_is_reported_even_if_another_one_matches(ztrust_sandbox):
     with connected(ztrust_sandbox) as connection:
         pulled = pull(connection, ["ac*", "nosuch"])
     assert [f.message for f in pulled.findings] == ["no realm matches --realm `nosuch`"]
@@ -360,13 +362,13 @@ def test_a_glob_that_matches_nothing_is_told_beside_one_that_matches(ztrust_sand
 
 
 @pytest.mark.parametrize("globs", [("nosuch-*",), ()])
-def test_nothing_to_pull_is_an_error_and_no_empty_spec(ztrust_sandbox, globs):
+def test_pulling_no_realm_is_an_error_and_not_an_empty_spec(ztrust_sandbox, globs):
     ztrust_sandbox.faults.list_forbidden = not globs
     with connected(ztrust_sandbox) as connection, pytest.raises(UsageError, match="no realm matches"):
         pull(connection, globs)
 
 
-def test_every_kind_of_spec_survives_the_way_to_the_server_and_back(written):
+def test_every_kind_of_spec_is_equal_after_apply_and_pull(written):
     for kind, entry in ENTRIES.items():
         smtp = {} if kind == "disabled" else stored(explain(one_realm(entry, "acme"), "acme").fields)
         states = {

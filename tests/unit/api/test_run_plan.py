@@ -43,7 +43,7 @@ class Recorder(Dialogue):
         return self.answer
 
 
-def test_settling_comes_before_the_plan_and_the_question_after_it(ztrust_sandbox: Sandbox) -> None:
+def test_an_earlier_run_is_settled_before_the_plan_and_the_question_asked_after_it(ztrust_sandbox: Sandbox) -> None:
     dialogue = Recorder()
 
     def make_plan() -> Plan:
@@ -93,7 +93,7 @@ def test_an_impossible_canary_is_refused_before_the_question(ztrust_sandbox: San
     assert dialogue.events == ["settled", "shown"]
 
 
-def test_inside_the_lock_of_the_caller_nothing_is_settled_again(ztrust_sandbox: Sandbox) -> None:
+def test_a_run_inside_the_callers_lock_settles_nothing_again(ztrust_sandbox: Sandbox) -> None:
     with connected(ztrust_sandbox) as session, session.lock():
         done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions())
         assert not session.lock_holder()

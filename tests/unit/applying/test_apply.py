@@ -97,7 +97,7 @@ def test_applying_twice_writes_nothing_the_second_time(sandboxes, version, kind)
 
 
 @pytest.mark.parametrize("version", ["16.1.1", "26.7.4"])
-def test_any_settings_over_anything_converge_and_keep_what_is_not_managed(sandboxes, version):
+def test_any_settings_applied_over_any_others_converge_and_preserve_unmanaged_attributes(sandboxes, version):
     sandbox = sandboxes[version]
     name = fresh(sandbox, {})
 
@@ -150,7 +150,7 @@ def test_a_write_holds_smtp_server_and_nothing_else(ztrust_sandbox, kind):
     }
 
 
-def test_disabled_writes_exactly_nothing(ztrust_sandbox):
+def test_a_disabled_realm_is_written_as_an_empty_object(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", JUNK["unknown keys"] | {"envelopeFrom": ""})
     result = applied(ztrust_sandbox, one_realm({"disabled": True}))
     (put,) = sent(ztrust_sandbox, "PUT")
@@ -160,7 +160,7 @@ def test_disabled_writes_exactly_nothing(ztrust_sandbox):
     assert listed == {*JUNK["unknown keys"], "envelopeFrom"}
 
 
-def test_false_removes_an_extra_attribute_and_the_others_stay(ztrust_sandbox):
+def test_false_removes_an_extra_attribute_and_no_other(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", {**STORED, "x-old": "1", "x-new": "2"})
     applied(ztrust_sandbox, one_realm({**BASIC, "extra": {"x-old": False}}))
     assert ztrust_sandbox.smtp("acme") == {**STORED, "x-new": "2"}
@@ -185,7 +185,7 @@ def test_every_write_to_a_realm_with_a_login_carries_the_secret(sandboxes, versi
     assert MASK not in put.body["smtpServer"].values()
 
 
-def test_a_hidden_secret_is_left_alone_by_auto_and_written_by_write(ztrust_sandbox):
+def test_an_unchanged_masked_secret_is_not_written_by_auto_and_written_by_write(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", {**STORED, "password": "another"})
     assert statuses(applied(ztrust_sandbox, one_realm(BASIC))) == {"acme": "in_sync"}
     assert ztrust_sandbox.smtp("acme")["password"] == "another"
@@ -226,7 +226,7 @@ def test_only_secrets_of_realms_to_be_written_are_resolved(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("value", [None, "", MASK, "two\nlines", "x" * 256])
-def test_a_realm_whose_secret_cannot_be_had_fails_before_its_write_and_others_go_on(ztrust_sandbox, value):
+def test_a_realm_whose_secret_cannot_be_resolved_fails_before_its_write_and_others_go_on(ztrust_sandbox, value):
     environ = {} if value is None else {"SMTP_PASSWORD": value}
     spec = realms({"acme": BASIC, "globex": NO_LOGIN})
     result = applied(ztrust_sandbox, spec, environ=environ)
@@ -251,7 +251,7 @@ def test_keep_sends_the_mask_and_the_stored_secret_stays(sandboxes, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_keep_keeps_where_port_and_security_are_written_otherwise_but_mean_the_same(sandboxes, version):
+def test_keep_works_if_port_and_security_are_written_differently_but_mean_the_same(sandboxes, version):
     sandbox = sandboxes[version]
     entry = {**BASIC, "relay": {**BASIC["relay"], "security": "none"}}
     there = {n: v for n, v in STORED.items() if n not in ("port", "starttls", "authType")}
@@ -278,7 +278,7 @@ RELAY = {"host": "smtp.example.com", "auth": {"username": "apikey", "password": 
         ({**BASIC, "relay": {**RELAY, "auth": {"username": "apikey", "token": TOKEN}}}, "`relay.auth`"),
     ],
 )
-def test_keep_refuses_where_the_server_might_drop_the_secret(ztrust_sandbox, entry, why):
+def test_keep_is_refused_if_the_server_might_drop_the_secret(ztrust_sandbox, entry, why):
     ztrust_sandbox.edit_smtp("acme", STORED)
     spec = realms({"acme": entry, "globex": NO_LOGIN})
     result = applied(ztrust_sandbox, spec, secrets=SecretMode.KEEP)
@@ -290,7 +290,7 @@ def test_keep_refuses_where_the_server_might_drop_the_secret(ztrust_sandbox, ent
 
 
 @pytest.mark.parametrize("name", ["url", "client_id", "scope"])
-def test_keep_refuses_where_the_token_login_changes(ztrust_sandbox, name):
+def test_keep_is_refused_if_the_token_login_changes(ztrust_sandbox, name):
     there = held(ENTRIES["token"])
     ztrust_sandbox.edit_smtp("acme", there)
     auth = {"username": "u", "token": TOKEN | {name: f"https://other.example.com/{name}"}}
@@ -304,7 +304,7 @@ def test_keep_refuses_where_the_token_login_changes(ztrust_sandbox, name):
     ("name", "why"),
     [("password", "none is stored"), ("auth", "`relay.auth`"), ("user", "`relay.auth.username`")],
 )
-def test_keep_refuses_where_nothing_can_be_kept(ztrust_sandbox, name, why):
+def test_keep_is_refused_if_no_secret_is_stored(ztrust_sandbox, name, why):
     ztrust_sandbox.edit_smtp("acme", {n: v for n, v in STORED.items() if n != name})
     result = applied(ztrust_sandbox, one_realm(BASIC), secrets=SecretMode.KEEP)
     assert rules(result) == ["cannot-keep"]
@@ -322,7 +322,7 @@ def test_keep_never_sends_a_mask_to_a_server_that_does_not_mask(sandboxes, versi
     assert ENVIRON["SMTP_CLIENT_SECRET"] not in messages(result) + repr(result.realms[0].changes)
 
 
-def test_keep_writes_realms_without_a_login_as_ever(ztrust_sandbox):
+def test_keep_writes_realms_without_a_login_as_usual(ztrust_sandbox):
     ztrust_sandbox.edit_smtp("acme", STORED)
     result = applied(ztrust_sandbox, realms({"acme": NO_LOGIN, "globex": ENTRIES["vault"]}), secrets=SecretMode.KEEP)
     assert statuses(result) == {"acme": "applied", "globex": "applied"}
@@ -424,7 +424,7 @@ def test_realms_that_were_not_planned_stay_as_they_were(ztrust_sandbox):
 
 
 @pytest.mark.parametrize("error", [ServerRefused("the token is refused"), ServerUnreachable("gone")])
-def test_a_server_lost_in_the_middle_hides_no_write(error):
+def test_a_server_lost_during_a_run_hides_no_write(error):
     gateway = FakeGateway({"a": {}, "b": {}, "c": {}}, connections=1)
 
     def lose(realm: str) -> None:
@@ -451,7 +451,7 @@ def no_interrupt_passed_on() -> Iterator[None]:
     ("lose", "why"),
     [(ServerUnreachable("the server is gone"), "the server is gone"), (KeyboardInterrupt(), "interrupted")],
 )
-def test_what_cannot_be_read_back_is_told_to_be_written(lose, why):
+def test_a_realm_that_cannot_be_read_back_is_reported_as_written(lose, why):
     gateway = FakeGateway({"a": {}, "b": {}, "c": held(NO_LOGIN)})
     made = make_plan(realms(dict.fromkeys("abc", NO_LOGIN)), gateway)
 
@@ -479,7 +479,7 @@ def test_what_cannot_be_read_back_is_told_to_be_written(lose, why):
         (lambda a: {}, ["`sender.address`", "`relay.host`", "`x-kept`"]),
     ],
 )
-def test_a_server_that_stores_otherwise_is_found_out(store, lost):
+def test_a_server_that_stores_other_values_is_reported(store, lost):
     gateway = FakeGateway({"acme": {"x-kept": "1"}, "fine": {}})
     made = make_plan(realms({"acme": BASIC, "fine": NO_LOGIN}), gateway)
     gateway.on_store = lambda attributes: store(attributes) if "x-kept" in attributes else attributes
@@ -489,7 +489,7 @@ def test_a_server_that_stores_otherwise_is_found_out(store, lost):
     assert all(name in messages(result) for name in lost)
 
 
-def test_a_server_that_leaves_something_when_disabled_is_found_out():
+def test_a_server_that_keeps_attributes_of_a_disabled_realm_is_reported():
     gateway = FakeGateway({"acme": STORED})
     made = make_plan(one_realm({"disabled": True}), gateway)
     gateway.on_store = lambda attributes: {"auth": "false"}
@@ -497,7 +497,7 @@ def test_a_server_that_leaves_something_when_disabled_is_found_out():
     assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["not-kept"])
 
 
-def test_a_server_that_leaves_out_what_means_the_same_is_only_noted():
+def test_a_server_that_drops_default_values_causes_only_a_note():
     gateway = FakeGateway({"acme": {}})
     gateway.on_store = lambda attributes: {n: v for n, v in attributes.items() if v != "false"}
     result = carried_out(make_plan(one_realm(NO_LOGIN), gateway), gateway)
@@ -506,7 +506,7 @@ def test_a_server_that_leaves_out_what_means_the_same_is_only_noted():
     assert result.exit_status is ExitStatus.OK
 
 
-def test_a_realm_gone_before_it_is_read_back_has_failed():
+def test_a_realm_removed_before_it_is_read_back_fails():
     gateway = FakeGateway({"acme": {}})
     made = make_plan(one_realm(NO_LOGIN), gateway)
     gateway.before_read = lambda: gateway.stored.clear()
@@ -514,7 +514,7 @@ def test_a_realm_gone_before_it_is_read_back_has_failed():
     assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["no-realm"])
 
 
-def test_somebody_writing_at_the_same_moment_is_found_by_reading_back(ztrust_sandbox):
+def test_a_concurrent_write_is_found_by_reading_back(ztrust_sandbox):
     def overwrite(realm: str) -> None:
         ztrust_sandbox.edit_smtp(realm, {"x": "1"})
 
@@ -527,7 +527,7 @@ def test_somebody_writing_at_the_same_moment_is_found_by_reading_back(ztrust_san
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_cancelling_lets_the_writes_under_way_finish_and_skips_the_rest(connections):
+def test_cancelling_finishes_the_writes_under_way_and_skips_the_rest(connections):
     names = [f"r{n}" for n in range(10)]
     cancel = threading.Event()
     with Sandbox(SandboxOptions(realms=tuple(names))) as sandbox:
@@ -542,7 +542,7 @@ def test_cancelling_lets_the_writes_under_way_finish_and_skips_the_rest(connecti
         assert result.exit_status is ExitStatus.INTERRUPTED
 
 
-def test_cancelled_before_it_began_nothing_is_written():
+def test_a_run_cancelled_before_it_began_writes_nothing():
     gateway = FakeGateway({"a": {}, "b": held(NO_LOGIN)})
     cancel = threading.Event()
     cancel.set()
@@ -561,7 +561,7 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_an_interrupt_in_the_middle_loses_no_result():
+def test_an_interrupt_during_a_run_loses_no_result():
     names = [f"r{n}" for n in range(6)]
     gateway = FakeGateway({name: {} for name in names}, connections=2)
     stop = threading.Event()
@@ -611,7 +611,7 @@ def test_a_bug_in_one_realm_is_raised_and_not_hidden():
         ("disabled", "16.1.1", set()),
     ],
 )
-def test_what_the_server_is_too_old_for_is_written_with_a_warning(kind, version, too_new):
+def test_a_field_that_the_server_is_too_old_for_is_written_with_a_warning(kind, version, too_new):
     with Sandbox(SandboxOptions(version=version)) as sandbox:
         sandbox.edit_smtp("acme", {"x": "1"})
         result = applied(sandbox, one_realm(ENTRIES[kind]))
@@ -633,7 +633,7 @@ def test_backports_are_named_in_the_warning():
     assert "it needs 26.2.8 or 26.3.3 or 26.4.0" in messages(result)
 
 
-def test_removing_what_the_server_is_too_old_for_is_no_reason_to_warn():
+def test_removing_a_field_that_the_server_is_too_old_for_gives_no_warning():
     gateway = FakeGateway({"acme": {**held(NO_LOGIN), "allowutf8": "true", "timeout": "5"}})
     gateway.running = (18, 0, 2)
     result = carried_out(make_plan(one_realm(NO_LOGIN), gateway), gateway)
@@ -648,7 +648,7 @@ def test_a_server_of_unknown_version_gets_no_warning(ztrust_sandbox):
     assert (statuses(result), rules(result)) == ({"acme": "applied"}, [])
 
 
-def test_a_failed_realm_is_warned_of_too_new_fields_as_well():
+def test_a_failed_realm_gets_the_warning_about_too_new_fields_as_well():
     gateway = FakeGateway({"acme": {}})
     gateway.running = (18, 0, 2)
     made = make_plan(one_realm(ENTRIES["token"]), gateway)

@@ -70,7 +70,7 @@ def test_the_command_line_stops_writing_when_its_lock_is_lost(
     assert report["exit_status"] == ExitStatus.USAGE
 
 
-def test_a_nested_call_is_informed_of_a_lost_lock_even_if_it_was_lost_before(
+def test_a_nested_call_learns_of_a_lock_that_was_lost_before_it(
     sandbox: Sandbox, lose_lock: Callable[[], None]
 ) -> None:
     outer, inner, late = threading.Event(), threading.Event(), threading.Event()
@@ -83,7 +83,9 @@ def test_a_nested_call_is_informed_of_a_lost_lock_even_if_it_was_lost_before(
     assert (took_outer, took_inner) == (True, False)
 
 
-def test_the_lock_watches_whether_requests_are_stuck(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_is_given_the_throttles_check_for_stuck_requests(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monitors: list[Monitor] = []
     original = Journal.lease
 
@@ -129,7 +131,7 @@ def test_a_lock_lost_while_a_realm_is_read_again_stops_its_write() -> None:
     assert server.written == []
 
 
-def test_what_was_written_before_the_loss_is_in_the_journal(sandbox: Sandbox, lose_lock: Callable[[], None]) -> None:
+def test_writes_before_the_loss_of_the_lock_are_in_the_journal(sandbox: Sandbox, lose_lock: Callable[[], None]) -> None:
     with connected(sandbox, connections=1) as connection:
         sandbox.faults.before_write = lambda realm: lose_lock()
         done = ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)

@@ -33,7 +33,7 @@ def blind(cli: Cli, sandbox: Sandbox, proxy: FaultProxy) -> Ran:
     return ran
 
 
-def test_all_that_had_arrived_is_settled_and_nothing_is_left(cli: Cli, proxy: FaultProxy, blind: Ran) -> None:
+def test_resume_settles_writes_that_arrived_and_has_nothing_left_to_do(cli: Cli, proxy: FaultProxy, blind: Ran) -> None:
     assert blind.status == 4
     assert "--resume" in blind.err
     again = cli("apply", "mail.yaml", "--resume", "--yes")
@@ -43,7 +43,7 @@ def test_all_that_had_arrived_is_settled_and_nothing_is_left(cli: Cli, proxy: Fa
     assert cli("plan", "mail.yaml").status == 0
 
 
-def test_to_resume_once_more_does_no_harm(cli: Cli, blind: Ran) -> None:
+def test_resuming_a_second_time_changes_nothing(cli: Cli, blind: Ran) -> None:
     settled = [("settled", "acme"), ("settled", "globex")]
     for told in (settled, []):
         report = cli.json("apply", "mail.yaml", "--resume", "--yes")
@@ -51,7 +51,7 @@ def test_to_resume_once_more_does_no_harm(cli: Cli, blind: Ran) -> None:
         assert [(finding["rule"], finding["realm"]) for finding in report["findings"]] == told
 
 
-def test_the_history_says_that_nothing_is_left_of_it(cli: Cli, blind: Ran) -> None:
+def test_history_shows_that_a_resumed_run_has_nothing_left(cli: Cli, blind: Ran) -> None:
     assert cli.json("history")["runs"][0]["outcome"] == "failed"
     assert cli("apply", "mail.yaml", "--yes").status == 0
     assert [run["outcome"] for run in cli.json("history")["runs"]] == ["resumed"]

@@ -84,7 +84,7 @@ def failing(*names: str, error: RealmError | ServerUnreachable | None = None):
     return refuse
 
 
-def test_a_whole_run_is_journaled_with_what_stood_there_and_what_the_server_made_of_it(journal):
+def test_a_run_is_journaled_with_the_settings_before_and_after_it(journal):
     gateway = FakeGateway({"acme": {"host": "old", "password": "stored-secret"}})
     result = run(gateway, journal, BASIC)
     (write,) = journal.writes(result.run)
@@ -98,7 +98,7 @@ def test_a_whole_run_is_journaled_with_what_stood_there_and_what_the_server_made
     assert find_unfinished(journal, gateway.url) is None
 
 
-def test_where_nothing_is_to_be_written_no_run_is_journaled(journal):
+def test_a_run_that_writes_nothing_is_not_journaled(journal):
     gateway = FakeGateway({"acme": {}})
     run(gateway, journal)
     assert run(gateway, journal).run == 0
@@ -113,7 +113,7 @@ def test_nothing_is_written_before_its_intent_is_in_the_journal(journal):
     assert seen == dict.fromkeys("abc", Step.WRITING)
 
 
-def test_a_journal_that_cannot_be_begun_stops_the_run_before_the_first_write(journal, monkeypatch):
+def test_a_run_that_cannot_be_journaled_stops_before_the_first_write(journal, monkeypatch):
     gateway = FakeGateway({"acme": {}})
 
     def full(self: Journal, *rest: object) -> int:
@@ -125,7 +125,7 @@ def test_a_journal_that_cannot_be_begun_stops_the_run_before_the_first_write(jou
     assert gateway.written == []
 
 
-def test_a_journal_lost_in_the_middle_stops_the_run_and_is_told(journal, monkeypatch):
+def test_a_journal_lost_during_a_run_stops_it_and_is_reported(journal, monkeypatch):
     gateway = FakeGateway({f"r{n:02}": {} for n in range(40)}, connections=1)
     recorded = Journal.record
     calls: list[int] = []
@@ -156,7 +156,7 @@ def test_too_many_failures_stop_the_rest(journal):
     assert steps(journal, result.run)["r5"] is Step.SKIPPED
 
 
-def test_waves_are_looked_at_one_by_one(journal):
+def test_waves_are_read_back_one_by_one(journal):
     gateway = FakeGateway({f"r{n}": {} for n in range(5)}, connections=1)
     seen: list[int] = []
     gateway.before_read = lambda: seen.append(len(gateway.written))
@@ -230,7 +230,7 @@ def lost_answer(gateway: FakeGateway, *, arrives: bool, rule: str = "reset"):
     return lose
 
 
-def test_a_write_that_arrived_without_an_answer_is_found_and_done(journal):
+def test_a_write_that_arrived_without_an_answer_is_found_and_counts_as_applied(journal):
     gateway = FakeGateway({"acme": {}})
     gateway.before_write = lost_answer(gateway, arrives=True)
     result = run(gateway, journal)
@@ -255,7 +255,7 @@ def with_password(gateway: FakeGateway, journal: Journal, value: str) -> Result:
     return run(gateway, journal, BASIC, environ={"SMTP_PASSWORD": value})
 
 
-def test_a_secret_that_may_have_arrived_is_in_doubt_and_written_again(journal):
+def test_a_secret_that_may_have_arrived_has_an_unknown_outcome_and_is_written_again(journal):
     gateway = FakeGateway({"acme": {}})
     with_password(gateway, journal, "first")
 
@@ -302,7 +302,7 @@ def killed_run(gateway: FakeGateway, journal: Journal, entry: Mapping[str, objec
     gateway.before_write = lambda realm: None
 
 
-def test_a_killed_run_leaves_its_realms_in_doubt(journal):
+def test_a_killed_run_leaves_its_realms_with_an_unknown_outcome(journal):
     gateway = FakeGateway({"a": {}, "b": {}}, connections=1)
     killed_run(gateway, journal)
     remembered = journal.last_known(gateway.url)
@@ -312,7 +312,7 @@ def test_a_killed_run_leaves_its_realms_in_doubt(journal):
     }
 
 
-def test_settling_finds_out_what_arrived_what_did_not_and_what_is_somebody_elses(journal):
+def test_settling_tells_writes_that_arrived_from_lost_ones_and_from_edits_by_others(journal):
     gateway = FakeGateway({name: {"host": "old"} for name in ("arrived", "gone", "not-arrived", "otherwise")})
     killed_run(gateway, journal)
     (write,) = [w for w in journal.writes(1) if w.realm == "arrived"]
@@ -335,7 +335,7 @@ def test_settling_finds_out_what_arrived_what_did_not_and_what_is_somebody_elses
 
 
 @pytest.mark.parametrize("since", [{}, {"x-note": "somebody was here"}])
-def test_whether_a_hidden_secret_arrived_nobody_can_see_whatever_else_has_changed(journal, since):
+def test_a_write_with_a_masked_secret_stays_unknown_whatever_else_has_changed(journal, since):
     gateway = FakeGateway({"acme": {}})
     run(gateway, journal, BASIC)
     (write,) = journal.writes(1)
@@ -348,7 +348,7 @@ def test_whether_a_hidden_secret_arrived_nobody_can_see_whatever_else_has_change
     assert "the server hides the secret" in told.explanation
 
 
-def test_a_realm_that_cannot_be_read_stays_in_doubt(journal):
+def test_the_outcome_of_an_unreadable_realm_stays_unknown(journal):
     gateway = FakeGateway({"acme": {}})
     killed_run(gateway, journal)
 
@@ -361,7 +361,7 @@ def test_a_realm_that_cannot_be_read_stays_in_doubt(journal):
     assert journal.last_known(gateway.url)["acme"].doubt is not None
 
 
-def test_what_was_left_is_written_secret_and_all_where_the_journal_knows_nothing_of_it(journal):
+def test_resume_writes_the_remaining_realms_with_their_secrets_unknown_to_the_journal(journal):
     gateway = FakeGateway({"acme": {}})
     run(gateway, journal, BASIC)
     (write,) = journal.writes(1)
@@ -387,7 +387,7 @@ def test_cancelling_between_waves_leaves_the_rest_to_the_next_run(journal):
     assert left.realms == ("r2", "r3")
 
 
-def test_a_realm_that_could_not_be_planned_is_left_to_be_taken_up(journal):
+def test_a_realm_that_could_not_be_planned_is_left_for_resume(journal):
     gateway = FakeGateway({"a": {}, "b": {}})
     read = gateway.read_one
 

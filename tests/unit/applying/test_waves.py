@@ -35,19 +35,19 @@ def test_a_number_takes_the_first_realms_as_canary():
     ]
 
 
-def test_a_glob_takes_what_it_matches_as_canary_wherever_it_stands():
+def test_a_glob_takes_all_its_matches_as_canary_wherever_they_are_in_the_spec():
     assert portions(Waves(canary="test-*"), "a", "test-1", "b", "test-2") == [
         (True, ["test-1", "test-2"]),
         (False, ["a", "b"]),
     ]
 
 
-def test_a_canary_that_is_everything_leaves_no_wave():
+def test_a_canary_of_all_realms_leaves_no_further_wave():
     assert portions(Waves(canary="9"), "a", "b") == [(True, ["a", "b"])]
 
 
 @pytest.mark.parametrize("canary", ["0", "none-*", "-1"])
-def test_a_canary_that_chooses_nothing_is_refused(canary):
+def test_a_canary_that_matches_no_realm_is_refused(canary):
     with pytest.raises(UsageError, match="matches none"):
         Waves(canary=canary).check(todo("a"))
 
@@ -59,12 +59,12 @@ def test_a_number_takes_the_first_realms_that_can_be_tested():
 
 
 @pytest.mark.parametrize("canary", ["1", "9", "a", "?"])
-def test_a_canary_that_nothing_can_test_is_refused(canary):
+def test_a_canary_without_a_realm_to_test_is_refused(canary):
     with pytest.raises(UsageError, match="matches no realm that can be tested"):
         Waves(canary=canary).check(todo("a", "b", without="ab"))
 
 
-def test_a_canary_of_which_one_can_be_tested_will_do():
+def test_a_canary_with_one_realm_to_test_is_accepted():
     Waves(canary="*").check(todo("a", "b", without="a"))
 
 
@@ -80,7 +80,7 @@ def test_a_realm_whose_name_is_a_long_number_gets_the_advice_for_its_name():
         Waves(canary="9" * 20).check(todo("9" * 20))
 
 
-def test_a_canary_of_many_zeros_chooses_nothing():
+def test_a_canary_of_many_zeros_is_no_canary():
     with pytest.raises(UsageError, match="matches none"):
         Waves(canary="0" * 4301).check(todo("a"))
 
@@ -91,7 +91,7 @@ def test_a_number_that_is_a_realms_name_is_refused(canary, names):
         Waves(canary=canary).check(todo(*names))
 
 
-def test_where_nothing_is_to_be_written_any_canary_will_do():
+def test_any_canary_is_accepted_if_nothing_is_to_be_written():
     Waves(canary="none-*").check([])
 
 
@@ -108,5 +108,5 @@ def test_every_realm_is_in_one_wave_and_no_wave_is_larger_than_asked_for(names, 
 
 
 @pytest.mark.parametrize(("stop_after", "failed", "stops"), [(0, 99, False), (2, 1, False), (2, 2, True), (2, 3, True)])
-def test_so_many_failures_stop_the_rest(stop_after, failed, stops):
+def test_the_given_number_of_failures_stops_the_rest(stop_after, failed, stops):
     assert Waves(stop_after=stop_after).stops_at(failed) is stops

@@ -16,7 +16,7 @@ def realms(count: int) -> list[RealmPlan]:
     return [RealmPlan(f"r{n}", Status.CHANGED, desired_from_journal(f"r{n}", {})) for n in range(count)]
 
 
-def test_no_realm_is_handed_out_before_it_is_marked_and_each_only_once():
+def test_each_realm_is_handed_out_once_and_only_after_it_was_marked():
     marked: list[str] = []
     queue = Queue(realms(3 * INTENT_BATCH + 5), marked.extend, lambda: False)
     seen: list[str] = []
@@ -52,7 +52,7 @@ def test_a_stopped_queue_hands_out_nothing_more_and_marks_nothing_more():
     assert len(marked) == INTENT_BATCH
 
 
-def test_where_the_mark_cannot_be_made_no_realm_is_handed_out():
+def test_no_realm_is_handed_out_if_marking_fails():
     def refuse(names: list[str]) -> None:
         raise JournalError("the disk is full")
 
@@ -62,7 +62,7 @@ def test_where_the_mark_cannot_be_made_no_realm_is_handed_out():
     assert queue.next() is None  # the realms of that portion are not handed out later
 
 
-def test_what_a_thread_raises_is_raised():
+def test_an_exception_of_a_worker_thread_is_raised():
     def work() -> None:
         raise ZeroDivisionError
 

@@ -55,26 +55,26 @@ def after_login(sandbox: Sandbox) -> list[str]:
     return [r.method for r in sandbox.requests if not r.path.endswith("token")]
 
 
-def test_a_write_that_was_held_back_for_long_follows_on_a_new_look(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+def test_a_write_delayed_for_long_is_preceded_by_a_fresh_read(ztrust_sandbox: Sandbox, late: LateClock) -> None:
     result = applied_late(ztrust_sandbox, late, Busy(429, method="PUT", times=2, retry_after="30"))
     assert statuses(result) == {"acme": "applied"}
     assert after_login(ztrust_sandbox) == ["GET", "PUT", "GET", "PUT", "GET", "PUT", "GET"]
     assert ztrust_sandbox.smtp("acme") == HELD
 
 
-def test_a_write_that_was_held_back_shortly_follows_without(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+def test_a_write_delayed_shortly_needs_no_fresh_read(ztrust_sandbox: Sandbox, late: LateClock) -> None:
     assert statuses(applied_late(ztrust_sandbox, late, Busy(method="PUT", retry_after="2"))) == {"acme": "applied"}
     assert after_login(ztrust_sandbox) == ["GET", "PUT", "PUT", "GET"]
 
 
-def test_what_was_changed_while_a_write_was_held_back_stays(ztrust_sandbox: Sandbox, late: LateClock) -> None:
+def test_an_edit_made_while_a_write_was_delayed_is_not_overwritten(ztrust_sandbox: Sandbox, late: LateClock) -> None:
     late.before_wait = lambda: ztrust_sandbox.edit_smtp("acme", {"host": "else.example"})
     result = applied_late(ztrust_sandbox, late, Busy(method="PUT", retry_after="30"))
     assert (statuses(result), rules(result)) == ({"acme": "failed"}, ["changed-meanwhile"])
     assert ztrust_sandbox.smtp("acme") == {"host": "else.example"}
 
 
-def test_a_refusal_in_words_only_is_seen_in_the_new_look() -> None:
+def test_a_refused_write_that_arrived_all_the_same_is_found_by_the_fresh_read() -> None:
     gateway = FakeGateway({"acme": {}})
 
     def refuse(realm: str) -> None:
@@ -101,7 +101,7 @@ def test_a_server_that_stays_busy_is_given_up() -> None:
     assert (statuses(result), rules(result), len(looks)) == ({"acme": "failed"}, ["too-busy"], MAX_REREADS)
 
 
-def test_a_look_that_took_long_itself_is_no_older_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_read_does_not_count_as_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ztrust_mail.applying.writer.time", LateClock())
     now = time.monotonic()
     assert _refresh_deadline(LiveRealm("acme", {}, now - 1)) == now - 1 + FRESH_SECONDS

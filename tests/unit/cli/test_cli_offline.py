@@ -53,21 +53,21 @@ def test_a_valid_spec_is_counted_on_stdout(cli: Cli, spec: str) -> None:
     assert cli("validate", spec) == Ran(0, "Valid: 3 realms and 1 glob in 1 file.\n")
 
 
-def test_a_spec_without_a_name_is_told_as_that(cli: Cli, spec: str) -> None:
+def test_a_spec_with_an_empty_file_name_is_reported(cli: Cli, spec: str) -> None:
     ran = cli("validate", spec, "")
     assert ran.status == 2
     hint = "give a file, a folder, or - for standard input; check whether a shell variable is unset"
     assert ran.out == f"ztrust-mail: error: the path of a spec is empty; {hint} [cannot-read]\n"
 
 
-def test_a_time_without_a_unit_that_we_know_is_told_with_those_there_are(cli: Cli) -> None:
+def test_a_duration_with_an_unknown_unit_is_refused_with_the_known_ones(cli: Cli) -> None:
     cli.write("t.yaml", GOOD.replace("10s", "1h"))
     assert (
         "`1h`, not a time with a unit; write a whole number and a unit without a space" in cli("validate", "t.yaml").out
     )
 
 
-def test_warnings_are_told_and_do_not_change_the_status(cli: Cli) -> None:
+def test_warnings_are_printed_and_do_not_change_the_status(cli: Cli) -> None:
     cli.write("w.yaml", GOOD.replace("host: smtp.example.com", "host: smtp.example.com\n    port: 465"))
     ran = cli("validate", "w.yaml")
     assert ran.status == 0
@@ -75,7 +75,7 @@ def test_warnings_are_told_and_do_not_change_the_status(cli: Cli) -> None:
     assert ran.out.endswith("Valid: 3 realms and 1 glob in 1 file.\n")
 
 
-def test_all_errors_of_all_files_are_told_at_once_with_their_places(cli: Cli) -> None:
+def test_all_errors_of_all_files_are_printed_at_once_with_their_places(cli: Cli) -> None:
     cli.write("a.yaml", BAD_A)
     cli.write("specs/b.yaml", BAD_B)
     ran = cli("validate", "a.yaml", "specs")
@@ -107,7 +107,7 @@ def test_standard_input_is_a_spec_named_by_a_dash(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "drift", "explain", "test"])
-def test_other_commands_tell_all_problems_of_a_spec_on_stderr_and_stop(cli: Cli, command: str) -> None:
+def test_other_commands_print_all_problems_of_a_spec_to_stderr_and_stop(cli: Cli, command: str) -> None:
     cli.write("a.yaml", BAD_A)
     cli.write("b.yaml", BAD_B)
     specs = ["--spec", "a.yaml", "--spec", "b.yaml"] if command == "test" else ["a.yaml", "b.yaml"]
@@ -172,7 +172,9 @@ def test_a_field_or_group_as_the_last_word_limits_what_is_explained(
 
 
 @pytest.mark.parametrize("words", [["sender"], ["more.yaml", "sender"], ["more", "acme"]])
-def test_a_realm_named_like_a_field_and_several_specs_are_told_apart(cli: Cli, spec: str, words: list[str]) -> None:
+def test_the_last_word_of_explain_is_the_realm_even_if_it_is_named_like_a_field(
+    cli: Cli, spec: str, words: list[str]
+) -> None:
     more = "realms:\n  other: {}\n"
     cli.write("more.yaml", more)
     cli.write("more/other.yaml", more)
@@ -193,7 +195,7 @@ def test_explain_says_where_a_value_comes_from_in_json_too(cli: Cli, spec: str) 
     assert name == {"field": "sender.name", "value": "Acme Corp", "origin": "mail.yaml:10:20"}
 
 
-def test_a_group_without_any_value_is_said_to_be_not_set(cli: Cli, spec: str) -> None:
+def test_explain_reports_a_group_without_values_as_not_set(cli: Cli, spec: str) -> None:
     assert cli("explain", spec, "acme", "envelope_from").out.splitlines()[1:] == ["  not set"]
 
 
@@ -215,9 +217,7 @@ def test_a_disabled_realm_is_explained_as_such(cli: Cli, spec: str) -> None:
         (["nix.yaml", "acme"], "nix.yaml"),
     ],
 )
-def test_words_that_explain_cannot_take_are_refused_with_a_hint(
-    cli: Cli, spec: str, words: list[str], said: str
-) -> None:
+def test_unknown_arguments_of_explain_are_refused_with_a_hint(cli: Cli, spec: str, words: list[str], said: str) -> None:
     ran = cli("explain", *words)
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
@@ -277,7 +277,7 @@ def test_without_a_name_the_schema_of_specs_is_printed(cli: Cli) -> None:
     assert cli("schema") == cli("schema", "spec")
 
 
-def test_the_report_schema_says_every_exit_status_and_its_word(cli: Cli) -> None:
+def test_the_report_schema_names_every_exit_status(cli: Cli) -> None:
     properties = json.loads(cli("schema", "report").out)["properties"]
     assert sorted(properties["exit_status"]["enum"]) == sorted(ExitStatus)
     assert sorted(properties["status"]["enum"]) == sorted(status.name.lower() for status in ExitStatus)
@@ -287,7 +287,7 @@ def test_the_report_schema_says_every_exit_status_and_its_word(cli: Cli) -> None
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_fits_80_columns_and_shows_no_markup_nor_pythons_types(
+def test_help_fits_80_columns_and_shows_neither_markup_nor_python_types(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -349,9 +349,7 @@ def test_the_usage_line_shows_the_arguments_as_they_are_typed(cli: Cli, command:
         ["sandbox", "--port", "70000"],
     ],
 )
-def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage_on_stderr(
-    cli: Cli, arguments: list[str]
-) -> None:
+def test_a_wrong_command_line_is_status_2_with_the_usage_on_stderr(cli: Cli, arguments: list[str]) -> None:
     ran = cli(*arguments)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.startswith("Usage: ztrust-mail")
@@ -365,7 +363,7 @@ def test_a_command_line_that_cannot_be_understood_is_status_2_with_the_usage_on_
         (["plam", "--format=json"], "", "did you mean `plan`?"),
     ],
 )
-def test_a_command_line_that_cannot_be_understood_is_a_report_too_where_one_was_asked_for(
+def test_a_wrong_command_line_gives_a_report_if_one_was_requested(
     cli: Cli, arguments: list[str], command: str, message: str
 ) -> None:
     ran = cli(*arguments)
@@ -382,19 +380,19 @@ def test_a_command_imports_no_other_command() -> None:
     assert {name for name in COMMANDS if f"ztrust_mail.cli.commands.{name}" in imported} == {"schema"}
 
 
-def test_without_a_command_the_help_is_shown(cli: Cli) -> None:
+def test_running_without_a_command_shows_the_help(cli: Cli) -> None:
     ran = cli()
     assert ran.out + ran.err == cli("--help").out
     assert ran.status in (ExitStatus.OK, ExitStatus.USAGE)  # click has changed its mind about this
 
 
-def test_the_version_is_told(cli: Cli) -> None:
+def test_the_version_is_printed(cli: Cli) -> None:
     ran = cli("--version")
     assert ran.status == 0
     assert re.fullmatch(r"ztrust-mail \d+\.\d+\.\d+\S*\n", ran.out)
 
 
-def test_the_version_is_told_before_anything_heavy_is_imported(cli: Cli) -> None:
+def test_the_version_is_printed_without_heavy_imports(cli: Cli) -> None:
     ran = run_process("--version", python=("-X", "importtime", "-m", "ztrust_mail"))
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.err.splitlines()}
     assert ran.status == 0
@@ -464,14 +462,14 @@ def test_an_interruption_outside_of_a_command_is_status_130(cli: Cli, monkeypatc
 
 
 @pytest.mark.parametrize(("given", "status"), [(None, 0), (3, 3), ("text", 0)])
-def test_however_a_command_ends_there_is_a_status(
+def test_every_way_in_which_a_command_ends_has_an_exit_status(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, given: object, status: int
 ) -> None:
     monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(SystemExit(given)))
     assert cli("schema").status == status
 
 
-def test_a_command_that_simply_returns_ended_well(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_simply_returns_is_status_0(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ztrust_mail.cli.app.app.main", lambda *_, **__: None)
     assert cli("schema").status == 0
 
@@ -483,7 +481,7 @@ def test_main_exits_with_the_commands_status(cli: Cli, monkeypatch: pytest.Monke
     assert ended.value.code == 2
 
 
-def test_main_answers_for_the_version_itself(
+def test_main_prints_the_version_without_loading_commands(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--version"])
@@ -512,7 +510,9 @@ def test_the_package_runs_as_a_module(
     assert capsys.readouterr().out.startswith("ztrust-mail ")
 
 
-def test_a_locale_that_lacks_a_character_is_no_reason_to_fail(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_character_that_the_locale_lacks_does_not_make_a_command_fail(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cli.write("spec.yaml", GOOD.replace("Acme Corp", "Ácme → Corp"))
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     ran = run_process("explain", "spec.yaml", "acme", "sender.name")
@@ -520,7 +520,7 @@ def test_a_locale_that_lacks_a_character_is_no_reason_to_fail(cli: Cli, monkeypa
     assert r"\xc1cme \u2192 Corp" in ran.out
 
 
-def test_a_reader_that_has_ended_means_status_2_and_one_line(cli: Cli, spec: str) -> None:
+def test_a_reader_that_closes_the_pipe_means_status_2_and_one_line(cli: Cli, spec: str) -> None:
     for arguments in (["validate", spec], ["init"], ["schema"], ["explain", spec, "acme", "--format", "json"]):
         reading, writing = os.pipe()
         os.close(reading)

@@ -53,7 +53,7 @@ def spec(cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
 # reports in files
 
 
-def test_reports_are_written_beside_the_result(cli: Cli, spec: str) -> None:
+def test_report_files_are_written_in_addition_to_the_result(cli: Cli, spec: str) -> None:
     ran = cli("plan", spec, "--report", "json=r.json", "--report", "text=r.txt", "--report", "json=again.json")
     report = json.loads(Path("r.json").read_text(encoding="utf-8"))
     report_validator().validate(report)
@@ -62,7 +62,7 @@ def test_reports_are_written_beside_the_result(cli: Cli, spec: str) -> None:
     assert Path("r.txt").read_text(encoding="utf-8") == "ztrust-mail report: plan\n" + ran.err + ran.out
 
 
-def test_the_text_report_of_an_apply_tells_the_plan_and_its_result(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_the_text_report_of_an_apply_contains_the_plan_and_its_result(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--yes", "--report", "text=r.txt", "--format", "json")
     said = Path("r.txt").read_text(encoding="utf-8")
     assert ran.json["status"] == "ok"
@@ -135,7 +135,7 @@ def test_a_report_is_not_written_over_a_file_of_the_commands_own(
     assert {path: path.read_text("utf-8") for path in cli.folder.rglob("*.*")} == before
 
 
-def test_a_report_replaces_a_report_and_what_is_empty(cli: Cli, spec: str) -> None:
+def test_a_report_replaces_an_earlier_report_or_an_empty_file(cli: Cli, spec: str) -> None:
     Path("r.json").touch()
     for given, other in (("json=r.json", "text=r.txt"), ("text=r.json", "json=r.txt"), ("json=r.json", "text=r.txt")):
         assert cli("plan", spec, "--report", given, "--report", other).status == 1
@@ -156,7 +156,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("command", ["json", "text", "--out", "--force"])
-def test_neither_a_report_nor_a_plan_replaces_what_is_neither(
+def test_neither_a_report_nor_a_plan_replaces_any_other_file(
     cli: Cli, sandbox: Sandbox, spec: str, name: str, command: str
 ) -> None:
     cli.write(name, FOREIGN[name])
@@ -184,7 +184,7 @@ def test_a_report_and_a_plan_do_not_replace_each_other(cli: Cli, sandbox: Sandbo
 @pytest.mark.parametrize(
     "command", [["convert", "--from", "spec", "--to", "terraform", "mail.yaml"], ["pull"], ["init"]]
 )
-def test_not_even_force_replaces_the_journal(
+def test_force_does_not_replace_the_journal(
     cli: Cli, sandbox: Sandbox, spec: str, state_folder: Path, command: list[str]
 ) -> None:
     assert cli("apply", spec, "--yes").status == 0
@@ -225,7 +225,7 @@ def test_neither_a_report_nor_a_plan_takes_the_place_of_the_journal(
     assert sandbox.requests == ()
 
 
-def test_what_came_to_the_place_of_a_report_meanwhile_is_not_replaced(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_a_file_created_during_the_command_is_not_replaced_by_a_report(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.faults.before_write = lambda _: Path("r.json").write_text("notes", encoding="utf-8")
     ran = cli("apply", spec, "--yes", "--report", "json=r.json")
     assert ran.status == 2
@@ -248,7 +248,7 @@ def test_on_a_full_disk_the_earlier_report_or_plan_stays_whole(
     assert (path.read_bytes(), sorted(os.listdir())) == (before, names)
 
 
-def test_a_report_beside_the_specs_that_is_none_of_them_is_written(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_a_report_in_the_folder_of_the_specs_is_written(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     cli.write("folder/a.yaml", PLAIN)
     for name in ("r.txt", ".r.json"):
         assert cli("plan", "folder", "--report", f"json=folder/{name}").status == 1
@@ -334,7 +334,7 @@ def test_a_stopped_server_is_status_3(cli: Cli, sandbox: Sandbox, spec: str) -> 
     )
 
 
-def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec: str) -> None:
+def test_a_server_that_hangs_is_status_3_with_another_message_than_a_stopped_one(cli: Cli, spec: str) -> None:
     cli.set(TIMEOUT="50ms")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ran = cli("plan", spec, "--server", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -353,7 +353,7 @@ def test_a_server_that_hangs_is_status_3_and_told_from_a_dead_one(cli: Cli, spec
         (200, "application/json", "{broken", "answered 200 with broken or unknown JSON"),
     ],
 )
-def test_an_answer_that_is_no_admin_api_is_status_3(
+def test_an_answer_from_another_server_than_an_admin_api_is_status_3(
     cli: Cli, spec: str, status: int, kind: str, body: str, said: str
 ) -> None:
     with BadServer(answer(status, body.encode(), kind)) as server:
@@ -383,7 +383,7 @@ def test_a_server_that_is_unavailable_is_status_3(cli: Cli, sandbox: Sandbox, sp
     assert "answers 503" in ran.err
 
 
-def test_findings_of_two_kinds_keep_their_order_and_come_once(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_findings_of_two_kinds_keep_their_order_and_are_printed_once(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.create_user("acme", "manager", "pw", roles=["manage-realm"])
     cli.write("globs.yaml", PLAIN + '  "x-*": {expect: {min: 1}}\n')
     cli.set(USERNAME="manager", PASSWORD="pw", REALM="acme")
@@ -436,7 +436,7 @@ def hostile(cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sand
         ["plan", "all.yaml", "--report", f"text={HOSTILE[1]}/x"],
     ],
 )
-def test_nothing_foreign_steers_the_terminal_or_is_taken_for_markup(
+def test_no_foreign_text_steers_the_terminal_or_counts_as_markup(
     cli: Cli, hostile: Sandbox, arguments: list[str]
 ) -> None:
     ran = cli(*arguments, "--report", "text=r.txt") if arguments[0] in ("plan", "apply", "drift") else cli(*arguments)
@@ -468,7 +468,7 @@ def test_the_text_report_is_as_harmless_as_the_terminal(cli: Cli, hostile: Sandb
     assert steering(Path("r.txt").read_text(encoding="utf-8")) == ""
 
 
-def test_what_a_server_says_is_quoted_escaped(cli: Cli, spec: str) -> None:
+def test_the_message_of_a_server_is_quoted_and_escaped(cli: Cli, spec: str) -> None:
     body = {"error": "invalid_grant", "error_description": "go\x1b[31m \u202eaway [bold]now[/bold]\n"}
     with BadServer(answer(401, body)) as server:
         ran = cli("plan", spec, "--server", server.url)
@@ -485,7 +485,7 @@ def test_a_files_name_is_shown_escaped_in_findings(cli: Cli) -> None:
     assert cli.json("validate", "a\x1b[31m\u202e.yaml")["findings"][0]["path"] == "a\x1b[31m\u202e.yaml"
 
 
-def test_what_a_spec_holds_is_shown_escaped(cli: Cli) -> None:
+def test_values_of_a_spec_are_shown_escaped(cli: Cli) -> None:
     cli.write("s.yaml", 'version: 1\nrealms:\n  "a\\e[31m": {"k\\e\\u202E": 1}\n')
     ran = cli("validate", "s.yaml")
     assert ran.status == 2
@@ -546,6 +546,6 @@ def test_an_error_that_names_no_rule_carries_the_commands_name(cli: Cli, spec: s
     assert cli.json("explain", spec, "nix")["findings"][0]["rule"] == "explain"
 
 
-def test_the_result_comes_even_if_nothing_was_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_result_is_printed_even_without_any_finding(capsys: pytest.CaptureFixture[str]) -> None:
     output.write_output(None, "spec: Ä\n", force=False)
     assert capsys.readouterr().out == "spec: Ä\n"

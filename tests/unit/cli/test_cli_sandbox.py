@@ -72,7 +72,7 @@ def test_the_sandbox_starts_answers_shows_its_page_and_ends_with_0(cli: Cli, num
     assert f"  export ZTRUST_MAIL_URL={found[1]}\n" in said
 
 
-def test_what_it_prints_is_all_one_needs_to_work_with_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sandbox_prints_everything_needed_to_use_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Sandbox] = []
     meanwhile(monkeypatch, seen.append)
     ran = cli("sandbox", "--port", "0", "--realm", "one", "--realm", "two", "--realm", "one", "--realm", "master")
@@ -243,14 +243,14 @@ def test_a_rotation_to_a_mistyped_password_stops_at_the_canary(cli: Cli, monkeyp
 
 
 @pytest.mark.parametrize("version", ["x", "", "26.", "-1", "26.x", "1" * 5000, "\u0662\u0666", "26.7.4-beta"])
-def test_a_version_that_is_none_is_refused_with_a_hint(cli: Cli, version: str) -> None:
+def test_an_invalid_version_is_refused_with_a_hint(cli: Cli, version: str) -> None:
     ran = cli("sandbox", "--port", "0", f"--version={version}")
     assert (ran.status, ran.out) == (2, "")
     assert "is not a version number; write numbers with dots, such as 26.7.4" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [["sandbox", "--port", "0"], ["demo"]])
-def test_without_the_extra_it_says_what_to_install(
+def test_the_sandbox_without_its_extra_says_what_to_install(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ztrust_mail.sandbox.sandbox", None)
@@ -262,7 +262,7 @@ def test_without_the_extra_it_says_what_to_install(
     )
 
 
-def test_everything_else_works_without_the_extra(cli: Cli) -> None:
+def test_all_other_commands_work_without_the_extra_of_the_sandbox(cli: Cli) -> None:
     absent = "import sys; sys.modules.update(werkzeug=None, aiosmtpd=None, trustme=None); "
     start = absent + "from ztrust_mail.cli.main import main; main()"
     assert run_process("init", "--out", "mail.yaml", python=("-c", start)).status == 0

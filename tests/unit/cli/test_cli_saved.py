@@ -73,7 +73,7 @@ def altered(text: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["file", "spec", "realm", "digest"])
-def test_what_is_no_longer_as_it_was_is_refused_and_nothing_is_written(
+def test_a_stale_saved_plan_is_refused_and_nothing_is_written(
     cli: Cli, sandbox: Sandbox, plan: str, change: str
 ) -> None:
     options = []
@@ -94,7 +94,7 @@ def test_what_is_no_longer_as_it_was_is_refused_and_nothing_is_written(
     assert {name: sandbox.smtp(name) for name in before} == before
 
 
-def test_a_spec_that_came_to_the_folder_is_not_passed_over(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_spec_added_to_the_folder_makes_a_saved_plan_stale(cli: Cli, sandbox: Sandbox) -> None:
     cli.write("specs/mail.yaml", SPEC)
     assert cli("plan", "specs", "--out", "plan.json").status == 1
     cli.write("specs/more.yaml", "version: 1\nrealms: {}\n")
@@ -103,7 +103,7 @@ def test_a_spec_that_came_to_the_folder_is_not_passed_over(cli: Cli, sandbox: Sa
     assert "stale plan: since it was made, 1 spec file added: `specs/more.yaml`" in ran.err
 
 
-def test_a_plan_is_not_saved_to_standard_output_which_has_it_in_words(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_plan_cannot_be_saved_to_standard_output(cli: Cli, sandbox: Sandbox) -> None:
     cli.write("mail.yaml", SPEC)
     ran = cli("plan", "mail.yaml", "--out", "-")
     assert (ran.status, ran.out) == (2, "")
@@ -113,7 +113,7 @@ def test_a_plan_is_not_saved_to_standard_output_which_has_it_in_words(cli: Cli, 
 
 
 @pytest.mark.parametrize("folder", ["specs", ".", "specs/below/.."])
-def test_a_plan_is_not_saved_among_its_specs(cli: Cli, sandbox: Sandbox, folder: str) -> None:
+def test_a_plan_cannot_be_saved_into_a_folder_of_specs(cli: Cli, sandbox: Sandbox, folder: str) -> None:
     cli.write("specs/mail.yaml", SPEC)
     cli.write("specs/below/x.txt", "")
     ran = cli("plan", folder, "--out", "specs/below/plan.json")
@@ -152,9 +152,7 @@ def test_nothing_to_apply_is_refused(cli: Cli, sandbox: Sandbox) -> None:
     assert "no spec and no saved plan given" in ran.err
 
 
-def test_a_plan_is_not_overwritten_unless_that_is_said_and_that_shows_first(
-    cli: Cli, sandbox: Sandbox, plan: str
-) -> None:
+def test_a_plan_is_overwritten_only_with_force_and_that_is_checked_first(cli: Cli, sandbox: Sandbox, plan: str) -> None:
     before = len(sandbox.requests)
     assert cli("plan", "mail.yaml", "--out", "plan.json").status == 2
     assert len(sandbox.requests) == before
@@ -169,13 +167,13 @@ def test_a_time_to_wait_needs_its_unit(cli: Cli, sandbox: Sandbox, wait: str) ->
     assert f"--wait is not a duration with a unit: `{wait}`" in ran.err
 
 
-def test_resuming_where_nothing_was_left_is_said(cli: Cli, sandbox: Sandbox) -> None:
+def test_resuming_a_complete_run_is_reported(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("apply", cli.write("mail.yaml", SPEC), "--resume", "--yes")
     assert ran.status == 2
     assert "nothing to resume" in ran.err
 
 
-def test_what_a_stopped_run_left_is_told_resumed_and_not_with_another_spec(
+def test_a_stopped_run_is_reported_resumed_and_not_resumed_with_another_spec(
     cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
@@ -261,7 +259,7 @@ def test_without_a_server_the_command_that_names_it_is_shown_ready_for_a_shell(
 
 
 @pytest.mark.parametrize("file", ["own.toml", "ztrust-mail.toml"])
-def test_of_several_entries_the_one_for_the_plans_server_is_taken_from_trusted_settings_only(
+def test_the_entry_for_the_plans_server_is_chosen_from_trusted_settings_only(
     cli: Cli, sandbox: Sandbox, plan: str, file: str
 ) -> None:
     settings_of(cli, "https://id.example", sandbox.url, name=file)
@@ -271,7 +269,7 @@ def test_of_several_entries_the_one_for_the_plans_server_is_taken_from_trusted_s
         assert "a plan file cannot choose a server: several servers are possible: s1 and s2" in ran.err
 
 
-def test_two_entries_for_the_plans_server_are_not_chosen_between(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+def test_two_entries_for_the_plans_server_are_refused_as_ambiguous(cli: Cli, sandbox: Sandbox, plan: str) -> None:
     config = settings_of(cli, sandbox.url, f"{sandbox.url}/")
     ran = cli("apply", "--plan", "plan.json", "--yes", "--config", config, "--expect-digest", plan)
     assert ran.status == 5
@@ -297,7 +295,7 @@ def test_only_a_plan_whose_digest_was_expected_may_choose_its_server(
     assert ran.status == (0 if expected else 5)
 
 
-def test_the_library_asks_no_server_but_the_one_the_plan_was_made_for(
+def test_the_library_sends_requests_only_to_the_server_of_the_plan(
     cli: Cli, sandbox: Sandbox, plan: str, other_server: BadServer
 ) -> None:
     redirect(other_server.url)
@@ -335,7 +333,7 @@ def outcomes(cli: Cli) -> list[str]:
     return [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
 
 
-def test_what_the_run_of_a_plan_left_is_taken_up_from_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+def test_the_run_of_a_saved_plan_is_resumed_with_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
     assert stopped == "Continue with: ztrust-mail apply --plan FILE --resume"
     before = writes(sandbox)
     ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
@@ -350,20 +348,22 @@ def writes(sandbox: Sandbox) -> list[str]:
     return [call.path for call in sandbox.requests if call.method == "PUT"]
 
 
-def test_a_resume_that_is_stopped_is_resumed_too(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+def test_a_stopped_resume_can_be_resumed(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
     with failing(sandbox, "globex"):
         assert cli("apply", "--plan", "plan.json", "--resume", "--yes").status == 4
     assert cli("apply", "--plan", "plan.json", "--resume", "--yes").status == 0
     assert outcomes(cli) == ["done", "resumed", "resumed"]
 
 
-def test_without_resume_the_plan_is_stale_and_it_is_said_what_helps(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+def test_without_resume_the_plan_of_a_stopped_run_is_stale_with_a_hint_to_resume(
+    cli: Cli, sandbox: Sandbox, stopped: str
+) -> None:
     ran = cli("apply", "--plan", "plan.json", "--yes")
     assert ran.status == 5
     assert "run 1 wrote a part of this plan: add --resume" in ran.err
 
 
-def test_a_realm_that_was_left_and_changed_since_is_refused(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+def test_resume_refuses_a_realm_that_changed_since_the_run_stopped(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
     sandbox.edit_smtp("globex", {"host": "else.example"})
     sandbox.edit_smtp("acme", {"host": "else.example"})  # written by that run: what came later is a matter of drift
     ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
@@ -372,7 +372,7 @@ def test_a_realm_that_was_left_and_changed_since_is_refused(cli: Cli, sandbox: S
 
 
 @pytest.mark.parametrize("other", ["spec", "plan"])
-def test_the_run_of_another_plan_is_not_taken_up(cli: Cli, sandbox: Sandbox, plan: str, other: str) -> None:
+def test_the_run_of_another_plan_is_not_resumed(cli: Cli, sandbox: Sandbox, plan: str, other: str) -> None:
     cli("plan", "mail.yaml", "--realm", "acme", "--out", "other.json")
     with failing(sandbox, "acme"):
         assert cli("apply", *(["mail.yaml"] if other == "spec" else ["--plan", "other.json"]), "--yes").status == 4
@@ -381,7 +381,7 @@ def test_the_run_of_another_plan_is_not_taken_up(cli: Cli, sandbox: Sandbox, pla
     assert "cannot resume run 1, the last one, with this plan" in ran.err
 
 
-def test_where_the_run_of_the_plan_left_nothing_it_is_said(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+def test_resuming_the_complete_run_of_a_plan_is_reported(cli: Cli, sandbox: Sandbox, plan: str) -> None:
     for _ in range(2):
         ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
         assert ran.status == 2
@@ -389,7 +389,7 @@ def test_where_the_run_of_the_plan_left_nothing_it_is_said(cli: Cli, sandbox: Sa
         cli("apply", "--plan", "plan.json", "--yes")
 
 
-def test_a_realm_left_out_of_the_plan_stays_left_out(cli: Cli, sandbox: Sandbox, plan: str) -> None:
+def test_resume_leaves_realms_out_that_the_plan_left_out(cli: Cli, sandbox: Sandbox, plan: str) -> None:
     sandbox.faults.failing_realms.add("globex")
     assert cli("plan", "mail.yaml", "--out", "part.json").status == 4
     sandbox.faults.failing_realms.clear()
@@ -400,15 +400,13 @@ def test_a_realm_left_out_of_the_plan_stays_left_out(cli: Cli, sandbox: Sandbox,
     assert writes(sandbox) == ["/admin/realms/acme"]
 
 
-def test_the_run_of_a_saved_plan_is_not_taken_up_by_a_spec(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+def test_the_run_of_a_saved_plan_is_not_resumed_with_a_spec(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
     ran = cli("apply", "mail.yaml", "--resume", "--yes")
     assert ran.status == 2
     assert "apply --plan FILE --resume" in ran.err
 
 
-def test_where_all_that_the_run_of_the_plan_wrote_had_arrived_nothing_is_left(
-    cli: Cli, sandbox: Sandbox, plan: str
-) -> None:
+def test_resume_has_nothing_left_if_all_writes_of_the_plans_run_arrived(cli: Cli, sandbox: Sandbox, plan: str) -> None:
     with FaultProxy(sandbox.url) as proxy:
         cli.set(URL=proxy.url)
         assert cli("plan", "mail.yaml", "--out", "proxied.json").status == 1
@@ -428,7 +426,7 @@ def test_resuming_only_some_realms_is_refused(cli: Cli, sandbox: Sandbox) -> Non
     assert "--realm" in ran.err
 
 
-def test_a_misspelt_reason_is_told_before_any_request(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_misspelt_reason_is_refused_before_any_request(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("apply", cli.write("mail.yaml", SPEC), "--allow", "mass-chnage", "--yes")
     assert ran.status == 2
     assert "mass-change" in ran.err

@@ -103,7 +103,7 @@ def test_plan_prints_one_line_when_in_sync(cli: Cli, in_sync: str) -> None:
     assert (one.status, one.out) == (0, "1 realm in sync.\n")
 
 
-def test_plan_of_a_spec_that_covers_no_live_realm_says_so(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_plan_whose_spec_covers_no_live_realm_is_reported(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("plan", cli.write("none.yaml", 'version: 1\nrealms:\n  "nix-*": {disabled: true}\n'))
     assert (ran.status, ran.out) == (0, "0 realms in sync.\n")
     assert "nix-* matches 0 realms" in ran.err
@@ -141,7 +141,7 @@ def test_realm_globs_limit_the_plan_and_may_be_given_again(cli: Cli, spec: str) 
 
 
 @pytest.mark.parametrize("command", [["plan", "mail.yaml"], ["apply", "mail.yaml", "--yes"], ["drift", "mail.yaml"]])
-def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
+def test_a_realm_glob_without_matches_is_reported_even_if_another_one_matches(
     cli: Cli, spec: str, command: list[str]
 ) -> None:
     alone = cli(*command, "--realm", "acme")
@@ -153,7 +153,7 @@ def test_a_realm_glob_that_matches_nothing_is_told_beside_one_that_matches(
     assert cli(*command, "--realm", "tpyo").status == 2
 
 
-def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+def test_a_plan_says_which_secrets_are_also_written_or_preserved(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))
     along = "    also written: relay.auth.password (secret from env:SMTP_PASSWORD), unchanged"
@@ -163,7 +163,7 @@ def test_a_secret_that_is_written_along_or_kept_is_said_so(cli: Cli, sandbox: Sa
     assert "1 field: 1 to change." in auto
 
 
-def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
+def test_a_plan_counts_passwords_that_cannot_be_compared_in_unchanged_realms(
     cli: Cli, sandbox: Sandbox, in_sync: str
 ) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
@@ -174,7 +174,7 @@ def test_the_passwords_of_realms_that_stay_alone_are_counted_as_not_comparable(
     ]
 
 
-def test_a_reference_that_cannot_be_resolved_is_told_once_though_its_realms_are_in_sync(
+def test_an_unresolvable_reference_of_realms_in_sync_is_reported_once(
     cli: Cli, in_sync: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
@@ -192,7 +192,7 @@ def test_a_reference_that_cannot_be_resolved_is_told_once_though_its_realms_are_
     ]
 
 
-def test_a_busy_server_that_is_waited_for_is_told_on_stderr(
+def test_waiting_for_a_busy_server_is_reported_on_stderr(
     cli: Cli, sandbox: Sandbox, spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ztrust_mail.transport.throttle.FIRST_PAUSE", 0.001)
@@ -204,7 +204,7 @@ def test_a_busy_server_that_is_waited_for_is_told_on_stderr(
 
 
 @pytest.mark.parametrize("arguments", [("plan", "--no-secrets"), ("drift",)], ids=" ".join)
-def test_what_resolves_no_reference_says_nothing_of_one_that_cannot_be(
+def test_commands_that_resolve_no_references_do_not_report_unresolvable_ones(
     cli: Cli, in_sync: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
@@ -225,7 +225,7 @@ def test_a_glob_that_matches_too_few_realms_skips_them_with_an_error(cli: Cli, s
 # apply
 
 
-def test_apply_writes_reads_back_and_says_what_became_of_each_realm(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_apply_writes_reads_back_and_prints_the_result_of_each_realm(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--yes")
     assert ran.status == 0
     assert ran.err.splitlines() == [f"{sandbox.url}  as admin (realm master)", "tenant-* matches 2 realms"]
@@ -238,7 +238,7 @@ def test_apply_writes_reads_back_and_says_what_became_of_each_realm(cli: Cli, sa
     assert sandbox.smtp("acme")["password"] == "relay-password"
 
 
-def test_apply_with_nothing_to_do_says_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
+def test_apply_with_nothing_to_do_prints_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
     ran = cli("apply", in_sync, typed="")
     assert (ran.status, ran.out) == (
         0,
@@ -268,9 +268,7 @@ def test_apply_without_a_terminal_and_without_yes_stops_before_any_request(
     assert sandbox.requests == ()
 
 
-def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
-    cli: Cli, sandbox: Sandbox, spec: str
-) -> None:
+def test_a_revert_without_a_terminal_is_not_advised_to_run_plan(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     assert cli("apply", spec, "--yes").status == 0
     asked = len(sandbox.requests)
     assert "; review what it would do on a terminal, then pass --yes" in cli("revert").err
@@ -290,7 +288,7 @@ def test_a_revert_without_a_terminal_is_not_sent_to_plan_which_cannot_show_it(
         (["--expect-digest", "ab"], "add --plan FILE"),
     ],
 )
-def test_a_mistake_in_the_options_is_told_before_a_missing_yes(
+def test_a_mistake_in_the_options_is_reported_before_a_missing_yes(
     cli: Cli, sandbox: Sandbox, spec: str, options: list[str], said: str
 ) -> None:
     ran = cli("apply", spec, *options)
@@ -300,7 +298,7 @@ def test_a_mistake_in_the_options_is_told_before_a_missing_yes(
     assert sandbox.requests == ()
 
 
-def test_a_canary_that_chooses_nothing_is_told_before_the_question(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_a_canary_that_matches_no_realm_is_refused_before_the_question(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--canary", "none-*", typed="y\n")
     assert ran.status == 2
     assert "--canary `none-*` matches none of the realms to be written" in ran.err
@@ -309,7 +307,7 @@ def test_a_canary_that_chooses_nothing_is_told_before_the_question(cli: Cli, san
 
 
 @pytest.mark.parametrize("answer", ["y\n", "Y\n", "yes\n", " yes \n"])
-def test_apply_writes_when_the_person_says_yes(cli: Cli, sandbox: Sandbox, spec: str, answer: str) -> None:
+def test_apply_writes_after_the_answer_yes(cli: Cli, sandbox: Sandbox, spec: str, answer: str) -> None:
     ran = cli("apply", spec, typed=answer)
     assert ran.status == 0
     assert ran.err.endswith(f"Write to 3 realms on {sandbox.url}? [y/N] ")
@@ -318,7 +316,7 @@ def test_apply_writes_when_the_person_says_yes(cli: Cli, sandbox: Sandbox, spec:
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "", "yep\n", "no\n", "ja\n"])
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_apply_writes_nothing_when_the_answer_is_anything_else(
+def test_apply_writes_nothing_after_any_other_answer(
     cli: Cli, sandbox: Sandbox, spec: str, answer: str, format: str
 ) -> None:
     ran = cli("apply", spec, "--format", format, typed=answer)
@@ -334,7 +332,7 @@ def test_declining_does_not_hide_that_a_realm_is_missing(cli: Cli, sandbox: Sand
     assert cli("apply", spec, typed="n\n").status == 4
 
 
-def test_one_realm_counts_as_one_in_the_question(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_the_question_counts_one_realm_in_the_singular(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--realm", "acme", typed="n\n")
     assert f"Write to 1 realm on {sandbox.url}? [y/N] " in ran.err
 
@@ -366,7 +364,7 @@ def default_signals() -> Iterator[None]:
     ("number", "format"),
     [(signal.SIGINT, "text"), (signal.SIGINT, "json"), (signal.SIGTERM, "text"), (signal.SIGHUP, "text")],
 )
-def test_an_interruption_during_apply_finishes_the_write_and_tells_what_was_not_touched(
+def test_an_interruption_during_apply_finishes_the_write_and_lists_the_realms_not_written(
     cli: Cli, sandbox: Sandbox, spec: str, number: signal.Signals, format: str
 ) -> None:
     cli.set(CONNECTIONS="1")
@@ -424,7 +422,7 @@ def test_no_drift_is_one_line(cli: Cli, in_sync: str) -> None:
     assert (ran.status, ran.out) == (0, "No drift: 1 realm in sync; 1 password cannot be compared.\n")
 
 
-def test_drift_speaks_of_the_server_names_the_rest_and_needs_no_secret(
+def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
     cli: Cli, sandbox: Sandbox, in_sync: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
@@ -456,14 +454,16 @@ def test_drift_is_status_1(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
 
 
 @pytest.mark.parametrize(("option", "status"), [("note", 0), ("fail", 1)])
-def test_realms_without_an_entry_count_only_when_asked_for(cli: Cli, in_sync: str, option: str, status: int) -> None:
+def test_realms_without_an_entry_change_the_status_only_on_request(
+    cli: Cli, in_sync: str, option: str, status: int
+) -> None:
     ran = cli("drift", in_sync, "--uncovered", option)
     assert ran.status == status
     assert "Not covered by the spec: 1 realm: master\n" in ran.out
     assert cli.json("drift", in_sync, "--uncovered", option)["exit_status"] == status
 
 
-def test_missing_realms_outweigh_uncovered_ones(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+def test_missing_realms_decide_the_status_before_uncovered_ones(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.remove_realm("acme")
     assert cli("drift", in_sync, "--uncovered", "fail").status == 4
 
@@ -475,7 +475,7 @@ def sink(sandbox: Sandbox, **more: str) -> dict[str, str]:
     return {"from": "a@b.example", "host": sandbox.mail.host, "port": str(sandbox.mail.port), **more}
 
 
-def test_a_test_mail_that_was_sent_says_what_it_proves_and_where_it_went(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_sent_test_mail_is_reported_with_what_it_proves_and_its_recipient(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.edit_smtp("acme", sink(sandbox))
     ran = cli("test", "acme")
     assert (ran.status, ran.err) == (0, "")
@@ -486,7 +486,7 @@ def test_a_test_mail_that_was_sent_says_what_it_proves_and_where_it_went(cli: Cl
     assert len(sandbox.mail.wait_for(1)) == 1
 
 
-def test_several_tests_are_counted_and_their_reasons_stand_on_stderr(cli: Cli, sandbox: Sandbox) -> None:
+def test_several_tests_are_counted_and_their_reasons_printed_to_stderr(cli: Cli, sandbox: Sandbox) -> None:
     for realm in ("acme", "tenant-a"):
         sandbox.edit_smtp(realm, sink(sandbox))
     sandbox.edit_smtp("tenant-b", sink(sandbox, host="nowhere.invalid"))
@@ -548,7 +548,7 @@ def test_the_account_of_another_realm_than_master_is_named_with_its_realm(cli: C
 # pull and init
 
 
-def test_pull_prints_a_spec_that_plans_to_nothing(
+def test_pull_prints_a_spec_that_is_in_sync(
     cli: Cli, sandbox: Sandbox, in_sync: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = cli("pull")
@@ -564,7 +564,9 @@ def test_pull_prints_a_spec_that_plans_to_nothing(
     )
 
 
-def test_pull_can_lift_shared_values_limit_realms_and_write_a_file(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+def test_pull_can_factor_out_shared_values_limit_realms_and_write_a_file(
+    cli: Cli, sandbox: Sandbox, in_sync: str
+) -> None:
     ran = cli("pull", "--realm", "tenant-*", "--factor", "--out", "pulled.yaml")
     assert (ran.status, ran.out, ran.err) == (0, "", f"Pulled 2 realms from {sandbox.url}.\n")
     content = Path("pulled.yaml").read_text(encoding="utf-8")
@@ -575,7 +577,7 @@ def test_pull_can_lift_shared_values_limit_realms_and_write_a_file(cli: Cli, san
     assert Path("pulled.yaml").read_text(encoding="utf-8") != content
 
 
-def test_a_dash_as_the_file_is_standard_output(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+def test_pull_writes_to_standard_output_for_a_dash(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     for command in (["pull"], ["init"], ["convert", "--from", "spec", "--to", "ansible", in_sync]):
         ran = cli(*command)
         assert ran.out
@@ -583,7 +585,7 @@ def test_a_dash_as_the_file_is_standard_output(cli: Cli, sandbox: Sandbox, in_sy
     assert not Path("-").exists()
 
 
-def test_pull_leaves_a_realm_out_that_no_entry_can_say_and_ends_with_4(cli: Cli, sandbox: Sandbox) -> None:
+def test_pull_leaves_out_a_realm_that_no_entry_can_express_with_status_4(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.edit_smtp("acme", {"host": "h.example"})
     ran = cli("pull", "--realm", "acme", "--realm", "retired")
     assert ran.status == 4
@@ -597,14 +599,14 @@ def test_a_pulled_spec_is_utf_8_whatever_the_locale(cli: Cli, sandbox: Sandbox) 
     assert "name: Ácme 漢" in cli("pull", "--realm", "acme").out
 
 
-def test_init_from_a_live_realm_prints_a_spec_that_plans_to_nothing(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+def test_init_from_a_live_realm_prints_a_spec_that_is_in_sync(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     ran = cli("init", "--realm", "acme")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith("# A first spec from a live realm")
     assert cli("plan", cli.write("first.yaml", ran.out)).status == 0
 
 
-def test_init_from_a_realm_that_is_not_there_writes_nothing(cli: Cli, sandbox: Sandbox) -> None:
+def test_init_from_a_missing_realm_writes_nothing(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("init", "--realm", "nix", "--out", "first.yaml")
     assert (ran.status, ran.out) == (4, "")
     assert "there is no realm `nix`" in ran.err
@@ -614,7 +616,7 @@ def test_init_from_a_realm_that_is_not_there_writes_nothing(cli: Cli, sandbox: S
 # doctor
 
 
-def test_doctor_answers_its_questions_on_stdout(cli: Cli, sandbox: Sandbox) -> None:
+def test_doctor_prints_its_checks_to_stdout(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("doctor")
     assert (ran.status, ran.err) == (0, "")
     checks = [
@@ -634,7 +636,7 @@ def test_doctor_answers_its_questions_on_stdout(cli: Cli, sandbox: Sandbox) -> N
     assert [check["answer"] for check in cli.json("doctor")["checks"]] == [True] * 5
 
 
-def test_doctor_says_what_to_do_about_each_no(cli: Cli, sandbox: Sandbox) -> None:
+def test_doctor_prints_a_next_step_for_each_failed_check(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.create_user("master", "reader", "pw", roles=["acme-realm:view-realm", "tenant-a-realm:query-users"])
     cli.set(USERNAME="reader", PASSWORD="pw")
     ran = cli("doctor", "--realm", "acme", "--realm", "tenant-a")
@@ -660,7 +662,7 @@ def test_setup_commands_are_printed_without_any_request(cli: Cli, sandbox: Sandb
     assert sandbox.requests == ()
 
 
-def test_doctor_at_a_server_that_lets_us_not_in_is_status_3(cli: Cli, sandbox: Sandbox) -> None:
+def test_doctor_on_a_server_that_refuses_the_login_is_status_3(cli: Cli, sandbox: Sandbox) -> None:
     cli.set(PASSWORD="wrong")
     ran = cli("doctor")
     assert ran.status == 3
@@ -691,7 +693,7 @@ def test_the_specs_guard_refuses_another_server_before_any_request(cli: Cli, san
     assert sandbox.requests == ()
 
 
-def test_what_the_settings_are_warned_about_stands_on_stderr_and_in_the_report(cli: Cli, sandbox: Sandbox) -> None:
+def test_warnings_about_settings_are_on_stderr_and_in_the_report(cli: Cli, sandbox: Sandbox) -> None:
     cli.write("ztrust-mail.toml", "[allow]\ncommand = true\n")
     cli.write("p.yaml", PLAIN)
     assert cli("plan", "p.yaml").err.startswith("ztrust-mail.toml: warning: [allow] is ignored")
@@ -713,7 +715,7 @@ def test_an_interruption_while_reading_is_status_130(
 # Against the policy
 
 
-def test_a_realm_that_is_as_the_spec_says_against_the_policy_fails_alone(cli: Cli, sandbox: Sandbox) -> None:
+def test_a_realm_in_sync_that_violates_the_policy_fails_alone(cli: Cli, sandbox: Sandbox) -> None:
     sandbox.create_realm("globex")
     spec = "version: 1\nrealms: {acme: {sender: {address: a@acme.example}, relay: {host: smtp.acme.example}}"
     assert cli("apply", cli.write("mail.yaml", spec + "}"), "--yes").status == 0
@@ -732,7 +734,7 @@ def test_a_realm_that_is_as_the_spec_says_against_the_policy_fails_alone(cli: Cl
 
 
 @pytest.mark.parametrize("command", ["plan", "drift", "apply", "history"])
-def test_a_journal_in_a_folder_that_is_not_there_is_refused(cli: Cli, sandbox: Sandbox, command: str) -> None:
+def test_a_journal_in_a_missing_folder_is_refused(cli: Cli, sandbox: Sandbox, command: str) -> None:
     spec = cli.write("mail.yaml", "version: 1\nrealms: {acme: {disabled: true}}\n")
     cli.set(JOURNAL=f"sqlite:///{cli.folder}/stata/journal.sqlite3")
     arguments = {"apply": [spec, "--yes"], "history": []}.get(command, [spec])
@@ -744,7 +746,7 @@ def test_a_journal_in_a_folder_that_is_not_there_is_refused(cli: Cli, sandbox: S
 
 
 @pytest.mark.parametrize("command", ["plan", "drift", "history"])
-def test_a_journal_that_was_named_and_is_not_there_yet_is_told(cli: Cli, sandbox: Sandbox, command: str) -> None:
+def test_a_named_journal_that_does_not_exist_yet_is_reported(cli: Cli, sandbox: Sandbox, command: str) -> None:
     spec = cli.write("mail.yaml", "version: 1\nrealms: {acme: {disabled: true}}\n")
     arguments = [] if command == "history" else [spec]
     assert "no-journal" not in cli(command, *arguments).err  # nobody named one

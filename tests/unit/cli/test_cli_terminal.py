@@ -64,7 +64,7 @@ def test_the_end_of_input_at_the_question_declines(sandbox: Sandbox, spec: str) 
     assert sandbox.smtp("acme") == {}
 
 
-def test_foreign_text_on_a_terminal_is_neither_obeyed_nor_taken_for_markup(sandbox: Sandbox, spec: str) -> None:
+def test_foreign_text_on_a_terminal_is_neither_obeyed_nor_rendered_as_markup(sandbox: Sandbox, spec: str) -> None:
     sandbox.create_realm(HOSTILE, {"from": "a@b.example", "host": HOSTILE})
     with on_terminal("plan", spec) as terminal:
         ran = terminal.finish()
@@ -76,7 +76,7 @@ def test_foreign_text_on_a_terminal_is_neither_obeyed_nor_taken_for_markup(sandb
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_person_who_wants_no_colours_gets_none(sandbox: Sandbox, spec: str, environ: dict[str, str]) -> None:
+def test_no_color_switches_colours_off(sandbox: Sandbox, spec: str, environ: dict[str, str]) -> None:
     with on_terminal("plan", spec, environ=environ) as terminal:
         ran = terminal.finish()
     assert ran.status == 1

@@ -41,7 +41,7 @@ def spec(cli: Cli) -> str:
 
 
 @pytest.mark.parametrize("shell", completion.Shell)
-def test_a_completion_script_asks_through_the_variable_that_is_answered(cli: Cli, shell: str) -> None:
+def test_a_completion_script_uses_the_variable_that_the_command_reads(cli: Cli, shell: str) -> None:
     ran = cli("completion", shell)
     assert (ran.status, ran.err) == (0, "")
     assert f"{main.COMPLETION_VARIABLE}={shell}_complete" in ran.out

@@ -48,7 +48,7 @@ def test_a_sabotaged_step_is_named_and_the_demo_ends_with_1(cli: Cli, monkeypatc
 
 
 @pytest.mark.parametrize("index", [2, 4, 6, 7])
-def test_a_step_whose_effect_is_missing_went_wrong_though_its_command_ended_well(
+def test_a_demo_step_without_its_effect_fails_even_if_its_command_succeeds(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, index: int
 ) -> None:
     monkeypatch.setattr(MailSink, "wait_for", raising(TimeoutError()))
@@ -59,7 +59,7 @@ def test_a_step_whose_effect_is_missing_went_wrong_though_its_command_ended_well
     assert ran.out.endswith("\n1 of 1 steps failed.\n")
 
 
-def test_a_mail_that_came_in_clear_is_not_taken_for_success(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_demo_mail_received_in_clear_text_counts_as_failure(capsys: pytest.CaptureFixture[str]) -> None:
     with Sandbox() as sandbox:
         subject = type("Mail", (), {"sender": "a", "reply_to": "", "recipients": (), "subject": "s"})()
         for tls, login, good in ((True, "apikey", True), (False, "apikey", False), (True, None, False)):
@@ -69,7 +69,7 @@ def test_a_mail_that_came_in_clear_is_not_taken_for_success(capsys: pytest.Captu
             assert f"over {'TLS' if tls else 'clear text'}" in capsys.readouterr().out
 
 
-def test_a_step_that_hangs_went_wrong(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_step_that_hangs_fails(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, demo._STEPS[0])
     monkeypatch.setattr(demo.subprocess, "run", raising(subprocess.TimeoutExpired(["canary"], 60)))
     ran = cli("demo")

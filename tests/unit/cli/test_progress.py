@@ -76,7 +76,7 @@ def report(progress: Progress, status: Status, times: int = 1) -> None:
         progress(RealmOutcome.of(planned))
 
 
-def test_a_short_run_shows_nothing(now: list[float]) -> None:
+def test_progress_of_a_short_run_is_not_shown(now: list[float]) -> None:
     for stream in (io.StringIO(), Screen()):
         with progress_on(stream, now) as progress:
             report(progress, Status.APPLIED, 200)
@@ -85,7 +85,7 @@ def test_a_short_run_shows_nothing(now: list[float]) -> None:
         assert stream.getvalue() == ""
 
 
-def test_a_line_tells_counts_rate_and_time_left(now: list[float]) -> None:
+def test_a_progress_line_has_counts_rate_and_time_left(now: list[float]) -> None:
     stream = io.StringIO()
     with progress_on(stream, now) as progress:
         report(progress, Status.FAILED, 3)
@@ -95,7 +95,7 @@ def test_a_line_tells_counts_rate_and_time_left(now: list[float]) -> None:
     assert stream.getvalue() == "120 of 400 realms written, 3 failed, 35/s, 8 s left\n"
 
 
-def test_lines_come_every_few_seconds_at_most_and_none_after_the_end(now: list[float]) -> None:
+def test_progress_lines_are_seconds_apart_and_stop_at_the_end(now: list[float]) -> None:
     stream = io.StringIO()
     with progress_on(stream, now) as progress:
         shown = []
@@ -122,7 +122,7 @@ def test_lines_come_every_few_seconds_at_most_and_none_after_the_end(now: list[f
         (2, 1, 0, "1 of 2 realms written, 1,000/s, 0 s left"),
     ],
 )
-def test_rates_and_times_are_told_in_fitting_units(
+def test_rates_and_times_have_fitting_units(
     now: list[float], total: int, done: int, seconds: float, words: str
 ) -> None:
     progress = progress_on(io.StringIO(), now, total)
@@ -130,13 +130,13 @@ def test_rates_and_times_are_told_in_fitting_units(
     assert progress.summary(now[0] + seconds) == words
 
 
-def test_a_realm_that_was_passed_over_is_neither_written_nor_failed_nor_left(now: list[float]) -> None:
+def test_a_skipped_realm_counts_neither_as_written_nor_as_failed_nor_as_left(now: list[float]) -> None:
     progress = progress_on(io.StringIO(), now, 3)
     report(progress, Status.SKIPPED, 2)
     assert progress.summary(now[0] + 1) == "0 of 3 realms written, 2/s, 0 s left"
 
 
-def test_the_time_counts_from_the_begin_of_the_work(now: list[float]) -> None:
+def test_the_duration_counts_from_the_start_of_the_work(now: list[float]) -> None:
     progress = progress_on(io.StringIO(), now)
     now[0] += 3600
     with progress:
@@ -144,7 +144,7 @@ def test_the_time_counts_from_the_begin_of_the_work(now: list[float]) -> None:
         assert progress.summary(now[0] + 1) == "1 of 400 realms written, 1/s, 6 min 39 s left"
 
 
-def test_a_terminal_gets_a_bar_that_fits_and_leaves_no_trace(now: list[float]) -> None:
+def test_a_progress_bar_fits_the_terminal_and_is_erased_at_the_end(now: list[float]) -> None:
     screen = Screen()
     with progress_on(screen, now) as progress:
         report(progress, Status.FAILED, 3)
@@ -175,7 +175,7 @@ def test_a_bar_ends_when_the_run_is_interrupted(now: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_a_terminal_that_wants_no_bar_gets_lines(
+def test_no_color_or_a_dumb_terminal_gets_lines_instead_of_a_bar(
     now: list[float], monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -193,14 +193,14 @@ def closed() -> io.StringIO:
 
 
 @pytest.mark.parametrize("stream", [Gone(), GoneScreen(), closed()], ids=["pipe", "terminal", "closed"])
-def test_a_stream_that_nobody_reads_is_no_trouble_for_the_run(now: list[float], stream: io.StringIO) -> None:
+def test_a_broken_progress_stream_does_not_disturb_the_run(now: list[float], stream: io.StringIO) -> None:
     with progress_on(stream, now) as progress:
         now[0] += FIRST_UPDATE_AFTER
         report(progress, Status.APPLIED)
         assert progress.summary(now[0]).startswith("1 of 400")
 
 
-def test_it_may_be_called_from_many_threads(now: list[float]) -> None:
+def test_progress_may_be_reported_from_many_threads(now: list[float]) -> None:
     stream = io.StringIO()
     with progress_on(stream, now) as progress:
         now[0] += FIRST_UPDATE_AFTER
@@ -210,14 +210,14 @@ def test_it_may_be_called_from_many_threads(now: list[float]) -> None:
     assert stream.getvalue().count("\n") == 1
 
 
-def test_standard_error_and_the_real_clock_are_taken_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_uses_standard_error_and_the_real_clock_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(1) as progress:
         progress._next = 0.0
         report(progress, Status.APPLIED)
     assert capsys.readouterr().err.startswith("1 of 1 realm written, ")
 
 
-def test_no_bar_costs_no_import_of_one() -> None:
+def test_progress_without_a_bar_imports_no_bar() -> None:
     code = """
 import sys
 from ztrust_mail.cli.progress import Progress
@@ -237,7 +237,7 @@ print("click" in sys.modules)
 # Waits for a busy server
 
 
-def test_a_wait_that_is_logged_is_a_note_on_standard_error_once_however_often_that_was_asked_for(
+def test_a_logged_wait_is_printed_once_however_often_logging_was_set_up(
     capsys: pytest.CaptureFixture[str], listening: logging.Logger
 ) -> None:
     log_waits()
@@ -246,7 +246,7 @@ def test_a_wait_that_is_logged_is_a_note_on_standard_error_once_however_often_th
     assert capsys.readouterr() == ("", "ztrust-mail: note: id.example.com is too busy [waiting]\n")
 
 
-def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
+def test_a_wait_replaces_the_progress_bar_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, listening: logging.Logger
 ) -> None:
     monkeypatch.setattr("sys.stderr", screen := Screen())
@@ -256,7 +256,9 @@ def test_a_wait_takes_the_place_of_the_bar_on_a_terminal(
     assert CONTROL.sub("", screen.getvalue()).endswith("busy [waiting]\n")
 
 
-def test_a_wait_that_nobody_reads_of_harms_nothing(monkeypatch: pytest.MonkeyPatch, listening: logging.Logger) -> None:
+def test_a_wait_on_a_broken_stream_does_not_disturb_the_run(
+    monkeypatch: pytest.MonkeyPatch, listening: logging.Logger
+) -> None:
     monkeypatch.setattr("sys.stderr", Gone())
     log_waits()
     listening.info("busy")

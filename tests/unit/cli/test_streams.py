@@ -45,14 +45,14 @@ def in_shell(redirected: str, *arguments: str, environ: Mapping[str, str] | None
 
 
 @pytest.mark.parametrize("buffered", ["", "1"])
-def test_a_result_that_finds_no_room_is_told_in_one_line(cli: Cli, spec: str, buffered: str) -> None:
+def test_a_result_that_does_not_fit_on_the_disk_is_reported_in_one_line(cli: Cli, spec: str, buffered: str) -> None:
     for arguments in COMMANDS:
         ran = in_shell(">/dev/full", *arguments, environ={"PYTHONUNBUFFERED": buffered})
         assert (arguments, ran.status, ran.err.count("\n")) == (arguments, 2, 1)
         assert "the result cannot be written: No space left on device; " in ran.err
 
 
-def test_what_is_lost_on_standard_error_hides_neither_result_nor_status(cli: Cli, spec: str) -> None:
+def test_a_broken_standard_error_hides_neither_result_nor_status(cli: Cli, spec: str) -> None:
     for redirected in ("2>/dev/full", "2>&-"):
         assert in_shell(redirected, "validate", spec) == cli("validate", spec)
         assert in_shell(redirected, "plan", "nix.yaml", "--format", "json").json["status"] == "usage"
@@ -79,7 +79,7 @@ def test_an_apply_whose_plan_cannot_be_shown_writes_nothing(sandbox: Sandbox, sp
 
 
 @pytest.mark.parametrize("ends", ["before the plan", "during the writes"])
-def test_an_apply_whose_reader_ends_has_status_2_and_says_whether_it_wrote(
+def test_an_apply_whose_pipe_is_closed_has_status_2_and_says_whether_it_wrote(
     sandbox: Sandbox, spec: str, ends: str
 ) -> None:
     reading, writing = os.pipe()
@@ -99,7 +99,7 @@ def test_an_apply_whose_reader_ends_has_status_2_and_says_whether_it_wrote(
     assert (b"nothing was written to the server" in done.stderr) == (not written)
 
 
-def test_an_apply_that_has_written_says_so_where_its_result_is_lost(sandbox: Sandbox, spec: str) -> None:
+def test_an_apply_whose_result_is_lost_says_that_it_has_written(sandbox: Sandbox, spec: str) -> None:
     ran = in_shell(">/dev/full", "apply", spec, "--yes", "--format", "json", "--report", "json=r.json")
     report = json.loads(Path("r.json").read_text(encoding="utf-8"))
     assert (ran.status, report["exit_status"]) == (2, 2)
@@ -154,7 +154,7 @@ def put(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
     monkeypatch.setattr(sys, f"__{name}__", stream)
 
 
-def test_closed_streams_take_and_give_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_streams_discard_writes_and_return_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
     main.guard_streams()
@@ -164,7 +164,7 @@ def test_closed_streams_take_and_give_nothing(monkeypatch: pytest.MonkeyPatch) -
         sys.stderr.write("x")
 
 
-def test_streams_that_a_program_put_there_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_replaced_by_a_program_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, stream)
@@ -198,7 +198,7 @@ def test_a_full_standard_output_says_so_once_and_standard_error_never(monkeypatc
         sys.stdout.flush()
 
 
-def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_pipe_is_not_reported_as_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     put(monkeypatch, "stdout", f"/dev/fd/{writing}")
@@ -212,7 +212,7 @@ def test_a_reader_that_went_away_is_not_taken_for_a_full_disk(monkeypatch: pytes
     assert "the program reading standard output has exited" in said.getvalue()
 
 
-def test_the_help_that_finds_no_room_ends_with_2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_that_does_not_fit_on_the_disk_is_status_2(monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, "stdout", "/dev/full")
     monkeypatch.setattr(sys, "stderr", said := io.StringIO())
     monkeypatch.setattr(sys, "argv", ["ztrust-mail", "--help"])

@@ -53,7 +53,7 @@ def terraform(body: str, realm: str = '"acme"') -> str:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_a_format_can_hold_comes_back_and_what_it_cannot_is_reported(name, tmp_path):
+def test_settings_come_back_from_a_format_unchanged_or_are_reported_as_lost(name, tmp_path):
     @RANDOM
     @given(fields=field_maps)
     def round_trip(fields):
@@ -95,7 +95,7 @@ TARGETS = [*((name, None) for name in FORMATS), *(("keycloak", style) for style 
 
 
 @pytest.mark.parametrize(("to", "style"), TARGETS)
-def test_no_target_holds_a_character_that_steers_a_terminal(to: str, style: Style | None, cli: Cli) -> None:
+def test_no_target_format_contains_characters_that_steer_a_terminal(to: str, style: Style | None, cli: Cli) -> None:
     smtp = {**STORED, "fromDisplayName": STEERING, "extra": STEERING, STEERING: "x", "password": "${vault.k}"}
     source, exported = "realm-export", [{"realm": name, "smtpServer": smtp} for name in (STEERING, "b")]
     if to == source:
@@ -109,7 +109,7 @@ def test_no_target_holds_a_character_that_steers_a_terminal(to: str, style: Styl
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_steers_a_terminal_comes_back_as_it_was(name: str, tmp_path) -> None:
+def test_terminal_control_characters_come_back_from_a_format_unchanged(name: str, tmp_path) -> None:
     fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": STEERING}
     realm = "acme" if name == "keycloak" else STEERING  # whose file is called after the realm
     back = extract(tmp_path, name, FORMATS[name].write({realm: fields}).text)
@@ -117,7 +117,7 @@ def test_what_steers_a_terminal_comes_back_as_it_was(name: str, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("style", [Style.JSON, Style.TEXT])
-def test_what_steers_a_terminal_comes_back_from_a_products_own_settings(style: Style, tmp_path) -> None:
+def test_terminal_control_characters_come_back_from_product_settings_unchanged(style: Style, tmp_path) -> None:
     product = FORMATS["keycloak"]
     fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": STEERING}
     path = tmp_path / f"a{'.txt' if style is Style.TEXT else '.json'}"
@@ -128,7 +128,7 @@ def test_what_steers_a_terminal_comes_back_from_a_products_own_settings(style: S
     )
 
 
-def test_a_spec_holds_invisible_characters_that_it_can_say_as_escapes(tmp_path) -> None:
+def test_a_spec_has_escapes_for_invisible_characters(tmp_path) -> None:
     fields = {"relay.host": "h", "sender.address": "a@b.example", "sender.name": "a\u200b\xad\U000e0041"}
     written = FORMATS["spec"].write({"a\u200b": fields}).text
     assert '"a\\u200b\\u00ad\\U000E0041"' in written
@@ -136,7 +136,7 @@ def test_a_spec_holds_invisible_characters_that_it_can_say_as_escapes(tmp_path) 
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", STEERING])
-def test_a_string_of_terraforms_language_has_escapes_for_what_cannot_be_seen(text: str, tmp_path) -> None:
+def test_a_terraform_string_has_escapes_for_invisible_characters(text: str, tmp_path) -> None:
     assert string(text).isascii()
     body = f'  smtp_server {{\n    host = "h"\n    from = {string(text)}\n  }}'
     assert extract(tmp_path, "terraform", terraform(body)).realms["acme"]["sender.address"] == text
@@ -234,7 +234,7 @@ def test_a_default_inside_a_placeholder_is_a_secret_in_clear(tmp_path):
     assert CANARY not in repr(found)
 
 
-def test_a_vault_reference_stays_and_is_no_placeholder(tmp_path):
+def test_a_vault_reference_is_not_converted_as_a_placeholder(tmp_path):
     found = export(tmp_path, {**STORED, "password": "${vault.key}"})
     assert found.realms["acme"][PASSWORD] == SecretRef(SecretKind.KEYCLOAK_VAULT, ("key",))
     assert found.findings == ()
@@ -242,7 +242,7 @@ def test_a_vault_reference_stays_and_is_no_placeholder(tmp_path):
     assert parse_placeholder("plain") is None
 
 
-def test_a_name_that_is_taken_by_a_placeholder_is_not_given_to_another_secret(tmp_path):
+def test_a_variable_named_by_a_placeholder_is_not_used_for_another_secret(tmp_path):
     realms = [
         {"realm": "acme", "smtpServer": STORED},
         {"realm": "b", "smtpServer": {**STORED, "password": "${SMTP_PASSWORD_ACME}"}},
@@ -272,7 +272,7 @@ def test_a_reference_that_only_a_spec_knows_becomes_a_variable_and_is_reported(k
 # how people really write these files
 
 
-def test_an_absent_smtp_server_says_nothing_and_an_empty_one_says_no_e_mail(tmp_path):
+def test_an_absent_smtp_server_is_ignored_and_an_empty_one_means_no_e_mail(tmp_path):
     realms = [{"realm": "silent"}, {"realm": "none", "smtpServer": {}}, {"realm": "blank", "smtpServer": {"host": ""}}]
     found = extract(tmp_path, "realm-export", json.dumps(realms))
     assert found.realms == {"none": {}, "blank": {}}
@@ -298,18 +298,18 @@ def test_false_as_empty_text_a_bom_crlf_and_a_number_for_a_port_are_read(tmp_pat
         ({"replyTo": ["x"]}, "bad-value"),
     ],
 )
-def test_what_looks_wrong_is_reported_with_its_place(more, rule, tmp_path):
+def test_suspicious_values_are_reported_with_their_place(more, rule, tmp_path):
     found = export(tmp_path, {**STORED, "password": "${vault.k}", **more})
     assert rule in rules(found)
     assert all(f.location.line == 1 and f.hint for f in found.findings)
 
 
-def test_both_switches_on_are_implicit_tls(tmp_path):
+def test_starttls_and_ssl_both_on_are_converted_to_implicit_tls(tmp_path):
     found = export(tmp_path, {**STORED, "ssl": True})
     assert found.realms["acme"]["relay.security"] is Security.TLS
 
 
-def test_a_map_of_nothing_usable_is_not_taken_for_no_e_mail(tmp_path):
+def test_a_map_without_usable_values_does_not_mean_no_e_mail(tmp_path):
     found = export(tmp_path, {"user": "*****"})
     assert found.realms == {}
     assert rules(found) == ["masked-value"]
@@ -319,7 +319,7 @@ def test_crossplanes_list_of_one_map_is_read(tmp_path):
     assert export(tmp_path, [{"host": "h"}]).realms["acme"] == {"relay.host": "h"}
 
 
-def test_a_spec_gets_what_it_can_say_and_words_on_the_rest(tmp_path):
+def test_a_spec_gets_the_settings_it_can_express_and_comments_on_the_rest(tmp_path):
     fields = {
         "relay.host": "${HOST}", "sender.address": "a@b.example", LOGIN: Login.NONE,
         PASSWORD: SecretRef(SecretKind.ENV, ("P",)),
@@ -390,7 +390,7 @@ def test_a_resource_with_computed_settings_is_left_out_and_reported(body, realm,
         (2 * terraform('  smtp_server {\n    host = "a"\n  }'), "defined-twice"),
     ],
 )
-def test_terraform_that_cannot_be_read_for_sure_is_an_error(text, rule, tmp_path):
+def test_ambiguous_terraform_is_an_error(text, rule, tmp_path):
     found = extract(tmp_path, "terraform", text)
     assert rule in rules(found)
     assert has_errors(found.findings)
@@ -406,7 +406,7 @@ def test_terraform_that_cannot_be_read_for_sure_is_an_error(text, rule, tmp_path
     ],
     ids=["sum", "attributes", "indexes", "splats", "number", "port"],
 )
-def test_terraform_that_goes_beyond_the_parsers_means_is_an_error_with_a_next_step(text, problem, cli):
+def test_terraform_that_the_parser_cannot_read_is_an_error_with_a_next_step(text, problem, cli):
     cli.write("a.tf", f"{text}\n")
     ran = cli("convert", "--from", "terraform", "--to", "spec", "a.tf")
     assert ran.status == 2
@@ -429,11 +429,11 @@ def test_terraform_is_written_with_the_lines_that_let_both_tools_live_side_by_si
 
 
 @pytest.mark.parametrize("name", ["terraform", "ansible"])
-def test_no_e_mail_is_reported_where_a_format_cannot_say_it(name):
+def test_no_e_mail_is_reported_for_formats_that_cannot_express_it(name):
     assert rules(FORMATS[name].write({"off": {}})) == ["cannot-hold"]
 
 
-def test_a_login_of_which_a_part_cannot_be_held_is_left_out_whole():
+def test_a_login_that_a_format_can_hold_only_in_part_is_left_out():
     fields = {LOGIN: Login.TOKEN, "relay.auth.username": "u", "relay.host": "h"}
     kept, lost = storable("acme", fields, "X", ["relay.host", "relay.auth.username"])
     assert kept == {"relay.host": "h"}
@@ -441,7 +441,7 @@ def test_a_login_of_which_a_part_cannot_be_held_is_left_out_whole():
 
 
 @pytest.mark.parametrize("name", ["terraform", "ansible"])
-def test_a_value_that_is_none_is_left_out_and_reported(name):
+def test_an_unusable_value_is_left_out_and_reported(name):
     fields = {"relay.host": "h", SECURITY: Raw("starttls=TRUE ssl="), PASSWORD: Raw("${vault.a b}")}
     written = FORMATS[name].write({"acme": fields})
     messages = {f.field: f.message for f in written.findings if f.rule == "cannot-hold"}
@@ -449,7 +449,7 @@ def test_a_value_that_is_none_is_left_out_and_reported(name):
     assert messages[PASSWORD].endswith("cannot hold `relay.auth.password`")
 
 
-def test_ansible_is_read_in_plays_and_blocks_with_its_tags_and_its_words_for_true(tmp_path):
+def test_ansible_is_read_in_plays_and_blocks_with_its_tags_and_booleans(tmp_path):
     text = """\
 - hosts: all
   tasks:
@@ -495,7 +495,7 @@ def test_a_task_whose_arguments_are_text_is_reported(tmp_path):
     assert [(f.rule, f.location.line) for f in found.findings] == [("not-a-map", line) for line in (2, 3, 4, 5, 8)]
 
 
-def test_ansible_tasks_say_nothing_that_a_template_would_change(tmp_path):
+def test_written_ansible_tasks_contain_no_template_expressions(tmp_path):
     fields = {"relay.host": "h", "sender.name": r"{{ x }}{% endraw %}' ~ lookup('pipe', 'id') \\"}
     text = FORMATS["ansible"].write({"{{ r }}": fields}).text
     assert r"""{{ '{{ x }}{% endraw %}\' ~ lookup(\'pipe\', \'id\') \\\\' }}""" in text.replace("''", "'")
@@ -505,7 +505,7 @@ def test_ansible_tasks_say_nothing_that_a_template_would_change(tmp_path):
 # files
 
 
-def test_a_folder_is_read_with_what_lies_below_and_no_link_out_of_it(tmp_path):
+def test_a_folder_is_read_recursively_without_links_that_lead_out_of_it(tmp_path):
     folder = tmp_path / "exports"
     (folder / "sub").mkdir(parents=True)
     (folder / ".git").mkdir()
@@ -533,7 +533,7 @@ def test_a_folder_is_read_with_what_lies_below_and_no_link_out_of_it(tmp_path):
         ('[{"realm": "a", "smtpServer": {"host": "h"}}, {"realm": "a", "smtpServer": {"host": "i"}}]', "defined-twice"),
     ],
 )
-def test_a_file_that_cannot_be_read_for_sure_stops_all(content, rule, cli: Cli):
+def test_an_ambiguous_file_stops_the_conversion(content, rule, cli: Cli):
     (cli.folder / "a.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     report = cli.json("convert", "--from", "realm-export", "--to", "spec", "a.json")
     assert report["exit_status"] == 2
@@ -548,7 +548,7 @@ def test_a_file_too_large_is_refused_unread(tmp_path):
     assert rules(FORMATS["realm-export"].read(str(path))) == ["too-large"]
 
 
-def test_what_is_no_file_of_this_kind_is_refused(tmp_path, monkeypatch):
+def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.txt").touch()
     os.mkfifo(tmp_path / "p.json")
     paths = {"a\0b": "cannot-read", "": "empty-folder", "none.json": "no-such-file", "a.txt": "unknown-file-type"}
@@ -615,7 +615,7 @@ def test_formats_that_make_no_sense_are_refused(cli: Cli, source: str, target: s
     assert says in ran.err
 
 
-def test_a_file_that_says_nothing_of_e_mail_is_refused_with_the_reason(tmp_path):
+def test_a_file_without_e_mail_settings_is_refused_with_the_reason(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"realm": "acme"}')
     with pytest.raises(UsageError, match="has no smtpServer"):
@@ -647,7 +647,7 @@ def test_the_report_of_a_spec_that_is_not_valid_yet_says_so_too(cli: Cli) -> Non
     assert "host: h.example" in report["converted"]
 
 
-def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cli: Cli) -> None:
+def test_the_last_line_names_some_of_many_problems_and_their_number(cli: Cli) -> None:
     realms = [{"realm": f"r{n}", "smtpServer": {"host": "h.example"}} for n in range(10)]
     cli.write("a.json", json.dumps(realms))
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
@@ -657,7 +657,7 @@ def test_of_many_problems_of_a_spec_the_last_line_names_some_and_their_number(cl
 
 
 @pytest.mark.parametrize("to", [name for name in FORMATS if name not in ("spec", "realm-export")])
-def test_a_result_that_is_no_spec_ends_with_0_whatever_it_lacks(to: str, cli: Cli) -> None:
+def test_a_result_in_another_format_than_a_spec_ends_with_0_whatever_it_lacks(to: str, cli: Cli) -> None:
     cli.write("a.json", json.dumps({"realm": "acme", "smtpServer": {"host": "h.example"}}))
     assert cli("convert", "--from", "realm-export", "--to", to, "a.json").status == 0
 

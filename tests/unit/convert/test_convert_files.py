@@ -20,7 +20,7 @@ TWO_HUNDRED_MB = 200 * 10**6
 @pytest.mark.parametrize(
     "problem", ["missing", "empty", "cut off", "not UTF-8", "200 MB", "a pipe", "a link out of the folder"]
 )
-def test_no_format_reads_half_of_what_is_there(name: str, problem: str, cli: Cli) -> None:
+def test_no_format_reads_a_truncated_file(name: str, problem: str, cli: Cli) -> None:
     folder = cli.folder / "folder"
     folder.mkdir()
     path = folder / f"acme{SUFFIXES[name]}"
@@ -49,7 +49,7 @@ def test_no_format_reads_half_of_what_is_there(name: str, problem: str, cli: Cli
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_byte_order_mark_and_windows_line_ends_are_read_over(name: str, tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_ignored(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"acme{SUFFIXES[name]}"
     path.write_bytes(b"\xef\xbb\xbf" + FORMATS[name].write({"acme": LOGGED_IN}).text.replace("\n", "\r\n").encode())
     assert meant(FORMATS[name].read(str(path)).realms["acme"]) == meant(
@@ -81,7 +81,7 @@ TWICE = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_key_that_stands_twice_is_refused(name: str, cli: Cli) -> None:
+def test_a_duplicate_key_is_refused(name: str, cli: Cli) -> None:
     suffix = SUFFIX.get(name, ".yaml")
     twice = TWICE.get(name, "{host: h, host: i}")
     path = cli.write(f"acme{suffix}", twice)

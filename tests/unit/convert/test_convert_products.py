@@ -125,7 +125,7 @@ def test_a_products_own_sample_moves_into_a_spec_and_back(product: str, tmp_path
         ("keycloak", {"host": "h"}, {}),
     ],
 )
-def test_what_a_product_fills_in_by_itself_travels_along(
+def test_values_that_a_product_fills_in_itself_are_converted_too(
     product: str, attributes: Mapping[str, object], expected: FieldMap, tmp_path: Path
 ) -> None:
     found = read(tmp_path, PRODUCTS[product], json.dumps(attributes))
@@ -146,7 +146,7 @@ def test_a_port_that_only_the_product_knows_is_reported(product: str, tmp_path: 
     ("product", "native", "text"),
     [("omnibyte", "Port Number", "25"), ("oneaccess", "Security type", "none"), ("digitanium", "port", "25")],
 )
-def test_what_keycloak_takes_for_granted_is_written_where_another_product_would_take_something_else(
+def test_defaults_of_keycloak_are_written_for_products_with_other_defaults(
     product: str, native: str, text: str
 ) -> None:
     written, _ = attributes_of(ALL[product], "acme", {"relay.host": "h", "relay.auth": ABSENT})
@@ -191,7 +191,7 @@ def test_no_email_is_an_empty_map_on_keycloak(product: str, tmp_path: Path) -> N
 # values that are odd
 
 
-def test_what_is_odd_to_both_sides_moves_as_it_is_and_what_one_cannot_hold_is_reported() -> None:
+def test_unusual_values_are_moved_unchanged_or_reported_as_lost() -> None:
     odd: FieldMap = {"relay.host": "h", PORT: Raw("abc"), SECURITY: Raw("SSL"), PASSWORD: Raw("${vault.a b}")}
     on_keycloak, found = attributes_of(KEYCLOAK, "acme", odd)
     assert on_keycloak == {"host": "h", "port": "abc", "password": "${vault.a b}"}
@@ -215,7 +215,7 @@ def test_a_kind_of_encryption_that_a_product_cannot_hold_is_still_encryption(sec
     assert [f.hint for f in found if f.field == SECURITY] == ["left out; set it by other means"]
 
 
-def test_what_a_spec_removes_is_reported_to_be_left_out() -> None:
+def test_removals_of_a_spec_are_reported_as_left_out() -> None:
     _, found = attributes_of(KEYCLOAK, "acme", {**LOGGED_IN, "extra.x": ABSENT})
     assert [(f.severity, f.rule, f.realm) for f in found] == [(Severity.NOTE, "cannot-hold", "acme")]
     assert attributes_of(ONEACCESS, "acme", {**LOGGED_IN, "extra.x": ABSENT})[1] == []
@@ -225,14 +225,14 @@ def test_what_a_spec_removes_is_reported_to_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("dialect", [ONEACCESS, OMNIBYTE])
-def test_a_form_is_typed_from_top_to_bottom_in_the_order_of_its_page(dialect: Dialect) -> None:
+def test_a_sheet_lists_the_fields_of_a_form_in_the_order_of_its_page(dialect: Dialect) -> None:
     text = Product(dialect).write({"acme": LOGGED_IN}).text
     lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
     assert [line.partition(":")[0] for line in lines] == list(labels_of(dialect))
     assert [advice for advice in dialect.advice if f"# [ ] {advice}" not in text] == []
 
 
-def test_ztrusts_tab_is_typed_from_top_to_bottom_too() -> None:
+def test_a_sheet_lists_the_fields_of_ztrusts_tab_in_its_order() -> None:
     text = PRODUCTS["ztrust"].write({"acme": LOGGED_IN}, Style.TEXT).text
     lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
     assert [line.partition(":")[0] for line in lines] == [
@@ -241,7 +241,7 @@ def test_ztrusts_tab_is_typed_from_top_to_bottom_too() -> None:
     ]  # fmt: skip
 
 
-def test_a_sheet_says_what_a_spec_means_without_saying_it() -> None:
+def test_a_sheet_shows_the_defaults_of_a_spec() -> None:
     assert "enable switch:      on" in PRODUCTS["oneaccess"].write({"acme": LOGGED_IN}).text
     assert "Connection Type:    SMTP" in PRODUCTS["omnibyte"].write({"acme": LOGGED_IN}).text
 
@@ -268,7 +268,7 @@ class Tags(HTMLParser):
 
 
 @pytest.mark.parametrize("product", ALL)
-def test_a_page_of_html_is_whole_without_scripts_links_or_anything_from_elsewhere(product: str) -> None:
+def test_an_html_sheet_loads_no_scripts_links_or_other_resources(product: str) -> None:
     page = PRODUCTS[product].write({HOSTILE: {**LOGGED_IN, "sender.address": HOSTILE}}, Style.HTML).text
     tags = Tags(page)
     assert set(tags.tags) <= {
@@ -281,7 +281,7 @@ def test_a_page_of_html_is_whole_without_scripts_links_or_anything_from_elsewher
     assert "\u202e" not in page
 
 
-def test_a_markdown_cell_holds_what_would_break_a_table() -> None:
+def test_a_markdown_cell_escapes_characters_that_would_break_a_table() -> None:
     dialect = replace(OMNIBYTE, title="Omni|byte")
     text = Product(dialect).write({"a|b": {**LOGGED_IN, "sender.address": HOSTILE}}, Style.MARKDOWN).text
     cell = "``" + HOSTILE.replace("|", "\\|").replace("\u202e", "\\u202e") + "``"
@@ -313,7 +313,7 @@ def test_a_sheet_reads_back_whatever_a_value_looks_like(text: str, tmp_path: Pat
     assert read(tmp_path, PRODUCTS["oneaccess"], written.text, ".txt").realms == {text: fields}
 
 
-def test_a_sheet_of_nothing_is_a_sheet(tmp_path: Path) -> None:
+def test_a_sheet_without_settings_can_be_written(tmp_path: Path) -> None:
     written = Product(PIGEON).write({"acme": {}}, Style.TEXT)
     assert written.text.startswith("# Pigeon\n")
     bare = replace(PIGEON, rows=(), disabled_attributes={}, name="bare")
@@ -325,7 +325,7 @@ def test_a_sheet_of_nothing_is_a_sheet(tmp_path: Path) -> None:
     [(".txt", Style.TEXT), (".YAML", Style.TEXT), (".md", Style.MARKDOWN), (".htm", Style.HTML), (".json", Style.JSON),
      (".pdf", None), ("", None)],
 )  # fmt: skip
-def test_a_files_name_tells_the_style(suffix: str, style: Style | None) -> None:
+def test_the_suffix_of_a_file_decides_the_style_of_a_sheet(suffix: str, style: Style | None) -> None:
     assert style_of(suffix) is style
 
 
@@ -375,7 +375,7 @@ def test_a_realm_is_named_after_its_file_where_the_file_names_none(tmp_path: Pat
         ("oneaccess", "", "empty-file"),
     ],
 )
-def test_a_file_that_cannot_be_read_for_sure_stops_all(product: str, text: str, rule: str, cli: Cli) -> None:
+def test_an_ambiguous_file_stops_the_conversion(product: str, text: str, rule: str, cli: Cli) -> None:
     cli.write("a.yaml", text)
     report = cli.json("convert", "--from", product, "--to", "spec", "a.yaml")
     assert report["exit_status"] == 2
@@ -419,7 +419,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         ("uipath", {"Auth.Password.Length": "9"}, ("unknown-attribute", "Auth.Password.Length")),
     ],
 )
-def test_what_is_wrong_with_a_products_settings_is_reported_with_its_place(
+def test_problems_of_product_settings_are_reported_with_their_place(
     product: str, change: Mapping[str, object], expected: tuple[str, str], tmp_path: Path
 ) -> None:
     text = json.dumps({**SAMPLES[product][0], **change}, indent=1)
@@ -485,7 +485,7 @@ CHAIN = (
 )
 
 
-def test_settings_go_round_through_the_command_line(cli: Cli) -> None:
+def test_settings_converted_forth_and_back_on_the_command_line_are_equal(cli: Cli) -> None:
     cli.write("mail.yaml", FORMATS["spec"].write({"acme": LOGGED_IN}).text)
     ran = cli("convert", "--from", "spec", "--to", "oneaccess", "mail.yaml")
     for source, target in itertools.pairwise(CHAIN):
@@ -517,7 +517,9 @@ def test_a_sheet_is_read_from_standard_input(cli: Cli) -> None:
     assert json.loads(ran.out)["host"] == "smtp.example.com"
 
 
-def test_a_product_may_be_written_anew_in_another_style_and_other_formats_have_none(cli: Cli, tmp_path: Path) -> None:
+def test_a_products_sheet_may_be_converted_to_another_style_and_other_formats_have_no_style(
+    cli: Cli, tmp_path: Path
+) -> None:
     cli.write("acme.txt", PRODUCTS["oneaccess"].write({"acme": LOGGED_IN}).text)
     assert cli("convert", "--from", "oneaccess", "--to", "oneaccess", "acme.txt").status == 2
     assert cli("convert", "--from", "oneaccess", "--to", "oneaccess", "acme.txt", "--as", "html").status == 0
@@ -525,7 +527,7 @@ def test_a_product_may_be_written_anew_in_another_style_and_other_formats_have_n
         convert(FORMATS["oneaccess"], FORMATS["spec"], "acme.txt", Style.HTML)
 
 
-def test_what_both_sides_say_is_reported_once(cli: Cli) -> None:
+def test_a_finding_of_both_formats_is_reported_once(cli: Cli) -> None:
     cli.write("a.json", '{"host": "h"}')
     ran = cli("convert", "--from", "keycloak", "--to", "ztrust", "a.json")
     assert ran.err.count("sender.address") == 2  # one line: what is needed, and what to set
@@ -560,7 +562,7 @@ def test_a_pattern_that_matches_no_realm_is_refused(cli: Cli, pattern: str, says
 @pytest.mark.parametrize(
     ("target", "said"), [("keycloak", '"ssl": "true"'), ("spec", "security: tls"), ("omnibyte", "on")]
 )
-def test_what_a_form_calls_ssl_stays_encrypted_wherever_it_is_moved(cli: Cli, target: str, said: str) -> None:
+def test_settings_with_ssl_stay_encrypted_in_every_format(cli: Cli, target: str, said: str) -> None:
     sheet = "SMTP HOST: h.example\nEmail Address: a@b.example\nSender Name: A\nSecurity type: SSL\n"
     ran = cli("convert", "--from", "oneaccess", "--to", target, "-", stdin=sheet)
     assert ran.status == 0

@@ -13,20 +13,20 @@ from ztrust_mail.core.findings import Finding, Location, Severity, error, has_er
 PRECEDENCE = [130, 70, 2, 5, 3, 4, 1, 0]
 
 
-def test_the_numbers_are_those_people_script_against():
+def test_exit_statuses_have_their_documented_numbers():
     named = {status.name: status.value for status in ExitStatus}
     wanted = {"OK": 0, "DIFFERS": 1, "USAGE": 2, "UNREACHABLE": 3, "PARTIAL": 4, "BUG": 70, "INTERRUPTED": 130}
     assert wanted.items() <= named.items()
     assert set(named.values()) <= set(PRECEDENCE)
 
 
-def test_of_two_statuses_the_graver_wins_in_any_order():
+def test_the_graver_of_two_statuses_wins_in_any_order():
     for one, other in itertools.product(ExitStatus, repeat=2):
         gravest = min(one, other, key=lambda s: PRECEDENCE.index(s.value))
         assert ExitStatus.worst([one, other]) is gravest
 
 
-def test_without_any_status_all_is_well():
+def test_no_status_at_all_is_ok():
     assert ExitStatus.worst(iter(())) is ExitStatus.OK
 
 
@@ -61,7 +61,7 @@ def test_each_kind_of_error_leads_to_its_exit_status(kind, status):
     ("count", "words"),
     [(1, "1 problem: mail.yaml:3:5: problem 0"), (2, "2 problems: mail.yaml:3:5: problem 0"), (0, "0 problems")],
 )
-def test_an_invalid_spec_holds_every_finding_and_tells_the_first(count, words):
+def test_the_error_of_an_invalid_spec_has_every_finding_and_shows_the_first(count, words):
     place = Location("mail.yaml", 3, 5)
     raised = SpecError(error("a-rule", f"problem {n}", location=place) for n in range(count))
     assert raised.exit_status is ExitStatus.USAGE
@@ -86,7 +86,7 @@ def test_places_sort_by_file_line_and_column():
     assert [str(p) for p in sorted(places)] == ["a", "a:9:1", "a:9:2", "a:10:1", "b:1:1"]
 
 
-def test_only_an_error_counts_as_one():
+def test_only_findings_of_severity_error_count_as_errors():
     warning, note = (Finding(s, "a-rule", "m") for s in (Severity.WARNING, Severity.NOTE))
     assert not has_errors([warning, note])
     assert not has_errors([])

@@ -104,7 +104,7 @@ def test_a_killed_process_leaves_no_new_file(tmp_path: Path) -> None:
 # Leftovers
 
 
-def test_what_a_live_process_is_writing_is_no_leftover(path: Path) -> None:
+def test_a_file_that_a_live_process_is_writing_is_no_leftover(path: Path) -> None:
     with files._temporary(str(path.parent)) as (_, temporary):
         write_file(path, NEW)
         remove_leftovers(str(path.parent))
@@ -126,7 +126,7 @@ def test_only_files_with_a_name_of_our_making_are_leftovers(path: Path) -> None:
     assert names_beside(path) == sorted([*made, folder.name, link.name, pipe.name])
 
 
-def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_leftovers(tmp_path: Path) -> None:
     remove_leftovers(str(tmp_path / "none"))
 
 
@@ -176,7 +176,7 @@ def test_a_file_that_is_there_keeps_its_mode_and_its_owner(path: Path, usual_mas
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
 
 
-def test_a_file_is_not_overwritten_unless_that_is_said(path: Path) -> None:
+def test_a_file_is_overwritten_only_on_request(path: Path) -> None:
     link = path.with_name("link")
     link.symlink_to("nowhere")
     for taken in (path, link):
@@ -194,7 +194,7 @@ def test_a_file_system_without_hard_links_takes_a_new_file(tmp_path: Path, monke
     assert (tmp_path / "new").read_bytes() == NEW
 
 
-def test_a_link_stays_and_the_file_it_leads_to_is_written(path: Path, tmp_path: Path) -> None:
+def test_writing_through_a_link_keeps_the_link_and_writes_its_target(path: Path, tmp_path: Path) -> None:
     for target in (path, tmp_path / "folder" / "new"):
         link = tmp_path / f"to-{target.name}"
         link.symlink_to(target)
@@ -203,7 +203,7 @@ def test_a_link_stays_and_the_file_it_leads_to_is_written(path: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_without_room_a_file_is_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool) -> None:
+def test_a_full_disk_leaves_a_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool) -> None:
     monkeypatch.setattr(os, "fsync", raising(FULL))
     with pytest.raises(OSError, match="No space left"):
         write_file(path if overwrite else path.with_name("new"), NEW, overwrite=overwrite)
@@ -211,14 +211,16 @@ def test_without_room_a_file_is_as_it_was(path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("call", ["open", "chown", "replace"])
-def test_where_only_the_content_may_be_written_it_is(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_file_is_written_in_place_if_it_cannot_be_replaced(
+    path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     monkeypatch.setattr(os, call, raising(PermissionError(errno.EPERM, "Operation not permitted")))
     node = path.stat().st_ino
     write_file(path, NEW)
     assert (path.read_bytes(), path.stat().st_ino, names_beside(path)) == (NEW, node, [])
 
 
-def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+def test_content_can_be_written_to_a_pipe(tmp_path: Path) -> None:
     pipe, read = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
@@ -229,7 +231,7 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_a_file_that_is_not_what_it_was_is_not_replaced(path: Path) -> None:
+def test_a_file_that_changed_meanwhile_is_not_replaced(path: Path) -> None:
     with pytest.raises(Changed):
         replace_file(str(path), b"another content", NEW)
     assert (path.read_bytes(), names_beside(path)) == (OLD, [])

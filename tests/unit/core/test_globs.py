@@ -21,5 +21,5 @@ def test_globs_select_a_name(globs: list[str], selected: bool) -> None:
     assert is_selected("acme", globs) is selected
 
 
-def test_no_glob_matches_nothing() -> None:
+def test_an_empty_list_of_globs_matches_no_name() -> None:
     assert not matches_any("acme", [])

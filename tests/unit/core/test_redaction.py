@@ -111,7 +111,7 @@ def test_a_text_without_the_secret_is_shown_as_it_is(secret: str, spelling: str)
     assert knowing(secret).redact(text) == text
 
 
-def test_a_secret_and_its_encoded_form_in_one_text_are_both_kept_back() -> None:
+def test_a_secret_and_its_encoded_form_in_one_text_are_both_masked() -> None:
     assert knowing(PLAIN).redact(f"{PLAIN} {base64_of(b'', PLAIN)}") == QUOTES_A_SECRET
 
 
@@ -127,7 +127,7 @@ def test_a_text_of_too_many_layers_is_not_shown() -> None:
     assert knowing(PLAIN).redact(f"%{'25' * 40}{text}{PLAIN[1:]}") == QUOTES_A_SECRET
 
 
-def test_short_secrets_are_taken_out_and_do_not_hide_every_text() -> None:
+def test_short_secrets_are_masked_without_hiding_the_whole_text() -> None:
     assert knowing("x", "ab").redact("the box abides: dGhl %78 &amp;") in (
         QUOTES_A_SECRET,
         "the bo… …ides: dGhl %78 &amp;",
@@ -136,17 +136,17 @@ def test_short_secrets_are_taken_out_and_do_not_hide_every_text() -> None:
     assert knowing("'", '"').redact("say hello") == "say hello"
 
 
-def test_escapes_of_what_is_no_character_are_no_trouble() -> None:
+def test_escapes_that_encode_no_character_are_ignored() -> None:
     text = r"\xff \377 \U00110000 \u{ffffff} =FF 0x"
     assert knowing(PLAIN).redact(text) == text
 
 
-def test_a_long_text_is_not_searched_and_not_shown() -> None:
+def test_a_text_that_is_too_long_to_search_is_not_shown() -> None:
     assert knowing(PLAIN).redact("x" * MAX_TEXT) == "x" * MAX_TEXT
     assert knowing(PLAIN).redact("x" * (MAX_TEXT + 1)) == TOO_LONG
 
 
-def test_the_longer_of_two_secrets_goes_first() -> None:
+def test_the_longer_of_two_overlapping_secrets_is_masked_first() -> None:
     assert knowing("cd", "abcdef").redact("<abcdef>") == "<…>"
 
 
@@ -156,11 +156,11 @@ def test_a_mask_is_no_secret_and_only_secrets_are_remembered() -> None:
     assert redactor.redact("********** at smtp.example.com") == "********** at smtp.example.com"
 
 
-def test_a_secret_with_half_a_character_is_known_too() -> None:
+def test_a_secret_with_a_lone_surrogate_is_found_too() -> None:
     assert knowing("half-\udce9-word").redact("no: half-\udce9-word.") == "no: …."
 
 
-def test_a_redactor_shows_nothing_of_what_it_knows() -> None:
+def test_the_repr_of_a_redactor_shows_no_secret() -> None:
     redactor = knowing(PLAIN)
     assert PLAIN not in repr(redactor)
     assert PLAIN not in repr(list(vars(redactor)["_known"].values()))

@@ -40,7 +40,7 @@ from ztrust_mail.core.text import (
         ("", ""),
     ],
 )
-def test_what_cannot_be_seen_is_made_visible_and_the_rest_stays(text, shown):
+def test_invisible_characters_are_escaped_and_the_rest_stays(text, shown):
     assert printable(text) == shown
 
 
@@ -51,7 +51,7 @@ def test_an_escaped_json_text_shows_all_its_characters_and_holds_the_same_value(
     assert json.loads(shown) == text
 
 
-def test_escapes_leave_line_feeds_and_what_can_be_seen():
+def test_escaping_leaves_line_feeds_and_visible_characters():
     assert escaped("é\n\x1b\u202e\U000e0041😀") == "é\n\\u001b\\u202e\\U000e0041😀"
     assert escaped("\U000e0041", pairs=True) == "\\udb40\\udc41"
 
@@ -107,7 +107,7 @@ def test_a_misspelt_word_finds_the_one_that_was_meant(word, meant):
 
 
 @pytest.mark.parametrize("word", ["xyzzy", "", "--", "中国"])
-def test_a_word_like_no_other_gets_no_suggestion(word):
+def test_an_unfamiliar_word_gets_no_suggestion(word):
     assert did_you_mean(word, ["address", "reply_to", "日本"]) == ""
 
 
@@ -115,7 +115,7 @@ def test_a_word_without_letters_is_not_taken_for_another_without_letters():
     assert did_you_mean("--", ["__", "address"]) == ""
 
 
-def test_nothing_is_suggested_where_nothing_is_known():
+def test_without_known_words_nothing_is_suggested():
     assert did_you_mean("address", []) == ""
 
 

@@ -137,7 +137,7 @@ def test_an_account_without_any_right_sees_no_realm(ztrust_sandbox):
     assert found.exit_status is ExitStatus.PARTIAL
 
 
-def test_a_realm_given_by_name_is_read_by_itself(ztrust_sandbox):
+def test_doctor_reads_a_named_realm_on_its_own(ztrust_sandbox):
     found = examined(ztrust_sandbox, "acme", "nosuch")
     ((missing, why),) = groups(found, READ)
     assert (detail(found, READ), missing) == ("in 1 of 2 realms; ", ("nosuch",))
@@ -224,7 +224,7 @@ def test_setup_commands_quote_whatever_a_realm_is_called():
     assert named[named.index("--cclientid") + 1] == f"{ODD}-realm"
 
 
-def test_an_account_of_another_realm_than_master_gets_its_rights_from_realm_management():
+def test_setup_commands_for_an_account_of_another_realm_use_the_client_realm_management():
     (grant,) = (line for line in setup_commands(replace(SERVER, realm="acme"), ["acme"]) if "add-roles" in line)
     assert "-r acme" in grant
     assert "--cclientid realm-management" in grant

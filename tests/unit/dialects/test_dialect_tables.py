@@ -87,7 +87,7 @@ def test_between_any_two_products_nothing_is_lost_that_is_not_listed(first: str,
 @pytest.mark.parametrize("dialect", [*ALL.values()], ids=[*ALL])
 @RANDOM
 @given(data=st.data())
-def test_whatever_a_product_holds_decodes_and_what_is_sound_of_it_stays_the_same(
+def test_any_product_settings_can_be_decoded_and_valid_ones_are_encoded_unchanged(
     dialect: Dialect, data: st.DataObject
 ) -> None:
     words = st.sampled_from(["true", "TRUE", "off", "on", "SSL", "tls", "none", "465", "0587", "x", "", "a@b.example"])
@@ -145,7 +145,7 @@ def test_a_products_own_sample_is_read_and_written_back(product: str) -> None:
     ],
     ids=lambda part: getattr(part, "name", ""),
 )
-def test_labels_stand_in_the_order_of_the_products_page(dialect: Dialect, labels: str) -> None:
+def test_labels_are_in_the_order_of_the_products_page(dialect: Dialect, labels: str) -> None:
     assert " · ".join(row.label for row in dialect.rows if row.natives and row.label) == labels
 
 
@@ -157,7 +157,9 @@ def test_labels_stand_in_the_order_of_the_products_page(dialect: Dialect, labels
         ("26.7.4", []),
     ],
 )
-def test_ztrusts_tab_is_there_in_every_version_and_what_came_later_is_known(version: str, missing: list[str]) -> None:
+def test_fields_of_ztrusts_tab_exist_in_every_version_and_later_ones_have_their_version(
+    version: str, missing: list[str]
+) -> None:
     assert len(SAMPLES["ztrust"][0]) == 13
     assert ZTRUST.unsupported_since(SAMPLES["ztrust"][1], parse_version(version)) == []
     newer = [row.field for row in ZTRUST.unsupported_since([row.field for row in ZTRUST.rows], parse_version(version))]
@@ -219,7 +221,9 @@ def test_a_product_without_an_api_has_a_table_and_no_gateway() -> None:
         (UIPATH, {"Email.Smtp.Domain": "ACME"}, {"extra.Email.Smtp.Domain": "ACME"}),
     ],
 )
-def test_a_products_text_decodes_to(dialect: Dialect, attributes: Attributes, fields: FieldMap) -> None:
+def test_a_products_text_is_decoded_to_the_expected_field(
+    dialect: Dialect, attributes: Attributes, fields: FieldMap
+) -> None:
     decoded = dialect.decode(attributes)
     assert {name: value for name, value in decoded.items() if name != "relay.port"} == fields
 
@@ -254,7 +258,7 @@ def test_a_password_is_masked_even_if_it_looks_like_a_reference_where_there_is_n
     assert KEYCLOAK.mask_secrets({"password": "${vault.x}"}) == {"password": "${vault.x}"}
 
 
-def test_what_follows_from_other_attributes_names_them() -> None:
+def test_a_field_that_follows_from_other_attributes_names_them() -> None:
     assert ONEACCESS.attributes_of("relay.auth.username") == ("Email Address", "Authorization Code")
     assert UIPATH.attributes_of("relay.auth") == ("Email.Smtp.UseDefaultCredentials",)
 
@@ -347,7 +351,9 @@ def test_a_realm_without_email_has_no_problems(product: str) -> None:
         ("pigeon", ["relay.host", "sender.address"]),
     ],
 )
-def test_mandatory_fields_are_missed_unless_the_product_fills_them_in(product: str, mandatory: list[str]) -> None:
+def test_missing_mandatory_fields_are_reported_unless_the_product_fills_them_in(
+    product: str, mandatory: list[str]
+) -> None:
     found = ALL[product].problems({"relay.utf8": True, "relay.host": ABSENT})
     assert [finding.field for finding in found] == mandatory
     assert {(finding.rule, finding.severity) for finding in found} == {("missing-field", Severity.ERROR)}
@@ -375,18 +381,20 @@ def test_a_missing_field_is_reported_with_its_label() -> None:
         ("digitanium", {"relay.security": Security.NONE}, {}),
     ],
 )
-def test_a_product_demands(product: str, change: FieldMap, rules: Mapping[str, Severity]) -> None:
+def test_each_product_reports_its_own_constraints(
+    product: str, change: FieldMap, rules: Mapping[str, Severity]
+) -> None:
     fields = dict(SAMPLES[product][1]) | dict(change)
     fields = {name: value for name, value in fields.items() if value is not ABSENT}
     assert {finding.rule: finding.severity for finding in DIALECTS[product].problems(fields)} == rules
 
 
-def test_a_user_who_is_not_there_is_no_other_than_the_sender() -> None:
+def test_an_absent_user_is_not_reported_as_different_from_the_sender() -> None:
     fields: FieldMap = {"sender.address": "a@b.example", "relay.host": "h"}
     assert UIPATH.problems(fields) == ()
 
 
-def test_the_page_that_gives_advice_has_it_in_its_table() -> None:
+def test_the_advice_of_a_products_page_is_in_its_table() -> None:
     assert any("test before saving" in line for line in OMNIBYTE.advice)
     assert KEYCLOAK.advice == ()
 

@@ -24,7 +24,7 @@ VAULT = SecretRef(SecretKind.KEYCLOAK_VAULT, ("smtp",))
 
 @RANDOM
 @given(fields=field_maps)
-def test_what_is_encoded_decodes_to_the_same_fields(fields):
+def test_encoded_fields_are_decoded_to_the_same_fields(fields):
     values = {value: Secret("s") for value in fields.values() if isinstance(value, SecretRef)}
     there = {name: as_shown(value) for name, value in fields.items() if value is not ABSENT}
     assert KEYCLOAK.decode(shown(KEYCLOAK.encode(fields, values))) == there
@@ -50,7 +50,7 @@ def test_decoding_takes_any_text_and_encoding_the_result_changes_nothing_more(at
 
 
 @pytest.mark.parametrize("name", [*NATIVES, "\ud800"])
-def test_a_huge_text_decodes_wherever_it_stands(name):
+def test_a_huge_text_can_be_decoded_in_every_attribute(name):
     assert len(KEYCLOAK.decode({name: "9" * 1_000_000})) <= 1
 
 
@@ -92,11 +92,11 @@ def test_a_huge_text_decodes_wherever_it_stands(name):
         ({"": "1"}, "extra.", "1"),
     ],
 )
-def test_live_text_decodes_to(attributes, field, value):
+def test_the_text_of_an_attribute_is_decoded_to_the_expected_field(attributes, field, value):
     assert KEYCLOAK.decode(attributes) == {field: value}
 
 
-def test_an_empty_text_is_no_attribute():
+def test_an_empty_text_counts_as_an_absent_attribute():
     assert KEYCLOAK.decode(dict.fromkeys(NATIVES, "")) == {}
 
 
@@ -118,7 +118,7 @@ def test_a_password_that_a_server_shows_is_never_part_of_what_is_decoded():
         ({"extra.x": ABSENT, "extra.y": "1"}, {"y": "1"}),
     ],
 )
-def test_fields_are_encoded_as(fields, attributes):
+def test_fields_are_encoded_to_the_expected_attributes(fields, attributes):
     assert KEYCLOAK.encode(fields, {}) == attributes
 
 
@@ -187,7 +187,7 @@ def test_labels_and_names_of_fields():
         ("9" * 9_000, (999_999_999,) * 3),
     ],
 )
-def test_a_version_is_read_from(text, version):
+def test_a_version_is_parsed_from_the_text_of_a_server(text, version):
     assert parse_version(text) == version
 
 

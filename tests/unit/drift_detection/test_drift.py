@@ -192,7 +192,7 @@ def test_an_absent_attribute_counts_as_the_servers_default() -> None:
     assert causes(live, applied, spec=one_realm(entry)) == {PORT: Cause.PENDING}
 
 
-def test_a_hidden_secret_is_never_a_difference_and_a_removed_or_visible_one_is() -> None:
+def test_a_masked_secret_is_never_a_difference_and_a_removed_or_visible_one_is() -> None:
     assert causes(STORED, STORED) == {}
     assert causes(VAULT, STORED) == {PASSWORD: Cause.OUT_OF_BAND}
     assert causes({k: v for k, v in STORED.items() if k != "password"}, STORED) == {PASSWORD: Cause.OUT_OF_BAND}
@@ -518,14 +518,14 @@ def test_an_account_that_cannot_be_seen_goes_by_its_id(user: object) -> None:
 
 
 @pytest.mark.parametrize(("user", "path"), [("a/b?c#\ud800", "users/a%2Fb%3Fc%23%3F"), ("..", ""), (".", ""), ("", "")])
-def test_an_odd_id_never_leads_elsewhere(user: str, path: str) -> None:
+def test_an_unusual_account_id_cannot_change_the_path_of_a_request(user: str, path: str) -> None:
     asked, found = read_events({**EVENT, "authDetails": {**WHO, "userId": user}})
     assert found is not None
     assert found[0].user == user
     assert asked[1:] == ([f"admin/realms/master/{path}"] if path else [])
 
 
-def test_only_so_many_accounts_are_looked_up() -> None:
+def test_the_number_of_looked_up_accounts_is_bounded() -> None:
     events = [{**EVENT, "authDetails": {**WHO, "userId": f"u-{n}"}} for n in range(MAX_NAMES + 5)]
     asked, found = read_events(*events)
     assert len(asked) == MAX_NAMES + 1
@@ -569,7 +569,7 @@ def test_an_answer_that_is_not_a_list_has_no_edits(listed: object) -> None:
     assert AdminEvents(lambda path: listed, KEYCLOAK).edits("admin/realms/acme", None) is None  # type: ignore[arg-type,return-value]
 
 
-def test_a_day_more_is_asked_for_than_counts_since_servers_have_time_zones() -> None:
+def test_edits_are_requested_from_a_day_earlier_because_servers_have_time_zones() -> None:
     asked: list[str] = []
 
     def get(path: str) -> object:
@@ -632,7 +632,7 @@ def test_a_realm_with_an_entry_of_its_own_is_missing_and_not_vanished() -> None:
     assert {r.realm: r.status for r in found.plan.realms} == {"a-1": Status.MISSING, "a-2": Status.IN_SYNC}
 
 
-def test_nothing_vanishes_from_a_list_that_is_not_complete() -> None:
+def test_no_realm_counts_as_vanished_if_the_list_is_incomplete() -> None:
     found = gone(Unlisted({"a-2": STORED}), realms({"a-*": BASIC}))
     assert (found.vanished, found.findings) == ((), ())
 
@@ -765,7 +765,7 @@ def test_the_json_report_has_the_cause_of_each_change_and_findings_at_their_real
     assert (data["status"], data["vanished"]) == ("differs", [])
 
 
-def test_the_report_names_the_vanished() -> None:
+def test_the_report_names_vanished_realms() -> None:
     data = reporting(gone(Server({"a-2": STORED}), realms({"a-*": BASIC})))
     assert (data["exit_status"], data["vanished"], data["realms"][0]["changes"]) == (1, ["a-1"], [])  # type: ignore[index]
     assert [(f["rule"], f["realm"]) for f in data["findings"]] == [("vanished", "a-1")]  # type: ignore[attr-defined]

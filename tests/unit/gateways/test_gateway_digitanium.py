@@ -178,20 +178,20 @@ def test_an_undocumented_answer_is_an_unknown_outcome_with_a_next_step(answers, 
     ],
 )
 @pytest.mark.parametrize("doing", ["write", "test"])
-def test_a_request_that_may_have_arrived_is_told_apart_from_one_that_did_not(answers, doing, failure, kind, rule):
+def test_a_request_that_may_have_arrived_differs_from_one_that_did_not(answers, doing, failure, kind, rule):
     answers.post(SETUP if doing == "write" else TEST, body=failure)
     assert refused(kind, doing).rule == rule
     repeated = doing == "write" and rule == "reset"
     assert len(answers.calls) == (2 if repeated else 1)  # no test mail is sent twice
 
 
-def test_a_write_that_was_broken_off_may_have_arrived_whatever_comes_then(answers):
+def test_a_write_that_was_cut_off_may_have_arrived_whatever_its_repetition_returns(answers):
     answers.post(SETUP, body=requests.ConnectionError("broken"))
     answers.post(SETUP, body=requests.ConnectTimeout())
     assert refused(ServerUnreachable).rule == "reset"
 
 
-def test_a_write_that_was_broken_off_is_sent_once_more(answers):
+def test_a_write_that_was_cut_off_is_sent_once_more(answers):
     answers.post(SETUP, body=requests.ConnectionError("broken"))
     answers.post(SETUP, json=DONE)
     gateway().write("acme", SAMPLE)
@@ -208,7 +208,7 @@ def test_a_write_waits_for_a_busy_server_and_a_test_does_not(answers):
     assert [call.request.url for call in answers.calls] == [SETUP, SETUP, TEST]
 
 
-def test_one_tenants_host_that_is_down_does_not_keep_back_the_others(answers):
+def test_a_tenant_whose_host_is_down_does_not_delay_the_others(answers):
     ssms = gateway("https://ssms.example.com")
     answers.post("https://ok.ssms.example.com/digitanium/v4/mail/config", json=DONE)
     answers.post("https://down.ssms.example.com/digitanium/v4/mail/config", body=requests.ConnectTimeout())
@@ -226,7 +226,7 @@ def test_one_tenants_host_that_is_down_does_not_keep_back_the_others(answers):
     ssms.close()
 
 
-def test_nothing_can_be_read_and_each_realm_says_so(answers):
+def test_every_realm_of_a_write_only_product_is_reported_as_unreadable(answers):
     opened = gateway()
     assert not opened.capabilities.read
     reading = opened.read(["acme"], everything=True)
@@ -241,7 +241,7 @@ def test_nothing_can_be_read_and_each_realm_says_so(answers):
 @pytest.mark.parametrize(
     ("token", "rule"), [(None, "no-login"), ("two words", "token-refused"), ("a\nb", "token-refused")]
 )
-def test_a_token_that_cannot_be_sent_shows_at_once(answers, token, rule):
+def test_a_token_that_cannot_be_sent_is_refused_at_once(answers, token, rule):
     with pytest.raises(ServerRefused) as e:
         gateway(token=token).login()
     assert e.value.rule == rule
@@ -258,7 +258,7 @@ def test_a_token_that_cannot_be_sent_shows_at_once(answers, token, rule):
         ("e30.eyJzdWIiOiA3fQ.x", "the owner of the given token"),
     ],
 )
-def test_the_account_is_whom_the_token_names(token, name):
+def test_the_account_is_taken_from_the_token(token, name):
     opened = gateway(token=token)
     opened.login()
     assert opened.account() == Account(name, "", None)

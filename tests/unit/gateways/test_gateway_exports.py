@@ -122,7 +122,7 @@ def test_an_entry_is_for_files_or_for_a_server(entry: Mapping[str, object], said
     assert said in refusal.value.message
 
 
-def test_what_is_not_there_is_reported(tmp_path: Path) -> None:
+def test_a_missing_folder_or_file_of_exports_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ServerUnreachable, match=r"there is no file or folder .*/none"):
         open_at(tmp_path / "none").login()
     with pytest.raises(ServerUnreachable, match="contains no realm export"):
@@ -151,7 +151,7 @@ def test_one_file_may_hold_a_list_of_realms(tmp_path: Path) -> None:
     assert list(read(path)) == ["one", "two"]
 
 
-def test_values_are_text_whatever_type_they_have_and_null_is_none(tmp_path: Path) -> None:
+def test_values_of_every_type_are_read_as_text_and_null_as_absent(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"realm": "a", "smtpServer": {"port": 587, "ssl": true, "host": null, "x": {"y": [1]}, "z": ""}}')
 
@@ -160,7 +160,7 @@ def test_values_are_text_whatever_type_they_have_and_null_is_none(tmp_path: Path
     assert live.attributes == {"port": "587", "ssl": "true", "x": '{"y": [1]}', "z": ""}
 
 
-def test_settings_that_are_null_are_none(tmp_path: Path) -> None:
+def test_null_settings_are_read_as_no_settings(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"realm":"a","smtpServer":null}')
     write(path, "a")
@@ -222,7 +222,7 @@ def test_the_line_where_the_json_breaks_is_named(folder: Path) -> None:
     ["", "{", '{"realm"', '{"realm" 1}', "{1: 2}", '{"realm": "acme",}', '{"realm": "acme"} x', '{"realm": NaN}',
      '[{"realm": "acme"},]', '[{"realm": "acme"} 1]', '{"a": ' + "[" * 100_000, '{"realm": "ac\tme"}'],
 )  # fmt: skip
-def test_what_is_not_json_is_unreadable_under_the_name_of_the_file(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_json_is_unreadable_under_its_own_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "acme-realm.json").write_text(text)
 
     assert problem(tmp_path, "acme").rule == "json-syntax"
@@ -235,7 +235,7 @@ def test_a_broken_list_makes_all_its_realms_unreadable(tmp_path: Path) -> None:
     assert list(read(tmp_path)) == ["a", "b", "c"]
 
 
-def test_a_broken_file_of_people_is_none_of_our_business(folder: Path) -> None:
+def test_a_broken_file_of_users_is_ignored(folder: Path) -> None:
     (folder / "acme-users-0.json").write_text('{"realm": "acme", "users": [{"na')
     (folder / "acme-federated-users-1.json").write_text("{")
 
@@ -256,7 +256,7 @@ def test_a_broken_file_of_people_is_none_of_our_business(folder: Path) -> None:
         ('{"realm": "acme", "smtpServer": 7}', "`smtpServer` is not a mapping"),
     ],
 )
-def test_settings_that_can_be_taken_two_ways_are_not_taken(folder: Path, text: str, said: str) -> None:
+def test_ambiguous_settings_are_unreadable(folder: Path, text: str, said: str) -> None:
     (folder / "acme-realm.json").write_text(text)
 
     assert said in problem(folder, "acme").message
@@ -278,7 +278,7 @@ def test_a_realm_twice_in_one_file_is_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_what_is_not_utf_8_is_reported(folder: Path, encoding: str) -> None:
+def test_an_export_that_is_not_utf_8_is_reported(folder: Path, encoding: str) -> None:
     (folder / "acme-realm.json").write_bytes(
         json.dumps(export("acme", displayName="Bär"), ensure_ascii=False).encode(encoding)
     )
@@ -298,7 +298,7 @@ def test_a_link_out_of_the_folder_is_not_followed(folder: Path, tmp_path: Path) 
     assert "outside" not in read(folder)
 
 
-def test_links_within_the_folder_are_looked_at_once(folder: Path) -> None:
+def test_links_within_the_folder_are_read_once(folder: Path) -> None:
     (folder / "deep").mkdir()
     (folder / "deep" / "delta.json").write_text(json.dumps(export("delta")))
     (folder / "again.json").symlink_to(folder / "acme-realm.json")
@@ -308,7 +308,7 @@ def test_links_within_the_folder_are_looked_at_once(folder: Path) -> None:
     assert list(read(folder)) == ["acme", "beta", "delta", "gamma"]
 
 
-def test_what_is_not_a_regular_file_is_not_opened(folder: Path) -> None:
+def test_a_file_that_is_not_regular_is_not_opened(folder: Path) -> None:
     os.mkfifo(folder / "pipe.json")
 
     assert problem(folder, "pipe").message.endswith("pipe.json cannot be read: it is not a regular file")
@@ -331,7 +331,7 @@ def test_a_folder_that_cannot_be_opened_is_reported(folder: Path, monkeypatch: p
         open_at(folder).login()
 
 
-def test_of_a_huge_file_only_the_head_is_read(folder: Path) -> None:
+def test_only_the_beginning_of_a_huge_file_is_read(folder: Path) -> None:
     for name, start in {
         "acme-realm.json": '{"id": "1", "realm": "acme", "clients": [',
         "acme-users-0.json": '{"realm": "acme", "users": [',
@@ -418,7 +418,7 @@ def test_settings_are_written_in_the_style_of_the_file(tmp_path: Path, case: str
     assert path.read_bytes().decode() == after
 
 
-def test_a_realm_without_settings_holds_an_empty_mapping(folder: Path) -> None:
+def test_a_realm_whose_settings_are_removed_has_an_empty_mapping(folder: Path) -> None:
     write(folder, "acme", {})
 
     assert json.loads((folder / "acme-realm.json").read_text())["smtpServer"] == {}
@@ -471,7 +471,9 @@ def files(draw: st.DrawFn) -> tuple[str, str]:
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(files(), attributes)
-def test_whatever_the_formatting_only_the_settings_change(made: tuple[str, str], wanted: dict[str, str]) -> None:
+def test_a_write_changes_only_the_settings_in_a_file_of_any_formatting(
+    made: tuple[str, str], wanted: dict[str, str]
+) -> None:
     text, name = made
     realm = next(realm for realm in scan(text).realms if realm.realm == name)
 
@@ -497,7 +499,7 @@ def test_whatever_the_formatting_only_the_settings_change(made: tuple[str, str],
     assert now == then
 
 
-def test_a_secret_is_written_and_everything_else_stays_to_the_byte(folder: Path) -> None:
+def test_writing_a_secret_changes_no_other_byte_of_the_file(folder: Path) -> None:
     path = folder / "acme-realm.json"
     before = path.read_bytes()
     others = {name: (folder / name).read_bytes() for name in os.listdir(folder) if name != path.name}
@@ -508,7 +510,7 @@ def test_a_secret_is_written_and_everything_else_stays_to_the_byte(folder: Path)
     assert {name: (folder / name).read_bytes() for name in os.listdir(folder) if name != path.name} == others
 
 
-def test_the_mask_keeps_the_secret_that_is_there(folder: Path) -> None:
+def test_writing_the_mask_preserves_the_stored_secret(folder: Path) -> None:
     before = (folder / "acme-realm.json").read_bytes()
 
     write(folder, "acme", {**SMTP, "password": Secret(MASK)})
@@ -531,7 +533,7 @@ def test_a_secret_that_an_import_would_fill_in_is_refused(folder: Path) -> None:
     assert open_at(folder).read_one("beta").attributes == {}
 
 
-def test_an_unpaired_surrogate_and_what_cannot_be_seen_are_escaped(folder: Path) -> None:
+def test_lone_surrogates_and_invisible_characters_are_escaped(folder: Path) -> None:
     write(folder, "beta", {"fromDisplayName": "Bär \u200b\n", "password": Secret("x\udce4")})
 
     text = (folder / "beta-realm.json").read_text()
@@ -539,7 +541,7 @@ def test_an_unpaired_surrogate_and_what_cannot_be_seen_are_escaped(folder: Path)
     assert r'"x\udce4"' in text
 
 
-def test_mode_and_owner_stay(folder: Path) -> None:
+def test_writing_an_export_preserves_mode_and_owner(folder: Path) -> None:
     path = folder / "acme-realm.json"
     os.chown(path, os.getuid(), os.getgid())
     path.chmod(0o640)
@@ -571,7 +573,7 @@ def test_read_only_files_are_left_alone(folder: Path, which: str) -> None:
     assert "check the owner and permissions" in e.value.hint
 
 
-def test_who_may_write_is_reported_without_writing(folder: Path) -> None:
+def test_write_access_is_checked_without_writing(folder: Path) -> None:
     (folder / "beta-realm.json").chmod(0o400)
     gateway = open_at(folder)
     gateway.login()
@@ -599,7 +601,7 @@ def test_a_file_that_changed_after_it_was_read_is_left_alone(folder: Path, spoil
     assert (folder / "acme-realm.json").read_bytes() == before
 
 
-def test_another_realm_of_the_file_may_change_meanwhile_and_keeps_its_change(tmp_path: Path) -> None:
+def test_a_concurrent_change_of_another_realm_in_the_file_is_preserved(tmp_path: Path) -> None:
     path = tmp_path / "all.json"
     path.write_text(json.dumps([export("one"), export("two", displayName="old")]))
     gateway = open_at(path)
@@ -612,7 +614,7 @@ def test_another_realm_of_the_file_may_change_meanwhile_and_keeps_its_change(tmp
     assert (one["smtpServer"], two["displayName"]) == (NEW, "a much longer new name")
 
 
-def test_a_change_at_the_last_moment_is_not_overwritten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_during_the_write_is_not_overwritten(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / "acme-realm.json"
     fsync = os.fsync
 
@@ -630,7 +632,7 @@ def test_a_change_at_the_last_moment_is_not_overwritten(folder: Path, monkeypatc
     assert leftovers(folder) == []
 
 
-def test_a_file_that_breaks_or_goes_meanwhile_is_reported(folder: Path) -> None:
+def test_a_file_that_is_broken_or_removed_meanwhile_is_reported(folder: Path) -> None:
     gateway = open_at(folder)
     gateway.login()
     (folder / "acme-realm.json").write_text("{")
@@ -642,7 +644,7 @@ def test_a_file_that_breaks_or_goes_meanwhile_is_reported(folder: Path) -> None:
         gateway.write("beta", NEW)
 
 
-def test_without_room_the_file_is_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_export_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (folder / "acme-realm.json").read_bytes()
     monkeypatch.setattr(os, "fsync", raising(OSError(28, "No space left on device")))
 
@@ -655,7 +657,7 @@ def test_without_room_the_file_is_as_it_was(folder: Path, monkeypatch: pytest.Mo
     )
 
 
-def test_what_is_written_first_is_read_first(folder: Path) -> None:
+def test_the_last_of_two_writes_is_read_back(folder: Path) -> None:
     gateway = open_at(folder)
 
     gateway.write("beta", NEW)
@@ -667,7 +669,7 @@ def test_what_is_written_first_is_read_first(folder: Path) -> None:
 # A run that was killed
 
 
-def test_what_a_killed_run_left_is_closed_to_others_and_removed_by_the_next_run(folder: Path) -> None:
+def test_the_temporary_file_of_a_killed_run_is_private_and_removed_by_the_next_run(folder: Path) -> None:
     (folder / "below").mkdir()
     path = (folder / "acme-realm.json").rename(folder / "below" / "acme-realm.json")
     path.chmod(0o644)
@@ -708,7 +710,9 @@ def test_files_send_no_test_mail(folder: Path) -> None:
     assert "run test against that server" in refusal.value.hint
 
 
-def test_the_account_is_the_person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_account_of_a_files_gateway_is_the_user_of_the_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "mo")
     assert str(open_at(folder).account()) == "mo"
     monkeypatch.setattr("getpass.getuser", raising(OSError("nobody")))
@@ -761,7 +765,7 @@ def test_plan_apply_drift_and_history_work_offline(cli: Cli, folder: Path, at: t
     assert not [text for text in cli.seen if CLEAR in text or SECRET in text]
 
 
-def test_revert_brings_back_what_stood_in_the_file(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
+def test_revert_restores_the_settings_of_the_file(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
     before = json.loads((folder / "gamma-realm.json").read_text())
     cli("apply", "mail.yaml", *at, "--yes")
 
@@ -771,7 +775,7 @@ def test_revert_brings_back_what_stood_in_the_file(cli: Cli, folder: Path, at: t
     assert json.loads((folder / "gamma-realm.json").read_text()) == {**before, "smtpServer": {}}
 
 
-def test_pull_gives_a_spec_that_plans_to_nothing(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
+def test_pull_gives_a_spec_that_is_in_sync(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
     cli("apply", "mail.yaml", *at, "--yes")
     pulled = cli("pull", *at, "--factor", "--out", "pulled.yaml")
 
@@ -797,7 +801,7 @@ def test_secret_modes_do_to_a_file_what_they_do_to_a_server(
     assert written["password"] == (CLEAR if mode == "keep" else SECRET)
 
 
-def test_a_secret_alone_is_written_only_where_that_is_asked_for(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
+def test_a_change_of_only_a_secret_is_written_only_on_request(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
     cli("apply", "mail.yaml", *at, "--yes")
     path = folder / "acme-realm.json"
     path.write_text(path.read_text().replace(SECRET, "somebody-s"))
@@ -817,7 +821,7 @@ def test_one_read_only_file_does_not_stop_the_others(cli: Cli, folder: Path, at:
     assert "beta-realm.json cannot be replaced: it, or its folder, is read-only" in ran.err
 
 
-def test_doctor_says_what_it_looked_at(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
+def test_doctor_names_the_folder_it_checked(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
     fine = cli("doctor", *at)
     (folder / "beta-realm.json").chmod(0o444)
     (folder / "gamma-realm.json").write_text("{")

@@ -107,7 +107,7 @@ def test_connecting_sends_nothing_and_takes_the_products_dialect(ztrust_sandbox:
 @pytest.mark.parametrize("slash", ["", "/", "//"])
 @pytest.mark.parametrize("base", ["", "/auth", "/id/auth"])
 @responses.activate
-def test_the_base_path_is_kept_whatever_its_end(base: str, slash: str) -> None:
+def test_the_base_path_of_a_url_is_used_with_or_without_a_final_slash(base: str, slash: str) -> None:
     environ = {"ZTRUST_MAIL_USERNAME": "admin", "ZTRUST_MAIL_PASSWORD": "admin"}
     responses.post(f"{URL}{base}/realms/master/protocol/openid-connect/token", json={"access_token": "a"})
     responses.get(f"{URL}{base}/admin/realms/acme", json={"realm": "acme", "smtpServer": SMTP})
@@ -124,7 +124,7 @@ def test_the_base_path_is_kept_whatever_its_end(base: str, slash: str) -> None:
     made.close()
 
 
-def test_the_old_servers_under_auth_work() -> None:
+def test_old_servers_under_auth_work() -> None:
     with Sandbox(SandboxOptions(version="16.1.1", base_path="/auth")) as sandbox:
         made = gateway_to(sandbox.url)
         made.write("acme", SMTP)
@@ -151,7 +151,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_a_server_takes_is_read_written_and_tested(
+def test_realms_of_every_valid_name_are_read_written_and_tested(
     ztrust_sandbox: Sandbox, gateway: KeycloakGateway, name: str
 ) -> None:
     ztrust_sandbox.create_realm(name, SMTP)
@@ -198,7 +198,9 @@ def test_a_name_that_would_change_the_path_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("name", [".", "..", ""])
-def test_nothing_can_be_written_to_such_a_name(ztrust_sandbox: Sandbox, gateway: KeycloakGateway, name: str) -> None:
+def test_nothing_is_written_to_a_realm_name_that_changes_the_path(
+    ztrust_sandbox: Sandbox, gateway: KeycloakGateway, name: str
+) -> None:
     assert gateway.may_write(name) is False
     assert ztrust_sandbox.requests == ()
 
@@ -258,7 +260,7 @@ def test_a_test_mail_is_not_asked_for_again_after_a_refused_token(
 
 
 @pytest.mark.parametrize("status", [502, 504])
-def test_a_proxys_json_about_a_missing_answer_is_not_taken_for_the_servers_word(
+def test_a_404_in_json_from_a_proxy_does_not_count_as_the_servers_answer(
     mock: responses.RequestsMock, status: int
 ) -> None:
     mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", status=status, json={"message": "upstream timed out"})
@@ -325,7 +327,7 @@ def test_a_read_realm_has_its_attributes_as_text(ready: KeycloakGateway, mock: r
     }
 
 
-def test_no_settings_at_all_are_empty_and_not_unreadable(gateway: KeycloakGateway) -> None:
+def test_a_realm_without_settings_is_empty_and_not_unreadable(gateway: KeycloakGateway) -> None:
     assert gateway.read_one("acme").attributes == {}
 
 
@@ -387,7 +389,7 @@ def test_a_wanted_realm_that_the_list_lacks_is_asked_for_alone(
     assert logins(ztrust_sandbox) == 1
 
 
-def test_a_realm_shown_by_name_alone_is_told_apart_from_a_missing_one(ztrust_sandbox: Sandbox) -> None:
+def test_a_realm_shown_by_name_alone_is_unreadable_and_not_missing(ztrust_sandbox: Sandbox) -> None:
     ztrust_sandbox.create_client("master", "tool", "word", ["acme-realm:manage-realm", "globex-realm:query-users"])
     made = gateway_to(ztrust_sandbox.url, client_id="tool", client_secret=Secret("word"))
     reading = made.read(["acme", "globex", "master", "nowhere"], everything=True)
@@ -404,7 +406,7 @@ def test_a_realm_shown_by_name_alone_is_told_apart_from_a_missing_one(ztrust_san
     assert "view-realm" in hidden.hint
 
 
-def test_a_truncated_realm_is_never_taken_for_one_without_mail(
+def test_a_truncated_realm_never_counts_as_one_without_mail(
     ready: KeycloakGateway, mock: responses.RequestsMock
 ) -> None:
     truncated = {"realm": "acme", "bruteForceProtected": False, "supportedLocales": []}
@@ -414,7 +416,7 @@ def test_a_truncated_realm_is_never_taken_for_one_without_mail(
 
 
 @pytest.mark.parametrize("smtp", [None, "", [], "x", 1])
-def test_settings_that_are_no_map_are_not_taken_for_none(
+def test_settings_that_are_not_a_map_do_not_count_as_empty(
     ready: KeycloakGateway, mock: responses.RequestsMock, smtp: object
 ) -> None:
     mock.get(f"{URL}/admin/realms/acme", json={"realm": "acme", "smtpServer": smtp})
@@ -422,7 +424,7 @@ def test_settings_that_are_no_map_are_not_taken_for_none(
         ready.read_one("acme")
 
 
-def test_no_rights_at_all_are_unreadable_too(ztrust_sandbox: Sandbox) -> None:
+def test_a_realm_is_unreadable_without_any_rights(ztrust_sandbox: Sandbox) -> None:
     ztrust_sandbox.create_user("acme", "nobody", "word")
     made = gateway_to(ztrust_sandbox.url, username="nobody", password=Secret("word"), realm="acme")
     with pytest.raises(RealmUnreadable) as refusal:
@@ -464,7 +466,7 @@ def test_with_a_given_token_an_unreadable_realm_fails_alone(ztrust_sandbox: Sand
 
 
 @pytest.mark.parametrize("everything", [True, False])
-def test_a_list_that_breaks_off_is_survived_by_single_reads(
+def test_after_a_truncated_list_realms_are_read_singly(
     ztrust_sandbox: Sandbox, gateway: KeycloakGateway, everything: bool
 ) -> None:
     for name in MANY:
@@ -477,9 +479,7 @@ def test_a_list_that_breaks_off_is_survived_by_single_reads(
     assert not reading.complete
 
 
-def test_a_list_that_breaks_off_is_replaced_by_the_short_one(
-    ready: KeycloakGateway, mock: responses.RequestsMock
-) -> None:
+def test_after_a_truncated_list_the_brief_list_is_read(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
     whole, brief = (
         b'[{"realm":"acme","smtpServer":{}},{"id":"{"error":"unknown_error"}',
         [{"realm": "acme"}, {"realm": "b"}],
@@ -495,7 +495,7 @@ def test_a_list_that_breaks_off_is_replaced_by_the_short_one(
     assert kinds(dict(reading.realms)) == {"acme": LiveRealm, "b": LiveRealm}
 
 
-def test_another_failure_of_the_short_list_is_raised(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
+def test_another_failure_of_the_brief_list_is_raised(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
     brief = [matchers.query_param_matcher({"briefRepresentation": "true"})]
     mock.get(f"{URL}/admin/realms", body=requests.exceptions.ReadTimeout(), match=brief)
     mock.get(f"{URL}/admin/realms", body=b"[{", match=[matchers.query_param_matcher({})])
@@ -538,7 +538,7 @@ def test_a_list_that_takes_too_long_is_replaced_by_single_reads_where_they_do(
 
 
 @pytest.mark.parametrize("body", [{}, {"realms": []}, "x", None])
-def test_a_list_that_is_none_is_not_taken_for_an_empty_one(
+def test_an_answer_that_is_not_a_list_does_not_count_as_an_empty_list(
     ready: KeycloakGateway, mock: responses.RequestsMock, body: object
 ) -> None:
     mock.get(f"{URL}/admin/realms", json=body)
@@ -547,7 +547,7 @@ def test_a_list_that_is_none_is_not_taken_for_an_empty_one(
     assert failure.value.rule == "not-the-admin-api"
 
 
-def test_what_is_no_realm_in_a_list_is_passed_over(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
+def test_list_items_that_are_no_realms_are_skipped(ready: KeycloakGateway, mock: responses.RequestsMock) -> None:
     mock.get(f"{URL}/admin/realms", json=[{"realm": "b"}, 7, None, {}, {"realm": "a"}])
     assert ready.realms() == ["a", "b"]
 
@@ -635,7 +635,7 @@ def test_a_secret_that_the_server_quotes_is_not_shown(
 
 
 @pytest.mark.parametrize("status", [200, 204])
-def test_a_write_and_a_test_are_done_at_200_and_204(
+def test_a_write_or_test_succeeds_with_status_200_or_204(
     ready: KeycloakGateway, mock: responses.RequestsMock, status: int
 ) -> None:
     mock.put(f"{URL}/admin/realms/acme", status=status, content_type="application/json")
@@ -648,7 +648,7 @@ def test_a_write_and_a_test_are_done_at_200_and_204(
 
 
 @pytest.mark.parametrize("status", [201, 202, 302, 304])
-def test_no_other_answer_counts_as_done(ready: KeycloakGateway, mock: responses.RequestsMock, status: int) -> None:
+def test_no_other_status_counts_as_success(ready: KeycloakGateway, mock: responses.RequestsMock, status: int) -> None:
     mock.put(f"{URL}/admin/realms/acme", status=status)
     mock.post(f"{URL}/admin/realms/acme/testSMTPConnection", status=status)
     for call in (ready.write, ready.test):
@@ -687,7 +687,7 @@ def test_an_answer_to_a_test_that_is_not_about_the_relay_is_not_a_failed_mail(
 @pytest.mark.parametrize(
     ("roles", "may"), [(["manage-realm"], True), (["view-realm"], False), (["query-users"], False)]
 )
-def test_whether_we_may_write_is_found_out_without_writing_or_sending(
+def test_the_right_to_write_is_checked_without_writing_or_sending(
     roles: list[str], may: bool, version: str, asked: list[str]
 ) -> None:
     with Sandbox(SandboxOptions(version=version)) as sandbox:
@@ -794,9 +794,7 @@ def test_the_version_is_empty_for_accounts_that_may_not_see_it(
 
 
 @pytest.mark.parametrize("body", [{}, [], {"systemInfo": None}, {"systemInfo": {}}, {"systemInfo": {"version": None}}])
-def test_a_version_that_is_not_there_is_unknown(
-    ready: KeycloakGateway, mock: responses.RequestsMock, body: object
-) -> None:
+def test_a_missing_version_is_unknown(ready: KeycloakGateway, mock: responses.RequestsMock, body: object) -> None:
     mock.get(f"{URL}/admin/serverinfo", json=body)
     assert ready.version() == ()
 
@@ -865,7 +863,7 @@ def test_every_failure_is_an_error_of_ztrust_mail(ztrust_sandbox: Sandbox) -> No
         made.close()
 
 
-def test_a_server_that_does_not_tell_its_version_for_now_has_none(ztrust_sandbox: Sandbox) -> None:
+def test_a_server_that_temporarily_hides_its_version_has_none(ztrust_sandbox: Sandbox) -> None:
     made = gateway_to(ztrust_sandbox.url)
     made.login()
     ztrust_sandbox.faults.unavailable = True
@@ -933,7 +931,7 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(
     assert len(ztrust_sandbox.requests) <= before + 1
 
 
-def test_whoever_sees_an_interruption_may_end_the_waits(ztrust_sandbox: Sandbox) -> None:
+def test_a_gateway_that_stopped_waiting_fails_at_once_on_a_busy_server(ztrust_sandbox: Sandbox) -> None:
     made = connect(Server(ztrust_sandbox.url, **ADMIN))  # type: ignore[arg-type]
     assert isinstance(made, KeycloakGateway)
     ztrust_sandbox.faults.busy.append(Busy(times=99, retry_after="60"))
@@ -956,7 +954,7 @@ def test_cookies_of_the_server_are_not_stored() -> None:
 
 
 @pytest.mark.parametrize(("profile", "taken_for"), [("V1", (16, 1, 1)), ("V4", ()), ("", ())])
-def test_a_version_of_ztrust_that_may_not_be_seen_is_taken_for_the_last_of_its_line(profile, taken_for) -> None:
+def test_an_unknown_version_of_ztrust_counts_as_the_last_of_its_line(profile, taken_for) -> None:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as answers:
         base = "https://id.example.com/auth"
         answers.post(

@@ -154,7 +154,7 @@ def test_an_undocumented_answer_is_an_unknown_outcome_with_a_next_step(answers, 
 
 
 @pytest.mark.parametrize("answer", NO_LIST.values(), ids=NO_LIST)
-def test_a_reading_that_is_no_list_is_none(answers, answer):
+def test_an_answer_that_is_not_a_list_is_refused_as_a_reading(answers, answer):
     answers.get(SETTING, **answer)
     assert refused().rule == NOT_THE_API
 

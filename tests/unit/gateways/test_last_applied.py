@@ -87,14 +87,14 @@ def test_a_connection_uses_it_for_write_only_gateways_alone():
     assert silent.calls == ["close"]
 
 
-def test_the_note_names_the_product_and_what_cannot_be_seen():
+def test_the_note_names_the_product_and_the_settings_it_does_not_show():
     (finding,) = not_seen(Silent({}))
     assert "A silent product does not show them" in finding.message
     assert "another journal" in finding.hint
     assert not_seen(FakeGateway({})) == ()
 
 
-def test_the_library_says_so_too_and_applies_without_reading():
+def test_the_library_notes_last_applied_settings_and_applies_without_reading():
     spec = api.load_spec(
         {"version": 1, "realms": {"acme": {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example"}}}}
     )
@@ -112,7 +112,7 @@ def test_the_library_says_so_too_and_applies_without_reading():
         assert silent.stored["acme"]["host"] == "h.example"
 
 
-def test_a_plan_that_was_looked_at_says_nothing_of_the_kind():
+def test_a_plan_from_a_readable_server_has_no_note_about_last_applied_settings():
     spec = api.load_spec({"version": 1, "realms": {"acme": {"disabled": True}}})
     with api.Session(Server("https://fake.example"), FakeGateway({"acme": {}}), Reach(environ={})) as connection:
         assert api.plan(spec, connection).unseen == ""

@@ -127,7 +127,7 @@ def test_each_text_is_shown_before_and_after(acme: Sandbox) -> None:
     }
 
 
-def test_what_cannot_be_written_there_fails_the_realm_and_a_revert_puts_the_rest_right(acme: Sandbox) -> None:
+def test_a_template_that_cannot_be_written_fails_the_realm_and_a_revert_restores_the_rest(acme: Sandbox) -> None:
     spec = spec_of({"theme": "new", "messages": {"en": {"emailTestSubject": "new"}}})
     with connected(acme) as connection:
         plan = ztrust_mail.plan(spec, connection)
@@ -317,7 +317,7 @@ def test_a_reading_that_is_no_map_of_texts_fails_the_realm(acme: Sandbox) -> Non
 # Seen by people
 
 
-def test_a_long_or_foreign_text_neither_floods_nor_steers_the_terminal(acme: Sandbox) -> None:
+def test_a_long_or_hostile_text_neither_floods_nor_steers_the_terminal(acme: Sandbox) -> None:
     acme.edit_texts("acme", "en", {"emailTestBody": "\x1b[31m" + "x" * 5_000})
     with connected(acme) as connection:
         made = ztrust_mail.plan(spec_of({"messages": {"en": {"emailTestBody": "a\nb"}}}), connection)
@@ -331,7 +331,7 @@ def test_a_long_or_foreign_text_neither_floods_nor_steers_the_terminal(acme: San
     "given",
     ["it's {0", "{0,number}, {1,date,short}", "{0,choice,0#none|1#one {1}}", "'{' {12} '{x}'", "a\nb", "x" * 20_000],
 )
-def test_a_text_is_what_the_server_can_send(given: str) -> None:
+def test_a_text_that_the_server_can_send_is_accepted(given: str) -> None:
     assert parse(Kind.MESSAGE, given) == given
 
 
@@ -348,7 +348,7 @@ def test_a_text_is_what_the_server_can_send(given: str) -> None:
         (" \n", "is empty"),
     ],
 )
-def test_another_text_is_refused(given: str, problem: str) -> None:
+def test_a_text_that_the_server_cannot_send_is_refused(given: str, problem: str) -> None:
     with pytest.raises(BadValue) as refused:
         parse(Kind.MESSAGE, given)
     assert refused.value.problem == problem

@@ -203,7 +203,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(sandboxes, tmp_path, new_journal)
 
 
-def test_whatever_happens_nothing_is_lost_and_nothing_is_done_unasked(world: World) -> None:
+def test_any_story_of_runs_edits_and_mishaps_loses_nothing_and_does_nothing_unasked(world: World) -> None:
     bounded = settings(
         max_examples=50,
         stateful_step_count=12,

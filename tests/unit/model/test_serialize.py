@@ -52,7 +52,7 @@ def test_the_fields_of_a_spec_come_back_from_json_as_they_were(fields):
 
 @RANDOM
 @given(data=st.dictionaries(st.text(), junk))
-def test_what_is_taken_from_json_is_a_fields_value_and_nothing_else_is_taken(data):
+def test_any_json_is_read_as_field_values_or_refused(data):
     try:
         fields = from_json(data)
     except ValueError:
@@ -86,7 +86,7 @@ def test_what_is_taken_from_json_is_a_fields_value_and_nothing_else_is_taken(dat
         {"secret": ["env"], "argument": ["X"], "base": ""},
     ],
 )
-def test_what_is_no_fields_value_is_refused(value):
+def test_json_that_is_not_a_field_value_is_refused(value):
     with pytest.raises(ValueError, match=r"\w"):
         from_json({"relay.port": value})
 

@@ -68,7 +68,7 @@ def test_a_character_that_steers_is_refused_and_named(kind, code):
 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.ADDRESS, Kind.HOST, Kind.URL])
-def test_nothing_and_too_much_are_refused(kind):
+def test_empty_and_too_long_values_are_refused(kind):
     for empty in ("", "   ", "\u3000"):
         assert refused(kind, empty).problem == "is empty"
     assert refused(kind, "x" * 256).problem == "has 256 characters, over the limit of 255"
@@ -85,7 +85,7 @@ def test_nothing_and_too_much_are_refused(kind):
         ("ä@b.example", "is not an address Keycloak accepts: `ä@b.example` has non-ASCII characters"),
     ],
 )
-def test_what_is_no_address_is_refused(text, problem):
+def test_an_invalid_address_is_refused(text, problem):
     assert refused(Kind.ADDRESS, text).problem.startswith(problem)
 
 
@@ -118,7 +118,7 @@ def test_a_local_part_may_have_other_letters_where_utf8_is_on():
         ("${SMTP_HOST}", "is not a host name"),
     ],
 )
-def test_what_is_no_host_is_refused_and_quoted(text, problem):
+def test_an_invalid_host_is_refused_and_quoted(text, problem):
     found = refused(Kind.HOST, text)
     assert found.problem.startswith(f"{problem}: `{text[:50]}")
 
@@ -187,7 +187,7 @@ def test_a_time_without_unit_or_out_of_bounds_is_refused(text):
 
 
 @pytest.mark.parametrize("value", [0, -1, 65536, True, 587.0, "587", None])
-def test_what_is_no_port_is_refused(value):
+def test_an_invalid_port_is_refused(value):
     assert refused(Kind.PORT, value).problem == f"is not a port: `{value}`"
 
 
@@ -214,7 +214,7 @@ def test_a_time_is_shown_with_its_unit(milliseconds, shown):
     assert str(Duration(milliseconds)) == shown
 
 
-def test_values_the_server_alone_can_have_read_as_words():
+def test_values_that_only_a_server_can_have_are_shown_as_words():
     assert str(Masked()) == "(set, hidden by the server)"
     assert str(Raw("abc")) == "abc"
     assert str(ABSENT) == "(not set)"

@@ -97,13 +97,13 @@ def test_no_difference_is_left_when_the_changes_are_written(fields, attributes):
 
 @RANDOM
 @given(attributes=junk)
-def test_disabled_lists_every_attribute_however_empty(attributes):
+def test_disabling_a_realm_lists_every_attribute_even_empty_ones(attributes):
     changes = compare(KEYCLOAK, wanted({"disabled": True}), attributes).changes
     assert sorted(name for change in changes for name in change.attributes) == sorted(attributes)
     assert all(change.action is Action.REMOVE and change.after is None for change in changes)
 
 
-def test_disabled_lists_fields_in_the_tables_order_and_others_behind():
+def test_disabling_a_realm_lists_fields_in_the_order_of_the_table_and_then_the_rest():
     live_now = {"x": "1", "port": "", "from": "a@b.example", "ssl": "true", "password": MASK}
     changes = compare(KEYCLOAK, wanted({"disabled": True}), live_now).changes
     listed = [(c.field, c.attributes, c.before) for c in changes]
@@ -141,7 +141,7 @@ def test_disabled_lists_fields_in_the_tables_order_and_others_behind():
         ({"timeout": "soon"}, "relay.timeouts.read", Raw("soon"), None),
     ],
 )
-def test_one_attribute_that_is_otherwise_is_one_change(change, field, before, after):
+def test_one_different_attribute_is_one_change(change, field, before, after):
     (found,) = compare(KEYCLOAK, wanted(BASIC), SHOWN | change).changes
     assert (found.field, found.before, found.after) == (field, before, after)
     expected = Action.ADD if before is None else Action.REMOVE if after is None else Action.CHANGE
@@ -150,7 +150,7 @@ def test_one_attribute_that_is_otherwise_is_one_change(change, field, before, af
 
 @pytest.mark.parametrize("name", [name for name in JUNK if name != "a login without its kind"])
 @pytest.mark.parametrize("kind", ["basic", "no-auth"])
-def test_junk_is_a_difference(name, kind):
+def test_invalid_live_values_are_a_difference(name, kind):
     found = compare(KEYCLOAK, wanted(ENTRIES[kind]), as_server_shows(JUNK[name]))
     assert found.changes or name == "unknown keys"
 

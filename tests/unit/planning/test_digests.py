@@ -64,7 +64,7 @@ def test_the_digest_of_a_dict_is_that_of_its_data_whatever_the_order_of_keys() -
     assert load_spec(one).digests == load_spec(same).digests == {"<dict>": of_json(one)}
 
 
-def test_the_digest_of_a_spec_tells_contents_apart_and_not_where_they_lie(tmp_path: Path) -> None:
+def test_the_digest_of_a_spec_depends_on_its_content_and_not_on_its_path(tmp_path: Path) -> None:
     folders = [tmp_path / "here", tmp_path / "there"]
     for folder in folders:
         folder.mkdir()
@@ -82,7 +82,7 @@ def test_digests_are_sha_256_in_hex_over_canonical_json() -> None:
 
 
 @given(attributes=st.dictionaries(st.text(), st.text()), name=st.text(), text=st.text())
-def test_the_digest_of_attributes_tells_any_difference(attributes: dict[str, str], name: str, text: str) -> None:
+def test_the_digest_of_attributes_changes_with_any_difference(attributes: dict[str, str], name: str, text: str) -> None:
     backwards = dict(reversed(attributes.items()))
     assert of_attributes(attributes) == of_attributes(backwards)
     other = attributes | {name: text}
@@ -95,7 +95,7 @@ def test_a_secret_shown_in_clear_leaves_no_trace_in_the_digest_of_masked_attribu
     assert len(digests) == 1
 
 
-def test_the_digest_of_a_plan_tells_what_is_written_where_and_over_what() -> None:
+def test_the_digest_of_a_plan_depends_on_realms_values_and_live_state() -> None:
     def digest(entry: dict[str, object], **stored: dict[str, str]) -> str:
         return of_plan(make_plan(realms(dict.fromkeys(stored, entry)), FakeGateway(stored)), KEYCLOAK)
 

@@ -100,7 +100,7 @@ def test_a_removal_is_no_move() -> None:
     assert notices(made) == ()
 
 
-def test_what_stays_is_no_move_whatever_else_changes() -> None:
+def test_an_unchanged_relay_is_no_move_whatever_else_changes() -> None:
     made = plan_to({"acme": {**STORED, "host": "SMTP.example.com", "from": "other@ACME.example"}})
     assert made.changed
     assert notices(made) == ()
@@ -145,7 +145,7 @@ def test_a_single_realm_that_moves_elsewhere_is_named_with_its_target() -> None:
     assert "`tenant-7.evil.example`" in found[-1].message
 
 
-def test_what_the_server_holds_cannot_steer_the_terminal() -> None:
+def test_live_values_in_notices_cannot_steer_the_terminal() -> None:
     (message,) = moved("smtp.\u202eold.\x1b[31mexample", "smtp.example.com")
     assert message.isprintable()
     assert r"\u202e" in message

@@ -41,7 +41,7 @@ def drift_plan(spec, connection, realms=()):
 
 
 @pytest.mark.parametrize("look", [plan_without_secrets, drift_plan])
-def test_looking_writes_nothing_and_needs_no_secret(ztrust_sandbox, look):
+def test_a_plan_writes_nothing_and_needs_no_secret(ztrust_sandbox, look):
     made = planned(ztrust_sandbox, one_realm(BASIC), look=look)
     assert statuses(made) == {"acme": "changed"}
     assert {(r.method, r.path) for r in ztrust_sandbox.requests} <= {
@@ -75,7 +75,7 @@ def test_junk_on_the_server_is_shown_as_a_change(ztrust_sandbox, name):
 
 
 @pytest.mark.parametrize("kind", ENTRIES)
-def test_a_realm_that_is_not_there_is_missing_and_never_empty(ztrust_sandbox, kind):
+def test_a_missing_realm_never_counts_as_empty(ztrust_sandbox, kind):
     made = planned(ztrust_sandbox, one_realm(ENTRIES[kind], "nosuch"))
     assert statuses(made) == {"nosuch": "missing"}
     assert (made.realms[0].changes, made.realms[0].live) == ((), None)
@@ -99,7 +99,7 @@ def test_a_misspelt_realm_option_gets_a_suggestion(ztrust_sandbox, glob):
 
 
 @pytest.mark.parametrize("entry", [BASIC, {"disabled": True}])
-def test_a_realm_shown_truncated_is_unreadable_and_never_empty(ztrust_sandbox, entry):
+def test_a_truncated_realm_is_unreadable_and_never_counts_as_empty(ztrust_sandbox, entry):
     ztrust_sandbox.edit_smtp("acme", STORED)
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:query-users", "globex-realm:view-realm"))
     spec = realms({"acme": entry, "globex": {"disabled": True}})
@@ -110,7 +110,7 @@ def test_a_realm_shown_truncated_is_unreadable_and_never_empty(ztrust_sandbox, e
         assert made.realms[0].changes == ()
 
 
-def test_a_glob_takes_in_what_it_cannot_read_as_unreadable(ztrust_sandbox):
+def test_a_glob_covers_unreadable_realms(ztrust_sandbox):
     ztrust_sandbox.create_user("master", "clerk", "pw", roles=("acme-realm:query-users", "globex-realm:view-realm"))
     made = planned(ztrust_sandbox, one_realm({"disabled": True}, "*"), username="clerk", password="pw")
     assert statuses(made) == {"acme": "unreadable", "globex": "in_sync"}
@@ -154,7 +154,7 @@ def test_a_realm_that_two_globs_fit_equally_fails_alone(ztrust_sandbox):
     assert rules(made)[-1] == "glob-tie"
 
 
-def test_a_glob_that_finds_too_few_is_skipped_whole_and_others_are_planned(fleet):
+def test_a_glob_with_too_few_matches_is_skipped_and_others_are_planned(fleet):
     spec = realms({"tenant-*": {**NO_LOGIN, "expect": {"min": 13}}, "acme": NO_LOGIN})
     made = planned(fleet, spec)
     assert statuses(made) == {**dict.fromkeys(MANY, "skipped"), "acme": "changed"}
@@ -196,13 +196,13 @@ def test_a_plan_of_exact_names_reads_no_other_realm(fleet):
         (("ACME", "tenant-11"), ["tenant-11"]),
     ],
 )
-def test_realm_limits_what_is_planned(fleet, globs, expected):
+def test_the_option_realm_limits_the_plan(fleet, globs, expected):
     spec = realms({"tenant-05": NO_LOGIN, "tenant-*": NO_LOGIN, "acme": NO_LOGIN, "nosuch": NO_LOGIN})
     assert [realm.realm for realm in planned(fleet, spec, *globs).realms] == expected
 
 
 @pytest.mark.parametrize("entries", [{"acme": NO_LOGIN}, {"acme": NO_LOGIN, "tenant-*": NO_LOGIN}])
-def test_realm_that_leaves_nothing_is_an_error_naming_it(fleet, entries):
+def test_the_option_realm_without_matches_is_an_error_that_names_it(fleet, entries):
     with pytest.raises(UsageError, match="`nosuch` or `x-\\*`"):
         planned(fleet, realms(entries), "nosuch", "x-*")
     assert sent(fleet, "PUT") == []
@@ -245,7 +245,7 @@ def test_a_forbidden_list_is_only_a_warning_for_drift_without_globs(ztrust_sandb
     assert "are not reported" in made.findings[0].message
 
 
-def test_a_server_that_is_gone_or_refuses_the_login_is_an_error_of_the_whole(ztrust_sandbox):
+def test_an_unreachable_server_or_a_refused_login_is_an_error_of_the_whole_plan(ztrust_sandbox):
     with pytest.raises(ServerRefused, match="refuses the login of `admin`"):
         planned(ztrust_sandbox, one_realm(BASIC), password="wrong")
     ztrust_sandbox.faults.unavailable = True
@@ -253,7 +253,7 @@ def test_a_server_that_is_gone_or_refuses_the_login_is_an_error_of_the_whole(ztr
         planned(ztrust_sandbox, one_realm(BASIC))
 
 
-def test_doubtful_settings_are_warned_of_and_change_no_status(ztrust_sandbox):
+def test_doubtful_settings_give_a_warning_and_do_not_change_the_status(ztrust_sandbox):
     entry = {**BASIC, "relay": {**BASIC["relay"], "security": "none"}}
     made = planned(ztrust_sandbox, one_realm(entry))
     assert rules(made) == ["clear-text-login"]
@@ -302,7 +302,7 @@ def test_the_worse_of_two_realms_decides_the_exit_status(one, other):
     assert both.exit_status is ExitStatus.worst([_STATUS[one], _STATUS[other]])
 
 
-def test_what_a_realm_plan_says_before_anything_is_known():
+def test_a_realm_plan_without_live_state_has_no_changes():
     part = RealmPlan("acme", Status.MISSING, Desired("acme", realms({}).defaults))
     assert part.changes == ()
     found = finding_of(RealmError("it broke", "mend it"), "acme")

@@ -205,7 +205,7 @@ def test_the_host_of_a_token_is_judged_by_the_relays_or_by_a_list_of_its_own() -
         ("https://[2001:DB8::1]/token", False),
     ],
 )
-def test_of_a_tokens_url_only_the_host_counts(url: str, fits: bool) -> None:
+def test_the_policy_checks_only_the_host_of_a_tokens_url(url: str, fits: bool) -> None:
     found = rules(Policy(token_hosts=("login.example.com",)), with_token(url))
     assert found == ([] if fits else [("policy-relay", "relay.auth.token.url")])
 
@@ -451,7 +451,7 @@ def test_an_extra_attribute_cannot_be_a_field_in_disguise(native: str) -> None:
 
 
 @pytest.mark.parametrize("native", sorted(KEYCLOAK.attribute_names))
-def test_nor_where_no_spec_has_been_read(native: str) -> None:
+def test_a_disguised_extra_attribute_is_refused_even_if_no_spec_has_been_read(native: str) -> None:
     desired = wanted(BASIC)
     disguised = replace(desired, fields={**desired.fields, f"extra.{native}": "smtp.evil.example"})
     assert rules(Policy(relays=("smtp.example.com",)), disguised) == [("policy-relay", f"extra.{native}")]
@@ -470,7 +470,7 @@ def test_templates_are_allowed_unless_the_policy_says_otherwise() -> None:
     assert rules(Policy(templates=False), wanted(plain)) == []
 
 
-def test_extra_attributes_that_no_server_knows_are_free() -> None:
+def test_extra_attributes_that_no_server_knows_are_allowed() -> None:
     policy = Policy(relays=("smtp.example.com",), secrets={SecretKind.ENV: ("SMTP_",)})
     assert violations(policy, wanted(ENTRIES["extra"])) == ()
 

@@ -50,7 +50,7 @@ def test_a_product_that_holds_all_a_spec_says_is_not_even_asked(product, monkeyp
     assert holding == ["keycloak", "ztrust"]
 
 
-def test_what_has_no_place_is_left_out_with_a_warning_at_its_line():
+def test_a_field_that_the_product_lacks_is_left_out_with_a_warning_at_its_line():
     fields, found = fit_to_product(gateway(DIALECTS["uipath"]), wanted(FULL))
     assert "reply_to.address" not in fields.fields
     assert fields.fields.keys() | {"reply_to.address"} == wanted(FULL).fields.keys()
@@ -71,7 +71,7 @@ def test_what_has_no_place_is_left_out_with_a_warning_at_its_line():
         ),
     ],
 )
-def test_what_would_be_refused_or_taken_for_something_else_fails_the_realm(product, entry, field):
+def test_a_value_that_the_product_would_refuse_or_misread_fails_the_realm(product, entry, field):
     _, found = fit_to_product(gateway(DIALECTS[product]), wanted(entry))
     assert field in [finding.field for finding in found if finding.severity is Severity.ERROR]
     assert all(finding.hint and finding.location for finding in found)
@@ -86,7 +86,7 @@ def test_a_missing_mandatory_field_fails_the_realm():
 
 
 @pytest.mark.parametrize(("clear", "rules"), [(True, []), (False, ["cannot-clear"])])
-def test_no_e_mail_at_all_is_refused_only_where_that_cannot_be(clear, rules):
+def test_no_e_mail_is_refused_only_for_products_that_cannot_express_it(clear, rules):
     disabled = wanted({"disabled": True})
     kept, found = fit_to_product(gateway(KEYCLOAK, clear=clear), disabled)
     assert kept == disabled
@@ -96,7 +96,7 @@ def test_no_e_mail_at_all_is_refused_only_where_that_cannot_be(clear, rules):
 @pytest.mark.parametrize("product", ["digitanium", "uipath"])
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(fields=field_maps)
-def test_what_was_written_is_no_difference_for_ever(product, fields):
+def test_settings_that_were_just_written_are_in_sync(product, fields):
     dialect = DIALECTS[product]
     kept, found = fit_to_product(gateway(dialect), wanted(entry_of(fields)))
     if not has_errors(found):

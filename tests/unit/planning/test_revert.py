@@ -562,7 +562,7 @@ def test_a_realm_where_the_server_stored_something_else_is_reverted_only_if_run_
     assert statuses(gateway.back(1, ["acme"], insist=True)) == {"acme": "changed"}
 
 
-def test_without_a_number_the_newest_run_that_wrote_is_meant(fleet):
+def test_revert_without_a_number_means_the_newest_run_that_wrote(fleet):
     fleet.apply({"acme": named("One"), "globex": named("One")})
     fleet.apply({"globex": named("Two")})
     fleet.sandbox.faults.failing_realms.add("acme")

@@ -96,7 +96,7 @@ def carried_out(sandbox: Sandbox, spec: Spec, key: str) -> None:
 # on the command line
 
 
-def test_just_the_realms_that_use_the_reference_are_written_and_a_second_time_none(cli, sandbox, spec):
+def test_a_rotation_writes_exactly_the_realms_that_use_the_reference_and_none_the_second_time(cli, sandbox, spec):
     before = len(sandbox.requests)
     ran = cli("rotate", KEY, spec, "--yes")
     assert ran.status == 0
@@ -114,7 +114,7 @@ def test_just_the_realms_that_use_the_reference_are_written_and_a_second_time_no
     ]
 
 
-def test_one_realm_goes_first_and_the_server_tests_it(cli, sandbox, spec):
+def test_a_rotation_writes_one_realm_first_and_has_the_server_test_it(cli, sandbox, spec):
     assert cli("rotate", KEY, spec, "--yes").status == 0
     assert [mail.login for mail in sandbox.mail.received] == [USER]
 
@@ -125,7 +125,7 @@ def test_a_canary_of_0_is_none(cli, sandbox, spec):
     assert sandbox.mail.received == ()
 
 
-def test_a_key_that_the_relay_turns_down_reaches_the_canary_alone(cli, sandbox, spec, monkeypatch):
+def test_a_new_secret_that_the_relay_refuses_is_written_to_the_canary_only(cli, sandbox, spec, monkeypatch):
     monkeypatch.setenv("RELAY_KEY", "mistyped")
     report = cli.json("rotate", KEY, spec, "--yes")
     assert report["exit_status"] == 4
@@ -143,14 +143,14 @@ def test_a_key_that_the_relay_turns_down_reaches_the_canary_alone(cli, sandbox, 
     assert passwords(sandbox, USING) == dict.fromkeys(USING, NEW)
 
 
-def test_a_failed_test_of_all_that_is_written_leaves_nothing_to_do_but_the_value(cli, sandbox, spec, monkeypatch):
+def test_a_failed_test_of_the_only_realm_names_no_unwritten_realms(cli, sandbox, spec, monkeypatch):
     monkeypatch.setenv("RELAY_KEY", "mistyped")
     ran = cli("rotate", KEY, spec, "--yes", "--realm", "acme")
     assert ran.status == 1
     assert "not written by this rotation" not in ran.out
 
 
-def test_what_failed_is_named_and_taken_up_by_rotating_again(cli, sandbox, spec):
+def test_failed_realms_of_a_rotation_are_named_and_written_by_rotating_again(cli, sandbox, spec):
     sandbox.faults.before_write = lambda realm: sandbox.faults.failing_realms.add("globex")
     ran = cli("rotate", KEY, spec, "--yes", "--canary", "umbrella")
     assert ran.status == 4
@@ -184,7 +184,7 @@ def test_a_realm_that_the_rotation_leaves_out_is_named_though_it_is_not_in_the_s
     assert "    initech and umbrella\n" in again.out
 
 
-def test_a_realm_that_has_no_secret_any_more_or_is_gone_keeps_no_old_value(cli, sandbox, spec):
+def test_a_realm_without_a_secret_or_a_removed_realm_is_not_listed_as_using_the_old_value(cli, sandbox, spec):
     smaller = cli.write("smaller.yaml", text_of(sandbox, ("acme", "hooli")))
     sandbox.edit_smtp("globex", {})
     sandbox.remove_realm("initech")
@@ -221,7 +221,7 @@ def test_no_secret_is_shown_at_any_time(cli, sandbox, spec):
     assert not any(secret in text for secret in (OLD, NEW, OTHER) for text in cli.seen)
 
 
-def test_declining_writes_nothing_and_tells_nothing_of_leftovers(cli, sandbox, spec):
+def test_a_declined_rotation_writes_nothing_and_lists_no_realms_with_the_old_value(cli, sandbox, spec):
     before = len(sandbox.requests)
     ran = cli("rotate", KEY, spec, typed="n\n")
     assert ran.status == 1
@@ -354,7 +354,7 @@ def test_different_references_that_read_the_same_are_refused_with_their_realms(z
     assert e.value.hint.endswith("--realm: acme; globex")
 
 
-def test_a_spec_without_secrets_of_ours_has_nothing_to_rotate(ztrust_sandbox):
+def test_a_spec_without_resolvable_secrets_has_nothing_to_rotate(ztrust_sandbox):
     relay = {"host": "h.example", "auth": auth({"keycloak_vault": "smtp"})}
     with pytest.raises(UsageError, match="no selected realm uses") as e:
         planned(ztrust_sandbox, realms({"acme": entry(ztrust_sandbox, relay=relay)}))
@@ -395,7 +395,7 @@ def test_a_rotation_of_many_realms_is_no_mass_change_but_what_goes_along_may_be_
     assert len(planned(ztrust_sandbox, mixed, allow=["mass-change"]).changed) == 12
 
 
-def test_many_realms_are_rotated_without_leave(cli, sandbox, monkeypatch):
+def test_a_rotation_of_many_realms_needs_no_permission(cli, sandbox, monkeypatch):
     for n in range(12):
         sandbox.create_realm(f"tenant-{n:02}")
     monkeypatch.setenv("RELAY_KEY", OLD)

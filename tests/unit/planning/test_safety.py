@@ -169,7 +169,7 @@ def test_a_realm_that_has_no_relay_loses_no_mail(live: dict[str, str]) -> None:
     assert dangers(made) == ()
 
 
-def test_a_realm_that_keeps_its_relay_may_change_whatever_it_needs() -> None:
+def test_a_realm_that_keeps_its_relay_loses_no_mail() -> None:
     assert reasons(planned({"acme": OTHER}, {"acme": STORED}, needed={"acme": ("verifyEmail",)})) == []
 
 
@@ -185,7 +185,7 @@ def test_going_back_to_settings_without_a_relay_empties_too() -> None:
     "switches", [("verifyEmail",), ("resetPasswordAllowed",), ("verifyEmail", "resetPasswordAllowed")]
 )
 @pytest.mark.parametrize("names", [("acme",), tuple(f"acme-{n}" for n in range(9))])
-def test_what_a_realm_needs_is_read_off_the_server_alone_and_in_a_list(
+def test_the_switches_that_need_mail_are_read_from_single_reads_and_lists(
     ztrust_sandbox: Sandbox, names: Sequence[str], switches: Sequence[str]
 ) -> None:
     for name in names:
@@ -233,7 +233,7 @@ def test_a_truncated_view_shows_no_switches(ztrust_sandbox: Sandbox) -> None:
         ({}, False),
     ],
 )
-def test_giving_up_tls_is_dangerous_and_never_having_had_it_is_not(live: dict[str, str], dangerous: bool) -> None:
+def test_removing_tls_is_dangerous_and_leaving_it_off_is_not(live: dict[str, str], dangerous: bool) -> None:
     made = planned({"acme": CLEAR}, {"acme": live})
     assert made.changed
     assert reasons(made) == (["weaker-security"] if dangerous else [])
@@ -246,7 +246,7 @@ def test_one_kind_of_tls_for_another_is_no_danger(security: Security) -> None:
         assert reasons(planned({"acme": entry}, {"acme": {"host": "h.example", **live}})) == []
 
 
-def test_giving_up_tls_on_the_way_to_another_relay_is_dangerous_too() -> None:
+def test_removing_tls_while_moving_to_another_relay_is_dangerous_too() -> None:
     entry = {**CLEAR, "relay": {"host": "relay.example.net", "security": "none"}}
     (danger,) = dangers(planned({"acme": entry}, {"acme": STORED}))
     assert str(danger) == "1 realm would send in clear text instead of with TLS or STARTTLS: acme"
@@ -321,7 +321,7 @@ UNSET = SecretError("the environment variable `SMTP_PASSWORD` is not set")
 NO_RELAYS = Policy(relays=(), path="/etc/mail/ztrust-mail.toml")
 
 
-def test_nothing_allows_what_the_policy_forbids() -> None:
+def test_no_reason_allows_settings_that_the_policy_forbids() -> None:
     made = planned({"acme": OTHER, "globex": OTHER}, {"acme": STORED, "globex": STORED}, policy=NO_RELAYS)
     for allowed in (frozenset[Reason](), frozenset(Reason)):
         error = refusal(made, allowed)

@@ -109,7 +109,7 @@ def masked(plan: Plan) -> dict[str, Attributes]:
 # What stands in the file
 
 
-def test_a_saved_plan_is_by_the_schema_and_in_ascii_whatever_stands_in_it() -> None:
+def test_a_saved_plan_is_valid_by_the_schema_and_ascii_whatever_it_contains() -> None:
     names = [*ENTRIES, "ü\u202e\x1b[2J"]
     gateway = FakeGateway({name: {**OLD, "fromDisplayName": "a\x1b[2J\ud800"} for name in names})
     text = made(realms({**ENTRIES, "*": NO_LOGIN}), gateway)
@@ -120,13 +120,13 @@ def test_a_saved_plan_is_by_the_schema_and_in_ascii_whatever_stands_in_it() -> N
     assert [one.realm for one in from_text(text).realms] == names
 
 
-def test_the_schema_is_a_schema_and_can_be_printed(cli: Cli) -> None:
+def test_the_schema_of_plans_is_valid_and_can_be_printed(cli: Cli) -> None:
     schema = json.loads(cli("schema", "plan").out)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema == load_schema("plan")
 
 
-def test_a_saved_plan_says_for_whom_and_of_what_it_was_made() -> None:
+def test_a_saved_plan_names_its_server_account_and_specs() -> None:
     spec = one_realm(BASIC)
     plan = from_text(made(spec, FakeGateway({"acme": OLD})), name="file.json")
     assert (plan.url, plan.issuer, plan.created) == ("https://fake.example", ISSUER, WHEN)
@@ -159,7 +159,7 @@ def test_a_disabled_realm_is_saved_as_such() -> None:
     assert plan.realms[0].masked == (PASSWORD,)
 
 
-def test_realms_in_sync_are_counted_and_make_no_large_file() -> None:
+def test_a_saved_plan_counts_realms_in_sync_without_listing_them() -> None:
     live = LiveRealm("x", STORED, 0.0)
     wanted = explain(one_realm(BASIC), "acme")
     many = tuple(RealmPlan(f"realm-{n}", Status.IN_SYNC, wanted, live) for n in range(10_000))
@@ -258,7 +258,7 @@ def test_a_file_is_read_and_named_in_messages(tmp_path: Path) -> None:
         load(str(tmp_path / "plan.jsn"))
 
 
-def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+def test_a_plan_that_is_not_a_regular_file_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in (tmp_path, tmp_path / "pipe", "/dev/zero", "a\0b"):
         with pytest.raises(UsageError, match="cannot be read: it is not a regular file"):
@@ -327,11 +327,11 @@ def test_a_text_that_is_no_plan_is_refused(text: str | bytes, words: str) -> Non
         ),
     ],
 )
-def test_a_plan_that_is_not_by_the_schema_is_refused(change: Callable[[dict], object], words: str) -> None:
+def test_a_plan_that_is_invalid_by_the_schema_is_refused(change: Callable[[dict], object], words: str) -> None:
     assert words in refusal(resealed(changing(), change))
 
 
-def test_what_a_message_quotes_cannot_steer_a_terminal() -> None:
+def test_text_quoted_from_a_plan_cannot_steer_a_terminal() -> None:
     message = refusal(resealed(changing(), lambda data: data.update({"\x1b[2J\u202e": 1})))
     assert message.isprintable()
     assert "\\x1b[2J\\u202e" in message
@@ -381,7 +381,7 @@ def test_another_plan_than_expected_is_refused_as_unsafe() -> None:
 
 
 @pytest.mark.parametrize("expected", ["", "abc", "x" * 64, "0" * 11, "0" * 65])
-def test_what_is_no_digest_is_not_taken_for_one(expected: str) -> None:
+def test_an_invalid_digest_is_refused(expected: str) -> None:
     assert "is not the digest of a plan" in refusal(changing(), expected)
 
 
@@ -418,7 +418,7 @@ def test_what_is_no_digest_is_not_taken_for_one(expected: str) -> None:
         ({"extra": "1"}, "`extra` is not text"),
     ],
 )
-def test_settings_that_no_spec_can_say_are_refused(fields: dict[str, object], words: str) -> None:
+def test_settings_that_no_spec_can_express_are_refused(fields: dict[str, object], words: str) -> None:
     message = refusal(with_settings(**fields))
     assert words in message
     assert "the realm `acme`" in message
@@ -475,7 +475,7 @@ def test_values_that_only_a_server_can_have_are_refused() -> None:
         ("file", ["x\0"], "/specs", "contains a control character"),
     ],
 )
-def test_references_that_no_spec_can_make_are_refused(kind: str, argument: list[str], base: str, words: str) -> None:
+def test_references_that_no_spec_can_express_are_refused(kind: str, argument: list[str], base: str, words: str) -> None:
     reference = {"secret": kind, "argument": argument, "base": base}
     assert words in refusal(with_settings(**{PASSWORD: reference}))
 
@@ -493,7 +493,7 @@ _ODD_NAMES = st.sampled_from(
 
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(fields=field_maps, odd=st.dictionaries(_ODD_NAMES, _ODD_VALUES | st.none(), max_size=2))
-def test_a_plans_settings_are_taken_exactly_where_a_spec_comes_to_them(fields: FieldMap, odd: dict) -> None:
+def test_settings_of_a_plan_are_accepted_exactly_if_a_spec_can_produce_them(fields: FieldMap, odd: dict) -> None:
     changed = {name: value for name, value in {**fields, **odd}.items() if value is not None}
     assert is_taken(changed) is a_spec_comes_to(changed)
 
@@ -564,13 +564,13 @@ def of_files(*paths: str, expect: bool = False) -> SavedPlan:
     return from_text(text, digest_of(text) if expect else None)
 
 
-def test_specs_that_are_as_they_were_are_fine(folder: Path) -> None:
+def test_unchanged_specs_are_accepted(folder: Path) -> None:
     plan = of_files("specs")
     assert list(plan.specs) == ["specs/a.json", "specs/b.json"]
     assert check_specs(plan) == ()
 
 
-def test_a_spec_that_has_moved_on_is_refused_and_named(folder: Path) -> None:
+def test_a_changed_spec_is_refused_and_named(folder: Path) -> None:
     plan = of_files("specs", expect=True)
     (folder / "specs" / "b.json").write_text("{}", encoding="utf-8")
     with pytest.raises(
@@ -638,7 +638,7 @@ def test_standard_input_is_not_looked_for_as_a_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["a\0b.yaml", "a\ud800.yaml"])
-def test_what_cannot_be_a_path_is_not_here(folder: Path, path: str) -> None:
+def test_a_spec_whose_name_cannot_be_a_path_counts_as_missing(folder: Path, path: str) -> None:
     plan = replace(saved(), specs={path: "0" * 64}, folders=("specs/\0", ".", path))
     with pytest.raises(Unsafe, match=r"made, 2 spec files added: `\./specs/a\.json` and `\./specs/b\.json`$"):
         check_specs(plan)
@@ -689,7 +689,7 @@ def test_a_plan_altered_with_its_digest_reaches_no_file_by_naming_a_folder(
             check_specs(plan)
 
 
-def test_only_what_can_be_a_spec_vouches_for_its_folder(folder: Path) -> None:
+def test_only_a_file_that_can_be_a_spec_gives_access_to_its_folder(folder: Path) -> None:
     plan = of_files("specs/a.json")
     known = folder / "specs" / "known.txt"
     known.write_text("well known", encoding="utf-8")
@@ -717,7 +717,7 @@ def test_every_realm_that_is_not_as_the_plan_saw_it_is_named() -> None:
     assert "new plan" in caught.value.hint
 
 
-def test_of_many_realms_the_message_names_some_and_the_findings_all() -> None:
+def test_the_message_names_some_of_many_stale_realms_and_the_findings_all() -> None:
     names = [f"tenant-{number}" for number in range(8)]
     spec = realms(dict.fromkeys(names, BASIC))
     plan = make_plan(spec, FakeGateway(dict.fromkeys(names, OLD)))

@@ -61,7 +61,7 @@ def planned(
     return make_plan(one_realm(entry), gateway or in_sync_server(entry), means).realms[0]
 
 
-def test_the_value_last_written_is_unchanged_and_nothing_is_to_do():
+def test_a_secret_equal_to_the_last_written_value_is_in_sync():
     realm = planned(LastKnown(written(NOW)))
     assert realm.secrets == {PASSWORD: SecretState.UNCHANGED}
     assert realm.status is Status.IN_SYNC
@@ -217,7 +217,7 @@ def test_any_other_change_leaves_the_password_the_last_written():
     assert (realm.secrets, realm.losses) == ({PASSWORD: SecretState.UNCHANGED}, {})
 
 
-def test_a_value_that_is_new_is_written_all_the_same():
+def test_a_new_value_is_written_even_if_its_login_changed():
     gateway = in_sync_server()
     known = with_last_write(gateway, "the-old-password")
     gateway.stored["acme"]["host"] = "other.example.com"

@@ -167,7 +167,7 @@ def test_a_refused_token_fails_the_realm_with_a_known_outcome(cli, digitanium):
     assert cli("test", "acme").status == 4
 
 
-def test_without_a_token_nothing_is_sent(cli, digitanium, monkeypatch):
+def test_nothing_is_sent_without_a_token(cli, digitanium, monkeypatch):
     monkeypatch.delenv("ZTRUST_MAIL_TOKEN")
     ran = cli("plan", "spec.yaml")
     assert (ran.status, "set ZTRUST_MAIL_TOKEN" in ran.err) == (3, True)
@@ -197,12 +197,12 @@ def test_a_saved_plan_is_applied_while_the_journal_says_the_same(cli, digitanium
     assert (refused.status, "acme" in refused.err) == (5, True)
 
 
-def test_a_plan_may_grow_old_where_there_is_no_newer_look(cli, digitanium, monkeypatch):
+def test_a_plan_for_a_write_only_product_may_be_old(cli, digitanium, monkeypatch):
     monkeypatch.setattr("ztrust_mail.applying.writer._is_fresh", lambda live: False)
     assert cli("apply", "spec.yaml", "--yes").status == 0
 
 
-def test_a_rotation_writes_the_new_secret_and_says_what_it_cannot_see(cli, digitanium, monkeypatch):
+def test_a_rotation_writes_the_new_secret_and_names_the_settings_it_cannot_read(cli, digitanium, monkeypatch):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     monkeypatch.setenv("MAIL_PASSWORD", "Kobil-canary-2")
     ran = cli("rotate", "env:MAIL_PASSWORD", "spec.yaml", "--yes")
@@ -220,7 +220,7 @@ def test_a_canary_whose_test_fails_stops_the_rest(cli, digitanium):
     assert cli("test", "acme").status == 1
 
 
-def test_globs_match_nothing_and_the_hint_says_what_to_write(cli, digitanium):
+def test_globs_match_nothing_without_a_list_and_the_hint_says_what_to_write(cli, digitanium):
     cli.write("spec.yaml", SPEC.replace("  acme:", '  "ac*":'))
     ran = cli("plan", "spec.yaml")
     assert (ran.status, "globs match nothing; name each realm in full" in ran.err) == (4, True), ran
@@ -311,7 +311,7 @@ def test_unsupported_fields_are_left_out_with_a_warning(cli, digitanium):
     assert cli("plan", "spec.yaml").status == 0  # and no difference for ever
 
 
-def test_one_tenants_refusal_is_its_own(cli, digitanium):
+def test_a_refusal_of_one_tenant_fails_that_tenant_alone(cli, digitanium):
     cli.write("spec.yaml", f"{SPEC}  globex:\n    sender: {{address: ops@globex.example}}\n")
     said = "Host and From is mandatory to update Email Configuration."
     cli.write("ztrust-mail.toml", (cli.folder / "ztrust-mail.toml").read_text() + "connections = 1\n")

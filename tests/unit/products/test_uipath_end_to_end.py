@@ -73,14 +73,14 @@ def test_a_second_organisation_is_a_realm_of_its_own(cli, uipath):
     assert cli("plan", "spec.yaml").status == 0
 
 
-def test_the_address_of_an_automation_suite_is_taken_as_it_is(cli, uipath):
+def test_the_url_of_an_automation_suite_is_used_unchanged(cli, uipath):
     uipath.path = "/acme/identity_/api/Setting"
     settle_on(cli, uipath, "robots", f"{uipath.url}/acme/identity_")
     assert cli("apply", "spec.yaml", "--yes").status == 0
     assert held(uipath) == HELD
 
 
-def test_what_a_spec_does_not_manage_is_kept_and_named(cli, uipath):
+def test_settings_that_a_spec_does_not_manage_are_preserved_and_named(cli, uipath):
     uipath.stored["org-1"] = {"Email.Smtp.Domain": "corp", "Email.Smtp.ConnectionTimeout": "180000"}
     ran = cli("apply", "spec.yaml", "--yes")
     assert ran.status == 0, ran
@@ -109,7 +109,7 @@ def test_a_write_whose_answer_is_lost_is_settled_by_reading(cli, uipath, number)
         assert (resumed.status, "Nothing is left of run 1" in resumed.out) == (0, True), resumed
 
 
-def test_revert_brings_back_what_stood_there(cli, uipath, monkeypatch):
+def test_revert_restores_the_earlier_settings(cli, uipath, monkeypatch):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     cli.write("moved.yaml", GOOGLE.replace("name: Robot", "name: Android"))
     assert cli("apply", "moved.yaml", "--yes").status == 0
@@ -121,7 +121,7 @@ def test_revert_brings_back_what_stood_there(cli, uipath, monkeypatch):
     assert held(uipath) == HELD
 
 
-def test_revert_brings_back_the_servers_own_account_too(cli, uipath):
+def test_revert_restores_the_servers_own_account_too(cli, uipath):
     before = {
         "Email.Smtp.UseDefaultCredentials": "true",
         "Email.Smtp.EnableSsl": "True",
@@ -146,7 +146,7 @@ def test_a_stored_password_is_kept_without_being_sent(cli, uipath, monkeypatch):
     assert held(uipath) == {**HELD, "Email.Smtp.FromDisplayName": "Android"}
 
 
-def test_a_rotation_goes_without_a_canary_only(cli, uipath, monkeypatch):
+def test_a_rotation_is_possible_only_without_a_canary(cli, uipath, monkeypatch):
     assert cli("apply", "spec.yaml", "--yes").status == 0
     monkeypatch.setenv("MAIL_PASSWORD", "App-password-canary-2")
     refused = cli("rotate", "env:MAIL_PASSWORD", "spec.yaml", "--yes")
@@ -155,7 +155,7 @@ def test_a_rotation_goes_without_a_canary_only(cli, uipath, monkeypatch):
     assert (ran.status, held(uipath)["Email.Smtp.Password"]) == (0, "App-password-canary-2"), ran
 
 
-def test_pull_gives_a_spec_that_plans_to_nothing(cli, uipath, monkeypatch):
+def test_pull_gives_a_spec_that_is_in_sync(cli, uipath, monkeypatch):
     uipath.stored["org-1"] = {**HELD, "Email.Smtp.Domain": "corp"}
     assert cli("pull", "--realm", "org-1", "--out", "pulled.yaml").status == 0
     monkeypatch.setenv("SMTP_PASSWORD_ORG_1", PASSWORD)
@@ -234,7 +234,7 @@ def test_googles_port_and_unsupported_fields_are_warnings(cli, uipath):
     assert cli("plan", "spec.yaml").status == 0
 
 
-def test_an_unknown_organisation_is_missing_and_a_strange_name_stays_a_name(cli, uipath):
+def test_an_unknown_organisation_is_missing_and_an_unusual_name_is_not_interpreted(cli, uipath):
     cli.write("spec.yaml", GOOGLE.replace("org-1", '"a&key=Auth.X"'))
     ran = cli("plan", "spec.yaml")
     assert (ran.status, "there is no organisation" in ran.err) == (4, True), ran

@@ -92,7 +92,7 @@ def test_this_tools_own_variables_are_out_of_reach(name: str, is_set: bool) -> N
 
 
 @pytest.mark.parametrize("realm", ["ztrust_mail", "ztrust-mail", "ZTRUST MAIL"])
-def test_a_placeholder_does_not_reach_them_either(realm: str) -> None:
+def test_a_placeholder_does_not_reach_this_tools_own_variables_either(realm: str) -> None:
     given = {
         "version": 1,
         "defaults": {
@@ -108,7 +108,7 @@ def test_a_placeholder_does_not_reach_them_either(realm: str) -> None:
     assert refused(ref, Reach(environ={"ZTRUST_MAIL_PASSWORD": HIDDEN})).rule == "secret-out-of-reach"
 
 
-def test_a_name_that_only_ends_like_ours_is_fine() -> None:
+def test_a_variable_that_only_ends_like_ours_is_allowed() -> None:
     assert resolve(env("X_ZTRUST_MAIL_P"), Reach(environ={"X_ZTRUST_MAIL_P": HIDDEN})) == Secret(HIDDEN)
 
 
@@ -141,19 +141,21 @@ def test_a_file_in_the_specs_folder_gives_its_text(base: Path, path: str) -> Non
     assert resolve(at(base, path.format(base=base)), reach()) == Secret(HIDDEN)
 
 
-def test_a_file_in_a_folder_below_and_a_link_within_are_fine(base: Path) -> None:
+def test_a_file_in_a_subfolder_and_a_link_within_the_folder_are_allowed(base: Path) -> None:
     (base / "sub").mkdir()
     (base / "sub" / "key").write_text(HIDDEN, encoding="utf-8")
     (base / "link").symlink_to(base / "sub" / "key")
     assert resolve(at(base, "sub/key"), reach()) == resolve(at(base, "link"), reach()) == Secret(HIDDEN)
 
 
-def test_a_specs_folder_that_is_itself_a_link_is_fine(base: Path, tmp_path: Path) -> None:
+def test_a_specs_folder_that_is_itself_a_link_is_allowed(base: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(base)
     assert resolve(at(tmp_path / "link", "key"), reach()) == Secret(HIDDEN)
 
 
-def test_without_a_spec_file_paths_start_from_the_working_folder(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_of_a_spec_without_a_file_start_from_the_working_folder(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(base)
     assert resolve(SecretRef(SecretKind.FILE, ("key",)), reach()) == Secret(HIDDEN)
     assert refused(SecretRef(SecretKind.FILE, ("../outside/key",)), reach()).rule == "secret-out-of-reach"
@@ -190,11 +192,11 @@ def test_a_file_elsewhere_is_out_of_reach(base: Path, tmp_path: Path, path: str)
     assert refused(at(base, path.format(base=base)), reach()).rule == "secret-out-of-reach"
 
 
-def test_a_tilde_is_a_name_like_any_other(base: Path) -> None:
+def test_a_tilde_in_a_path_is_not_expanded(base: Path) -> None:
     assert refused(at(base, "~/key"), reach()).rule == "secret-missing"
 
 
-def test_what_is_out_of_reach_is_reported_before_whether_it_exists(base: Path) -> None:
+def test_a_path_out_of_reach_is_refused_without_checking_whether_it_exists(base: Path) -> None:
     messages = {refused(at(base, path), reach()).message for path in ("../outside/key", "../outside/nothing")}
     assert {m.replace("nothing", "key") for m in messages} == {"the file `../outside/key` is out of a spec's reach"}
 
@@ -287,7 +289,7 @@ def test_a_file_that_may_not_be_opened_is_reported(base: Path, monkeypatch: pyte
     assert refused(at(base, "key"), reach()).message == "cannot read the file `key`: Permission denied"
 
 
-def test_a_link_put_there_after_the_check_is_not_followed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_created_after_the_check_is_not_followed(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "link").symlink_to("../outside/key")
     monkeypatch.setattr(os.path, "realpath", os.path.abspath)
     assert refused(at(base, "link"), reach()).rule == "secret-missing"
@@ -346,7 +348,7 @@ def test_a_command_gets_no_input() -> None:
     assert resolve(python(code), reach(permissions=PERMITTED)) == Secret("''")
 
 
-def test_what_a_command_says_beside_its_output_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_standard_error_of_a_command_is_dropped(capfd: pytest.CaptureFixture[str]) -> None:
     code = f"import sys; print('{HIDDEN}', file=sys.stderr); sys.exit(3)"
     error = refused(python(code), reach(permissions=PERMITTED))
     assert error.message.endswith("ended with status 3")
@@ -458,7 +460,7 @@ class TestKeyring:
         "failure",
         [keyring.errors.KeyringLocked(HIDDEN), keyring.errors.InitError(HIDDEN), RuntimeError(HIDDEN), OSError(HIDDEN)],
     )
-    def test_a_keyring_that_fails_in_whatever_way_is_reported_without_its_words(self, failure: Exception) -> None:
+    def test_any_failure_of_the_keyring_is_reported_without_its_own_message(self, failure: Exception) -> None:
         keyring.set_keyring(Entries({("mail", "acme"): failure}))
         error = refused(stored("mail", "acme"), reach())
         assert error.message == "the operating system's keyring cannot be read"
@@ -507,7 +509,7 @@ def test_one_line_break_at_the_end_is_not_part_of_a_secret(text: str, value: str
         (f"{HIDDEN}\udce9", "is not UTF-8 text"),
     ],
 )
-def test_what_cannot_be_a_secret_is_refused_and_not_quoted(text: str, problem: str) -> None:
+def test_a_value_that_cannot_be_a_secret_is_refused_and_not_quoted(text: str, problem: str) -> None:
     error = refused(env("X"), Reach(environ={"X": text}))
     assert (error.message, error.rule) == (f"the secret from `env:X` {problem}", "secret-bad")
 
@@ -560,5 +562,5 @@ def test_every_kind_has_a_source_except_the_servers_own_vault() -> None:
     assert set(FETCHERS) == set(SecretKind) - {SecretKind.KEYCLOAK_VAULT}
 
 
-def test_what_a_reach_shows_of_itself_is_not_the_environment() -> None:
+def test_the_repr_of_a_reach_does_not_show_the_environment() -> None:
     assert HIDDEN not in repr(Reach(environ={"X": HIDDEN}))

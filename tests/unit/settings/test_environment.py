@@ -75,7 +75,7 @@ def test_no_error_keeps_the_environment(
 
 
 @pytest.mark.parametrize("call", [places, load, lambda given, environ: journal_url(Settings(), environ)])
-def test_each_public_function_hides_what_it_is_given(
+def test_each_public_function_hides_the_environment_it_is_given(
     monkeypatch: pytest.MonkeyPatch, call: Callable[[str | None, Mapping[str, str]], Sequence[object]]
 ) -> None:
     def fail(*_: object, **__: object) -> None:

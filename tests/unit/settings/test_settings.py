@@ -55,7 +55,7 @@ def test_a_named_file_is_the_only_one_and_else_the_users_and_the_working_folders
 
 
 @pytest.mark.parametrize("by_option", [True, False])
-def test_a_file_that_is_named_and_missing_is_an_error_and_no_other_is_taken(tmp_path: Path, by_option: bool) -> None:
+def test_a_named_file_that_is_missing_is_an_error_and_no_other_file_is_used(tmp_path: Path, by_option: bool) -> None:
     Path(config.FILE_NAME).write_text(entry(url=f'"{URL}"'), encoding="utf-8")
     missing = str(tmp_path / "missing.toml")
     with pytest.raises(ConfigError, match=r"cannot read the settings file .*missing\.toml: No such file"):
@@ -99,7 +99,7 @@ def test_the_same_file_is_trusted_once_it_is_named() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[allow]\n", "[allow]\ncommand = false\nsecret_folders = []\n"])
-def test_a_file_in_the_working_folder_that_asks_for_nothing_gives_no_warning(text: str) -> None:
+def test_a_file_in_the_working_folder_without_permissions_gives_no_warning(text: str) -> None:
     assert found(text).findings == ()
 
 
@@ -131,7 +131,7 @@ def test_a_policy_and_a_journal_of_a_file_in_the_working_folder_are_ignored_with
     assert HIDDEN not in repr(settings)
 
 
-def test_a_file_in_the_working_folder_does_not_do_away_with_anything_of_the_users_own(user_folder: Path) -> None:
+def test_a_file_in_the_working_folder_removes_nothing_of_the_users_own_file(user_folder: Path) -> None:
     own = user_folder / config.FILE_NAME
     own.write_text(POLICY + JOURNAL + ALLOW_ALL + entry(url=f'"{URL}"'), encoding="utf-8")
     alone = load(None, {})
@@ -142,7 +142,7 @@ def test_a_file_in_the_working_folder_does_not_do_away_with_anything_of_the_user
     assert replace(settings, untrusted=Untrusted(), findings=()) == alone
 
 
-def test_a_users_policy_that_cannot_be_read_is_an_error_and_not_no_policy(user_folder: Path) -> None:
+def test_an_unreadable_policy_of_the_user_is_an_error(user_folder: Path) -> None:
     (user_folder / config.FILE_NAME).write_text("[policy", encoding="utf-8")
     with pytest.raises(ConfigError, match="not valid TOML"):
         found(entry(url=f'"{URL}"'))
@@ -167,7 +167,7 @@ def test_secret_folders_start_from_the_settings_files_folder(tmp_path: Path) -> 
 # The policy and the journal
 
 
-def test_a_policy_is_read_whole(tmp_path: Path) -> None:
+def test_every_key_of_a_policy_is_read(tmp_path: Path) -> None:
     text = """
         [policy]
         relays = ["SMTP.example.com", "*.sendgrid.net", "10.0.0.*", "2001:DB8:0::1"]
@@ -200,11 +200,11 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[policy]\n"])
-def test_a_policy_with_nothing_in_it_limits_nothing(tmp_path: Path, text: str) -> None:
+def test_an_empty_policy_limits_nothing(tmp_path: Path, text: str) -> None:
     assert named(tmp_path, text).policy == Policy(path=str(tmp_path / "named.toml"))
 
 
-def test_a_policy_without_secrets_limits_none_and_an_empty_table_forbids_every_kind(tmp_path: Path) -> None:
+def test_a_policy_without_a_table_of_secrets_limits_none_and_an_empty_table_forbids_every_kind(tmp_path: Path) -> None:
     assert named(tmp_path, POLICY).policy.secrets is None
     assert named(tmp_path, "[policy.secrets]\n").policy.secrets == {}
 
@@ -259,11 +259,11 @@ def test_the_journals_url_is_a_secret_and_comes_from_the_settings_before_the_env
 
 
 @pytest.mark.parametrize("environ", [{}, {"ZTRUST_MAIL_JOURNAL": ""}, {"ZTRUST_MAIL_JOURNAL": "\n"}])
-def test_without_a_url_the_journal_is_where_it_is_by_default(environ: dict[str, str]) -> None:
+def test_without_a_url_the_journal_is_at_its_default_place(environ: dict[str, str]) -> None:
     assert journal_url(Settings(), environ) is None
 
 
-def test_a_journals_url_that_is_none_is_refused_and_not_quoted(tmp_path: Path) -> None:
+def test_an_invalid_url_of_a_journal_is_refused_and_not_quoted(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refusal:
         named(tmp_path, f'[journal]\nurl = "{HIDDEN}"\n')
     assert refusal.value.message == f"{tmp_path / 'named.toml'}: `journal.url` is not the URL of a database"
@@ -302,7 +302,7 @@ TWO = f'[servers.production]\nurl = "{URL}"\n[servers.staging]\nurl = "{OTHER}"\
         ("", None, (), {"ZTRUST_MAIL_URL": OTHER}, OTHER),
     ],
 )
-def test_the_server_meant_is_chosen(
+def test_the_named_or_only_server_is_chosen(
     tmp_path: Path, text: str, option: str | None, guard: tuple[str, ...], environ: dict[str, str], url: str
 ) -> None:
     assert choose_server(named(tmp_path, text), option, guard, environ).url == url
@@ -361,14 +361,14 @@ def test_a_guard_that_the_settings_do_not_know_is_not_met_by_the_environments_ur
     assert "`production` or `spare`" in refusal.message
 
 
-def test_a_url_in_the_place_of_a_name_in_the_guard_is_not_met_by_itself() -> None:
+def test_a_guard_with_a_url_instead_of_a_name_never_matches() -> None:
     assert "meant for" in refused(Settings(), URL, (URL,)).message
 
 
 # What the chosen server gets
 
 
-def test_every_key_of_an_entry_arrives(tmp_path: Path) -> None:
+def test_every_key_of_a_server_entry_is_read(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
     text = entry(
@@ -398,7 +398,7 @@ def test_every_key_of_an_entry_arrives(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_a_key_that_is_left_out_has_its_default() -> None:
     assert choose_server(Settings(), URL, environ={}) == Server(
         url=URL, gateway="keycloak", realm="master", client_id="admin-cli", connections=8, timeout=10.0
     )
@@ -480,7 +480,7 @@ def test_uipath_is_refused_over_plain_http_as_every_product_is(tmp_path: Path) -
     assert choose_server(near, environ={}).gateway == "uipath"
 
 
-def test_an_empty_variable_is_none_at_all() -> None:
+def test_an_empty_variable_counts_as_unset() -> None:
     environ = dict.fromkeys([*ENVIRONMENT, "ZTRUST_MAIL_TOKEN", "ZTRUST_MAIL_CA_BUNDLE", "ZTRUST_MAIL_SERVER"], "")
     assert choose_server(Settings(), URL, environ=environ) == Server(url=URL)
 
@@ -579,7 +579,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
         load(str(path), {})
 
 
-def test_a_file_nested_beyond_reason_is_refused(tmp_path: Path) -> None:
+def test_a_settings_file_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nested too deeply"):
         named(tmp_path, "a = " + "[" * 100_000)
 
@@ -628,7 +628,7 @@ def test_a_variable_out_of_bounds_is_refused_too(variable: str, value: str, mess
     assert refused(Settings(), URL, environ={f"ZTRUST_MAIL_{variable}": value}).message == message
 
 
-def test_a_time_that_is_none_is_reported_with_the_units_there_are() -> None:
+def test_an_invalid_duration_is_reported_with_the_valid_units() -> None:
     hint = refused(Settings(), URL, environ={"ZTRUST_MAIL_TIMEOUT": "1h"}).hint
     assert hint == "write a whole number and a unit without a space: ms, s or m, such as 10s; 10m at most"
 
@@ -661,7 +661,7 @@ def test_an_unknown_gateway_gets_a_suggestion_or_the_list(tmp_path: Path) -> Non
         "http://[::1]:8080",
     ],
 )
-def test_https_anywhere_and_plain_http_on_this_machine_is_fine(url: str) -> None:
+def test_https_anywhere_and_plain_http_on_this_machine_are_allowed(url: str) -> None:
     assert choose_server(Settings(), url, environ={}).url == url.lower().rstrip("/")
 
 
@@ -733,7 +733,7 @@ def test_a_host_that_is_one_of_several_spellings_is_refused(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["10.0.0.1", "xn--bcher-kva.example", "a_b.example", "10.example", "1x", "[fe80::1%eth0]"]
 )
-def test_a_host_that_has_one_spelling_is_taken(host: str) -> None:
+def test_a_host_with_one_spelling_is_accepted(host: str) -> None:
     assert choose_server(Settings(), f"https://{host}", environ={}).url == f"https://{host}"
 
 
@@ -742,7 +742,7 @@ def test_the_zone_of_an_ipv6_address_has_one_spelling() -> None:
 
 
 @pytest.mark.parametrize("path", ["/auth", "/a.b/..c/.d/e..", "/idp-2/~x_y", "/a+b@c:d,e", "/identity_/"])
-def test_a_path_that_has_one_spelling_is_taken(path: str) -> None:
+def test_a_path_with_one_spelling_is_accepted(path: str) -> None:
     assert choose_server(Settings(), URL + path, environ={}).url == (URL + path).rstrip("/")
 
 
@@ -837,7 +837,7 @@ def test_a_url_with_a_login_a_query_or_a_fragment_is_refused_and_not_quoted(url:
         "https://id.\u202eexample.com",
     ],
 )
-def test_what_is_no_plain_url_is_refused(url: str) -> None:
+def test_a_value_that_is_not_a_plain_url_is_refused(url: str) -> None:
     assert refused(Settings(), url).message == "the server's URL is not an http(s) URL"
 
 
@@ -874,12 +874,12 @@ def test_a_missing_url_is_reported_with_the_servers_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])
-def test_loopback_is_known(host: str) -> None:
+def test_loopback_addresses_are_recognised(host: str) -> None:
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "localhost.evil", "127.0.0.1.evil", "128.0.0.1", "::2", "xlocalhost"])
-def test_what_only_looks_like_loopback_is_not(host: str) -> None:
+def test_addresses_that_only_look_like_loopback_are_not_recognised(host: str) -> None:
     assert not is_loopback(host)
 
 
@@ -900,7 +900,7 @@ def test_settings_and_server_do_not_show_their_secrets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["connections = 0", "timeout = 'x'", "pasword = 'x'", "url = 1", "url = 'ftp://x'"])
-def test_an_error_beside_a_secret_does_not_show_it_even_with_local_variables(tmp_path: Path, wrong: str) -> None:
+def test_an_error_next_to_a_secret_does_not_show_it_even_with_local_variables(tmp_path: Path, wrong: str) -> None:
     text = f'[servers.main]\npassword = "{HIDDEN}"\n{wrong}\n'
     with pytest.raises(ConfigError) as refusal:
         choose_server(named(tmp_path, text if "url" in wrong else f"{text}url = '{URL}'\n"), environ={})
@@ -1064,6 +1064,6 @@ def test_a_version_of_ztrust_knows_its_path(tmp_path: Path, profile: str, url: s
 
 
 @pytest.mark.parametrize(("gateway", "profile"), [("keycloak", "V1"), ("ztrust", "V5"), ("ztrust", "v1")])
-def test_a_profile_that_is_none_of_ztrusts_is_refused(tmp_path: Path, gateway: str, profile: str) -> None:
+def test_an_unknown_profile_of_ztrust_is_refused(tmp_path: Path, gateway: str, profile: str) -> None:
     settings = named(tmp_path, entry(url=f'"{URL}"', gateway=f'"{gateway}"', profile=f'"{profile}"'))
     assert refused(settings).hint in ('add gateway = "ztrust"', "ZTrust's versions are V1, V2, V3, V4")

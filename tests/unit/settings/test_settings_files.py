@@ -50,20 +50,20 @@ def refusal_of(given: str | None = None) -> ConfigError:
     ],
     ids=["folder", "dangling link", "link to itself", "pipe", "device"],
 )
-def test_what_is_no_file_is_an_error_and_not_no_settings(place: Path, make: Callable[[Path], None]) -> None:
+def test_a_settings_path_that_is_not_a_file_is_an_error(place: Path, make: Callable[[Path], None]) -> None:
     make(place)
     refusal = refusal_of()
     assert refusal.message.startswith(f"cannot read the settings file {place}: ")
     assert "--config" in refusal.hint
 
 
-def test_a_closed_file_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settings_file_without_read_permission_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write_text(POLICY, encoding="utf-8")
     monkeypatch.setattr(os, "open", closed)
     assert refusal_of().message == f"cannot read the settings file {place}: Permission denied"
 
 
-def test_a_closed_folder_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settings_folder_without_search_permission_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write_text(POLICY, encoding="utf-8")
     is_closed, look = os.fspath(place), os.lstat
 
@@ -91,7 +91,7 @@ def test_a_dangling_link_in_place_of_the_users_folder_is_an_error(
 
 
 @pytest.mark.parametrize("folder", ["missing", "missing/deeper", "file"])
-def test_a_users_folder_that_is_not_there_means_no_settings(
+def test_a_missing_users_folder_means_no_settings(
     user_folder: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
     (user_folder / "file").touch()
@@ -119,7 +119,7 @@ def test_a_named_pipe_is_read(tmp_path: Path) -> None:
         os.close(reading)
 
 
-def test_a_named_pipe_through_which_nothing_comes_is_an_error(tmp_path: Path) -> None:
+def test_a_named_pipe_without_a_writer_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     assert refusal_of(str(pipe)).message.endswith("the pipe is empty")
 

@@ -79,7 +79,7 @@ def test_the_environments_own_values_stay_in_force(evil: str) -> None:
     assert [key for key in SERVER_KEYS if getattr(server, key) != getattr(plain, key)] == ["connections", "timeout"]
 
 
-def test_every_key_of_a_server_is_decided_upon() -> None:
+def test_every_key_of_a_server_is_classified_for_untrusted_files() -> None:
     assert {"url", *SECRETS, *_BOUNDED, *_IGNORED} == set(SERVER_KEYS)
 
 
@@ -96,7 +96,7 @@ def test_a_warning_lists_what_is_ignored_what_is_in_force_and_how_to_trust_the_f
     assert "--config ztrust-mail.toml" in finding.hint
 
 
-def test_what_the_environment_says_too_gives_no_warning() -> None:
+def test_a_value_equal_to_the_environments_gives_no_warning() -> None:
     settings = found(entry(url=f'"{URL}/"', realm='"tools"', client_id='"admin-cli"'))
     environ = {"ZTRUST_MAIL_URL": URL, "ZTRUST_MAIL_REALM": "tools", "ZTRUST_MAIL_CLIENT_SECRET": HIDDEN}
     server = choose_server(settings, environ=environ)
@@ -129,7 +129,9 @@ def test_without_a_url_in_the_environment_its_login_goes_to_no_url_of_an_untrust
 
 @pytest.mark.parametrize("environ", [{"ZTRUST_MAIL_SERVER": "main"}, {}])
 @pytest.mark.parametrize("guard", [(), ("main",)])
-def test_neither_guard_nor_variable_gets_round_that(environ: dict[str, str], guard: tuple[str, ...]) -> None:
+def test_neither_guard_nor_variable_sends_the_login_to_a_url_of_an_untrusted_file(
+    environ: dict[str, str], guard: tuple[str, ...]
+) -> None:
     settings = found(entry(url='"https://id.example.com.evil.example"'))
     assert "names" in refused(settings, None, guard, {**environ, "ZTRUST_MAIL_URL": URL}).message
 
@@ -177,7 +179,7 @@ def test_an_untrusted_file_does_not_make_plain_http_reachable() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"ZTRUST_MAIL_URL": "https://third.example"}])
-def test_of_an_untrusted_file_a_url_given_by_option_takes_only_a_name_for_the_guard(
+def test_a_url_given_by_option_takes_only_a_name_for_the_guard_from_an_untrusted_file(
     evil: str, environ: Mapping[str, str]
 ) -> None:
     environ = {**environ, "ZTRUST_MAIL_PASSWORD": HIDDEN}
@@ -205,7 +207,7 @@ OWN_LOGINS = (
 
 @pytest.mark.parametrize("own", OWN_LOGINS)
 @pytest.mark.parametrize("url", [URL, OTHER])
-def test_an_entry_with_a_login_of_its_own_gets_nothing_of_the_environments(own: dict[str, str], url: str) -> None:
+def test_an_entry_with_its_own_login_gets_nothing_from_the_environment(own: dict[str, str], url: str) -> None:
     settings = found(entry(url=f'"{url}"', **own))
     server = choose_server(settings, environ=FULL)
     without = choose_server(settings, environ={})
@@ -323,7 +325,7 @@ def test_an_untrusted_file_does_not_move_the_choice_away_from_the_users_only_ser
 
 
 @pytest.mark.usefixtures("own")
-def test_the_guard_knows_the_users_own_servers_and_not_what_an_untrusted_file_calls_alike() -> None:
+def test_the_guard_matches_the_users_own_servers_and_no_server_of_the_same_name_in_an_untrusted_file() -> None:
     settings = found(f'[servers.production]\nurl = "{OTHER}"\n')
     assert choose_server(settings, URL, ("production",), {}).name == "production"
     assert "meant for" in refused(settings, OTHER, ("production",), {}).message
@@ -336,6 +338,6 @@ def test_the_users_own_file_is_trusted_in_its_own_folder_too(own: Path, monkeypa
     assert (settings.findings, settings.untrusted.path, settings.policy.path) == ((), "", str(own))
 
 
-def test_many_servers_are_not_all_listed(tmp_path: Path) -> None:
+def test_a_long_list_of_servers_is_cut(tmp_path: Path) -> None:
     text = "".join(f'[servers."s{n}\\u001b"]\nurl = "{URL}"\n' for n in range(1000))
     assert refused(named(tmp_path, text)).message.endswith(r"s9\x1b and 990 more")

@@ -33,7 +33,7 @@ CROWDED = {
 
 
 @pytest.mark.parametrize("crowd", CROWDED)
-def test_of_a_file_with_too_many_problems_the_first_are_reported_and_the_limit(crowd: str, cli: Cli) -> None:
+def test_a_file_with_too_many_problems_has_the_first_ones_and_the_limit_reported(crowd: str, cli: Cli) -> None:
     cli.write("a.json", CROWDED[crowd])
     ran = cli("validate", "a.json")
     assert ran.status == 2
@@ -78,7 +78,7 @@ def test_no_number_of_warnings_hides_an_error(cli: Cli) -> None:
     assert len(ran.out.splitlines()) == MAX_PROBLEMS + 1
 
 
-def test_what_is_kept_of_a_file_has_a_bound_and_what_is_kept_twice_counts_once() -> None:
+def test_the_number_of_stored_findings_is_bounded_and_duplicates_count_once() -> None:
     findings = FileFindings()
     for n in range(MANY):
         findings.add(error("x", str(n % 10), location=Location("a", 1)))
@@ -109,7 +109,7 @@ def test_the_first_glob_over_the_limit_is_refused(tmp_path: Path) -> None:
     assert "fewer globs" in found.hint
 
 
-def test_as_many_globs_as_are_allowed_are_fine() -> None:
+def test_the_largest_allowed_number_of_globs_is_accepted() -> None:
     spec = ztrust_mail.load_spec({"version": 1, "defaults": BASE, "realms": globs(MAX_GLOBS)})
     assert len(spec.globs) == MAX_GLOBS
 

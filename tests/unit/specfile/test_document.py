@@ -77,7 +77,7 @@ class TestFiles:
         ("name", "content"),
         [("a.yaml", "a: 1"), ("a.YML", "a: 1"), ("a.JSON", '{"a": 1}')],
     )
-    def test_the_name_tells_the_language(self, tmp_path: Path, name: str, content: str) -> None:
+    def test_the_name_of_a_file_decides_its_language(self, tmp_path: Path, name: str, content: str) -> None:
         documents, findings = read_specs([str(put(tmp_path, name, content))])
         assert findings == []
         assert documents[0].value == {"a": 1}
@@ -130,7 +130,7 @@ class TestFiles:
         assert finding.rule == "cannot-read"
         assert "secret words" not in finding.message + finding.hint
 
-    def test_a_link_to_itself_is_reported(self, tmp_path: Path) -> None:
+    def test_a_link_that_leads_to_itself_is_reported(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").symlink_to("a.yaml")
         assert only(tmp_path / "a.yaml").rule == "cannot-read"
 
@@ -188,13 +188,13 @@ class TestStandardInput:
         self.feed(monkeypatch, b"#" * (files.MAX_BYTES + 5))
         assert only("-").rule == "too-large"
 
-    def test_when_closed_it_is_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_closed_standard_input_counts_as_empty(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", None)
         assert only("-").rule == "empty-file"
 
 
 class TestFolders:
-    def test_it_is_read_with_all_below_sorted_and_without_hidden_names(self, tmp_path: Path) -> None:
+    def test_a_folder_is_read_recursively_sorted_and_without_hidden_names(self, tmp_path: Path) -> None:
         for name in (
             "b/z.yml",
             "b/a.json",
@@ -224,7 +224,7 @@ class TestFolders:
         message = "a spec cannot be a TOML file; specs are YAML or JSON; this file is ignored"
         assert {(f.severity, f.rule, f.message) for f in findings} == {(Severity.WARNING, "unknown-file-type", message)}
 
-    def test_one_with_only_toml_files_counts_as_empty(self, tmp_path: Path) -> None:
+    def test_a_folder_with_only_toml_files_counts_as_empty(self, tmp_path: Path) -> None:
         put(tmp_path, "a.toml")
         documents, findings = read_specs([str(tmp_path)])
         assert documents == []
@@ -236,18 +236,18 @@ class TestFolders:
         documents, _ = read_specs(["specs/"])
         assert [d.path for d in documents] == ["specs/a.yaml"]
 
-    def test_an_empty_one_is_reported(self, tmp_path: Path) -> None:
+    def test_an_empty_folder_is_reported(self, tmp_path: Path) -> None:
         put(tmp_path, "notes.txt")
         assert only(tmp_path).rule == "empty-folder"
 
-    def test_one_that_may_not_be_listed_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_that_may_not_be_listed_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(_: object) -> list[str]:
             raise PermissionError
 
         monkeypatch.setattr(os, "listdir", refuse)
         assert only(tmp_path).rule == "cannot-read"
 
-    def test_links_out_of_it_are_refused(self, tmp_path: Path) -> None:
+    def test_links_out_of_a_folder_are_refused(self, tmp_path: Path) -> None:
         put(tmp_path, "out/secret.yaml")
         put(tmp_path, "in/a.yaml")
         put(tmp_path, "inside/b.yaml")  # its path starts like the folder's
@@ -262,7 +262,7 @@ class TestFolders:
         names = [Path(f.location.path).name for f in findings if f.location]
         assert names == ["file.yaml", "folder", "nothing.yaml", "twin"]
 
-    def test_links_inside_of_it_are_read_once_and_may_lead_round(self, tmp_path: Path) -> None:
+    def test_links_inside_a_folder_are_read_once_and_may_form_a_circle(self, tmp_path: Path) -> None:
         # how Kubernetes mounts a ConfigMap
         put(tmp_path, "..2024/spec.yaml")
         (tmp_path / "..data").symlink_to("..2024")
@@ -421,7 +421,7 @@ class TestBothLanguages:
         assert findings == []
         return {Path(d.path).name: d for d in documents}
 
-    def test_they_mean_the_same(self, documents: dict[str, Document]) -> None:
+    def test_yaml_and_json_mean_the_same(self, documents: dict[str, Document]) -> None:
         first, second = (d.value for d in documents.values())
         assert first == second
 
@@ -488,7 +488,7 @@ class TestBothLanguages:
             (("version", "x"), ("version",)),
         ],
     )
-    def test_what_is_not_there_is_at_its_nearest_parent(
+    def test_a_missing_value_is_reported_at_its_nearest_parent(
         self, documents: dict[str, Document], pointer: document_module.Pointer, parent: document_module.Pointer
     ) -> None:
         for document in documents.values():
@@ -508,7 +508,7 @@ class TestBothLanguages:
 
 
 class TestDict:
-    def test_it_is_a_document_without_lines(self, tmp_path: Path) -> None:
+    def test_a_dict_is_a_document_without_lines(self, tmp_path: Path) -> None:
         given = {"a": [1, 2.5, True, None, "x", (3,)], "b": {"c": {}}}
         document, findings = from_dict(given, str(tmp_path))
         assert findings == []
@@ -517,7 +517,7 @@ class TestDict:
         assert document.value == {"a": [1, 2.5, True, None, "x", [3]], "b": {"c": {}}}
         assert document.locate(("a", 0)) == document.locate_key(("b",)) == Location("<dict>")
 
-    def test_its_numbers_have_a_text_as_those_in_files(self) -> None:
+    def test_numbers_of_a_dict_have_a_text_as_those_in_files(self) -> None:
         document, _ = from_dict({"port": 587, "ratio": 1.5, "on": True})
         assert isinstance(document.value, dict)
         port, ratio = document.value["port"], document.value["ratio"]
@@ -527,7 +527,7 @@ class TestDict:
         assert ratio.text == "1.5"
         assert document.value["on"] is True
 
-    def test_it_is_a_copy(self) -> None:
+    def test_a_document_is_a_copy_of_its_dict(self) -> None:
         given: dict[str, object] = {"a": {"b": [1]}}
         document, _ = from_dict(given)
         given["a"] = 2
@@ -548,7 +548,9 @@ class TestDict:
         ],
         ids=["object", "set", "bytes", "nan", "infinity", "long", "key", "half-key", "half"],
     )
-    def test_what_is_not_json_is_reported_with_its_place_and_left_out(self, bad: object, rule: str, words: str) -> None:
+    def test_python_values_that_are_not_json_are_reported_with_their_place_and_left_out(
+        self, bad: object, rule: str, words: str
+    ) -> None:
         document, findings = from_dict({"realms": {"acme": [0, bad]}, "x": 1})
         assert rules(findings) == [rule]
         assert "`realms.acme.1`" in findings[0].message
@@ -564,18 +566,18 @@ class TestDict:
         assert document.value == {}
         assert "the spec has a key" in findings[0].message
 
-    def test_something_else_than_a_mapping_is_reported(self) -> None:
+    def test_a_value_that_is_not_a_mapping_is_reported(self) -> None:
         document, findings = from_dict(["x"])  # type: ignore[arg-type]
         assert rules(findings) == ["not-a-mapping"]
         assert document.value == {}
 
-    def test_what_contains_itself_is_reported(self) -> None:
+    def test_a_value_that_contains_itself_is_reported(self) -> None:
         given: dict[str, object] = {"a": []}
         given["a"].append(given)  # type: ignore[attr-defined]
         _, findings = from_dict(given)
         assert rules(findings) == ["recursive"]
 
-    def test_the_same_part_twice_is_fine(self) -> None:
+    def test_the_same_object_used_twice_is_accepted(self) -> None:
         part = {"x": 1}
         document, findings = from_dict({"a": part, "b": part})
         assert findings == []
@@ -589,7 +591,7 @@ class TestDict:
         _, findings = from_dict(given)
         assert rules(findings) == told
 
-    def test_parts_shared_over_and_over_are_not_spelled_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_objects_shared_many_times_are_not_expanded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from ztrust_mail.specfile.readers import json
 
         monkeypatch.setattr(json, "MAX_VALUES", 1_000)

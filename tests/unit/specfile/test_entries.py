@@ -93,7 +93,7 @@ class TestOneFile:
     def test_false_is_a_value_where_a_boolean_is_wanted(self):
         assert settings_of("relay: {utf8: false, debug: false}") == {"relay.utf8": False, "relay.debug": False}
 
-    def test_text_with_a_brace_waits_for_the_realm_and_other_text_does_not(self):
+    def test_text_with_a_brace_is_expanded_per_realm_and_other_text_is_not(self):
         assert settings_of('sender: {address: "{realm}", name: "{{x"}') == {
             "sender.address": "{realm}",
             "sender.name": "{{x",
@@ -171,7 +171,7 @@ class TestOneFile:
             spec_of(f"version: 1\nrealms: {{'{name}': {{{SOUND}}}}}")
         assert said(caught.value.findings) == [f"s.yaml:2:10: `{name}` cannot be a realm's name [bad-name]"]
 
-    def test_own_keys_at_the_top_are_left_alone(self):
+    def test_top_level_keys_that_begin_with_x_or_dollar_are_ignored(self):
         spec = spec_of("version: 1\n$schema: https://x\nx-a: {relay: 1}\nx-: null\nrealms: {}\n")
         assert spec.entries == ()
 
@@ -185,7 +185,7 @@ class TestOneFile:
 
 @pytest.mark.usefixtures("folder")
 class TestSeveralFiles:
-    def test_they_make_one_spec(self):
+    def test_several_files_make_one_spec(self):
         paths = put(
             a=f"version: 1\nserver: s\ndefaults: {{{SOUND}}}\n",
             b="realms: {acme: {}}",
@@ -207,7 +207,7 @@ class TestSeveralFiles:
             ("realms: {'t-*': {}}", "the entry `t-*`"),
         ],
     )
-    def test_what_is_defined_twice_names_both_places(self, content, what):
+    def test_a_duplicate_definition_names_both_places(self, content, what):
         column = 10 if "realms" in content else 1
         with pytest.raises(SpecError) as caught:
             ztrust_mail.load_spec(put(a=f"version: 1\n\n{content}", b=content))
@@ -300,13 +300,13 @@ ENTRY = {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example", "p
 
 
 class TestADict:
-    def test_it_is_a_spec_without_lines(self):
+    def test_a_dict_is_a_spec_without_lines(self):
         spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": ENTRY}})
         assert spec.paths == ("<dict>",)
         assert spec.entries[0].location == Location("<dict>")
         assert ztrust_mail.explain(spec, "acme").fields["relay.port"] == 587
 
-    def test_what_is_wrong_with_it_is_reported_without_lines(self):
+    def test_problems_of_a_dict_are_reported_without_lines(self):
         with pytest.raises(SpecError) as caught:
             ztrust_mail.load_spec({"realms": {"acme": {**ENTRY, "relay": {"host": None}, "x": object()}}})
         assert {(str(f.location), f.rule) for f in caught.value.findings} == {
@@ -319,14 +319,14 @@ class TestADict:
             "<dict>: the spec has no version [no-version]"
         ]
 
-    def test_realms_are_named_since_there_are_no_lines(self):
+    def test_findings_of_a_dict_name_realms_instead_of_lines(self):
         spec = {"version": 1, "realms": {"acme": {}, "globex": {}, "t-*": {}}}
         findings = ztrust_mail.validate(spec)[1]
         assert [(f.realm, f.field) for f in findings] == [
             (name, field) for name in spec["realms"] for field in ("sender.address", "relay.host")
         ]
 
-    def test_it_is_not_changed(self):
+    def test_loading_a_dict_does_not_change_it(self):
         given = {"version": 1, "realms": {"acme": {"sender": {"name": 5, "x": 1}, "relay": {"auth": {"password": {}}}}}}
         before = repr(given)
         assert ztrust_mail.validate(given)[1]

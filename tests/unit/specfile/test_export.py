@@ -155,7 +155,7 @@ def read(tmp_path_factory: pytest.TempPathFactory, text: str):
 
 @settings(deadline=None)
 @given(st.dictionaries(REALM, st.none() | field_maps(), max_size=3))
-def test_whatever_a_realm_wants_reads_back_as_the_same(tmp_path_factory, realms):
+def test_any_settings_of_a_realm_are_equal_after_being_written_and_read(tmp_path_factory, realms):
     text = to_yaml({name: None if f is None else leaves(f) for name, f in realms.items()}, {}, "a head")
     spec = read(tmp_path_factory, text)
     assert [e.name for e in spec.entries] == list(realms)
@@ -168,13 +168,13 @@ def test_whatever_a_realm_wants_reads_back_as_the_same(tmp_path_factory, realms)
 
 @settings(deadline=None)
 @given(field_maps())
-def test_what_is_lifted_into_the_defaults_reads_back_as_the_same(tmp_path_factory, fields):
+def test_settings_moved_into_the_defaults_are_equal_after_being_written_and_read(tmp_path_factory, fields):
     spec = read(tmp_path_factory, to_yaml({"acme": {}, "globex": None}, leaves(fields)))
     assert dict(ztrust_mail.explain(spec, "acme").fields) == fields
     assert ztrust_mail.explain(spec, "globex").disabled
 
 
-def test_it_looks_as_a_person_would_write_it():
+def test_a_written_spec_looks_hand_written():
     hidden = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD_ACME",))
     entry: Leaves = {
         "sender.address": "a@b.example",
@@ -222,7 +222,7 @@ realms:
         ("OTHER_PASSWORD", False),
     ],
 )
-def test_only_a_variable_that_stands_for_a_hidden_secret_gets_a_comment(variable, told):
+def test_only_a_variable_for_a_masked_secret_gets_a_comment(variable, told):
     text = to_yaml({"acme": {"relay.auth.password": SecretRef(SecretKind.ENV, (variable,))}}, {})
     assert ("# the server hides the value" in text) is told
 
@@ -233,7 +233,7 @@ def test_a_head_of_several_lines_is_all_comment():
     assert text.endswith("version: 1\nrealms: {}\n")
 
 
-def test_a_value_that_looks_like_a_hidden_secret_reads_back_as_it_is(tmp_path_factory):
+def test_a_value_that_looks_like_a_masked_secret_reads_back_unchanged(tmp_path_factory):
     name = "x {env: SMTP_PASSWORD_A} # y"
     entry = leaves({"sender.address": "a@b.example", "sender.name": name, "relay.host": "h", extra_field(name): name})
     spec = read(tmp_path_factory, to_yaml({"acme": entry}, {}))

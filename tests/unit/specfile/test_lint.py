@@ -36,13 +36,13 @@ def relay(**settings: object) -> dict:
         ({"port": 25}, []),
     ],
 )
-def test_settings_that_leak_or_cannot_work_are_warned_of(settings, rules):
+def test_settings_that_leak_or_cannot_work_give_a_warning(settings, rules):
     found = findings(relay(**settings))
     assert [f.rule for f in found] == rules
     assert all(f.severity is Severity.WARNING and f.hint and f.realm == "r" for f in found)
 
 
-def test_a_token_in_clear_is_warned_of_too():
+def test_a_token_sent_in_clear_text_gives_a_warning_too():
     token = {"url": "https://a.example", "client_id": "c", "client_secret": {"env": "S"}}
     assert [f.rule for f in findings(relay(security="none", auth={"username": "u", "token": token}))] == [
         "clear-text-login"
@@ -80,7 +80,7 @@ def written(tmp_path, content: str) -> list[tuple[int, str | None, str]]:
 DEFAULTS = "version: 1\ndefaults: {relay: {host: h.example}, vars: {box: a},\n  sender: {address: %s}}\nrealms:\n"
 
 
-def test_what_is_wrong_in_the_defaults_is_reported_once_for_all_realms(tmp_path):
+def test_a_problem_in_the_defaults_is_reported_once_for_all_realms(tmp_path):
     content = DEFAULTS % '"{box}"' + "  acme: {}\n  globex: {}\n  t-*: {}\n"
     assert written(tmp_path, content) == [(3, None, "bad-value")]
 
@@ -100,13 +100,13 @@ def test_each_realm_whose_name_leaves_a_placeholder_empty_is_named(tmp_path):
     assert {f.hint for f in found} == {"give its own entry a value without it"}
 
 
-def test_what_is_wrong_in_an_entry_is_reported_at_its_place_alone(tmp_path):
+def test_a_problem_in_an_entry_is_reported_only_at_its_place(tmp_path):
     content = DEFAULTS % "a@b.example" + '  acme: {envelope_from: "{realm}"}\n'
     assert written(tmp_path, content) == [(5, None, "bad-value")]
 
 
 @pytest.mark.parametrize("text", ["{realm}", "no-reply@{realm}", "{realm.slug}"])
-def test_of_a_glob_nothing_is_said_that_depends_on_the_realms_name(text):
+def test_problems_that_depend_on_the_realm_name_are_not_reported_for_globs(text):
     assert findings({"t-*": {"envelope_from": text}}) == []
     assert [f.rule for f in findings({"t-1": {"envelope_from": text}})] == (
         [] if text == "no-reply@{realm}" else ["bad-value"]
@@ -123,7 +123,7 @@ def test_of_a_glob_nothing_is_said_that_depends_on_the_realms_name(text):
         ({"relay": {"port": 465}}, "port-security"),
     ],
 )
-def test_of_a_glob_everything_else_is_said(entry, rule):
+def test_all_other_problems_are_reported_for_globs(entry, rule):
     found = findings({"t-*": {**entry, "vars": {"x": "nobody"}}})
     assert [(f.rule, f.realm) for f in found] == [(rule, "t-*")]
 

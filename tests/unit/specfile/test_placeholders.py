@@ -78,24 +78,24 @@ def test_an_unknown_placeholder_in_a_secret_is_not_quoted():
     assert "2" not in caught.value.hint
 
 
-def test_a_placeholder_that_stands_for_nothing_is_refused_for_this_realm_alone():
+def test_a_placeholder_with_an_empty_value_is_refused_for_that_realm_alone():
     with pytest.raises(BadValue) as caught:
         expand("{empty}", VALUES)
     assert caught.value.problem == "uses `{empty}`, which is empty here"
     assert caught.value.rule == "bad-value"
 
 
-def test_what_is_put_in_is_not_looked_at_again():
+def test_expanded_values_are_not_expanded_again():
     assert expand("{a}", {"a": "{b} {{ }", "b": "no"}) == "{b} {{ }"
 
 
 @given(st.text())
-def test_escaped_text_comes_back_as_it_is(text):
+def test_escaped_text_is_expanded_to_the_original(text):
     assert expand(escape(text), {}) == text
 
 
 @given(st.lists(st.sampled_from(["{{", "}}", "{a}", "{bb}", "x", " ", "{a}"])))
-def test_a_template_of_sound_parts_expands_part_by_part(parts):
+def test_a_template_of_valid_parts_expands_part_by_part(parts):
     meant = {"{{": "{", "}}": "}", "{a}": "1{a}", "{bb}": "{"}
     assert expand("".join(parts), {"a": "1{a}", "bb": "{"}) == "".join(meant.get(part, part) for part in parts)
 
@@ -147,7 +147,7 @@ def test_a_value_that_would_lead_elsewhere_in_a_path_is_refused(value):
 
 
 @pytest.mark.parametrize("value", ["acme", "a.b", "...", ".hidden", "..a", "a..", "a b", "日本", "~", "%2e%2e"])
-def test_a_value_that_stays_in_its_segment_is_put_in_as_it_is(value):
+def test_a_value_that_stays_in_its_segment_is_inserted_unchanged(value):
     assert as_path_segment(value) == value
 
 
@@ -155,7 +155,7 @@ SEGMENTS = st.text(alphabet="./\\\0a", max_size=4)
 
 
 @given(SEGMENTS, SEGMENTS)
-def test_two_values_side_by_side_cannot_climb_either(one, other):
+def test_two_adjacent_values_cannot_lead_to_a_parent_folder_either(one, other):
     try:
         path = expand("secrets/{one}{other}/key", {"one": one, "other": other}, as_path_segment)
     except BadValue:

@@ -78,7 +78,7 @@ class TestInheritance:
         assert values["relay.auth.password"] == SecretRef(SecretKind.ENV, ("O",))
         assert not any("token" in name for name in values)
 
-    def test_half_a_login_does_not_find_its_other_half_at_another_host(self):
+    def test_half_a_login_is_not_completed_from_a_level_with_another_host(self):
         entry = {"relay": {"host": "o.example", "auth": {"username": "o"}}}
         (found,) = failed(relay(auth=LOGIN), entry)
         assert (found.rule, found.field) == ("missing-field", "relay.auth.password")
@@ -163,13 +163,13 @@ class TestInheritance:
         assert (values["extra.a"], values["extra.new"]) == (ABSENT, ABSENT)
         assert (values["extra.a.b"], values["extra.c"]) == ("y", "z")
 
-    def test_what_the_defaults_remove_an_entry_can_set(self):
+    def test_an_entry_can_set_a_field_that_the_defaults_remove(self):
         defaults = {**BASE, "reply_to": False, "extra": {"k": False}}
         values = fields(defaults, {"reply_to": {"address": "r@b.example"}, "extra": {"k": "v"}})
         assert (values["reply_to.address"], values["extra.k"]) == ("r@b.example", "v")
         assert fields(defaults, {})["extra.k"] is ABSENT
 
-    def test_nothing_is_removed_that_was_not_there(self):
+    def test_removing_a_field_that_is_not_inherited_changes_nothing(self):
         assert fields(BASE, {"reply_to": False, "relay": {"auth": False, "timeouts": False}}) == fields(BASE, {})
 
     def test_an_exact_entry_does_not_inherit_from_a_glob(self):
@@ -285,14 +285,14 @@ PLACES = {
 
 class TestPlaceholders:
     @pytest.mark.parametrize("name", PLACES)
-    def test_they_are_put_in_where_the_contract_says(self, name):
+    def test_placeholders_are_expanded_in_the_documented_fields(self, name):
         entry, value = PLACES[name]
         assert fields({**BASE, "vars": {"v": "eu"}}, entry)[name] == value
 
-    def test_these_are_all_the_fields_that_take_them(self):
+    def test_the_documented_fields_with_placeholders_are_all(self):
         assert PLACES.keys() - {"extra.k"} == {name for name, row in FIELDS.items() if row.placeholders}
 
-    def test_nowhere_else_are_they_put_in(self):
+    def test_placeholders_are_not_expanded_in_other_fields(self):
         token = {"url": "https://a.example/{v}", "client_id": "{v}", "client_secret": ENV, "scope": "{realm"}
         values = fields({**BASE, "vars": {"v": "eu"}}, {"relay": {"auth": {"username": "u", "token": token}}})
         assert values["relay.auth.token.url"] == "https://a.example/{v}"
@@ -356,7 +356,7 @@ class TestPlaceholders:
         assert (found.rule, found.field) == ("bad-value", "sender.address")
         assert "`no way@b.example`" in found.message
 
-    def test_other_letters_in_an_address_need_utf8_wherever_it_is_said(self):
+    def test_a_non_ascii_address_needs_utf8_at_any_level(self):
         entry = {"sender": {"address": "büro@b.example"}}
         assert "relay.utf8" in failed(BASE, entry)[0].message
         assert fields(relay(utf8=True), entry)["sender.address"] == "büro@b.example"
@@ -416,7 +416,7 @@ class TestGlobs:
         assert glob_matches(pattern, name) is fits
 
     @given(st.text("ab*?", max_size=8), st.text("ab", max_size=10))
-    def test_they_match_as_everywhere_else(self, pattern, name):
+    def test_globs_match_like_fnmatch(self, pattern, name):
         assert glob_matches(pattern, name) == bool(re.match(fnmatch.translate(pattern), name))
 
     @pytest.mark.parametrize("pattern", ["*a" * 100 + "b", "*" * 200 + "b", "*" + "a" * 200 + "b", "*aaaa" * 40 + "b"])
@@ -437,7 +437,7 @@ class TestGlobs:
     def names(self, matching: Matching) -> dict[str, str]:
         return {realm: entry.name for realm, entry in matching.entries.items()}
 
-    def test_every_realm_without_an_entry_of_its_own_falls_under_a_glob(self):
+    def test_a_glob_covers_every_realm_without_its_own_entry(self):
         found = self.matched({"t-*": {}, "t-1": {}}, ["t-2", "t-1", "t-3", "other"])
         assert self.names(found) == {"t-2": "t-*", "t-3": "t-*", "t-1": "t-1"}
         assert found.uncovered == ("other",)
@@ -451,7 +451,7 @@ class TestGlobs:
         found = self.matched({"z": {}, "b*": {}, "a": {}}, ["b2", "a", "b1", "b1", "z"])
         assert list(found.entries) == ["z", "b1", "b2", "a"]
 
-    def test_master_falls_under_its_exact_name_alone(self):
+    def test_master_is_covered_only_by_its_exact_name(self):
         assert self.names(self.matched({"*": {}}, ["master", "Master"])) == {"Master": "*"}
         assert self.matched({"*": {}, "m?ster": {}}, ["master"]).uncovered == ("master",)
         assert self.names(self.matched({"*": {}, "master": {}}, ["master"])) == {"master": "master"}
@@ -491,12 +491,12 @@ class TestGlobs:
             ("`m*` matches no realm", "no-match"),
         ]
 
-    def test_a_tie_shows_in_what_is_explained(self):
+    def test_explain_shows_a_tie_of_globs(self):
         wanted = ztrust_mail.explain(spec_of(BASE, {"a*": {}, "*b": {}}), "ab")
         assert [f.rule for f in wanted.findings] == ["glob-tie"]
         assert wanted.fields == {}
 
-    def test_an_entry_of_its_own_settles_a_tie(self):
+    def test_an_exact_entry_settles_a_tie_of_globs(self):
         assert self.matched({"a*": {}, "*b": {}, "ab": {}}, ["ab"]).ties == {}
 
     @pytest.mark.parametrize(
@@ -513,7 +513,7 @@ class TestGlobs:
         assert "`t-*` matches" in found.findings[0].message
         assert found.findings[0].hint
 
-    def test_enough_matches_are_enough(self):
+    def test_a_glob_with_enough_matches_is_accepted(self):
         assert self.matched({"t-*": {"expect": {"min": 2}}}, ["t-1", "t-2"]).findings == ()
 
     def test_a_realm_with_an_entry_of_its_own_does_not_count_as_matched(self):

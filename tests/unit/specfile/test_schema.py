@@ -151,20 +151,20 @@ def test_a_right_document_comes_back_whole_and_without_findings():
     assert check(spec) == (spec, [])
 
 
-def test_what_does_not_fit_is_left_out_and_the_rest_stays():
+def test_invalid_values_are_left_out_and_the_rest_stays():
     value, findings = check({"version": 1, "nope": 1, "realms": {"r": {"sender": {"name": 1, "nme": 2}, "relay": 5}}})
     assert value == {"version": 1, "realms": {"r": {"sender": {"name": "1"}}}}
     assert [f.rule for f in findings] == ["unknown-key", "unknown-key", "wrong-type"]
 
 
 @pytest.mark.parametrize("reference", [{}, {"env": "A", "file": "b"}, {"env": 1, "nope": 2}, {"keyring": ["a", []]}])
-def test_a_reference_that_is_wrong_in_part_is_left_out_whole(reference):
+def test_a_partly_wrong_reference_is_left_out_as_a_whole(reference):
     value, findings = check({"version": 1, "defaults": {"relay": {"auth": {"username": "u", "password": reference}}}})
     assert findings
     assert value["defaults"]["relay"]["auth"] == {"username": "u"}
 
 
-def test_a_list_that_is_wrong_in_part_is_left_out_whole():
+def test_a_partly_wrong_list_is_left_out_as_a_whole():
     value, findings = check({"version": 1, "server": ["a", ["b"]]})
     assert [f.message for f in findings] == ["`server.1` must be text, not a list"]
     assert value == {"version": 1}
@@ -259,7 +259,7 @@ def test_a_message_about_a_relay_says_what_is_wrong_and_what_to_do(relay, messag
     assert (found.message, found.hint) == (message.replace("`_.", "`realms.r.relay."), hint)
 
 
-def test_a_keyword_we_have_no_words_for_is_reported_without_the_value(monkeypatch):
+def test_a_schema_keyword_without_a_message_is_reported_without_the_value(monkeypatch):
     changed = copy.deepcopy(SPEC)
     changed["$defs"]["relay"]["properties"]["port"] = {"multipleOf": 10}
     monkeypatch.setattr(schema, "load_schema", lambda name: changed)
@@ -413,7 +413,7 @@ def test_the_places_include_every_field_and_every_kind_of_reference():
 @pytest.mark.parametrize("level", ["realms", "defaults"])
 @pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
 @pytest.mark.parametrize("path", SECRETS, ids=".".join)
-def test_nothing_that_stands_in_a_login_is_ever_quoted(path, form, level):
+def test_no_value_of_a_login_is_ever_quoted(path, form, level):
     findings = findings_with(path, form, level)
     assert CANARY.lower() not in repr(findings).lower()
     assert CANARY not in style.plain(finding_lines(findings))
@@ -421,7 +421,7 @@ def test_nothing_that_stands_in_a_login_is_ever_quoted(path, form, level):
 
 @pytest.mark.parametrize("form", FORMS, ids=range(len(FORMS)))
 @pytest.mark.parametrize("path", WHERE, ids=".".join)
-def test_whatever_stands_anywhere_is_reported_readably_or_is_right(path, form):
+def test_any_value_in_any_place_is_valid_or_gets_a_readable_message(path, form):
     for finding in findings_with(path, form, "realms"):
         (line,) = style.plain([finding_line(finding)]).splitlines()
         assert line.startswith("<dict>: ")

@@ -112,7 +112,7 @@ class TestMeaning:
 
 @pytest.mark.usefixtures("parser")
 class TestAliases:
-    def test_they_stand_for_what_is_anchored(self) -> None:
+    def test_an_alias_means_the_anchored_value(self) -> None:
         value, findings = read("a: &x {p: [1]}\nb: *x\nc: &y text\nd: [*y, *x]\n&k key: 1\ne: *k\n")
         assert findings == []
         assert value == {
@@ -122,14 +122,14 @@ class TestAliases:
     def test_an_anchor_may_be_set_anew(self) -> None:
         assert read("a: &x 1\nb: *x\nc: &x 2\nd: *x\n")[0] == {"a": 1, "b": 1, "c": 2, "d": 2}
 
-    def test_an_alias_is_where_it_stands_and_what_is_in_it_where_it_is_written(self, tmp_path: Path) -> None:
+    def test_an_alias_has_its_own_place_and_its_content_the_place_of_the_anchor(self, tmp_path: Path) -> None:
         (tmp_path / "a.yaml").write_text("a: &x\n  p: 1\nb: *x\n")
         documents, _ = read_specs([str(tmp_path / "a.yaml")])
         path = documents[0].path
         assert documents[0].locate(("b",)) == Location(path, 3, 4)
         assert documents[0].locate(("b", "p")) == Location(path, 2, 6)
 
-    def test_a_bomb_is_refused_without_going_off(self) -> None:
+    def test_an_alias_bomb_is_refused_without_being_expanded(self) -> None:
         levels = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
         levels += [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 40)]
         finding = only("\n".join(levels))
@@ -152,10 +152,10 @@ class TestAliases:
         assert where(finding) == (50, 12)
 
     @pytest.mark.parametrize("text", ["a: &x [*x]", "a: &x {b: {c: *x}}", "&x a: 1\nb: &x\n  c: *x\n"])
-    def test_a_recursive_one_is_refused(self, text: str) -> None:
+    def test_a_recursive_alias_is_refused(self, text: str) -> None:
         assert only(text).rule == "recursive-alias"
 
-    def test_an_unknown_one_is_refused_without_naming_it(self) -> None:
+    def test_an_unknown_alias_is_refused_without_naming_it(self) -> None:
         finding = only(f"a: 1\nb: *{SECRET}\n")
         assert finding.rule == "unknown-alias"
         assert where(finding) == (2, 4)
@@ -195,7 +195,9 @@ class TestRefused:
             (f"? {SECRET}: 1\n: 2\n", "complex-key", (1, 3)),
         ],
     )
-    def test_what_a_spec_does_not_need(self, text: str, rule: str, place: tuple[int, int]) -> None:
+    def test_yaml_features_that_specs_do_not_need_are_refused(
+        self, text: str, rule: str, place: tuple[int, int]
+    ) -> None:
         finding = only(text)
         assert (finding.rule, where(finding)) == (rule, place)
         assert SECRET not in finding.message + finding.hint
@@ -206,7 +208,7 @@ class TestRefused:
         assert where(finding) == (4, 3)
         assert finding.message == "`b` is defined in line 2 and again in line 4"
 
-    def test_all_of_them_are_reported(self) -> None:
+    def test_every_refused_yaml_feature_is_reported(self) -> None:
         _, findings = read("a: !x 1\na: .inf\nb: {c: 1, c: 2}\n<<: *none\n")
         rules = [f.rule for f in findings]
         assert rules == [
@@ -257,7 +259,7 @@ class TestRefused:
             (f"a: |9{SECRET}\n  b\n", (1, 6), "not valid"),
         ],
     )
-    def test_what_is_no_yaml_is_reported_in_our_words(self, text: str, place: tuple[int, int], words: str) -> None:
+    def test_invalid_yaml_is_reported_in_our_own_words(self, text: str, place: tuple[int, int], words: str) -> None:
         finding = only(text)
         assert finding.rule == "yaml-syntax"
         assert where(finding) == place
@@ -280,7 +282,7 @@ class TestRefused:
         assert [f.rule for f in read("a: 1\na: 2\nb: [\n")[1]] == ["duplicate-key", "yaml-syntax"]
 
     @pytest.mark.parametrize("text", ["", "# nothing\n", "%YAML 1.2\n"])
-    def test_no_document_at_all(self, text: str) -> None:
+    def test_a_file_without_a_document_has_no_value(self, text: str) -> None:
         assert read(text)[0] is None
 
 

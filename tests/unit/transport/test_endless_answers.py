@@ -85,20 +85,20 @@ def rule_of(gateway: KeycloakGateway, step: str = "GET") -> str:
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS)
 @pytest.mark.parametrize("step", STEPS)
-def test_an_answer_is_over_at_its_deadline_and_not_asked_for_again(step: str, behaviour: Behaviour) -> None:
+def test_an_endless_answer_ends_at_its_deadline_and_is_not_requested_again(step: str, behaviour: Behaviour) -> None:
     with BadServer(behaviour) as server:
         assert rule_of(gateway_to(server.url), step) in OVER
         assert server.accepted == 1
 
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS)
-def test_a_login_is_over_at_its_deadline(behaviour: Behaviour) -> None:
+def test_an_endless_login_answer_ends_at_its_deadline(behaviour: Behaviour) -> None:
     with BadServer(behaviour) as server:
         assert rule_of(gateway_to(server.url, token=None, username="admin", password=Secret("word"))) in OVER
 
 
 @pytest.mark.parametrize("behaviour", ENDLESS.values(), ids=ENDLESS)
-def test_an_answer_over_tls_is_over_at_its_deadline(
+def test_an_endless_answer_over_tls_ends_at_its_deadline(
     authority: trustme.CA, ca_file: object, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failures, "READ_TIMEOUT_FACTOR", 1)  # a busy machine may take a while to shake hands
@@ -128,7 +128,7 @@ def test_a_connection_is_not_used_again_after_its_deadline() -> None:
 
 
 @pytest.mark.parametrize("kind", ["a flood of trailers", "a flood of empty blocks"])
-def test_what_is_received_is_bounded_whatever_it_unpacks_to(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_the_received_bytes_are_bounded_whatever_they_decompress_to(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(deadline, "MAX_RECEIVED", 200_000)
     with BadServer(ENDLESS[kind]) as server:
         assert rule_of(gateway_to(server.url, timeout=60.0)) == "too-large"
@@ -191,7 +191,7 @@ def proxy(cli: Cli, sandbox: Sandbox) -> Iterator[EndlessProxy]:
         yield made
 
 
-def test_a_write_without_an_end_fails_its_own_realm_alone(cli: Cli, sandbox: Sandbox, proxy: EndlessProxy) -> None:
+def test_an_endless_write_fails_its_own_realm_alone(cli: Cli, sandbox: Sandbox, proxy: EndlessProxy) -> None:
     report = cli.json("apply", "mail.yaml", "--yes")
     assert {realm["realm"]: realm["status"] for realm in report["realms"]} == {
         "acme": "failed",
@@ -203,7 +203,7 @@ def test_a_write_without_an_end_fails_its_own_realm_alone(cli: Cli, sandbox: San
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_during_a_write_without_an_end_is_heard(cli: Cli, proxy: EndlessProxy, sent: signal.Signals) -> None:
+def test_a_signal_during_an_endless_write_stops_the_run(cli: Cli, proxy: EndlessProxy, sent: signal.Signals) -> None:
     """The deadline is six time-outs away: the write under way may take them, and no more is begun."""
     cli.set(CONNECTIONS="1")
     arguments = [sys.executable, "-m", "ztrust_mail", "apply", "mail.yaml", "--yes"]

@@ -130,7 +130,7 @@ def test_a_server_that_takes_too_long_is_slow_and_asked_once(step: Step, behavio
     assert server.accepted == 1
 
 
-def test_a_login_has_its_time_out_too() -> None:
+def test_a_login_has_a_time_out_too() -> None:
     for behaviour in (bad_server.HANG, bad_server.HANG_AFTER_ACCEPT, drip(), stall()):
         with BadServer(behaviour) as server:
             error = failed(gateway_to(server.url, login=True, timeout=0.05), LOGIN)
@@ -186,7 +186,7 @@ def test_a_login_whose_head_drips_in_is_slow_as_a_whole() -> None:
         assert failed(gateway_to(server.url, login=True, timeout=0.05), LOGIN).rule == "slow"
 
 
-def test_a_head_in_pieces_and_a_word_to_go_on_are_no_trouble() -> None:
+def test_an_answer_in_pieces_after_100_continue_is_read() -> None:
     def act(peer: bad_server.Peer) -> None:
         body = json.dumps(REALM).encode()
         head = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
@@ -239,7 +239,7 @@ def test_a_broken_connection_is_reported_after_one_repetition_and_a_post_is_neve
 
 
 @pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
-def test_asking_for_rights_by_a_test_mail_is_not_repeated_either(behaviour: Behaviour) -> None:
+def test_checking_rights_by_an_empty_test_mail_is_not_repeated_either(behaviour: Behaviour) -> None:
     with BadServer(answer(403), behaviour) as server:
         assert failed(gateway_to(server.url), MAY_WRITE).rule == "reset"
     assert server.accepted == 2
@@ -254,7 +254,7 @@ def test_a_login_is_not_repeated_after_a_broken_connection(behaviour: Behaviour)
 
 
 @pytest.mark.parametrize("behaviour", BREAKS, ids=BREAK_NAMES)
-def test_a_read_and_a_write_survive_one_broken_connection(behaviour: Behaviour) -> None:
+def test_a_read_or_write_succeeds_after_one_broken_connection(behaviour: Behaviour) -> None:
     with BadServer(behaviour, answer(200, REALM)) as server:
         gateway = gateway_to(server.url)
         assert gateway.read_one("acme").attributes == {"host": "h"}
@@ -288,7 +288,7 @@ def busy(status: int = 503, **headers: str) -> Behaviour:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_reads_and_writes_come_again_after_the_time_that_a_busy_server_asks_for(status: int) -> None:
+def test_reads_and_writes_are_repeated_after_the_retry_after_of_a_busy_server(status: int) -> None:
     given = [(READ, answer(200, REALM), "GET"), (WRITE, answer(204), "PUT")]
     for step, done, method in given:
         clock = Clock()
@@ -314,7 +314,7 @@ def test_a_test_mail_is_never_sent_again_and_waits_before_it_is_sent(status: int
     assert (server.accepted, clock.waits) == (2, [7.0])
 
 
-def test_a_token_that_ends_while_a_test_mail_waits_is_renewed_before_the_mail_is_asked_for(
+def test_a_token_that_expires_while_a_test_mail_waits_is_renewed_before_the_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, now = Clock(), [1000.0]
@@ -339,7 +339,7 @@ def test_a_token_that_ends_while_a_test_mail_waits_is_renewed_before_the_mail_is
     ]
 
 
-def test_a_token_without_any_life_does_for_a_test_mail() -> None:
+def test_a_token_with_a_lifetime_of_zero_suffices_for_a_test_mail() -> None:
     with BadServer(answer(200, {"access_token": "a.b.c", "expires_in": 0}), answer(204)) as server:
         gateway = gateway_to(server.url, login=True)
         TEST(gateway)
@@ -365,7 +365,7 @@ def busy_in_json(status: int) -> Behaviour:
     ("step", "kind"),
     [(READ, RealmError), (WRITE, RealmError), (LIST, ServerUnreachable), (LOGIN, ServerUnreachable)],
 )
-def test_a_server_that_stays_busy_is_told_as_such_and_how_often_it_was_asked(
+def test_a_server_that_stays_busy_is_reported_with_the_number_of_requests(
     step: Step, kind: type[ZtrustMailError], behaviour: Behaviour, words: str
 ) -> None:
     clock = Clock()
@@ -392,7 +392,7 @@ def test_a_login_waits_for_a_busy_server_and_its_refusal_is_not_repeated(status:
     assert (server.accepted, clock.waits) == (2, [7.0])
 
 
-def test_a_token_that_ends_while_a_busy_server_is_waited_for_is_renewed() -> None:
+def test_a_token_that_expires_while_waiting_for_a_busy_server_is_renewed() -> None:
     token = answer(200, {"access_token": "a.b.c", "expires_in": 60})
     steps = [token, answer(401), token, busy(Retry_After="7"), answer(401), token, answer(200, REALM)]
     with BadServer(*steps) as server:
@@ -406,7 +406,7 @@ def test_a_token_that_ends_while_a_busy_server_is_waited_for_is_renewed() -> Non
 # A server that is down
 
 
-def test_after_several_failures_in_a_row_nothing_is_sent_any_more() -> None:
+def test_after_several_failures_in_a_row_nothing_more_is_sent() -> None:
     with BadServer(bad_server.RESET) as server:
         gateway = gateway_to(server.url)
         for step in (READ, WRITE, TEST):
@@ -425,7 +425,7 @@ def test_after_several_failures_in_a_row_nothing_is_sent_any_more() -> None:
         assert server.accepted == 6
 
 
-def test_a_write_that_broke_off_is_told_as_such_though_the_server_counts_as_down_by_then() -> None:
+def test_a_cut_off_write_is_reported_as_such_even_if_the_circuit_opens() -> None:
     with BadServer(bad_server.RESET) as server:
         gateway = gateway_to(server.url)
         for _ in range(throttle.MAX_FAILURES):
@@ -462,7 +462,7 @@ def test_a_login_to_a_server_that_is_down_is_not_sent_either() -> None:
         (answer(200, b"[" * 200_000), "answered 200 with broken or unknown JSON"),
     ],
 )
-def test_an_answer_that_no_identity_server_gives_fails_that_realm_with_a_next_step(
+def test_an_answer_from_something_else_than_an_identity_server_fails_the_realm_with_a_next_step(
     behaviour: Behaviour, words: str
 ) -> None:
     with BadServer(behaviour) as server:
@@ -479,7 +479,7 @@ def test_an_answer_that_no_identity_server_gives_fails_that_realm_with_a_next_st
 
 @pytest.mark.parametrize("behaviour", [bad_server.PAGE, bad_server.BAD_GATEWAY, answer(500, b"<h1>", "text/html")])
 @pytest.mark.parametrize("step", [WRITE, TEST])
-def test_a_proxys_page_is_neither_a_write_nor_a_sent_mail(step: Step, behaviour: Behaviour) -> None:
+def test_a_proxys_page_counts_neither_as_a_write_nor_as_a_sent_mail(step: Step, behaviour: Behaviour) -> None:
     with BadServer(behaviour) as server:
         gateway = gateway_to(server.url)
         with pytest.raises(RealmError) as failure:
@@ -505,7 +505,7 @@ def test_a_list_answered_with_something_else_is_not_the_admin_api(behaviour: Beh
 
 
 @pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False)])
-def test_an_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch, size: int, fits: bool) -> None:
+def test_the_size_of_an_answer_is_bounded(monkeypatch: pytest.MonkeyPatch, size: int, fits: bool) -> None:
     assert http.MAX_BYTES == 128 * 1024**2
     monkeypatch.setattr(http, "MAX_BYTES", 1000)
     body = json.dumps(REALM).encode()
@@ -519,7 +519,7 @@ def test_an_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch, size: int, fits:
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
-def test_an_endless_answer_is_cut_off_and_not_asked_for_again(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_answer_is_cut_off_and_not_requested_again(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_BYTES", 2 * 1024**2)
     with BadServer(endless()) as server:
         error = failed(gateway_to(server.url), step)
@@ -527,7 +527,7 @@ def test_an_endless_answer_is_cut_off_and_not_asked_for_again(step: Step, monkey
     assert server.accepted == 1
 
 
-def test_the_bound_counts_what_a_compressed_answer_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bound_of_an_answer_counts_decompressed_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "MAX_BYTES", 100_000)
     bomb = answer(200, gzip.compress(b" " * 1_000_000), headers={"Content-Encoding": "gzip"})
     with BadServer(bomb) as server:
@@ -547,7 +547,7 @@ def test_a_compressed_answer_is_read() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(("step", "login"), [(READ, False), (WRITE, False), (TEST, False), (LOGIN, True)])
-def test_a_redirect_is_not_followed_and_told_with_its_target(step: Step, login: bool, status: int) -> None:
+def test_a_redirect_is_not_followed_and_reported_with_its_target(step: Step, login: bool, status: int) -> None:
     with BadServer(answer(200, REALM)) as other, BadServer(redirect(f"{other.url}/x", status)) as server:
         error = failed(gateway_to(server.url, login=login), step)
     assert error.rule == "redirect"
@@ -638,7 +638,7 @@ def test_a_private_authority_is_trusted_with_ca_bundle_alone(tls: ssl.SSLContext
     assert server.requests == []
 
 
-def test_the_environments_bundle_counts_where_there_is_no_ca_bundle(
+def test_the_environments_bundle_is_used_without_ca_bundle(
     tls: ssl.SSLContext, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
@@ -657,7 +657,7 @@ def test_a_certificate_for_another_name_is_not_trusted(authority: trustme.CA, ca
     assert server.requests == []
 
 
-def test_a_port_that_speaks_no_tls_is_not_called_a_wrong_certificate() -> None:
+def test_a_port_without_tls_is_not_reported_as_a_wrong_certificate() -> None:
     with BadServer(Behaviour(lambda peer: peer.send(b"HTTP/1.1 400 Bad\r\n\r\n"), reads=False)) as server:
         error = failed(gateway_to(server.url.replace("http:", "https:")), READ)
     assert (error.rule, error.message) == (
@@ -678,7 +678,7 @@ def test_a_bundle_without_certificates_is_reported(tls: ssl.SSLContext, tmp_path
 
 
 @pytest.mark.parametrize("login", [True, False])
-def test_a_bundle_of_the_environment_that_is_gone_is_told_by_its_variable(
+def test_a_missing_bundle_of_the_environment_is_reported_with_its_variable(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, login: bool
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
@@ -728,7 +728,7 @@ def test_plain_http_to_this_machine_does_not_go_through_a_proxy(monkeypatch: pyt
 
 @pytest.mark.usefixtures("_no_proxy")
 @pytest.mark.parametrize("login", [True, False])
-def test_a_proxy_that_does_not_work_is_told_as_such(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
+def test_a_proxy_that_does_not_work_is_reported(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
     with BadServer(answer(407)) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url)
         error = failed(gateway_to("https://id.example.com", login=login), READ)
@@ -737,7 +737,7 @@ def test_a_proxy_that_does_not_work_is_told_as_such(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("_no_proxy")
-def test_a_proxy_of_another_kind_is_told_at_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_an_unsupported_kind_is_reported_at_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", f"ftp://{HIDDEN}@proxy.example:1")
     with pytest.raises(ConfigError) as failure:
         gateway_to("https://id.example.com").login()
@@ -748,7 +748,7 @@ def test_a_proxy_of_another_kind_is_told_at_the_login(monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("_no_proxy")
 @pytest.mark.parametrize("login", [True, False])
-def test_a_proxy_whose_url_is_broken_is_told(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
+def test_a_proxy_with_a_broken_url_is_reported(monkeypatch: pytest.MonkeyPatch, login: bool) -> None:
     monkeypatch.setenv("https_proxy", "http://[broken")
     assert "HTTPS_PROXY" in failed(gateway_to("https://id.example.com", login=login), READ).hint
 
@@ -758,11 +758,11 @@ def test_a_proxy_whose_url_is_broken_is_told(monkeypatch: pytest.MonkeyPatch, lo
 
 @pytest.mark.parametrize("login", [True, False])
 @pytest.mark.parametrize("host", ["a..b.example", "x" * 64 + ".example", "exa mple.com", "-\u00fc-.\u0600"])
-def test_a_host_that_cannot_be_one_is_told(host: str, login: bool) -> None:
+def test_an_impossible_host_name_is_reported(host: str, login: bool) -> None:
     assert failed(gateway_to(f"https://{host}", login=login), READ).rule in ("unreachable", "proxy")
 
 
-def test_a_login_with_half_a_character_is_told() -> None:
+def test_a_login_with_a_lone_surrogate_is_reported() -> None:
     with BadServer(answer(200)) as server:
         gateway = gateway_to(server.url, login=True, username="caf\udce9")
         error = failed(gateway, LOGIN)
@@ -788,7 +788,7 @@ def test_a_login_with_half_a_character_is_told() -> None:
         (None, "unreachable"),
     ],
 )
-def test_only_a_broken_connection_counts_as_one(cause: BaseException | None, rule: str) -> None:
+def test_only_a_broken_connection_counts_as_a_lost_connection(cause: BaseException | None, rule: str) -> None:
     error = http.describe_failure(cause, "https://id.example.com", (1, 2), Redactor())
     assert error.rule == rule
     assert isinstance(error, http.ConnectionLost) is (rule == "reset")
@@ -878,7 +878,7 @@ def knowing(*secrets: str) -> Redactor:
 
 @pytest.mark.parametrize("secret", ["S3cr3t", 'a"b\\c', "pä ss&w/ö", "x"])
 @pytest.mark.parametrize("quote", [str, lambda s: json.dumps(s)[1:-1], lambda s: requests.utils.quote(s, safe="")])
-def test_a_secret_that_we_sent_is_taken_out_of_it(secret: str, quote: Callable[[str], str]) -> None:
+def test_a_secret_of_the_request_is_removed_from_the_servers_message(secret: str, quote: Callable[[str], str]) -> None:
     response = answered({"errorMessage": f"bad value {quote(secret)}!"})
     message = http.server_message(response, knowing(secret))
     assert secret not in message.removeprefix("bad value")
@@ -890,20 +890,20 @@ def test_a_secret_at_the_end_of_a_long_message_is_not_cut_into() -> None:
     assert message == "x" * 295 + "…"
 
 
-def test_of_two_secrets_one_within_the_other_nothing_stays() -> None:
+def test_two_nested_secrets_are_both_removed_from_a_message() -> None:
     assert http.server_message(answered({"error": "abcdef"}), knowing("cd", "abcdef")) == "…"
 
 
 @pytest.mark.parametrize(
     "quoted", [str, quote, quote_plus, lambda s: quote_plus(s).lower(), lambda s: quote(s, safe="")]
 )
-def test_a_secret_is_taken_out_as_forms_and_urls_hold_it(quoted: Callable[[str], str]) -> None:
+def test_form_and_url_encoded_secrets_are_removed_from_a_message(quoted: Callable[[str], str]) -> None:
     secret = "Top secret/Pä+ss&word"
     assert http.server_message(answered({"error": f"no: {quoted(secret)}."}), knowing(secret)) == "no: …."
 
 
 @responses.activate
-def test_an_answer_without_a_type_is_something_else() -> None:
+def test_an_answer_without_a_content_type_is_not_the_admin_api() -> None:
     responses.get("https://id.example.com/admin/realms/acme", body=b"x", content_type="")
     with pytest.raises(RealmError, match="with something else"):
         gateway_to("https://id.example.com").read_one("acme")

@@ -100,7 +100,7 @@ NO_ANSWER = f"did not answer the last {MAX_FAILURES} requests"
 # How many at once
 
 
-def test_no_more_requests_are_under_way_than_there_may_be(clock: Clock) -> None:
+def test_the_number_of_simultaneous_requests_is_bounded(clock: Clock) -> None:
     throttle = clock.throttle(3)
     lock, full, all_here = threading.Lock(), threading.Event(), threading.Barrier(8)
     seen = [0, 0]
@@ -126,7 +126,7 @@ def test_no_more_requests_are_under_way_than_there_may_be(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ask", [lambda: answered(429), lambda: answered(503), lambda: answered(504), slow])
-def test_a_busy_or_slow_server_gets_half_as_many_at_once_and_always_one(
+def test_a_busy_or_slow_server_gets_half_as_many_simultaneous_requests_and_at_least_one(
     clock: Clock, ask: Callable[[], requests.Response]
 ) -> None:
     throttle = clock.throttle(9)
@@ -139,15 +139,13 @@ def test_a_busy_or_slow_server_gets_half_as_many_at_once_and_always_one(
 
 
 @pytest.mark.parametrize("ask", [lambda: answered(502), lambda: answered(500), lambda: answered(401), broken])
-def test_other_failures_do_not_make_it_fewer(throttle: Throttle, ask: Callable[[], requests.Response]) -> None:
+def test_other_failures_do_not_reduce_the_limit(throttle: Throttle, ask: Callable[[], requests.Response]) -> None:
     outcome(throttle, ask)
     assert throttle.limit == 8
 
 
 @pytest.mark.parametrize("ask", [busy, slow])
-def test_requests_that_were_under_way_together_halve_it_once(
-    throttle: Throttle, ask: Callable[[], requests.Response]
-) -> None:
+def test_simultaneous_requests_halve_the_limit_once(throttle: Throttle, ask: Callable[[], requests.Response]) -> None:
     def while_another_fails() -> requests.Response:
         outcome(throttle, ask)
         return ask()
@@ -156,7 +154,7 @@ def test_requests_that_were_under_way_together_halve_it_once(
     assert throttle.limit == 4
 
 
-def test_after_runs_of_answers_it_comes_back_one_by_one_and_no_further(clock: Clock) -> None:
+def test_after_runs_of_answers_the_limit_grows_one_by_one_to_its_maximum(clock: Clock) -> None:
     throttle = clock.throttle(4)
     throttle.call(busy)
     limits = []
@@ -166,7 +164,7 @@ def test_after_runs_of_answers_it_comes_back_one_by_one_and_no_further(clock: Cl
     assert limits == [2] * (SUCCESSES_PER_STEP - 1) + [3] * SUCCESSES_PER_STEP + [4] * (2 * SUCCESSES_PER_STEP + 1)
 
 
-def test_a_run_is_broken_by_a_refusal(clock: Clock) -> None:
+def test_a_refusal_ends_a_run_of_answers(clock: Clock) -> None:
     throttle = clock.throttle(4)
     throttle.call(busy)
     for _ in range(SUCCESSES_PER_STEP - 1):
@@ -177,7 +175,7 @@ def test_a_run_is_broken_by_a_refusal(clock: Clock) -> None:
     assert throttle.limit == 1
 
 
-def test_an_answer_to_what_was_sent_before_the_refusal_is_no_part_of_a_run(clock: Clock) -> None:
+def test_an_answer_to_a_request_before_the_refusal_does_not_count_in_a_run(clock: Clock) -> None:
     throttle = clock.throttle(4)
 
     def while_another_is_refused() -> requests.Response:
@@ -190,7 +188,7 @@ def test_an_answer_to_what_was_sent_before_the_refusal_is_no_part_of_a_run(clock
     assert throttle.limit == 2
 
 
-def test_an_interrupted_request_gives_its_place_back_and_says_nothing_of_the_server(clock: Clock) -> None:
+def test_an_interrupted_request_frees_its_place_and_does_not_change_the_limit(clock: Clock) -> None:
     throttle = clock.throttle(1)
 
     def interrupted() -> requests.Response:
@@ -205,7 +203,7 @@ def test_an_interrupted_request_gives_its_place_back_and_says_nothing_of_the_ser
 # Waiting
 
 
-def test_what_a_server_asks_to_wait_holds_for_every_thread(clock: Clock, throttle: Throttle) -> None:
+def test_the_pause_that_a_server_asks_for_applies_to_every_thread(clock: Clock, throttle: Throttle) -> None:
     throttle.call(lambda: answered(429, Retry_After="7"))
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(throttle.call, answered).result().status_code == 200
@@ -220,7 +218,7 @@ def test_a_busy_server_is_asked_again_after_the_wait(clock: Clock, throttle: Thr
     assert (ask.times, clock.waits) == (3, [3.0])
 
 
-def test_a_server_that_does_not_say_how_long_is_given_longer_each_time_and_then_up(
+def test_a_busy_server_without_retry_after_is_given_longer_pauses_until_the_circuit_opens(
     clock: Clock, throttle: Throttle
 ) -> None:
     ask = Asked(busy)
@@ -230,7 +228,7 @@ def test_a_server_that_does_not_say_how_long_is_given_longer_each_time_and_then_
     refused(throttle, "is still too busy")
 
 
-def test_an_answer_in_between_makes_the_waits_short_again(clock: Clock, throttle: Throttle) -> None:
+def test_an_answer_in_between_resets_the_pauses(clock: Clock, throttle: Throttle) -> None:
     for ask in (busy, busy, answered, busy, answered):
         throttle.call(ask)
     assert clock.waits == [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE]
@@ -242,7 +240,9 @@ def test_no_wait_is_longer_than_a_minute(clock: Clock, throttle: Throttle) -> No
     assert clock.waits == [MAX_PAUSE]
 
 
-def test_one_request_waits_only_so_often_for_a_server_that_answers_others(clock: Clock, throttle: Throttle) -> None:
+def test_one_request_waits_a_bounded_number_of_times_for_a_server_that_answers_others(
+    clock: Clock, throttle: Throttle
+) -> None:
     def another_is_answered() -> None:
         clock.before_wait = lambda: None
         clock.now += MAX_PAUSE
@@ -292,7 +292,7 @@ def test_a_wait_is_logged_once_however_often_it_is_waited_for(clock: Clock, capl
     assert (clock.waits, len(told(caplog))) == ([10.0] * 3, 1)
 
 
-def test_another_failure_after_a_wait_is_told_as_what_it_is(throttle: Throttle) -> None:
+def test_another_failure_after_a_wait_is_reported_unchanged(throttle: Throttle) -> None:
     ask = Asked(busy, broken)
     with pytest.raises(ServerUnreachable, match="no connection"):
         throttle.call_with_retry(lambda: throttle.call(ask))
@@ -321,11 +321,11 @@ def test_another_failure_after_a_wait_is_told_as_what_it_is(throttle: Throttle) 
         ({"Retry_After": "Tue, 03 Jun 99999999999 08:00:30 GMT"}, None),
     ],
 )
-def test_the_wait_is_told_in_seconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_read_in_seconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(answered(503, **headers)) == seconds
 
 
-def test_a_date_to_come_is_measured_against_our_clock_where_the_server_tells_none() -> None:
+def test_a_date_in_retry_after_is_compared_with_our_clock_if_the_server_sends_none() -> None:
     wait = retry_after(answered(503, Retry_After="Tue, 03 Jun 2999 08:00:30 GMT"))
     assert wait is not None
     assert wait > MAX_PAUSE
@@ -358,7 +358,7 @@ def test_a_request_beyond_all_its_deadlines_is_stuck_until_it_ends(clock: Clock)
 # Hurry
 
 
-def test_who_is_in_a_hurry_is_told_that_nothing_was_sent() -> None:
+def test_after_an_interruption_a_waiting_request_fails_as_not_sent() -> None:
     throttle = Throttle("id.example.com", 8)
     throttle.call(lambda: answered(503, Retry_After="60"))
     ask = Asked(answered)
@@ -370,7 +370,7 @@ def test_who_is_in_a_hurry_is_told_that_nothing_was_sent() -> None:
     assert (failure.value.rule, ask.times) == (CIRCUIT_OPEN, 0)
 
 
-def test_who_is_in_a_hurry_keeps_the_answer_there_is() -> None:
+def test_after_an_interruption_a_waiting_request_returns_the_refusal_it_has() -> None:
     throttle = Throttle("id.example.com", 8)
     throttle.stop_waiting()
     ask = Asked(lambda: answered(429, Retry_After="60"))
@@ -378,12 +378,12 @@ def test_who_is_in_a_hurry_keeps_the_answer_there_is() -> None:
     assert ask.times == 1
 
 
-def test_a_hurry_keeps_nothing_back_from_a_server_that_answers(throttle: Throttle) -> None:
+def test_an_interruption_does_not_stop_requests_to_a_server_that_answers(throttle: Throttle) -> None:
     throttle.stop_waiting()
     assert throttle.call(answered).status_code == 200
 
 
-def test_ctrl_c_is_a_hurry_and_another_error_is_none(clock: Clock) -> None:
+def test_ctrl_c_ends_the_waits_and_another_error_does_not(clock: Clock) -> None:
     throttle = clock.throttle()
     with pytest.raises(ValueError, match="x"), throttle.stop_waiting_on_interrupt():
         raise ValueError("x")
@@ -399,7 +399,7 @@ def test_ctrl_c_is_a_hurry_and_another_error_is_none(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ask", [broken, lambda: answered(502)])
-def test_a_server_that_gives_no_answer_several_times_in_a_row_is_left_alone(
+def test_the_circuit_opens_after_several_requests_in_a_row_without_an_answer(
     throttle: Throttle, ask: Callable[[], requests.Response]
 ) -> None:
     for _ in range(MAX_FAILURES):
@@ -407,13 +407,13 @@ def test_a_server_that_gives_no_answer_several_times_in_a_row_is_left_alone(
     refused(throttle, NO_ANSWER)
 
 
-def test_any_answer_in_between_starts_the_count_anew(throttle: Throttle) -> None:
+def test_any_answer_in_between_resets_the_count_of_failures(throttle: Throttle) -> None:
     for _ in range(5):
         outcomes = [outcome(throttle, ask) for ask in (broken, broken, lambda: answered(404))]
         assert outcomes == ["unreachable", "unreachable", 404]
 
 
-def test_time_outs_one_after_another_count_and_those_of_one_moment_count_once(throttle: Throttle) -> None:
+def test_consecutive_time_outs_count_each_and_simultaneous_ones_once(throttle: Throttle) -> None:
     def together(depth: int) -> requests.Response:
         if depth:
             with pytest.raises(http.ResponseTimeout):
@@ -428,7 +428,7 @@ def test_time_outs_one_after_another_count_and_those_of_one_moment_count_once(th
     refused(throttle, NO_ANSWER)
 
 
-def test_after_a_while_one_request_tries_and_its_answer_lets_the_others_go_on(clock: Clock, throttle: Throttle) -> None:
+def test_after_a_while_one_probe_is_sent_and_its_answer_closes_the_circuit(clock: Clock, throttle: Throttle) -> None:
     down(throttle)
     clock.now += PROBE_AFTER - 0.1
     refused(throttle, NO_ANSWER)
@@ -445,7 +445,7 @@ def test_after_a_while_one_request_tries_and_its_answer_lets_the_others_go_on(cl
     assert throttle.call(answered).status_code == 200
 
 
-def test_a_trial_that_fails_keeps_the_others_back(clock: Clock, throttle: Throttle) -> None:
+def test_a_failed_probe_leaves_the_circuit_open(clock: Clock, throttle: Throttle) -> None:
     down(throttle)
     clock.now += PROBE_AFTER
     with pytest.raises(ServerUnreachable, match="no connection"):
@@ -453,7 +453,7 @@ def test_a_trial_that_fails_keeps_the_others_back(clock: Clock, throttle: Thrott
     refused(throttle, NO_ANSWER)
 
 
-def test_a_trial_that_was_held_back_lets_the_next_one_try(clock: Clock, throttle: Throttle) -> None:
+def test_after_a_probe_that_was_not_sent_the_next_request_is_the_probe(clock: Clock, throttle: Throttle) -> None:
     def held_back() -> requests.Response:
         raise WriteDeadlineExceeded("too busy")
 
@@ -466,7 +466,7 @@ def test_a_trial_that_was_held_back_lets_the_next_one_try(clock: Clock, throttle
     assert outcome(throttle, answered) == 200
 
 
-def test_a_trial_may_be_had_at_once_and_is_still_only_one(throttle: Throttle) -> None:
+def test_allow_probe_lets_one_probe_through_at_once(throttle: Throttle) -> None:
     down(throttle)
     throttle.allow_probe()
     with pytest.raises(ServerUnreachable, match="no connection"):
@@ -477,7 +477,7 @@ def test_a_trial_may_be_had_at_once_and_is_still_only_one(throttle: Throttle) ->
     assert throttle.call(answered).status_code == 200
 
 
-def test_a_trial_of_a_server_that_is_not_down_changes_nothing(clock: Clock, throttle: Throttle) -> None:
+def test_allow_probe_changes_nothing_for_a_server_that_is_not_down(clock: Clock, throttle: Throttle) -> None:
     throttle.call(lambda: answered(503, Retry_After="7"))
     throttle.allow_probe()
     throttle.call(answered)
@@ -486,7 +486,7 @@ def test_a_trial_of_a_server_that_is_not_down_changes_nothing(clock: Clock, thro
     refused(throttle, NO_ANSWER)
 
 
-def test_a_server_that_stays_busy_is_tried_again_after_what_it_asked_for(clock: Clock, throttle: Throttle) -> None:
+def test_a_probe_of_a_busy_server_is_sent_after_its_retry_after(clock: Clock, throttle: Throttle) -> None:
     ask = Asked(lambda: answered(503, Retry_After="40"))
     throttle.call_with_retry(lambda: throttle.call(ask))
     clock.now += PROBE_AFTER
@@ -499,7 +499,7 @@ def test_a_server_that_stays_busy_is_tried_again_after_what_it_asked_for(clock: 
     assert throttle.call(answered).status_code == 200
 
 
-def test_a_trial_waits_as_long_as_the_server_asked_for(clock: Clock, throttle: Throttle) -> None:
+def test_a_probe_waits_for_retry_after(clock: Clock, throttle: Throttle) -> None:
     def while_it_goes_down() -> requests.Response:
         down(throttle)
         return answered(503, Retry_After="60")
@@ -510,7 +510,7 @@ def test_a_trial_waits_as_long_as_the_server_asked_for(clock: Clock, throttle: T
     assert clock.waits == [60 - PROBE_AFTER]
 
 
-def test_who_waits_for_a_turn_is_told_when_the_server_goes_down(clock: Clock) -> None:
+def test_a_request_that_waits_for_its_turn_fails_when_the_circuit_opens(clock: Clock) -> None:
     throttle = clock.throttle(1)
     for _ in range(MAX_FAILURES - 1):
         with pytest.raises(ServerUnreachable):
@@ -537,7 +537,7 @@ def test_who_waits_for_a_turn_is_told_when_the_server_goes_down(clock: Clock) ->
 
 
 @given(st.lists(st.sampled_from([answered, busy, slow, broken, lambda: answered(502)]), max_size=60), st.integers(1, 9))
-def test_whatever_happens_a_server_that_answers_again_gets_all_there_may_be(
+def test_after_any_failures_a_server_that_answers_again_reaches_the_full_limit(
     asks: list[Callable[[], requests.Response]], connections: int
 ) -> None:
     clock = Clock()

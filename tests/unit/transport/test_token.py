@@ -112,7 +112,7 @@ def test_a_token_that_somebody_has_renewed_already_is_not_renewed_again(ztrust_s
     source.close()
 
 
-def test_threads_that_wait_for_a_login_fail_with_it_so_that_no_account_is_locked() -> None:
+def test_threads_that_wait_for_a_failed_login_fail_without_trying_again() -> None:
     """A server that answers the login only when all threads are waiting for it."""
     waiting = threading.Semaphore(0)
 
@@ -176,7 +176,7 @@ def test_a_token_is_used_until_a_quarter_of_its_life_is_left(clock: list[float])
         (1e300, 64_800.0),
     ],
 )
-def test_whatever_life_the_server_claims_is_taken_with_sense(
+def test_absent_or_implausible_token_lifetimes_are_bounded(
     clock: list[float], expires_in: object, used_for: float
 ) -> None:
     responses.post(ENDPOINT, json={"access_token": "a", "expires_in": expires_in})
@@ -191,7 +191,7 @@ def test_whatever_life_the_server_claims_is_taken_with_sense(
 
 @responses.activate
 @pytest.mark.parametrize("expires_in", [0, -5])
-def test_a_token_that_is_never_good_is_fetched_for_every_use(expires_in: int) -> None:
+def test_a_token_without_a_lifetime_is_fetched_for_every_use(expires_in: int) -> None:
     responses.post(ENDPOINT, json={"access_token": "a", "expires_in": expires_in})
     source = source_at()
     assert [source.current().value.reveal() for _ in range(3)] == ["a"] * 3
@@ -359,7 +359,7 @@ def test_an_answer_from_the_wrong_place_points_to_the_urls_path(status: int, bod
 @responses.activate
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{", b"[" * 200_000, b"\xff"])
 @pytest.mark.parametrize("status", [200, 401])
-def test_an_answer_that_is_no_json_does_too(status: int, body: bytes) -> None:
+def test_a_login_answer_that_is_not_json_points_to_the_urls_path(status: int, body: bytes) -> None:
     responses.post(ENDPOINT, body=body, status=status, content_type="text/html")
     assert refused(source_at(), ServerUnreachable).rule == "not-the-admin-api"
 
@@ -380,7 +380,7 @@ def test_a_refusal_without_a_message_is_reported(error: object) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("grant", [{"client_secret": Secret(HIDDEN)}, {"password": Secret(HIDDEN)}])
-def test_a_server_that_quotes_what_we_sent_is_not_quoted(grant: dict[str, object]) -> None:
+def test_a_server_message_that_quotes_the_secret_is_not_shown(grant: dict[str, object]) -> None:
     said = f"bad value {HIDDEN} in {HIDDEN}\x1b[31m"
     responses.post(ENDPOINT, json={"error": "invalid_grant", "error_description": said}, status=400)
     assert r"the server says `bad value … in …\x1b[31m`" in refused(source_at(**grant)).message
@@ -404,7 +404,9 @@ def test_a_server_that_quotes_what_we_sent_is_not_quoted(grant: dict[str, object
         (f"a.{base64.urlsafe_b64encode(bytes([0xFF])).decode()}.c", None, {}),
     ],
 )
-def test_claims_are_read_where_there_are_any(access: str, identity: object, claims: dict[str, object]) -> None:
+def test_claims_are_read_from_jwts_and_other_tokens_have_none(
+    access: str, identity: object, claims: dict[str, object]
+) -> None:
     responses.post(ENDPOINT, json={"access_token": access, "id_token": identity, "expires_in": 60})
     token = source_at().current()
     assert dict(token.claims) == claims
@@ -412,7 +414,7 @@ def test_claims_are_read_where_there_are_any(access: str, identity: object, clai
 
 
 @responses.activate
-def test_a_token_does_not_show_itself() -> None:
+def test_the_repr_of_a_token_does_not_show_it() -> None:
     responses.post(ENDPOINT, json={"access_token": HIDDEN, "refresh_token": HIDDEN, "expires_in": 60})
     source = source_at(password=Secret(HIDDEN))
     assert HIDDEN not in repr(source.current()) + repr(vars(source))
