@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
@@ -23,6 +22,7 @@ from support.journals import (
     journal_at,
     write,
 )
+from support.waiting import Clock
 
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe
 from ztrust_mail.core.secret import Secret
@@ -138,39 +138,20 @@ def test_steps_of_a_run_can_be_stored_after_its_lease_was_released(journal: Jour
     assert journal.writes(number)[0].step is Step.VERIFIED
 
 
-@dataclass
-class Clock:
-    """A clock that advances only during pauses; ``then`` is called at the first pause."""
-
-    then: Callable[[], None] = lambda: None
-    now: float = 1000.0
-    pauses: list[float] = field(default_factory=list)
-
-    @property
-    def timing(self) -> Timing:
-        return Timing(clock=lambda: self.now, pause=self.pause)
-
-    def pause(self, seconds: float) -> None:
-        self.now += seconds
-        self.pauses.append(seconds)
-        if len(self.pauses) == 1:
-            self.then()
-
-
 def test_a_wait_ends_when_the_lease_is_released(journal: Journal, journal_url: Secret) -> None:
     with ExitStack() as first:
         first.enter_context(journal.lease(SERVER, "eve"))
         clock = Clock(then=first.close)
         with journal_at(journal_url, clock.timing) as second, second.lease(SERVER, "bob", wait=60):
             assert asked(journal_url, HOLDERS) == [("bob", None)]
-    assert clock.pauses == [1.0]
+    assert clock.waits == [1.0]
 
 
 def test_a_wait_ends_with_a_refusal_after_its_time(journal: Journal, journal_url: Secret) -> None:
     clock = Clock()
     with journal.lease(SERVER, "eve"):
         assert refusal(journal_url, clock.timing, wait=2.5).message.startswith(f"`{SERVER}` is locked by eve since")
-    assert clock.pauses == [1.0, 1.0, 0.5]
+    assert clock.waits == [1.0, 1.0, 0.5]
 
 
 def test_a_wait_sleeps_between_its_attempts(journal: Journal, journal_url: Secret) -> None:
@@ -227,10 +208,10 @@ class Rounds(threading.Event):
         self.clock, self.count, self.before = clock, count, before
 
     def wait(self, timeout: float | None = None) -> bool:
-        if len(self.clock.pauses) == self.count:
+        if len(self.clock.waits) == self.count:
             return True
-        self.clock.pause(timeout or 0.0)
-        self.before(len(self.clock.pauses))
+        self.clock.wait(timeout or 0.0)
+        self.before(len(self.clock.waits))
         return False
 
 
@@ -241,7 +222,7 @@ def test_a_failed_renewal_is_retried_until_the_lease_expires(journal_url: Secret
         lease.acquire("eve", 0)
         change(journal_url, "ALTER TABLE leases RENAME TO away")
         keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set))
-    assert clock.pauses == [20, 5, 5, 5, 5, 5, 5, 5]  # the next would come too late
+    assert clock.waits == [20, 5, 5, 5, 5, 5, 5, 5]  # the next would come too late
     assert lost.is_set()
     assert lease.lost.is_set()
 
@@ -258,7 +239,7 @@ def test_a_lease_survives_a_short_failure_of_the_database(journal_url: Secret) -
         lease = Lease(database, SERVER, clock.timing)
         lease.acquire("eve", 0)
         keep_renewed(lease, Rounds(clock, 6, away_and_back), UNMONITORED)
-    assert clock.pauses == [20, 20, 5, 5, 20, 20]
+    assert clock.waits == [20, 20, 5, 5, 20, 20]
     assert not lease.lost.is_set()
 
 
@@ -267,8 +248,8 @@ def test_the_lease_of_a_stuck_run_is_not_renewed(journal_url: Secret) -> None:
     with journal_at(journal_url), database_at(journal_url) as database:
         lease = Lease(database, SERVER, clock.timing)
         lease.acquire("eve", 0)
-        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set, lambda: len(clock.pauses) == 3))
-    assert clock.pauses == [20, 20, 20]
+        keep_renewed(lease, Rounds(clock, 100), Monitor(lost.set, lambda: len(clock.waits) == 3))
+    assert clock.waits == [20, 20, 20]
     assert lost.is_set()
     assert lease.lost.is_set()
 
