@@ -103,6 +103,8 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "all"]),
         ("plan --allow all,mass", ["all,mass-change"]),
         ("plan --allow all,a", []),
+        ("sandbox --relay-fault exp", ["expired"]),
+        ("sandbox --relay-fault no-starttls,", [f"no-starttls,{fault}" for fault in ("auth", "slow", "refuse-sender")]),
         ("convert --from real", ["realm-export"]),
         ("convert --to omni", ["omnibyte"]),
         ("rule plain-s", ["plain-secret"]),

@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from ztrust_mail.cli import options
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.globs import MASTER
@@ -46,6 +46,15 @@ class RelayOptions(TypedDict):
     relay_fault: Sequence[str]
 
 
+@completion.suggest
+def _suggest_faults(_context: click.Context, word: str) -> Iterable[str]:
+    """Suggest the faults of ``--relay-fault`` that go with those before the last comma."""
+    named = word.split(",")[:-1]
+    others = (fault for fault in RelayFault if fault not in named)
+    possible = (fault for fault in others if find_contradiction([*named, fault]) is None)
+    return (",".join([*named, fault]) for fault in possible)
+
+
 @options.command(NAME)
 @options.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 = any free port.")
 @click.option(
@@ -65,7 +74,9 @@ class RelayOptions(TypedDict):
     help="Accept mail only after this login. Never give a real password: the process list shows it. "
     f"${LOGIN_VARIABLE} does the same.",
 )
-@options.texts("--relay-fault", "FAULT[,FAULT...]", f"Let the relay fail: {', '.join(RelayFault)}.")
+@options.texts(
+    "--relay-fault", "FAULT[,FAULT...]", f"Let the relay fail: {', '.join(RelayFault)}.", suggest=_suggest_faults
+)
 def command(port: int, version: str, base_path: str, realm: Sequence[str], **relay: Unpack[RelayOptions]) -> None:
     """Run a loopback identity server with a mail sink.
 

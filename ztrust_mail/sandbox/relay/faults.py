@@ -47,7 +47,7 @@ _CONTRADICTIONS = tuple(
 )
 
 
-def find_contradiction(faults: Collection[RelayFault]) -> tuple[RelayFault, RelayFault] | None:
+def find_contradiction(faults: Collection[str]) -> tuple[RelayFault, RelayFault] | None:
     """Return two faults that exclude each other, or None."""
     return next((pair for pair in _CONTRADICTIONS if set(pair) <= set(faults)), None)
 

@@ -206,7 +206,7 @@ class MailSink:
             self._arrival.notify_all()
 
 
-class _Session(Session):
+class _SmtpSession(Session):
     """A session without the property that aiosmtpd sets at each login, and warns of as deprecated."""
 
     login_data: object = None
@@ -226,7 +226,7 @@ class _Connection(SMTP):
         self._implicit = False
 
     def _create_session(self) -> Session:
-        return _Session(self.loop)
+        return _SmtpSession(self.loop)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections.add(self)
