@@ -271,7 +271,7 @@ def test_drift_names_who_changed_which_field_outside_this_tool(watched: AdminApi
         edit(watched, **(stored | {"host": "evil.example", "fromDisplayName": "Evil"}))
         found = ztrust_mail.drift(spec, connection)
         assert found.causes == {EDITED: {"relay.host": Cause.OUT_OF_BAND, "sender.name": Cause.OUT_OF_BAND}}
-        told = {one.field: one for one in found.findings}
+        told = {one.field: one for one in found.own_findings}
         assert told["relay.host"].severity is Severity.CRITICAL
         assert ", by `editor` with client" in told["relay.host"].message
         assert f", by `{server.admin_user}` with client" in told["sender.name"].message

@@ -110,7 +110,7 @@ def test_drift_finds_a_text_that_somebody_changed(server: ServerUnderTest, admin
     put(admin, realm, "en", emailTestSubject="forged")
     with connected(server) as connection:
         found = ztrust_mail.drift(spec, connection)
-    (told,) = [f for f in found.all_findings if f.rule == "out-of-band"]
+    (told,) = [f for f in found.findings if f.rule == "out-of-band"]
     assert told.field == "templates.messages.en.emailTestSubject"
     assert "`A test from Ächme` → `forged`" in told.message
 

@@ -106,7 +106,7 @@ class _Course:
     def is_to_be_right(self) -> bool:
         """Whether what counts as done is as the spec says: not where secrets are kept, or a journal's disk is full."""
         keeps = self.made is None or self.made.secrets is SecretMode.KEEP
-        return not keeps and self.result is not None and all(f.rule != "journal" for f in self.result.findings)
+        return not keeps and self.result is not None and all(f.rule != "journal" for f in self.result.own_findings)
 
     @property
     def done(self) -> dict[str, Status]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
+from ztrust_mail.api.report import render_report
 from ztrust_mail.api.run import (
     Dialogue,
     Execution,
@@ -27,6 +28,9 @@ from ztrust_mail.api.run import (
 )
 from ztrust_mail.api.session import Session, connect, load_spec, validate
 from ztrust_mail.api.write import apply, dangers, load_plan, plan_saved, refuse, save_plan, spec_digest
+from ztrust_mail.core.results import ResultMethods, make_report
+
+make_report.register(ResultMethods, render_report)  # reports are made above the rooms of results
 
 unfinished = find_unfinished  # the name of earlier versions
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import ExitStatus, RealmError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.core.results import ResultMethods
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import LiveRealm
 from ztrust_mail.model.fields import (
@@ -37,13 +38,18 @@ from ztrust_mail.specfile.export import (
 )
 
 
-@dataclass(frozen=True)
-class Pulled:
+@dataclass(frozen=True, repr=False)
+class Pulled(ResultMethods):
     """Live settings as spec entries: per realm its fields, or None for a realm without e-mail."""
 
     realms: Mapping[str, Leaves | None]
     defaults: Leaves = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """How many realms are entries, and how many findings there are."""
+        return f"{pluralise(len(self.realms), 'realm')}, {pluralise(len(self.findings), 'finding')}"
 
     @property
     def exit_status(self) -> ExitStatus:

@@ -77,7 +77,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     if done.verdict.refusal:
         raise done.verdict.refusal
     result = done.result or Result.of_unchanged(done.plan, options.command)
-    return replace(result, findings=(*done.settled, *result.findings))
+    return replace(result, own_findings=(*done.settled, *result.own_findings))
 
 
 def _apply_options(given: ApplyKeywords) -> ApplyOptions:
@@ -146,4 +146,5 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
         made = plan_wanted([one.desired for one in saved.realms], gateway, context)
     check_live(saved, {r.realm: r.live.attributes for r in made.realms if r.live}, gateway.dialect)
     realms = (*made.realms, *(one.as_planned for one in saved.left_out))
-    return replace(made, realms=realms, findings=(*made.findings, *notes, *cannot_see(saved)), unnamed=saved.in_sync)
+    findings = (*made.own_findings, *notes, *cannot_see(saved))
+    return replace(made, realms=realms, own_findings=findings, unnamed=saved.in_sync)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.findings import Finding, has_errors
+from ztrust_mail.core.results import ResultMethods, flatten, summarise
+from ztrust_mail.core.text import quoted
 from ztrust_mail.gateways.gateway import LiveRealm
 from ztrust_mail.journal.records import Step
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RealmOutcome:
     """What an apply made of one realm.
 
@@ -31,6 +34,9 @@ class RealmOutcome:
     def of(cls, plan: RealmPlan) -> RealmOutcome:
         """Return the outcome of a realm to which no request was sent."""
         return cls(plan, plan.status, Step.PLANNED, plan.findings, plan.live)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {quoted(self.realm)}: {self.status.value}>"
 
     @property
     def realm(self) -> str:
@@ -56,13 +62,13 @@ class RealmOutcome:
         return self.move_to(Status.FAILED, step, finding_of(e, self.realm))
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(ResultMethods):
     """The outcome of an apply, its realms in the spec's order.
 
     ``run`` is the run's number in the journal, 0 where nothing was to be written. ``stopped`` is the reason why the
-    rest was skipped. ``exit_statuses`` are those of the run as a whole, without its realms. ``command`` is the run's
-    command in the journal.
+    rest was skipped. ``own_findings`` are those of no single realm, :attr:`findings` all. ``exit_statuses`` are those
+    of the run as a whole, without its realms. ``command`` is the run's command in the journal.
     """
 
     plan: Plan
@@ -70,7 +76,7 @@ class Result:
     interrupted: bool = False
     run: int = 0
     stopped: str = ""
-    findings: tuple[Finding, ...] = ()
+    own_findings: tuple[Finding, ...] = ()
     exit_statuses: tuple[ExitStatus, ...] = ()
     command: str = "apply"
 
@@ -80,8 +86,18 @@ class Result:
         return cls(plan, tuple(map(RealmOutcome.of, plan.realms)), command=command)
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings: the plan's own, the run's, then each realm's."""
+        return flatten((*self.plan.own_findings, *self.own_findings), (realm.findings for realm in self.realms))
+
+    @property
+    def summary(self) -> str:
+        """The server and how many realms are in which state."""
+        return summarise(self.plan.url, Counter(realm.status.value for realm in self.realms))
+
+    @property
     def exit_status(self) -> ExitStatus:
         """The exit status of the command."""
         own = [ExitStatus.INTERRUPTED] if self.interrupted else []
-        own += [ExitStatus.PARTIAL] if has_errors(self.plan.findings) else []
+        own += [ExitStatus.PARTIAL] if has_errors(self.plan.own_findings) else []
         return ExitStatus.worst([*own, *self.exit_statuses, *(realm.exit_status for realm in self.realms)])

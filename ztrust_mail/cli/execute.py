@@ -115,7 +115,7 @@ def finish(
         output.finish([*plan_lines(done.plan), *more_lines], report)
     result = done.result
     shown = set(all_findings(result.plan))
-    output.print_note(finding_lines(result.findings))
+    output.print_note(finding_lines(result.own_findings))
     output.print_note(finding_lines(f for realm in result.realms for f in realm.findings if f not in shown))
     output.finish([*result_lines(result), *more_lines], reports.of_result(result, more_findings))
 

@@ -41,10 +41,12 @@ class ExitStatus(IntEnum):
 class ZtrustMailError(Exception):
     """Base of all errors that this package raises on purpose.
 
-    The message is for people: what happened, where and why. ``hint`` says what to do next.
+    The message is for people: what happened, where and why. ``hint`` says what to do next. ``rule`` is an id of
+    :mod:`ztrust_mail.core.rules`, ``findings`` are all problems where there are several.
     """
 
     exit_status = ExitStatus.USAGE
+    findings: tuple[Finding, ...] = ()
 
     def __init__(self, message: str, hint: str = "", rule: str = "") -> None:
         super().__init__(message)
@@ -84,6 +86,12 @@ class SpecError(ZtrustMailError):
         message = f"the spec has {count} problem{'s' if count != 1 else ''}"
         places = [f"{finding.location}: {finding.message}" for finding in self.findings[:1]]
         super().__init__(": ".join([message, *places]))
+
+
+class ResultError(ZtrustMailError):
+    """Something failed in a result, and its ``raise_for_status()`` was called. The ``findings`` are the result's."""
+
+    exit_status = ExitStatus.PARTIAL
 
 
 class JournalError(ZtrustMailError):

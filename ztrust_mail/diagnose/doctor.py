@@ -7,7 +7,9 @@ from itertools import count
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
+from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.globs import MASTER, is_selected
+from ztrust_mail.core.results import ResultMethods
 from ztrust_mail.core.text import pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
@@ -51,8 +53,8 @@ class Check:
     groups: tuple[RealmGroup, ...] = ()
 
 
-@dataclass(frozen=True)
-class DoctorReport:
+@dataclass(frozen=True, repr=False)
+class DoctorReport(ResultMethods):
     """All checks in order, and what can be done with the product."""
 
     url: str
@@ -60,6 +62,17 @@ class DoctorReport:
     exit_status: ExitStatus
     title: str
     abilities: tuple[Support, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The failed checks as errors."""
+        failed = (check for check in self.checks if check.answer is False)
+        return tuple(error("doctor", f"{c.question}: {c.detail}", c.hint) for c in failed)
+
+    @property
+    def summary(self) -> str:
+        """The server and how many checks failed."""
+        return f"{self.url}: {pluralise(len(self.checks), 'check')}, {len(self.findings):,} failed"
 
 
 def examine(

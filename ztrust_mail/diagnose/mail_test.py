@@ -1,5 +1,6 @@
 """Has the server send test mails, and says what each answer proves."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ztrust_mail.core.errors import (
     ServerUnreachable,
 )
 from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.dialects.row import Outgoing
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRealm
@@ -51,13 +53,30 @@ class MailTestOutcome:
     exit_status: ExitStatus = ExitStatus.OK
 
 
-@dataclass(frozen=True)
-class MailTestRun:
+@dataclass(frozen=True, repr=False)
+class MailTestRun(ResultMethods):
     """The tests of several realms, and the account whose address the mails went to."""
 
     url: str
     account: Account
     outcomes: tuple[MailTestOutcome, ...]
+
+    failure = MailTestFailed
+
+    @property
+    def realms(self) -> tuple[MailTestOutcome, ...]:
+        """The outcome of each realm, under the name that all results have."""
+        return self.outcomes
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings of all realms."""
+        return flatten((), (outcome.findings for outcome in self.outcomes))
+
+    @property
+    def summary(self) -> str:
+        """The server and how many realms are in which state."""
+        return summarise(self.url, Counter(outcome.status.value for outcome in self.outcomes))
 
     @property
     def exit_status(self) -> ExitStatus:

@@ -7,6 +7,7 @@ from datetime import datetime
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import MASTER, is_selected, matches_any
+from ztrust_mail.core.results import ResultMethods, flatten
 from ztrust_mail.core.text import as_utc, pluralise, quoted, to_minute
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
@@ -22,17 +23,17 @@ _STOLEN = ", and which mail and passwords went there"
 _RESTORE = "`ztrust-mail apply SPEC...` restores the spec's value. A run with another journal looks the same"
 
 
-@dataclass(frozen=True)
-class Drift:
+@dataclass(frozen=True, repr=False)
+class Drift(ResultMethods):
     """How the server differs from the spec, and why: the plan, and the cause of each change by realm and field.
 
     ``vanished`` are realms that an earlier run wrote, that a glob of the spec covers, and that the server does not list
-    now. ``findings`` come on top of the plan's.
+    now. ``own_findings`` come on top of the plan's; :attr:`findings` are all.
     """
 
     plan: Plan
     causes: Mapping[str, Mapping[str, Cause]] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    own_findings: tuple[Finding, ...] = ()
     vanished: tuple[str, ...] = ()
 
     @property
@@ -42,10 +43,21 @@ class Drift:
         return ExitStatus.worst([*gone, self.plan.exit_status])
 
     @property
-    def all_findings(self) -> list[Finding]:
+    def realms(self) -> tuple[RealmPlan, ...]:
+        """The realms of the plan."""
+        return self.plan.realms
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
         """All findings, those of the plan included; critical ones first."""
-        found = [*all_findings(self.plan), *self.findings]
-        return sorted(found, key=lambda one: one.severity is not Severity.CRITICAL)
+        found = flatten(all_findings(self.plan), [self.own_findings])
+        return tuple(sorted(found, key=lambda one: one.severity is not Severity.CRITICAL))
+
+    @property
+    def summary(self) -> str:
+        """The server and how many realms are in which state."""
+        gone = f", {len(self.vanished):,} vanished" if self.vanished else ""
+        return f"{self.plan.summary}{gone}"
 
     def is_critical(self, realm: str, field: str) -> bool:
         """Tell whether a change outside ztrust-mail is of a kind that steals passwords or forges mail."""

@@ -1,5 +1,6 @@
 """The plan: what an apply would write to each realm, and what prevents it. Also the digests of plans and specs."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,6 +8,8 @@ from enum import StrEnum
 from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import ExitStatus, RealmError, SecretError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.core.results import ResultMethods, flatten, summarise
+from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import NOT_SEEN, Account, LiveRealm
@@ -35,7 +38,7 @@ class Status(StrEnum):
         return ExitStatus.DIFFERS if self is Status.CHANGED else ExitStatus.PARTIAL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RealmPlan:
     """One realm's part of a plan. ``live`` is None if the realm could not be read.
 
@@ -54,6 +57,10 @@ class RealmPlan:
     unresolved: Mapping[str, SecretError] = field(default_factory=dict)
     forbidden: tuple[Finding, ...] = ()
     losses: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        changes = f", {pluralise(len(self.changes), 'change')}" if self.changes else ""
+        return f"<{type(self).__name__} {quoted(self.realm)}: {self.status.value}{changes}>"
 
     @property
     def attributes(self) -> Attributes:
@@ -77,12 +84,12 @@ class RealmPlan:
         return self.status in (Status.FAILED, Status.UNREADABLE)
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(ResultMethods):
     """What an apply would do, in the spec's order. ``uncovered`` are live realms without an entry.
 
-    ``listed`` is True if all realms that the account can see were listed. ``unnamed`` counts managed realms in sync
-    that are not in ``realms``.
+    ``own_findings`` are those of no single realm, :attr:`findings` all. ``listed`` is True if all realms that the
+    account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``.
     """
 
     url: str
@@ -91,9 +98,21 @@ class Plan:
     secrets: SecretMode = SecretMode.AUTO
     globs: tuple[GlobMatch, ...] = ()
     uncovered: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = field(default_factory=tuple)
+    own_findings: tuple[Finding, ...] = ()
     listed: bool = False
     unnamed: int = 0
+
+    accepted = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings: the plan's own, then each realm's with its policy violations."""
+        return flatten(self.own_findings, ((*realm.findings, *realm.forbidden) for realm in self.realms))
+
+    @property
+    def summary(self) -> str:
+        """The server and how many realms are in which state."""
+        return summarise(self.url, Counter(realm.status.value for realm in self.realms))
 
     @property
     def changed(self) -> tuple[RealmPlan, ...]:
@@ -103,12 +122,12 @@ class Plan:
     @property
     def unseen(self) -> str:
         """The message that the live settings are unknown; empty if the server was read."""
-        return next((finding.message for finding in self.findings if finding.rule == NOT_SEEN), "")
+        return next((finding.message for finding in self.own_findings if finding.rule == NOT_SEEN), "")
 
     @property
     def exit_status(self) -> ExitStatus:
         """The exit status of a command that only shows this plan."""
-        own = [ExitStatus.PARTIAL] if has_errors(self.findings) else []
+        own = [ExitStatus.PARTIAL] if has_errors(self.own_findings) else []
         return ExitStatus.worst([*own, *(realm.exit_status for realm in self.realms)])
 
 
@@ -119,7 +138,7 @@ def finding_of(e: RealmError | ServerError, realm: str) -> Finding:
 
 def all_findings(plan: Plan) -> Iterable[Finding]:
     """Return every finding of a plan, the general ones first."""
-    return [*plan.findings, *(finding for realm in plan.realms for finding in realm.findings)]
+    return [*plan.own_findings, *(finding for realm in plan.realms for finding in realm.findings)]
 
 
 def of_attributes(attributes: Attributes) -> str:

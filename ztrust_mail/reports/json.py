@@ -19,10 +19,10 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
 
 if TYPE_CHECKING:
-    from ztrust_mail.api.journal import PastRun, PastWrite
     from ztrust_mail.applying.outcome import RealmOutcome
     from ztrust_mail.diagnose.mail_test import MailTestOutcome
     from ztrust_mail.drift_detection.attribution import Cause
+    from ztrust_mail.planning.past_runs import PastRun, PastWrite
 
 SCHEMAS = "urn:ztrust-mail:schema:report:"
 SCHEMA = f"{SCHEMAS}1"
@@ -69,7 +69,7 @@ class JsonFormat(ReportFormat[Data]):
         """Return a plan's realms with the cause of each change; findings of a changed realm are with the realm."""
         found = report.drift
         realms = (
-            _realm(realm, [one for one in found.findings if one.realm == realm.realm], found.causes[realm.realm])
+            _realm(realm, [one for one in found.own_findings if one.realm == realm.realm], found.causes[realm.realm])
             if realm.status is Status.CHANGED
             else _realm(realm)
             for realm in found.plan.realms

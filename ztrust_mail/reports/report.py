@@ -13,12 +13,12 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
 
 if TYPE_CHECKING:
-    from ztrust_mail.api.journal import PastRun
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.core.rules import Rule
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.specfile.resolve import Desired
@@ -170,20 +170,20 @@ def of_plan(
     command: str, plan: Plan, status: ExitStatus, found: Iterable[Finding] = (), dangers: Iterable[Danger] = ()
 ) -> PlanReport:
     """Report a plan and what is dangerous about it; ``found`` comes on top of the plan's findings."""
-    return PlanReport(command, status, plan.url, (*plan.findings, *found), plan=plan, dangers=tuple(dangers))
+    return PlanReport(command, status, plan.url, (*plan.own_findings, *found), plan=plan, dangers=tuple(dangers))
 
 
 def of_result(done: Result, found: Iterable[Finding] = ()) -> ApplyReport:
     """Report what became of an applied plan; ``found`` comes on top of its findings."""
-    findings = (*done.plan.findings, *found, *done.findings)
+    findings = (*done.plan.own_findings, *found, *done.own_findings)
     return ApplyReport(done.command, done.exit_status, done.plan.url, findings, result=done)
 
 
 def of_drift(found: Drift, status: ExitStatus) -> DriftReport:
     """Report drift; findings of a realm in the plan belong to that realm."""
     planned = {realm.realm for realm in found.plan.realms}
-    others = (finding for finding in found.findings if finding.realm not in planned)
-    return DriftReport("drift", status, found.plan.url, (*found.plan.findings, *others), drift=found)
+    others = (finding for finding in found.own_findings if finding.realm not in planned)
+    return DriftReport("drift", status, found.plan.url, (*found.plan.own_findings, *others), drift=found)
 
 
 def of_runs(runs: Sequence[PastRun], server: str, *, whole: bool = False) -> HistoryReport:

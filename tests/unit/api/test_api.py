@@ -209,8 +209,8 @@ def test_a_run_under_way_is_named_and_none_of_its_writes_counts_as_unknown(ztrus
             assert not [f for f in ztrust_mail.plan(spec, running).findings if f.rule == "under-way"]
         afterwards = ztrust_mail.drift(spec, beside)
     assert told.message.startswith(f"run {number} of admin (realm master), ")
-    assert [f.rule for f in meanwhile.all_findings if f.rule in ("under-way", "in-doubt")] == ["under-way"]
-    assert [f.rule for f in afterwards.all_findings if f.rule in ("under-way", "in-doubt")] == ["in-doubt"]
+    assert [f.rule for f in meanwhile.findings if f.rule in ("under-way", "in-doubt")] == ["under-way"]
+    assert [f.rule for f in afterwards.findings if f.rule in ("under-way", "in-doubt")] == ["in-doubt"]
 
 
 def test_a_run_stopped_by_an_exception_of_progress_can_be_resumed(ztrust_sandbox, environ):

@@ -11,9 +11,9 @@ from support.connecting import connected
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 
 from ztrust_mail import SecretMode, api
-from ztrust_mail.api.journal import PastRun
 from ztrust_mail.core.errors import JournalError, UsageError
 from ztrust_mail.journal.records import NewRun, Outcome, Run, Step, Update, Write
+from ztrust_mail.planning.past_runs import PastRun
 from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import of_runs
 from ztrust_mail.reports.style import plain

@@ -140,7 +140,7 @@ def test_a_journal_lost_during_a_run_stops_it_and_is_reported(journal, monkeypat
     result = run(gateway, journal)
     assert len(gateway.written) == 32
     assert (result.exit_status, result.stopped) == (ExitStatus.USAGE, "the journal cannot be written")
-    assert "the disk is full" in [finding.message for finding in result.findings]
+    assert "the disk is full" in [finding.message for finding in result.own_findings]
     assert statuses(result)["r39"] == "skipped"
 
 
@@ -182,7 +182,7 @@ def test_a_canary_that_the_server_cannot_send_with_stops_the_rest(journal):
     problem = Finding(Severity.ERROR, "test-failed", "the relay refuses the login", realm="r0")
     result = run(gateway, journal, waves=Waves(canary="1"), test_canary=lambda names: [problem])
     assert gateway.written == ["r0"]
-    assert (result.findings, result.stopped) == ((problem,), "the test mail of the canary failed")
+    assert (result.own_findings, result.stopped) == ((problem,), "the test mail of the canary failed")
     assert result.exit_status is ExitStatus.PARTIAL
     left = find_unfinished(journal, gateway.url)
     assert left is not None

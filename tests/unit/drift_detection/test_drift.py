@@ -132,7 +132,7 @@ def test_a_live_value_unlike_the_applied_one_is_both_when_the_spec_changed_as_we
 def test_a_difference_in_a_realm_unknown_to_the_journal_is_unattributed_and_never_critical() -> None:
     found = judged(SPEC, Server({"acme": {**STORED, "host": "evil.example", "fromDisplayName": "X"}}))
     assert found.causes == {"acme": {NAME: Cause.UNATTRIBUTED, HOST: Cause.UNATTRIBUTED}}
-    assert found.findings == ()
+    assert found.own_findings == ()
     assert not found.is_critical("acme", HOST)
 
 
@@ -255,7 +255,7 @@ def test_any_live_attributes_are_pending_if_applied_so_and_external_otherwise(ju
     assert set(found.causes.get("acme", {}).values()) <= {Cause.PENDING}
     found = judged(SPEC, Server({"acme": JUNK[junk]}), STORED)
     assert set(found.causes.get("acme", {}).values()) <= {Cause.OUT_OF_BAND}
-    assert "relay-Passw0rd" not in str(found.findings)
+    assert "relay-Passw0rd" not in str(found.own_findings)
 
 
 # A write in doubt
@@ -291,7 +291,7 @@ def test_a_write_of_unknown_outcome_that_empties_a_realm_is_not_an_external_chan
 def test_a_write_of_unknown_outcome_is_reported_for_drifted_realms_only() -> None:
     doubt = doubtful(STORED, BASIC)
     found = judged(SPEC, Server({"acme": {**STORED, "port": "25"}}), None, doubt)
-    (told,) = found.findings
+    (told,) = found.own_findings
     assert (told.severity, told.rule, told.realm, told.hint) == (
         Severity.WARNING,
         "in-doubt",
@@ -299,7 +299,7 @@ def test_a_write_of_unknown_outcome_is_reported_for_drifted_realms_only() -> Non
         "run: ztrust-mail apply SPEC... --resume",
     )
     assert told.message.startswith("run 13 of 2026-11-20 14:03 UTC began to write this realm")
-    assert judged(SPEC, Server({"acme": STORED}), None, doubt).findings == ()
+    assert judged(SPEC, Server({"acme": STORED}), None, doubt).own_findings == ()
 
 
 # Which changes are critical
@@ -313,7 +313,7 @@ def test_changes_of_relay_login_security_and_sender_are_critical() -> None:
 
 def test_an_out_of_band_finding_has_both_values_and_the_run_that_applied_the_old_one() -> None:
     found = judged(SPEC, Server({"acme": {**STORED, "host": "evil.example", "fromDisplayName": "X"}}), STORED)
-    host, name = found.findings[1], found.findings[0]
+    host, name = found.own_findings[1], found.own_findings[0]
     assert host == Finding(
         Severity.CRITICAL,
         "out-of-band",
@@ -326,26 +326,26 @@ def test_an_out_of_band_finding_has_both_values_and_the_run_that_applied_the_old
     )
     assert (name.severity, name.field) == (Severity.WARNING, NAME)
     assert name.hint.startswith("find out who did it; `ztrust-mail apply")
-    assert found.all_findings[0] == host
+    assert found.findings[0] == host
     assert (found.is_critical("acme", HOST), found.is_critical("acme", NAME)) == (True, False)
 
 
 def test_the_finding_names_the_specs_new_value_when_the_spec_changed_as_well() -> None:
     spec = one_realm(changed(BASIC, host="new.example.com"))
-    (told, _) = judged(spec, Server({"acme": {**STORED, "host": "evil.example"}}), STORED).findings
+    (told, _) = judged(spec, Server({"acme": {**STORED, "host": "evil.example"}}), STORED).own_findings
     assert told.severity is Severity.CRITICAL
     assert told.message.endswith("→ `evil.example`; the spec changed as well, to `new.example.com`")
 
 
 def test_pending_changes_are_no_findings() -> None:
-    assert judged(one_realm(changed(BASIC, port=2525)), Server({"acme": STORED}), STORED).findings == ()
+    assert judged(one_realm(changed(BASIC, port=2525)), Server({"acme": STORED}), STORED).own_findings == ()
 
 
 def test_values_in_findings_are_displayed_and_escaped() -> None:
     live = {**VAULT, "host": "evil\x1b[2J", "debug": "true"}
     del live["user"]
     found = judged(SPEC, Server({"acme": live}), STORED)
-    told = {one.field: one.message for one in found.findings}
+    told = {one.field: one.message for one in found.own_findings}
     assert told["relay.auth.username"].endswith(": `apikey` → not set")
     assert told[PASSWORD].endswith(": a masked secret → `keycloak_vault:smtp`")
     assert told[HOST].endswith(" → `evil\\x1b[2J`")
@@ -355,12 +355,12 @@ def test_values_in_findings_are_displayed_and_escaped() -> None:
 def test_a_time_without_a_zone_is_in_utc_and_a_missing_one_is_left_out() -> None:
     gateway = Watched({"acme": {**STORED, "host": "evil.example"}})
     naive = replace(written(STORED), ended=None, started=ENDED.replace(tzinfo=None))
-    assert "since run 12 of 2026-11-20 14:03 UTC: " in judged(SPEC, gateway, naive).findings[0].message
+    assert "since run 12 of 2026-11-20 14:03 UTC: " in judged(SPEC, gateway, naive).own_findings[0].message
     assert gateway.asked == {"acme": ENDED}
     elsewhere = replace(naive, started=ENDED.astimezone(timezone(timedelta(hours=5))))
-    assert "14:03 UTC" in judged(SPEC, gateway, elsewhere).findings[0].message
+    assert "14:03 UTC" in judged(SPEC, gateway, elsewhere).own_findings[0].message
     timeless = replace(naive, started=None)
-    assert "since run 12: " in judged(SPEC, gateway, timeless).findings[0].message
+    assert "since run 12: " in judged(SPEC, gateway, timeless).own_findings[0].message
     assert gateway.asked == {"acme": None}
 
 
@@ -379,7 +379,7 @@ EVIL = {**STORED, "host": "evil.example"}
 def test_the_edit_that_set_the_value_is_named_with_account_client_address_and_time() -> None:
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [edit("mallory", 57, EVIL)]
-    (told,) = judged(SPEC, gateway, STORED).findings
+    (told,) = judged(SPEC, gateway, STORED).own_findings
     assert told.message.endswith(
         "→ `evil.example`, by `mallory` with client `console-id` from `10.0.0.9` on 2026-11-20 15:00 UTC"
     )
@@ -390,7 +390,7 @@ def test_each_field_is_attributed_to_the_edit_that_set_its_live_value() -> None:
     later = {**EVIL, "port": "25"}
     gateway = Watched({"acme": later})
     gateway.told = lambda realm: [edit("bob", 30, later), edit("mallory", 20, EVIL), edit("alice", 10, STORED)]
-    told = {one.field: one.message for one in judged(SPEC, gateway, STORED).findings}
+    told = {one.field: one.message for one in judged(SPEC, gateway, STORED).own_findings}
     assert ", by `mallory`" in told[HOST]
     assert ", by `bob`" in told[PORT]
 
@@ -399,7 +399,7 @@ def test_each_field_is_attributed_to_the_edit_that_set_its_live_value() -> None:
 def test_edits_without_the_value_are_a_note_of_their_own(fields: Mapping[str, str] | None) -> None:
     gateway = Watched({"acme": EVIL})
     gateway.told = lambda realm: [edit(name, 9 - n, fields) for n, name in enumerate("abcde")]
-    changed_since, beside = judged(SPEC, gateway, STORED).findings
+    changed_since, beside = judged(SPEC, gateway, STORED).own_findings
     assert changed_since.message.endswith("→ `evil.example`")
     assert (beside.severity, beside.rule, beside.realm) == (Severity.NOTE, "edited-by", "acme")
     assert beside.message.startswith("edited since then by `a` with client")
@@ -412,7 +412,7 @@ def test_an_edit_without_account_client_and_address_is_by_somebody() -> None:
     gateway.told = lambda realm: [Edit(ENDED, "", "", "")]
     assert (
         judged(SPEC, gateway, STORED)
-        .findings[1]
+        .own_findings[1]
         .message.endswith("edited since then by somebody on 2026-11-20 14:03 UTC")
     )
 
@@ -438,7 +438,7 @@ def test_edits_are_read_for_a_bounded_number_of_realms() -> None:
     gateway.told = lambda realm: [edit("mallory", 1, EVIL)]
     found = explain_drift(make_plan(spec, gateway), known, gateway)
     assert len(gateway.asked) == MOST_REALMS
-    assert [one.message for one in found.findings if one.severity is Severity.NOTE] == [
+    assert [one.message for one in found.own_findings if one.severity is Severity.NOTE] == [
         "did not look up who edited 7 more realms"
     ]
 
@@ -446,7 +446,9 @@ def test_edits_are_read_for_a_bounded_number_of_realms() -> None:
 def test_realms_without_known_edits_share_one_note() -> None:
     gateway, spec, known = fleet(3)
     gateway.told = lambda realm: {"tenant-00": [edit("mallory", 1, EVIL)], "tenant-01": []}.get(realm)
-    notes = [f for f in explain_drift(make_plan(spec, gateway), known, gateway).findings if f.severity is Severity.NOTE]
+    notes = [
+        f for f in explain_drift(make_plan(spec, gateway), known, gateway).own_findings if f.severity is Severity.NOTE
+    ]
     assert [(note.rule, note.realm) for note in notes] == [("no-admin-events", None)]
     assert notes[0].message.startswith("unknown who edited 2 realms")
     assert "view-events" in notes[0].hint
@@ -462,7 +464,7 @@ def test_drift_is_reported_when_reading_edits_fails_and_the_server_is_asked_only
     gateway.told = fail
     found = explain_drift(make_plan(spec, gateway), known, gateway)
     assert list(gateway.asked) == ["tenant-00"]
-    assert sum(one.severity is Severity.CRITICAL for one in found.findings) == 3
+    assert sum(one.severity is Severity.CRITICAL for one in found.own_findings) == 3
 
 
 def test_a_realm_whose_edits_cannot_be_read_does_not_affect_others() -> None:
@@ -476,7 +478,7 @@ def test_a_realm_whose_edits_cannot_be_read_does_not_affect_others() -> None:
 
     gateway.told = fail
     found = explain_drift(make_plan(spec, gateway), known, gateway)
-    assert ["by `mallory`" in one.message for one in found.findings] == [False, True, False]
+    assert ["by `mallory`" in one.message for one in found.own_findings] == [False, True, False]
 
 
 def test_a_gateway_that_knows_nothing_of_edits_says_so() -> None:
@@ -595,7 +597,7 @@ def gone(gateway: Server, spec: Spec, *selected: str, remembered: Sequence[str] 
 def test_a_realm_written_before_that_a_glob_covers_and_the_list_lacks_has_vanished() -> None:
     found = gone(Server({"a-2": STORED, "c": {}}), realms({"a-*": BASIC}))
     assert (found.vanished, found.exit_status, found.plan.exit_status) == (("a-1",), ExitStatus.DIFFERS, ExitStatus.OK)
-    (told,) = found.findings
+    (told,) = found.own_findings
     assert (told.severity, told.rule, told.realm) == (Severity.ERROR, "vanished", "a-1")
     assert told.message.endswith("run 12 of 2026-11-20 14:03 UTC wrote it")
 
@@ -614,7 +616,7 @@ def test_realms_that_no_glob_covers_or_nobody_asked_for_have_not_vanished() -> N
 
 
 def test_a_glob_that_only_a_vanished_realm_matches_gets_no_warning() -> None:
-    findings = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-2", "a-1", "a-9").findings
+    findings = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-2", "a-1", "a-9").own_findings
     assert [f.message for f in findings if f.rule == "no-match"] == ["no realm of the spec matches --realm `a-9`"]
 
 
@@ -634,7 +636,7 @@ def test_a_realm_with_an_entry_of_its_own_is_missing_and_not_vanished() -> None:
 
 def test_no_realm_counts_as_vanished_if_the_list_is_incomplete() -> None:
     found = gone(Unlisted({"a-2": STORED}), realms({"a-*": BASIC}))
-    assert (found.vanished, found.findings) == ((), ())
+    assert (found.vanished, found.own_findings) == ((), ())
 
 
 # What the server did not keep
@@ -653,7 +655,7 @@ def test_a_value_that_the_server_stored_instead_of_a_write_is_not_out_of_band() 
     spec, gateway = one_realm(BASIC), Watched({"acme": live})
     found = explain_drift(make_plan(spec, gateway), {"acme": not_kept(live)}, gateway)
     assert (found.causes, gateway.asked) == ({"acme": {PORT: Cause.NOT_KEPT}}, {})
-    (said,) = found.findings
+    (said,) = found.own_findings
     assert (said.severity, said.rule, said.field) == (Severity.WARNING, "not-kept", PORT)
     assert said.message == "`relay.port` is `465`: the server did not keep what run 13 of 2026-11-20 14:03 UTC wrote"
     assert told(found)[1].endswith("(not kept)")
@@ -793,7 +795,7 @@ def test_drift_after_an_apply_names_who_changed_the_realm(
     assert admin.call("PUT", "/admin/realms/acme", {"smtpServer": evil}, token).status_code == 204
     found = ztrust_mail.drift(SPEC, connection)
     assert found.causes == {"acme": {HOST: Cause.OUT_OF_BAND}}
-    (told_of,) = found.findings
+    (told_of,) = found.own_findings
     assert told_of.severity is Severity.CRITICAL
     assert "was changed outside ztrust-mail since run 1 of" in told_of.message
     assert ": `smtp.example.com` → `evil.example`, by `mallory` with client" in told_of.message

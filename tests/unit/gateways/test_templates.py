@@ -232,7 +232,7 @@ def test_a_template_that_no_run_wrote_is_not_reported_as_changed(acme: Sandbox) 
         applied(connection, spec_of())
         found = ztrust_mail.drift(spec_of({"theme": "new"}), connection)
     assert found.causes["acme"]["templates.theme"].value == "unattributed"
-    assert not found.all_findings
+    assert not found.findings
 
 
 def test_a_theme_changed_by_hand_is_reported_without_blaming_an_edit_of_the_realm(acme: Sandbox) -> None:
@@ -242,7 +242,7 @@ def test_a_theme_changed_by_hand_is_reported_without_blaming_an_edit_of_the_real
         applied(connection, spec)
         acme.edit_realm("acme", emailTheme="forged")
         found = ztrust_mail.drift(spec, connection)
-    told = [finding.message for finding in found.all_findings if finding.rule == "out-of-band"]
+    told = [finding.message for finding in found.findings if finding.rule == "out-of-band"]
     (message,) = told
     assert message.startswith("`templates.theme` was changed outside ztrust-mail since run ")
     assert message.endswith(": `new` → `forged`")

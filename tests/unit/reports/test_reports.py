@@ -324,7 +324,7 @@ def test_a_json_plan_has_all_changes_masked_secrets_and_unmanaged_attributes() -
     made = plan(
         realm("acme", Status.CHANGED, HOST, PORT, NAME, hidden=1, kept=True),
         realm("\ud800", Status.FAILED),
-        findings=(WARNING,),
+        own_findings=(WARNING,),
         uncovered=("x",),
     )
     document = JSON.document(reports.of_plan("plan", made, ExitStatus.PARTIAL))

@@ -54,6 +54,6 @@ def command(
                 require(session.gateway, Operation.UNCOVERED)
             found = api.drift(spec, session, realms=realm)
         output.print_note(heading_lines(found.plan))
-        output.print_note(finding_lines(found.all_findings))
+        output.print_note(finding_lines(found.findings))
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
         output.finish_report(of_drift(found, ExitStatus.worst([found.exit_status, *strict])))

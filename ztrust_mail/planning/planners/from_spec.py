@@ -125,7 +125,7 @@ def plan_selection(selection: Selection, gateway: Gateway, means: PlanningContex
         made,
         globs=globs,
         uncovered=selection.uncovered,
-        findings=(*selection.findings, *made.findings),
+        own_findings=(*selection.findings, *made.own_findings),
         listed=selection.is_listed and selection.reading.complete,
     )
 
@@ -149,7 +149,7 @@ def plan_wanted(
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
     plan = Plan(gateway.url, gateway.account(with_email=False), tuple(planned), means.mode)
-    return replace(plan, findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
+    return replace(plan, own_findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
 
 
 def _resolve(spec: Spec, entry: Entry, realm: str, matching: Matching) -> Desired:

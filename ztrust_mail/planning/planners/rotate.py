@@ -27,7 +27,7 @@ from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, merge
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Rotation(Plan):
     """The plan of a rotation. It holds only realms that use ``reference``, or may use it.
 
@@ -56,9 +56,9 @@ def plan_rotation(
     for realm in made.realms:
         for e in realm.unresolved.values():
             raise UsageError(f"there is no value to write: {e.message}", e.hint, e.rule)
-    findings = (*made.findings, *(notices(made) if means.moves else ()))  # of what is left of the plan only
+    findings = (*made.own_findings, *(notices(made) if means.moves else ()))  # of what is left of the plan only
     parts = {field.name: getattr(made, field.name) for field in fields(made)}
-    return Rotation(**{**parts, "findings": findings}, reference=ref, old=_old(made, ref, means))
+    return Rotation(**{**parts, "own_findings": findings}, reference=ref, old=_old(made, ref, means))
 
 
 def check_reference(reference: str) -> None:

@@ -11,7 +11,7 @@ from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.reports.style import Line, Span, line
 
 if TYPE_CHECKING:
-    from ztrust_mail.api.journal import PastRun, PastWrite
+    from ztrust_mail.planning.past_runs import PastRun, PastWrite
 
 _HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
 _GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green", Step.ACCEPTED: "green"}

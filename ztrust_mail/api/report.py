@@ -1,0 +1,44 @@
+"""Makes the report of each result, which its ``to_dict()`` returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.data import JsonLike
+from ztrust_mail.core.results import ResultMethods
+
+if TYPE_CHECKING:
+    from ztrust_mail.reports.report import Report
+
+
+def render_report(result: ResultMethods) -> dict[str, JsonLike]:
+    """Return a result as the JSON report of the command that has it."""
+    from ztrust_mail.reports.json import FORMAT
+
+    return dict(FORMAT.render(_report_of(result)))
+
+
+def _report_of(result: ResultMethods) -> Report:
+    from ztrust_mail.api.pull_spec import Pulled
+    from ztrust_mail.applying.outcome import Result
+    from ztrust_mail.diagnose.doctor import DoctorReport
+    from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.safety import dangers
+    from ztrust_mail.reports import report as reports
+
+    match result:
+        case Plan():
+            return reports.of_plan("plan", result, result.exit_status, dangers=dangers(result))
+        case Result():
+            return reports.of_result(result)
+        case Drift():
+            return reports.of_drift(result, result.exit_status)
+        case MailTestRun():
+            return reports.of_tests(result)
+        case DoctorReport():
+            return reports.of_examination(result)
+        case Pulled():
+            return reports.of_findings("pull", result.exit_status, result.findings)
+    raise TypeError(f"{type(result).__name__} has no report")
