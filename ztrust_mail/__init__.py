@@ -1,7 +1,7 @@
 """E-mail settings of identity servers as code.
 
-The verbs of the command line as typed functions; see :mod:`ztrust_mail.api`. Nothing heavy is imported
-until it is used.
+The verbs of the command line as typed functions, their results and errors; see :mod:`ztrust_mail.api`, and
+:mod:`ztrust_mail.aio` for callers on an event loop. Nothing heavy is imported until it is used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 from ztrust_mail._version import __version__
 
 if TYPE_CHECKING:
+    from ztrust_mail import aio
     from ztrust_mail.api import (
+        Ensured,
         Session,
         apply,
         connect,
         dangers,
         doctor,
         drift,
+        ensure,
         explain,
         find_unfinished,
         forget,
@@ -41,21 +44,91 @@ if TYPE_CHECKING:
         unfinished,
         validate,
     )
+    from ztrust_mail.api.pull_spec import Pulled
+    from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
     from ztrust_mail.applying.options import Waves
-    from ztrust_mail.core.errors import ZtrustMailError
-    from ztrust_mail.planning.compare import SecretMode
+    from ztrust_mail.applying.outcome import RealmOutcome, Result
+    from ztrust_mail.core.errors import (
+        ConfigError,
+        ExitStatus,
+        JournalError,
+        MailTestFailed,
+        NoServerChosen,
+        RealmError,
+        RealmMissing,
+        RealmUnreadable,
+        ResultError,
+        SecretError,
+        ServerError,
+        ServerRefused,
+        ServerUnreachable,
+        SpecError,
+        Unsafe,
+        UsageError,
+        WriteDeadlineExceeded,
+        ZtrustMailError,
+    )
+    from ztrust_mail.core.findings import Finding, Location, Severity
+    from ztrust_mail.core.secret import Secret
+    from ztrust_mail.diagnose.doctor import DoctorReport
+    from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
+    from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.compare import Change, SecretMode
+    from ztrust_mail.planning.past_runs import PastRun
+    from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+    from ztrust_mail.specfile.entries import Spec
 
 __all__ = [
+    "Change",
+    "ConfigError",
+    "DefaultsDict",
+    "DoctorReport",
+    "Drift",
+    "Ensured",
+    "EntryDict",
+    "ExitStatus",
+    "Finding",
+    "JournalError",
+    "Location",
+    "MailTestFailed",
+    "MailTestOutcome",
+    "MailTestRun",
+    "NoServerChosen",
+    "PastRun",
+    "Plan",
+    "Pulled",
+    "RealmError",
+    "RealmMissing",
+    "RealmOutcome",
+    "RealmPlan",
+    "RealmUnreadable",
+    "Result",
+    "ResultError",
+    "Secret",
+    "SecretError",
     "SecretMode",
+    "ServerError",
+    "ServerRefused",
+    "ServerUnreachable",
     "Session",
+    "Severity",
+    "Spec",
+    "SpecDict",
+    "SpecError",
+    "Status",
+    "Unsafe",
+    "UsageError",
     "Waves",
+    "WriteDeadlineExceeded",
     "ZtrustMailError",
     "__version__",
+    "aio",
     "apply",
     "connect",
     "dangers",
     "doctor",
     "drift",
+    "ensure",
     "explain",
     "find_unfinished",
     "forget",
@@ -80,10 +153,41 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "SecretMode": "ztrust_mail.planning.compare",
-    "Waves": "ztrust_mail.applying.options",
-    "ZtrustMailError": "ztrust_mail.core.errors",
+    "ztrust_mail.api.pull_spec": ("Pulled",),
+    "ztrust_mail.api.spec_types": ("DefaultsDict", "EntryDict", "SpecDict"),
+    "ztrust_mail.applying.outcome": ("RealmOutcome", "Result"),
+    "ztrust_mail.applying.options": ("Waves",),
+    "ztrust_mail.core.errors": (
+        "ConfigError",
+        "ExitStatus",
+        "JournalError",
+        "MailTestFailed",
+        "NoServerChosen",
+        "RealmError",
+        "RealmMissing",
+        "RealmUnreadable",
+        "ResultError",
+        "SecretError",
+        "ServerError",
+        "ServerRefused",
+        "ServerUnreachable",
+        "SpecError",
+        "Unsafe",
+        "UsageError",
+        "WriteDeadlineExceeded",
+        "ZtrustMailError",
+    ),
+    "ztrust_mail.core.findings": ("Finding", "Location", "Severity"),
+    "ztrust_mail.core.secret": ("Secret",),
+    "ztrust_mail.diagnose.doctor": ("DoctorReport",),
+    "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
+    "ztrust_mail.drift_detection.drift": ("Drift",),
+    "ztrust_mail.planning.compare": ("Change", "SecretMode"),
+    "ztrust_mail.planning.past_runs": ("PastRun",),
+    "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
+    "ztrust_mail.specfile.entries": ("Spec",),
 }
+_HOME = {name: module for module, names in _ELSEWHERE.items() for name in names}
 
 
 def __dir__() -> list[str]:
@@ -91,6 +195,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
+    if name == "aio":
+        return importlib.import_module("ztrust_mail.aio")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_ELSEWHERE.get(name, "ztrust_mail.api")), name)
+    return getattr(importlib.import_module(_HOME.get(name, "ztrust_mail.api")), name)

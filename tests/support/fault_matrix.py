@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import cast
 
 from support.admin_api import AdminApi, realm_path
 from support.fault_proxy import Exchange, Fault, FaultProxy
@@ -15,6 +16,7 @@ from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
 from ztrust_mail.api import Session
+from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.dialects.products.keycloak import MASK
 from ztrust_mail.dialects.row import Attributes
@@ -177,7 +179,7 @@ class World:
 
     def spec(self) -> Spec:
         """Return the same, loaded."""
-        return ztrust_mail.load_spec(self.written())
+        return ztrust_mail.load_spec(cast("SpecDict", self.written()))
 
     def expected(self, realm: str) -> Attributes:
         """Return what the server is to show of a realm."""

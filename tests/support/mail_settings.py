@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
+from typing import cast
 
 from hypothesis import strategies as st
 
 from ztrust_mail import load_spec
+from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK
 from ztrust_mail.dialects.row import Attributes, Outgoing
@@ -90,12 +92,13 @@ NATIVES = (*KEYCLOAK.attribute_names, "x-hint", "x-old", "", "Ü", "sender.addre
 
 def one_realm(entry: Mapping[str, object], realm: str = "acme") -> Spec:
     """Return a spec with one entry."""
-    return load_spec({"version": 1, "realms": {realm: entry}})
+    return realms({realm: entry})
 
 
 def realms(entries: Mapping[str, Mapping[str, object]], defaults: Mapping[str, object] | None = None) -> Spec:
     """Return a spec with these entries."""
-    return load_spec({"version": 1, **({"defaults": defaults} if defaults else {}), "realms": entries})
+    spec = {"version": 1, **({"defaults": defaults} if defaults else {}), "realms": entries}
+    return load_spec(cast("SpecDict", spec))
 
 
 def shown(attributes: Outgoing) -> Attributes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 from support.server_under_test import ServerUnderTest
 
 import ztrust_mail
 from ztrust_mail.api import Session
+from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.specfile.entries import Spec
@@ -37,7 +39,8 @@ def connected(server: ServerUnderTest, spec: Spec | None = None, **more: str) ->
 
 def spec_of(realms: Mapping[str, object], defaults: Mapping[str, object] | None = None) -> Spec:
     """Return a spec from entries and defaults."""
-    return ztrust_mail.load_spec({"version": 1, "defaults": dict(defaults or {}), "realms": dict(realms)})
+    spec = {"version": 1, "defaults": dict(defaults or {}), "realms": dict(realms)}
+    return ztrust_mail.load_spec(cast("SpecDict", spec))
 
 
 def apply_once(server: ServerUnderTest, spec: Spec) -> Result:

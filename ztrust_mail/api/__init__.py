@@ -14,6 +14,7 @@ A typical use::
 from __future__ import annotations
 
 from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
+from ztrust_mail.api.onboarding import Ensured, ensure
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
 from ztrust_mail.api.report import render_report
 from ztrust_mail.api.run import (
@@ -36,6 +37,7 @@ unfinished = find_unfinished  # the name of earlier versions
 
 __all__ = [
     "Dialogue",
+    "Ensured",
     "Execution",
     "PlanVerdict",
     "Session",
@@ -44,6 +46,7 @@ __all__ = [
     "dangers",
     "doctor",
     "drift",
+    "ensure",
     "explain",
     "find_unfinished",
     "forget",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.data import JsonLike
@@ -19,6 +20,7 @@ def render_report(result: ResultMethods) -> dict[str, JsonLike]:
 
 
 def _report_of(result: ResultMethods) -> Report:
+    from ztrust_mail.api.onboarding import Ensured
     from ztrust_mail.api.pull_spec import Pulled
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.diagnose.doctor import DoctorReport
@@ -39,6 +41,9 @@ def _report_of(result: ResultMethods) -> Report:
             return reports.of_tests(result)
         case DoctorReport():
             return reports.of_examination(result)
+        case Ensured():
+            done = reports.of_result(result.result, result.tests.findings if result.tests else ())
+            return replace(done, command="ensure", exit_status=result.exit_status)
         case Pulled():
             return reports.of_findings("pull", result.exit_status, result.findings)
     raise TypeError(f"{type(result).__name__} has no report")

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from ztrust_mail import settings as config
+from ztrust_mail.api.keywords import Login, check_login, hide, refuse_untrusted, use_login
+from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret
@@ -21,13 +23,13 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.compare import SecretMode
-from ztrust_mail.secrets.sources import Reach
+from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings import Server
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.load import Given
+from ztrust_mail.specfile.load import Given, Paths
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
@@ -235,10 +237,11 @@ def _local_user() -> str:
     return f"{user} on {platform.node() or 'this machine'}"
 
 
-def load_spec(given: Given) -> Spec:
+def load_spec(given: Paths | SpecDict) -> Spec:
     """Return the spec in a file, files, a folder or a dict.
 
-    Raises :class:`SpecError` with all problems of all files.
+    Raises :class:`SpecError` with all problems of all files. A type checker finds a misspelt key of a dict; data that
+    comes from elsewhere has to be cast to ``SpecDict``.
     """
     return load.load(given, KEYCLOAK.attribute_names)
 
@@ -255,10 +258,14 @@ def connect(
     plan: SavedPlan | None = None,
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
+    secrets: Secrets | GivenSecrets | None = None,
+    **login: Unpack[Login],
 ) -> Session:
     """Return a session for a server, given by the name of a settings entry or a URL. Sends nothing yet.
 
-    The spec's server guard is honoured. Raises :class:`ConfigError`.
+    The spec's server guard is honoured. ``login`` takes the place of the login in settings and environment as a whole.
+    ``secrets`` answers the spec's ``env`` references: a mapping, or a function that returns None for a name it does not
+    have; other names are taken from ``environ``. Raises :class:`ConfigError`.
 
     ``plan`` is the saved plan to be applied. It does not choose the server, since anybody can write a URL into a file:
     raises :class:`Unsafe` where ``server``, the settings or the environment choose another server than the plan's, or
@@ -266,8 +273,12 @@ def connect(
     """
     from ztrust_mail.gateways import connect as open_gateway
 
-    environ = config.Environment(environ)  # else an exception would hold the variables as a local of this function
-    settings = config.load(config_path, environ)
+    # else an exception would hold the variables and secrets as locals of this function
+    environ, secrets = config.Environment(environ), GivenSecrets(secrets)
+    sealed = hide(login)
+    del login
+    check_login(sealed, "connect")
+    settings, environ = use_login(config.load(config_path, environ), environ, sealed)
     guard = spec.servers if spec else ()
     if plan is None:
         chosen = config.choose_server(settings, server, guard, environ)
@@ -275,7 +286,8 @@ def connect(
         from ztrust_mail.planning.saved.checks import choose_server_of  # most runs have no saved plan
 
         chosen = choose_server_of(plan, settings, server, guard, environ)
-    reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated)
+    refuse_untrusted(chosen, sealed)
+    reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets)
     journal = config.journal_url(settings, environ)
     findings = (*settings.findings, *chosen.findings)
     return Session(chosen, open_gateway(chosen), reach, findings, settings.policy, journal)

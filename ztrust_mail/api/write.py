@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from ztrust_mail.api.keywords import refuse_unknown
 from ztrust_mail.api.run import run_plan
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import UsageError
@@ -69,6 +70,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     """
     from ztrust_mail.applying.outcome import Result
 
+    refuse_unknown("apply", keywords, ApplyKeywords)
     if plan.url != session.gateway.url:
         message = f"the plan was made for {quoted(plan.url)}, and this is {quoted(session.gateway.url)}"
         raise UsageError(message, "make a plan for this server, or connect to the other one")

@@ -36,6 +36,7 @@ class _Result(Protocol):
     def findings(self) -> Sequence[Finding]: ...
     @property
     def summary(self) -> str: ...
+    def find_failure(self) -> ZtrustMailError | None: ...
 
 
 class ResultMethods:
@@ -61,8 +62,12 @@ class ResultMethods:
         It is a :class:`RealmMissing`, :class:`RealmUnreadable` or :class:`SecretError` where that is the only reason,
         a :class:`MailTestFailed` for test mails, else a :class:`ResultError`.
         """
-        if self.exit_status not in self.accepted:
-            raise _error_of(self)
+        if error := self.find_failure():
+            raise error
+
+    def find_failure(self: _Result) -> ZtrustMailError | None:
+        """Return the error that :meth:`raise_for_status` raises, None if all is well."""
+        return None if self.exit_status in self.accepted else _error_of(self)
 
     def to_dict(self) -> dict[str, JsonLike]:
         """Return the report of this result by ``schemas/report.schema.json``, as ``--format json`` prints it."""

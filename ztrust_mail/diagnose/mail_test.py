@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from ztrust_mail.core.errors import (
     NOT_THE_API,
@@ -16,6 +17,7 @@ from ztrust_mail.core.errors import (
     SecretError,
     ServerError,
     ServerUnreachable,
+    ZtrustMailError,
 )
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
@@ -61,7 +63,7 @@ class MailTestRun(ResultMethods):
     account: Account
     outcomes: tuple[MailTestOutcome, ...]
 
-    failure = MailTestFailed
+    failure: ClassVar[type[ZtrustMailError]] = MailTestFailed
 
     @property
     def realms(self) -> tuple[MailTestOutcome, ...]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import ExitStatus, RealmError, SecretError, ServerError
@@ -102,7 +103,7 @@ class Plan(ResultMethods):
     listed: bool = False
     unnamed: int = 0
 
-    accepted = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
+    accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
 
     @property
     def findings(self) -> tuple[Finding, ...]:

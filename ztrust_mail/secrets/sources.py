@@ -5,12 +5,51 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from ztrust_mail.core.errors import SecretError
 from ztrust_mail.core.files import is_inside, read_regular_file
-from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import PREFIX, Permissions
+
+Secrets = Mapping[str, str | Secret] | Callable[[str], str | Secret | None]
+"""Secrets that a caller of the library hands over, by the name in an ``env`` reference; None where it has no value."""
+
+
+class GivenSecrets:
+    """Secrets that a caller hands over, wrapped so that no repr shows them."""
+
+    __slots__ = ("__source",)
+
+    def __init__(self, source: "Secrets | GivenSecrets | None") -> None:
+        self.__source: Secrets | None = source.__source if isinstance(source, GivenSecrets) else source
+
+    def get(self, name: str) -> Secret | None:
+        """Return the value for a name, None if there is none. Raises :class:`SecretError` if the caller's code fails.
+
+        Its exception is not passed on: the message may quote a secret.
+        """
+        source = self.__source
+        if source is None:
+            return None
+        failure = ""
+        try:
+            value = source(name) if callable(source) else source.get(name)
+        except Exception as e:
+            value, failure = None, type(e).__name__
+        if failure:
+            message = f"the function given as `secrets` raised {failure} for {quoted(name)}"
+            raise SecretError(message, "call it with this name to see its error", "secret-missing")
+        return value if value is None or isinstance(value, Secret) else Secret(value)
+
+    def __repr__(self) -> str:
+        return "GivenSecrets(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("GivenSecrets are not pickled or copied")
+
+    __getstate__ = __reduce__  # the inherited one returns the slots
 
 
 @dataclass(frozen=True)
@@ -20,12 +59,14 @@ class Reach:
     ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` holds the variables for
     ``env``; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. If ``isolated``, everything
     is out of reach: an untrusted file chose the server and its login, and the server would receive the values.
+    ``given`` are secrets that a caller of the library hands over; ``env`` looks there first.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
     settings_paths: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     isolated: bool = False
+    given: GivenSecrets = field(default_factory=lambda: GivenSecrets(None))
 
 
 Fetch = Callable[[SecretRef, Reach], str]
@@ -38,6 +79,8 @@ def fetch_env(ref: SecretRef, reach: Reach) -> str:
     if name.upper().startswith(PREFIX):
         hint = "a spec cannot use this tool's own credentials; name another variable"
         raise SecretError(f"the variable {quoted(name)} is out of a spec's reach", hint, "secret-out-of-reach")
+    if (given := reach.given.get(name)) is not None:
+        return given.reveal()
     if name not in reach.environ:
         raise SecretError(f"the environment variable {quoted(name)} is not set", f"export {name}", "secret-missing")
     return reach.environ[name]

@@ -19,7 +19,8 @@ from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER
 from ztrust_mail.specfile.readers.document import START, Broken, Document, Parsed, SourceText, decode
 from ztrust_mail.specfile.readers.excerpts import attach_excerpts
 
-Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, object]
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Given = Paths | Mapping[str, object]
 """A spec as callers give it: a path, several paths, or the data itself."""
 
 _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]

@@ -1,0 +1,126 @@
+"""The verbs of the library for callers on an event loop, each in a thread.
+
+The signatures are those of :mod:`ztrust_mail.api`. A verb that is cancelled tells its thread to stop, which
+``apply`` and ``ensure`` do after the writes under way; the cancellation goes on when the thread has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar, Unpack, cast
+
+from ztrust_mail import api
+from ztrust_mail.api.keywords import Login, hide
+from ztrust_mail.api.onboarding import Ensured, EnsureKeywords
+from ztrust_mail.api.session import Session
+from ztrust_mail.api.spec_types import EntryDict
+from ztrust_mail.api.write import ApplyKeywords
+from ztrust_mail.secrets.sources import GivenSecrets, Secrets
+from ztrust_mail.settings import Variables
+from ztrust_mail.specfile.entries import Spec
+
+if TYPE_CHECKING:
+    from ztrust_mail.applying.outcome import Result
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.saved import SavedPlan
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_AsyncVerb = Callable[P, Coroutine[None, None, R]]
+
+
+async def _run(function: Callable[[], R], cancel: threading.Event | None = None) -> R:
+    """Return what a function returns in a thread. A cancellation sets ``cancel`` and waits for the thread."""
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as e:
+            cancelled = e
+            if cancel:
+                cancel.set()
+    if cancelled:
+        work.exception()  # it counts as seen
+        raise cancelled
+    return work.result()
+
+
+def _in_thread(function: Callable[P, R]) -> _AsyncVerb[P, R]:
+    @wraps(function)
+    async def run(*arguments: P.args, **keywords: P.kwargs) -> R:
+        return await _run(partial(function, *arguments, **keywords))
+
+    return run
+
+
+async def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Result:
+    """Write what a plan says, as :func:`ztrust_mail.apply` does; a cancellation skips the realms not yet begun."""
+    cancel = keywords["cancel"] = keywords.get("cancel") or threading.Event()
+    return await _run(lambda: api.apply(plan, session, **keywords), cancel)
+
+
+async def ensure(
+    server: str | Session,
+    realms: Mapping[str, EntryDict],
+    *,
+    test: bool | Literal["always"] = True,
+    wait_for_realm: float = 30.0,
+    **keywords: Unpack[EnsureKeywords],
+) -> Ensured:
+    """Give realms these e-mail settings, as :func:`ztrust_mail.ensure` does; a cancellation ends all waiting."""
+    hidden = cast("EnsureKeywords", hide(keywords))
+    del keywords
+    cancel = hidden["cancel"] = hidden.get("cancel") or threading.Event()
+    return await _run(lambda: api.ensure(server, realms, test=test, wait_for_realm=wait_for_realm, **hidden), cancel)
+
+
+class ConnectKeywords(Login, total=False):
+    """The keyword arguments of :func:`connect`, which are those of :func:`ztrust_mail.connect`."""
+
+    spec: Spec | None
+    plan: SavedPlan | None
+    config_path: str | None
+    environ: Variables
+    secrets: Secrets | GivenSecrets | None
+
+
+@asynccontextmanager
+async def connect(server: str | None = None, **keywords: Unpack[ConnectKeywords]) -> AsyncIterator[Session]:
+    """Open a session as :func:`ztrust_mail.connect` does, and close it at the end of the ``async with`` block."""
+    hidden = cast("ConnectKeywords", hide(keywords))
+    del keywords
+    session = await _run(lambda: api.connect(server, **hidden))
+    try:
+        yield session
+    finally:
+        await _run(session.close)
+
+
+dangers = _in_thread(api.dangers)
+doctor = _in_thread(api.doctor)
+drift = _in_thread(api.drift)
+explain = _in_thread(api.explain)
+find_unfinished = _in_thread(api.find_unfinished)
+forget = _in_thread(api.forget)
+history = _in_thread(api.history)
+leftovers = _in_thread(api.leftovers)
+load_plan = _in_thread(api.load_plan)
+load_spec = _in_thread(api.load_spec)
+plan = _in_thread(api.plan)
+plan_saved = _in_thread(api.plan_saved)
+prunable = _in_thread(api.prunable)
+prune = _in_thread(api.prune)
+pull = _in_thread(api.pull)
+refuse = _in_thread(api.refuse)
+revert_plan = _in_thread(api.revert_plan)
+rotate_plan = _in_thread(api.rotate_plan)
+run_to_revert = _in_thread(api.run_to_revert)
+save_plan = _in_thread(api.save_plan)
+settle = _in_thread(api.settle)
+test = _in_thread(api.test)
+validate = _in_thread(api.validate)
