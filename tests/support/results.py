@@ -25,7 +25,8 @@ def statuses(outcome: Outcome) -> dict[str, Status | MailTestStatus]:
 
 def findings_in(outcome: Outcome | ReadResult | WriteResult) -> Iterator[Finding]:
     """Yield the findings of the whole, then those of each realm."""
-    yield from getattr(outcome, "findings", ())
+    own = getattr(outcome, "own_findings", None)
+    yield from () if isinstance(outcome, MailTestRun) else getattr(outcome, "findings", ()) if own is None else own
     if not isinstance(outcome, ReadResult | WriteResult):
         for part in parts_of(outcome):
             yield from part.findings
