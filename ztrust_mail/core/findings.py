@@ -22,15 +22,18 @@ class Severity(StrEnum):
 class Location:
     """A place in a file: the path as the user gave it, line and column from 1.
 
-    Both are 0 for a spec given as a dict, which has no lines.
+    Both are 0 for a spec given as a dict, which has no lines: ``key`` says where in it, ``realms.acme.sender``.
     """
 
     path: str
     line: int = 0
     column: int = 0
+    key: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        if self.line:
+            return f"{self.path}:{self.line}:{self.column}"
+        return f"{self.path}: {self.key}" if self.key else self.path
 
 
 @dataclass(frozen=True)

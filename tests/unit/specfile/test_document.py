@@ -515,7 +515,7 @@ class TestDict:
         assert document.path == "<dict>"
         assert document.folder == str(tmp_path)
         assert document.value == {"a": [1, 2.5, True, None, "x", [3]], "b": {"c": {}}}
-        assert document.locate(("a", 0)) == document.locate_key(("b",)) == Location("<dict>")
+        assert document.locate(("a", 0)) == document.locate_key(("a", 0)) == Location("<dict>", key="a.0")
 
     def test_numbers_of_a_dict_have_a_text_as_those_in_files(self) -> None:
         document, _ = from_dict({"port": 587, "ratio": 1.5, "on": True})

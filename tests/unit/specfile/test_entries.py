@@ -303,16 +303,25 @@ class TestADict:
     def test_a_dict_is_a_spec_without_lines(self):
         spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": ENTRY}})
         assert spec.paths == ("<dict>",)
-        assert spec.entries[0].location == Location("<dict>")
+        assert spec.entries[0].location == Location("<dict>", key="realms.acme")
         assert ztrust_mail.explain(spec, "acme").fields["relay.port"] == 587
 
     def test_problems_of_a_dict_are_reported_without_lines(self):
         with pytest.raises(SpecError) as caught:
             ztrust_mail.load_spec({"realms": {"acme": {**ENTRY, "relay": {"host": None}, "x": object()}}})
         assert {(str(f.location), f.rule) for f in caught.value.findings} == {
-            ("<dict>", "null"),
+            ("<dict>: realms.acme.relay.host", "null"),
             ("<dict>", "not-json"),
         }
+
+    def test_the_error_names_the_place_of_a_problem_but_no_key_below_a_login(self):
+        with pytest.raises(SpecError) as caught:
+            ztrust_mail.load_spec({"version": 1, "realms": {"acme": {"sender": {"adress": "a@b.example"}}}})
+        assert str(caught.value).startswith("the spec has 1 problem: <dict>: realms.acme.sender.adress: unknown key")
+        auth = {"username": "u", "s3cret-pw": {"x": 1}}
+        _, findings = ztrust_mail.validate({"version": 1, "realms": {"acme": {"relay": {"auth": auth}}}})
+        assert "<dict>: realms.acme.relay.auth" in {str(f.location) for f in findings}
+        assert "s3cret-pw" not in str(findings)
 
     def test_a_missing_version_has_no_line_either(self):
         assert said(ztrust_mail.validate({"realms": {"acme": ENTRY}})[1]) == [

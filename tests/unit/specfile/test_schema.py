@@ -154,7 +154,7 @@ def test_a_right_document_comes_back_whole_and_without_findings():
 def test_invalid_values_are_left_out_and_the_rest_stays():
     value, findings = check({"version": 1, "nope": 1, "realms": {"r": {"sender": {"name": 1, "nme": 2}, "relay": 5}}})
     assert value == {"version": 1, "realms": {"r": {"sender": {"name": "1"}}}}
-    assert [f.rule for f in findings] == ["unknown-key", "unknown-key", "wrong-type"]
+    assert sorted(f.rule for f in findings) == ["unknown-key", "unknown-key", "wrong-type"]
 
 
 @pytest.mark.parametrize("reference", [{}, {"env": "A", "file": "b"}, {"env": 1, "nope": 2}, {"keyring": ["a", []]}])
@@ -352,7 +352,9 @@ def test_the_same_content_in_json_and_yaml_gives_the_same_findings_at_the_same_w
 def test_a_dict_gives_the_same_messages_without_lines(tmp_path):
     findings = ztrust_mail.validate(CONTENT)[1]
     assert {f.message for f in findings} == found_in(tmp_path, "s.yaml", YAML).keys()
-    assert {str(f.location) for f in findings} == {"<dict>"}
+    places = {str(f.location) for f in findings}
+    assert {"<dict>: realms.globex.vars.Bad", "<dict>: realms.acme.relay.host"} <= places
+    assert all(place.partition(":")[0] == "<dict>" for place in places)
 
 
 # Every place of an entry, with a canary as text, in a list and as a key and value of a mapping.

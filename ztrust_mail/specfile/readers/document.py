@@ -5,17 +5,19 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NoReturn, Self, TypeAlias
+from typing import Literal, NoReturn, Self, TypeAlias
 
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import MAX_PROBLEMS, Excerpt, Finding, Location, error
-from ztrust_mail.core.text import CONTROL, SURROGATE, quoted
+from ztrust_mail.core.text import CONTROL, SURROGATE, printable, quoted
 
 Pointer: TypeAlias = tuple[str | int, ...]
 Place: TypeAlias = "tuple[int, int, Children]"  # offset of the key, offset of the value, places inside
 Children: TypeAlias = "dict[str, Place] | list[Place] | None"
 Parsed: TypeAlias = tuple[JsonValue, Place]
 MAX_DEPTH = 50
+MAX_KEY = 200  # characters of the place in a dict
+AUTH = "auth"
 MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python refuses to read very long numbers
 MAX_LINE = 10_000
@@ -164,14 +166,18 @@ class Document:
 
     def locate(self, pointer: Pointer) -> Location:
         """Return where a value starts; of a missing value, where its nearest parent starts."""
-        return self._location(self._place(pointer)[1])
+        return self._location(pointer, 1)
 
     def locate_key(self, pointer: Pointer) -> Location:
         """Return where the key of a value starts; of a missing value, the key of its nearest parent."""
-        return self._location(self._place(pointer)[0])
+        return self._location(pointer, 0)
 
-    def _location(self, offset: int) -> Location:
-        return self.source.location(offset) if self.source else Location(self.path)
+    def _location(self, pointer: Pointer, part: Literal[0, 1]) -> Location:
+        if self.source:
+            return self.source.location(self._place(pointer)[part])
+        names = [str(part) for part in pointer]
+        shown = names[: names.index(AUTH) + 1] if AUTH in names else names  # a key below it may be a password
+        return Location(self.path, key=printable(".".join(shown))[:MAX_KEY])
 
     def _place(self, pointer: Pointer) -> Place:
         place = self.root
