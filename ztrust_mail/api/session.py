@@ -72,7 +72,7 @@ class _Hold:
                 self.listeners.remove(lost)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Session:
     """A server with everything needed to work on it. A context manager; threads may share it.
 
@@ -88,6 +88,9 @@ class Session:
     journal_url: Secret | None = None
     _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.server.url}>"
 
     def __enter__(self) -> Self:
         return self
