@@ -69,7 +69,7 @@ class RelayDict(TypedDict, total=False):
 
 
 class NotifyDict(TypedDict, total=False):
-    """Who is told what by mail, in products that know of such a thing; the others warn that they do not."""
+    """Who gets notifications by mail, in products that have them."""
 
     recipients: Sequence[str] | Literal[False]
     alerts: bool
@@ -96,7 +96,7 @@ class DefaultsDict(TypedDict, total=False):
 
 
 class ExpectDict(TypedDict, total=False):
-    """What a glob must find, so that a run that sees too few realms stops short of harm."""
+    """What a glob must match."""
 
     min: int
 
