@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from yaml.nodes import ScalarNode
 
 
+MODELINE = "# yaml-language-server: $schema=spec.schema.json\n"
+"""The first line of each spec that is written: editors find the schema by it, once it is beside the spec."""
+
+
 def dump_yaml(data: object, *, flow: bool | None = False) -> str:
     """Return data as YAML in the order given; text with invisible characters is double-quoted and escaped.
 
@@ -88,7 +92,7 @@ def to_yaml(
         body["defaults"] = _nest(defaults)
     body["realms"] = {name: {"disabled": True} if e is None else _nest(e) for name, e in realms.items()}
     text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", dump_yaml(body, flow=None))
-    return "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
+    return MODELINE + "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
 
 
 def _nest(leaves: Leaves) -> Node:

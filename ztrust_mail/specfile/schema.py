@@ -29,7 +29,8 @@ def check(document: Document, native_names: Mapping[str, str]) -> tuple[JsonValu
     reporter = ProblemReporter(document, native_names)
     findings: list[Finding] = []
     broken: set[Pointer] = set()
-    for problem in (_to_problem(cause) for e in _validator().iter_errors(value) for cause in _find_causes(e)):
+    causes = (cause for e in _validator().iter_errors(value) for cause in _find_causes(e))
+    for problem in (_to_problem(cause) for cause in causes if not _is_for_editors(cause)):
         findings += islice(reporter.translate(problem), MAX_PROBLEMS + 1 - len(findings))
         if len(findings) > MAX_PROBLEMS:
             return None, findings
@@ -102,6 +103,16 @@ def _find_causes(e: ValidationError) -> Iterator[ValidationError]:
     shaped = [subs for subs in meant if subs[0].validator != "const"]
     for sub in (shaped or list(branches.values()))[0]:
         yield from _find_causes(sub)
+
+
+def _is_for_editors(e: ValidationError) -> bool:
+    """Tell whether an error is reported later: a missing version, a URL as a server, ``expect`` without a glob.
+
+    Editors know only the schema of one file. One version is enough for all files of a spec.
+    """
+    if e.validator == "required":
+        return not e.absolute_path
+    return e.validator == "not" and len(e.absolute_path) <= 2  # server[0], realms.acme
 
 
 def _to_problem(e: ValidationError) -> Problem:

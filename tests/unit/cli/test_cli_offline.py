@@ -536,3 +536,9 @@ def test_a_reader_that_closes_the_pipe_means_status_2_and_one_line(cli: Cli, spe
             os.close(writing)
         assert (arguments, done.returncode, done.stderr.count(b"\n")) == (arguments, ExitStatus.USAGE, 1)
         assert b"the program reading standard output has exited" in done.stderr
+
+
+def test_each_spec_that_is_written_names_the_schema_for_an_editor_in_its_first_line(cli: Cli) -> None:
+    cli.write("a.json", '{"realm": "acme", "smtpServer": {"host": "h.example", "from": "a@b.example"}}')
+    for command in (["init"], ["convert", "--from", "realm-export", "--to", "spec", "a.json"]):
+        assert cli(*command).out.startswith("# yaml-language-server: $schema=spec.schema.json\n")

@@ -633,7 +633,7 @@ def test_a_spec_that_is_not_valid_yet_ends_with_1_and_the_last_line_says_what_to
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", "mail.yaml")
     assert ran.status == 1
     last = ran.err.splitlines()[-1]
-    assert "error: the spec is incomplete: line 3: `sender.address` is missing; and line 3: `relay.auth." in last
+    assert "error: the spec is incomplete: line 4: `sender.address` is missing; and line 4: `relay.auth." in last
     assert last.endswith("complete it, then run: ztrust-mail validate FILE [incomplete-spec]")
     assert cli("validate", "mail.yaml").status == 2
 

@@ -136,6 +136,28 @@ def test_every_example_and_default_in_the_schema_fits_its_own_node(where, node):
         assert not list(validator.iter_errors(value)), where
 
 
+@pytest.mark.parametrize(
+    ("spec", "place"),
+    [
+        pytest.param({"realms": {}}, [], id="no-version"),
+        pytest.param({"version": 1, "server": "https://id.example.com"}, ["server"], id="server-url"),
+        pytest.param({"version": 1, "server": ["prod", "http://h"]}, ["server"], id="server-url in a list"),
+        pytest.param(
+            {"version": 1, "realms": {"a": {"expect": {"min": 1}}}}, ["realms", "a"], id="expect-without-glob"
+        ),
+    ],
+)
+def test_an_editor_that_knows_only_the_schema_sees_the_mistake(spec: dict[str, object], place: list[str]) -> None:
+    (found,) = Draft202012Validator(load_schema("spec")).iter_errors(spec)
+    assert list(found.absolute_path) == place
+    assert len([one for one in ztrust_mail.validate(spec)[1] if one.severity.value == "error"]) == 1
+
+
+def test_a_glob_may_have_expect_in_the_schema_too() -> None:
+    spec = {"version": 1, "realms": {"a-*": {"expect": {"min": 1}}, "a?": {"expect": {"min": 1}}}}
+    assert list(Draft202012Validator(load_schema("spec")).iter_errors(spec)) == []
+
+
 def check(value: object) -> tuple[object, list[Finding]]:
     document, problems = from_dict(value)
     assert problems == []

@@ -8,7 +8,7 @@ from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.specfile.export import to_yaml
+from ztrust_mail.specfile.export import MODELINE, to_yaml
 
 NAME = "init"
 
@@ -50,7 +50,7 @@ Then add realms, globs and defaults (`ztrust-mail schema spec` describes every f
 def command(realm: str | None, server: str | None, out: Path | None, force: bool, config: str | None) -> None:
     """Write a first spec, as an example or from a realm."""
     with Output(NAME) as output:
-        status, content = ExitStatus.OK, TEMPLATE
+        status, content = ExitStatus.OK, MODELINE + TEMPLATE
         if realm is not None:
             with api.connect(server, config_path=config) as session:
                 output.attach(session)
