@@ -81,7 +81,7 @@ def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_item
             hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
             raise ConfigError(f"{path}: unknown key {name}", hint)
         if type(value) is not known[key]:
-            raise ConfigError(f"{path}: {name} must be {_WORDS[known[key]]}", "see the README")
+            raise ConfigError(f"{path}: {name} must be {_WORDS[known[key]]}", "see ztrust-mail schema settings")
         if isinstance(value, list) and not all(isinstance(item, str) and (item or empty_items) for item in value):
             raise ConfigError(f"{path}: {name} must be a list of texts", 'write ["one", "another"]')
         if value in ("", Secret("")):
@@ -145,7 +145,7 @@ def read_toml(path: Path, *, named: bool) -> dict[str, object]:
     text = _read_text(path, named=named)
     if _most_parts(text) > MAX_KEY_PARTS:
         message = f"{path}: a key has more than {MAX_KEY_PARTS} parts joined by dots"
-        raise ConfigError(message, "settings need 3 at most, as in servers.main.url; see the README")
+        raise ConfigError(message, "settings need 3 at most, as in servers.main.url")
     where = str(path)
     try:
         return tomllib.loads(text.reveal())

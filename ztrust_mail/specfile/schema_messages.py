@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ztrust_mail.core.data import JsonValue, Schema
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.text import did_you_mean, pluralise, quoted
-from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, TOKEN
+from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, SECURITY, TOKEN
 from ztrust_mail.model.values import WRITE_DURATION
 from ztrust_mail.specfile.placeholders import UNQUOTED_PLACEHOLDER, builtin
 from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
@@ -110,6 +110,8 @@ class ProblemReporter:
             return error("bad-reference", f"{quote_place(pointer)} is not a secret reference", _SECRET_HINT, where)
         if not suggestion and (field := self.attribute_names.get(key)):
             suggestion = f"the server's {quoted(key)} is {quoted(field)} in a spec"
+            if field == SECURITY:
+                suggestion += f": write `security: {'tls' if key == 'ssl' else 'starttls'}`"
         if not suggestion and (field := _find_field(key)):
             suggestion = f"did you mean {quoted(field)}?"
         # an unrelated key inside a login may be a misplaced secret

@@ -542,3 +542,10 @@ def test_each_spec_that_is_written_names_the_schema_for_an_editor_in_its_first_l
     cli.write("a.json", '{"realm": "acme", "smtpServer": {"host": "h.example", "from": "a@b.example"}}')
     for command in (["init"], ["convert", "--from", "realm-export", "--to", "spec", "a.json"]):
         assert cli(*command).out.startswith("# yaml-language-server: $schema=spec.schema.json\n")
+
+
+@pytest.mark.parametrize(("switch", "security"), [("ssl", "tls"), ("starttls", "starttls")])
+def test_a_switch_of_the_servers_form_is_told_with_the_security_to_write(cli: Cli, switch: str, security: str) -> None:
+    cli.write("s.yaml", f"version: 1\nrealms:\n  acme: {{relay: {{host: h.example, {switch}: true}}}}\n")
+    said = f"the server's `{switch}` is `relay.security` in a spec: write `security: {security}`"
+    assert said in cli("validate", "s.yaml").out
