@@ -40,6 +40,9 @@ _PLAIN = r"""(?P<plain>[^\s"'{}\[\],:#]+) *:(?:\s+|$)"""
 _PAIR = re.compile(rf"(?:^|(?<=[\s{{,\[]))(?:{_QUOTED}|{_PLAIN})(?P<value>[^\s{{\[#]?)")
 _STARTS_WITH_KEY = re.compile(rf"[\s{{]*(?:-\s+)?(?:{_QUOTED}|{_PLAIN})")
 _TOKEN = re.compile(r"""["'](?:[^"'\\]|\\.)*["']?|[{}\[\],:\t]|[^\s{}\[\],]+""")
+_PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_.]*\} *")
+_REST_OF_VALUE = re.compile(r"(?:\{[^{}]*\}|[^{}\[\],#])+")
+_LONGEST_ADVICE = 100
 
 
 def attach_excerpts(findings: Iterable[Finding], source: SourceText, parsed: Parsed) -> list[Finding]:
@@ -75,6 +78,24 @@ def syntax_excerpt(source: SourceText, offset: int) -> Excerpt | None:
                 return None
             indent = _indent_of(above)
     return _cut(source, offset)
+
+
+def find_placeholder(source: SourceText, mark: int) -> int:
+    """Return the offset of an unquoted placeholder at which, or right after which, the parser stopped, else -1."""
+    line, at = source.line_at(mark), mark - source.line_start(mark)
+    found = next((one for one in _PLACEHOLDER.finditer(line) if at in (one.start(), one.end())), None)
+    return source.line_start(mark) + found.start() if found else -1
+
+
+def advise_quotes(excerpt: Excerpt | None) -> str:
+    """Return the value with an unquoted placeholder as it should be written, if it may be shown."""
+    if excerpt:
+        before = re.split(r"[,\[{]|:\s", excerpt.before)[-1].lstrip()
+        found = _REST_OF_VALUE.match(excerpt.marked + excerpt.after)
+        value = before + (found[0].rstrip() if found else "")
+        if len(value) <= _LONGEST_ADVICE and not set(value) & set('"\\'):
+            return f'write "{value}"'
+    return "put the whole value in double quotes"
 
 
 def is_public(pointer: Pointer) -> bool:

@@ -37,7 +37,7 @@ from ztrust_mail.specfile.readers.document import (
     SourceInt,
     SourceText,
 )
-from ztrust_mail.specfile.readers.excerpts import is_public, syntax_excerpt
+from ztrust_mail.specfile.readers.excerpts import advise_quotes, find_placeholder, is_public, syntax_excerpt
 
 MAX_SHARED = 100_000  # values that all aliases of a file may repeat in total
 _WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
@@ -63,9 +63,6 @@ _ESCAPE = "this text contains an escape that YAML does not know", "use single qu
 _GENERIC = "this is not valid YAML", "check the indentation, the colon and the quotes here"
 _TAB = "tab found; YAML is indented with spaces", "replace the tab with spaces"
 _UNQUOTED = "`{` starts a new mapping here; quote the value"
-_PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_.]*\} *")
-_REST_OF_VALUE = re.compile(r"(?:\{[^{}]*\}|[^{}\[\],#])+")
-_LONGEST_ADVICE = 100
 # For each of the parser's problems: a pattern for its context and text in either parser, whether the problem is
 # reported where the context starts, and our message and hint.
 _PROBLEMS = (
@@ -325,33 +322,15 @@ def _refuse(source: SourceText, problem: YAMLError) -> NoReturn:
     mark = _mark_of(problem)
     if source.text.startswith("\t", mark):
         what += " at a tab"
-    elif (brace := _find_placeholder(source, mark)) >= 0:
+    elif (brace := find_placeholder(source, mark)) >= 0:
         excerpt = _excerpt(source, brace)
-        source.stop(UNQUOTED_PLACEHOLDER, brace, _UNQUOTED, _advise_quotes(excerpt), excerpt)
+        source.stop(UNQUOTED_PLACEHOLDER, brace, _UNQUOTED, advise_quotes(excerpt), excerpt)
     for pattern, at_start, message, hint in _PROBLEMS:
         if re.search(pattern, what):
             context = getattr(problem, "context_mark", None) if at_start else None
             at = context.index if context else mark
             source.stop("yaml-syntax", at, message, hint, _excerpt(source, at))
     source.stop("yaml-syntax", mark, *_GENERIC, _excerpt(source, mark))
-
-
-def _find_placeholder(source: SourceText, mark: int) -> int:
-    """Return the offset of an unquoted placeholder at which, or right after which, the parser stopped, else -1."""
-    line, at = source.line_at(mark), mark - source.line_start(mark)
-    found = next((one for one in _PLACEHOLDER.finditer(line) if at in (one.start(), one.end())), None)
-    return source.line_start(mark) + found.start() if found else -1
-
-
-def _advise_quotes(excerpt: Excerpt | None) -> str:
-    """Return the value with an unquoted placeholder as it should be written, if it may be shown."""
-    if excerpt:
-        before = re.split(r"[,\[{]|:\s", excerpt.before)[-1].lstrip()
-        found = _REST_OF_VALUE.match(excerpt.marked + excerpt.after)
-        value = before + (found[0].rstrip() if found else "")
-        if len(value) <= _LONGEST_ADVICE and not set(value) & set('"\\'):
-            return f'write "{value}"'
-    return "put the whole value in double quotes"
 
 
 def _excerpt(source: SourceText, offset: int) -> Excerpt | None:
