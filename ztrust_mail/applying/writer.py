@@ -30,7 +30,6 @@ from ztrust_mail.secrets.store import ResolvedSecrets
 FRESH_SECONDS = 5.0
 """A realm that was read longer ago than this is read again before it is written."""
 
-
 LONG_SECONDS = 1.0
 """A list that takes longer than this is not used to read stale realms again: too few of them would be written before
 they are stale once more."""
@@ -40,8 +39,8 @@ class FreshReads:
     """Returns settings of realms that were read at most five seconds ago. Threads may share it.
 
     A stale realm is read again by the thread that writes it, right before its write. Where one list is known to be
-    quick and to cost less than single reads of all realms that are left, it serves them all. For a server that shows
-    no settings, the read of the plan is used.
+    quick and to cost less than single reads of all realms that are left, it serves them all; not where templates are
+    read too, which take requests of their own. For a server that shows no settings, the read of the plan is used.
     """
 
     def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
@@ -49,6 +48,7 @@ class FreshReads:
         self._lock = threading.Lock()
         self._seen: dict[str, LiveRealm | RealmError | None] = {realm.realm: realm.live for realm in planned}
         self._names = {realm.realm: gateway.dialect.template_names(realm.wanted.fields) for realm in planned}
+        self._has_templates = any(self._names.values())
 
     def get(self, realm: str) -> LiveRealm:
         """Return one realm's settings, once per realm. Raises :class:`RealmError` where they cannot be read."""
@@ -56,11 +56,14 @@ class FreshReads:
             live = self._seen.pop(realm)
             if self._gateway.capabilities.read and not _is_fresh(live):
                 live = None
-                if self._gateway.prefers_list(len(self._seen) + 1, within=LONG_SECONDS):
+                if self._is_list_cheaper():
                     reading = self._read([realm, *self._seen])
                     self._seen |= {name: reading[name] for name in self._seen}
                     live = reading[realm]
         return _require(live) if live else self.refresh(realm)
+
+    def _is_list_cheaper(self) -> bool:
+        return not self._has_templates and self._gateway.prefers_list(len(self._seen) + 1, within=LONG_SECONDS)
 
     def refresh(self, realm: str) -> LiveRealm:
         """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""

@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from ztrust_mail.applying.writer import FRESH_SECONDS, LONG_SECONDS, FreshReads
 from ztrust_mail.core.errors import RealmError, RealmMissing
-from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK, with_templates
 from ztrust_mail.gateways.gateway import Capabilities, LiveRealm, Reading
+from ztrust_mail.model.fields import THEME
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import Desired
 
@@ -33,7 +34,7 @@ class Server:
     asked: list[int] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
     capabilities = Capabilities(read=True, write=True, test=True)
-    dialect = KEYCLOAK
+    dialect = with_templates(KEYCLOAK)
 
     def __post_init__(self) -> None:
         self._all_there = threading.Barrier(self.together, timeout=10)
@@ -85,6 +86,15 @@ def test_without_a_quick_list_each_stale_realm_is_read_alone_by_the_thread_that_
     with ThreadPoolExecutor(6) as pool:
         assert [live.realm for live in pool.map(reads.get, NAMES)] == NAMES
     assert server.asked == [1] * len(NAMES)
+
+
+def test_stale_realms_with_templates_are_read_one_by_one_since_each_takes_requests_of_its_own() -> None:
+    server = Server(list_seconds=0.1)
+    themed = Desired(NAMES[0], None, {THEME: "example"})  # type: ignore[arg-type]
+    first, *others = planned(FRESH_SECONDS + 1.0)
+    reads = FreshReads(server, [replace(first, wanted=themed), *others])  # type: ignore[arg-type]
+    assert [reads.get(name).realm for name in NAMES[1:]] == NAMES[1:]
+    assert server.asked == [1] * len(NAMES[1:])
 
 
 @pytest.mark.parametrize("seconds", [0.1, math.inf])
