@@ -15,6 +15,7 @@ import platform
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +89,25 @@ def online(
     ]
 
 
-def parts(where: str, cli: CommandLine, floor: Floor, realms: list[str], counts: list[int], rounds: int) -> list[Row]:
+@dataclass(frozen=True)
+class Rig:
+    """A server with realms, the command line set up for it, and the seconds to start the program in."""
+
+    where: str
+    cli: CommandLine
+    floor: Floor
+    realms: list[str]
+    start: float
+
+
+def parts(rig: Rig, counts: Sequence[int], rounds: int) -> list[Row]:
     """Measure an apply to the first realms beside a bare loop that reads and writes each, in turn.
 
     An apply to all realms uses a glob, one to fewer names each.
     """
-    rows = []
+    rows, cli, floor = [], rig.cli, rig.floor
     for count in counts:
-        some, is_all = realms[:count], count == len(realms)
+        some, is_all = rig.realms[:count], count == len(rig.realms)
         for name in ("E", "F"):
             text = specs.for_all(name) if is_all else specs.for_some(name, some)
             (cli.folder / f"{name}-{count}.yaml").write_text(text, encoding="utf-8")
@@ -105,9 +117,9 @@ def parts(where: str, cli: CommandLine, floor: Floor, realms: list[str], counts:
             applies.append(cli("apply", f"{name}-{count}.yaml", *APPLY).seconds)
             reads.append(median(floor.drift if is_all else lambda some=some: floor.read_each(some), 1))
         loop, read, apply = (statistics.median(taken) for taken in (loops, reads, applies))
-        most = 1.1 * loop + read + 0.4 if is_all else 1.3 * (loop + read) + 0.4
+        most = (1.1 * loop + read if is_all else 1.3 * (loop + read)) + rig.start
         what = "all" if is_all else f"{count} named"
-        rows.append(Row(f"`apply` to {what} of {len(realms):,} realms, {where}", apply, loop, most))
+        rows.append(Row(f"`apply` to {what} of {len(rig.realms):,} realms, {rig.where}", apply, loop, most))
     return rows
 
 
@@ -148,7 +160,8 @@ Written by `tox -e bench`; run it to get the figures of your own machine.
   server longer than the first, since it has to load what was written.
 - Floor of `apply` to some of the realms, and of the second row to all: one token, one `GET` and one `PUT` a realm,
   {CONNECTIONS} at once, run in turn with `apply`. The limit is 1.3 × (floor + one more `GET` a realm, to read it back)
-  + 0.4 s; for all realms 1.1 × floor + one list + 0.4 s.
+  + {ON_KEYCLOAK.drift} s, on the sandbox {ON_SANDBOX.drift} s; for all realms 1.1 × floor + one list
+  + {ON_KEYCLOAK.drift} s.
 - Limits of the other rows on Keycloak: 1.3 × floor + {ON_KEYCLOAK.drift} s for `drift`, 1.3 × floor for `apply`,
   start of the program and journal included; on the sandbox 1.3 × floor + {ON_SANDBOX.apply} s. `--version` has a
   limit of 0.12 s, `validate` one of 1 s.
@@ -184,15 +197,16 @@ def main() -> None:
             rows = offline(cli, given.rounds)
             keycloak = f"Keycloak {KEYCLOAK_26.version}"
             rows += online(keycloak, cli, Floor(server.url), realms, given.rounds, ON_KEYCLOAK)
-            rows += parts(keycloak, cli, Floor(server.url), realms, [len(realms), *PARTS], given.rounds)
+            rig = Rig(keycloak, cli, Floor(server.url), realms, ON_KEYCLOAK.drift)
+            rows += parts(rig, [len(realms), *PARTS], given.rounds)
         with sandbox(given.sandbox_realms) as url:
             names = [f"bench-{n:05}" for n in range(given.sandbox_realms)]
             cli = command_line(url, folder / "sandbox")
             rows += online("sandbox", cli, Floor(url), names, given.rounds, ON_SANDBOX)
         with sandbox(MANY) as url:
             (folder / "many").mkdir()
-            cli = command_line(url, folder / "many")
-            rows += parts("sandbox", cli, Floor(url), [f"bench-{n:05}" for n in range(MANY)], [50], given.rounds)
+            names, cli = [f"bench-{n:05}" for n in range(MANY)], command_line(url, folder / "many")
+            rows += parts(Rig("sandbox", cli, Floor(url), names, ON_SANDBOX.drift), [50], given.rounds)
         scaled, most = scale(folder / "scale", [int(size) for size in given.scale.split(",")])
     page = document(rows, scaled, given.rounds)
     print(page)
