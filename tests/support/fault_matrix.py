@@ -27,6 +27,9 @@ REALMS = tuple(f"matrix-{number:02}" for number in range(1, 21))
 OUTSIDERS = ("outside-1", "outside-2")
 """Realms that no spec names: nobody may even ask for them."""
 
+LISTED = "matrix-*"
+"""A glob that matches no further realm: with it a plan reads the list of all realms."""
+
 USER, SECRET_VARIABLE = "relay-user", "RELAY_PASSWORD"
 LIST, TOKEN = "/admin/realms", "/realms/master/protocol/openid-connect/token"
 SLOW = (Fault.DELAY, Fault.HANG)
@@ -175,7 +178,8 @@ class World:
         auth = {"username": USER, "password": {"env": SECRET_VARIABLE}}
         relay = {"host": "localhost", "port": self.relay.port, "security": "none", "auth": auth}
         defaults = {"relay": relay, "sender": {"address": "no-reply@acme.example", "name": "Acme"}}
-        return {"version": 1, "defaults": defaults, "realms": {realm: self.entry(realm) for realm in REALMS}}
+        entries = {realm: self.entry(realm) for realm in REALMS}
+        return {"version": 1, "defaults": defaults, "realms": {**entries, LISTED: {"expect": {"min": 0}}}}
 
     def spec(self) -> Spec:
         """Return the same, loaded."""
