@@ -24,7 +24,8 @@ pytest_plugins = [
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folders of the test's own for journal, settings and cache; that of the journal is returned."""
+    """Folders of the test's own for journal, settings and cache, and wide output; that of the journal is returned."""
     for name in ("STATE", "CONFIG", "CACHE", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    monkeypatch.setenv("COLUMNS", "1000")  # so that every message is one line
     return tmp_path / "state"

@@ -170,7 +170,7 @@ def test_a_killed_run_is_reported_and_completed_by_the_next(world: World, case: 
     told = world.cli("apply", "after.json", "--allow", "all", typed="n\n")
     assert world.outcome() != "running"
     is_left = case not in (*WITHOUT_A_RUN, *NOTHING_LEFT)
-    assert ("run 2 left" in told.err) is is_left
+    assert ("run 2 left" in told.out) is is_left
     assert set(world.puts(since)) == set(sent)
 
     resumed = world.cli("apply", "after.json", "--resume", "--yes", "--allow", "all")
@@ -224,7 +224,7 @@ def test_ctrl_c_finishes_the_writes_under_way_and_resume_does_the_rest(
     assert set(world.puts(since)) == set(written)
 
     told = world.cli("apply", "after.json", "--allow", "all", typed="n\n")
-    assert f"run 2 left {6 - at_once} realms" in told.err
+    assert f"run 2 left {6 - at_once} realms" in told.out
     resumed = world.cli("apply", "after.json", "--resume", "--yes", "--allow", "all")
     assert resumed.status == ExitStatus.OK, resumed.err
     assert {realm: len(sent) for realm, sent in world.puts(since).items()} == dict.fromkeys(REALMS, 1)

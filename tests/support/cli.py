@@ -24,6 +24,8 @@ from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.settings import PREFIX
 
 PATIENCE = 60.0
+WIDE = "1000"
+"""Columns that no message needs, so that each is one line. Tests of wrapping set their own."""
 _OURS = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "TERM", "http_proxy", "HTTP_PROXY")
 
 
@@ -115,6 +117,7 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
             monkeypatch.delenv(name)
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home))
+    monkeypatch.setenv("COLUMNS", WIDE)
     monkeypatch.chdir(work)
 
 
@@ -191,7 +194,7 @@ def on_terminal(
 ) -> contextlib.AbstractContextManager[Terminal]:
     """Run the command line with all three streams on a terminal that it is the foreground job of."""
     start = "import runpy; runpy.run_module('ztrust_mail', run_name='__main__', alter_sys=True)"
-    given = {**os.environ, "TERM": "xterm-256color", **(environ or {})}
+    given = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color", **(environ or {})}
     return open_terminal([sys.executable, "-c", start, *arguments], given)
 
 

@@ -25,6 +25,7 @@ _REALMS = re.compile(r"\A<!-- console: realms ([^>]+) -->")
 _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "2026-11-28 22:46"),
     (re.compile(r", \S+ on \S+$", re.MULTILINE), ", root on vm"),
+    (re.compile(r"  admin, \S+$", re.MULTILINE), "  admin, root"),
 )
 
 

@@ -9,6 +9,9 @@ from ztrust_mail.convert.format import ReadResult, WriteResult
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.reports.report import Report
+from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text import TextFormat
 
 Outcome = Plan | Result | MailTestRun
 
@@ -40,3 +43,9 @@ def rules(outcome: Outcome | ReadResult | WriteResult) -> list[str]:
 def messages(outcome: Outcome) -> str:
     """Return message, hint and rule of each finding, on a line of its own."""
     return "\n".join(f"{found.message}; {found.hint} [{found.rule}]" for found in findings_in(outcome))
+
+
+def text_lines(report: Report, width: int = 0, *, details: bool = False) -> list[str]:
+    """Return the lines of a report as text: the body, then the verdict."""
+    body, verdict = TextFormat(details=details).render(report)
+    return plain([*body, *verdict], width).splitlines()

@@ -5,6 +5,7 @@ import importlib
 import click
 
 from ztrust_mail._version import __version__
+from ztrust_mail.cli.options import display_options
 from ztrust_mail.core.text import did_you_mean, quoted
 
 COMMANDS = (
@@ -41,7 +42,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, params=display_options(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def app() -> None:
     """E-mail settings of identity servers as code.

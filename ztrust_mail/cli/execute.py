@@ -7,23 +7,29 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
+from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.progress import Progress
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable
-from ztrust_mail.planning.plan import Plan, all_findings
+from ztrust_mail.planning.plan import Plan, Status
+from ztrust_mail.planning.safety import POLICY, Reason
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.plan import danger_lines, heading_lines, plan_lines, result_lines
+from ztrust_mail.reports.text import Text
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
+    from ztrust_mail.applying.outcome import Result
+
+SUGGESTED_CANARY = "2"
+"""How many realms the suggested command writes and tests first."""
 
 P = TypeVar("P", bound=Plan)
 
@@ -41,25 +47,30 @@ def confirm(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def show_findings(output: Output, plan: Plan) -> None:
-    """Print the server and account of a plan, and its findings."""
-    output.print_note(heading_lines(plan))
-    output.print_note(finding_lines(all_findings(plan)))
+def plan_report(
+    output: Output, command: str, plan: Plan, verdict: PlanVerdict, allow: frozenset[Reason], out: Path | None = None
+) -> reports.PlanReport:
+    """Return a plan and its dangers as a report, with the command to run next; ``out`` is where the plan is saved."""
+    report = reports.of_plan(command, plan, verdict.exit_status, verdict.dangers)
+    name = command.split()[0].replace("plan", "apply")
+    if e := verdict.refusal:
+        refusal = Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint)
+        refused = () if e.rule == POLICY else tuple(one for one in verdict.dangers if one.reason not in allow)
+        report = replace(report.with_findings([refusal]), refusal=refusal, refused=refused)
+        return replace(report, next_step=_allow_command(output, name, verdict) if refused else "")
+    if not plan.changed:
+        return report
+    saved = {"plan": out, "specs": None, "realm": None, "secrets": None} if out else {}
+    return replace(report, next_step=next_command(name, **saved))
 
 
-def show_verdict(output: Output, verdict: PlanVerdict) -> None:
-    """Print the dangers of a plan, or why it is refused."""
-    output.print_note(finding_lines(_refusal(verdict)) if verdict.refusal else danger_lines(verdict.dangers))
-
-
-def plan_report(command: str, plan: Plan, verdict: PlanVerdict) -> reports.PlanReport:
-    """Return a plan and its dangers as a report."""
-    return reports.of_plan(command, plan, verdict.exit_status, _refusal(verdict), verdict.dangers)
-
-
-def _refusal(verdict: PlanVerdict) -> tuple[Finding, ...]:
-    e = verdict.refusal
-    return (Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint),) if e else ()
+def _allow_command(output: Output, name: str, verdict: PlanVerdict) -> str:
+    """Return the command that confirms all dangers, for a mass change with a canary where the server can test one."""
+    reasons = list(dict.fromkeys(danger.reason for danger in verdict.dangers))
+    changes: dict[str, object] = {"allow": ",".join(reasons)}
+    if Reason.MASS_CHANGE in reasons and output.can_test and "--canary" not in sys.argv:
+        changes["canary"] = SUGGESTED_CANARY
+    return next_command(name, **changes)
 
 
 @dataclass(frozen=True)
@@ -67,19 +78,17 @@ class _TerminalDialogue(Dialogue):
     """Shows a plan, asks on the terminal unless the user said ``yes`` beforehand, and starts the progress."""
 
     output: Output
+    options: ApplyOptions
     progress: Progress
     yes: bool
 
     def report_settled(self, findings: Sequence[Finding]) -> None:
         self.output.add_findings(findings)
 
-    def show_plan(self, plan: Plan, verdict: PlanVerdict) -> None:
-        show_findings(self.output, plan)
-        show_verdict(self.output, verdict)
-
     def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
-        self.output.print_preview(plan_lines(plan))
-        question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(plan.url)}?"
+        report = plan_report(self.output, self.options.command, plan, verdict, self.options.allow)
+        self.output.print_preview(replace(report, next_step=""), asks=not self.yes)
+        question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(self.output.title)}?"
         if not self.yes and not confirm(question):
             return False
         self.progress.start(len(plan.changed))
@@ -95,29 +104,39 @@ def execute(
     api.require_support(session, options)
     _interrupt_on_termination()
     with Progress() as progress:
-        dialogue = _TerminalDialogue(output, progress, yes)
+        dialogue = _TerminalDialogue(output, options, progress, yes)
         return api.run_plan(session, make_plan, replace(options, progress=progress), dialogue)
 
 
 def finish(
     output: Output,
-    command: str,
+    options: ApplyOptions,
     done: Execution[P],
     more_lines: Sequence[Line] = (),
     more_findings: Sequence[Finding] = (),
 ) -> NoReturn:
     """Write the result of an execution and exit with its status; more lines and findings follow what it holds."""
-    if done.is_declined:
-        output.print_note([line("Declined: nothing was written.")])
-        output.finish((), plan_report(command, done.plan, done.verdict))
     if done.result is None:
-        report = plan_report(command, done.plan, done.verdict).with_findings(more_findings)
-        output.finish([*plan_lines(done.plan), *more_lines], report)
-    result = done.result
-    shown = set(all_findings(result.plan))
-    output.print_note(finding_lines(result.own_findings))
-    output.print_note(finding_lines(f for realm in result.realms for f in realm.findings if f not in shown))
-    output.finish([*result_lines(result), *more_lines], reports.of_result(result, more_findings))
+        report = plan_report(output, options.command, done.plan, done.verdict, options.allow)
+        if done.is_declined:
+            output.finish([line("Declined: nothing was written.")], report)
+        output.finish_report(report.with_findings(more_findings), more=Text(verdict=more_lines))
+    result = reports.of_result(done.result, more_findings)
+    output.finish_report(replace(result, next_step=_continue_command(done.result)), more=Text(verdict=more_lines))
+
+
+def _continue_command(done: Result) -> str:
+    """Return the command that writes the realms that an apply left, empty where it left none."""
+    planned = {realm.realm for realm in done.plan.changed}
+    if all(realm.status is Status.APPLIED for realm in done.realms if realm.realm in planned):
+        return ""
+    name, _, run = done.command.partition(" ")
+    if name == "rotate":
+        return next_command(name)
+    if name == "revert":
+        return next_command(name, run=run)
+    canary = {"canary": "1"} if "canary" in done.stopped else {}
+    return next_command(name, resume=True, realm=None, **canary)
 
 
 def _interrupt_on_termination() -> None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from ztrust_mail.cli import completion
+from ztrust_mail.cli.invocation import DISPLAY
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.reports.report import OutputFormat as OutputFormat
+from ztrust_mail.reports.style import ColorMode
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
@@ -46,8 +48,43 @@ class Argument(click.Argument):
         return self.shown
 
 
+class OneOf(click.Choice[str]):
+    """A choice of the values of an enumeration; returns its member."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        self._kind = kind
+        super().__init__([member.value for member in kind])
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
+        """Return the member of a value; click reports any other value."""
+        return self._kind(super().convert(str(value), param, ctx))
+
+
+class DisplayOption(click.Option):
+    """An option of how output is to look. It is the same for all commands, and may also come before the command."""
+
+    def __init__(self, *names: str, help: str, type: OneOf | None = None) -> None:
+        is_flag = type is None
+        super().__init__(names, help=help, type=type, is_flag=is_flag, expose_value=False, callback=self._remember)
+
+    def _remember(self, context: click.Context, _: click.Parameter, value: object) -> None:
+        if value:
+            context.meta.setdefault(DISPLAY, {})[self.name] = value
+
+
+def display_options() -> list[click.Parameter]:
+    """Return the options of how output is to look."""
+    return [
+        DisplayOption("--details", help="Show every realm by itself, also where realms have the same changes."),
+        DisplayOption("--quiet", "-q", help="Print only errors and what the result comes to."),
+        DisplayOption("--verbose", "-v", help="Also print requests and retries to standard error."),
+        DisplayOption("--no-pager", help="Do not show long output in a pager."),
+        DisplayOption("--color", type=OneOf(ColorMode), help="When to colour [default: auto, on a terminal]."),
+    ]
+
+
 class Command(click.Command):
-    """A command whose help explains its arguments."""
+    """A command whose help explains its arguments, and lists the display options last."""
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return what follows the command's name in the usage line."""
@@ -58,7 +95,12 @@ class Command(click.Command):
         if rows := [(argument.shown, argument.explained) for argument in self._arguments()]:
             with formatter.section("Arguments"):
                 formatter.write_dl(rows)
-        super().format_options(ctx, formatter)
+        display = [one for one in self.get_params(ctx) if isinstance(one, DisplayOption)]
+        for title, several in (("Options", [*self.get_params(ctx)]), ("Output", display)):
+            shown = [one for one in several if (one in display) == (title == "Output")]
+            if records := [row for one in shown if (row := one.get_help_record(ctx))]:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def _arguments(self) -> list[Argument]:
         return [parameter for parameter in self.params if isinstance(parameter, Argument)]
@@ -104,21 +146,9 @@ def _seconds(text: str) -> float:
     return time.milliseconds / 1000
 
 
-class OneOf(click.Choice[str]):
-    """A choice of the values of an enumeration; returns its member."""
-
-    def __init__(self, kind: type[StrEnum]) -> None:
-        self._kind = kind
-        super().__init__([member.value for member in kind])
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
-        """Return the member of a value; click reports any other value."""
-        return self._kind(super().convert(str(value), param, ctx))
-
-
 def command(name: str) -> Callable[[Function], Command]:
     """Return a decorator that makes a command of a function; its docstring is the help."""
-    return click.command(name, cls=Command)
+    return click.command(name, cls=Command, params=display_options())
 
 
 def argument(name: str, metavar: str, help: str, **settings: Unpack[ArgumentSettings]) -> Declaration:

@@ -9,11 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ztrust_mail.api import Session
+from ztrust_mail.cli.invocation import Display, current_display, fill_in_arguments
 from ztrust_mail.cli.main import OutputError
-from ztrust_mail.cli.progress import log_waits
+from ztrust_mail.cli.pager import is_too_long, page
+from ztrust_mail.cli.progress import Activity, log_to_stderr
 from ztrust_mail.cli.protected_files import (
     ProtectedFiles,
     ReportFile,
@@ -27,7 +29,7 @@ from ztrust_mail.core.files import write_file
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import quoted
 from ztrust_mail.reports import style, text
-from ztrust_mail.reports.report import OutputFormat, Report, load_format, of_findings
+from ztrust_mail.reports.report import OutputFormat, PlanReport, Report, load_format, of_findings
 from ztrust_mail.reports.style import Line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
@@ -38,18 +40,25 @@ from ztrust_mail.settings import FILES, folder_of
 class Output(AbstractContextManager["Output"]):
     """The output of one command. Inside ``with``, errors of this package become messages and the exit status.
 
-    With JSON every end of the command is one report, also an internal error and an interruption. No report may
-    overwrite a file of ``own``.
+    Text has the result on standard output, with all that a saved copy needs; standard error has progress, questions,
+    and errors that end the command. With JSON every end of the command is one report, also an internal error and an
+    interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL; ``can_test`` tells
+    whether it can send test mails.
     """
 
     command: str
     format: OutputFormat = OutputFormat.TEXT
     reports: Sequence[str] = ()
     own: ProtectedFiles = field(default_factory=ProtectedFiles)
+    display: Display = field(default_factory=current_display)
+    _activity: Activity = field(default_factory=Activity)
     _files: list[ReportFile] = field(default_factory=list)
     _lines: list[Line] = field(default_factory=list)
     _server: str = ""
+    title: str = ""
+    can_test: bool = False
     _findings: tuple[Finding, ...] = ()
+    _shown: tuple[Finding, ...] = ()
     _finished: bool = False
 
     def __enter__(self) -> Output:
@@ -60,6 +69,7 @@ class Output(AbstractContextManager["Output"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        self._activity.stop()
         if isinstance(e, SpecError):
             self._fail(e, e.findings)
         elif isinstance(e, Unsafe):
@@ -67,7 +77,7 @@ class Output(AbstractContextManager["Output"]):
         elif isinstance(e, ZtrustMailError):
             self._fail(e)
         elif isinstance(e, KeyboardInterrupt):
-            self.print_note([style.line("Interrupted.")])
+            self._print([style.line("Interrupted.")], sys.stderr)
             self._report_abort(ExitStatus.INTERRUPTED, "interrupted", "interrupted")
             exit_with(ExitStatus.INTERRUPTED)
         elif isinstance(e, Exception):
@@ -75,27 +85,38 @@ class Output(AbstractContextManager["Output"]):
 
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
         """End the command with an error; ``more`` goes into the report only."""
-        if isinstance(e, SpecError):
-            self.print_note(spec_finding_lines(found, sys.stderr))
-        else:
-            found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
-            self.print_note(finding_lines(found))
-        self.finish((), of_findings(self.command, e.exit_status, [*found, *more]))
+        found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
+        found = [fill_in_arguments(one) for one in found]
+        if not self._is_json:
+            self._print(finding_lines(self._findings), sys.stderr)
+        is_spec = isinstance(e, SpecError)
+        self._print(spec_finding_lines(found, sys.stderr) if is_spec else finding_lines(found), sys.stderr)
+        self._deliver(text.Text(), self._complete(of_findings(self.command, e.exit_status, [*found, *more])))
+        exit_with(e.exit_status)
 
     def _report_abort(self, status: ExitStatus, rule: str, message: str) -> None:
         if not self._finished:
-            self._deliver((), of_findings(self.command, status, [Finding(Severity.ERROR, rule, message)]))
+            found = [Finding(Severity.ERROR, rule, message)]
+            self._deliver(text.Text(), self._complete(of_findings(self.command, status, found)))
 
-    def attach(self, session: Session) -> None:
-        """Put the server into the report, print the findings of the settings, and print waits from now on.
+    @property
+    def _is_json(self) -> bool:
+        return self.format is not OutputFormat.TEXT
+
+    def attach(self, session: Session, activity: str = "Reading") -> None:
+        """Put the server into the report, keep the findings of the settings for it, and show that something goes on.
 
         Raises :class:`UsageError` where a report or the plan to be saved would overwrite a realm export.
         """
         self._server = session.server.url
+        self.title = f"{session.server.name} ({self._server})" if session.server.name else self._server
         if session.server.gateway == FILES:
             self._check_outside(folder_of(session.server.url))
-        self.add_findings(session.findings)
-        log_waits()
+        self.can_test = session.opened.capabilities.test
+        self._findings += session.findings
+        log_to_stderr(verbose=self.display.verbose, quiet=self.display.quiet)
+        if not self.display.quiet:
+            self._activity.start(f"{activity} {self.title}")
 
     def _check_outside(self, exports: str) -> None:
         files, self._files = self._files, []  # where one is refused, none is written
@@ -103,47 +124,92 @@ class Output(AbstractContextManager["Output"]):
             check_outside(path, exports)
         self._files = files
 
-    def add_findings(self, found: Sequence[Finding]) -> None:
-        """Print findings, and put them into the report however the command ends."""
+    def add_findings(self, found: Iterable[Finding]) -> None:
+        """Put findings into the result however the command ends."""
         self._findings += tuple(found)
-        self.print_note(finding_lines(found))
+
+    def print_findings(self, found: Iterable[Finding]) -> None:
+        """Print findings to standard error, for a command whose standard output is no report. JSON has them."""
+        if not self._is_json:
+            self.print_note(finding_lines(one for one in (*self._findings, *found) if one not in self._shown))
 
     def print_note(self, lines: Iterable[Line]) -> None:
-        """Print lines that are not the result to standard error."""
-        style.to_stderr(self._record(lines))
+        """Print lines that are not the result to standard error, unless only the result is wanted."""
+        if self.display.quiet:
+            self._record(lines)
+        else:
+            self._print(lines, sys.stderr)
 
-    def print_preview(self, lines: Iterable[Line]) -> None:
-        """Print the plan before it is applied, to standard error unless the format is text.
+    def print_preview(self, report: PlanReport, *, asks: bool) -> None:
+        """Print a plan before it is applied; with JSON to standard error, and only if a question follows.
 
         Raises :class:`OutputError` where it cannot be written: then nothing may be written to the server.
         """
+        self._activity.stop()
+        shown, self._shown = self._text_of(self._complete(report)), (*self._findings, *report.findings)
+        shown = shown._replace(verdict=[*shown.verdict, style.line()])
         try:
-            style.write(self._record(lines), sys.stdout if self.format is OutputFormat.TEXT else sys.stderr)
+            if self._is_json and not asks:
+                self._record([*shown.body, *shown.verdict])
+            else:
+                self._print_text(shown, sys.stderr if self._is_json else sys.stdout, pages=asks)
         except OutputError as e:
             raise OutputError(f"{e.message}; nothing was written to the server", e.hint, e.rule) from None
 
-    def finish_report(self, report: Report) -> NoReturn:
-        """Write a report to standard output and into the report files, and exit with its status."""
-        self.finish(text.FORMAT.render(report), report)
+    def finish_report(self, report: Report, shown: text.Text | None = None, more: text.Text = text.NOTHING) -> NoReturn:
+        """Write a report to standard output and into the report files, and exit with its status.
+
+        ``shown`` takes the place of the report's own text, and ``more`` follows that; with JSON its body is a note.
+        """
+        if self._is_json:
+            self.print_note(more.body)
+        report = self._complete(report)
+        shown = shown or self._text_of(report)
+        exit_with(self._deliver(text.Text([*shown.body, *more.body], [*shown.verdict, *more.verdict]), report))
 
     def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
-        """Write a report whose text is ``result``, and exit with the report's status."""
-        exit_with(self._deliver(result, report))
+        """Write a report whose text is ``result``, and exit with the report's status. With JSON, it is a note."""
+        self.print_findings(())
+        if self._is_json:
+            self.print_note(result)
+        self.finish_report(report, text.Text(verdict=list(result)))
 
-    def _deliver(self, result: Iterable[Line], report: Report) -> ExitStatus:
-        lines = self._record(result)
-        found = (*self._findings, *report.findings)
-        report = self._save_reports(replace(report, server=report.server or self._server, findings=found))
+    def _text_of(self, report: Report) -> text.Text:
+        new = tuple(one for one in report.findings if one not in self._shown)
+        return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
+
+    def _complete(self, report: Report) -> Report:
+        found = tuple(map(fill_in_arguments, (*self._findings, *report.findings)))
+        return replace(report, server=report.server or self._server, title=self.title, findings=found)
+
+    def _deliver(self, result: text.Text, report: Report) -> ExitStatus:
+        lines = text.Text(self._record(result.body), self._record(result.verdict))
+        report = self._save_reports(report)
         self._finished = True
         try:
-            if self.format is OutputFormat.TEXT:
-                style.write(lines, sys.stdout)
-            else:
+            if self._is_json:
+                self._activity.stop()
                 sys.stdout.write(load_format(self.format).document(report))
                 sys.stdout.flush()
+            else:
+                self._print_text(lines, sys.stdout, pages=True, record=False)
         except OutputError as e:
             report = self._save_reports(self._with_problem(report, "output", e.message, e.hint))
         return report.exit_status
+
+    def _print_text(self, shown: text.Text, stream: TextIO, *, pages: bool, record: bool = True) -> None:
+        """Print a text: the body in a pager where it is long, then the verdict; the latter alone if quiet."""
+        body, verdict = (self._record(part) if record else list(part) for part in shown)
+        self._activity.stop()
+        rendered = "" if self.display.quiet else style.render(body, stream, self.display.color)
+        end = style.render(verdict, stream, self.display.color)
+        if pages and not self.display.no_pager and rendered and is_too_long(rendered + end, stream) and page(rendered):
+            rendered = ""
+        style.write_text(rendered + end, stream)
+
+    def _print(self, lines: Iterable[Line], stream: TextIO) -> None:
+        self._activity.stop()
+        style.write(self._record(lines), stream, self.display.color)
 
     def _save_reports(self, report: Report) -> Report:
         """Write the report files; a text report holds all lines of both streams."""
@@ -158,7 +224,7 @@ class Output(AbstractContextManager["Output"]):
     def _with_problem(self, report: Report, rule: str, message: str, hint: str) -> Report:
         """Report that a finished command's result could not be written, and return the report with that finding."""
         problem = Finding(Severity.ERROR, rule, message, f"the command has finished its work; {hint}")
-        self.print_note([finding_line(problem)])
+        self._print([finding_line(problem)], sys.stderr)
         status = ExitStatus.worst([report.exit_status, ExitStatus.USAGE])
         return replace(report, exit_status=status, findings=(*report.findings, problem))
 

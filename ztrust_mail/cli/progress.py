@@ -1,6 +1,6 @@
 """Shows the progress of an apply: a bar on a terminal, otherwise a line every few seconds.
 
-Also prints when any command waits for a busy server.
+Also shows on a terminal that a command is at work, and prints what the package logs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO, cast
 
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import pluralise
+from ztrust_mail.core.text import pluralise, printable
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line
@@ -31,6 +31,8 @@ FIRST_UPDATE_AFTER = 2.0
 
 LINE_INTERVAL = 5.0
 """The least seconds between two plain lines."""
+
+_ERASE = "\r\x1b[2K"
 
 REDRAW_INTERVAL = 0.1
 """The least seconds between two updates of the bar."""
@@ -77,7 +79,7 @@ class Progress(AbstractContextManager["Progress"]):
                 self._show(now)
 
     def _show(self, now: float) -> None:
-        if not _is_terminal(self._stream):
+        if not is_screen(self._stream):
             self._next = now + LINE_INTERVAL
             style.write([style.line(self.summary(now))], self._stream)
             return
@@ -89,7 +91,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _draw(self, text: str) -> None:
         self._drawn = True
-        self._stream.write(f"\r\x1b[2K{text}")
+        self._stream.write(f"{_ERASE}{text}")
         self._stream.flush()
 
     def summary(self, now: float) -> str:
@@ -126,25 +128,69 @@ class _BestEffortStream(io.TextIOBase):
             self._stream.flush()
 
 
-class _WaitLogHandler(logging.Handler):
-    """Prints what the package logs to standard error: that a wait of some seconds begins."""
+class Activity:
+    """Shows on a terminal that a command works, and for how long, when it takes longer than ``first`` seconds."""
+
+    def __init__(self, stream: TextIO | None = None, first: float = FIRST_UPDATE_AFTER, interval: float = 1.0) -> None:
+        self._given = stream
+        self._first, self._interval = first, interval
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, what: str) -> None:
+        """Begin to measure the time, unless that has begun."""
+        stream = cast(TextIO, _BestEffortStream(self._given or sys.stderr))
+        if self._thread is None and is_screen(stream):
+            self._thread = threading.Thread(target=self._run, args=(printable(what), stream), daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Remove what is shown; nothing is shown after that."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self, what: str, stream: TextIO) -> None:
+        began, wait, drawn = time.monotonic(), self._first, False
+        while not self._ended.wait(wait):
+            text = f"{what} … {_format_seconds(time.monotonic() - began)}"
+            stream.write(f"{_ERASE}{text[: style.width_of(stream) - 1]}")
+            stream.flush()
+            wait, drawn = self._interval, True
+        if drawn:
+            stream.write(_ERASE)
+            stream.flush()
+
+
+class _LogHandler(logging.Handler):
+    """Prints what the package logs to standard error: long waits, and if ``verbose`` also requests and retries."""
+
+    verbose = False
 
     def emit(self, record: logging.LogRecord) -> None:
+        is_wait = record.levelno >= logging.INFO and not record.name.startswith(REQUESTS)
+        if not is_wait and not self.verbose:
+            return
         stream = cast(TextIO, _BestEffortStream(sys.stderr))
-        if _is_terminal(stream):
-            stream.write("\r\x1b[2K")  # erases a bar that may be there; it is redrawn below
-        style.write([finding_line(Finding(Severity.NOTE, "waiting", record.getMessage()))], stream)
+        if is_screen(stream):
+            stream.write(_ERASE)  # a bar that may be there; it is redrawn below
+        wait = finding_line(Finding(Severity.NOTE, "waiting", record.getMessage()))
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        style.write([wait if is_wait else style.line(style.Span(f"{at} {record.getMessage()}", "dim"))], stream)
 
 
-_WAITS = _WaitLogHandler()
-_WAITS.addFilter(lambda record: not hasattr(record, "attempt"))  # single requests are logged, too
+REQUESTS = "ztrust_mail.requests"
+"""The logger of requests and retries."""
+
+_HANDLER = _LogHandler()
 
 
-def log_waits() -> None:
-    """Print to standard error from now on when the command waits for a busy server."""
+def log_to_stderr(*, verbose: bool = False, quiet: bool = False) -> None:
+    """Print to standard error from now on when the command waits for a busy server, and its requests if verbose."""
     log = logging.getLogger("ztrust_mail")
-    log.setLevel(logging.INFO)
-    log.addHandler(_WAITS)
+    log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    _HANDLER.verbose = verbose
+    log.addHandler(_HANDLER)
 
 
 def _format_rate(rate: float) -> str:
@@ -159,5 +205,6 @@ def _format_seconds(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def is_screen(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal on which a line can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -18,9 +18,8 @@ from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
 from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_selected
 
+OUT_OF_BAND, EDITED_BY = "out-of-band", "edited-by"
 _NOTHING = LastKnown()
-_STOLEN = ", and which mail and passwords went there"
-_RESTORE = "`ztrust-mail apply SPEC...` restores the spec's value. A run with another journal looks the same"
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,13 +27,17 @@ class Drift(ResultMethods):
     """How the server differs from the spec, and why: the plan, and the cause of each change by realm and field.
 
     ``vanished`` are realms that an earlier run wrote, that a glob of the spec covers, and that the server does not list
-    now. ``own_findings`` come on top of the plan's; :attr:`findings` are all.
+    now. ``own_findings`` come on top of the plan's; :attr:`findings` are all. For realms that were changed outside
+    ztrust-mail, ``applied`` is the run that last wrote them, and ``editors`` are those who edited them since, as far as
+    the server says.
     """
 
     plan: Plan
     causes: Mapping[str, Mapping[str, Cause]] = field(default_factory=dict)
     own_findings: tuple[Finding, ...] = ()
     vanished: tuple[str, ...] = ()
+    applied: Mapping[str, str] = field(default_factory=dict)
+    editors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -95,7 +98,9 @@ def explain_drift(
         findings += _RealmDriftFindings(realm, known, past, cause, edited, under_way).findings()
     findings += _unknown_editors(len(changed), len(edits))
     findings += [_vanished_finding(name, remembered[name]) for name in vanished]
-    return Drift(plan, causes, tuple(findings), vanished)
+    applied = {realm.realm: _run(last) for realm in changed if (last := remembered[realm.realm].last)}
+    editors = {realm: attribution.describe_editors(several) for realm, several in edits.items() if several}
+    return Drift(plan, causes, tuple(findings), vanished, applied, editors)
 
 
 def _externally_changed(plan: Plan, causes: Mapping[str, Mapping[str, Cause]]) -> list[RealmPlan]:
@@ -135,7 +140,7 @@ class _RealmDriftFindings:
             hint = (
                 "some edits may concern other settings than e-mail; switch on the details of admin events to see more"
             )
-            found.append(Finding(Severity.NOTE, "edited-by", message, hint, realm=self.realm.realm))
+            found.append(Finding(Severity.NOTE, EDITED_BY, message, hint, realm=self.realm.realm))
         if self.known.doubt and self.known.doubt.run != self.under_way:
             message = f"{_run(self.known.doubt)} began to write this realm, and the outcome is unknown"
             hint = "run: ztrust-mail apply SPEC... --resume"
@@ -155,13 +160,11 @@ class _RealmDriftFindings:
         assert last is not None  # else no change counts as made by others
         now, then = _display(change.before), _display(self.past.last_applied(change))
         who = f", by {attribution.describe_editors([author])}" if author else ""
-        message = f"{quoted(change.field)} was changed outside ztrust-mail since {_run(last)}: {then} → {now}{who}"
+        message = f"{quoted(change.field)} changed outside ztrust-mail since {_run(last)}: {then} → {now}{who}"
         if self.causes[change.field] is Cause.BOTH:
             message += f"; the spec changed as well, to {_display(change.after)}"
-        critical = is_critical(change.field)
-        hint = f"find out who did it{_STOLEN if critical else ''}; {_RESTORE}"
-        severity = Severity.CRITICAL if critical else Severity.WARNING
-        return Finding(severity, "out-of-band", message, hint, realm=self.realm.realm, field=change.field)
+        severity = Severity.CRITICAL if is_critical(change.field) else Severity.WARNING
+        return Finding(severity, OUT_OF_BAND, message, realm=self.realm.realm, field=change.field)
 
 
 def _unknown_editors(changed: int, named: int) -> Iterator[Finding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ztrust_mail.core.errors import Unsafe, UsageError
@@ -13,11 +14,14 @@ from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quote
 from ztrust_mail.model.fields import HOST, SECURITY, SENDER_ADDRESS, FieldValue, Raw, Security
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan
+from ztrust_mail.specfile.placeholders import insert_placeholders
 
 MANY_REALMS = 10
 """With fewer existing realms nothing is a mass change: the user sees each of them in the plan."""
 MASS_PERCENT = 30
 ALL = "all"
+POLICY = "policy"
+"""The rule of a refusal that ``--allow`` does not override."""
 
 
 class Reason(StrEnum):
@@ -63,7 +67,7 @@ def refuse(plan: Plan, allowed: frozenset[Reason] = frozenset()) -> None:
     if refused:
         reasons = ",".join(dict.fromkeys(danger.reason for danger in found))
         hints.append(f"review the plan; if intended: --allow {reasons}")
-    raise Unsafe(f"Refused: {'; '.join(whys)}", "; ".join(hints), "policy" if forbidden else "unsafe")
+    raise Unsafe(f"Refused: {'; '.join(whys)}", "; ".join(hints), POLICY if forbidden else "unsafe")
 
 
 def parse_allow(texts: Iterable[str]) -> frozenset[Reason]:
@@ -164,6 +168,11 @@ class _Side:
     name: str
     domain: str
 
+    def generalise(self, realm: str) -> _Side:
+        """Return the side with placeholders for the realm's name."""
+        realm = realm.lower()
+        return _Side(insert_placeholders(self.name, realm), insert_placeholders(self.domain, realm))
+
 
 @dataclass(frozen=True)
 class _Move:
@@ -171,6 +180,15 @@ class _Move:
     before: _Side
     after: _Side
     origin: Location | None
+
+    @property
+    def domains(self) -> tuple[str, str]:
+        """The domains that moves are grouped by."""
+        return self.before.domain, self.after.domain
+
+    def generalise(self) -> _Move:
+        """Return the move with placeholders for the realm's name."""
+        return replace(self, before=self.before.generalise(self.realm), after=self.after.generalise(self.realm))
 
 
 def notices(plan: Plan) -> tuple[Finding, ...]:
@@ -180,8 +198,12 @@ def notices(plan: Plan) -> tuple[Finding, ...]:
 
 def _notices(plan: Plan, kind: _Kind) -> Iterator[Finding]:
     groups: dict[tuple[str, str], list[_Move]] = {}
-    for move in _moves(plan, kind):
-        groups.setdefault((move.before.domain, move.after.domain), []).append(move)
+    both = [(move, move.generalise()) for move in _moves(plan, kind)]
+    exact = Counter(move.domains for move, _ in both)
+    general = Counter(pattern.domains for _, pattern in both)
+    for one, pattern in both:
+        move = one if exact[one.domains] >= general[pattern.domains] else pattern
+        groups.setdefault(move.domains, []).append(move)
     largest_first = sorted(groups.values(), key=len, reverse=True)
     for moves in largest_first[:SHOWN_MOVES]:
         before, after = _common_name([move.before for move in moves]), _common_name([move.after for move in moves])

@@ -31,7 +31,8 @@ Rendered_co = TypeVar("Rendered_co", covariant=True)
 class Report:
     """What every report has. ``findings`` are those that belong to no single realm of the report.
 
-    ``kind`` is the name of the method of :class:`ReportFormat` that renders the report.
+    ``kind`` is the name of the method of :class:`ReportFormat` that renders the report. ``title`` is the server as
+    people know it, ``next_step`` the command to run next.
     """
 
     kind: ClassVar[str]
@@ -40,6 +41,8 @@ class Report:
     exit_status: ExitStatus
     server: str = ""
     findings: tuple[Finding, ...] = ()
+    title: str = ""
+    next_step: str = ""
 
     def with_findings(self, more: Iterable[Finding]) -> Self:
         """Return the report with more findings."""
@@ -63,12 +66,17 @@ class ConversionReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport(Report):
-    """A plan and what is dangerous about it."""
+    """A plan and what is dangerous about it.
+
+    ``refusal`` says why it is refused, and is one of the findings; ``refused`` are the dangers that it is refused for.
+    """
 
     kind: ClassVar[str] = "plan"
 
     plan: Plan
     dangers: tuple[Danger, ...] = ()
+    refusal: Finding | None = None
+    refused: tuple[Danger, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +174,9 @@ def of_conversion(status: ExitStatus, found: Iterable[Finding], converted: str |
     return ConversionReport("convert", status, findings=tuple(found), converted=converted)
 
 
-def of_plan(
-    command: str, plan: Plan, status: ExitStatus, found: Iterable[Finding] = (), dangers: Iterable[Danger] = ()
-) -> PlanReport:
-    """Report a plan and what is dangerous about it; ``found`` comes on top of the plan's findings."""
-    return PlanReport(command, status, plan.url, (*plan.own_findings, *found), plan=plan, dangers=tuple(dangers))
+def of_plan(command: str, plan: Plan, status: ExitStatus, dangers: Iterable[Danger] = ()) -> PlanReport:
+    """Report a plan and what is dangerous about it."""
+    return PlanReport(command, status, plan.url, plan.own_findings, plan=plan, dangers=tuple(dangers))
 
 
 def of_result(done: Result, found: Iterable[Finding] = ()) -> ApplyReport:

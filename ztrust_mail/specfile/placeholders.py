@@ -56,6 +56,28 @@ def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] =
     return _PART.sub(replacement, template)
 
 
+def insert_placeholders(text: str, realm: str) -> str:
+    """Return a text with ``{realm}`` or ``{realm.slug}`` in the place of the realm's name or slug as a whole word."""
+    found = _replace_word(text, realm, "{realm}")
+    if found is text and "env:" in text:
+        found = _replace_word(text, as_env_name(realm), "{realm}")
+    if found is text and (short := slug(realm)) != realm:
+        found = _replace_word(text, short, "{realm.slug}")
+    return found
+
+
+def _replace_word(text: str, word: str, placeholder: str) -> str:
+    parts, begin = [], 0
+    at = text.find(word) if word else -1
+    while at >= 0:
+        end = at + len(word)
+        if not text[at - 1 : at].isalnum() and not text[end : end + 1].isalnum():
+            parts += [text[begin:at], placeholder]
+            begin = end
+        at = text.find(word, end)
+    return "".join([*parts, text[begin:]]) if parts else text
+
+
 def _empty_value(name: str, values: Mapping[str, str]) -> BadValue:
     """Return the error for a placeholder with an empty value, naming the realm whose name makes it empty."""
     whose, hint = "here", "give the variable a text, or leave it out"

@@ -349,7 +349,7 @@ def leaking(kind: str) -> Callable[..., object]:
 
     ways: Mapping[str, Callable[..., object]] = {
         "output": lambda value: f"{value} {secret}",
-        "report": lambda said: f"{secret} {said}",
+        "report": lambda said, *_, **__: f"{secret} {said}",
         "journal": lambda value, salt: value.decode(),
         "plan": lambda fields: {"sender.address": secret},
         "log": log,
@@ -363,7 +363,7 @@ LEAKS = {
     "report": "ztrust_mail.reports.style.plain",
     "journal": "ztrust_mail.journal.journal._scrypt",
     "plan": "ztrust_mail.planning.saved.write.to_json",
-    "log": "ztrust_mail.cli.execute.all_findings",
+    "log": "ztrust_mail.api.run.settle",
     "traceback": "ztrust_mail.cli.main._report_internal_error",
 }
 

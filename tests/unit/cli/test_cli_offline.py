@@ -228,7 +228,7 @@ def test_a_realm_that_is_wrong_after_expansion_is_explained_with_status_4(cli: C
     cli.write("m.yaml", "version: 1\nrealms:\n  acme: {sender: {name: Acme}}\n")
     ran = cli("explain", "m.yaml", "acme")
     assert ran.status == 4
-    assert "error" in ran.err
+    assert "error" in ran.out
     assert "not set" not in ran.out
     assert cli.json("explain", "m.yaml", "acme")["status"] == "partial"
 

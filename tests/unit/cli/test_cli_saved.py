@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def plan(cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
     ran = cli("plan", cli.write("mail.yaml", SPEC), "--out", "plan.json")
     assert ran.status == 1
-    digest = ran.err.splitlines()[-1].removeprefix("Saved to `plan.json`; its digest is ")
+    digest = re.search(r"^Saved to `plan.json`; its digest is (\w+)$", ran.out, re.MULTILINE)[1]
     assert json.loads(Path("plan.json").read_text(encoding="ascii"))["digest"] == digest
     return digest
 
@@ -42,7 +43,7 @@ def test_a_saved_plan_is_applied_without_the_spec(cli: Cli, sandbox: Sandbox, pl
     ran = cli("apply", "--plan", "plan.json", "--expect-digest", plan[:12], "--yes")
     assert ran.status == 0
     assert ran.out.endswith("Done: 2 realms applied (run 1).\n")
-    assert "plan-spec-absent" in ran.err
+    assert "plan-spec-absent" in ran.out
     assert sandbox.smtp("globex")["password"] == "relay-password"
 
 
@@ -64,7 +65,7 @@ def test_a_new_secret_alone_is_planned_and_applied(
     assert cli("plan", "mail.yaml", "--out", "second.json").status == 1
     ran = cli("apply", "--plan", "second.json", "--yes")
     assert (ran.status, sandbox.smtp("acme")["password"]) == (0, "another-password")
-    assert "plan-cannot-see" in ran.err
+    assert "plan-cannot-see" in ran.out
 
 
 def altered(text: str) -> None:
@@ -182,7 +183,7 @@ def test_a_stopped_run_is_reported_resumed_and_not_resumed_with_another_spec(
     first = cli("apply", spec, "--yes", "--wave", "1", "--stop-after", "1")
     assert (first.status, first.out.splitlines()[-1]) == (
         4,
-        "Continue with: ztrust-mail apply SPEC... --resume",
+        "Fix the cause, then continue with: ztrust-mail apply mail.yaml --resume --wave 1 --stop-after 1",
     )
     sandbox.faults.before_write = None
     sandbox.faults.failing_realms.clear()
@@ -333,8 +334,9 @@ def outcomes(cli: Cli) -> list[str]:
     return [run["outcome"] for run in json.loads(cli("history", "--format", "json").out)["runs"]]
 
 
-def test_the_run_of_a_saved_plan_is_resumed_with_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
-    assert stopped == "Continue with: ztrust-mail apply --plan FILE --resume"
+def test_what_the_run_of_a_plan_left_is_taken_up_from_the_same_file(cli: Cli, sandbox: Sandbox, stopped: str) -> None:
+    command = "ztrust-mail apply --plan plan.json --resume --wave 1 --stop-after 1"
+    assert stopped == f"Fix the cause, then continue with: {command}"
     before = writes(sandbox)
     ran = cli("apply", "--plan", "plan.json", "--resume", "--yes")
     assert (ran.status, ran.out.splitlines()[-1]) == (0, "Done: 1 realm applied (run 2).")
@@ -396,7 +398,7 @@ def test_resume_leaves_realms_out_that_the_plan_left_out(cli: Cli, sandbox: Sand
     assert cli("apply", "--plan", "part.json", "--yes").status == 4
     again = cli("apply", "--plan", "part.json", "--resume", "--yes")
     assert again.status == 4
-    assert "globex: error: not in the plan" in again.err
+    assert "globex: error: not in the plan" in again.out
     assert writes(sandbox) == ["/admin/realms/acme"]
 
 

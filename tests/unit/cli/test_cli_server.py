@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -56,58 +57,59 @@ def writes(sandbox: Sandbox) -> list[str]:
 # plan
 
 
-def test_plan_shows_changes_on_stdout_and_server_account_and_globs_first_on_stderr(
-    cli: Cli, sandbox: Sandbox, spec: str
-) -> None:
+def test_plan_shows_server_account_globs_changes_and_what_next_on_stdout(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.edit_smtp("acme", {"from": "no-reply@acme.example.com", "host": "old.example.com", "custom": "c"})
     sandbox.edit_smtp("retired", {"from": "old@example.com", "host": "h", "replyTo": "r@example.com"})
     ran = cli("plan", spec)
     assert ran.status == 1
-    assert ran.err.splitlines() == [f"{sandbox.url}  as admin (realm master)", "tenant-* matches 2 realms"]
-    blocks = ran.out.split("\n\n")
+    assert ran.err == ""
+    heading, globs, *blocks = ran.out.split("\n\n")
+    assert (heading, globs) == (f"{sandbox.url}, as admin (realm master)", "tenant-* matches 2 realms")
     assert blocks[0].splitlines() == [
-        "acme  to change",
-        "  +  sender.name          Example  (From display name)",
-        "  +  reply_to.address     help@acme.example  (Reply to)",
-        "  ~  relay.host           old.example.com → smtp.example.com  (Host)",
-        "  +  relay.port           587  (Port)",
-        "  +  relay.security       starttls  (Enable SSL, Enable StartTLS)",
-        "  +  relay.auth           basic  (Authentication)",
-        "  +  relay.auth.username  apikey  (Username)",
-        "  +  relay.auth.password  (secret from env:SMTP_PASSWORD)  (Password)",
+        "acme",
+        "  + sender.name (From display name)               Example",
+        "  + reply_to.address (Reply to)                   help@acme.example",
+        "  ~ relay.host (Host)                             old.example.com → smtp.example.com",
+        "  + relay.port (Port)                             587",
+        "  + relay.security (Enable SSL, Enable StartTLS)  starttls",
+        "  + relay.auth (Authentication)                   basic",
+        "  + relay.auth.username (Username)                apikey",
+        "  + relay.auth.password (Password)                from env:SMTP_PASSWORD",
         "    unmanaged, preserved: custom",
     ]
-    assert [block.splitlines()[0] for block in blocks[1:3]] == ["tenant-a  to change", "tenant-b  to change"]
-    assert blocks[3].splitlines() == [
-        "retired  to change",
-        "  -  sender.address    old@example.com  (From)",
-        "  -  reply_to.address  r@example.com  (Reply to)",
-        "  -  relay.host        h  (Host)",
+    assert blocks[1].splitlines()[:2] == [
+        "2 realms (tenant-a and tenant-b): the same 8 changes",
+        "  + sender.address (From)                         no-reply@{realm}.example.com",
+    ]
+    assert blocks[2].splitlines() == [
+        "retired",
+        "  - sender.address (From)        old@example.com",
+        "  - reply_to.address (Reply to)  r@example.com",
+        "  - relay.host (Host)            h",
         "    the realm will have no e-mail settings at all",
     ]
-    assert blocks[4].splitlines() == [
-        "Plan: 4 realms to change.",
-        "      27 fields: 23 to add, 1 to change, 3 to remove.",
+    assert blocks[3].splitlines() == [
+        "Plan: 4 realms to change (27 fields: 23 to add, 1 to change, 3 to remove).",
+        "Apply it with: ztrust-mail apply mail.yaml",
     ]
-    assert all(len(line) <= 80 for line in ran.out.splitlines())
     assert writes(sandbox) == []
 
 
 def test_plan_prints_one_line_when_in_sync(cli: Cli, in_sync: str) -> None:
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out) == (
+    assert (ran.status, ran.out.splitlines(keepends=True)[-1]) == (
         0,
         "4 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n",
     )
     one = cli("plan", in_sync, "--realm", "retired")
-    assert (one.status, one.out) == (0, "1 realm in sync.\n")
+    assert (one.status, one.out.splitlines()[2:]) == (0, ["1 realm in sync."])
 
 
 def test_a_plan_whose_spec_covers_no_live_realm_is_reported(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("plan", cli.write("none.yaml", 'version: 1\nrealms:\n  "nix-*": {disabled: true}\n'))
-    assert (ran.status, ran.out) == (0, "0 realms in sync.\n")
-    assert "nix-* matches 0 realms" in ran.err
-    assert "warning" in ran.err
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "0 realms in sync.")
+    assert "nix-* matches 0 realms" in ran.out
+    assert "warning" in ran.out
 
 
 def test_the_json_plan_says_the_same_as_the_text(cli: Cli, sandbox: Sandbox, spec: str) -> None:
@@ -131,8 +133,8 @@ def test_the_json_plan_says_the_same_as_the_text(cli: Cli, sandbox: Sandbox, spe
         "after": None,
         "action": "remove",
     }
-    assert text.out.startswith("acme  missing\n")
-    assert "realm acme: error: there is no realm `acme`" in text.err
+    assert "\nacme  missing\n" in text.out
+    assert "realm acme: error: there is no realm `acme`" in text.out
 
 
 def test_realm_globs_limit_the_plan_and_may_be_given_again(cli: Cli, spec: str) -> None:
@@ -149,7 +151,7 @@ def test_a_realm_glob_without_matches_is_reported_even_if_another_one_matches(
     assert ran.status == (0 if command[0] == "apply" else alone.status)
     for glob in ("tpyo", "x-*"):
         said = f"warning: no realm of the spec matches --realm `{glob}`; realm names are case-sensitive [no-match]"
-        assert ran.err.count(said) == 1
+        assert ran.out.count(said) == 1
     assert cli(*command, "--realm", "tpyo").status == 2
 
 
@@ -157,10 +159,10 @@ def test_a_plan_says_which_secrets_are_also_written_or_preserved(cli: Cli, sandb
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     auto, keep, write = (cli("plan", in_sync, "--realm", "acme", "--secrets", m).out for m in ("auto", "keep", "write"))
     along = "    also written: relay.auth.password (secret from env:SMTP_PASSWORD), unchanged"
-    assert f"{along}\n      since the last apply\n" in auto
+    assert f"{along} since the last apply\n" in auto
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)\n" in keep
-    assert "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)  (Password)\n" in write
-    assert "1 field: 1 to change." in auto
+    assert "  ~ relay.auth.password (Password)   new value from env:SMTP_PASSWORD\n" in write
+    assert "(1 field to change)" in auto
 
 
 def test_a_plan_counts_passwords_that_cannot_be_compared_in_unchanged_realms(
@@ -168,9 +170,9 @@ def test_a_plan_counts_passwords_that_cannot_be_compared_in_unchanged_realms(
 ) -> None:
     sandbox.edit_smtp("acme", sandbox.smtp("acme") | {"fromDisplayName": "Old"})
     assert cli("plan", in_sync).out.splitlines()[-3:] == [
-        "Plan: 1 realm to change, 3 in sync.",
-        "      1 field: 1 to change.",
+        "Plan: 1 realm to change (1 field to change), 3 in sync.",
         "2 passwords unchanged since the last apply (the server hides the stored values).",
+        "Apply it with: ztrust-mail apply mail.yaml",
     ]
 
 
@@ -179,8 +181,8 @@ def test_an_unresolvable_reference_of_realms_in_sync_is_reported_once(
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out) == (0, "4 realms in sync; 3 passwords cannot be compared.\n")
-    assert [line for line in ran.err.splitlines() if "warning" in line] == [
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "4 realms in sync; 3 passwords cannot be compared.")
+    assert [line for line in ran.out.splitlines() if "warning" in line] == [
         "mail.yaml:5:40: 3 realms (acme, tenant-a and tenant-b): warning: "
         "cannot resolve `relay.auth.password`: "
         "the environment variable `SMTP_PASSWORD` is not set; export SMTP_PASSWORD [secret-missing]"
@@ -209,15 +211,15 @@ def test_commands_that_resolve_no_references_do_not_report_unresolvable_ones(
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
     ran = cli(*arguments, in_sync, "--realm", "*")
-    assert (ran.status, "SMTP_PASSWORD" in ran.err) == (0, False)
+    assert (ran.status, "SMTP_PASSWORD" in ran.out + ran.err) == (0, False)
 
 
 def test_a_glob_that_matches_too_few_realms_skips_them_with_an_error(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.remove_realm("tenant-b")
     ran = cli("plan", spec)
     assert ran.status == 4
-    assert "tenant-* matches 1 realm\n" in ran.err
-    assert "error" in ran.err
+    assert "tenant-* matches 1 realm\n" in ran.out
+    assert "error" in ran.out
     assert "tenant-a  skipped\n" in ran.out
     assert writes(sandbox) == []
 
@@ -228,11 +230,10 @@ def test_a_glob_that_matches_too_few_realms_skips_them_with_an_error(cli: Cli, s
 def test_apply_writes_reads_back_and_prints_the_result_of_each_realm(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     ran = cli("apply", spec, "--yes")
     assert ran.status == 0
-    assert ran.err.splitlines() == [f"{sandbox.url}  as admin (realm master)", "tenant-* matches 2 realms"]
-    assert ran.out.splitlines()[-4:] == [
-        "acme  applied",
-        "tenant-a  applied",
-        "tenant-b  applied",
+    assert ran.err == ""
+    assert ran.out.startswith(f"{sandbox.url}, as admin (realm master)\n\ntenant-* matches 2 realms\n")
+    assert ran.out.splitlines()[-2:] == [
+        "3 realms (acme, tenant-a and tenant-b)  applied",
         "Done: 3 realms applied, 1 in sync (run 1).",
     ]
     assert sandbox.smtp("acme")["password"] == "relay-password"
@@ -240,18 +241,20 @@ def test_apply_writes_reads_back_and_prints_the_result_of_each_realm(cli: Cli, s
 
 def test_apply_with_nothing_to_do_prints_one_line_and_does_not_ask(cli: Cli, in_sync: str) -> None:
     ran = cli("apply", in_sync, typed="")
-    assert (ran.status, ran.out) == (
+    assert (ran.status, ran.out.splitlines(keepends=True)[-1]) == (
         0,
         "4 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n",
     )
     assert "[y/N]" not in ran.err
 
 
-def test_apply_in_json_is_one_object_with_the_plan_on_stderr(cli: Cli, spec: str) -> None:
-    ran = cli("apply", spec, "--yes", "--format", "json")
+def test_apply_in_json_is_one_object_with_the_plan_on_stderr_where_a_question_follows(cli: Cli, spec: str) -> None:
+    ran = cli("apply", spec, "--format", "json", typed="y\n")
     assert [realm["status"] for realm in ran.json["realms"]] == ["applied", "applied", "applied", "in_sync"]
-    assert "acme  to change\n" in ran.err
-    again = cli.json("apply", spec, "--yes")
+    assert "Plan: 3 realms to change" in ran.err
+    quiet = cli("apply", spec, "--yes", "--format", "json")
+    again = quiet.json
+    assert quiet.err == ""
     assert (again["status"], again["summary"]) == ("ok", {"realms": 4, "in_sync": 4})
 
 
@@ -321,7 +324,7 @@ def test_apply_writes_nothing_after_any_other_answer(
 ) -> None:
     ran = cli("apply", spec, "--format", format, typed=answer)
     assert ran.status == 1
-    assert ran.err.endswith("Declined: nothing was written.\n")
+    assert (ran.err if format == "json" else ran.out).endswith("Declined: nothing was written.\n")
     assert writes(sandbox) == []
     if format == "json":
         assert [realm["status"] for realm in ran.json["realms"]] == ["changed", "changed", "changed", "in_sync"]
@@ -383,7 +386,8 @@ def test_an_interruption_during_apply_finishes_the_write_and_lists_the_realms_no
         assert {realm["realm"] for realm in report["realms"] if realm["status"] != "skipped"} - {"retired"} == touched
     else:
         assert "Interrupted: realms marked skipped were not touched.\n" in ran.out
-        assert all((f"{realm}  skipped" in ran.out) == (realm not in touched) for realm in REALMS[:3])
+        left = " and ".join(realm for realm in REALMS[:3] if realm not in touched)
+        assert re.search(rf"\b{left}\)?  skipped\n", ran.out)
 
 
 @pytest.mark.usefixtures("default_signals")
@@ -398,9 +402,8 @@ def test_one_realm_that_fails_does_not_stop_the_others_and_is_status_4(cli: Cli,
     sandbox.faults.before_write = lambda realm: sandbox.faults.failing_realms.add(realm) if realm == "acme" else None
     ran = cli("apply", spec, "--yes")
     assert ran.status == 4
-    assert "acme  failed\ntenant-a  applied\ntenant-b  applied\n" in ran.out
-    assert "realm acme: error: " in ran.err
-    assert ran.err.count("realm acme: error: ") == 1
+    assert "acme  failed\n2 realms (tenant-a and tenant-b)  applied\n" in ran.out
+    assert ran.out.count("realm acme: error: ") == 1
 
 
 def test_a_missing_secret_fails_its_realms_before_their_write(
@@ -409,8 +412,10 @@ def test_a_missing_secret_fails_its_realms_before_their_write(
     monkeypatch.delenv("SMTP_PASSWORD")
     ran = cli("apply", spec, "--yes")
     assert ran.status == 4
-    assert ran.err.count(": error: `relay.auth.password`: the environment variable `SMTP_PASSWORD` is not set") == 3
-    assert ran.out.endswith("Done: 1 realm in sync, 3 failed (run 1).\n")
+    error = "error: `relay.auth.password`: the environment variable `SMTP_PASSWORD` is not set"
+    assert ran.out.count(f"3 realms (acme, tenant-a and tenant-b): {error}") == 1
+    assert "Done: 1 realm in sync, 3 failed (run 1).\n" in ran.out
+    assert ran.out.endswith("Fix the cause, then continue with: ztrust-mail apply mail.yaml --resume\n")
     assert writes(sandbox) == []
 
 
@@ -419,7 +424,7 @@ def test_a_missing_secret_fails_its_realms_before_their_write(
 
 def test_no_drift_is_one_line(cli: Cli, in_sync: str) -> None:
     ran = cli("drift", in_sync, "--realm", "acme")
-    assert (ran.status, ran.out) == (0, "No drift: 1 realm in sync; 1 password cannot be compared.\n")
+    assert (ran.status, ran.out.splitlines()[2:]) == (0, ["No drift: 1 realm in sync; 1 password cannot be compared."])
 
 
 def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
@@ -432,15 +437,27 @@ def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
     before = len(writes(sandbox))
     ran = cli("drift", in_sync)
     assert ran.status == 4
-    assert ran.out.splitlines() == [
-        "tenant-a  drifted",
-        "    relay.host is smtp.attacker.example, the spec says smtp.example.com  (out of band)",
-        "    relay.port is 25, the spec says 587  (out of band)",
-        "acme  missing",
-        "1 realm drifted, 2 in sync, 1 missing; 1 password cannot be compared.",
-        "      2 fields: 2 out of band; 2 critical.",
-        "Not covered by the spec: 2 realms: master and other",
+    lines = ran.out.splitlines()
+    assert lines[:8] == [
+        f"{sandbox.url}, as admin (realm master)",
+        "",
+        "tenant-* matches 2 realms",
+        "",
+        "tenant-a  critical",
+        "  changed outside ztrust-mail",
+        "    relay.host (Host)  smtp.example.com → smtp.attacker.example",
+        "    relay.port (Port)  587 → 25",
     ]
+    assert lines[-5:] == [
+        "Drift: 1 realm drifted (2 fields: 2 out of band; 2 critical), 2 in sync, 1 missing.",
+        "1 password cannot be compared.",
+        "Not covered by the spec: 2 realms: master and other",
+        "Next: find out who changed it, and which mail and passwords went there. A run with another journal looks "
+        "the same.",
+        "Restore the spec's values with: ztrust-mail apply mail.yaml",
+    ]
+    assert "acme  missing" in lines
+    assert ran.out.count("attacker") == 1
     assert len(writes(sandbox)) == before
 
 
@@ -448,7 +465,7 @@ def test_drift_is_status_1(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.edit_smtp("retired", {"from": "old@example.com", "host": "h"})
     ran = cli("drift", in_sync)
     assert ran.status == 1
-    assert "    sender.address is old@example.com, the spec says (not set)  (unattributed)\n" in ran.out
+    assert "    sender.address (From)  is old@example.com, the spec says (not set)\n" in ran.out
     report = cli.json("drift", in_sync)
     assert (report["command"], report["status"], report["uncovered"]) == ("drift", "differs", ["master"])
 
@@ -480,30 +497,34 @@ def test_a_sent_test_mail_is_reported_with_what_it_proves_and_its_recipient(cli:
     ran = cli("test", "acme")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.splitlines() == [
+        f"{sandbox.url}, as admin (realm master)",
+        "",
         "acme  sent in clear text",
         "The mail went to admin@sandbox.example, the account admin of realm master.",
     ]
     assert len(sandbox.mail.wait_for(1)) == 1
 
 
-def test_several_tests_are_counted_and_their_reasons_printed_to_stderr(cli: Cli, sandbox: Sandbox) -> None:
+def test_several_tests_are_counted_and_equal_ones_are_one_line(cli: Cli, sandbox: Sandbox) -> None:
     for realm in ("acme", "tenant-a"):
         sandbox.edit_smtp(realm, sink(sandbox))
     sandbox.edit_smtp("tenant-b", sink(sandbox, host="nowhere.invalid"))
     ran = cli("test", "acme", "tenant-*", "retired", "nix")
     assert ran.status == 4
-    assert ran.out.splitlines() == [
-        "acme  sent in clear text",
+    lines = ran.out.splitlines()
+    assert lines[2:6] == [
+        "2 realms (acme and tenant-a)  sent in clear text",
         "retired  has no e-mail settings to test",
         "nix  missing",
-        "tenant-a  sent in clear text",
         "tenant-b  failed",
-        "Tested: 5 realms: 2 sent, 1 failed, 1 missing, 1 skipped.",
-        "The mails went to admin@sandbox.example, the account admin of realm master.",
     ]
-    assert [line.split(": ")[:2] for line in ran.err.splitlines()] == [
+    assert [line.split(": ")[:2] for line in lines if "error" in line] == [
         ["realm nix", "error"],
         ["realm tenant-b", "error"],
+    ]
+    assert lines[-2:] == [
+        "Tested: 5 realms: 2 sent, 1 failed, 1 missing, 1 skipped.",
+        "The mails went to admin@sandbox.example, the account admin of realm master.",
     ]
 
 
@@ -523,7 +544,7 @@ def test_a_spec_is_tested_without_being_stored(cli: Cli, sandbox: Sandbox) -> No
     cli.write("t.yaml", f"version: 1\nrealms:\n  acme: {{sender: {{address: a@b.example}}, {relay}}}\n")
     ran = cli("test", "--spec", "t.yaml")
     assert ran.status == 0
-    assert ran.out.startswith("acme  sent in clear text\n")
+    assert "\nacme  sent in clear text\n" in ran.out
     assert sandbox.smtp("acme") == {}
 
 
@@ -532,8 +553,8 @@ def test_an_account_without_an_address_is_named_as_the_reason(cli: Cli, sandbox:
     sandbox.edit_smtp("acme", sink(sandbox))
     cli.set(USERNAME="mute", PASSWORD="pw")
     ran = cli("test", "acme")
-    assert (ran.status, ran.out) == (1, "acme  failed\n")
-    assert "the account used has no e-mail address" in ran.err
+    assert (ran.status, "\nacme  failed\n" in ran.out) == (1, True)
+    assert "the account used has no e-mail address" in ran.out
 
 
 def test_the_account_of_another_realm_than_master_is_named_with_its_realm(cli: Cli, sandbox: Sandbox) -> None:
@@ -559,7 +580,7 @@ def test_pull_prints_a_spec_that_is_in_sync(
     for name in ("ACME", "TENANT_A", "TENANT_B"):
         monkeypatch.setenv(f"SMTP_PASSWORD_{name}", "relay-password")
     assert (
-        cli("plan", "pulled.yaml").out
+        cli("plan", "pulled.yaml").out.splitlines(keepends=True)[-1]
         == "5 realms in sync; 3 passwords unchanged since the last apply (the server hides the stored values).\n"
     )
 
@@ -693,10 +714,10 @@ def test_the_specs_guard_refuses_another_server_before_any_request(cli: Cli, san
     assert sandbox.requests == ()
 
 
-def test_warnings_about_settings_are_on_stderr_and_in_the_report(cli: Cli, sandbox: Sandbox) -> None:
+def test_warnings_about_the_settings_are_in_the_result(cli: Cli, sandbox: Sandbox) -> None:
     cli.write("ztrust-mail.toml", "[allow]\ncommand = true\n")
     cli.write("p.yaml", PLAIN)
-    assert cli("plan", "p.yaml").err.startswith("ztrust-mail.toml: warning: [allow] is ignored")
+    assert "\nztrust-mail.toml: warning: [allow] is ignored" in cli("plan", "p.yaml").out
     assert [found["rule"] for found in cli.json("plan", "p.yaml")["findings"]] == ["untrusted-settings"]
     failed = cli.json("plan", "p.yaml", "--realm", "nix")
     assert [found["rule"] for found in failed["findings"]] == ["untrusted-settings", "plan"]
@@ -749,12 +770,12 @@ def test_a_journal_in_a_missing_folder_is_refused(cli: Cli, sandbox: Sandbox, co
 def test_a_named_journal_that_does_not_exist_yet_is_reported(cli: Cli, sandbox: Sandbox, command: str) -> None:
     spec = cli.write("mail.yaml", "version: 1\nrealms: {acme: {disabled: true}}\n")
     arguments = [] if command == "history" else [spec]
-    assert "no-journal" not in cli(command, *arguments).err  # nobody named one
+    assert "no-journal" not in cli(command, *arguments).out  # nobody named one
     cli.set(JOURNAL=f"sqlite:///{cli.folder}/mistyped.sqlite3")
     ran = cli(command, *arguments)
     assert ran.status == 0
-    assert "mistyped.sqlite3` does not exist yet, so earlier runs are unknown" in ran.err
+    assert "mistyped.sqlite3` does not exist yet, so earlier runs are unknown" in ran.out
     assert cli("apply", spec, "--yes").status == 0
     sandbox.edit_smtp("acme", {"host": "smtp.acme.example", "from": "a@acme.example"})
     assert cli("apply", spec, "--yes").status == 0
-    assert "no-journal" not in cli(command, *arguments).err
+    assert "no-journal" not in cli(command, *arguments).out

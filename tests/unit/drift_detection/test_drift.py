@@ -13,6 +13,7 @@ from support.admin_api import AdminApi
 from support.cli import report_validator
 from support.connecting import FakeGateway, Unreadable, connected
 from support.mail_settings import BASIC, JUNK, NO_LOGIN, STORED, one_realm, realms, shown
+from support.results import text_lines
 
 import ztrust_mail
 from ztrust_mail import Session
@@ -28,10 +29,9 @@ from ztrust_mail.journal.records import LastKnown, Step, Write
 from ztrust_mail.model.fields import FIELDS, FieldMap, Masked
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.planning.planners.from_spec import make_plan
-from ztrust_mail.reports import style as lines
 from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import of_drift
-from ztrust_mail.reports.text.drift import drift_lines
+from ztrust_mail.reports.text.drift import drift_body
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import resolve_entry
@@ -317,15 +317,12 @@ def test_an_out_of_band_finding_has_both_values_and_the_run_that_applied_the_old
     assert host == Finding(
         Severity.CRITICAL,
         "out-of-band",
-        "`relay.host` was changed outside ztrust-mail since run 12 of 2026-11-20 14:03 UTC: "
+        "`relay.host` changed outside ztrust-mail since run 12 of 2026-11-20 14:03 UTC: "
         "`smtp.example.com` → `evil.example`",
-        "find out who did it, and which mail and passwords went there; "
-        "`ztrust-mail apply SPEC...` restores the spec's value. A run with another journal looks the same",
         realm="acme",
         field=HOST,
     )
     assert (name.severity, name.field) == (Severity.WARNING, NAME)
-    assert name.hint.startswith("find out who did it; `ztrust-mail apply")
     assert found.findings[0] == host
     assert (found.is_critical("acme", HOST), found.is_critical("acme", NAME)) == (True, False)
 
@@ -623,7 +620,7 @@ def test_a_glob_that_only_a_vanished_realm_matches_gets_no_warning() -> None:
 def test_a_vanished_realm_may_be_asked_for_by_its_name_alone() -> None:
     found = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-1")
     assert (found.vanished, found.exit_status, found.plan.realms) == (("a-1",), ExitStatus.DIFFERS, ())
-    assert told(found) == ["Written before, now missing: 1 realm: a-1"]
+    assert told(found)[-1] == "Written before, now missing: 1 realm: a-1"
     with pytest.raises(UsageError, match="no realm of the spec matches --realm `a-9`"):
         gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-9")
 
@@ -658,7 +655,10 @@ def test_a_value_that_the_server_stored_instead_of_a_write_is_not_out_of_band() 
     (said,) = found.own_findings
     assert (said.severity, said.rule, said.field) == (Severity.WARNING, "not-kept", PORT)
     assert said.message == "`relay.port` is `465`: the server did not keep what run 13 of 2026-11-20 14:03 UTC wrote"
-    assert told(found)[1].endswith("(not kept)")
+    assert told(found)[1:3] == [
+        "  written, but not kept by the server",
+        "    relay.port (Port)  is 465, the spec says 587",
+    ]
     assert reporting(found)["realms"][0]["changes"][0]["cause"] == "not_kept"  # type: ignore[index]
 
 
@@ -678,7 +678,8 @@ def test_after_a_write_that_was_not_kept_other_values_are_out_of_band_and_a_chan
 
 
 def told(found: Drift) -> list[str]:
-    return lines.plain(drift_lines(found)).splitlines()
+    """Return the text without the server and the account."""
+    return text_lines(of_drift(found, found.exit_status))[2:]
 
 
 def reporting(found: Drift) -> dict[str, object]:
@@ -698,25 +699,40 @@ def two_drifted() -> Drift:
 
 
 def test_the_drift_text_begins_with_critical_realms_and_counts_the_causes() -> None:
-    assert told(two_drifted()) == [
-        "b  drifted",
-        "    relay.host is evil.example, the spec says smtp.example.com  (out of band)",
-        "    sender.name is X, the spec says (not set)  (both)",
+    assert [one for one in told(two_drifted()) if "relay-moves" not in one] == [
+        "b  critical",
+        "  changed outside ztrust-mail",
+        "    relay.host (Host)  smtp.example.com → evil.example",
+        "  changed outside ztrust-mail, and in the spec",
+        "    sender.name (From display name)  is X, the spec says (not set)",
+        "  last applied by run 12 of 2026-11-20 14:03 UTC",
+        "",
         "a  drifted",
-        "    relay.port is 587, the spec says 2525  (pending)",
+        "  changed in the spec, and not applied yet",
+        "    relay.port (Port)  is 587, the spec says 2525",
+        "",
         "c  drifted",
-        "    relay.host is evil.example, the spec says smtp.example.com  (unattributed)",
-        "3 realms drifted.",
-        "      4 fields: 1 out of band, 1 both, 1 pending, 1 unattributed; 1 critical; "
-        "the journal has no entry for the unattributed ones.",
+        "  for an unknown reason: the journal has no entry",
+        "    relay.host (Host)  is evil.example, the spec says smtp.example.com",
+        "",
+        "realm b: warning: `sender.name` changed outside ztrust-mail since run 12 of 2026-11-20 14:03 UTC: "
+        "`Acme` → `X`; the spec changed as well, to not set [out-of-band]",
+        "ztrust-mail: note: unknown who edited 1 realm: no admin events, or this account may not see them; switch on "
+        "admin events with their details there, and give the account the role view-events [no-admin-events]",
+        "",
+        "Drift: 3 realms drifted (4 fields: 1 out of band, 1 both, 1 pending, 1 unattributed; 1 critical).",
+        "Next: find out who changed it, and which mail and passwords went there. A run with another journal looks "
+        "the same.",
     ]
 
 
 def test_only_critical_changes_are_bold_and_red() -> None:
-    styled = [(span.text, span.style) for one in drift_lines(two_drifted()) for span in one]
+    styled = [
+        (span.text, span.style) for one in drift_body(of_drift(two_drifted(), ExitStatus.DIFFERS)) for span in one
+    ]
     bold = {text for text, style in styled if style == "bold red"}
-    assert bold == {"drifted", "    relay.host", "evil.example", "(out of band)"}
-    assert ("(both)", "yellow") in styled
+    assert bold == {"critical"}
+    assert ("  changed outside ztrust-mail, and in the spec", "yellow") in styled
 
 
 def test_no_drift_is_one_line() -> None:
@@ -728,10 +744,9 @@ def test_no_drift_is_one_line() -> None:
 def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     spec = realms({"gone": NO_LOGIN, "a-*": BASIC})
     found = gone(Server({"a-2": EVIL, "x\x1b": {}}), spec)
-    assert told(found)[2:] == [
+    assert [one for one in told(found) if "missing" in one or "covered" in one] == [
         "gone  missing",
-        "1 realm drifted, 1 missing.",
-        "      1 field: 1 out of band; 1 critical.",
+        "Drift: 1 realm drifted (1 field: 1 out of band; 1 critical), 1 missing.",
         "Written before, now missing: 1 realm: a-1",
         "Not covered by the spec: 1 realm: x\\x1b",
     ]
@@ -740,7 +755,7 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     ten = ", ".join(f"x{n:02}" for n in range(10))
     assert told(many)[-1] == f"Not covered by the spec: 12 realms: {ten} and 2 more; a report in JSON names all"
     alone = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}))
-    assert told(alone) == [
+    assert told(alone)[-2:] == [
         "1 realm in sync; 1 password cannot be compared.",
         "Written before, now missing: 1 realm: a-1",
     ]
@@ -749,7 +764,10 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
 def test_masked_passwords_of_realms_without_drift_are_counted() -> None:
     gateway = Server({"a": EVIL, "b": STORED})
     found = explain_drift(make_plan(realms({"a": BASIC, "b": BASIC}), gateway), {}, gateway)
-    assert told(found)[2] == "1 realm drifted, 1 in sync; 1 password cannot be compared."
+    assert told(found)[-2:] == [
+        "Drift: 1 realm drifted (1 field: 1 unattributed), 1 in sync.",
+        "1 password cannot be compared.",
+    ]
 
 
 def test_the_json_report_has_the_cause_of_each_change_and_findings_at_their_realms() -> None:
@@ -797,7 +815,7 @@ def test_drift_after_an_apply_names_who_changed_the_realm(
     assert found.causes == {"acme": {HOST: Cause.OUT_OF_BAND}}
     (told_of,) = found.own_findings
     assert told_of.severity is Severity.CRITICAL
-    assert "was changed outside ztrust-mail since run 1 of" in told_of.message
+    assert "changed outside ztrust-mail since run 1 of" in told_of.message
     assert ": `smtp.example.com` → `evil.example`, by `mallory` with client" in told_of.message
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn
 import pytest
 from support.cli import Cli
 from support.connecting import aged, connected, sent
+from support.results import text_lines
 
 import ztrust_mail
 from ztrust_mail import Session
@@ -24,8 +25,7 @@ from ztrust_mail.model.serialize import FieldJson
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.saved.validation import parse_settings
-from ztrust_mail.reports.style import plain
-from ztrust_mail.reports.text.plan import plan_lines
+from ztrust_mail.reports.report import of_plan
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.state import Busy
 from ztrust_mail.specfile.entries import Spec
@@ -244,7 +244,7 @@ def test_a_theme_changed_by_hand_is_reported_without_blaming_an_edit_of_the_real
         found = ztrust_mail.drift(spec, connection)
     told = [finding.message for finding in found.findings if finding.rule == "out-of-band"]
     (message,) = told
-    assert message.startswith("`templates.theme` was changed outside ztrust-mail since run ")
+    assert message.startswith("`templates.theme` changed outside ztrust-mail since run ")
     assert message.endswith(": `new` → `forged`")
 
 
@@ -321,7 +321,7 @@ def test_a_long_or_hostile_text_neither_floods_nor_steers_the_terminal(acme: San
     acme.edit_texts("acme", "en", {"emailTestBody": "\x1b[31m" + "x" * 5_000})
     with connected(acme) as connection:
         made = ztrust_mail.plan(spec_of({"messages": {"en": {"emailTestBody": "a\nb"}}}), connection)
-    shown = plain(plan_lines(made))
+    shown = "\n".join(text_lines(of_plan("plan", made, made.exit_status)))
     assert "\\x1b[31mxxx" in shown
     assert "… (5,005 characters) → a\\x0ab" in shown
     assert max(map(len, shown.splitlines())) < 400

@@ -16,7 +16,7 @@ from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.rotate import Rotation, find_old_secret_uses, plan_rotation
 from ztrust_mail.reports.style import plain
-from ztrust_mail.reports.text.plan import NAMED, leftover_lines
+from ztrust_mail.reports.text.plan import leftover_lines
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.secrets.sources import Reach
@@ -108,7 +108,7 @@ def test_a_rotation_writes_exactly_the_realms_that_use_the_reference_and_none_th
     again = cli("rotate", KEY, spec, "--yes")
     assert again.status == 0
     assert put(sandbox, before) == []
-    assert again.out.splitlines() == [
+    assert again.out.splitlines()[-2:] == [
         "4 realms in sync; 4 passwords unchanged since the last apply (the server hides the stored values).",
         f"The old value of {KEY}: no realm uses it any more, as far as the journal knows.",
     ]
@@ -155,9 +155,9 @@ def test_failed_realms_of_a_rotation_are_named_and_written_by_rotating_again(cli
     ran = cli("rotate", KEY, spec, "--yes", "--canary", "umbrella")
     assert ran.status == 4
     assert ran.out.splitlines()[-3:] == [
+        f"Fix the cause, then continue with: ztrust-mail rotate {KEY} mail.yaml --canary umbrella",
         f"The old value of {KEY} may still be used by:",
-        "  1 realm: not written by this rotation; fix the cause and rotate again: that writes the remaining realms",
-        "    globex",
+        "  globex: not written by this rotation; fix the cause and rotate again: that writes the remaining realms",
     ]
     sandbox.faults.before_write = None
     sandbox.faults.failing_realms.clear()
@@ -180,8 +180,7 @@ def test_a_realm_that_the_rotation_leaves_out_is_named_though_it_is_not_in_the_s
     ]
     assert report["findings"][-1]["message"] == "canary: the test mail to admin@sandbox.example was sent in clear text"
     again = cli("rotate", KEY, smaller, "--yes", "--realm", "a*")
-    assert "  2 realms: last written with it, and not part of this rotation; " in again.out
-    assert "    initech and umbrella\n" in again.out
+    assert "  2 realms (initech and umbrella): last written with it, and not part of this rotation; " in again.out
 
 
 def test_a_realm_without_a_secret_or_a_removed_realm_is_not_listed_as_using_the_old_value(cli, sandbox, spec):
@@ -189,7 +188,7 @@ def test_a_realm_without_a_secret_or_a_removed_realm_is_not_listed_as_using_the_
     sandbox.edit_smtp("globex", {})
     sandbox.remove_realm("initech")
     ran = cli("rotate", KEY, smaller, "--yes")
-    assert ran.out.splitlines()[-1] == "    umbrella"
+    assert ran.out.splitlines()[-1].startswith("  umbrella: last written with it")
 
 
 def test_a_realm_that_is_gone_from_the_server_is_missing_but_keeps_no_old_value(cli, sandbox, spec):
@@ -208,10 +207,9 @@ def test_realms_with_the_same_login_that_the_journal_never_wrote_are_named_and_n
     sandbox.create_realm("no-mail")
     ran = cli("rotate", KEY, spec, "--yes")
     assert ran.status == 0
-    assert ran.out.splitlines()[-2:] == [
-        "  1 realm: the same login, with a secret that the journal never wrote; check whether it is the old one",
-        "    by-hand",
-    ]
+    assert ran.out.splitlines()[-1] == (
+        "  by-hand: the same login, with a secret that the journal never wrote; check whether it is the old one"
+    )
 
 
 def test_no_secret_is_shown_at_any_time(cli, sandbox, spec):
@@ -226,7 +224,7 @@ def test_a_declined_rotation_writes_nothing_and_lists_no_realms_with_the_old_val
     ran = cli("rotate", KEY, spec, typed="n\n")
     assert ran.status == 1
     assert put(sandbox, before) == []
-    assert "Declined: nothing was written." in ran.err
+    assert ran.out.endswith("Declined: nothing was written.\n")
     assert "old value" not in ran.out + ran.err
 
 
@@ -246,7 +244,7 @@ def test_a_reference_that_the_policy_forbids_is_refused_and_not_even_run(cli, sa
     before = len(sandbox.requests)
     ran = cli("rotate", "command:touch", cli.write("other.yaml", forbidden), "--yes", "--config", touch)
     assert ran.status == 5
-    assert "[policy]" in ran.err
+    assert "[policy]" in ran.out
     assert put(sandbox, before) == []
     for name in USING:
         sandbox.remove_realm(name)
@@ -433,10 +431,11 @@ def test_a_server_that_is_unreachable_after_the_rotation_is_a_warning():
 
 
 def test_a_long_list_of_realms_is_cut_in_text(ztrust_sandbox):
-    names = [f"realm-{n:02}" for n in range(NAMED + 3)]
+    names = [f"realm-{n:02}" for n in range(23)]
     gateway = FakeGateway({name: {} for name in names})
     secrets = SecretStore(Reach(environ={"RELAY_KEY": NEW}))
     rotation = plan_rotation(realms(dict.fromkeys(names, FAKE)), gateway, PlanningContext(secrets=secrets), KEY)
     found = find_old_secret_uses(rotation, gateway, JournalState, secrets)
     assert [f.realm for f in found] == names
-    assert plain(leftover_lines(found, rotation.reference)).endswith("realm-19 and 3 more\n")
+    said = plain(leftover_lines(found, rotation.reference))
+    assert "  23 realms (realm-00 … realm-22): not written by this rotation; " in said

@@ -392,7 +392,7 @@ def test_dangers_are_shown_one_a_line_and_given_whole_as_data() -> None:
     found = dangers(made)
     text = plain(danger_lines(found))
     message = "37 of 40 realms would change (limit 30 %)"
-    assert text == f"Dangerous: {message}: realm-0000, realm-0001 and 35 more [mass-change]\n"
+    assert text == f"Refused [mass-change]: {message}: realm-0000 … realm-0036.\n"
     (data,) = FORMAT.plan(of_plan("plan", made, made.exit_status, dangers=found))["dangers"]
     assert data == {
         "reason": "mass-change",

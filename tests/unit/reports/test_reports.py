@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from dataclasses import replace
 
 import pytest
 from support.cli import report_validator
+from support.results import text_lines
 
 from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.core.errors import ExitStatus
@@ -24,12 +26,11 @@ from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports import style, text
+from ztrust_mail.reports import style
 from ztrust_mail.reports.json import FORMAT as JSON
 from ztrust_mail.reports.style import Span, line
-from ztrust_mail.reports.text.checks import check_lines, mail_test_lines
+from ztrust_mail.reports.text.checks import check_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
-from ztrust_mail.reports.text.plan import heading_lines, plan_lines, result_lines
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
@@ -53,6 +54,10 @@ def applied(planned: RealmPlan) -> RealmOutcome:
 
 def plan(*realms: RealmPlan, **more: object) -> Plan:
     return Plan("https://id.example.com", ACCOUNT, realms, **more)  # type: ignore[arg-type]
+
+
+def plan_text(made: Plan, width: int = 0) -> list[str]:
+    return text_lines(reports.of_plan("plan", made, made.exit_status), width)
 
 
 def shown(said: object) -> list[str]:
@@ -110,13 +115,16 @@ class Stream(io.StringIO):
         (True, {"NO_COLOR": "0"}, False),
         (True, {"TERM": "dumb"}, False),
         (False, {}, False),
-        (False, {"FORCE_COLOR": "1"}, False),
+        (False, {"FORCE_COLOR": "1"}, True),
+        (False, {"FORCE_COLOR": "0"}, False),
+        (False, {"CLICOLOR_FORCE": "1", "TERM": "dumb"}, True),
+        (True, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
     ],
 )
-def test_colours_appear_on_terminals_unless_no_color_is_set(
+def test_colours_appear_on_terminals_unless_a_variable_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, environ: dict[str, str], coloured: bool
 ) -> None:
-    for name in ("NO_COLOR", "FORCE_COLOR"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"TERM": "xterm-256color", **environ}.items():
         monkeypatch.setenv(name, value)
@@ -127,12 +135,42 @@ def test_colours_appear_on_terminals_unless_no_color_is_set(
     assert plain == "bold [red]x[/red] :smile: \\x1b[2J\\u202e\n"
 
 
-def test_a_long_line_on_a_terminal_is_neither_wrapped_nor_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_text_is_wrapped_to_the_terminal_at_blanks_with_a_hanging_indent(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", str(columns))
     stream = Stream(terminal=True)
-    style.write([line("word " * 60 + "end")], stream)
-    assert stream.getvalue() == "word " * 60 + "end\n"
+    style.write([line("  ", Span("words " * 60, "red"), "end")], stream)
+    rows = re.sub(r"\x1b\[[0-9]*m", "", stream.getvalue()).splitlines()
+    assert max(map(len, rows)) <= columns
+    assert all(row.startswith(("    words", "    end")) for row in rows[1:])
+    assert " ".join(row.strip() for row in rows) == "words " * 60 + "end"
+
+
+def test_text_off_a_terminal_has_80_columns_but_lines_that_name_a_place_in_a_file_stay_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    stream = Stream(terminal=False)
+    located = replace(WARNING, message="word " * 30)
+    style.write([finding_line(located), finding_line(replace(located, location=None))], stream)
+    first, *rest = stream.getvalue().splitlines()
+    assert first == f"a.yaml:3:7: warning: {'word ' * 30}; look at it [odd]"
+    assert max(map(len, rest)) <= 80
+
+
+def test_commands_and_long_words_are_never_broken() -> None:
+    command = "ztrust-mail apply --resume --allow mass-change " + "x" * 60
+    rows = style.plain([line("Continue with: ", Span(command, style.WHOLE)), line("y" * 90)], 80).splitlines()
+    assert rows == ["Continue with:", f"  {command}", "y" * 90]
+
+
+def test_the_values_of_a_change_begin_in_one_column_and_continue_there() -> None:
+    change = replace(HOST, before="a" * 30, after="b" * 30)
+    rows = plan_text(plan(realm("acme", Status.CHANGED, change, PORT)), 60)
+    assert rows[3:6] == [f"  ~ relay.host (Host)  {'a' * 30} →", f"{'':23}{'b' * 30}", "  + relay.port         587"]
 
 
 def test_plain_lines_have_no_trailing_blanks_and_escape_line_breaks_of_values() -> None:
@@ -188,17 +226,30 @@ def test_equal_findings_are_reported_once() -> None:
     ]
 
 
-def test_findings_of_one_location_in_many_realms_are_one_line_of_text_and_one_json_finding_each() -> None:
+def test_equal_findings_of_many_realms_are_one_line_of_text_and_one_json_finding_each() -> None:
     many = [replace(WARNING, realm=f"tenant-{number}") for number in range(40)]
     other = replace(WARNING, message="something else", realm="tenant-1")
-    placeless = [Finding(Severity.ERROR, "r", "what", realm=name) for name in ("a", "b")]
+    placeless = [Finding(Severity.ERROR, "r", f"`{name}` is odd", realm=name) for name in ("a", "b")]
     assert shown(finding_lines([*many, other, *placeless])) == [
-        "a.yaml:3:7: 40 realms (tenant-0, tenant-1 and 38 more): warning: something is odd; look at it [odd]",
+        "a.yaml:3:7: 40 realms (tenant-0 … tenant-39): warning: something is odd; look at it [odd]",
         "a.yaml:3:7: realm tenant-1: warning: something else; look at it [odd]",
-        "realm a: error: what [r]",
-        "realm b: error: what [r]",
+        "2 realms (a and b): error: `{realm}` is odd [r]",
     ]
     assert len(JSON.findings(reports.of_findings("plan", ExitStatus.OK, many))["findings"]) == 40
+
+
+def test_a_hint_of_several_findings_of_one_rule_is_said_once_after_the_last() -> None:
+    found = [Finding(Severity.ERROR, "r", f"what {n}", "do this", realm=name) for n, name in enumerate("ab")]
+    assert shown(finding_lines(found)) == ["realm a: error: what 0 [r]", "realm b: error: what 1; do this [r]"]
+
+
+def test_a_long_list_of_findings_of_one_rule_is_shortened_where_that_is_asked_for() -> None:
+    found = [Finding(Severity.ERROR, "r", f"what {n * n}", realm=f"t{n}") for n in range(40)]
+    assert len(shown(finding_lines(found))) == 40
+    assert shown(finding_lines(found, fold=True))[2:] == [
+        "realm t2: error: what 4 [r]",
+        "37 realms (t3 … t39): error: 37 more findings of this kind; --details shows each [r]",
+    ]
 
 
 def test_a_location_without_line_and_column_is_null_in_json() -> None:
@@ -213,18 +264,23 @@ def test_a_location_without_line_and_column_is_null_in_json() -> None:
 
 def test_the_heading_names_the_server_the_account_and_what_globs_matched() -> None:
     globs = tuple(GlobMatch(Entry(name, Location("a.yaml")), n) for name, n in (("a-*", 0), ("b-*", 1), ("c-*", 1234)))
-    assert shown(heading_lines(plan(globs=globs))) == [
-        "https://id.example.com  as admin (realm master)",
+    assert plan_text(plan(globs=globs)) == [
+        "https://id.example.com, as admin (realm master)",
+        "",
         "a-* matches 0 realms",
         "b-* matches 1 realm",
         "c-* matches 1,234 realms",
+        "",
+        "0 realms in sync.",
     ]
+    named = replace(reports.of_plan("plan", plan(), ExitStatus.OK), title="dev (https://id.example.com)")
+    assert text_lines(named)[0] == "dev (https://id.example.com), as admin (realm master)"
 
 
 def test_unmanaged_attributes_are_wrapped_at_80_columns() -> None:
     made = realm("acme", Status.CHANGED, NAME, kept=True)
     kept = tuple(f"custom-{n}" for n in range(20))
-    lines = shown(plan_lines(plan(replace(made, difference=replace(made.difference, unmanaged=kept)))))
+    lines = plan_text(plan(replace(made, difference=replace(made.difference, unmanaged=kept))), 80)
     assert max(map(len, lines)) <= 80
     assert " ".join(map(str.strip, lines)).count("custom-") == 20
 
@@ -236,22 +292,21 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
         realm("gone", Status.MISSING),
         realm("off", Status.CHANGED, NAME, disabled=True),
     )
-    assert shown(plan_lines(made)) == [
-        "acme  to change",
-        "  ~  relay.host   old.example → new.example  (Host)",
-        "  +  relay.port   587",
-        "  -  sender.name  Old",
+    assert plan_text(made)[2:] == [
+        "acme",
+        "  ~ relay.host (Host)  old.example → new.example",
+        "  + relay.port         587",
+        "  - sender.name        Old",
         "    also written: relay.auth.password (secret from env:SMTP_PASSWORD)",
         "    unmanaged, preserved: custom",
         "",
         "gone  missing",
         "",
-        "off  to change",
-        "  -  sender.name  Old",
+        "off",
+        "  - sender.name  Old",
         "    the realm will have no e-mail settings at all",
         "",
-        "Plan: 2 realms to change, 1 in sync, 1 missing.",
-        "      4 fields: 1 to add, 1 to change, 2 to remove.",
+        "Plan: 2 realms to change (4 fields: 1 to add, 1 to change, 2 to remove), 1 in sync, 1 missing.",
         "2 passwords cannot be compared.",
     ]
 
@@ -259,7 +314,7 @@ def test_a_plan_aligns_its_changes_and_counts_realms_and_fields() -> None:
 def test_warnings_about_lost_secrets_are_wrapped_at_80_columns() -> None:
     lost = {PASSWORD: "env:SMTP_PASSWORD_OF_EVERY_TENANT", "relay.auth.token.client_secret": ""}
     made = plan(replace(realm("acme", Status.CHANGED, HOST), losses=lost))
-    assert shown(plan_lines(made))[2:6] == [
+    assert plan_text(made, 80)[4:8] == [
         "    this overwrites a password that cannot be read back: relay.auth.password; it",
         "      last came from env:SMTP_PASSWORD_OF_EVERY_TENANT",
         "    this overwrites a password that cannot be read back:",
@@ -269,15 +324,13 @@ def test_warnings_about_lost_secrets_are_wrapped_at_80_columns() -> None:
 
 def test_a_plan_says_that_a_stored_secret_is_kept() -> None:
     made = plan(realm("acme", Status.CHANGED, HOST, hidden=1), secrets=SecretMode.KEEP)
-    assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in shown(plan_lines(made))
+    assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in plan_text(made)
 
 
 def test_a_changed_secret_is_not_listed_again_as_also_written() -> None:
     change = Change(PASSWORD, ("password",), Masked(), REF, Action.CHANGE)
-    said = shown(plan_lines(plan(realm("acme", Status.CHANGED, change, hidden=1))))
-    assert [one for one in said if PASSWORD in one] == [
-        "  ~  relay.auth.password  (secret, hidden) → (secret from env:SMTP_PASSWORD)"
-    ]
+    said = plan_text(plan(realm("acme", Status.CHANGED, change, hidden=1)))
+    assert [one for one in said if PASSWORD in one] == ["  ~ relay.auth.password  new value from env:SMTP_PASSWORD"]
 
 
 @pytest.mark.parametrize(
@@ -291,30 +344,29 @@ def test_a_changed_secret_is_not_listed_again_as_also_written() -> None:
     ],
 )  # fmt: skip
 def test_a_plan_without_changes_is_one_line(realms: list[RealmPlan], said: str) -> None:
-    assert shown(plan_lines(plan(*realms))) == [said]
+    assert plan_text(plan(*realms))[2:] == [said]
 
 
 def test_a_result_lists_planned_realms_and_counts_all_realms() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "abc"] + [realm("d", Status.IN_SYNC)]
     ends = (Status.APPLIED, Status.FAILED, Status.SKIPPED, Status.IN_SYNC)
     realms = tuple(RealmOutcome.of(one).move_to(end, Step.PLANNED) for one, end in zip(planned, ends, strict=True))
-    done = Result(plan(*planned), realms, interrupted=True)
-    assert shown(result_lines(done)) == [
+    report = reports.of_result(Result(plan(*planned), realms, interrupted=True))
+    assert text_lines(replace(report, next_step="ztrust-mail apply a.yaml --resume")) == [
         "a  applied",
         "b  failed",
         "c  skipped",
         "Interrupted: realms marked skipped were not touched.",
         "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
-        "Continue with: ztrust-mail apply SPEC... --resume",
+        "Fix the cause, then continue with: ztrust-mail apply a.yaml --resume",
     ]
 
 
 def test_an_interrupted_run_that_wrote_all_realms_prints_no_continue_command() -> None:
     planned = [realm(name, Status.CHANGED, HOST) for name in "ab"]
     done = Result(plan(*planned), tuple(applied(one) for one in planned), interrupted=True)
-    assert shown(result_lines(done)) == [
-        "a  applied",
-        "b  applied",
+    assert text_lines(reports.of_result(done)) == [
+        "2 realms (a and b)  applied",
         "Interrupted: no realm was skipped.",
         "Done: 2 realms applied.",
     ]
@@ -346,7 +398,7 @@ def test_long_values_do_not_push_all_origins_to_the_right() -> None:
     entry = Entry("acme", Location("a.yaml", 2, 3))
     origin = Location("a.yaml", 4, 5)
     wanted = Desired("acme", entry, {"sender.name": "n" * 50, "relay.port": 25}, {"sender.name": origin})
-    assert shown(text.FORMAT.explanation(reports.of_explained(wanted, ExitStatus.OK))) == [
+    assert text_lines(reports.of_explained(wanted, ExitStatus.OK)) == [
         "acme  uses entry acme (a.yaml:2:3)",
         f"  sender.name  {'n' * 50}  a.yaml:4:5",
         f"  relay.port   25{' ' * 34}  by default",
@@ -373,8 +425,7 @@ def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> Mail
         (
             run_of(MailTestStatus.SENT, MailTestStatus.SENT, MailTestStatus.SKIPPED),
             [
-                "0  sent over TLS",
-                "1  sent over TLS",
+                "2 realms (0 and 1)  sent over TLS",
                 "2  has no e-mail settings to test",
                 "Tested: 3 realms: 2 sent, 1 skipped.",
                 "The mails went to a@b.example, the account admin of realm master.",
@@ -383,7 +434,7 @@ def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> Mail
     ],
 )
 def test_mail_tests_are_listed_one_by_one_and_counted(run: MailTestRun, said: list[str]) -> None:
-    assert shown(mail_test_lines(run)) == said
+    assert text_lines(reports.of_tests(run))[2:] == said
     report = JSON.mail_tests(reports.of_tests(run))
     report_validator().validate(report)
     assert report["recipient"] == run.account.email
@@ -447,4 +498,4 @@ def test_a_report_never_contains_live_attributes_or_the_servers_login() -> None:
     live = LiveRealm("acme", {"password": "canary"}, 0.0)
     made = plan(*(RealmPlan(r.realm, r.status, r.wanted, live, r.difference) for r in made.realms))
     report = JSON.document(reports.of_plan("plan", made, ExitStatus.OK))
-    assert "canary" not in report + style.plain(plan_lines(made)) + repr(Server("https://id.example.com"))
+    assert "canary" not in report + "".join(plan_text(made)) + repr(Server("https://id.example.com"))

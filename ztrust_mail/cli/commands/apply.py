@@ -71,7 +71,7 @@ def command(
             with api.connect(server, plan=saved, config_path=config) as session:
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-            finish(output, OF_SAVED_PLAN, done)
+            finish(output, apply_options, done)
         _check_spec_options(specs, realm, expect_digest, resume=resume)
         spec = api.load_spec(specs)
         apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
@@ -81,7 +81,7 @@ def command(
             else:
                 make_plan = partial(_plan_of_spec, output, session, spec, realm, secrets)
             done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-        finish(output, NAME, done)
+        finish(output, apply_options, done)
 
 
 def _check_spec_options(

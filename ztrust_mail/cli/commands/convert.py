@@ -13,7 +13,6 @@ from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.reports.report import of_conversion
-from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "convert"
 
@@ -69,7 +68,7 @@ def command(
             style = style_of(out.suffix)
         written = convert(reader, writer, path, style, realm)
         in_report = format is OutputFormat.JSON and out is None
-        output.print_note(finding_lines(written.findings))
+        output.print_findings(written.findings)
         if not in_report:
             write_output(out, written.text, force=force)
         status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK

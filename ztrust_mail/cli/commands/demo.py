@@ -76,7 +76,7 @@ def _is_restored(sandbox: Sandbox, _: str) -> bool:
 
 
 def _lists_two_runs(_: Sandbox, output: str) -> bool:
-    return [text.split()[0] for text in output.splitlines()] == ["RUN", "2", "1"]
+    return [text.split()[0] for text in output.splitlines() if text][-3:] == ["RUN", "2", "1"]
 
 
 def _has_received_mail(sandbox: Sandbox, _: str) -> bool:

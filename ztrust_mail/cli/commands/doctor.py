@@ -43,7 +43,7 @@ def command(
         Output(NAME, format, report, ProtectedFiles(settings=config)) as output,
         api.connect(server, config_path=config) as session,
     ):
-        output.attach(session)
+        output.attach(session, "Checking")
         if setup_commands:
             require(session.gateway, Operation.SET_UP)
             commands = kcadm_lines(session.server, realm or ["REALM"])

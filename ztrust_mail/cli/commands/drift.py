@@ -1,17 +1,17 @@
 """``drift``: check whether the server still matches the spec."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
+from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports.report import of_drift
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.plan import heading_lines
 
 NAME = "drift"
 
@@ -53,7 +53,6 @@ def command(
             if uncovered is Uncovered.FAIL:
                 require(session.gateway, Operation.UNCOVERED)
             found = api.drift(spec, session, realms=realm)
-        output.print_note(heading_lines(found.plan))
-        output.print_note(finding_lines(found.findings))
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
-        output.finish_report(of_drift(found, ExitStatus.worst([found.exit_status, *strict])))
+        result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
+        output.finish_report(replace(result, next_step=next_command("apply") if found.plan.changed else ""))

@@ -13,7 +13,6 @@ from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, is_within
 from ztrust_mail.reports.report import of_explained
-from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.lint import check_inheritance
 
 NAME = "explain"
@@ -42,8 +41,7 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
             fields = {name: value for name, value in wanted.fields.items() if is_within(name, field)}
             wanted = replace(wanted, fields=fields)
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
-        output.add_findings(tuple(check_inheritance(spec, [wanted.entry])))
-        output.print_note(finding_lines(wanted.findings))
+        output.add_findings(check_inheritance(spec, [wanted.entry]))
         output.finish_report(of_explained(wanted, status))
 
 

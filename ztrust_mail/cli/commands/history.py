@@ -16,7 +16,6 @@ from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.reports.report import of_findings, of_removal, of_runs
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "history"
 LARGEST_RUN = 2**31 - 1  # the largest integer of every database
@@ -62,7 +61,7 @@ def command(
         old = None if prune is None else _PruneLimit.parse(prune)
         with api.connect(server, config_path=config) as session:
             output.attach(session)
-            output.print_note(finding_lines(session.missing_journal_note()))
+            output.add_findings(session.missing_journal_note())
             if forget is not None:
                 _forget(output, session, forget, yes=yes)
             if old:
@@ -115,5 +114,4 @@ def _forget(output: Output, session: Session, realm: str, *, yes: bool) -> NoRet
 def _confirm_or_end(output: Output, question: str, *, yes: bool) -> None:
     """Ask unless ``yes`` was given, and end the command where the answer is no."""
     if not yes and not confirm(question):
-        output.print_note([line("Declined: nothing was removed.")])
-        output.finish((), of_findings(NAME, ExitStatus.DIFFERS, ()))
+        output.finish([line("Declined: nothing was removed.")], of_findings(NAME, ExitStatus.DIFFERS, ()))

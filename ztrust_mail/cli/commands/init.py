@@ -7,7 +7,6 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.export import MODELINE, to_yaml
 
 NAME = "init"
@@ -55,7 +54,7 @@ def command(realm: str | None, server: str | None, out: Path | None, force: bool
             with api.connect(server, config_path=config) as session:
                 output.attach(session)
                 pulled = api.pull(session, [realm])
-            output.print_note(finding_lines(pulled.findings))
+            output.print_findings(pulled.findings)
             status, content = pulled.exit_status, to_yaml(pulled.realms, {}, HEAD)
         if status is ExitStatus.OK:
             write_output(out, content, force=force, settings=config)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import plan_report, show_findings, show_verdict
+from ztrust_mail.cli.execute import plan_report
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.protected_files import ProtectedFiles, check_plan_file
@@ -14,6 +14,7 @@ from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import parse_allow
 from ztrust_mail.planning.saved import digest_of
 from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text import Text
 
 NAME = "plan"
 
@@ -55,10 +56,9 @@ def command(
             output.attach(session)
             made = api.plan(spec, session, realms=realm, secrets=secrets, resolve=not no_secrets)
             saved = api.save_plan(made, spec, session) if out else None
-        show_findings(output, made)
+        notes = []
         if out and saved:
             write_output(out, saved, force=force)
-            output.print_note([line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")])
+            notes = [line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")]
         verdict = api.judge(made, allowed)
-        show_verdict(output, verdict)
-        output.finish_report(plan_report(NAME, made, verdict))
+        output.finish_report(plan_report(output, NAME, made, verdict, allowed, out), more=Text(notes))

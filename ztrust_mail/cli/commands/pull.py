@@ -8,7 +8,6 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.specfile.export import to_yaml
 
 NAME = "pull"
@@ -32,7 +31,7 @@ def command(
         with api.connect(server, config_path=config) as session:
             output.attach(session)
             pulled = api.pull(session, realm, factor=factor)
-        output.print_note(finding_lines(pulled.findings))
+        output.print_findings(pulled.findings)
         write_output(out, to_yaml(pulled.realms, pulled.defaults), force=force, settings=config)
         output.print_note([line(f"Pulled {pluralise(len(pulled.realms), 'realm')} from {session.server.url}.")])
         exit_with(pulled.exit_status)

@@ -56,4 +56,4 @@ def command(
                 return api.revert_plan(chosen, session, realms=realm, secrets=secrets, insist=insist)
 
             done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-        finish(output, apply_options.command, done)
+        finish(output, apply_options, done)

@@ -55,6 +55,6 @@ def command(
 
             done = execute(output, session, make_plan, apply_options, yes=writing.yes)
             if done.verdict.refusal or done.is_declined:
-                finish(output, NAME, done)
+                finish(output, apply_options, done)
             found = api.leftovers(done.plan, session)
-        finish(output, NAME, done, list(leftover_lines(found, done.plan.reference)), found)
+        finish(output, apply_options, done, list(leftover_lines(found, done.plan.reference)), found)

@@ -8,7 +8,6 @@ from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.reports.report import of_tests
-from ztrust_mail.reports.text.findings import finding_lines
 
 NAME = "test"
 
@@ -43,7 +42,6 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as session:
-            output.attach(session)
+            output.attach(session, "Sending test mails with")
             run = api.test(session, realms, spec=loaded)
-        output.print_note(finding_lines(f for outcome in run.outcomes for f in outcome.findings))
         output.finish_report(of_tests(run))

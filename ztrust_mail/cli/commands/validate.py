@@ -11,6 +11,7 @@ from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise
+from ztrust_mail.reports import text
 from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import Line, line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
@@ -31,10 +32,9 @@ def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -
     with Output(NAME, format, report, ProtectedFiles(specs)) as output:
         spec, findings = api.validate(specs)
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
-        lines = list(spec_finding_lines(findings, sys.stdout))
-        if status is ExitStatus.OK:
-            lines.append(_success_line(spec))
-        output.finish(lines, of_findings(NAME, status, findings))
+        verdict = [_success_line(spec)] if status is ExitStatus.OK else []
+        lines = spec_finding_lines(findings, sys.stdout)
+        output.finish_report(of_findings(NAME, status, findings), text.Text(lines, verdict))
 
 
 def _success_line(spec: Spec) -> Line:

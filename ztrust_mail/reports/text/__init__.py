@@ -1,109 +1,134 @@
 """Reports as text for people: a module of lines per kind of result, and the format on top of them."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
-from ztrust_mail.reports.style import Line, Span, line, plain
+from ztrust_mail.reports.style import WIDTH, Line, Span, line, plain
 from ztrust_mail.reports.text.findings import finding_lines
 
 HEADING = "ztrust-mail report: "
 """How the first line of a text report begins, by which a later one is permitted to replace it."""
 
 
-class TextFormat(ReportFormat[Iterator[Line]]):
-    """Lines of styled text: what standard output shows of a report.
+class Text(NamedTuple):
+    """A report as lines: the whole result, and what it comes to with what to do next."""
+
+    body: Iterable[Line] = ()
+    verdict: Iterable[Line] = ()
+
+
+NOTHING = Text()
+
+
+class TextFormat(ReportFormat[Text]):
+    """Lines of styled text. ``details`` shows every realm by itself.
 
     Each method imports its lines when called, since a command needs few of them.
     """
 
+    def __init__(self, *, details: bool = False) -> None:
+        self._details = details
+
     def document(self, report: reports.Report) -> str:
         """Return a report as the text of a file."""
-        return file_content(report.command, self.render(report))
+        body, verdict = self.render(report)
+        return file_content(report.command, [*body, *verdict])
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the heading of a text report."""
         return beginning.startswith(HEADING.encode())
 
-    def findings(self, report: reports.FindingsReport) -> Iterator[Line]:
+    def findings(self, report: reports.FindingsReport) -> Text:
         """Return a line per finding."""
-        return finding_lines(report.findings)
+        return Text(finding_lines(report.findings))
 
-    def conversion(self, report: reports.ConversionReport) -> Iterator[Line]:
+    def conversion(self, report: reports.ConversionReport) -> Text:
         """Return a line per finding, without the converted text."""
-        return finding_lines(report.findings)
+        return Text(finding_lines(report.findings))
 
-    def plan(self, report: reports.PlanReport) -> Iterator[Line]:
-        """Return the changes, realm by realm."""
-        from ztrust_mail.reports.text.plan import plan_lines
+    def plan(self, report: reports.PlanReport) -> Text:
+        """Return the changes, those that several realms have in common once."""
+        from ztrust_mail.reports.text.plan import plan_body, plan_verdict
 
-        return plan_lines(report.plan)
+        return Text(plan_body(report, details=self._details), plan_verdict(report))
 
-    def apply(self, report: reports.ApplyReport) -> Iterator[Line]:
-        """Return what became of each realm."""
-        from ztrust_mail.reports.text.plan import result_lines
+    def apply(self, report: reports.ApplyReport) -> Text:
+        """Return what became of the realms."""
+        from ztrust_mail.reports.text.plan import result_body, result_verdict
 
-        return result_lines(report.result)
+        return Text(result_body(report, details=self._details), result_verdict(report))
 
-    def drift(self, report: reports.DriftReport) -> Iterator[Line]:
+    def drift(self, report: reports.DriftReport) -> Text:
         """Return the differences with their causes."""
-        from ztrust_mail.reports.text.drift import drift_lines
+        from ztrust_mail.reports.text.drift import drift_body, drift_verdict
 
-        return drift_lines(report.drift)
+        return Text(drift_body(report, details=self._details), drift_verdict(report))
 
-    def history(self, report: reports.HistoryReport) -> Iterator[Line]:
+    def history(self, report: reports.HistoryReport) -> Text:
         """Return one run with its realms, or a table of runs."""
         from ztrust_mail.reports.text.history import run_lines, run_table
 
-        return run_lines(report.runs[0]) if report.whole else run_table(report.runs, report.server)
+        if report.whole:
+            return Text(run_lines(report.runs[0], details=self._details))
+        server, notes = report.title or report.server, list(finding_lines(report.findings))
+        return Text([line(server), line(), *notes, *([line()] if notes else []), *run_table(report.runs, server)])
 
-    def removal(self, report: reports.RemovalReport) -> Iterator[Line]:
+    def removal(self, report: reports.RemovalReport) -> Text:
         """Return one line with the numbers."""
-        yield line(f"Removed: {pluralise(report.runs, 'run')} and {pluralise(report.writes, 'write')}.")
+        removed = f"Removed: {pluralise(report.runs, 'run')} and {pluralise(report.writes, 'write')}."
+        return Text(verdict=[line(removed)])
 
-    def mail_tests(self, report: reports.MailTestReport) -> Iterator[Line]:
-        """Return a line per test mail."""
-        from ztrust_mail.reports.text.checks import mail_test_lines
+    def mail_tests(self, report: reports.MailTestReport) -> Text:
+        """Return the results of test mails, equal ones of several realms once."""
+        from ztrust_mail.reports.text.checks import mail_test_body, mail_test_verdict
 
-        return mail_test_lines(report.run)
+        return Text(mail_test_body(report, details=self._details), mail_test_verdict(report))
 
-    def checks(self, report: reports.ChecksReport) -> Iterator[Line]:
+    def checks(self, report: reports.ChecksReport) -> Text:
         """Return a line per check."""
         from ztrust_mail.reports.text.checks import check_lines
 
-        return check_lines(report.doctor, capabilities=report.capabilities)
+        lines = check_lines(report.doctor, capabilities=report.capabilities)
+        return Text([*finding_lines(report.findings), *lines])
 
-    def commands(self, report: reports.CommandsReport) -> Iterator[Line]:
+    def commands(self, report: reports.CommandsReport) -> Text:
         """Return the commands, a line each."""
-        return map(line, report.commands)
+        return Text(map(line, report.commands))
 
-    def explanation(self, report: reports.ExplanationReport) -> Iterator[Line]:
+    def explanation(self, report: reports.ExplanationReport) -> Text:
         """Return the settings of a realm, each with the file and line that it comes from."""
-        from ztrust_mail.model.serialize import display_short
+        return Text(_explanation_lines(report))
 
-        wanted = report.wanted
-        yield line(Span(wanted.realm, "bold"), f"  uses entry {wanted.entry.name} ({wanted.entry.location})")
-        if wanted.disabled:
-            yield line("  no e-mail at all: the entry is disabled")
-        elif not wanted.fields and not wanted.findings:
-            yield line("  not set")
-        values = {name: display_short(value) for name, value in wanted.fields.items()}
-        names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
-        for name, text in values.items():
-            origin = wanted.origins.get(name)
-            yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(origin) if origin else "by default", "dim"))
-
-    def rules(self, report: reports.RulesReport) -> Iterator[Line]:
+    def rules(self, report: reports.RulesReport) -> Text:
         """Return one rule with its help, or a table of rules."""
         from ztrust_mail.reports.text.rules import rule_lines, rule_table
 
-        return rule_lines(report.rules[0]) if report.whole else rule_table(report.rules)
+        return Text(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
 
 
 FORMAT = TextFormat()
 
 
+def _explanation_lines(report: reports.ExplanationReport) -> Iterator[Line]:
+    from ztrust_mail.model.serialize import display_short
+
+    wanted = report.wanted
+    yield from finding_lines(report.findings)
+    yield line(Span(wanted.realm, "bold"), f"  uses entry {wanted.entry.name} ({wanted.entry.location})")
+    if wanted.disabled:
+        yield line("  no e-mail at all: the entry is disabled")
+    elif not wanted.fields and not wanted.findings:
+        yield line("  not set")
+    values = {name: display_short(value) for name, value in wanted.fields.items()}
+    names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
+    for name, text in values.items():
+        origin = wanted.origins.get(name)
+        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(origin) if origin else "by default", "dim"))
+
+
 def file_content(command: str, lines: Iterable[Line]) -> str:
     """Return the content of a text report of a command."""
-    return f"{HEADING}{command}\n{plain(lines)}"
+    return f"{HEADING}{command}\n{plain(lines, WIDTH)}"

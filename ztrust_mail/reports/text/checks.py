@@ -5,16 +5,31 @@ from collections.abc import Iterator, Mapping
 
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.diagnose.doctor import MAX_EXAMPLES, DoctorReport
-from ztrust_mail.diagnose.mail_test import MailTestRun, MailTestStatus
+from ztrust_mail.diagnose.mail_test import MailTestStatus
+from ztrust_mail.reports.grouping import Statement, group_realms, name_realms
+from ztrust_mail.reports.report import MailTestReport
 from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.lines import server_lines
 
 
-def mail_test_lines(run: MailTestRun) -> Iterator[Line]:
-    """Yield the result of each test mail, then the address that the mails went to."""
-    styles = {MailTestStatus.SENT: "green", MailTestStatus.SKIPPED: "yellow"}
-    for outcome in run.outcomes:
-        said = Span(outcome.proof or outcome.status.value, styles.get(outcome.status, "bold red"))
-        yield line(Span(outcome.realm, "bold"), "  ", said)
+def mail_test_body(report: MailTestReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield the server and the result of each test mail, equal ones of several realms once."""
+    run = report.run
+    yield from server_lines(report.title or run.url, run.account)
+    styles = {MailTestStatus.SENT.value: "green", MailTestStatus.SKIPPED.value: "yellow"}
+    said = [(one.realm, one.status.value, [Statement("", "", (one.proof,))]) for one in run.outcomes]
+    for block in group_realms(said, details=details):
+        proof = block.statements[0].texts[0] or block.head
+        yield line(Span(name_realms(block.realms), "bold"), "  ", Span(proof, styles.get(block.head, "bold red")))
+    found = [*report.findings, *(one for outcome in run.outcomes for one in outcome.findings)]
+    lines = list(finding_lines(found, fold=not details))
+    yield from [line(), *lines, line()] if lines else []
+
+
+def mail_test_verdict(report: MailTestReport) -> Iterator[Line]:
+    """Yield the numbers, and the address that the mails went to."""
+    run = report.run
     numbers = Counter(outcome.status for outcome in run.outcomes)
     if len(run.outcomes) > 1:
         parts = [f"{numbers[status]:,} {status.value}" for status in MailTestStatus if numbers[status]]

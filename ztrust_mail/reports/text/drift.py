@@ -1,20 +1,29 @@
 """Drift as lines of text."""
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more, pluralise
 from ztrust_mail.drift_detection.attribution import Cause
+from ztrust_mail.drift_detection.drift import EDITED_BY, OUT_OF_BAND, Drift
 from ztrust_mail.model.serialize import display_value
-from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.reports.style import Line, Span, line
-from ztrust_mail.reports.text.plan import STATUS, in_sync_line, masked_secrets, status_counts, unread_note
-
-if TYPE_CHECKING:
-    from ztrust_mail.drift_detection.drift import Drift
+from ztrust_mail.planning.compare import Change
+from ztrust_mail.planning.plan import RealmPlan, Status, all_findings
+from ztrust_mail.reports.grouping import Block, Said, Statement, count_by, group_realms
+from ztrust_mail.reports.report import DriftReport
+from ztrust_mail.reports.style import HANG, Line, Span, line
+from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_spans
+from ztrust_mail.reports.text.plan import (
+    STATUS,
+    field_label,
+    glob_lines,
+    in_sync_line,
+    masked_secrets,
+    status_counts,
+    unread_note,
+)
 
 SHOWN_REALMS = 10
 """How many names a line has."""
@@ -27,21 +36,91 @@ _STYLES = {
     Cause.PENDING: "dim",
     Cause.UNATTRIBUTED: "dim",
 }
+_HEAD_STYLES = {"critical": Span("critical", _CRITICAL), "drifted": Span("drifted", "yellow")}
+_HEADS = {
+    Cause.OUT_OF_BAND: "changed outside ztrust-mail",
+    Cause.BOTH: "changed outside ztrust-mail, and in the spec",
+    Cause.NOT_KEPT: "written, but not kept by the server",
+    Cause.PENDING: "changed in the spec, and not applied yet",
+    Cause.UNATTRIBUTED: "for an unknown reason: the journal has no entry",
+}
 
 
-def drift_lines(found: Drift) -> Iterator[Line]:
-    """Yield each difference with its cause, critical changes first; a single line when nothing drifted."""
+def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield the server, the differences by cause, those that are critical first, and the findings."""
+    found = report.drift
+    yield from server_lines(report.title or found.plan.url, found.plan.account)
+    yield from glob_lines(found.plan)
+    realms = sorted(found.plan.realms, key=lambda realm: not _is_critical(found, realm))
+    said = [_said(found, realm) for realm in realms if realm.status is not Status.IN_SYNC]
+    for block in group_realms(said, details=details):
+        yield from block_lines([block], _describe, _statement_lines)
+        yield from _origin_lines(found, block)
+        yield line()
+    shown = {one for one in found.findings if _is_in_blocks(found, one.realm, one.field, one.rule)}
+    others = (one for one in (*report.findings, *all_findings(found.plan), *found.own_findings) if one not in shown)
+    lines = list(finding_lines(sorted(others, key=_rank), fold=not details))
+    yield from [*lines, line()] if lines else []
+
+
+def _said(found: Drift, realm: RealmPlan) -> Said:
+    if realm.status is not Status.CHANGED:
+        return realm.realm, realm.status.value, ()
+    changes = sorted(realm.changes, key=lambda change: not found.is_critical(realm.realm, change.field))
+    head = "critical" if _is_critical(found, realm) else "drifted"
+    causes = found.causes[realm.realm]
+    return realm.realm, head, [_statement(change, causes[change.field]) for change in changes]
+
+
+def _statement(change: Change, cause: Cause) -> Statement:
+    live, wanted = display_value(change.before), display_value(change.after)
+    if cause is Cause.OUT_OF_BAND:  # then the spec has the value that was last applied
+        return Statement(cause.value, field_label(change), (wanted, live))
+    return Statement(cause.value, field_label(change), (f"is {live}, the spec says {wanted}",))
+
+
+def _rank(one: Finding) -> int:
+    return list(Severity).index(one.severity)
+
+
+def _is_in_blocks(found: Drift, realm: str | None, field: str | None, rule: str) -> bool:
+    """Tell whether the blocks show what a finding says."""
+    is_change = rule == OUT_OF_BAND and found.causes[realm or ""][field or ""] is Cause.OUT_OF_BAND
+    return is_change or rule == EDITED_BY
+
+
+def _describe(block: Block) -> Sequence[str | Span]:
+    return "  ", _HEAD_STYLES.get(block.head) or STATUS[Status(block.head)]
+
+
+def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
+    for cause in _HEADS:
+        several = [one for one in statements if one.kind == cause]
+        if several:
+            yield line(Span(f"  {_HEADS[cause]}", _STYLES[cause]))
+        width = max((len(one.subject) for one in several), default=0)
+        for one in several:
+            yield line(f"    {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))
+
+
+def _origin_lines(found: Drift, block: Block) -> Iterator[Line]:
+    """Yield which run wrote the realms before they were changed outside ztrust-mail, and who edited them since."""
+    realms = [realm for realm in block.realms if realm in found.applied]
+    if applied := count_by(found.applied, realms):
+        yield line("  last applied by ", applied)
+    if editors := count_by(found.editors, realms):
+        yield line("  edited since then by ", editors)
+
+
+def drift_verdict(report: DriftReport) -> Iterator[Line]:
+    """Yield the numbers, and what to do; a single line when nothing drifted."""
+    found = report.drift
     made = found.plan
-    for realm in sorted(made.changed, key=lambda realm: not _critical(found, realm)):
-        yield from _realm(found, realm)
-    for realm in made.realms:
-        if realm.status not in (Status.CHANGED, Status.IN_SYNC):
-            yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
     if made.changed:
-        hidden = masked_secrets(made)
-        drifted = status_counts(made, made.realms).replace(STATUS[Status.CHANGED].text, "drifted")
-        yield line(drifted, f"; {hidden}" if hidden else ".")
-        yield line(_causes(found))
+        drifted = status_counts(made, made.realms, f" ({_causes(found)})")
+        yield line(Span("Drift: ", "bold"), drifted.replace(STATUS[Status.CHANGED].text, "drifted"), ".")
+        if hidden := masked_secrets(made):
+            yield line(hidden)
     elif made.realms or not found.vanished:
         yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made))
     yield from unread_note(made)
@@ -49,33 +128,26 @@ def drift_lines(found: Drift) -> Iterator[Line]:
         yield line(Span("Written before, now missing: ", _CRITICAL), _names(found.vanished))
     if made.uncovered:
         yield line(f"Not covered by the spec: {_names(made.uncovered)}")
+    if any(cause.by_others for causes in found.causes.values() for cause in causes.values()):
+        stolen = ", and which mail and passwords went there" if _count_critical(found) else ""
+        yield line(f"Next: find out who changed it{stolen}. A run with another journal looks the same.")
+    if report.next_step:
+        yield command_line("Restore the spec's values with", report.next_step)
 
 
-def _realm(found: Drift, realm: RealmPlan) -> Iterator[Line]:
-    critical = {change.field for change in realm.changes if found.is_critical(realm.realm, change.field)}
-    yield line(Span(realm.realm, "bold"), "  ", Span("drifted", _CRITICAL if critical else "yellow"))
-    for change in sorted(realm.changes, key=lambda change: change.field not in critical):
-        cause = found.causes[realm.realm][change.field]
-        is_critical = change.field in critical
-        yield line(
-            Span(f"    {change.field}", _CRITICAL if is_critical else ""), " is ",
-            Span(display_value(change.before), _CRITICAL if is_critical else "red"), ", the spec says ",
-            Span(display_value(change.after), "green"), "  ",
-            Span(f"({cause})", _CRITICAL if is_critical else _STYLES[cause]),
-        )  # fmt: skip
-
-
-def _critical(found: Drift, realm: RealmPlan) -> bool:
+def _is_critical(found: Drift, realm: RealmPlan) -> bool:
     return any(found.is_critical(realm.realm, change.field) for change in realm.changes)
+
+
+def _count_critical(found: Drift) -> int:
+    return sum(found.is_critical(realm, name) for realm, causes in found.causes.items() for name in causes)
 
 
 def _causes(found: Drift) -> str:
     numbers = Counter(cause for causes in found.causes.values() for cause in causes.values())
-    critical = sum(found.is_critical(realm, name) for realm, causes in found.causes.items() for name in causes)
+    critical = _count_critical(found)
     parts = [f"{numbers[cause]:,} {cause}" for cause in _STYLES if numbers[cause]]
-    grave = f"; {critical:,} critical" if critical else ""
-    unknown = "; the journal has no entry for the unattributed ones" if numbers[Cause.UNATTRIBUTED] else ""
-    return f"      {pluralise(numbers.total(), 'field')}: {', '.join(parts)}{grave}{unknown}."
+    return f"{pluralise(numbers.total(), 'field')}: {', '.join(parts)}{f'; {critical:,} critical' if critical else ''}"
 
 
 def _names(names: tuple[str, ...]) -> str:

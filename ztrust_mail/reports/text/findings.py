@@ -1,11 +1,12 @@
 """Findings as lines of text."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more, pluralise
-from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.grouping import FindingGroup, group_findings, name_realms
+from ztrust_mail.reports.style import PLACE, Line, Span, line
 
 SEVERITY_STYLES = {
     Severity.CRITICAL: "bold red",
@@ -17,25 +18,38 @@ SEVERITY_STYLES = {
 
 def finding_line(found: Finding) -> Line:
     """Return ``path:line:col: error: what; hint [rule]``; without a location, the line begins with the realm."""
-    where = str(found.location) if found.location else f"realm {found.realm}" if found.realm else "ztrust-mail"
-    if found.location and found.realm:
-        where += f": realm {found.realm}"
-    hint = f"; {found.hint}" if found.hint else ""
+    return _line(found, f"realm {first_and_more([found.realm])}" if found.realm else "", with_hint=True)
+
+
+def finding_lines(found: Iterable[Finding], *, fold: bool = False) -> Iterator[Line]:
+    """Yield a line per distinct finding, and one for equal findings of several realms.
+
+    A hint that the next finding has as well is left out. With ``fold``, long lists of findings about realms are
+    shortened.
+    """
+    groups = group_findings(found, fold=fold)
+    for one, following in zip_longest(groups, groups[1:]):
+        is_repeated = following and one.realms and not one.finding.location and _advice(one) == _advice(following)
+        yield _group_line(one, with_hint=not is_repeated)
+
+
+def _advice(one: FindingGroup) -> tuple[str, str]:
+    return one.finding.rule, one.finding.hint
+
+
+def _group_line(one: FindingGroup, *, with_hint: bool) -> Line:
+    found = one.finding
+    realms = f"{'realm ' if len(one.realms) == 1 else ''}{name_realms(one.realms)}" if one.realms else ""
+    if not one.more:
+        return _line(found, realms, with_hint=with_hint)
     severity = Span(found.severity.value, SEVERITY_STYLES[found.severity])
-    return line(f"{where}: ", severity, f": {found.message}{hint} ", Span(f"[{found.rule}]", "dim"))
+    message = f": {pluralise(one.more, 'more finding')} of this kind; --details shows each "
+    return line(f"{realms}: ", severity, message, Span(f"[{found.rule}]", "dim"))
 
 
-def finding_lines(found: Iterable[Finding]) -> Iterator[Line]:
-    """Return a line per distinct finding; equal findings of one location in several realms are one line."""
-    groups: dict[Finding, list[Finding]] = {}
-    for one in dict.fromkeys(found):
-        groups.setdefault(replace(one, realm=None) if one.location else one, []).append(one)
-    return (_merge_realms(several) for several in groups.values())
-
-
-def _merge_realms(several: Sequence[Finding]) -> Line:
-    first, realms = several[0], [one.realm for one in several if one.realm]
-    if len(several) == 1:
-        return finding_line(first)
-    where, *rest = finding_line(replace(first, realm=None))
-    return line(f"{where.text}{pluralise(len(realms), 'realm')} ({first_and_more(realms)}): ", *rest)
+def _line(found: Finding, realms: str, *, with_hint: bool) -> Line:
+    where = ": ".join(filter(None, [str(found.location or ""), realms])) or "ztrust-mail"
+    hint = f"; {found.hint}" if found.hint and with_hint else ""
+    severity = Span(found.severity.value, SEVERITY_STYLES[found.severity])
+    place = Span(f"{where}: ", PLACE if found.location else "")
+    return line(place, severity, f": {found.message}{hint} ", Span(f"[{found.rule}]", "dim"))

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ztrust_mail.core.text import printable
 from ztrust_mail.journal.records import Outcome, Step
 from ztrust_mail.model.serialize import display_short, display_value
-from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
+from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
+from ztrust_mail.reports.text.lines import block_lines, statement_text, value_spans
 
 if TYPE_CHECKING:
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
 
 _HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
+_MOST = (5, 16, 12, 11, 24)
+"""The most columns of each but the last, which gets what remains."""
+
 _GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green", Step.ACCEPTED: "green"}
 _BAD = "yellow"
+_WHERE = re.compile(r" \(realm [^)]*\)| on \S+$")
+_ERROR, _NOTE = "error", "note"
 
 
 def run_table(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
-    """Yield the runs as a table, or a single line when there are none."""
+    """Yield the runs as a table of 80 columns, or a single line when there are none."""
     if not runs:
         yield line(f"No runs recorded for {server}.")
         return
-    rows = [_row(one) for one in runs]
-    widths = [max(map(len, column)) for column in zip(_HEADS, *rows, strict=True)]
-    for row, style in [(_HEADS, "bold"), *((row, "") for row in rows)]:
-        yield line(Span("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)), style))
+    rows = [_HEADS, *map(_row, runs)]
+    widths = [
+        min(max(map(len, column)), most) for column, most in zip(zip(*rows, strict=True), (*_MOST, WIDTH), strict=True)
+    ]
+    widths[-1] = max(WIDTH - sum(widths[:-1]) - 2 * len(_MOST), len(_HEADS[-1]))
+    for row in rows:
+        text = "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield line(Span(text, "bold" if row is _HEADS else ""))
+
+
+def _fit(text: str, width: int) -> str:
+    text = printable(text)
+    if len(text) > width:
+        text = _WHERE.sub("", text)  # of an account and a user, the names say most
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _row(one: PastRun) -> tuple[str, ...]:
@@ -42,27 +62,39 @@ def _steps(steps: Mapping[Step, int]) -> str:
     return ", ".join(f"{number:,} {step.value}" for step, number in steps.items()) or "none"
 
 
-def run_lines(one: PastRun) -> Iterator[Line]:
-    """Yield one run, and what it did to each realm."""
+def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
+    """Yield one run, and what it did to its realms, equal changes of several realms once."""
     run = one.run
     outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
     yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)
     ended = f" to {_minute(run.ended)}" if run.ended else ""
     yield line(f"  {_minute(run.started)}{ended} UTC, by {run.who}")
     yield line(f"  realms: {_steps(one.steps)}")
-    for realm in one.realms:
+    for block in group_realms(map(_said, one.realms), details=details):
         yield line()
-        yield from _realm(realm)
+        yield from block_lines([block], _describe, _statement_lines)
 
 
-def _realm(realm: PastWrite) -> Iterator[Line]:
+def _describe(block: Block) -> Sequence[str | Span]:
+    return "  ", Span(block.head, _GOOD.get(Step(block.head), _BAD))
+
+
+def _said(realm: PastWrite) -> Said:
     write = realm.write
-    yield line(Span(write.realm, "bold"), "  ", Span(write.step.value, _GOOD.get(write.step, _BAD)))
-    width = max((len(change.field) for change in realm.changes), default=0)
-    for change in realm.changes:
-        before, after = Span(display_short(change.before), "red"), Span(display_short(change.after), "green")
-        yield line(f"    {change.field:<{width}}  ", before, " → ", after)
-    for name, ref in realm.secrets.items():
-        yield line(Span(f"    with {name} {display_value(ref)}", "dim"))
+    said = [
+        Statement("", change.field, (display_short(change.before), display_short(change.after)))
+        for change in realm.changes
+    ]
+    said += [Statement(_NOTE, name, (f"with {name} {display_value(ref)}",)) for name, ref in realm.secrets.items()]
     if write.error:
-        yield line("    ", Span(write.error, _BAD))
+        said.append(Statement(_ERROR, "", (write.error,)))
+    return write.realm, write.step.value, said
+
+
+def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
+    width = max((len(one.subject) for one in statements if not one.kind), default=0)
+    for one in statements:
+        if one.kind:
+            yield line(Span(f"    {statement_text(one)}", _BAD if one.kind == _ERROR else "dim"))
+        else:
+            yield line(f"    {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))

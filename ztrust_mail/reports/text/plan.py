@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.core.text import first_and_more, pluralise, printable
-from ztrust_mail.journal.records import OF_SAVED_PLAN
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.model.fields import Masked
 from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.planning.compare import Action, Change, SecretMode, SecretState
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.rotate import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
 from ztrust_mail.planning.safety import Danger
-from ztrust_mail.reports.style import Line, Span, line
-from ztrust_mail.reports.text.findings import finding_line
+from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, list_realms, name_realms
+from ztrust_mail.reports.report import ApplyReport, PlanReport
+from ztrust_mail.reports.style import HANG, Line, Span, line
+from ztrust_mail.reports.text.findings import finding_line, finding_lines
+from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, statement_text, value_spans
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome, Result
@@ -38,20 +40,20 @@ _FIRST = (Status.CHANGED, Status.APPLIED)
 _ORDER = (*_FIRST, *(status for status in Status if status not in _FIRST))
 
 
-def _count(realms: Sequence[RealmPlan | RealmOutcome]) -> str:
-    """Return ``2 realms to change, 1 in sync``."""
+def _count(realms: Sequence[RealmPlan | RealmOutcome], remark: str = "") -> str:
+    """Return ``2 realms to change, 1 in sync``, with a remark after the first number."""
     numbers = Counter(realm.status for realm in realms)
     first, *others = [status for status in _ORDER if numbers[status]] or [Status.IN_SYNC]
     parts = [f"{numbers[status]:,} {STATUS[status].text}" for status in others]
-    return ", ".join([f"{pluralise(numbers[first], 'realm')} {STATUS[first].text}", *parts])
+    return ", ".join([f"{pluralise(numbers[first], 'realm')} {STATUS[first].text}{remark}", *parts])
 
 
-def status_counts(made: Plan, realms: Sequence[RealmPlan | RealmOutcome]) -> str:
+def status_counts(made: Plan, realms: Sequence[RealmPlan | RealmOutcome], remark: str = "") -> str:
     """Return the number of realms in each status.
 
     Where the product shows no settings, realms are not in sync but as last applied.
     """
-    said = _count(realms)
+    said = _count(realms, remark)
     return said.replace(STATUS[Status.IN_SYNC].text, "as last applied") if made.unseen else said
 
 
@@ -84,104 +86,157 @@ def in_sync_line(made: Plan) -> Line:
     return line(status_counts(made, made.realms), f"; {hidden}" if hidden else ".")
 
 
-_SIGNS = {Action.ADD: Span("+", "green"), Action.CHANGE: Span("~", "yellow"), Action.REMOVE: Span("-", "red")}
-
-
-def heading_lines(plan: Plan) -> Iterator[Line]:
-    """Yield the server and the account, then how many realms each glob matched."""
-    yield line(plan.url, f"  as {plan.account}")
+def glob_lines(plan: Plan) -> Iterator[Line]:
+    """Yield how many realms each glob matched."""
     for glob in plan.globs:
         yield line(f"{glob.entry.name} matches {pluralise(glob.count, 'realm')}")
+    if plan.globs:
+        yield line()
 
 
-def plan_lines(made: Plan) -> Iterator[Line]:
-    """Yield what an apply would do, realm by realm; a single line when nothing differs."""
-    for realm in made.realms:
-        yield from _realm(realm, made.secrets)
+_SIGNS = {
+    Action.ADD.value: Span("+", "green"),
+    Action.CHANGE.value: Span("~", "yellow"),
+    Action.REMOVE.value: Span("-", "red"),
+}
+_WARNING, _REMARK = "warning", "remark"
+
+
+def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield the server, what an apply would do to its realms, and the findings."""
+    made = report.plan
+    yield from server_lines(report.title or made.url, made.account)
+    yield from glob_lines(made)
+    said = [_said(realm, made.secrets) for realm in made.realms if realm.status is not Status.IN_SYNC]
+    for block in group_realms(said, details=details):
+        yield from block_lines([block], _describe, _statement_lines)
+        yield line()
+    found = [one for one in report.findings if one != report.refusal and one.rule not in _ABOUT_LEFTOVERS]
+    more = (one for realm in made.realms for one in realm.findings)
+    lines = list(finding_lines([*found, *more], fold=not details))
+    yield from [*lines, line()] if lines else []
+
+
+def plan_verdict(report: PlanReport) -> Iterator[Line]:
+    """Yield the number of changes, why the plan is refused, and what to do next; one line when nothing differs."""
+    made = report.plan
     if made.changed:
-        yield line(Span("Plan: ", "bold"), status_counts(made, made.realms), ".")
-        yield line(_fields(made.realms))
+        yield line(Span("Plan: ", "bold"), status_counts(made, made.realms, f" ({_fields(made.realms)})"), ".")
         if hidden := masked_secrets(made):
             yield line(hidden)
     else:
         yield in_sync_line(made)
     yield from unread_note(made)
+    if report.refusal and not report.refused:
+        yield finding_line(report.refusal)
+    reasons = {danger.reason for danger in report.refused}
+    yield from danger_lines([one for one in report.dangers if one.reason not in reasons], "Allowed", "yellow")
+    yield from danger_lines(report.refused)
+    if report.next_step:
+        yield command_line("If intended" if report.refusal else "Apply it with", report.next_step)
 
 
-def _realm(realm: RealmPlan, secrets: SecretMode) -> Iterator[Line]:
-    if realm.status is Status.IN_SYNC:
-        return
-    yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
-    width = max((len(change.field) for change in realm.changes), default=0)
-    for change in realm.changes:
-        yield _change(change, width)
+def danger_lines(found: Iterable[Danger], verdict: str = "Refused", style: str = "bold red") -> Iterator[Line]:
+    """Yield a line per danger; a long list of realms is cut."""
+    for danger in found:
+        shown = f": {danger.message}: {list_realms(danger.realms)}."
+        yield line(Span(f"{verdict} [{danger.reason}]", style), shown)
+
+
+def _describe(block: Block) -> Sequence[str | Span]:
+    if block.head:
+        return "  ", STATUS[Status(block.head)]
+    changes = sum(one.kind in _SIGNS for one in block.statements)
+    return (f": the same {pluralise(changes, 'change')}",) if len(block.realms) > 1 else ()
+
+
+def _said(realm: RealmPlan, secrets: SecretMode) -> Said:
+    """Return what a plan says of a realm."""
+    head = "" if realm.changes else realm.status.value
+    return realm.realm, head, [*map(change_statement, realm.changes), *_remarks(realm, secrets)]
+
+
+def change_statement(change: Change, kind: str = "") -> Statement:
+    """Return a change as a statement: the values before and after of those that it has."""
+    before, after = display_short(change.before), _display_after(change)
+    values = {Action.ADD: (after,), Action.REMOVE: (before,)}.get(change.action, (before, after))
+    if isinstance(change.before, Masked) and isinstance(change.after, SecretRef):
+        values = (f"new value {after}",)
+    return Statement(kind or change.action.value, field_label(change), values)
+
+
+def field_label(change: Change) -> str:
+    """Return a field's name, with its label in the server's console."""
+    return f"{change.field} ({change.label})" if change.label else change.field
+
+
+def _display_after(change: Change) -> str:
+    return f"from {change.after}" if isinstance(change.after, SecretRef) else display_short(change.after)
+
+
+def _remarks(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
+    changed = {change.field for change in realm.changes}
     for name in realm.difference.masked_fields if realm.changes else ():
-        if name not in {change.field for change in realm.changes}:
+        if name not in changed:
             verb = "kept as stored" if secrets is SecretMode.KEEP else "also written"
             unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
             same = ", unchanged since the last apply" if unchanged else ""
-            yield from _wrap(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}", "dim")
-    yield from _lost_secrets(realm)
-    if realm.changes and realm.difference.unmanaged:
-        yield from _wrap(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}", "dim")
-    if realm.changes and realm.wanted.disabled:
-        yield line(Span("    the realm will have no e-mail settings at all", "dim"))
-    yield line()
-
-
-def _lost_secrets(realm: RealmPlan) -> Iterator[Line]:
-    """Yield a warning for each stored secret that the plan removes or overwrites, since it cannot be read back."""
+            yield _remark(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}")
     removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
         where = f"; it last came from {source}" if source else ""
-        yield from _wrap(f"this {verb} a password that cannot be read back: {name}{where}")
+        yield Statement(_WARNING, name, (f"this {verb} a password that cannot be read back: {name}{where}",))
+    if realm.changes and realm.difference.unmanaged:
+        yield _remark(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}")
+    if realm.changes and realm.wanted.disabled:
+        yield _remark("the realm will have no e-mail settings at all")
 
 
-def _wrap(text: str, style: str = "yellow") -> Iterator[Line]:
-    """Yield a remark in lines of 80 columns; long words are not broken."""
-    broken = wrap(printable(text), 76, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return (line(Span(f"    {one}", style)) for one in broken)
+def _remark(text: str) -> Statement:
+    return Statement(_REMARK, text.partition(":")[0], (text,))
 
 
-def _change(change: Change, width: int) -> Line:
-    name = f"  {change.field:<{width}}  "
-    before, after = Span(display_short(change.before), "red"), Span(display_short(change.after), "green")
-    label = f"  ({change.label})" if change.label else ""
-    values: tuple[str | Span, ...] = (before, " → ", after)
-    if change.action is Action.ADD:
-        values = (after,)
-    elif change.action is Action.REMOVE:
-        values = (before,)
-    return line("  ", _SIGNS[change.action], name, *values, Span(label, "dim"))
+def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
+    width = max((len(one.subject) for one in statements if one.kind in _SIGNS), default=0)
+    for one in statements:
+        if sign := _SIGNS.get(one.kind):
+            yield line("  ", sign, f" {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))
+        else:
+            yield line(Span(f"    {statement_text(one)}", "dim" if one.kind == _REMARK else "yellow"))
 
 
 def _fields(realms: Sequence[RealmPlan]) -> str:
     numbers = Counter(change.action for realm in realms for change in realm.changes)
     words = {Action.ADD: "to add", Action.CHANGE: "to change", Action.REMOVE: "to remove"}
     parts = [f"{numbers[action]:,} {words[action]}" for action in Action if numbers[action]]
-    return f"      {pluralise(sum(numbers.values()), 'field')}: {', '.join(parts)}."
+    if len(numbers) == 1:
+        return f"{pluralise(numbers.total(), 'field')} {words[next(iter(numbers))]}"
+    return f"{pluralise(numbers.total(), 'field')}: {', '.join(parts)}"
 
-
-def danger_lines(found: Iterable[Danger]) -> Iterator[Line]:
-    """Yield a line per danger; a long list of realms is cut."""
-    return (line(Span("Dangerous: ", "bold red"), f"{danger} ", Span(f"[{danger.reason}]", "dim")) for danger in found)
-
-
-NAMED = 20
-"""How many realms of one kind are named; JSON reports name all."""
 
 _LEFTOVERS = {
     NOT_ROTATED: "not written by this rotation",
     OLD_SECRET: "last written with it, and not part of this rotation",
     UNKNOWN_SECRET: "the same login, with a secret that the journal never wrote",
 }
+_ABOUT_LEFTOVERS = {*_LEFTOVERS, NOT_LOOKED}
 
 
-def result_lines(done: Result) -> Iterator[Line]:
-    """Yield what an apply did, realm by realm."""
-    for realm in _to_be_written(done):
-        yield line(Span(realm.realm, "bold"), "  ", STATUS[realm.status])
+def result_body(report: ApplyReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield what became of the planned realms, those of one status together, and new findings."""
+    done = report.result
+    known = {*done.plan.findings, *(one for realm in done.plan.realms for one in realm.findings)}
+    found = [one for one in report.findings if one not in known and one.rule not in _ABOUT_LEFTOVERS]
+    found += [one for realm in done.realms for one in realm.findings if one not in known]
+    yield from finding_lines(found, fold=not details)
+    said = [(realm.realm, realm.status.value, ()) for realm in _planned(done)]
+    yield from block_lines(group_realms(said, details=details), _describe, _statement_lines)
+
+
+def result_verdict(report: ApplyReport) -> Iterator[Line]:
+    """Yield how an apply ended, and how to continue."""
+    done = report.result
     untouched = any(realm.status is Status.SKIPPED for realm in done.realms)
     if done.interrupted:
         what = "realms marked skipped were not touched." if untouched else "no realm was skipped."
@@ -191,47 +246,23 @@ def result_lines(done: Result) -> Iterator[Line]:
     run = f" (run {done.run})." if done.run else "."
     yield line(Span("Done: ", "bold"), status_counts(done.plan, done.realms), run)
     if done.plan.unseen:
-        yield line(
-            Span("Not read back: ", "yellow"),
-            "the server shows no settings, so applied means that it accepted the write.",
-        )
-    if (done.interrupted or done.stopped) and any(realm.status is not Status.APPLIED for realm in _to_be_written(done)):
-        yield line(_next_step(done))
+        what = "the server shows no settings, so applied means that it accepted the write."
+        yield line(Span("Not read back: ", "yellow"), what)
+    if report.next_step:
+        cause = any(realm.status is Status.FAILED for realm in _planned(done)) or "canary" in done.stopped
+        yield command_line("Fix the cause, then continue with" if cause else "Continue with", report.next_step)
 
 
-def _to_be_written(done: Result) -> list[RealmOutcome]:
+def _planned(done: Result) -> list[RealmOutcome]:
     return [realm for realm in done.realms if realm.plan.status is Status.CHANGED]
-
-
-def _next_step(done: Result) -> str:
-    if done.command == "rotate":
-        return "Fix the cause, then run the same rotate again."
-    if done.command.startswith("revert "):
-        return f"Continue with: ztrust-mail {done.command}"
-    again = f"ztrust-mail apply {'--plan FILE' if done.command == OF_SAVED_PLAN else 'SPEC...'} --resume"
-    return (
-        f"Fix the cause, then continue with: {again} --canary 1"
-        if "canary" in done.stopped
-        else f"Continue with: {again}"
-    )
 
 
 def leftover_lines(found: Sequence[Finding], reference: SecretRef) -> Iterator[Line]:
     """Yield the realms that may still use the replaced secret, by kind, each kind with what to do about it."""
-    if any(one.rule in _LEFTOVERS for one in found):
-        yield line(Span("The old value ", "bold"), f"of {reference} may still be used by:")
-    else:
-        yield line(
-            Span("The old value ", "bold"), f"of {reference}: no realm uses it any more, as far as the journal knows."
-        )
+    is_used = any(one.rule in _LEFTOVERS for one in found)
+    what = "may still be used by:" if is_used else "no realm uses it any more, as far as the journal knows."
+    yield line(Span("The old value ", "bold"), f"of {reference}{' ' if is_used else ': '}{what}")
     for rule, words in _LEFTOVERS.items():
         if fitting := [one for one in found if one.rule == rule]:
-            yield line(f"  {pluralise(len(fitting), 'realm')}: {words}; {fitting[0].hint}")
-            yield line(f"    {_names(fitting)}")
-    for one in found:
-        if one.rule == NOT_LOOKED:
-            yield finding_line(one)
-
-
-def _names(found: Sequence[Finding]) -> str:
-    return first_and_more([str(one.realm) for one in found], NAMED)
+            yield line(f"  {name_realms([str(one.realm) for one in fitting])}: {words}; {fitting[0].hint}")
+    yield from (finding_line(one) for one in found if one.rule == NOT_LOOKED)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from ztrust_mail.core.rules import GROUPS, Rule
-from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.style import HANG, Line, Span, line
 from ztrust_mail.reports.text.findings import SEVERITY_STYLES
 
 
@@ -25,4 +25,4 @@ def rule_table(rules: Sequence[Rule]) -> Iterator[Line]:
         for rule in rules:
             if rule.group == group:
                 severity = Span(f"{rule.severity:<8}", SEVERITY_STYLES[rule.severity])
-                yield line(f"  {rule.id:<{width}}  ", severity, f"  {rule.title}")
+                yield line(f"  {rule.id:<{width}}  ", severity, "  ", Span("", HANG), rule.title)

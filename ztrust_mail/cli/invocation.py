@@ -1,0 +1,85 @@
+"""What the user typed: how output is to look, and commands to run next with the user's own arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import click
+from click.core import ParameterSource
+
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.text import shell_word
+from ztrust_mail.reports.style import ColorMode
+
+DISPLAY = "ztrust_mail.display"
+"""The key of the display options among what click's contexts share."""
+
+_NOT_REPEATED = {"format", "report", "out", "force", "yes"}
+"""Options that a next step leaves out: they name files that exist by then, or skip the question."""
+
+_PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.")
+
+
+@dataclass(frozen=True)
+class Display:
+    """How output is to look, by the options before or after the command."""
+
+    color: ColorMode = ColorMode.AUTO
+    no_pager: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    details: bool = False
+
+
+def current_display() -> Display:
+    """Return the display options of the command that runs."""
+    context = click.get_current_context(silent=True)
+    return Display(**context.meta.get(DISPLAY, {})) if context else Display()
+
+
+def next_command(name: str, **changes: object) -> str:
+    """Return a command line with the arguments of the command that runs, as far as the named one takes them.
+
+    ``changes`` replaces values; None drops one. Empty where no command runs.
+    """
+    context = click.get_current_context(silent=True)
+    group = context.find_root().command if context else None
+    command = group.get_command(context, name) if context and isinstance(group, click.Group) else None
+    if context is None or command is None:
+        return ""
+    typed = {
+        name: value
+        for name, value in context.params.items()
+        if name not in _NOT_REPEATED and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    given = {**typed, **changes}
+    words: list[str] = []
+    for parameter in sorted(command.params, key=lambda one: isinstance(one, click.Option)):
+        words += _words(parameter, given.get(parameter.name or ""))
+    return " ".join(["ztrust-mail", name, *map(shell_word, words)])
+
+
+def _words(parameter: click.Parameter, value: object) -> Iterator[str]:
+    """Yield the words of a command line that give a parameter this value."""
+    values = value if isinstance(value, tuple | list) else [value]
+    for one in values:
+        if one is None or one is False:
+            continue
+        if isinstance(parameter, click.Option):
+            yield max(parameter.opts, key=len)
+        if one is not True:
+            yield str(one)
+
+
+def fill_in_arguments(found: Finding) -> Finding:
+    """Return a finding whose hint names the user's own arguments in the place of ``SPEC...``."""
+    if "SPEC..." not in found.hint:
+        return found
+
+    def fill_in(match: re.Match[str]) -> str:
+        context = click.get_current_context(silent=True)
+        return next_command(match[1]) if context and context.params.get("specs") else match[0]
+
+    return replace(found, hint=_PLACEHOLDER.sub(fill_in, found.hint))

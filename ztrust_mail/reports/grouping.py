@@ -1,0 +1,219 @@
+"""Groups what is said of many realms, so that a text report says everything once: with a count, and examples.
+
+Values that differ only by the realm's name are equal: ``no-reply@{realm}.example.com``. A realm about which more is
+said than about a larger group belongs to that group, with what is said on top of it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.text import first_and_more, pluralise
+from ztrust_mail.specfile.placeholders import insert_placeholders
+
+RARE_PART = 20
+"""A statement is rare if fewer than one in this many realms has it."""
+
+MAX_RARE = 10
+"""So many rare statements on one subject are shown one by one; more become one statement with examples."""
+
+MAX_BASES = 20
+"""With so many of the largest groups each smaller one is compared, so that the cost stays linear."""
+
+SHOWN_FINDINGS = 5
+"""How many findings of one rule are shown; of more, the first :data:`EXAMPLES`."""
+
+EXAMPLES = 3
+"""How many values or findings are shown of many that differ."""
+
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Something said of a realm: ``texts`` about a ``subject``. ``kind`` tells the renderer how to show it.
+
+    ``examples`` are realms with their texts where the texts differ by realm.
+    """
+
+    kind: str
+    subject: str = ""
+    texts: tuple[str, ...] = ()
+    examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Realms of which the same is said. ``others`` are about some of them, and have what is said on top of that."""
+
+    head: str
+    realms: tuple[str, ...]
+    statements: tuple[Statement, ...]
+    others: tuple["Block", ...] = ()
+
+
+Said = tuple[str, str, Sequence[Statement]]
+"""A realm, the head of its block, and what is said of it."""
+
+Signature = tuple[Statement, ...]
+"""What realms of one block have in common; a statement without texts is one that differs by realm."""
+
+
+def name_realms(realms: Sequence[str]) -> str:
+    """Return ``acme``, ``2 realms (acme and globex)`` or ``300 realms (tenant-001 … tenant-300)``."""
+    if len(realms) == 1:
+        return first_and_more(realms)
+    return f"{pluralise(len(realms), 'realm')} ({list_realms(realms)})"
+
+
+def list_realms(realms: Sequence[str], most: int = EXAMPLES - 1) -> str:
+    """Return ``tenant-001 … tenant-300`` where the names are numbered without a gap, else the first and a count."""
+    parts = [found.groups() for name in realms if (found := _NUMBERED.fullmatch(name))]
+    if len(realms) > EXAMPLES and len(parts) == len(realms) and len({prefix for prefix, _ in parts}) == 1:
+        by_number = {int(number): name for name, (_, number) in zip(realms, parts, strict=True)}
+        first, last = min(by_number), max(by_number)
+        if last - first + 1 == len(by_number) == len(realms):
+            return first_and_more([by_number[first]]) + " … " + first_and_more([by_number[last]])
+    return first_and_more(realms, most)
+
+
+def group_realms(said: Iterable[Said], *, details: bool = False) -> list[Block]:
+    """Return the realms in blocks, in the order of each block's first realm; with ``details``, one block for each."""
+    rows = list(said)
+    if details:
+        return [Block(head, (realm,), tuple(statements)) for realm, head, statements in rows]
+    keys = _shared_statements([(realm, statements) for realm, _, statements in rows])
+    varied = _varied_statements(keys)
+    members: dict[tuple[str, Signature], list[int]] = {}
+    for place, ((_, head, _), own) in enumerate(zip(rows, keys, strict=True)):
+        signature = tuple(Statement(one.kind, one.subject) if one in varied else one for one in own)
+        members.setdefault((head, signature), []).append(place)
+    blocks = [
+        Block(head, tuple(rows[place][0] for place in places), _common_statements(rows, keys, places))
+        for (head, _), places in members.items()
+    ]
+    order = {realm: place for place, (realm, _, _) in enumerate(rows)}
+    attached = _attach(blocks, [signature for _, signature in members])
+    return sorted((_with_realms_of_others(one, order) for one in attached), key=lambda one: order[one.realms[0]])
+
+
+def _shared_statements(rows: Sequence[tuple[str, Sequence[Statement]]]) -> list[list[Statement]]:
+    """Return each realm's statements with a pattern for its name, where more realms share the pattern than the text."""
+    both = [[(one, _generalise(one, realm)) for one in own] for realm, own in rows]
+    exact = Counter(one for row in both for one, _ in row)
+    general = Counter(pattern for row in both for one, pattern in row if pattern is not one)
+    return [[one if exact[one] >= general[pattern] else pattern for one, pattern in row] for row in both]
+
+
+def _generalise(one: Statement, realm: str) -> Statement:
+    texts = tuple(insert_placeholders(text, realm) for text in one.texts)
+    return one if texts == one.texts else replace(one, texts=texts)
+
+
+def _varied_statements(rows: Sequence[Sequence[Statement]]) -> set[Statement]:
+    """Return the rare statements on subjects that have too many of them to show each."""
+    counts = Counter(one for own in rows for one in own)
+    rare: dict[tuple[str, str], list[Statement]] = {}
+    for one, count in counts.items():
+        if count == 1 or count * RARE_PART < len(rows):
+            rare.setdefault((one.kind, one.subject), []).append(one)
+    return {one for several in rare.values() if len(several) > MAX_RARE for one in several}
+
+
+def _common_statements(
+    rows: Sequence[Said], keys: Sequence[Sequence[Statement]], places: Sequence[int]
+) -> tuple[Statement, ...]:
+    """Return a block's statements: those of one realm as they are; those that differ by realm with examples."""
+    if len(places) == 1:
+        return tuple(rows[places[0]][2])
+    found = []
+    for number, one in enumerate(keys[places[0]]):
+        if any(keys[place][number] != one for place in places):
+            shown = tuple((rows[place][0], rows[place][2][number].texts) for place in places[:EXAMPLES])
+            one = replace(one, texts=(), examples=shown)
+        found.append(one)
+    return tuple(found)
+
+
+def _attach(blocks: Sequence[Block], signatures: Sequence[Signature]) -> list[Block]:
+    """Return the blocks, each one that says more than a larger one as a part of that."""
+    sets = [frozenset(signature) for signature in signatures]
+    largest = sorted((n for n, one in enumerate(blocks) if len(one.realms) > 1), key=lambda n: -len(blocks[n].realms))
+    bases = [n for n in largest[:MAX_BASES] if signatures[n]]
+    others: dict[int, list[Block]] = {}
+    for place, block in enumerate(blocks):
+        for base in bases:
+            is_smaller = len(block.realms) < len(blocks[base].realms)
+            if is_smaller and block.head == blocks[base].head and sets[base] < sets[place]:
+                own = zip(signatures[place], block.statements, strict=True)
+                more = tuple(one for key, one in own if key not in sets[base])
+                others.setdefault(base, []).append(replace(block, statements=more))
+                break
+    attached = {one.realms for several in others.values() for one in several}
+    return [
+        replace(block, others=tuple(others.get(place, ())))
+        for place, block in enumerate(blocks)
+        if block.realms not in attached
+    ]
+
+
+def _with_realms_of_others(block: Block, order: Mapping[str, int]) -> Block:
+    if not block.others:
+        return block
+    realms = [*block.realms, *(realm for other in block.others for realm in other.realms)]
+    return replace(block, realms=tuple(sorted(realms, key=order.__getitem__)))
+
+
+@dataclass(frozen=True)
+class FindingGroup:
+    """Equal findings. ``realms`` are those that they are about; ``more`` counts further findings of the same rule."""
+
+    finding: Finding
+    realms: tuple[str, ...] = ()
+    more: int = 0
+
+
+def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[FindingGroup]:
+    """Return distinct findings, those of one rule together, and equal ones of several realms as one.
+
+    With ``fold``, a rule has a few findings about single realms as examples, and a number of the others.
+    """
+    distinct = list(dict.fromkeys(found))
+    exact = Counter(replace(one, realm=None) for one in distinct)
+    patterns = {one: _generalise_finding(one) for one in distinct if one.realm}
+    general = Counter(patterns.values())
+    groups: dict[Finding, list[str]] = {}
+    for one in distinct:
+        plain, pattern = replace(one, realm=None), patterns.get(one)
+        key = plain if pattern is None or exact[plain] >= general[pattern] else pattern
+        groups.setdefault(key, []).extend([one.realm] if one.realm else [])
+    by_rule: dict[tuple[str, str], list[FindingGroup]] = {}
+    for finding, realms in groups.items():
+        rule = (finding.severity.value, finding.rule) if realms and not finding.location else (str(len(by_rule)), "")
+        by_rule.setdefault(rule, []).append(FindingGroup(finding, tuple(realms)))
+    return [one for several in by_rule.values() for one in (_fold(several) if fold else several)]
+
+
+def _generalise_finding(one: Finding) -> Finding:
+    realm = one.realm or ""
+    message, hint = insert_placeholders(one.message, realm), insert_placeholders(one.hint, realm)
+    return replace(one, realm=None, message=message, hint=hint)
+
+
+def _fold(several: Sequence[FindingGroup]) -> list[FindingGroup]:
+    if len(several) <= SHOWN_FINDINGS:
+        return list(several)
+    shown, rest = several[:EXAMPLES], several[EXAMPLES:]
+    realms = tuple(dict.fromkeys(realm for one in rest for realm in one.realms))
+    return [*shown, FindingGroup(rest[0].finding, realms, sum(len(one.realms) for one in rest))]
+
+
+def count_by(values: Mapping[str, str], realms: Iterable[str]) -> str:
+    """Return the distinct values of realms: ``x``, or ``x (27 realms); unknown (3 realms)``; empty without any."""
+    counts = Counter(values.get(realm, "unknown") for realm in realms)
+    if len(counts) == 1:
+        return "" if "unknown" in counts else next(iter(counts))
+    shown = [f"{value} ({pluralise(count, 'realm')})" for value, count in counts.most_common(EXAMPLES)]
+    return "; ".join([*shown, *([f"{len(counts) - EXAMPLES} more"] if len(counts) > EXAMPLES else [])])
