@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import first_and_more, pluralise
@@ -31,8 +32,7 @@ EXAMPLES = 3
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(NamedTuple):  # not a dataclass, since hundreds of thousands are hashed
     """Something said of a realm: ``texts`` about a ``subject``. ``kind`` tells the renderer how to show it.
 
     ``examples`` are realms with their texts where the texts differ by realm.
@@ -109,7 +109,7 @@ def _shared_statements(rows: Sequence[tuple[str, Sequence[Statement]]]) -> list[
 
 def _generalise(one: Statement, realm: str) -> Statement:
     texts = tuple(insert_placeholders(text, realm) for text in one.texts)
-    return one if texts == one.texts else replace(one, texts=texts)
+    return one if texts == one.texts else one._replace(texts=texts)
 
 
 def _varied_statements(rows: Sequence[Sequence[Statement]]) -> set[Statement]:
@@ -132,7 +132,7 @@ def _common_statements(
     for number, one in enumerate(keys[places[0]]):
         if any(keys[place][number] != one for place in places):
             shown = tuple((rows[place][0], rows[place][2][number].texts) for place in places[:EXAMPLES])
-            one = replace(one, texts=(), examples=shown)
+            one = one._replace(texts=(), examples=shown)
         found.append(one)
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 
 from ztrust_mail.core.text import did_you_mean, quoted
@@ -59,11 +60,17 @@ def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] =
 def insert_placeholders(text: str, realm: str) -> str:
     """Return a text with ``{realm}`` or ``{realm.slug}`` in the place of the realm's name or slug as a whole word."""
     found = _replace_word(text, realm, "{realm}")
-    if found is text and "env:" in text:
-        found = _replace_word(text, as_env_name(realm), "{realm}")
-    if found is text and (short := slug(realm)) != realm:
-        found = _replace_word(text, short, "{realm.slug}")
-    return found
+    if found is not text:
+        return found
+    short, variable = _forms(realm)
+    if "env:" in text:
+        return _replace_word(text, variable, "{realm}")
+    return _replace_word(text, short, "{realm.slug}") if short != realm else text
+
+
+@lru_cache(maxsize=64)  # asked for once per text, realm by realm
+def _forms(realm: str) -> tuple[str, str]:
+    return slug(realm), as_env_name(realm)
 
 
 def _replace_word(text: str, word: str, placeholder: str) -> str:
