@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from ztrust_mail.cli.app import COMMANDS, app
-from ztrust_mail.cli.options import Argument
+from ztrust_mail.cli.options import Argument, DisplayOption, display_options
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.rules import COMMANDS as COMMAND_RULES
@@ -231,9 +231,10 @@ def _shown_default(node: Schema) -> str:
 
 
 def commands() -> str:
-    """Return a section per command with what its ``--help`` says."""
+    """Return the options of every command, and a section per command with what its ``--help`` says."""
     context = click.Context(app, info_name="ztrust-mail", terminal_width=WIDTH, help_option_names=["-h", "--help"])
-    parts = []
+    common = _table(("option before or after any command", "meaning"), _options(display_options(), context))
+    parts = [common]
     for name in COMMANDS:
         command = app.get_command(context, name)
         assert command is not None
@@ -245,9 +246,13 @@ def _command(command: click.Command, context: click.Context) -> str:
     usage = " ".join(["ztrust-mail", str(command.name), *command.collect_usage_pieces(context)])
     parts = [f"## {command.name}\n", f"```text\n{usage}\n```\n", *map(_paragraph, _paragraphs(command.help or ""))]
     rows = [(f"`{one.shown}`", one.explained) for one in command.params if isinstance(one, Argument)]
-    records = (one.get_help_record(context) for one in command.get_params(context) if isinstance(one, click.Option))
-    rows += [(f"`{record[0]}`", " ".join(record[1].split())) for record in records if record]
+    rows += _options((one for one in command.get_params(context) if not isinstance(one, DisplayOption)), context)
     return "\n".join([*parts, _table(("argument or option", "meaning"), rows)])
+
+
+def _options(several: Iterable[click.Parameter], context: click.Context) -> list[tuple[str, str]]:
+    records = (one.get_help_record(context) for one in several if isinstance(one, click.Option))
+    return [(f"`{record[0]}`", " ".join(record[1].split())) for record in records if record]
 
 
 def _paragraphs(text: str) -> list[str]:

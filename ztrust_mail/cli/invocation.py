@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 from click.core import ParameterSource
 
-from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.style import ColorMode
 
@@ -73,13 +72,9 @@ def _words(parameter: click.Parameter, value: object) -> Iterator[str]:
             yield str(one)
 
 
-def fill_in_arguments(found: Finding) -> Finding:
-    """Return a finding whose hint names the user's own arguments in the place of ``SPEC...``."""
-    if "SPEC..." not in found.hint:
-        return found
-
-    def fill_in(match: re.Match[str]) -> str:
-        context = click.get_current_context(silent=True)
-        return next_command(match[1]) if context and context.params.get("specs") else match[0]
-
-    return replace(found, hint=_PLACEHOLDER.sub(fill_in, found.hint))
+def fill_in_arguments(text: str) -> str:
+    """Return a text with the user's own arguments in the place of ``SPEC...`` in commands."""
+    context = click.get_current_context(silent=True) if "SPEC..." in text else None
+    if not context or not context.params.get("specs"):
+        return text
+    return _PLACEHOLDER.sub(lambda match: next_command(match[1]), text)

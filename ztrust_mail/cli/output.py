@@ -30,10 +30,12 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import quoted
 from ztrust_mail.reports import style, text
 from ztrust_mail.reports.report import OutputFormat, PlanReport, Report, load_format, of_findings
-from ztrust_mail.reports.style import Line
+from ztrust_mail.reports.style import Line, Span
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
+
+_GRAVE = (Severity.ERROR.value, Severity.CRITICAL.value)
 
 
 @dataclass
@@ -86,7 +88,6 @@ class Output(AbstractContextManager["Output"]):
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
         """End the command with an error; ``more`` goes into the report only."""
         found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
-        found = [fill_in_arguments(one) for one in found]
         if not self._is_json:
             self._print(finding_lines(self._findings), sys.stderr)
         is_spec = isinstance(e, SpecError)
@@ -179,7 +180,7 @@ class Output(AbstractContextManager["Output"]):
         return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
 
     def _complete(self, report: Report) -> Report:
-        found = tuple(map(fill_in_arguments, (*self._findings, *report.findings)))
+        found = tuple(replace(one, hint=fill_in_arguments(one.hint)) for one in (*self._findings, *report.findings))
         return replace(report, server=report.server or self._server, title=self.title, findings=found)
 
     def _deliver(self, result: text.Text, report: Report) -> ExitStatus:
@@ -198,10 +199,12 @@ class Output(AbstractContextManager["Output"]):
         return report.exit_status
 
     def _print_text(self, shown: text.Text, stream: TextIO, *, pages: bool, record: bool = True) -> None:
-        """Print a text: the body in a pager where it is long, then the verdict; the latter alone if quiet."""
+        """Print a text: the body in a pager where it is long, or if quiet its errors alone; then the verdict."""
         body, verdict = (self._record(part) if record else list(part) for part in shown)
         self._activity.stop()
-        rendered = "" if self.display.quiet else style.render(body, stream, self.display.color)
+        if self.display.quiet:
+            body = [one for one in body if any(span.text in _GRAVE for span in one)]
+        rendered = style.render(body, stream, self.display.color)
         end = style.render(verdict, stream, self.display.color)
         if pages and not self.display.no_pager and rendered and is_too_long(rendered + end, stream) and page(rendered):
             rendered = ""
@@ -230,10 +233,14 @@ class Output(AbstractContextManager["Output"]):
 
     def _record(self, lines: Iterable[Line]) -> list[Line]:
         """Return lines as a list, and keep them for a text report."""
-        new = list(lines)
+        new = [tuple(map(_fill_in_arguments, one)) for one in lines]
         if any(kind is OutputFormat.TEXT for kind, _ in self._files):
             self._lines += new
         return new
+
+
+def _fill_in_arguments(span: Span) -> Span:
+    return replace(span, text=fill_in_arguments(span.text)) if "SPEC..." in span.text else span
 
 
 def _why_not_written(path: Path, report: str) -> str:

@@ -157,6 +157,13 @@ def test_quiet_hides_no_error(cli: Cli, sandbox: Sandbox) -> None:
     ran = cli("-q", "plan", "nix.yaml")
     assert (ran.status, ran.out) == (2, "")
     assert "nix.yaml" in ran.err
+    realms = "realms: {nix: {disabled: true}, tenant-01: {disabled: true}}"
+    ran = cli("-q", "plan", cli.write("gone.yaml", f"version: 1\n{realms}\n"))
+    assert (ran.status, ran.err) == (4, "")
+    assert [line.partition(" on 127")[0] for line in ran.out.splitlines()] == [
+        "realm nix: error: there is no realm `nix`",
+        "1 realm in sync, 1 missing.",
+    ]
 
 
 def test_requests_are_printed_with_verbose_only(cli: Cli, spec: str, package_log: logging.Logger) -> None:
@@ -242,6 +249,17 @@ def test_hints_name_the_users_own_specs(cli: Cli, sandbox: Sandbox, spec: str) -
     )
     assert "40 realms (tenant-00 … tenant-39)  critical\n" in out
     assert out.count("evil.example") <= 2
+
+
+def test_the_hint_of_a_finding_about_a_realm_names_the_users_own_specs(
+    cli: Cli, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
+    auth = "auth: {username: u, password: {env: SMTP_PASSWORD}}"
+    login = cli.write("login.yaml", SPEC.replace("security: none", auth))
+    assert cli("apply", login, "--allow", "all", "--yes").status == 0
+    sandbox.edit_smtp("tenant-00", sandbox.smtp("tenant-00") | {"host": "evil.example"})
+    assert "to write it again: ztrust-mail apply login.yaml --secrets write [" in cli("plan", login).out
 
 
 def test_a_drift_of_many_realms_fits_one_screen(cli: Cli, sandbox: Sandbox, spec: str) -> None:

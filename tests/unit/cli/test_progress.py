@@ -7,13 +7,21 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ztrust_mail.applying.outcome import RealmOutcome
-from ztrust_mail.cli.progress import FIRST_UPDATE_AFTER, LINE_INTERVAL, REDRAW_INTERVAL, Progress, log_to_stderr
+from ztrust_mail.cli.progress import (
+    FIRST_UPDATE_AFTER,
+    LINE_INTERVAL,
+    REDRAW_INTERVAL,
+    Activity,
+    Progress,
+    log_to_stderr,
+)
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.specfile.resolve import Desired
 
@@ -259,3 +267,65 @@ def test_a_wait_on_a_broken_stream_does_not_disturb_the_run(
     monkeypatch.setattr("sys.stderr", Gone())
     log_to_stderr()
     listening.info("busy")
+
+
+# Requests and retries
+
+
+def test_single_requests_and_retries_are_printed_only_when_asked_for(
+    capsys: pytest.CaptureFixture[str], listening: logging.Logger
+) -> None:
+    requests = logging.getLogger("ztrust_mail.requests")
+    log_to_stderr()
+    requests.info("retry 1")
+    requests.debug("GET")
+    assert capsys.readouterr().err == ""
+    log_to_stderr(verbose=True)
+    requests.debug("GET \x1b[2J")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET \\x1b\[2J\n", capsys.readouterr().err)
+    log_to_stderr(quiet=True)
+    requests.info("retry 2")
+    listening.info("busy")
+    assert capsys.readouterr().err == ""
+
+
+# A command that reads for long
+
+
+class WatchedScreen(Screen):
+    """A terminal that says when something was drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawn = threading.Event()
+
+    def flush(self) -> None:
+        if self.getvalue():
+            self.drawn.set()
+
+
+def test_a_command_that_takes_long_shows_what_it_does_and_leaves_no_trace() -> None:
+    screen = WatchedScreen()
+    activity = Activity(screen, first=0.0)
+    activity.start("Reading dev (https://id.example.com)\x1b[2J")
+    assert screen.drawn.wait(60)
+    activity.stop()
+    assert screen.getvalue().startswith("\r\x1b[2KReading dev (https://id.example.com)\\x1b[2J … 0 s")
+    assert screen.getvalue().endswith("\r\x1b[2K")
+
+
+def test_a_short_command_and_a_pipe_show_no_activity() -> None:
+    for stream in (Screen(), io.StringIO()):
+        activity = Activity(stream, first=60.0)
+        activity.start("Reading")
+        activity.stop()
+        assert stream.getvalue() == ""
+
+
+def test_no_color_does_not_take_away_the_bar(now: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen = Screen()
+    with progress_on(screen, now, 2) as progress:
+        now[0] += FIRST_UPDATE_AFTER
+        report(progress, Status.APPLIED)
+    assert "1 of 2 realms written, 30/min, 2 s left ━" in screen.getvalue()
