@@ -130,7 +130,7 @@ def test_one_port_for_both_servers_is_refused(cli: Cli) -> None:
     assert f"--port and --smtp-port are both {port}; choose another port for one of them" in ran.err
 
 
-def test_the_relay_listens_where_it_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_relay_listens_on_the_given_port(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     seen: list[Sandbox] = []
@@ -212,7 +212,7 @@ def test_faults_are_listed_repeated_and_separated_by_commas(cli: Cli, monkeypatc
         ("expired,no-starttls", "--relay-fault no-starttls and expired exclude each other; leave one of them out"),
     ],
 )
-def test_faults_that_cannot_be_are_refused(cli: Cli, faults: str, problem: str) -> None:
+def test_unknown_or_conflicting_relay_faults_are_refused(cli: Cli, faults: str, problem: str) -> None:
     ran = cli("sandbox", "--port", "0", "--relay-fault", faults)
     assert (ran.status, ran.out) == (2, "")
     assert problem in ran.err

@@ -139,7 +139,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_spec_suggests_nothing_and_the_others_still_do(
+def test_completion_skips_a_broken_spec_and_uses_the_others(
     cli: Cli, spec: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.write(name, BROKEN[name])
@@ -149,7 +149,7 @@ def test_a_broken_spec_suggests_nothing_and_the_others_still_do(
 
 
 @pytest.mark.parametrize("content", ["[servers", "servers = 1\n", "[servers]\na = 1\n", "\0", "[nonsense]\n"])
-def test_broken_settings_suggest_nothing(cli: Cli, content: str) -> None:
+def test_completion_suggests_nothing_for_broken_settings(cli: Cli, content: str) -> None:
     cli.write("bad.toml", content)
     assert words("plan --config bad.toml --server ") == []
     assert words("plan --config missing.toml --server ") == []
@@ -168,7 +168,7 @@ def test_pipes_and_standard_input_are_left_alone(cli: Cli, monkeypatch: pytest.M
     os.close(reader)
 
 
-def test_large_files_are_not_read(cli: Cli, spec: str) -> None:
+def test_completion_reads_no_large_files(cli: Cli, spec: str) -> None:
     cli.write("large.yaml", SPEC + "# " + "x" * completion.MAX_SPEC_BYTES)
     cli.write("large.toml", SETTINGS + "# " + "x" * 1_000_000)
     assert words(f"plan {spec} large.yaml --realm a") == ["acme"]
@@ -176,12 +176,12 @@ def test_large_files_are_not_read(cli: Cli, spec: str) -> None:
     assert words("plan --config large.toml --server ") == []
 
 
-def test_the_number_of_names_is_limited(cli: Cli) -> None:
+def test_the_number_of_completed_names_is_limited(cli: Cli) -> None:
     cli.write("many.json", json.dumps({"realms": {f"r{n}": {} for n in range(completion.MAX_NAMES + 1)}}))
     assert len(words("plan many.json --realm ")) == completion.MAX_NAMES
 
 
-def test_names_with_control_characters_are_left_out(cli: Cli) -> None:
+def test_names_with_control_characters_are_not_completed(cli: Cli) -> None:
     cli.write("mail.yaml", 'version: 1\nrealms: {"a\\x1b]0;x": {}, "a\\u202eb": {}, "a\\nb": {}, ab: {}}\n')
     assert words("plan mail.yaml --realm a") == ["ab"]
 
@@ -229,7 +229,7 @@ def test_suggestions_that_take_too_long_or_fail_are_given_up(capsys: pytest.Capt
     ("instruction", "environ"),
     [("tcsh_complete", {"COMP_LINE": "x "}), ("bash_complete", {}), ("bash_source", {"COMP_LINE": ""}), ("", {})],
 )
-def test_a_question_that_is_not_understood_has_no_answer(instruction: str, environ: dict[str, str]) -> None:
+def test_an_unknown_question_of_a_shell_has_no_answer(instruction: str, environ: dict[str, str]) -> None:
     assert completion.answer(app, instruction, environ) == ""
 
 

@@ -78,7 +78,7 @@ def test_a_demo_step_that_hangs_fails(cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert "canary" not in ran.out
 
 
-def test_on_a_terminal_it_is_coloured_and_waits_for_enter_before_each_step(cli: Cli) -> None:
+def test_the_demo_on_a_terminal_is_coloured_and_waits_for_enter_before_each_step(cli: Cli) -> None:
     with on_terminal("demo", "--step") as terminal:
         for step in demo._STEPS:
             command = f"\x1b[1m$ ztrust-mail {' '.join(step.arguments)}\x1b[0m"
@@ -101,7 +101,7 @@ def test_ctrl_c_and_the_end_of_input_end_the_demo_between_two_steps(cli: Cli, ke
     assert "Interrupted." in ran.out
 
 
-def test_step_needs_a_terminal(cli: Cli) -> None:
+def test_the_option_step_of_the_demo_needs_a_terminal(cli: Cli) -> None:
     ran = cli("demo", "--step")
     assert (ran.status, ran.out) == (2, "")
     assert "stdin is not a terminal, so --step cannot wait for Enter; run the demo without --step" in ran.err

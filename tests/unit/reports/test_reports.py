@@ -471,7 +471,7 @@ def test_the_doctor_prints_a_hint_below_each_answer_that_is_not_yes() -> None:
     assert report["checks"][2]["groups"][1] == {"realms": ["f"], "message": "why else", "hint": "do that"}
 
 
-def test_nothing_follows_a_server_that_cannot_be_reached() -> None:
+def test_the_report_of_an_unreachable_server_has_nothing_after_the_failed_check() -> None:
     checks = (Check("reach and log in", False, "cannot connect", "check the port"),)
     found = DoctorReport("https://id.example.com", checks, ExitStatus.UNREACHABLE, "Form", ())
     for capabilities in (False, True):

@@ -427,7 +427,7 @@ def page(sandbox: Sandbox, path: str = "/") -> requests.Response:
     return requests.get(f"{sandbox.url}{path}", timeout=30)
 
 
-def test_the_page_tells_time_and_realm_of_a_test_mail(ztrust_sandbox: Sandbox, admin: AdminApi) -> None:
+def test_the_page_shows_time_and_realm_of_a_test_mail(ztrust_sandbox: Sandbox, admin: AdminApi) -> None:
     admin.ok("POST", f"{realm_path('globex')}/testSMTPConnection", attributes(ztrust_sandbox.mail))
     send(ztrust_sandbox, "Subject: from elsewhere\n\nbody\n")
     _, elsewhere, sent = page(ztrust_sandbox).text.split("<article>")
@@ -600,7 +600,7 @@ def test_the_text_of_any_mail_can_be_read(mail: bytes, text: str) -> None:
 
 
 @pytest.mark.parametrize("message_id", ["<", "<>", "<a@", "<[x]@y>", "<a@b.example>"])
-def test_a_mail_with_a_broken_header_is_taken(message_id: str) -> None:
+def test_a_mail_with_a_broken_header_is_received(message_id: str) -> None:
     with MailSink() as sink, smtplib.SMTP("127.0.0.1", sink.port) as client:
         client.sendmail("a@b.example", ["c@d.example"], f"Message-ID: {message_id}\r\nSubject: Hi\r\n\r\nx".encode())
         (received,) = sink.wait_for(1)

@@ -85,7 +85,7 @@ def test_a_misspelt_key_is_marked_as_a_whole(tmp_path: Path) -> None:
     assert found == Excerpt("  acme: {sender: {", "adress", ": no-reply@acme.example}}")
 
 
-def test_json_is_shown_too(tmp_path: Path) -> None:
+def test_an_excerpt_of_a_json_spec_is_shown_too(tmp_path: Path) -> None:
     text = '{\n  "version": 1,\n  "defaults": {\n    "relay": {"host": "h.example", "port": "587"}\n  }\n}'
     assert Excerpt('    "relay": {"host": "h.example", "port": ', '"587"', "}") in excerpts(tmp_path, text, "mail.json")
 

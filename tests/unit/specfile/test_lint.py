@@ -135,7 +135,7 @@ def test_a_glob_in_a_file_is_reported_by_its_place(tmp_path):
 WITH_LOGIN = {**BASE, "relay": {"host": "h.example", "port": 465, "security": "tls", "auth": LOGIN}}
 
 
-def test_an_entry_with_a_host_of_its_own_is_told_what_it_does_not_inherit(tmp_path):
+def test_an_entry_with_its_own_host_gets_a_note_on_what_it_does_not_inherit(tmp_path):
     path = tmp_path / "mail.yaml"
     path.write_text(
         "version: 1\n"
