@@ -47,6 +47,7 @@ LEAKS = {
     "with a placeholder, under an unknown key": " {kennwort: hunter2{realm}}",
     "below an indented tab": "\n    auth:\n\t      password: hunter2\n",
     "in a text that a bracket breaks": '\n    auth: {password: "x\n      port: hunter2 {", host: {x}y}\n',
+    "in a block text that a comment ends": "\n    auth:\n      password: >\n #   x\n        port: hunter2\n",
     "in a block text with a tab": "\n    auth:\n      password: >\n        port: hunter2\n\t  port: hunter2\n",
 }
 

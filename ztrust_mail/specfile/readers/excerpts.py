@@ -71,9 +71,9 @@ def syntax_excerpt(source: SourceText, offset: int) -> Excerpt | None:
     line = source.line_at(offset)
     if not _STARTS_WITH_KEY.match(line) or not _is_public_line(line):
         return None
-    indent = MAX_LINE if "\t" in line[: _indent_of(line)] else _indent_of(line)  # a tab may belong to the text above
+    indent = MAX_LINE  # the line right above counts, too: this one may be the rest of a text that it starts
     for above in reversed(source.text[: source.line_start(offset)].splitlines()[-1000:]):
-        if above.strip() and _indent_of(above) < indent:
+        if above.strip() and not above.lstrip().startswith("#") and _indent_of(above) < indent:
             if not _is_public_line(above):
                 return None
             indent = _indent_of(above)
