@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from yaml.nodes import ScalarNode
 
 
-MODELINE = "# yaml-language-server: $schema=spec.schema.json\n"
+MODELINE = "# yaml-language-server: $schema=./spec.schema.json\n"
 """The first line of each spec that is written: editors find the schema by it, once it is beside the spec."""
 
 

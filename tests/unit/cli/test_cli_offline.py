@@ -541,7 +541,7 @@ def test_a_reader_that_closes_the_pipe_means_status_2_and_one_line(cli: Cli, spe
 def test_each_spec_that_is_written_names_the_schema_for_an_editor_in_its_first_line(cli: Cli) -> None:
     cli.write("a.json", '{"realm": "acme", "smtpServer": {"host": "h.example", "from": "a@b.example"}}')
     for command in (["init"], ["convert", "--from", "realm-export", "--to", "spec", "a.json"]):
-        assert cli(*command).out.startswith("# yaml-language-server: $schema=spec.schema.json\n")
+        assert cli(*command).out.startswith("# yaml-language-server: $schema=./spec.schema.json\n")
 
 
 @pytest.mark.parametrize(("switch", "security"), [("ssl", "tls"), ("starttls", "starttls")])

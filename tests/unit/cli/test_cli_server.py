@@ -591,7 +591,7 @@ def test_pull_can_factor_out_shared_values_limit_realms_and_write_a_file(
     ran = cli("pull", "--realm", "tenant-*", "--factor", "--out", "pulled.yaml")
     assert (ran.status, ran.out, ran.err) == (0, "", f"Pulled 2 realms from {sandbox.url}.\n")
     content = Path("pulled.yaml").read_text(encoding="utf-8")
-    assert content.startswith("# yaml-language-server: $schema=spec.schema.json\nversion: 1\ndefaults:\n")
+    assert content.startswith("# yaml-language-server: $schema=./spec.schema.json\nversion: 1\ndefaults:\n")
     assert cli("pull", "--out", "pulled.yaml").status == 2
     assert Path("pulled.yaml").read_text(encoding="utf-8") == content
     assert cli("pull", "--realm", "acme", "--out", "pulled.yaml", "--force").err.startswith("Pulled 1 realm from")

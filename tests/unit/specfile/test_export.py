@@ -190,7 +190,7 @@ def test_a_written_spec_looks_hand_written():
     assert (
         to_yaml({"acme": entry, "no": None}, {"relay.timeouts.read": "10s"}, "first\nsecond")
         == """\
-# yaml-language-server: $schema=spec.schema.json
+# yaml-language-server: $schema=./spec.schema.json
 # first
 # second
 version: 1
