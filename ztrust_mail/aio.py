@@ -14,7 +14,7 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar, Unpack, cast
 
 from ztrust_mail import api
-from ztrust_mail.api.keywords import Login, hide
+from ztrust_mail.api.keywords import LoginKeywords, hide
 from ztrust_mail.api.onboarding import Ensured, EnsureKeywords
 from ztrust_mail.api.session import Session
 from ztrust_mail.api.spec_types import EntryDict
@@ -79,7 +79,7 @@ async def ensure(
     return await _run(lambda: api.ensure(server, realms, test=test, wait_for_realm=wait_for_realm, **hidden), cancel)
 
 
-class ConnectKeywords(Login, total=False):
+class ConnectKeywords(LoginKeywords, total=False):
     """The keyword arguments of :func:`connect`, which are those of :func:`ztrust_mail.connect`."""
 
     spec: Spec | None

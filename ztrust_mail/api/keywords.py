@@ -23,7 +23,7 @@ Sealed = Mapping[str, object]
 """A login by the keys of the settings, with its secrets wrapped."""
 
 
-class Login(TypedDict, total=False):
+class LoginKeywords(TypedDict, total=False):
     """A login at the server: ``username`` and ``password``, ``client_id`` and ``client_secret``, or a ``token``.
 
     ``realm`` is the realm of the account, ``master`` unless settings or environment say otherwise.
@@ -63,7 +63,7 @@ def _hide(key: str, value: object) -> object:
 
 def check_login(login: Sealed, function: str) -> None:
     """Raise TypeError for an unknown key of a login, and :class:`UsageError` for an empty value."""
-    refuse_unknown(function, login, Login)
+    refuse_unknown(function, login, LoginKeywords)
     for key, value in login.items():
         if value is None or value in ("", Secret("")):
             raise UsageError(f"`{key}` of the login is empty", "leave it out, or give its value")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Unpack, cast
 
 from ztrust_mail.api import read
-from ztrust_mail.api.keywords import Login, Sealed, check_login, hide
+from ztrust_mail.api.keywords import LoginKeywords, Sealed, check_login, hide
 from ztrust_mail.api.run import run_plan
 from ztrust_mail.api.session import Session, connect, load_spec
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
@@ -35,7 +35,7 @@ WAIT_FOR_LOCK = 60.0
 TEST_AGAIN = 'the settings are stored: correct the relay or the settings, then call ensure(..., test="always")'
 
 
-class EnsureKeywords(Login, total=False):
+class EnsureKeywords(LoginKeywords, total=False):
     """The keyword arguments of :func:`ensure` besides a login.
 
     ``defaults`` are settings that all realms start from. ``allow`` names dangers that are intended. ``wait`` is how
@@ -130,7 +130,7 @@ def ensure(
     return ensured
 
 
-_OWN = EnsureKeywords.__annotations__.keys() - Login.__annotations__.keys()
+_OWN = EnsureKeywords.__annotations__.keys() - LoginKeywords.__annotations__.keys()
 _OF_CONNECTION = ("config_path", "environ", "secrets")
 
 
@@ -161,7 +161,7 @@ def _open(server: str | Session, spec: Spec, login: Sealed, own: EnsureKeywords)
         config_path=own.get("config_path"),
         environ=own.get("environ", PROCESS),
         secrets=own.get("secrets"),
-        **cast("Login", login),
+        **cast("LoginKeywords", login),
     )
     with session:
         yield session

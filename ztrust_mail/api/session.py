@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from ztrust_mail import settings as config
-from ztrust_mail.api.keywords import Login, check_login, hide, refuse_untrusted, use_login
+from ztrust_mail.api.keywords import LoginKeywords, check_login, hide, refuse_untrusted, use_login
 from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
@@ -262,7 +262,7 @@ def connect(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
     secrets: Secrets | GivenSecrets | None = None,
-    **login: Unpack[Login],
+    **login: Unpack[LoginKeywords],
 ) -> Session:
     """Return a session for a server, given by the name of a settings entry or a URL. Sends nothing yet.
 

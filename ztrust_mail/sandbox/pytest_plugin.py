@@ -27,7 +27,7 @@ from typing import Unpack
 
 import pytest
 
-from ztrust_mail.api.keywords import Login
+from ztrust_mail.api.keywords import LoginKeywords
 from ztrust_mail.api.session import Session, connect
 from ztrust_mail.sandbox.sandbox import Sandbox
 from ztrust_mail.sandbox.state import SandboxOptions
@@ -61,7 +61,7 @@ class SandboxForTests(Sandbox):
         spec: Spec | None = None,
         environ: Mapping[str, str] | None = None,
         secrets: Secrets | None = None,
-        **login: Unpack[Login],
+        **login: Unpack[LoginKeywords],
     ) -> Session:
         """Return a session for this sandbox; ``environ`` adds variables. As the administrator, without a ``login``."""
         variables = {**self.environ, **(environ or {})}
