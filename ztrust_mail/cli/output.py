@@ -170,10 +170,10 @@ class Output(AbstractContextManager["Output"]):
 
     def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
         """Write a report whose text is ``result``, and exit with the report's status. With JSON, it is a note."""
-        self.print_findings(())
         if self._is_json:
             self.print_note(result)
-        self.finish_report(report, text.Text(verdict=list(result)))
+        found = finding_lines(one for one in self._findings if one not in self._shown)
+        self.finish_report(report, text.Text(found, list(result)))
 
     def _text_of(self, report: Report) -> text.Text:
         new = tuple(one for one in report.findings if one not in self._shown)

@@ -638,7 +638,7 @@ def test_the_command_shows_the_revert_asks_and_applies_it(cli, sandbox):
     declined = cli("revert", typed="n\n")
     assert declined.status == 1
     assert "Back to before run 2: apply, " in declined.err
-    assert "sender.name  Two → One" in declined.out
+    assert "sender.name (From display name)  Two → One" in declined.out
     assert sandbox.smtp("acme")["fromDisplayName"] == "Two"
     agreed = cli("revert", typed="y\n")
     assert agreed.status == 0
@@ -671,7 +671,7 @@ def test_the_command_refuses_a_dangerous_revert_until_it_is_allowed(cli, sandbox
     written(cli, "One")
     refused = cli("revert", "--yes")
     assert refused.status == 5
-    assert "weaker-security" in refused.err
+    assert "weaker-security" in refused.out
     assert cli("revert", "--yes", "--allow", "weaker-security").status == 0
     assert sandbox.smtp("acme") == {}
 
