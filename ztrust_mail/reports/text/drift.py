@@ -52,7 +52,7 @@ def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
     yield from server_lines(report.title or found.plan.url, found.plan.account)
     yield from glob_lines(found.plan)
     realms = sorted(found.plan.realms, key=lambda realm: not _is_critical(found, realm))
-    said = [_said(found, realm) for realm in realms if realm.status is not Status.IN_SYNC]
+    said = [_describe_realm(found, realm) for realm in realms if realm.status is not Status.IN_SYNC]
     for block in group_realms(said, details=details):
         yield from block_lines([block], _describe, _statement_lines)
         yield from _origin_lines(found, block)
@@ -63,7 +63,7 @@ def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
     yield from [*lines, line()] if lines else []
 
 
-def _said(found: Drift, realm: RealmPlan) -> Said:
+def _describe_realm(found: Drift, realm: RealmPlan) -> Said:
     if realm.status is not Status.CHANGED:
         return realm.realm, realm.status.value, ()
     changes = sorted(realm.changes, key=lambda change: not found.is_critical(realm.realm, change.field))

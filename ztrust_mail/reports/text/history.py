@@ -70,7 +70,7 @@ def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
     ended = f" to {_minute(run.ended)}" if run.ended else ""
     yield line(f"  {_minute(run.started)}{ended} UTC, by {run.who}")
     yield line(f"  realms: {_steps(one.steps)}")
-    for block in group_realms(map(_said, one.realms), details=details):
+    for block in group_realms(map(_describe_realm, one.realms), details=details):
         yield line()
         yield from block_lines([block], _describe, _statement_lines)
 
@@ -79,7 +79,7 @@ def _describe(block: Block) -> Sequence[str | Span]:
     return "  ", Span(block.head, _GOOD.get(Step(block.head), _BAD))
 
 
-def _said(realm: PastWrite) -> Said:
+def _describe_realm(realm: PastWrite) -> Said:
     write = realm.write
     said = [
         Statement("", change.field, (display_short(change.before), display_short(change.after)))

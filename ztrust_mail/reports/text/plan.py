@@ -107,7 +107,7 @@ def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
     made = report.plan
     yield from server_lines(report.title or made.url, made.account)
     yield from glob_lines(made)
-    said = [_said(realm, made.secrets) for realm in made.realms if realm.status is not Status.IN_SYNC]
+    said = [_describe_realm(realm, made.secrets) for realm in made.realms if realm.status is not Status.IN_SYNC]
     for block in group_realms(said, details=details):
         yield from block_lines([block], _describe, _statement_lines)
         yield line()
@@ -150,7 +150,7 @@ def _describe(block: Block) -> Sequence[str | Span]:
     return (f": the same {pluralise(changes, 'change')}",) if len(block.realms) > 1 else ()
 
 
-def _said(realm: RealmPlan, secrets: SecretMode) -> Said:
+def _describe_realm(realm: RealmPlan, secrets: SecretMode) -> Said:
     """Return what a plan says of a realm."""
     head = "" if realm.changes else realm.status.value
     return realm.realm, head, [*map(change_statement, realm.changes), *_remarks(realm, secrets)]
