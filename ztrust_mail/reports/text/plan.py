@@ -24,9 +24,6 @@ from ztrust_mail.reports.text.lines import block_lines, command_line, server_lin
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome, Result
 
-if TYPE_CHECKING:
-    from ztrust_mail.applying.outcome import RealmOutcome
-
 STATUS: Mapping[Status, Span] = {
     Status.IN_SYNC: Span("in sync", "green"),
     Status.CHANGED: Span("to change", "yellow"),
