@@ -761,7 +761,8 @@ def test_plan_apply_drift_and_history_work_offline(cli: Cli, folder: Path, at: t
     path.write_text(path.read_text().replace("smtp.example.com", "smtp.attacker.example"))
     drifted = cli("drift", "mail.yaml", *at)
     assert drifted.status == 1
-    assert "`relay.host` was changed outside ztrust-mail since run 1" in drifted.err
+    assert "  changed outside ztrust-mail\n" in drifted.out
+    assert "  last applied by run 1 of " in drifted.out
     assert not [text for text in cli.seen if CLEAR in text or SECRET in text]
 
 
@@ -818,7 +819,7 @@ def test_one_read_only_file_does_not_stop_the_others(cli: Cli, folder: Path, at:
 
     assert ran.status == 4
     assert "Done: 2 realms applied, 1 failed" in ran.out
-    assert "beta-realm.json cannot be replaced: it, or its folder, is read-only" in ran.err
+    assert "beta-realm.json cannot be replaced: it, or its folder, is read-only" in ran.out
 
 
 def test_doctor_names_the_folder_it_checked(cli: Cli, folder: Path, at: tuple[str, ...]) -> None:
