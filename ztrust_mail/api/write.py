@@ -42,9 +42,9 @@ def refuse(plan: Plan, allow: Iterable[str] = ()) -> None:
 class ApplyKeywords(TypedDict, total=False):
     """The keyword arguments of :func:`apply`.
 
-    ``spec``, ``command`` and ``plan_digest`` (of a saved plan) are recorded in the journal. ``allow`` names dangers
-    that are intended (``mass-change``, ``all``). ``waves`` splits the work; after a canary the server tests the
-    connection to the relay. ``wait`` is how many seconds to wait for another run on this server. ``progress`` is called
+    ``spec``, ``command``, ``plan_digest`` (of a saved plan) and ``message`` (why, in one line of at most 500
+    characters) are recorded in the journal. ``allow`` names dangers that are intended (``mass-change``, ``all``).
+    ``waves`` splits the work; after a canary the server tests the connection to the relay. ``wait`` is how many seconds to wait for another run on this server. ``progress`` is called
     from worker threads as realms are done. Setting ``cancel`` lets the writes under way finish and skips the rest.
     """
 
@@ -56,6 +56,7 @@ class ApplyKeywords(TypedDict, total=False):
     cancel: threading.Event | None
     command: str
     plan_digest: str
+    message: str
 
 
 def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Result:
@@ -96,6 +97,7 @@ def _apply_options(given: ApplyKeywords) -> ApplyOptions:
         given.get("command", "apply"),
         spec_digest(spec) if spec else "",
         given.get("plan_digest", ""),
+        given.get("message", ""),
     )
 
 

@@ -229,7 +229,8 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
 def _new_run(plan: Plan, context: ApplyContext, options: ApplyOptions) -> NewRun:
     gateway = context.gateway
     plan_digest = options.plan_digest or of_plan(plan, gateway.dialect)
-    return NewRun(gateway.url, options.command, context.who, options.spec_digest, plan_digest)
+    message = context.secrets.redact(options.message)
+    return NewRun(gateway.url, options.command, context.who, options.spec_digest, plan_digest, message)
 
 
 def _find_unsupported(plan: Plan, gateway: Gateway) -> dict[str, tuple[Finding, ...]]:

@@ -12,7 +12,7 @@ from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.globs import glob_matches
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import NOTHING_REMEMBERED, JournalState
 from ztrust_mail.model.fields import HOST
@@ -96,6 +96,9 @@ def _has_relay(realm: RealmPlan) -> bool:
     return not realm.wanted.disabled and HOST in realm.wanted.fields
 
 
+LONGEST_MESSAGE = 500
+"""How many characters a message in the journal may have."""
+
 Progress = Callable[[RealmOutcome], None]
 
 CanaryTest = Callable[[Sequence[str]], Sequence[Finding]]
@@ -109,7 +112,9 @@ class ApplyOptions:
     ``allow`` names the dangers that are intended. ``wait`` is how many seconds to wait for the lock on the server.
     ``progress`` is called, from any thread, with each realm that was written or has failed. Setting ``cancel`` lets
     the writes under way finish and skips the rest. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in
-    the journal; without ``plan_digest`` it is the digest of the plan itself.
+    the journal, as is ``message``, which says why; without ``plan_digest`` it is the digest of the plan itself.
+
+    Raises :class:`UsageError` for a message that is not one line of printable text, or is too long.
     """
 
     allow: frozenset[Reason] = frozenset()
@@ -120,6 +125,14 @@ class ApplyOptions:
     command: str = "apply"
     spec_digest: str = ""
     plan_digest: str = ""
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.message) > LONGEST_MESSAGE:
+            problem = f"the message has {len(self.message):,} characters, and may have {LONGEST_MESSAGE}"
+            raise UsageError(problem, "shorten it, or name the ticket that has the rest")
+        if printable(self.message) != self.message:
+            raise UsageError("the message has control or invisible characters", "write it as one line of plain text")
 
 
 def _skip_test(realms: Sequence[str]) -> Sequence[Finding]:

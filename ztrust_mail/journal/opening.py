@@ -19,7 +19,7 @@ from ztrust_mail.journal.database import Database, JournalLocation, Transaction,
 from ztrust_mail.journal.errors import RULE, not_a_journal
 from ztrust_mail.journal.sqlite import SqliteDatabase
 
-VERSIONS: Final = ("0001", "0002")
+VERSIONS: Final = ("0001", "0002", "0003")
 """All versions of the schema, oldest first. Each has a file in ``migrations``; a published one never changes."""
 
 HEAD: Final = VERSIONS[-1]

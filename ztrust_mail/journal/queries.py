@@ -23,8 +23,9 @@ INSERT_META: Final = "INSERT INTO meta (name, value) VALUES (:name, :value)"
 # Runs and their writes
 
 NEW_RUN: Final = """
-INSERT INTO runs (server, command, who, spec_digest, plan_digest, tool_version, outcome, started)
-VALUES (:server, :command, :who, :spec_digest, :plan_digest, :tool_version, :outcome, :started) RETURNING number
+INSERT INTO runs (server, command, who, spec_digest, plan_digest, message, tool_version, outcome, started)
+VALUES (:server, :command, :who, :spec_digest, :plan_digest, :message, :tool_version, :outcome, :started)
+RETURNING number
 """
 NEW_WRITE: Final = """
 INSERT INTO writes (run, realm, position, server, before, intent, fingerprints, step, after, error)

@@ -117,13 +117,17 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run about to begin. ``who`` names the account, and the person as far as the machine knows."""
+    """A run about to begin.
+
+    ``who`` names the account, and the person as far as the machine knows. ``message`` says why the run was made.
+    """
 
     server: str
     command: str
     who: str
     spec_digest: str = ""
     plan_digest: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,7 @@ def run_values(run: NewRun) -> Values:
         "who": printable(run.who),
         "spec_digest": run.spec_digest,
         "plan_digest": run.plan_digest,
+        "message": printable(run.message),
     }
 
 

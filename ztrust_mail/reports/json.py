@@ -200,6 +200,7 @@ def _run(one: PastRun) -> Data:
         "steps": {step.value: number for step, number in one.steps.items()},
         "spec_digest": run.spec_digest,
         "plan_digest": run.plan_digest,
+        "message": run.message,
         "tool_version": run.tool_version,
         "realms": [_write(realm) for realm in one.realms],
     }

@@ -90,3 +90,7 @@ class SecretStore:
             self._redactor.add(fetched.values())
             self._resolved.update({ref: value for ref, value in fetched.items() if isinstance(value, Secret)})
             return {ref: self._resolved[ref] if ref in self._resolved else fetched[ref] for ref in wanted}
+
+    def redact(self, text: str) -> str:
+        """Return a text without the secrets resolved so far."""
+        return self._redactor.redact(text)

@@ -285,3 +285,30 @@ def test_nothing_is_removed_while_a_run_is_under_way(cli, sandbox):
     with connected(sandbox) as connection, connection.lock():
         ran = cli("history", "--forget", "acme", "--yes")
     assert (ran.status, "[locked]" in ran.err) == (5, True)
+
+
+def test_a_message_is_recorded_with_its_run_and_in_its_report(ztrust_sandbox):
+    with connected(ztrust_sandbox) as connection:
+        made = api.plan(realms({"acme": BASIC}), connection)
+        api.apply(made, connection, allow=["all"], message="Move to the new relay, ticket 42")
+    assert [one.run.message for one in history(ztrust_sandbox)] == ["Move to the new relay, ticket 42"]
+    report = FORMAT.render(of_runs(history(ztrust_sandbox), ztrust_sandbox.url))
+    assert report["runs"][0]["message"] == "Move to the new relay, ticket 42"
+
+
+def test_a_secret_in_a_message_is_not_recorded(ztrust_sandbox):
+    with connected(ztrust_sandbox) as connection:
+        made = api.plan(realms({"acme": BASIC}), connection)
+        api.apply(made, connection, allow=["all"], message=f"now it is {ENVIRON['SMTP_PASSWORD']}")
+    assert history(ztrust_sandbox)[0].run.message == "now it is …"
+
+
+@pytest.mark.parametrize("message", ["two\nlines", "\x1b[31mred", "right\u202eleft", "\0", "\ud800", "x" * 501])
+def test_a_message_that_is_long_or_no_plain_line_is_refused_before_any_request(ztrust_sandbox, message):
+    with connected(ztrust_sandbox) as connection:
+        made = api.plan(realms({"acme": BASIC}), connection)
+        before = len(ztrust_sandbox.requests)
+        with pytest.raises(UsageError, match="the message has"):
+            api.apply(made, connection, allow=["all"], message=message)
+        assert len(ztrust_sandbox.requests) == before
+    assert history(ztrust_sandbox) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_the_journal_of_an_earlier_release_shows_its_history(released_url: Secre
     assert resumable
     assert (resumable.number, resumable.started.utcoffset()) == (3, timedelta(0))
     assert asked(released_url, VERSION) == [(HEAD,)]
+
+
+def test_runs_from_before_messages_have_an_empty_one(released_url: Secret, request: pytest.FixtureRequest) -> None:
+    messages = {"0003": ["SMTP password leaked, ticket 42", "", "Launch of Acme"]}
+    with journal_at(released_url) as journal:
+        found = [run.message for run in journal.runs()]
+        number = journal.begin(replace(RUN, message="Ümzug"), [])
+        assert journal.runs()[0].message == "Ümzug"
+    assert number == 4
+    assert found == messages.get(request.node.callspec.params["released_url"], ["", "", ""])
 
 
 def test_the_journal_of_an_earlier_release_has_its_fingerprints(released_url: Secret) -> None:
