@@ -28,7 +28,7 @@ from ztrust_mail.api.run import (
     settle,
 )
 from ztrust_mail.api.session import Session, connect, load_spec, validate
-from ztrust_mail.api.write import apply, dangers, load_plan, plan_saved, refuse, save_plan, spec_digest
+from ztrust_mail.api.write import apply, dangers, fit_to_file, load_plan, plan_saved, refuse, save_plan, spec_digest
 from ztrust_mail.core.results import ResultMethods, make_report
 
 make_report.register(ResultMethods, render_report)  # reports are made above the rooms of results
@@ -49,6 +49,7 @@ __all__ = [
     "ensure",
     "explain",
     "find_unfinished",
+    "fit_to_file",
     "forget",
     "history",
     "judge",

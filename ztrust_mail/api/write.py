@@ -44,8 +44,9 @@ class ApplyKeywords(TypedDict, total=False):
 
     ``spec``, ``command``, ``plan_digest`` (of a saved plan) and ``message`` (why, in one line of at most 500
     characters) are recorded in the journal. ``allow`` names dangers that are intended (``mass-change``, ``all``).
-    ``waves`` splits the work; after a canary the server tests the connection to the relay. ``wait`` is how many seconds to wait for another run on this server. ``progress`` is called
-    from worker threads as realms are done. Setting ``cancel`` lets the writes under way finish and skips the rest.
+    ``waves`` splits the work; after a canary the server tests the connection to the relay. ``wait`` is how many seconds
+    to wait for another run on this server. ``progress`` is called from worker threads as realms are done. Setting
+    ``cancel`` lets the writes under way finish and skips the rest.
     """
 
     spec: Spec | None
@@ -108,8 +109,18 @@ def spec_digest(spec: Spec) -> str:
     return digests.of_spec(spec)
 
 
-def save_plan(plan: Plan, spec: Spec, session: Session) -> str:
-    """Return a plan as JSON by ``schemas/plan.schema.json``, to be reviewed and applied later. It has no secrets."""
+def fit_to_file(plan: Plan, session: Session) -> Plan:
+    """Return a plan as :func:`save_plan` saves it: of a revert, realms that a file cannot hold fail."""
+    from ztrust_mail.planning import saved
+
+    return saved.fit_to_file(plan, session.gateway.dialect)
+
+
+def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
+    """Return a plan as JSON by ``schemas/plan.schema.json``, to be reviewed and applied later. It has no secrets.
+
+    ``spec`` is the one that it was made from, None for a revert.
+    """
     from ztrust_mail.planning import saved
 
     gateway = session.gateway
@@ -151,4 +162,4 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     check_live(saved, {r.realm: r.live.attributes for r in made.realms if r.live}, gateway.dialect)
     realms = (*made.realms, *(one.as_planned for one in saved.left_out))
     findings = (*made.own_findings, *notes, *cannot_see(saved))
-    return replace(made, realms=realms, own_findings=findings, unnamed=saved.in_sync)
+    return replace(made, realms=realms, own_findings=findings, unnamed=saved.in_sync, command=saved.command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -67,7 +68,10 @@ LOCK_LOST: Final = "lease-lost"
 """The rule id of errors about a lock on a server that this run has lost."""
 
 OF_SAVED_PLAN: Final = "apply --plan"
-"""The command of a run that applied a saved plan."""
+"""How the command of a run begins that applied a saved plan. In parentheses follows what the plan was for, if not for
+an ordinary apply: ``apply --plan (revert 7)``."""
+
+_REVERT: Final = re.compile(r"\brevert ([0-9]{1,10})\b")
 
 
 NOT_KEPT: Final = "the server did not keep"
@@ -139,6 +143,12 @@ class Run(NewRun):
     outcome: Outcome = Outcome.RUNNING
     started: datetime = datetime.min
     ended: datetime | None = None
+
+    @property
+    def reverted(self) -> int | None:
+        """The number of the run that this one reverted, also by a saved plan; None for any other run."""
+        found = _REVERT.search(self.command)
+        return int(found[1]) if found else None
 
 
 @dataclass(frozen=True)

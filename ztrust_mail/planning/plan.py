@@ -90,7 +90,8 @@ class Plan(ResultMethods):
     """What an apply would do, in the spec's order. ``uncovered`` are live realms without an entry.
 
     ``own_findings`` are those of no single realm, :attr:`findings` all. ``listed`` is True if all realms that the
-    account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``.
+    account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``. ``command`` is
+    what the plan is for, such as ``apply`` or ``revert 7``.
     """
 
     url: str
@@ -102,6 +103,7 @@ class Plan(ResultMethods):
     own_findings: tuple[Finding, ...] = ()
     listed: bool = False
     unnamed: int = 0
+    command: str = "apply"
 
     accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
 

@@ -87,6 +87,8 @@ class _PolicyCheck:
 
     def _security(self) -> Iterator[Finding]:
         least, value = self.policy.minimum_security, self.fields.get(SECURITY, ABSENT)
+        if value is ABSENT and HOST in self.fields:
+            value = Security.NONE  # as the server takes it; only a revert leaves it absent
         if not least or value is ABSENT:
             return
         if not isinstance(value, Security) or _STRENGTH[value] < _STRENGTH[Security(least)]:

@@ -22,7 +22,7 @@ from ztrust_mail.planning.policy_check import violations
 from ztrust_mail.settings import load
 from ztrust_mail.settings.policy import Policy, read_policy
 from ztrust_mail.specfile.entries import Entry
-from ztrust_mail.specfile.resolve import Desired
+from ztrust_mail.specfile.resolve import Desired, desired_from_journal
 
 SETTINGS = "/etc/mail/ztrust-mail.toml"
 
@@ -307,6 +307,13 @@ def test_a_default_security_that_is_too_weak_is_refused() -> None:
 def test_unreadable_security_is_refused() -> None:
     one = holding(relay__security=Raw("starttls=true ssl=true"))
     assert rules(Policy(minimum_security="starttls"), one) == [("policy-security", "relay.security")]
+
+
+def test_absent_security_counts_as_none_where_there_is_a_relay() -> None:
+    bare = {"relay.host": "h.example", "sender.address": "a@acme.example"}
+    policy = Policy(minimum_security="starttls")
+    assert rules(policy, desired_from_journal("acme", bare)) == [("policy-security", "relay.security")]
+    assert rules(policy, desired_from_journal("acme", {"extra.x": "1"})) == []
 
 
 # Secrets

@@ -679,3 +679,54 @@ def test_the_command_refuses_a_dangerous_revert_until_it_is_allowed(cli, sandbox
 @pytest.mark.parametrize("number", ["0", "99999999999999999999", "one"])
 def test_the_command_takes_only_the_number_of_a_run(cli, sandbox, number):
     assert cli("revert", number, "--yes").status == 2
+
+
+def undoing(made: Plan | Result) -> list[str]:
+    """Return what a plan says about the revert that it undoes."""
+    plan = made if isinstance(made, Plan) else made.plan
+    return [f"{one.message}; {one.hint}" for one in plan.findings if one.rule == "undoes-revert"]
+
+
+def test_a_second_revert_says_that_it_undoes_the_first_and_how_to_go_further_back(fleet):
+    for name in ("One", "Two", "Three"):
+        fleet.apply({"acme": named(name)})
+    assert undoing(fleet.revert()) == []
+    assert undoing(fleet.plan()) == [
+        "run 4 is a revert of run 3: this brings back what run 3 wrote; "
+        "to go one step further back instead: ztrust-mail revert 2"
+    ]
+    fleet.revert(2)
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_the_step_further_back_is_a_run_that_wrote_the_same_realms(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"globex": named("Two")})
+    fleet.apply({"acme": named("Three")})
+    fleet.revert(globs=["a*"])
+    assert undoing(fleet.plan(globs=["a*"]))[0].endswith("ztrust-mail revert 1 --realm 'a*'")
+
+
+def test_a_revert_of_the_first_revert_has_no_step_further_back(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.revert()
+    assert undoing(fleet.plan())[0].endswith("; no run before run 1 wrote, so there is no step further back")
+
+
+def test_a_third_revert_goes_back_as_the_first_did(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    fleet.revert()
+    fleet.revert()
+    said = "run 4 is a revert of run 3: this brings back what run 3 wrote; run 3 was a revert, too"
+    assert undoing(fleet.revert()) == [said]
+    assert fleet.sandbox.smtp("acme")["fromDisplayName"] == "One"
+
+
+def test_a_run_that_applied_a_saved_revert_counts_as_a_revert(fleet):
+    fleet.apply({"acme": named("One")})
+    fleet.apply({"acme": named("Two")})
+    with connected(fleet.sandbox, ENVIRON) as connection:
+        made = api.revert_plan(api.run_to_revert(connection), connection)
+        api.apply(made, connection, command="apply --plan (revert 2)")
+    assert undoing(fleet.plan())[0].startswith("run 3 is a revert of run 2")

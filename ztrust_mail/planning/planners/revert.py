@@ -7,7 +7,7 @@ realm in full. So a revert never undoes a later change silently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,9 @@ MAX_RUNS = 1_000
 CHANGED_SINCE = "changed-since"
 """The rule of a finding about a realm that changed after the run."""
 
+UNDOES_REVERT = "undoes-revert"
+"""The rule of a note that the run to revert is a revert itself."""
+
 
 def run_to_revert(journal: Journal | None, server: str, number: int | None = None, realms: Sequence[str] = ()) -> Run:
     """Return the run with a number, or without one the newest run that wrote a realm selected by ``realms``, globs.
@@ -49,9 +52,8 @@ def run_to_revert(journal: Journal | None, server: str, number: int | None = Non
         hint = "the journal begins with the first: ztrust-mail apply SPEC..."
         raise UsageError("nothing to revert: no run has written yet", hint)
     if number is None:
-        for run in journal.runs(server, MAX_RUNS):
-            if _writes_of(journal, run, realms):
-                return run
+        if newest := _last_run_that_wrote(journal, server, realms):
+            return newest
         message = f"nothing to revert: no run on {quoted(server)} has written{_to_realms(realms)}"
         raise UsageError(message, "see ztrust-mail history")
     _, chosen = find_run(journal, server, number)
@@ -97,7 +99,35 @@ def plan_revert(
     wanted = [decision.wanted for decision in decisions if decision.left_as is None]
     made = plan_wanted(wanted, gateway, context, reading=reading)
     planned = {realm.realm: realm for realm in made.realms}
-    return replace(made, realms=tuple(decision.to_plan(planned) for decision in decisions))
+    return replace(
+        made,
+        realms=tuple(decision.to_plan(planned) for decision in decisions),
+        own_findings=(*_undoes_revert(journal, run, realms), *made.own_findings),
+        command=f"revert {run.number}",
+    )
+
+
+def _undoes_revert(journal: Journal, run: Run, realms: Sequence[str]) -> Iterator[Finding]:
+    """Yield a note where the run is a revert itself, with the command that goes one step further back instead."""
+    if not run.reverted:
+        return
+    message = f"run {run.number} is a revert of run {run.reverted}: this brings back what run {run.reverted} wrote"
+    hint = f"run {run.reverted} is not in the journal any more"
+    if undone := journal.run(run.reverted):
+        if undone.reverted:
+            hint = f"run {undone.number} was a revert, too"
+        elif before := _last_run_that_wrote(journal, undone.server, realms, before=undone.number):
+            only = "".join(f" --realm {shell_word(glob)}" for glob in realms)
+            hint = f"to go one step further back instead: ztrust-mail revert {before.number}{only}"
+        else:
+            hint = f"no run before run {run.reverted} wrote{_to_realms(realms)}, so there is no step further back"
+    yield Finding(Severity.NOTE, UNDOES_REVERT, message, hint)
+
+
+def _last_run_that_wrote(journal: Journal, server: str, realms: Sequence[str], before: int | None = None) -> Run | None:
+    """Return the newest run that wrote a selected realm, of those before a number if one is given."""
+    runs = journal.runs(server, MAX_RUNS)
+    return next((r for r in runs if (before is None or r.number < before) and _writes_of(journal, r, realms)), None)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ def plan_rotation(
             raise UsageError(f"there is no value to write: {e.message}", e.hint, e.rule)
     findings = (*made.own_findings, *(notices(made) if means.moves else ()))  # of what is left of the plan only
     parts = {field.name: getattr(made, field.name) for field in fields(made)}
-    return Rotation(**{**parts, "own_findings": findings}, reference=ref, old=_old(made, ref, means))
+    changed = {"own_findings": findings, "command": "rotate"}
+    return Rotation(**{**parts, **changed}, reference=ref, old=_old(made, ref, means))
 
 
 def check_reference(reference: str) -> None:

@@ -2,9 +2,18 @@
 
 from ztrust_mail.planning.saved.checks import STALE, cannot_see, check_live, check_run, check_server, check_specs
 from ztrust_mail.planning.saved.read import from_text, load
-from ztrust_mail.planning.saved.write import LeftOut, PlannedRealm, SavedPlan, digest_of, to_text
+from ztrust_mail.planning.saved.write import (
+    APPLY,
+    LeftOut,
+    PlannedRealm,
+    SavedPlan,
+    digest_of,
+    fit_to_file,
+    to_text,
+)
 
 __all__ = [
+    "APPLY",
     "STALE",
     "LeftOut",
     "PlannedRealm",
@@ -15,6 +24,7 @@ __all__ = [
     "check_server",
     "check_specs",
     "digest_of",
+    "fit_to_file",
     "from_text",
     "load",
     "to_text",

@@ -37,7 +37,6 @@ PLAN_SERVER = "plan-server"
 SHOWN_REALMS = 5
 """How many realms or files the message of a refusal names; its findings list all realms."""
 
-_NEW_PLAN = "make a new plan and review it: ztrust-mail plan SPEC... --out FILE"
 _MOVED, _GONE = "changed after the plan was made", "cannot be read any more"
 
 
@@ -49,12 +48,12 @@ def check_server(saved: SavedPlan, url: str, issuer: str) -> None:
     """
     if url != saved.url:
         message = f"the plan was made for the server {quoted(saved.url)}, but this is {quoted(url)}"
-        raise Unsafe(message, f"name the plan's server, or {_NEW_PLAN}", PLAN_SERVER)
+        raise Unsafe(message, f"name the plan's server, or {saved.renewal}", PLAN_SERVER)
     then, now = _server_of(saved.issuer), _server_of(issuer)
     if then and now and then != now:
         message = f"the server at {quoted(url)} is not the one that the plan was made for:"
         message += f" its issuer is {quoted(now)} now and was {quoted(then)} then"
-        raise Unsafe(message, _NEW_PLAN, PLAN_SERVER)
+        raise Unsafe(message, saved.renewal, PLAN_SERVER)
 
 
 def _server_of(issuer: str) -> str:
@@ -75,7 +74,7 @@ def check_specs(saved: SavedPlan) -> tuple[Finding, ...]:
         whats = [
             f"{pluralise(len(paths), 'spec file')} {what}: {_some(paths)}" for what, paths in moved.items() if paths
         ]
-        raise Unsafe(f"stale plan: since it was made, {'; '.join(whats)}", _NEW_PLAN, "plan-spec-moved")
+        raise Unsafe(f"stale plan: since it was made, {'; '.join(whats)}", saved.renewal, "plan-spec-moved")
     if not saved.expected:
         here = [path for path, digest in now.items() if digest and path.lower().endswith(SUFFIXES)]
         _check_folders(saved, {os.path.dirname(os.path.realpath(path)) for path in here})
@@ -118,7 +117,7 @@ def _check_folders(saved: SavedPlan, vouched: set[str]) -> None:
         message += f"; {pluralise(len(realms), 'realm')} would get one: {_some(realms)}"
         hint = "apply it where its spec files are, or with --expect-digest and the digest that `plan --out` printed"
         rule = "plan-secret-folder"
-        raise Unsafe(message, hint, rule, _each(realms, rule, f"it would get a secret from {quoted(folder)}"))
+        raise Unsafe(message, hint, rule, _each(saved, realms, rule, f"it would get a secret from {quoted(folder)}"))
 
 
 def _needs_spec_folder(ref: SecretRef) -> bool:
@@ -140,7 +139,7 @@ def check_run(saved: SavedPlan, run: Run) -> None:
     """Raise :class:`Unsafe` if the run that is to be resumed did not apply this plan."""
     if run.plan_digest != saved.digest:
         message = f"cannot resume run {run.number}, the last one, with this plan: it did not apply this plan"
-        hint = f"resume it as it was started, see ztrust-mail history {run.number}; or {_NEW_PLAN}"
+        hint = f"resume it as it was started, see ztrust-mail history {run.number}; or {saved.renewal}"
         raise Unsafe(message, hint, "plan-other")
 
 
@@ -156,13 +155,13 @@ def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialec
     if gone or moved:
         found = {_MOVED: moved, _GONE: gone}
         whats = "; ".join(f"{_count(realms)} {what}" for what, realms in found.items() if realms)
-        each = [finding for what, realms in found.items() for finding in _each(realms, STALE, what)]
-        raise Unsafe(f"stale plan: {whats}", _NEW_PLAN, STALE, each)
+        each = [finding for what, realms in found.items() for finding in _each(saved, realms, STALE, what)]
+        raise Unsafe(f"stale plan: {whats}", saved.renewal, STALE, each)
     otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
     if otherwise:
         what, rule = "the plan would make other changes than it lists", "plan-otherwise"
         message = f"{what} in {pluralise(len(otherwise), 'realm')}: {_some(otherwise)}"
-        raise Unsafe(message, _NEW_PLAN, rule, _each(otherwise, rule, what))
+        raise Unsafe(message, saved.renewal, rule, _each(saved, otherwise, rule, what))
 
 
 def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Dialect) -> bool:
@@ -188,8 +187,8 @@ def _count(realms: Sequence[str]) -> str:
     return f"realm {_some(realms)}" if len(realms) == 1 else f"{pluralise(len(realms), 'realm')} ({_some(realms)})"
 
 
-def _each(realms: Iterable[str], rule: str, what: str) -> Iterator[Finding]:
-    return (Finding(Severity.ERROR, rule, what, _NEW_PLAN, realm=realm) for realm in realms)
+def _each(saved: SavedPlan, realms: Iterable[str], rule: str, what: str) -> Iterator[Finding]:
+    return (Finding(Severity.ERROR, rule, what, saved.renewal, realm=realm) for realm in realms)
 
 
 def choose_server_of(

@@ -20,7 +20,7 @@ from ztrust_mail.model.values import BadValue
 from ztrust_mail.planning.compare import ChangeData, SecretMode
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.planning.saved.validation import parse_settings
-from ztrust_mail.planning.saved.write import SCHEMA, SCHEMAS, LeftOut, PlannedRealm, SavedPlan
+from ztrust_mail.planning.saved.write import APPLY, SCHEMA, SCHEMAS, LeftOut, PlannedRealm, SavedPlan
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
 
@@ -197,6 +197,7 @@ def _to_plan(data: Object, name: str, *, expected: bool) -> SavedPlan:
         uncovered=_texts(data["uncovered"]),
         in_sync=cast("int", data["in_sync"]),
         expected=expected,
+        command=str(data.get("command", APPLY)),
     )
 
 

@@ -3,23 +3,33 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, cast
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.data import JsonLike, of_json
 from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import shell_word
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import JournalState
-from ztrust_mail.model.fields import Masked
-from ztrust_mail.model.serialize import to_json
-from ztrust_mail.planning.compare import Change, ChangeData, SecretMode, secret_fields
+from ztrust_mail.model.fields import LOGIN, PORT, SECURITY, FieldMap, Masked, field_of
+from ztrust_mail.model.serialize import display_value, to_json
+from ztrust_mail.model.values import BadValue
+from ztrust_mail.planning.compare import Action, Change, ChangeData, Difference, SecretMode, secret_fields
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
+from ztrust_mail.planning.saved.validation import parse_settings
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, desired_from_journal
 
 SCHEMAS = "urn:ztrust-mail:schema:plan:"
 SCHEMA = f"{SCHEMAS}1"
+
+
+APPLY, REVERT, ROTATE = "apply", "revert", "rotate"
+"""What a plan is for. A revert is followed by the number of its run."""
+
+NOT_SAVABLE = "not-savable"
+"""The rule of an error that a realm's settings cannot be put into a plan file."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,23 @@ class PlannedRealm:
     def _masked_secrets(self) -> frozenset[str]:
         return frozenset(self.masked) & secret_fields(self.desired.fields).keys()
 
+    @property
+    def as_planned(self) -> RealmPlan:
+        """The realm's part of the plan, with the changes that the file lists."""
+        changes = tuple(_listed_change(one, self.desired.fields) for one in self.changes)
+        return RealmPlan(self.realm, Status.CHANGED, self.desired, difference=Difference(changes, self.masked))
+
     def _without_masked(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
         return [change for change in changes if change["field"] not in self._masked_secrets]
+
+
+def _listed_change(data: ChangeData, wanted: FieldMap) -> Change:
+    """Return a change that a file lists. Its values are texts, but for secrets and what the realm is to have."""
+    name, before, after = str(data["field"]), data["before"], data["after"]
+    now = Masked() if before == display_value(Masked()) and field_of(name).secret else before
+    then = wanted[name] if name in wanted and display_value(wanted[name]) == after else after
+    attributes = tuple(cast("list[str]", data["attributes"]))
+    return Change(name, attributes, cast("str", now), cast("str", then), Action(str(data["action"])))
 
 
 @dataclass(frozen=True)
@@ -86,7 +111,7 @@ class SavedPlan:
 
     ``specs`` holds the digest of each spec file by path, ``folders`` the folders that were read for spec files.
     ``in_sync`` counts the realms that need no change. ``expected`` is True if the user gave the plan's digest.
-    ``path`` is the file that it was read from.
+    ``path`` is the file that it was read from, ``command`` what the plan is for, such as ``revert 7``.
     """
 
     url: str
@@ -103,6 +128,7 @@ class SavedPlan:
     in_sync: int = 0
     expected: bool = False
     path: str = field(default="FILE", compare=False)
+    command: str = APPLY
 
     def within(self, memory: JournalState) -> JournalState:
         """Return the journal's state, marked with the secrets that the plan replaces."""
@@ -114,6 +140,27 @@ class SavedPlan:
         return replace(self, realms=chosen, in_sync=self.in_sync + len(self.realms) - len(chosen))
 
     @property
+    def renewal(self) -> str:
+        """The hint of a refusal: how to make a plan of the same kind again."""
+        makers = {APPLY: "plan SPEC...", ROTATE: "rotate REFERENCE SPEC..."}
+        return f"make a new plan and review it: ztrust-mail {makers.get(self.command, self.command)} --out FILE"
+
+    @property
+    def as_plan(self) -> Plan:
+        """The plan as its file describes it, compared with nothing: to be shown, not to be applied."""
+        left_out = (one.as_planned for one in self.left_out)
+        realms = (*(one.as_planned for one in self.realms), *left_out)
+        return Plan(
+            self.url,
+            self.account,
+            realms,
+            self.secrets,
+            uncovered=self.uncovered,
+            unnamed=self.in_sync,
+            command=self.command,
+        )
+
+    @property
     def issuer(self) -> str:
         """The issuer URL of the login realm; empty if the token did not contain it."""
         return self.account.issuer
@@ -123,22 +170,51 @@ _PLANNED = (Status.CHANGED, Status.IN_SYNC)
 _TOO_FEW = "its glob matched too few realms"
 
 
-def to_text(plan: Plan, spec: Spec, *, dialect: Dialect, issuer: str, created: str) -> str:
+def fit_to_file(plan: Plan, dialect: Dialect) -> Plan:
+    """Return a plan as a file can hold it: as it is, unless it is a revert.
+
+    Before a run a realm may have had settings that no spec can have. Port, security and login that were absent become
+    what the server takes absence for; a realm with other such settings fails.
+    """
+    if not plan.command.startswith(REVERT):
+        return plan
+    return replace(plan, realms=tuple(_fit_realm(realm, dialect, plan.command) for realm in plan.realms))
+
+
+def _fit_realm(realm: RealmPlan, dialect: Dialect, command: str) -> RealmPlan:
+    if realm.status is not Status.CHANGED or realm.wanted.disabled:
+        return realm
+    implied = {name: dialect.effective_value(name, None) for name in (PORT, SECURITY, LOGIN)}
+    fields = {**{name: value for name, value in implied.items() if value is not None}, **realm.wanted.fields}
+    try:
+        parse_settings(to_json(fields))
+    except BadValue as bad:
+        message = f"a plan file cannot hold the settings from before the run: {bad.problem}"
+        hint = f"revert this realm without --out: ztrust-mail {command} --realm {shell_word(realm.realm)}"
+        finding = Finding(Severity.ERROR, NOT_SAVABLE, message, hint, realm=realm.realm)
+        return replace(realm, status=Status.FAILED, difference=Difference(), findings=(*realm.findings, finding))
+    return replace(realm, wanted=replace(realm.wanted, fields=fields))
+
+
+def to_text(plan: Plan, spec: Spec | None, *, dialect: Dialect, issuer: str, created: str) -> str:
     """Return the plan as JSON in ASCII that matches ``schemas/plan.schema.json``.
 
-    ``created`` is the time in UTC, such as ``2026-01-31T12:00:00Z``. The text has the resolved desired settings of each
-    changed realm, with references instead of secrets. Of the live settings it has the changes and a digest of the
-    masked attributes. Realms in sync are counted; realms that could not be planned are listed with the reason.
+    A revert has no spec. ``created`` is the time in UTC, such as ``2026-01-31T12:00:00Z``. The text has the resolved
+    desired settings of each changed realm, with references instead of secrets. Of the live settings it has the changes
+    and a digest of the masked attributes. Realms in sync are counted; realms that could not be planned are listed with
+    the reason.
     """
+    plan = fit_to_file(plan, dialect)
     content: dict[str, JsonLike] = {
         "schema": SCHEMA,
         "tool_version": __version__,
         "created": created,
+        **({"command": plan.command} if plan.command != APPLY else {}),
         "server": {"url": plan.url, "issuer": issuer},
         "account": {"name": plan.account.name, "realm": plan.account.realm},
         "secrets": plan.secrets.value,
-        "spec": [{"path": path, "digest": digest} for path, digest in spec.digests.items()],
-        "folders": list(spec.folders),
+        "spec": [{"path": path, "digest": digest} for path, digest in spec.digests.items()] if spec else [],
+        "folders": list(spec.folders) if spec else [],
         "realms": [_realm(realm, dialect) for realm in plan.changed],
         "in_sync": sum(realm.status is Status.IN_SYNC for realm in plan.realms),
         "uncovered": list(plan.uncovered),
