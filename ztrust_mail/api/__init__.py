@@ -13,7 +13,17 @@ A typical use::
 
 from __future__ import annotations
 
-from ztrust_mail.api.journal import forget, history, leftovers, prunable, prune, revert_plan, rotate_plan, run_to_revert
+from ztrust_mail.api.journal import (
+    diff,
+    forget,
+    history,
+    leftovers,
+    prunable,
+    prune,
+    revert_plan,
+    rotate_plan,
+    run_to_revert,
+)
 from ztrust_mail.api.onboarding import Ensured, ensure
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
 from ztrust_mail.api.report import render_report
@@ -44,6 +54,7 @@ __all__ = [
     "apply",
     "connect",
     "dangers",
+    "diff",
     "doctor",
     "drift",
     "ensure",

@@ -16,6 +16,7 @@ from ztrust_mail.specfile.entries import Spec
 if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.planners.rotate import Rotation
+    from ztrust_mail.planning.run_diff import RunDiff
 
 
 def history(session: Session, run: int | None = None, *, realms: Sequence[str] = (), limit: int = 20) -> list[PastRun]:
@@ -28,6 +29,18 @@ def history(session: Session, run: int | None = None, *, realms: Sequence[str] =
     if run is not None:
         return [one_run(journal, gateway.dialect, gateway.url, run, realms)]
     return list_runs(journal, gateway.url, realms, limit) if journal else []
+
+
+def diff(session: Session, first: int, second: int, *, realms: Sequence[str] = ()) -> RunDiff:
+    """Compare what two runs left on a server, realm by realm, from the journal alone; nothing is sent.
+
+    ``realms`` are globs. Secrets are compared by their fingerprints. Raises :class:`UsageError` for a number without a
+    run and for runs on different servers, :class:`JournalError`.
+    """
+    from ztrust_mail.planning.run_diff import compare_runs
+
+    journal, gateway = session.journal_for_reading, session.gateway
+    return compare_runs(journal, gateway.dialect, gateway.url, (first, second), realms)
 
 
 def forget(session: Session, realm: str) -> int:

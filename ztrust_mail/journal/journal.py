@@ -81,9 +81,13 @@ def find_run(journal: Journal | None, server: str, number: int) -> tuple[Journal
 
     Raises :class:`UsageError` if there is no such run, or if it wrote to another server.
     """
-    run = journal.run(number) if journal else None
-    if journal is None or run is None:
-        raise UsageError(f"there is no run {number}", "list the runs with: ztrust-mail history")
+    if journal is None:
+        raise UsageError(f"there is no run {number}: there is no journal yet", "the first apply creates it")
+    run = journal.run(number)
+    if run is None:
+        newest = journal.runs(server, 1)
+        there = f"the newest on this server is run {newest[0].number}" if newest else "this server has no run"
+        raise UsageError(f"there is no run {number}", f"{there}; list the runs with: ztrust-mail history")
     if run.server != server:
         raise UsageError(f"run {number} wrote to {quoted(run.server)}, not to {quoted(server)}", "check --server")
     return journal, run

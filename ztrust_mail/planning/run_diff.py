@@ -1,0 +1,152 @@
+"""Compares what two runs left, realm by realm, from the journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.globs import is_selected
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.text import quoted
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Attributes, is_template
+from ztrust_mail.journal.journal import find_run
+from ztrust_mail.journal.records import Run, Write
+from ztrust_mail.model.fields import ABSENT, Masked, masked_fields
+from ztrust_mail.planning.compare import Change, SecretState, compare, secret_fields
+from ztrust_mail.planning.planners.secret_recovery import may_have_written
+from ztrust_mail.specfile.resolve import desired_from_journal
+
+if TYPE_CHECKING:
+    from ztrust_mail.journal.journal import Journal
+
+MANY_RUNS = 10_000
+"""How many runs are searched for those between the two."""
+
+
+@dataclass(frozen=True)
+class RealmDiff:
+    """How one realm differs. ``secrets`` says by field whether a masked secret is the same, by its fingerprint."""
+
+    realm: str
+    changes: tuple[Change, ...] = ()
+    secrets: Mapping[str, SecretState] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_different(self) -> bool:
+        """Whether anything differs, as far as the journal knows."""
+        return bool(self.changes) or SecretState.CHANGED in self.secrets.values()
+
+
+@dataclass(frozen=True)
+class RunDiff:
+    """What two runs left: the realms that either of them, or a run between them, was to write."""
+
+    url: str
+    first: Run
+    second: Run
+    realms: tuple[RealmDiff, ...]
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """DIFFERS where a realm differs."""
+        return ExitStatus.DIFFERS if any(realm.is_different for realm in self.realms) else ExitStatus.OK
+
+
+@dataclass(frozen=True)
+class _State:
+    """A realm's masked attributes, and the known fingerprints of its secrets by field."""
+
+    attributes: Attributes
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+def compare_runs(
+    journal: Journal | None, dialect: Dialect, server: str, numbers: tuple[int, int], realms: Sequence[str] = ()
+) -> RunDiff:
+    """Compare the state that realms had after the first run with that after the second; ``realms`` are globs.
+
+    Where a run did not write a realm, the state is that which an earlier run left, else that which the next one found.
+    Raises :class:`UsageError` for a number without a run, and for runs on different servers.
+    """
+    _check_servers(journal, numbers)
+    journal, first = find_run(journal, server, numbers[0])
+    _, second = find_run(journal, server, numbers[1])
+    names = [name for name in _names_between(journal, first, second) if is_selected(name, realms)]
+    found = []
+    for name in names:
+        history = [write for write in journal.history_of(server, name) if not write.is_unplanned]
+        if history:
+            states = (_state_after(dialect, history, run.number) for run in (first, second))
+            found.append(_compare_states(dialect, name, *states))
+    return RunDiff(server, first, second, tuple(found))
+
+
+def _check_servers(journal: Journal | None, numbers: tuple[int, int]) -> None:
+    runs = [run for number in numbers if journal and (run := journal.run(number))]
+    if len({run.server for run in runs}) > 1:
+        message = " and ".join(f"run {run.number} wrote to {quoted(run.server)}" for run in runs)
+        raise UsageError(f"{message}: runs on different servers cannot be compared", "name two runs on one server")
+
+
+def _names_between(journal: Journal, first: Run, second: Run) -> Sequence[str]:
+    """Return the realms of the two runs and of those between them, oldest first."""
+    oldest, newest = sorted((first.number, second.number))
+    numbers = [run.number for run in journal.runs(first.server, MANY_RUNS) if oldest < run.number < newest]
+    return list(dict.fromkeys(name for n in (oldest, *sorted(numbers), newest) for name in journal.steps_by_realm(n)))
+
+
+def _state_after(dialect: Dialect, history: Sequence[Write], number: int) -> _State:
+    """Return the state of a realm after a run; ``history`` has all its writes, newest first."""
+    left = next((write for write in history if write.run <= number and may_have_written(write)), None)
+    if left is None:
+        later = [write for write in history if write.run > number] or history
+        return _State(later[-1].before)
+    if left.step.is_done:
+        return _State(left.after or _intended(dialect, left), left.fingerprints)
+    if left.after is not None:
+        return _State(left.after)
+    message = f"the outcome of the write of run {left.run} is unknown; it is compared as if it had succeeded"
+    note = Finding(Severity.NOTE, "in-doubt", message, "the next apply finds out", realm=left.realm)
+    return _State(_intended(dialect, left), findings=(note,))
+
+
+def _intended(dialect: Dialect, write: Write) -> Attributes:
+    """Return the attributes that a write was to leave, with masks in place of secrets."""
+    if write.intent is None:
+        return {}
+    masks = {ref: Secret(dialect.mask) for ref in secret_fields(write.intent).values()}
+    written = {
+        name: dialect.mask if isinstance(text, Secret) else text
+        for name, text in dialect.encode(write.intent, masks).items()
+    }
+    others = {name: text for name, text in write.before.items() if _is_unmanaged(dialect, name)}
+    kept = {name: text for name, text in others.items() if dialect.field_of_attribute(name) not in write.intent}
+    return {**kept, **written}
+
+
+def _compare_states(dialect: Dialect, realm: str, first: _State, second: _State) -> RealmDiff:
+    before, after = dialect.decode(first.attributes), dialect.decode(second.attributes)
+    gone = [name for name in first.attributes if name not in second.attributes and _is_unmanaged(dialect, name)]
+    removed = {dialect.field_of_attribute(name): ABSENT for name in gone}
+    wanted = {**after, **removed} if second.attributes else None
+    changes = compare(dialect, desired_from_journal(realm, wanted), first.attributes).changes
+    masked = [name for name in masked_fields(before) if isinstance(after.get(name), Masked)]
+    secrets = {name: _compare_secret(first.fingerprints.get(name), second.fingerprints.get(name)) for name in masked}
+    return RealmDiff(realm, changes, secrets, tuple(dict.fromkeys((*first.findings, *second.findings))))
+
+
+def _compare_secret(before: str | None, after: str | None) -> SecretState:
+    if not before or not after:
+        return SecretState.UNKNOWN
+    return SecretState.UNCHANGED if before == after else SecretState.CHANGED
+
+
+def _is_unmanaged(dialect: Dialect, native: str) -> bool:
+    """Tell whether a comparison removes an attribute only where its field is named."""
+    return is_template(native) or native not in dialect.attribute_names
