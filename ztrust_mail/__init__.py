@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         apply,
         connect,
         dangers,
+        diff,
         doctor,
         drift,
         ensure,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.compare import Change, SecretMode
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+    from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.specfile.entries import Spec
 
 __all__ = [
@@ -104,6 +106,7 @@ __all__ = [
     "RealmUnreadable",
     "Result",
     "ResultError",
+    "RunDiff",
     "Secret",
     "SecretError",
     "SecretMode",
@@ -126,6 +129,7 @@ __all__ = [
     "apply",
     "connect",
     "dangers",
+    "diff",
     "doctor",
     "drift",
     "ensure",
@@ -185,6 +189,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.compare": ("Change", "SecretMode"),
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
+    "ztrust_mail.planning.run_diff": ("RunDiff",),
     "ztrust_mail.specfile.entries": ("Spec",),
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names}

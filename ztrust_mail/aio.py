@@ -102,6 +102,7 @@ async def connect(server: str | None = None, **keywords: Unpack[ConnectKeywords]
 
 
 dangers = _in_thread(api.dangers)
+diff = _in_thread(api.diff)
 doctor = _in_thread(api.doctor)
 drift = _in_thread(api.drift)
 explain = _in_thread(api.explain)

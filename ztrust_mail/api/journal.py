@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ztrust_mail.api.read import lock_note
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.journal.records import Run
@@ -93,7 +95,7 @@ def revert_plan(
 
     ``realms`` are globs. A realm that changed since the run is skipped, with a finding; with ``insist`` those that
     ``realms`` name exactly are reverted anyway. Findings also name the secrets that cannot be resolved any more.
-    Call it inside ``session.lock()``, after :func:`settle`. Raises as :func:`plan` does.
+    Call it inside ``session.lock()``, after :func:`settle`, to apply the plan. Raises as :func:`plan` does.
     """
     from ztrust_mail.planning.planners.revert import plan_revert
 
@@ -101,7 +103,8 @@ def revert_plan(
     assert journal is not None  # the run came from it
     with session.journal_state_in_background() as memory:
         context = session.planning_context(secrets, memory)
-        return plan_revert(journal, session.gateway, context, run, realms, insist=insist)
+        made = plan_revert(journal, session.gateway, context, run, realms, insist=insist)
+    return replace(made, own_findings=(*made.own_findings, *lock_note(session.lock_holder())))
 
 
 def rotate_plan(
@@ -122,7 +125,7 @@ def rotate_plan(
         context = session.planning_context(SecretMode.WRITE, memory)
         rotation = plan_rotation(spec, session.gateway, context, reference, realms=realms)
     refuse_mass_change(rotation, allowed)
-    return rotation
+    return replace(rotation, own_findings=(*rotation.own_findings, *lock_note(session.lock_holder())))
 
 
 def leftovers(rotation: Rotation, session: Session) -> tuple[Finding, ...]:

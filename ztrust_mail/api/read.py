@@ -50,7 +50,7 @@ def plan(
         recall = (lambda: left.within(memory())) if left else memory
         context = session.planning_context(secrets, recall, resolve=resolve)
         made = make_plan(spec, session.gateway, context, realms=left.realms if left else realms)
-    notes = (*session.missing_journal_note(), *_lock_note(session.lock_holder()))
+    notes = (*session.missing_journal_note(), *lock_note(session.lock_holder()))
     return replace(made, own_findings=(*made.own_findings, *notes))
 
 
@@ -66,12 +66,12 @@ def drift(spec: Spec, session: Session, *, realms: Sequence[str] = ()) -> Drift:
         context = PlanningContext(policy=session.policy, moves=False)
         made = make_plan(spec, session.gateway, context, realms=realms, everything=True)
         holder = session.lock_holder()
-        made = replace(made, own_findings=(*made.own_findings, *session.missing_journal_note(), *_lock_note(holder)))
+        made = replace(made, own_findings=(*made.own_findings, *session.missing_journal_note(), *lock_note(holder)))
         running = holder.run if holder else None
         return explain_drift(made, memory().realms, session.gateway, selected=realms, under_way=running)
 
 
-def _lock_note(holder: Holder | None) -> tuple[Finding, ...]:
+def lock_note(holder: Holder | None) -> tuple[Finding, ...]:
     """Return a note on the run that holds the lock on the server."""
     if holder is None:
         return ()

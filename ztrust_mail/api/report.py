@@ -27,6 +27,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import dangers
     from ztrust_mail.reports import report as reports
 
@@ -44,6 +45,8 @@ def _report_of(result: ResultMethods) -> Report:
         case Ensured():
             done = reports.of_result(result.result, result.tests.findings if result.tests else ())
             return replace(done, command="ensure", exit_status=result.exit_status)
+        case RunDiff():
+            return reports.of_run_diff(result)
         case Pulled():
             return reports.of_findings("pull", result.exit_status, result.findings)
     raise TypeError(f"{type(result).__name__} has no report")

@@ -9,8 +9,8 @@ from ztrust_mail.cli.options import display_options
 from ztrust_mail.core.text import did_you_mean, quoted
 
 COMMANDS = (
-    *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
-    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
+    *("validate", "explain", "plan", "show", "apply", "history", "diff", "revert", "rotate", "drift", "test", "pull"),
+    *("convert", "init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
 )
 """The names of all commands, in the order of the help; each but the last two is also the name of its module."""
 

@@ -57,20 +57,24 @@ def plan_report(
         refusal = Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint)
         refused = () if e.rule == POLICY else tuple(one for one in verdict.dangers if one.reason not in allow)
         report = replace(report.with_findings([refusal]), refusal=refusal, refused=refused)
-        return replace(report, next_step=_allow_command(output, name, verdict) if refused else "")
+        return replace(report, next_step=_plan_command(output, name, verdict, out) if refused else "")
     if not plan.changed:
         return report
-    saved = {"plan": out, "specs": None, "realm": None, "secrets": None} if out else {}
-    return replace(report, next_step=next_command(name, **saved))
+    step = _plan_command(output, name, verdict, out) if out else next_command(name)
+    return replace(report, next_step=step)
 
 
-def _allow_command(output: Output, name: str, verdict: PlanVerdict) -> str:
-    """Return the command that confirms all dangers, for a mass change with a canary where the server can test one."""
-    reasons = list(dict.fromkeys(danger.reason for danger in verdict.dangers))
-    changes: dict[str, object] = {"allow": ",".join(reasons)}
-    if Reason.MASS_CHANGE in reasons and output.can_test and "--canary" not in sys.argv:
+def _plan_command(output: Output, name: str, verdict: PlanVerdict, out: Path | None) -> str:
+    """Return the command that confirms all dangers; with ``out`` it applies the plan saved there.
+
+    A mass change and a saved rotation get a canary where the server can test one.
+    """
+    changes: dict[str, object] = {"plan": out, "specs": None, "realm": None, "secrets": None} if out else {}
+    if reasons := list(dict.fromkeys(danger.reason for danger in verdict.dangers)):
+        changes["allow"] = ",".join(reasons)
+    if output.can_test and "--canary" not in sys.argv and (Reason.MASS_CHANGE in reasons or (out and name == "rotate")):
         changes["canary"] = SUGGESTED_CANARY
-    return next_command(name, **changes)
+    return next_command("apply" if out else name, **changes)
 
 
 @dataclass(frozen=True)

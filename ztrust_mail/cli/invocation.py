@@ -15,8 +15,8 @@ from ztrust_mail.reports.style import ColorMode
 DISPLAY = "ztrust_mail.display"
 """The key of the display options among what click's contexts share."""
 
-_NOT_REPEATED = {"format", "report", "out", "force", "yes"}
-"""Options that a next step leaves out: they name files that exist by then, or skip the question."""
+_NOT_REPEATED = {"format", "report", "out", "force", "yes", "dry_run"}
+"""Options that a next step leaves out: they name files that exist by then, skip the question, or write nothing."""
 
 _PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.")
 

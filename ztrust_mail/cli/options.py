@@ -124,6 +124,7 @@ class WriteFlags:
     wave: int
     stop_after: int
     wait: str
+    message: str
 
     def apply_options(self, command: str) -> ApplyOptions:
         """Return how to apply the plan of a command. Raises :class:`UsageError`."""
@@ -133,8 +134,22 @@ class WriteFlags:
         )
         from ztrust_mail.planning.safety import parse_allow
 
-        waves = Waves(self.canary, self.wave, self.stop_after)
-        return ApplyOptions(parse_allow(self.allow), waves, _seconds(self.wait) if self.wait else 0.0, command=command)
+        waves, wait = Waves(self.canary, self.wave, self.stop_after), _seconds(self.wait) if self.wait else 0.0
+        return ApplyOptions(parse_allow(self.allow), waves, wait, command=command, message=self.message)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Whether a plan is only shown, and the file in which it is saved; ``force`` replaces a plan there."""
+
+    dry_run: bool = False
+    out: Path | None = None
+    force: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nothing is to be written to the server."""
+        return self.dry_run or self.out is not None
 
 
 def _seconds(text: str) -> float:
@@ -219,9 +234,9 @@ def specs(*, required: bool = True) -> Declaration:
     )
 
 
-def number_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
-    """Declare an optional argument that is a whole number from 1 on."""
-    return argument(name, metavar, help, type=click.IntRange(1, most), required=False)
+def number_argument(name: str, metavar: str, most: int, help: str, *, required: bool = False) -> Declaration:
+    """Declare an argument that is a whole number from 1 on."""
+    return argument(name, metavar, help, type=click.IntRange(1, most), required=required)
 
 
 server = text(
@@ -266,13 +281,19 @@ def writing(*, canary: str = "") -> Declaration:
         number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
         number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
         click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
+        click.option("--message", metavar="TEXT", default="", help="Why, in one line; history shows it."),
     )  # fmt: skip
+    return _gather("writing", WriteFlags, options)
+
+
+def _gather(name: str, kind: type[WriteFlags | Preview], options: Sequence[Declaration]) -> Declaration:
+    """Return a decorator that declares options, and passes their values on as one object."""
 
     def declare(function: Function) -> Function:
         @wraps(function)
         def call(**given: object) -> None:
-            flags = {row.name: given.pop(row.name) for row in fields(WriteFlags)}
-            function(**given, writing=WriteFlags(**flags))  # type: ignore[arg-type]  # click has checked them
+            flags = {row.name: given.pop(row.name) for row in fields(kind)}
+            function(**given, **{name: kind(**flags)})  # type: ignore[arg-type]  # click has checked them
 
         declared: Function = call
         for one in reversed(options):
@@ -280,3 +301,15 @@ def writing(*, canary: str = "") -> Declaration:
         return declared
 
     return declare
+
+
+previewing = _gather(
+    "preview",
+    Preview,
+    (
+        flag("--dry-run", help="Show the plan and write nothing to the server."),
+        file("--out", "Save the plan for apply --plan, and write nothing to the server.", with_result=True),
+        force,
+    ),
+)
+"""Declare how a plan is looked at instead of being applied; the function gets a ``preview``."""

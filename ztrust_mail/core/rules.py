@@ -36,8 +36,8 @@ GROUPS: Mapping[str, str] = {
 """The heading of each group of rules."""
 
 COMMANDS = (
-    *("validate", "explain", "plan", "apply", "history", "revert", "rotate", "drift", "test", "pull", "convert"),
-    *("init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
+    *("validate", "explain", "plan", "show", "apply", "history", "diff", "revert", "rotate", "drift", "test", "pull"),
+    *("convert", "init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
 )
 """The commands. An error without an id of its own is reported under the name of its command."""
 

@@ -91,7 +91,7 @@ class Plan(ResultMethods):
 
     ``own_findings`` are those of no single realm, :attr:`findings` all. ``listed`` is True if all realms that the
     account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``. ``command`` is
-    what the plan is for, such as ``apply`` or ``revert 7``.
+    what the plan is for, such as ``apply`` or ``revert 7``, ``intro`` has lines for people on where it comes from.
     """
 
     url: str
@@ -104,6 +104,7 @@ class Plan(ResultMethods):
     listed: bool = False
     unnamed: int = 0
     command: str = "apply"
+    intro: tuple[str, ...] = ()
 
     accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
 

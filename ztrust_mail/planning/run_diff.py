@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import is_selected
+from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
@@ -42,14 +44,26 @@ class RealmDiff:
         return bool(self.changes) or SecretState.CHANGED in self.secrets.values()
 
 
-@dataclass(frozen=True)
-class RunDiff:
+@dataclass(frozen=True, repr=False)
+class RunDiff(ResultMethods):
     """What two runs left: the realms that either of them, or a run between them, was to write."""
 
     url: str
     first: Run
     second: Run
     realms: tuple[RealmDiff, ...]
+
+    accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of the realms."""
+        return flatten((), (realm.findings for realm in self.realms))
+
+    @property
+    def summary(self) -> str:
+        """The server, and how many realms differ."""
+        return summarise(self.url, Counter("different" if realm.is_different else "same" for realm in self.realms))
 
     @property
     def exit_status(self) -> ExitStatus:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestOutcome
     from ztrust_mail.drift_detection.attribution import Cause
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
+    from ztrust_mail.planning.run_diff import RealmDiff
+    from ztrust_mail.planning.saved import SavedPlan
 
 SCHEMAS = "urn:ztrust-mail:schema:report:"
 SCHEMA = f"{SCHEMAS}1"
@@ -56,7 +58,8 @@ class JsonFormat(ReportFormat[Data]):
         dangers: list[JsonLike] = [
             {"reason": one.reason.value, "message": one.message, "realms": list(one.realms)} for one in report.dangers
         ]
-        return _data(report, map(_realm, report.plan.realms), {**_matches(report.plan), "dangers": dangers})
+        more: Data = {**_matches(report.plan), "dangers": dangers, **(_saved(report.saved) if report.saved else {})}
+        return _data(report, map(_realm, report.plan.realms), more)
 
     def apply(self, report: reports.ApplyReport) -> Data:
         """Return what became of each realm of an applied plan."""
@@ -79,6 +82,12 @@ class JsonFormat(ReportFormat[Data]):
     def history(self, report: reports.HistoryReport) -> Data:
         """Return runs of the journal."""
         return _data(report, more={"runs": [_run(one) for one in report.runs]})
+
+    def diff(self, report: reports.DiffReport) -> Data:
+        """Return the realms with their changes from what the first run left to what the second left."""
+        found = report.diff
+        numbers = {"from": found.first.number, "to": found.second.number}
+        return _data(report, map(_realm_diff, found.realms), {"diff": numbers})
 
     def removal(self, report: reports.RemovalReport) -> Data:
         """Return how much was removed from the journal."""
@@ -203,6 +212,22 @@ def _run(one: PastRun) -> Data:
         "message": run.message,
         "tool_version": run.tool_version,
         "realms": [_write(realm) for realm in one.realms],
+    }
+
+
+def _saved(saved: SavedPlan) -> Data:
+    specs: list[JsonLike] = [{"path": path, "digest": digest} for path, digest in saved.specs.items()]
+    plan: Data = {"digest": saved.digest, "created": saved.created, "tool_version": saved.tool_version, "spec": specs}
+    return {"plan": {**plan, "command": saved.command, "secrets": saved.secrets.value, "in_sync": saved.in_sync}}
+
+
+def _realm_diff(realm: RealmDiff) -> Data:
+    return {
+        "realm": realm.realm,
+        "status": (Status.CHANGED if realm.is_different else Status.IN_SYNC).value,
+        "changes": [change.as_dict() for change in realm.changes],
+        "secrets": {name: state.value for name, state in realm.secrets.items()},
+        "findings": _findings(realm.findings),
     }
 
 

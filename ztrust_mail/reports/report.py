@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import Danger
+    from ztrust_mail.planning.saved import SavedPlan
     from ztrust_mail.specfile.resolve import Desired
 
 
@@ -69,6 +71,7 @@ class PlanReport(Report):
     """A plan and what is dangerous about it.
 
     ``refusal`` says why it is refused, and is one of the findings; ``refused`` are the dangers that it is refused for.
+    ``saved`` is the file's content where the plan was read from a file.
     """
 
     kind: ClassVar[str] = "plan"
@@ -77,6 +80,7 @@ class PlanReport(Report):
     dangers: tuple[Danger, ...] = ()
     refusal: Finding | None = None
     refused: tuple[Danger, ...] = ()
+    saved: SavedPlan | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,15 @@ class HistoryReport(Report):
 
     runs: tuple[PastRun, ...]
     whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffReport(Report):
+    """How what two runs left differs; the findings of its realms are with these."""
+
+    kind: ClassVar[str] = "diff"
+
+    diff: RunDiff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +192,11 @@ def of_plan(command: str, plan: Plan, status: ExitStatus, dangers: Iterable[Dang
     return PlanReport(command, status, plan.url, plan.own_findings, plan=plan, dangers=tuple(dangers))
 
 
+def of_saved_plan(saved: SavedPlan) -> PlanReport:
+    """Report a saved plan as its file describes it."""
+    return PlanReport("show", ExitStatus.OK, saved.url, plan=saved.as_plan, saved=saved)
+
+
 def of_result(done: Result, found: Iterable[Finding] = ()) -> ApplyReport:
     """Report what became of an applied plan; ``found`` comes on top of its findings."""
     findings = (*done.plan.own_findings, *found, *done.own_findings)
@@ -195,6 +213,11 @@ def of_drift(found: Drift, status: ExitStatus) -> DriftReport:
 def of_runs(runs: Sequence[PastRun], server: str, *, whole: bool = False) -> HistoryReport:
     """Report runs; ``whole`` says that one was asked for by its number."""
     return HistoryReport("history", ExitStatus.OK, server, runs=tuple(runs), whole=whole)
+
+
+def of_run_diff(found: RunDiff) -> DiffReport:
+    """Report how what two runs left differs."""
+    return DiffReport("diff", found.exit_status, found.url, diff=found)
 
 
 def of_removal(runs: int, writes: int) -> RemovalReport:
@@ -282,6 +305,10 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def history(self, report: HistoryReport) -> Rendered_co:
         """Render runs of the journal."""
+
+    @abstractmethod
+    def diff(self, report: DiffReport) -> Rendered_co:
+        """Render how what two runs left differs."""
 
     @abstractmethod
     def removal(self, report: RemovalReport) -> Rendered_co:

@@ -67,7 +67,7 @@ def command(
                 hint = "leave out SPEC, --realm and --secrets, or save a new plan with them"
                 raise UsageError("--plan cannot be combined with SPEC, --realm or --secrets", hint)
             saved = api.load_plan(plan, expect_digest)
-            apply_options = replace(apply_options, command=OF_SAVED_PLAN, plan_digest=saved.digest)
+            apply_options = replace(apply_options, command=saved.applying, plan_digest=saved.digest)
             with api.connect(server, plan=saved, config_path=config) as session:
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)
@@ -152,7 +152,7 @@ def _resumable(left: UnfinishedRun | None, spec: Spec) -> UnfinishedRun:
         raise _nothing_to_resume()
     if left.run.command.startswith("revert "):
         raise UsageError(f"run {left.run.number} was a revert", f"continue with: ztrust-mail {left.run.command}")
-    if left.run.command == OF_SAVED_PLAN:
+    if left.run.command.startswith(OF_SAVED_PLAN):
         hint = f"continue with: ztrust-mail {OF_SAVED_PLAN} FILE --resume"
         raise UsageError(f"run {left.run.number} applied a saved plan", hint)
     if left.run.command == "rotate":

@@ -5,16 +5,12 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import plan_report
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output, check_output_file, write_output
-from ztrust_mail.cli.protected_files import ProtectedFiles, check_plan_file
-from ztrust_mail.core.text import quoted
+from ztrust_mail.cli.options import OutputFormat, Preview
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.preview import check_preview, finish_with_plan
+from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import parse_allow
-from ztrust_mail.planning.saved import digest_of
-from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text import Text
 
 NAME = "plan"
 
@@ -45,20 +41,12 @@ def command(
     config: str | None,
 ) -> None:
     """Show what apply would change; writes nothing to the server."""
-    own = ProtectedFiles(specs, out=out, settings=config)
-    with Output(NAME, format, report, own) as output:
+    preview = Preview(out=out, force=force)
+    with Output(NAME, format, report, ProtectedFiles(specs, out=out, settings=config)) as output:
         allowed = parse_allow(allow)
-        if out:
-            check_plan_file(out, own)
-            check_output_file(out, force=force)
+        check_preview(output, preview)
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as session:
             output.attach(session)
             made = api.plan(spec, session, realms=realm, secrets=secrets, resolve=not no_secrets)
-            saved = api.save_plan(made, spec, session) if out else None
-        notes = []
-        if out and saved:
-            write_output(out, saved, force=force)
-            notes = [line(f"Saved to {quoted(out)}; its digest is {digest_of(saved)}")]
-        verdict = api.judge(made, allowed)
-        output.finish_report(plan_report(output, NAME, made, verdict, allowed, out), more=Text(notes))
+            finish_with_plan(output, session, made, preview, allowed, spec)

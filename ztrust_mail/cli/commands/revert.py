@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.commands.history import LARGEST_RUN
 from ztrust_mail.cli.execute import execute, finish
-from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.core.text import to_minute
 from ztrust_mail.planning.compare import SecretMode
-from ztrust_mail.planning.plan import Plan
-from ztrust_mail.reports.style import line
 
 NAME = "revert"
 
@@ -24,6 +23,7 @@ NAME = "revert"
 @options.realm
 @options.secrets
 @options.writing()
+@options.previewing
 @options.result_format
 @options.report
 @options.config
@@ -33,6 +33,7 @@ def command(
     realm: Sequence[str],
     secrets: SecretMode,
     writing: WriteFlags,
+    preview: Preview,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -41,19 +42,16 @@ def command(
 
     A realm that changed since the run is skipped, unless both the run and the realm are named.
     """
-    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+    with Output(NAME, format, report, ProtectedFiles(out=preview.out, settings=config)) as output:
         apply_options = writing.apply_options(NAME)
+        check_preview(output, preview)
         with api.connect(server, config_path=config) as session:
             chosen = api.run_to_revert(session, run, realms=realm)
             apply_options = replace(apply_options, command=f"{NAME} {chosen.number}")
-
-            def make_plan() -> Plan:
-                when = to_minute(chosen.started)
-                output.print_note(
-                    [line(f"Back to before run {chosen.number}: {chosen.command}, {when}, by {chosen.who}")]
-                )
-                insist = run is not None
-                return api.revert_plan(chosen, session, realms=realm, secrets=secrets, insist=insist)
-
+            make_plan = partial(api.revert_plan, chosen, session, realms=realm, secrets=secrets, insist=run is not None)
+            if preview.is_wanted:
+                output.attach(session)
+                api.require_support(session, apply_options)
+                finish_with_plan(output, session, make_plan(), preview, apply_options.allow)
             done = execute(output, session, make_plan, apply_options, yes=writing.yes)
         finish(output, apply_options, done)

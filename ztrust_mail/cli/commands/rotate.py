@@ -6,8 +6,9 @@ from dataclasses import replace
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import execute, finish
-from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.planning.safety import Reason
 
@@ -20,6 +21,7 @@ NAME = "rotate"
 @options.server
 @options.realm
 @options.writing(canary="1")
+@options.previewing
 @options.result_format
 @options.report
 @options.config
@@ -29,6 +31,7 @@ def command(
     server: str | None,
     realm: Sequence[str],
     writing: WriteFlags,
+    preview: Preview,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -41,8 +44,9 @@ def command(
     from ztrust_mail.planning.planners.rotate import Rotation, check_reference
     from ztrust_mail.reports.text.plan import leftover_lines
 
-    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
+    with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
         check_reference(reference)
+        check_preview(output, preview)
         first = "" if writing.canary == "0" else writing.canary
         flags = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE))
         apply_options = flags.apply_options(NAME)
@@ -53,6 +57,10 @@ def command(
             def make_plan() -> Rotation:
                 return api.rotate_plan(spec, session, reference, realms=realm, allow=writing.allow)
 
+            if preview.is_wanted:
+                output.attach(session)
+                api.require_support(session, apply_options)
+                finish_with_plan(output, session, make_plan(), preview, apply_options.allow, spec)
             done = execute(output, session, make_plan, apply_options, yes=writing.yes)
             if done.verdict.refusal or done.is_declined:
                 finish(output, apply_options, done)

@@ -15,7 +15,7 @@ from ztrust_mail.core.errors import RealmError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted, shell_word
+from ztrust_mail.core.text import quoted, shell_word, to_minute
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
@@ -104,6 +104,7 @@ def plan_revert(
         realms=tuple(decision.to_plan(planned) for decision in decisions),
         own_findings=(*_undoes_revert(journal, run, realms), *made.own_findings),
         command=f"revert {run.number}",
+        intro=(f"Back to before run {run.number}: {run.command}, {to_minute(run.started)}, by {run.who}",),
     )
 
 

@@ -1,17 +1,17 @@
 """Writes a plan to a text that can be reviewed and applied later."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.data import JsonLike, of_json
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import shell_word
+from ztrust_mail.core.text import first_and_more, pluralise, shell_word
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import Account
-from ztrust_mail.journal.records import JournalState
+from ztrust_mail.journal.records import OF_SAVED_PLAN, JournalState
 from ztrust_mail.model.fields import LOGIN, PORT, SECURITY, FieldMap, Masked, field_of
 from ztrust_mail.model.serialize import display_value, to_json
 from ztrust_mail.model.values import BadValue
@@ -27,6 +27,8 @@ SCHEMA = f"{SCHEMAS}1"
 
 APPLY, REVERT, ROTATE = "apply", "revert", "rotate"
 """What a plan is for. A revert is followed by the number of its run."""
+
+SHOWN_SPECS = 5
 
 NOT_SAVABLE = "not-savable"
 """The rule of an error that a realm's settings cannot be put into a plan file."""
@@ -69,7 +71,8 @@ class PlannedRealm:
     def as_planned(self) -> RealmPlan:
         """The realm's part of the plan, with the changes that the file lists."""
         changes = tuple(_listed_change(one, self.desired.fields) for one in self.changes)
-        return RealmPlan(self.realm, Status.CHANGED, self.desired, difference=Difference(changes, self.masked))
+        masked = tuple(name for name in self.masked if name in self._masked_secrets)
+        return RealmPlan(self.realm, Status.CHANGED, self.desired, difference=Difference(changes, masked))
 
     def _without_masked(self, changes: tuple[ChangeData, ...]) -> list[ChangeData]:
         return [change for change in changes if change["field"] not in self._masked_secrets]
@@ -146,6 +149,11 @@ class SavedPlan:
         return f"make a new plan and review it: ztrust-mail {makers.get(self.command, self.command)} --out FILE"
 
     @property
+    def applying(self) -> str:
+        """The command of a run that applies this plan, as the journal has it."""
+        return OF_SAVED_PLAN if self.command == APPLY else f"{OF_SAVED_PLAN} ({self.command})"
+
+    @property
     def as_plan(self) -> Plan:
         """The plan as its file describes it, compared with nothing: to be shown, not to be applied."""
         left_out = (one.as_planned for one in self.left_out)
@@ -158,7 +166,17 @@ class SavedPlan:
             uncovered=self.uncovered,
             unnamed=self.in_sync,
             command=self.command,
+            intro=tuple(self._intro()),
         )
+
+    def _intro(self) -> Iterator[str]:
+        maker = f" by {self.command}" if self.command != APPLY else ""
+        yield f"Plan made{maker} at {self.created}, with ztrust-mail {self.tool_version}"
+        if self.specs:
+            yield f"Made of {first_and_more(list(self.specs), SHOWN_SPECS)}"
+        yield f"Digest {self.digest}"
+        if self.in_sync:
+            yield f"{pluralise(self.in_sync, 'realm')} needed no change."
 
     @property
     def issuer(self) -> str:

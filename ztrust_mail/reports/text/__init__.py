@@ -76,6 +76,12 @@ class TextFormat(ReportFormat[Text]):
         server, notes = report.title or report.server, list(finding_lines(report.findings))
         return Text([line(server), line(), *notes, *([line()] if notes else []), *run_table(report.runs, server)])
 
+    def diff(self, report: reports.DiffReport) -> Text:
+        """Return how realms differ, those that differ alike once."""
+        from ztrust_mail.reports.text.diff import diff_body, diff_verdict
+
+        return Text(diff_body(report, details=self._details), diff_verdict(report))
+
     def removal(self, report: reports.RemovalReport) -> Text:
         """Return one line with the numbers."""
         removed = f"Removed: {pluralise(report.runs, 'run')} and {pluralise(report.writes, 'write')}."

@@ -37,9 +37,11 @@ def run_table(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
         min(max(map(len, column)), most) for column, most in zip(zip(*rows, strict=True), (*_MOST, WIDTH), strict=True)
     ]
     widths[-1] = max(WIDTH - sum(widths[:-1]) - 2 * len(_MOST), len(_HEADS[-1]))
-    for row in rows:
+    for row, message in zip(rows, ("", *(one.run.message for one in runs)), strict=True):
         text = "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield line(Span(text, "bold" if row is _HEADS else ""))
+        if message:
+            yield line(" " * (widths[0] + 2), Span("", HANG), Span(message, "dim"))
 
 
 def _fit(text: str, width: int) -> str:
@@ -51,7 +53,8 @@ def _fit(text: str, width: int) -> str:
 
 def _row(one: PastRun) -> tuple[str, ...]:
     run = one.run
-    return (str(run.number), _minute(run.started), run.command, run.outcome.value, _steps(one.steps), run.who)
+    command = run.command.partition("(")[2].rstrip(")") or run.command  # a saved plan of a revert is a revert
+    return (str(run.number), _minute(run.started), command, run.outcome.value, _steps(one.steps), run.who)
 
 
 def _minute(time: datetime) -> str:
@@ -70,6 +73,8 @@ def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
     ended = f" to {_minute(run.ended)}" if run.ended else ""
     yield line(f"  {_minute(run.started)}{ended} UTC, by {run.who}")
     yield line(f"  realms: {_steps(one.steps)}")
+    if run.message:
+        yield line("  message: ", Span("", HANG), run.message)
     for block in group_realms(map(_describe_realm, one.realms), details=details):
         yield line()
         yield from block_lines([block], _describe, _statement_lines)

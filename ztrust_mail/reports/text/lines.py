@@ -9,9 +9,10 @@ REMOVED = "remove"
 """The kind of a statement whose value goes away."""
 
 
-def server_lines(title: str, account: object) -> Iterator[Line]:
-    """Yield the server and the account, and an empty line."""
+def server_lines(title: str, account: object, intro: Iterable[str] = ()) -> Iterator[Line]:
+    """Yield the server and the account, further lines, and an empty line."""
     yield line(f"{title}, as {account}")
+    yield from map(line, intro)
     yield line()
 
 

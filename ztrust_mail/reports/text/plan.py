@@ -102,11 +102,11 @@ _WARNING, _REMARK = "warning", "remark"
 def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
     """Yield the server, what an apply would do to its realms, and the findings."""
     made = report.plan
-    yield from server_lines(report.title or made.url, made.account)
+    yield from server_lines(report.title or made.url, made.account, made.intro)
     yield from glob_lines(made)
     said = [_describe_realm(realm, made.secrets) for realm in made.realms if realm.status is not Status.IN_SYNC]
     for block in group_realms(said, details=details):
-        yield from block_lines([block], _describe, _statement_lines)
+        yield from block_lines([block], describe_block, statement_lines)
         yield line()
     found = [one for one in report.findings if one != report.refusal and one.rule not in _ABOUT_LEFTOVERS]
     more = (one for realm in made.realms for one in realm.findings)
@@ -140,7 +140,8 @@ def danger_lines(found: Iterable[Danger], verdict: str = "Refused", style: str =
         yield line(Span(f"{verdict} [{danger.reason}]", style), shown)
 
 
-def _describe(block: Block) -> Sequence[str | Span]:
+def describe_block(block: Block) -> Sequence[str | Span]:
+    """Return what follows the names of a block's realms."""
     if block.head:
         return "  ", STATUS[Status(block.head)]
     changes = sum(one.kind in _SIGNS for one in block.statements)
@@ -178,23 +179,25 @@ def _remarks(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
             verb = "kept as stored" if secrets is SecretMode.KEEP else "also written"
             unchanged = realm.secrets.get(name) is SecretState.UNCHANGED and secrets is not SecretMode.KEEP
             same = ", unchanged since the last apply" if unchanged else ""
-            yield _remark(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}")
+            yield make_remark(f"{verb}: {name} {display_value(realm.wanted.fields[name])}{same}")
     removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
         where = f"; it last came from {source}" if source else ""
         yield Statement(_WARNING, name, (f"this {verb} a password that cannot be read back: {name}{where}",))
     if realm.changes and realm.difference.unmanaged:
-        yield _remark(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}")
+        yield make_remark(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}")
     if realm.changes and realm.wanted.disabled:
-        yield _remark("the realm will have no e-mail settings at all")
+        yield make_remark("the realm will have no e-mail settings at all")
 
 
-def _remark(text: str) -> Statement:
+def make_remark(text: str) -> Statement:
+    """Return a text about a realm that is no change; what comes before its colon is its subject."""
     return Statement(_REMARK, text.partition(":")[0], (text,))
 
 
-def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
+def statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
+    """Yield changes with their signs in front, and remarks."""
     width = max((len(one.subject) for one in statements if one.kind in _SIGNS), default=0)
     for one in statements:
         if sign := _SIGNS.get(one.kind):
@@ -228,7 +231,7 @@ def result_body(report: ApplyReport, *, details: bool = False) -> Iterator[Line]
     found += [one for realm in done.realms for one in realm.findings if one not in known]
     yield from finding_lines(found, fold=not details)
     said = [(realm.realm, realm.status.value, ()) for realm in _planned(done)]
-    yield from block_lines(group_realms(said, details=details), _describe, _statement_lines)
+    yield from block_lines(group_realms(said, details=details), describe_block, statement_lines)
 
 
 def result_verdict(report: ApplyReport) -> Iterator[Line]:
