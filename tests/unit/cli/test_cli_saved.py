@@ -416,7 +416,7 @@ def test_resume_has_nothing_left_if_all_writes_of_the_plans_run_arrived(cli: Cli
         assert cli("apply", "--plan", "proxied.json", "--yes").status == 4
         proxy.clear()
         ran = cli("apply", "--plan", "proxied.json", "--resume", "--yes")
-        assert (ran.status, ran.out) == (0, "Nothing is left of run 1: all its writes succeeded.\n")
+        assert (ran.status, ran.out.splitlines()[-1]) == (0, "Nothing is left of run 1: all its writes succeeded.")
         assert cli("plan", "mail.yaml", "--realm", "acme", "--out", "other.json").status == 0
         ran = cli("apply", "--plan", "other.json", "--resume", "--yes")
         assert (ran.status, "nothing to resume" in ran.err) == (2, True)
