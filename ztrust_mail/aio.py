@@ -7,6 +7,7 @@ The signatures are those of :mod:`ztrust_mail.api`. A verb that is cancelled tel
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -35,7 +36,9 @@ _AsyncVerb = Callable[P, Coroutine[None, None, R]]
 
 async def _run(function: Callable[[], R], cancel: threading.Event | None = None) -> R:
     """Return what a function returns in a thread. A cancellation sets ``cancel`` and waits for the thread."""
-    work = asyncio.ensure_future(asyncio.to_thread(function))
+    context = contextvars.copy_context()
+    # no task, such as to_thread makes: the end of asyncio.run would cancel it, and nobody wait for the thread
+    work = asyncio.get_running_loop().run_in_executor(None, partial(context.run, function))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:

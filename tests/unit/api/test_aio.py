@@ -73,6 +73,46 @@ def test_a_cancellation_waits_for_the_write_under_way_and_skips_the_rest(ztrust_
         assert [one.run.outcome for one in ztrust_mail.history(session)] == [Outcome.INTERRUPTED]
 
 
+def test_the_end_of_the_event_loop_waits_for_the_write_under_way_before_the_session_is_closed(
+    ztrust_sandbox, monkeypatch
+):
+    is_writing, go_on, done = threading.Event(), threading.Event(), []
+    close = ztrust_mail.Session.close
+    monkeypatch.setattr(ztrust_mail.Session, "close", lambda session: (done.append("closed"), close(session)))
+
+    class Cancel(threading.Event):
+        def set(self) -> None:
+            super().set()
+            self.pass_turns(10)
+
+        def pass_turns(self, count: int) -> None:
+            if count:
+                asyncio.get_running_loop().call_soon(self.pass_turns, count - 1)
+            else:
+                go_on.set()
+
+    def write(realm: str) -> None:
+        is_writing.set()
+        assert go_on.wait(30)
+        done.append("written")
+
+    async def work() -> None:
+        async with aio.connect(ztrust_sandbox.url, **{**LOGIN, "environ": {"ZTRUST_MAIL_CONNECTIONS": "1"}}) as session:
+            try:
+                await aio.apply(await aio.plan(await aio.load_spec(SPEC), session), session, cancel=Cancel())
+            finally:
+                done.append("ended")
+
+    async def main() -> None:
+        task = asyncio.create_task(work())
+        await asyncio.to_thread(is_writing.wait)
+        assert not task.done()  # and nobody waits for it
+
+    ztrust_sandbox.faults.before_write = write
+    asyncio.run(main())
+    assert done == ["written", "ended", "closed"]
+
+
 def test_a_cancellation_ends_the_wait_for_a_realm(ztrust_sandbox):
     class Reporting(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
