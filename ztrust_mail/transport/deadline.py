@@ -56,15 +56,25 @@ class Resolver:
         self._lookups: dict[tuple[str, int], Future[list[Address]]] = {}
 
     def resolve(self, host: str, port: int, timeout: float | None) -> list[Address]:
-        """Return the addresses of a host; raises ``socket.gaierror``, or TimeoutError after ``timeout`` seconds."""
+        """Return the addresses of a host.
+
+        Raises ``socket.gaierror``, TimeoutError after ``timeout`` seconds, or OSError if no thread can be started.
+        """
         if is_address(host):
             return _look_up(host, port)
         with self._lock:
             lookup = self._lookups.get((host, port))
             if lookup is None:
-                lookup = self._lookups[host, port] = Future()
-                threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
+                lookup = Future()
+                self._start(host, port, lookup)
+                self._lookups[host, port] = lookup
         return lookup.result(timeout)
+
+    def _start(self, host: str, port: int, lookup: Future[list[Address]]) -> None:
+        try:
+            threading.Thread(target=self._run, args=(host, port, lookup), daemon=True).start()
+        except RuntimeError as e:
+            raise OSError("no thread can be started") from e
 
     def _run(self, host: str, port: int, lookup: Future[list[Address]]) -> None:
         try:
@@ -173,6 +183,8 @@ class _DeadlineHTTPConnection(HTTPConnection):
             raise NameResolutionError(host, self, e) from e
         except TimeoutError as e:
             raise ResolutionTimeout(self, "resolution timed out") from e
+        except OSError as e:
+            raise NewConnectionError(self, "no resolution") from e
         for family, kind, protocol, _, address in addresses:
             try:
                 return self._connected(socket.socket(family, kind, protocol), address)

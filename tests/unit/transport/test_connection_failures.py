@@ -147,6 +147,19 @@ def test_a_name_has_one_lookup_under_way_however_many_ask(hung: HungResolver) ->
     assert len(hung.threads) == 3  # nothing is remembered
 
 
+def test_a_machine_without_a_thread_for_the_lookup_is_named_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    error, host = failure_of("uipath", "https://localhost:1")
+    assert error.message == f"cannot connect to {host}: this machine does not open the connection"
+    monkeypatch.setattr(threading.Thread, "start", start)
+    error, host = failure_of("uipath", "https://localhost:1")
+    assert error.message == f"cannot connect to {host}: connection refused"
+
+
 def test_an_address_needs_no_lookup() -> None:
     threads = threading.active_count()
     assert Resolver().resolve("127.0.0.1", 443, 1.0)[0][4] == ("127.0.0.1", 443)
