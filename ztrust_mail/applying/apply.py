@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions, Wave
@@ -51,19 +51,20 @@ class Queue:
 def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[], None]) -> None:
     """Run the same work in several threads until all have ended.
 
-    Ctrl-C calls ``interrupted`` and goes on waiting, so that the work under way finishes. Raises what the work raises.
+    Ctrl-C calls ``interrupted`` and goes on waiting, so that the work under way finishes, also after other work has
+    failed. Raises what the work raises.
     """
     jobs: list[Future[None]] = []
     with ThreadPoolExecutor(threads) as pool:
-        while True:
+        while len(jobs) < threads or not all(job.done() for job in jobs):
             try:
                 while len(jobs) < threads:
                     jobs.append(pool.submit(work))
-                for job in jobs:
-                    job.result()
-                return
+                wait(jobs)
             except KeyboardInterrupt:
                 interrupted()
+    for job in jobs:
+        job.result()
 
 
 def _reason(e: JournalError) -> str:

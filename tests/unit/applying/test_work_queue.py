@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import threading
 
 import pytest
@@ -68,3 +70,29 @@ def test_an_exception_of_a_worker_thread_is_raised():
 
     with pytest.raises(ZeroDivisionError):
         in_parallel(work, 2, lambda: None)
+
+
+def test_an_interruption_after_an_exception_waits_for_the_work_under_way():
+    main, calls = threading.main_thread().ident, itertools.count()
+    has_failed, is_interrupted = threading.Event(), threading.Event()
+    done: list[str] = []
+    assert main is not None
+
+    def work() -> None:
+        if next(calls) == 0:
+            has_failed.set()
+            raise ZeroDivisionError
+        assert has_failed.wait(30)
+        signal.pthread_kill(main, signal.SIGINT)
+        assert is_interrupted.wait(30)
+        done.append("written")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            in_parallel(work, 2, is_interrupted.set)
+    except KeyboardInterrupt:
+        pytest.fail("the interruption was passed on before the work under way had ended")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["written"]
