@@ -103,7 +103,7 @@ class ApplyRun:
             with suppress(JournalError):
                 self._recorder.finish(Outcome.STOPPED, ())
             raise
-        self.done = {**not_read_back(self._attempts), **self.done}
+        self.done |= not_read_back({name: one for name, one in self._attempts.items() if name not in self.done})
         untouched = [RealmOutcome.of(realm) for realm in self._todo if realm.realm not in self._attempts]
         self.done |= {realm.realm: realm.move_to(Status.SKIPPED, Step.SKIPPED) for realm in untouched}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -406,3 +407,17 @@ def test_a_realm_that_could_not_be_planned_is_left_for_resume(journal):
     gateway.read_one = read  # type: ignore[method-assign]
     assert statuses(run(gateway, journal, names=left.realms)) == {"b": "applied"}
     assert find_unfinished(journal, gateway.url) is None
+
+
+def test_an_interruption_of_a_read_back_counts_the_realms_of_that_wave_alone(journal):
+    gateway, reads = FakeGateway({name: {} for name in "abc"}), itertools.count()
+
+    def interrupt_the_second_read_back() -> None:
+        if next(reads) == 2:
+            raise KeyboardInterrupt
+
+    gateway.before_read = interrupt_the_second_read_back
+    result = run(gateway, journal, waves=Waves(size=2))
+    assert statuses(result) == {"a": "applied", "b": "applied", "c": "failed"}
+    (finding,) = [finding for finding in result.findings if finding.rule == "not-read-back"]
+    assert (finding.realm, finding.message) == ("c", "1 realm written, not read back: interrupted")
