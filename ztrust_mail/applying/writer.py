@@ -53,17 +53,20 @@ class FreshReads:
     def get(self, realm: str) -> LiveRealm:
         """Return one realm's settings, once per realm. Raises :class:`RealmError` where they cannot be read."""
         with self._lock:
+            if self._is_stale(self._seen[realm]) and self._is_list_cheaper():
+                reading = self._read([*self._seen])
+                self._seen = {name: reading[name] for name in self._seen}
             live = self._seen.pop(realm)
-            if self._gateway.capabilities.read and not _is_fresh(live):
-                live = None
-                if self._is_list_cheaper():
-                    reading = self._read([realm, *self._seen])
-                    self._seen |= {name: reading[name] for name in self._seen}
-                    live = reading[realm]
-        return _require(live) if live else self.refresh(realm)
+        return self.refresh(realm) if live is None or self._is_stale(live) else _require(live)
+
+    def _is_stale(self, live: LiveRealm | RealmError | None) -> bool:
+        """Return whether a realm has to be read again; not so the error of one that a list did not have."""
+        if isinstance(live, RealmError) or not self._gateway.capabilities.read:
+            return False
+        return live is None or time.monotonic() - live.read_at > FRESH_SECONDS
 
     def _is_list_cheaper(self) -> bool:
-        return not self._has_templates and self._gateway.prefers_list(len(self._seen) + 1, within=LONG_SECONDS)
+        return not self._has_templates and self._gateway.prefers_list(len(self._seen), within=LONG_SECONDS)
 
     def refresh(self, realm: str) -> LiveRealm:
         """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""
@@ -77,10 +80,6 @@ def _require(live: LiveRealm | RealmError) -> LiveRealm:
     if isinstance(live, RealmError):
         raise live
     return live
-
-
-def _is_fresh(live: LiveRealm | RealmError | None) -> bool:
-    return isinstance(live, LiveRealm) and time.monotonic() - live.read_at <= FRESH_SECONDS
 
 
 MAX_REREADS = 10

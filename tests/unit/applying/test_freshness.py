@@ -26,10 +26,12 @@ NAMES = [f"realm-{n}" for n in range(30)]
 class Server:
     """Shows realms without settings, and remembers how many it was asked for each time.
 
-    ``list_seconds`` is how long a list is known to take. Single reads wait until so many ``together`` are under way.
+    ``list_seconds`` is how long a list is known to take, ``list_age`` how long the next ones do take. Single reads wait
+    until so many ``together`` are under way.
     """
 
     list_seconds: float = math.inf
+    list_age: float = 0.0
     together: int = 1
     asked: list[int] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
@@ -46,10 +48,13 @@ class Server:
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         assert not everything
         self.asked.append(len(wanted))
+        then = time.monotonic()
         if len(wanted) == 1:
             self._all_there.wait()
+        elif self.list_age:
+            then, self.list_seconds = then - self.list_age, self.list_age
         gone: dict[str, LiveRealm | RealmError] = {name: RealmMissing("gone") for name in self.missing}
-        seen = {name: LiveRealm(name, {"seen": str(len(self.asked))}, time.monotonic()) for name in wanted}
+        seen = {name: LiveRealm(name, {"seen": str(len(self.asked))}, then) for name in wanted}
         return Reading({**seen, **gone}, complete=False)
 
 
@@ -105,3 +110,20 @@ def test_a_stale_realm_that_is_gone_is_an_error_of_that_realm_alone(seconds: flo
     with pytest.raises(RealmMissing):
         reads.get("realm-1")
     assert reads.get("realm-2").realm == "realm-2"
+
+
+def test_realms_that_a_list_did_not_have_are_not_asked_for_again() -> None:
+    server = Server(list_seconds=0.1, missing=frozenset(NAMES[:10]))
+    reads = reads_of(server)
+    for name in NAMES[:10]:
+        with pytest.raises(RealmMissing):
+            reads.get(name)
+    assert [reads.get(name).realm for name in NAMES[10:]] == NAMES[10:]
+    assert server.asked == [len(NAMES)]
+
+
+def test_a_list_that_took_too_long_this_time_is_used_for_no_realm() -> None:
+    server = Server(list_seconds=0.1, list_age=FRESH_SECONDS + 1.0)
+    reads = reads_of(server)
+    assert [reads.get(name).attributes["seen"] for name in NAMES] == [str(n + 2) for n in range(len(NAMES))]
+    assert server.asked == [len(NAMES)] + [1] * len(NAMES)
