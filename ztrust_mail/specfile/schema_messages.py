@@ -105,17 +105,20 @@ class ProblemReporter:
 
     def _unknown_key(self, key: str, known: Mapping[str, object], pointer: Pointer) -> Finding:
         where = self.document.locate_key((*pointer, key))
-        suggestion = did_you_mean(key, known)
+        name = _name_without_value(key, is_login=_is_secret(pointer))
+        suggestion = did_you_mean(name, known)
+        if name != key and name in known:
+            suggestion = f"write `{name}: …`, with a blank after the colon"
         if not suggestion and _is_reference(pointer):
             return error("bad-reference", f"{quote_place(pointer)} is not a secret reference", _SECRET_HINT, where)
-        if not suggestion and (field := self.attribute_names.get(key)):
-            suggestion = f"the server's {quoted(key)} is {quoted(field)} in a spec"
+        if not suggestion and (field := self.attribute_names.get(name)):
+            suggestion = f"the server's {quoted(name)} is {quoted(field)} in a spec"
             if field == SECURITY:
-                suggestion += f": write `security: {'tls' if key == 'ssl' else 'starttls'}`"
-        if not suggestion and (field := _find_field(key)):
+                suggestion += f": write `security: {'tls' if name == 'ssl' else 'starttls'}`"
+        if not suggestion and (field := _find_field(name)):
             suggestion = f"did you mean {quoted(field)}?"
         # an unrelated key inside a login may be a misplaced secret
-        shown = f" {quoted(key)}" if suggestion or not _is_secret(pointer) else ""
+        shown = f" {quoted(key if name == key else f'{name}…')}" if suggestion or not _is_secret(pointer) else ""
         hint = suggestion or f"known here: {', '.join(known)}"
         return error("unknown-key", f"unknown key{shown}{_name_parent(pointer)}", hint, where)
 
@@ -130,6 +133,14 @@ class ProblemReporter:
         group = "text" if e.pointer[-2:-1] == ("messages",) else str(e.pointer[-1])
         hint = wanted.get(group, "a name has 1 to 255 characters and no control characters")
         return error("bad-name", f"{quoted(e.instance)} cannot be a name{_name_parent(e.pointer)}", hint, where)
+
+
+def _name_without_value(key: str, *, is_login: bool) -> str:
+    """Return what stands before a colon or ``=`` in a key: in ``{password:hunter2}`` the value is part of the key.
+
+    In a login, the name ends at a blank, too.
+    """
+    return re.split(r"[:=\s]" if is_login else "[:=]", key, maxsplit=1)[0]
 
 
 _SECRET_HINT = "write a reference: {env: NAME}, {file: PATH}, {command: […]}, {keyring: […]}, {keycloak_vault: KEY}"

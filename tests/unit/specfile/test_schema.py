@@ -265,6 +265,12 @@ def test_a_message_says_what_is_wrong_and_what_to_do(entry, message, hint):
     [
         ({"auth": {"zzz": 1}}, "unknown key in `_.auth`", "known here: username, password, token"),
         ({"auth": {"passwrd": 1}}, "unknown key `passwrd` in `_.auth`", "did you mean `password`?"),
+        (
+            {"auth": {"password:p": 1}},
+            "unknown key `password…` in `_.auth`",
+            "write `password: …`, with a blank after the colon",
+        ),
+        ({"prot:25": 1}, "unknown key `prot…` in `realms.r.relay`", "did you mean `port`?"),
         ({"auth": {"user": 1}}, "unknown key `user` in `_.auth`", "did you mean `username`?"),
         ({"auth": "x"}, "`_.auth` must be a mapping, not the text", "known here: username, password, token"),
         ({"port": "x"}, "`_.port` must be a whole number, not the text `x`", "write a value such as 587"),

@@ -34,10 +34,12 @@ _PUBLIC = (
 _KNOWN = {path[:-1]: {other[-1] for other in _PUBLIC if other[:-1] == path[:-1]} for path in _PUBLIC}
 _PUBLIC_KEYS = {path[-1] for path in _PUBLIC}
 _SECRET_KEYS = ("auth", "password", "passphrase", "secret", "client_secret", "token", "credentials", "api_key")
+_LOGIN_KEYS = ("username", "user", "login")  # some relays take a token as the user's name
 _SECRETIVE = re.compile(r"(?i)pass|secret|token|credential|pwd|api.?key|\bauth\b[\"']?\s*:|://[^/\s]*@|%40")
 _QUOTED = r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']*)')\s*:\s*"""
 _PLAIN = r"""(?P<plain>[^\s"'{}\[\],:#]+) *:(?:\s+|$)"""
-_PAIR = re.compile(rf"(?:^|(?<=[\s{{,\[]))(?:{_QUOTED}|{_PLAIN})(?P<value>[^\s{{\[#]?)")
+_VALUE = r"""[^\s{#]|\{(?!\s*(?:\}?\s*(?:#|$)|\}\s*[,}\]]|"[^"]*"\s*:|'[^']*'\s*:|[^"'{}\[\],]*:))"""  # no mapping
+_PAIR = re.compile(rf"(?:^|(?<=[\s{{,\[]))(?:{_QUOTED}|{_PLAIN})(?P<value>{_VALUE})?")
 _STARTS_WITH_KEY = re.compile(rf"[\s{{]*(?:-\s+)?(?:{_QUOTED}|{_PLAIN})")
 _TOKEN = re.compile(r"""["'](?:[^"'\\]|\\.)*["']?|[{}\[\],:\t]|[^\s{}\[\],]+""")
 _PLACEHOLDER = re.compile(r"\{[a-z][a-z0-9_.]*\} *")
@@ -115,7 +117,7 @@ def _enter(path: _Path, key: str | int, *, guess: bool = True) -> _Path:
     known = _KNOWN.get(path, ())
     if key in known:
         return _ENTRY if (*path, key) == ("defaults",) else (*path, key)
-    if not guess or closest_word(key, _SECRET_KEYS) or not (name := closest_word(key, known)):
+    if not guess or closest_word(key, _SECRET_KEYS) or (name := closest_word(key, [*known, *_LOGIN_KEYS])) not in known:
         return None
     return _enter(path, name)
 
@@ -161,7 +163,9 @@ def _is_public_line(line: str) -> bool:
 
 
 def _is_public_key(key: str) -> bool:
-    return key in _PUBLIC_KEYS or bool(not closest_word(key, _SECRET_KEYS) and closest_word(key, _PUBLIC_KEYS))
+    if key in _PUBLIC_KEYS or closest_word(key, _SECRET_KEYS):
+        return key in _PUBLIC_KEYS
+    return closest_word(key, [*_PUBLIC_KEYS, *_LOGIN_KEYS]) in _PUBLIC_KEYS
 
 
 def _indent_of(line: str) -> int:
