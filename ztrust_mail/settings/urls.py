@@ -75,6 +75,9 @@ def check_url(url: str, name: str, *, plain_http: bool) -> str:
     if parts.scheme == "http" and not is_loopback(host) and not plain_http:
         hint = "use https, or set plain_http = true under [allow] in settings named by --config"
         raise ConfigError(f"{what} is plain http: the admin's password would be sent in clear to {host}", hint)
+    if host.isascii() and not _HOST.fullmatch(host.removesuffix(".")):
+        message = f"{what} has the host {quoted(host)}, which is neither a host name nor an address"
+        raise ConfigError(message, "write letters, digits, hyphens and dots")
     if not _has_one_spelling(host):
         message = f"{what} has the host {quoted(host)}, which is not the only spelling of its address"
         raise ConfigError(message, "write a name in its xn-- form, and an IPv4 address as four decimal numbers")
@@ -115,6 +118,10 @@ def _comparable(url: str) -> str:
 def _has_more_than_address(url: str, parts: SplitResult) -> bool:
     """Tell whether a URL contains a login, a query or a fragment."""
     return parts.username is not None or "?" in url or "#" in url
+
+
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?|[0-9a-f:.]+(?:%[a-z0-9._-]+)?")
+"""What host names and addresses consist of. Other characters could end an argument where a command is copied."""
 
 
 def _has_one_spelling(host: str) -> bool:

@@ -195,7 +195,7 @@ def _handshake_failed(url: str, reason: str, hint: str) -> ServerUnreachable:
     host = urlsplit(url).netloc
     message = f"TLS handshake with {host} failed{f': {reason}' if reason else ''}"
     address = host if re.search(r":\d+$", host) else f"{host}:443"
-    return ServerUnreachable(message, hint.replace("{address}", address), "tls")
+    return ServerUnreachable(message, hint.replace("{address}", shlex.quote(address)), "tls")
 
 
 def _target(cause: failures.TooManyRedirects, redactor: Redactor) -> str:

@@ -737,6 +737,17 @@ def test_a_host_with_one_spelling_is_accepted(host: str) -> None:
     assert choose_server(Settings(), f"https://{host}", environ={}).url == f"https://{host}"
 
 
+@pytest.mark.parametrize(
+    "host", ["a$(id).example", "a;id;.example", "a`id`.example", "-x.example", "a'b", "[::1%$(id)]"]
+)
+def test_a_host_that_a_shell_would_run_or_take_as_an_option_is_refused(host: str) -> None:
+    refusal = refused(Settings(), f"https://{host}")
+    assert (
+        refusal.message
+        == f"the server's URL has the host `{host.strip('[]')}`, which is neither a host name nor an address"
+    )
+
+
 def test_the_zone_of_an_ipv6_address_has_one_spelling() -> None:
     assert choose_server(Settings(), "https://[fe80::1%25eth0]", environ={}).url == "https://[fe80::1%eth0]"
 

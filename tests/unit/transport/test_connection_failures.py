@@ -11,16 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 import trustme
+import urllib3
 from support import bad_server
 from support.bad_server import BadServer, Behaviour, answer
 
 from ztrust_mail.core.errors import RealmError, ServerError, ServerUnreachable
+from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.gateways import connect
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.settings import Server
 from ztrust_mail.transport.deadline import Resolver
+from ztrust_mail.transport.failures import describe_failure
 
 HIDDEN = "S3cr3t-w0rd"
 FOREIGN = (HIDDEN, "HTTPConnectionPool", "HTTPSConnection", "urllib3", "Errno", "Max retries", "_ssl.c", "SSL:")
@@ -196,6 +200,14 @@ def test_a_certificate_that_has_expired_says_so(product: str, authority: trustme
         error, host = failure_of(product, on_shift(product, url), ca_bundle=str(ca_file))
     assert error.message == f"TLS handshake with {host} failed: its certificate has expired"
     assert error.hint.endswith(f"renew the server's certificate: {show(host, '-dates')}")
+
+
+def test_the_commands_to_copy_quote_the_host() -> None:
+    expired = ssl.SSLCertVerificationError()
+    expired.verify_code = 10
+    cause = requests.exceptions.SSLError(urllib3.exceptions.SSLError(expired))
+    error = describe_failure(cause, "https://[fe80::1%x;id]", (1, 1), Redactor())
+    assert "openssl s_client -connect '[fe80::1%x;id]:443' </dev/null" in error.hint
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
