@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 from click.core import ParameterSource
 
+from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.style import ColorMode
 
@@ -54,10 +55,13 @@ def next_command(name: str, **changes: object) -> str:
         if name not in _NOT_REPEATED and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
     given = {**typed, **changes}
-    words: list[str] = []
-    for parameter in sorted(command.params, key=lambda one: isinstance(one, click.Option)):
+    arguments, options = list[str](), list[str]()
+    for parameter in command.params:
+        words = options if isinstance(parameter, click.Option) else arguments
         words += _words(parameter, given.get(parameter.name or ""))
-    return " ".join(["ztrust-mail", name, *map(shell_word, words)])
+    if any(word.startswith("-") and word != STDIN for word in arguments):  # else it would be read as an option
+        arguments, options = [], [*options, "--", *arguments]
+    return " ".join(["ztrust-mail", name, *map(shell_word, [*arguments, *options])])
 
 
 def _words(parameter: click.Parameter, value: object) -> Iterator[str]:

@@ -227,6 +227,15 @@ def test_the_next_step_has_the_users_own_arguments_quoted_for_a_shell(cli: Cli, 
     assert "SPEC" not in last
 
 
+def test_a_file_named_like_an_option_is_no_option_of_the_next_step(cli: Cli, sandbox: Sandbox) -> None:
+    for name in ("--allow=all.yaml", "-y.yaml"):
+        cli.write(name, SPEC)
+        last = cli("plan", "--realm", "tenant-01", "--", name).out.splitlines()[-1]
+        words = shlex.split(last.partition(": ")[2])
+        assert words[:2] == ["ztrust-mail", "apply"]
+        assert words[words.index("--") :] == ["--", name]
+
+
 def test_the_command_that_continues_after_failures_can_be_run_as_it_is(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     sandbox.faults.before_write = lambda realm: sandbox.faults.failing_realms.add("tenant-05")
     failed = cli("apply", spec, "--allow", "mass-change", "--yes")

@@ -242,6 +242,10 @@ def test_init_from_nothing_prints_a_spec_that_validates_without_a_finding(cli: C
     assert (report["exit_status"], report["findings"]) == (0, [])
 
 
+def test_init_quotes_the_file_in_the_command_to_check_it(cli: Cli) -> None:
+    assert "ztrust-mail validate 'first; spec.yaml'" in cli("init", "--out", "first; spec.yaml").err
+
+
 def test_init_writes_a_file_once_and_overwrites_it_only_when_forced(cli: Cli) -> None:
     first = cli("init", "--out", "first.yaml")
     assert (first.status, first.out) == (0, "")

@@ -6,6 +6,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.export import MODELINE, to_yaml
 
@@ -59,5 +60,5 @@ def command(realm: str | None, server: str | None, out: Path | None, force: bool
         if status is ExitStatus.OK:
             write_output(out, content, force=force, settings=config)
             if out is not None:
-                output.print_note([line(f"Wrote {out}. Check it with: ztrust-mail validate {out}")])
+                output.print_note([line(f"Wrote {out}. Check it with: ztrust-mail validate {shell_word(str(out))}")])
         exit_with(status)
