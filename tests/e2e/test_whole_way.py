@@ -121,7 +121,7 @@ def test_save_test_connection_and_revert_of_ztrusts_tab(
     assert admin.smtp("acme")["replyToDisplayName"] == "Acme: Help"
     assert "sent" in ran("test", "acme").out
     assert relay.wait_for(1)[0].login == USER
-    assert "Back to before run 1" in ran("revert", "--yes").err
+    assert "Back to before run 1" in ran("revert", "--yes").out
     assert admin.smtp("acme") == {}
 
 

@@ -37,7 +37,10 @@ P = TypeVar("P", bound=Plan)
 def require_terminal_or_yes(command: str, *, yes: bool) -> None:
     """Raise :class:`UsageError` where the command would have to ask and cannot."""
     if not yes and not sys.stdin.isatty():
-        hint = "review `ztrust-mail plan`" if command.startswith("apply") else "review what it would do on a terminal"
+        name = command.split()[0]
+        hint = "review what it would do on a terminal"
+        if name in ("apply", "revert", "rotate"):
+            hint = f"review `{'ztrust-mail plan' if name == 'apply' else next_command(name, dry_run=True)}`"
         raise UsageError("stdin is not a terminal, so it cannot ask for confirmation", f"{hint}, then pass --yes")
 
 

@@ -271,10 +271,10 @@ def test_apply_without_a_terminal_and_without_yes_stops_before_any_request(
     assert sandbox.requests == ()
 
 
-def test_a_revert_without_a_terminal_is_not_advised_to_run_plan(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+def test_a_revert_without_a_terminal_is_advised_to_run_dry(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     assert cli("apply", spec, "--yes").status == 0
     asked = len(sandbox.requests)
-    assert "; review what it would do on a terminal, then pass --yes" in cli("revert").err
+    assert "; review `ztrust-mail revert --dry-run`, then pass --yes" in cli("revert").err
     assert len(sandbox.requests) == asked
 
 

@@ -637,7 +637,7 @@ def test_the_command_shows_the_revert_asks_and_applies_it(cli, sandbox):
     written(cli, "Two")
     declined = cli("revert", typed="n\n")
     assert declined.status == 1
-    assert "Back to before run 2: apply, " in declined.err
+    assert "Back to before run 2: apply, " in declined.out
     assert "sender.name (From display name)  Two → One" in declined.out
     assert sandbox.smtp("acme")["fromDisplayName"] == "Two"
     agreed = cli("revert", typed="y\n")
@@ -663,7 +663,7 @@ def test_the_command_sends_nothing_where_nobody_can_be_asked(cli, sandbox):
     before = len(sandbox.requests)
     asked = cli("revert")
     assert (asked.status, len(sandbox.requests)) == (2, before)
-    assert "pass --yes" in asked.err
+    assert "review `ztrust-mail revert --dry-run`, then pass --yes" in asked.err
 
 
 def test_the_command_refuses_a_dangerous_revert_until_it_is_allowed(cli, sandbox):
