@@ -15,7 +15,7 @@ from ztrust_mail.settings import PREFIX, Environment, Server, Settings, Variable
 _CREDENTIALS = ("username", "password", "client_secret", "token")
 _SHOWN = (
     *("username", "realm", "client_id", "spec", "plan", "config_path"),
-    *("defaults", "allow", "wait", "cancel", "test", "wait_for_realm"),
+    *("defaults", "allow", "wait", "cancel", "message", "test", "wait_for_realm"),
 )
 """The keyword arguments of ``connect`` and ``ensure`` that hold no secret."""
 

@@ -40,13 +40,15 @@ class EnsureKeywords(LoginKeywords, total=False):
 
     ``defaults`` are settings that all realms start from. ``allow`` names dangers that are intended. ``wait`` is how
     many seconds to wait for another run on this server, 60 by default. Setting ``cancel`` ends the wait for a realm,
-    lets the writes under way finish and skips the rest. The others are those of :func:`connect`.
+    lets the writes under way finish and skips the rest. ``message`` is recorded in the journal. The others are those of
+    :func:`connect`.
     """
 
     defaults: DefaultsDict
     allow: Iterable[str]
     wait: float
     cancel: threading.Event
+    message: str
     config_path: str
     environ: Variables
     secrets: Secrets | GivenSecrets
@@ -199,7 +201,10 @@ class _Ensuring:
         if not plan.changed or self.cancel.is_set():
             return replace(Result.of_unchanged(plan, "apply"), interrupted=self.cancel.is_set())
         options = ApplyOptions(
-            allow=parse_allow(own.get("allow", ())), wait=own.get("wait", WAIT_FOR_LOCK), cancel=self.cancel
+            allow=parse_allow(own.get("allow", ())),
+            wait=own.get("wait", WAIT_FOR_LOCK),
+            cancel=self.cancel,
+            message=own.get("message", ""),
         )
         done = run_plan(self.session, self._plan, options)  # another thread may have written it meanwhile
         if done.verdict.refusal:

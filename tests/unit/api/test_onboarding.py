@@ -68,6 +68,12 @@ def test_the_first_call_writes_and_tests_and_the_next_does_neither(ztrust_sandbo
     assert len(ztrust_sandbox.mail.received) == 1
 
 
+def test_a_message_is_recorded_with_the_run(ztrust_sandbox):
+    ensure(ztrust_sandbox, {"acme": settings(ztrust_sandbox)}, message="Sign-up of Acme")
+    with ztrust_mail.connect(ztrust_sandbox.url, environ={}, username="admin", password="admin") as session:
+        assert [one.run.message for one in ztrust_mail.history(session)] == ["Sign-up of Acme"]
+
+
 def test_test_mails_are_left_out_or_sent_for_realms_in_sync_when_asked_for(ztrust_sandbox):
     assert ensure(ztrust_sandbox, {"acme": settings(ztrust_sandbox)}, test=False).tested == ()
     assert ensure(ztrust_sandbox, {"acme": settings(ztrust_sandbox)}, test="always").tested == ("acme",)

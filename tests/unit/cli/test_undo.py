@@ -10,6 +10,7 @@ import pytest
 from support.cli import Cli
 from support.connecting import sent
 
+import ztrust_mail
 from ztrust_mail.sandbox import Sandbox
 
 SPEC = """\
@@ -68,6 +69,16 @@ def test_a_dry_run_says_which_dangers_have_to_be_allowed(cli: Cli, sandbox: Sand
     assert ran.status == 5
     assert ran.out.splitlines()[-1] == "If intended: ztrust-mail revert --allow weaker-security"
     assert cli("revert", "--dry-run", "--allow", "weaker-security").status == 1
+
+
+@pytest.mark.parametrize("command", [("revert",), ("rotate", "env:KEY", "mail.yaml")])
+def test_a_dry_run_does_not_wait_for_another_run_but_names_it(
+    cli: Cli, two_runs: Sandbox, command: tuple[str, ...]
+) -> None:
+    with ztrust_mail.connect() as session, session.journal.lease(two_runs.url, "eve on desk"):
+        ran = cli(*command, "--dry-run")
+        assert "a run of eve on desk is working on this server" in ran.out
+        assert cli(*command, "--yes").status == 5
 
 
 def test_a_saved_revert_is_shown_reviewed_and_applied(cli: Cli, two_runs: Sandbox) -> None:
