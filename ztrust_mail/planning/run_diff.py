@@ -122,15 +122,15 @@ def _state_after(dialect: Dialect, history: Sequence[Write], number: int) -> _St
         later = [write for write in history if write.run > number] or history
         return _State(later[-1].before)
     if left.step.is_done:
-        return _State(left.after or _intended(dialect, left), left.fingerprints)
+        return _State(left.after or _predict_attributes(dialect, left), left.fingerprints)
     if left.after is not None:
         return _State(left.after)
     message = f"the outcome of the write of run {left.run} is unknown; it is compared as if it had succeeded"
     note = Finding(Severity.NOTE, "in-doubt", message, "the next apply finds out", realm=left.realm)
-    return _State(_intended(dialect, left), findings=(note,))
+    return _State(_predict_attributes(dialect, left), findings=(note,))
 
 
-def _intended(dialect: Dialect, write: Write) -> Attributes:
+def _predict_attributes(dialect: Dialect, write: Write) -> Attributes:
     """Return the attributes that a write was to leave, with masks in place of secrets."""
     if write.intent is None:
         return {}

@@ -58,7 +58,11 @@ class JsonFormat(ReportFormat[Data]):
         dangers: list[JsonLike] = [
             {"reason": one.reason.value, "message": one.message, "realms": list(one.realms)} for one in report.dangers
         ]
-        more: Data = {**_matches(report.plan), "dangers": dangers, **(_saved(report.saved) if report.saved else {})}
+        more: Data = {
+            **_matches(report.plan),
+            "dangers": dangers,
+            **(_describe_file(report.saved) if report.saved else {}),
+        }
         return _data(report, map(_realm, report.plan.realms), more)
 
     def apply(self, report: reports.ApplyReport) -> Data:
@@ -215,7 +219,7 @@ def _run(one: PastRun) -> Data:
     }
 
 
-def _saved(saved: SavedPlan) -> Data:
+def _describe_file(saved: SavedPlan) -> Data:
     specs: list[JsonLike] = [{"path": path, "digest": digest} for path, digest in saved.specs.items()]
     plan: Data = {"digest": saved.digest, "created": saved.created, "tool_version": saved.tool_version, "spec": specs}
     return {"plan": {**plan, "command": saved.command, "secrets": saved.secrets.value, "in_sync": saved.in_sync}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
@@ -41,7 +42,7 @@ def command(
     Writes one realm first, for which the server sends a test mail. At the end, lists realms that may still use the
     old value.
     """
-    from ztrust_mail.planning.planners.rotate import Rotation, check_reference
+    from ztrust_mail.planning.planners.rotate import check_reference
     from ztrust_mail.reports.text.plan import leftover_lines
 
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
@@ -53,10 +54,7 @@ def command(
         spec = api.load_spec(specs)
         apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
         with api.connect(server, spec=spec, config_path=config) as session:
-
-            def make_plan() -> Rotation:
-                return api.rotate_plan(spec, session, reference, realms=realm, allow=writing.allow)
-
+            make_plan = partial(api.rotate_plan, spec, session, reference, realms=realm, allow=writing.allow)
             if preview.is_wanted:
                 output.attach(session)
                 api.require_support(session, apply_options)

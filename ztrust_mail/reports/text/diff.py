@@ -26,7 +26,7 @@ def diff_body(report: DiffReport, *, details: bool = False) -> Iterator[Line]:
     yield line(f"From what run {_describe_run(found.first)}, left")
     yield line(f"to what run {_describe_run(found.second)}, left")
     yield line()
-    for block in group_realms([_said(realm) for realm in found.realms if _is_shown(realm)], details=details):
+    for block in group_realms([_describe_realm(realm) for realm in found.realms if _is_shown(realm)], details=details):
         yield from block_lines([block], describe_block, statement_lines)
         yield line()
     notes = list(finding_lines(found.findings, fold=not details))
@@ -53,7 +53,7 @@ def _is_shown(realm: RealmDiff) -> bool:
     return realm.is_different or SecretState.UNKNOWN in realm.secrets.values()
 
 
-def _said(realm: RealmDiff) -> Said:
+def _describe_realm(realm: RealmDiff) -> Said:
     statements = [change_statement(change) for change in realm.changes]
     for name, state in realm.secrets.items():
         if state is SecretState.CHANGED:
