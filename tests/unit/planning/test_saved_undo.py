@@ -17,7 +17,7 @@ from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.data import load_schema, of_json
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.planning.plan import Plan
-from ztrust_mail.planning.saved import SavedPlan
+from ztrust_mail.planning.saved import SavedPlan, from_text
 from ztrust_mail.sandbox import Sandbox
 
 NEW = {**ENVIRON, "SMTP_PASSWORD": "another-Passw0rd"}
@@ -100,6 +100,14 @@ def test_a_realm_that_no_spec_can_describe_is_left_out_and_named(ztrust_sandbox:
     saved = api.load_plan(str(file))
     assert [one.rule for one in saved.left_out] == ["not-savable"]
     assert apply_saved(ztrust_sandbox, saved).exit_status is ExitStatus.PARTIAL
+
+
+def test_saving_leaves_out_what_the_file_cannot_hold_by_itself(ztrust_sandbox: Sandbox) -> None:
+    ztrust_sandbox.edit_smtp("acme", {"host": "old.example.com"})
+    apply(ztrust_sandbox, BASIC)
+    with connected(ztrust_sandbox) as session:
+        text = api.save_plan(api.revert_plan(api.run_to_revert(session), session), None, session)
+    assert [one.realm for one in from_text(text).left_out] == ["acme"]
 
 
 def test_a_saved_revert_of_a_password_keeps_the_reference_and_sends_its_value(
