@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -519,17 +520,25 @@ def test_a_forbidden_list_is_replaced_by_single_reads_of_what_is_wanted(
 
 
 @pytest.mark.parametrize("everything", [True, False])
-def test_a_list_that_takes_too_long_is_replaced_by_single_reads_where_they_do(
-    ready: KeycloakGateway, mock: responses.RequestsMock, everything: bool
+@pytest.mark.parametrize(
+    ("failing", "rule"),
+    [
+        ({"body": requests.exceptions.ReadTimeout()}, "slow"),
+        ({"status": 500, "json": {"error": "unknown_error"}}, NOT_THE_API),
+        ({"status": 504, "body": "<html>Gateway Time-out</html>"}, NOT_THE_API),
+    ],
+)
+def test_a_list_that_fails_or_takes_too_long_is_replaced_by_single_reads_where_they_do(
+    ready: KeycloakGateway, mock: responses.RequestsMock, failing: dict[str, Any], rule: str, everything: bool
 ) -> None:
     mock.assert_all_requests_are_fired = False
-    mock.get(f"{URL}/admin/realms", body=requests.exceptions.ReadTimeout())
+    mock.get(f"{URL}/admin/realms", **failing)
     for name in MANY:
         mock.get(f"{URL}/admin/realms/{name}", json={"realm": name, "smtpServer": SMTP})
     if everything:
         with pytest.raises(ServerUnreachable) as failure:
             ready.read(MANY, everything=True)
-        assert failure.value.rule == "slow"
+        assert failure.value.rule == rule
     else:
         reading = ready.read(MANY, everything=False)
         assert kinds(dict(reading.realms)) == dict.fromkeys(MANY, LiveRealm)

@@ -149,10 +149,10 @@ class KeycloakGateway(Gateway):
             return Reading(self._read_singly(wanted), complete=False)
         try:
             found, complete = self._list()
-        except failures.ResponseTimeout:
-            if everything:
+        except ServerUnreachable as e:
+            if everything or not (isinstance(e, failures.ResponseTimeout) or e.rule == NOT_THE_API):
                 raise
-            found, complete = {}, False
+            found, complete = {}, False  # one broken realm can break the whole list
         missing = [realm for realm in dict.fromkeys([*wanted, *found]) if realm not in found or found[realm] is None]
         read = {realm: live for realm, live in found.items() if live is not None}
         return Reading({**read, **self._read_singly(missing)}, complete)
