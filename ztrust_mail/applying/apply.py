@@ -103,7 +103,8 @@ class ApplyRun:
             with suppress(JournalError):
                 self._recorder.finish(Outcome.STOPPED, ())
             raise
-        self.done |= not_read_back({name: one for name, one in self._attempts.items() if name not in self.done})
+        left = {name: one for name, one in self._attempts.items() if name not in self.done}
+        self.done |= not_read_back(left, "interrupted" if self.interrupted else self.stopped)
         untouched = [RealmOutcome.of(realm) for realm in self._todo if realm.realm not in self._attempts]
         self.done |= {realm.realm: realm.move_to(Status.SKIPPED, Step.SKIPPED) for realm in untouched}
         try:
@@ -182,7 +183,9 @@ class ApplyRun:
             self.stopped = "the test mail of the canary failed"
 
     def _on_journal_error(self, e: JournalError) -> None:
-        self.findings.append(Finding(Severity.ERROR, e.rule or "journal", e.message, e.hint))
+        finding = Finding(Severity.ERROR, e.rule or "journal", e.message, e.hint)
+        if finding not in self.findings:  # the end of the run cannot be recorded either
+            self.findings.append(finding)
         self.exit_statuses.append(e.exit_status)
         self.stopped = self.stopped or _reason(e)
 

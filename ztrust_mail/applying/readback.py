@@ -57,7 +57,7 @@ def _sent_attributes(dialect: Dialect, wanted: Desired) -> Attributes:
     return {name: dialect.mask if isinstance(text, Secret) else text for name, text in sent.items()}
 
 
-def not_read_back(attempts: Mapping[str, RealmOutcome], why: str = "interrupted") -> dict[str, RealmOutcome]:
+def not_read_back(attempts: Mapping[str, RealmOutcome], why: str) -> dict[str, RealmOutcome]:
     """Return the outcomes of writes that could not be read back: none of them counts as done."""
     written = [name for name, attempt in attempts.items() if attempt.step is Step.WRITTEN]
     message = f"{pluralise(len(written), 'realm')} written, not read back: {why}"

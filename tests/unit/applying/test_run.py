@@ -421,3 +421,14 @@ def test_an_interruption_of_a_read_back_counts_the_realms_of_that_wave_alone(jou
     assert statuses(result) == {"a": "applied", "b": "applied", "c": "failed"}
     (finding,) = [finding for finding in result.findings if finding.rule == "not-read-back"]
     assert (finding.realm, finding.message) == ("c", "1 realm written, not read back: interrupted")
+
+
+def test_a_run_that_loses_its_lock_says_so_once_and_why_nothing_was_read_back(journal):
+    gateway = FakeGateway({f"r{n:02}": {} for n in range(40)}, connections=1)
+    with journal.lease(gateway.url, "me"):
+        gateway.before_write = lambda realm: journal._leases[gateway.url].release()
+        result = run(gateway, journal)
+    assert [finding.rule for finding in result.own_findings] == ["lease-lost"]
+    assert {f.message for f in result.findings if f.rule == "not-read-back"} == {
+        "32 realms written, not read back: the lock on the server was lost"
+    }
