@@ -1,5 +1,7 @@
 """Converts field values to JSON and back, for saved plans and the journal. Secrets stay references."""
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -80,6 +82,8 @@ _TYPED: Mapping[str, Callable[[FieldJson], FieldValue]] = {
 
 NOT_SET = "(not set)"
 _SHOWN = 255
+_AMBIGUOUS = re.compile(r"""^[\s("]|\s$|→|; """)
+"""Texts that could be read as more than a value, or as a remark such as ``(not set)``, are shown in quotes."""
 
 
 def display_value(value: FieldValue | None) -> str:
@@ -90,6 +94,8 @@ def display_value(value: FieldValue | None) -> str:
         return f"(secret from {value})"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str | Raw) and _AMBIGUOUS.search(text := str(value)):
+        return json.dumps(text, ensure_ascii=False)
     return "(secret, hidden)" if isinstance(value, Masked) else str(value)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.core.text import first_and_more, pluralise
-from ztrust_mail.specfile.placeholders import insert_placeholders
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.specfile.placeholders import escape, insert_placeholders
 
 RARE_PART = 20
 """A statement is rare if fewer than one in this many realms has it."""
@@ -29,6 +29,8 @@ SHOWN_FINDINGS = 5
 EXAMPLES = 3
 """How many values or findings are shown of many that differ."""
 
+_LONGEST_NAME = 255
+_PLAIN_NAME = re.compile(r"[^\s,;:()`…→]+")
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 
 
@@ -61,10 +63,15 @@ Signature = tuple[Statement, ...]
 """What realms of one block have in common; a statement without texts is one that differs by realm."""
 
 
+def name_realm(realm: str) -> str:
+    """Return a realm's name, in backquotes where it could be read as more than a name."""
+    return realm if _PLAIN_NAME.fullmatch(realm) else quoted(realm, _LONGEST_NAME)
+
+
 def name_realms(realms: Sequence[str]) -> str:
     """Return ``acme``, ``2 realms (acme and globex)`` or ``300 realms (tenant-001 … tenant-300)``."""
     if len(realms) == 1:
-        return first_and_more(realms)
+        return first_and_more([name_realm(realms[0])])
     return f"{pluralise(len(realms), 'realm')} ({list_realms(realms)})"
 
 
@@ -75,8 +82,8 @@ def list_realms(realms: Sequence[str], most: int = EXAMPLES - 1) -> str:
         by_number = {int(number): name for name, (_, number) in zip(realms, parts, strict=True)}
         first, last = min(by_number), max(by_number)
         if last - first + 1 == len(by_number) == len(realms):
-            return first_and_more([by_number[first]]) + " … " + first_and_more([by_number[last]])
-    return first_and_more(realms, most)
+            return " … ".join(first_and_more([name_realm(by_number[number])]) for number in (first, last))
+    return first_and_more([*map(name_realm, realms)], most)
 
 
 def group_realms(said: Iterable[Said], *, details: bool = False) -> list[Block]:
@@ -104,12 +111,25 @@ def _shared_statements(rows: Sequence[tuple[str, Sequence[Statement]]]) -> list[
     both = [[(one, _generalise(one, realm)) for one in own] for realm, own in rows]
     exact = Counter(one for row in both for one, _ in row)
     general = Counter(pattern for row in both for one, pattern in row if pattern is not one)
-    return [[one if exact[one] >= general[pattern] else pattern for one, pattern in row] for row in both]
+    return [
+        [one if exact[one] >= general[pattern] and not _is_like_pattern(one) else pattern for one, pattern in row]
+        for row in both
+    ]
 
 
 def _generalise(one: Statement, realm: str) -> Statement:
-    texts = tuple(insert_placeholders(text, realm) for text in one.texts)
+    texts = tuple(_insert_placeholders(text, realm) for text in one.texts)
     return one if texts == one.texts else one._replace(texts=texts)
+
+
+def _insert_placeholders(text: str, realm: str) -> str:
+    """Return a text as a spec's template: with placeholders for the realm's name, and doubled braces for plain ones."""
+    is_plain = "{" not in text and "}" not in text
+    return insert_placeholders(text, realm) if is_plain else insert_placeholders(escape(text), escape(realm))
+
+
+def _is_like_pattern(one: Statement) -> bool:
+    return any("{realm" in text for text in one.texts)
 
 
 def _varied_statements(rows: Sequence[Sequence[Statement]]) -> set[Statement]:
@@ -184,13 +204,14 @@ def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[Findi
     exact = Counter(replace(one, realm=None) for one in distinct)
     patterns = {one: _generalise_finding(one) for one in distinct if one.realm}
     general = Counter(patterns.values())
-    groups: dict[Finding, list[str]] = {}
+    groups: dict[tuple[Finding, bool], list[str]] = {}
     for one in distinct:
         plain, pattern = replace(one, realm=None), patterns.get(one)
         key = plain if pattern is None or exact[plain] >= general[pattern] else pattern
-        groups.setdefault(key, []).extend([one.realm] if one.realm else [])
+        # a text that has {realm} itself is not the same as one that had a realm's name there
+        groups.setdefault((key, key != plain), []).extend([one.realm] if one.realm else [])
     by_rule: dict[tuple[str, str], list[FindingGroup]] = {}
-    for finding, realms in groups.items():
+    for (finding, _), realms in groups.items():
         rule = (finding.severity.value, finding.rule) if realms and not finding.location else (str(len(by_rule)), "")
         by_rule.setdefault(rule, []).append(FindingGroup(finding, tuple(realms)))
     return [one for several in by_rule.values() for one in (_fold(several) if fold else several)]

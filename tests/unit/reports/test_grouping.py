@@ -15,6 +15,7 @@ from ztrust_mail.reports.grouping import (
     list_realms,
     name_realms,
 )
+from ztrust_mail.reports.text.lines import statement_text
 from ztrust_mail.specfile.placeholders import insert_placeholders
 
 
@@ -40,6 +41,12 @@ def grouped(said: dict[str, list[Statement]]) -> list[Block]:
         (["t1", "t2", "t3", "t5"], "4 realms (t1, t2 and 2 more)"),
         (["t1", "t2", "u3", "t4"], "4 realms (t1, t2 and 2 more)"),
         (["t1", "t01", "t2", "t3"], "4 realms (t1, t01 and 2 more)"),
+        (["acme corp"], "`acme corp`"),
+        (["a", "b, c", "d and 9 more"], "3 realms (a, `b, c` and `d and 9 more`)"),
+        (
+            ["t  to change 1", "t  to change 2", "t  to change 3", "t  to change 4"],
+            "4 realms (`t  to change 1` … `t  to change 4`)",
+        ),
         (["\x1b1", "\x1b2", "\x1b3", "\x1b4"], r"4 realms (\x1b1 … \x1b4)"),
     ],
 )
@@ -85,6 +92,20 @@ def test_what_one_realm_has_on_top_is_shown_with_the_group_and_its_exact_value()
     assert block.others == (Block("", ("tenant-003",), (change("from", "a@tenant-003.example"),)),)
 
 
+@pytest.mark.parametrize("literal", ["{realm}", "{{realm}", "{acme}", "{{realm}}"])
+def test_a_value_with_a_placeholder_in_it_is_not_the_same_as_the_pattern(literal: str) -> None:
+    same = {realm: [change("host", f"{realm}.x", realm)] for realm in ("acme", "globex", "umbrella")}
+    blocks = grouped({**same, "evil": [change("host", f"{literal}.x", literal)]})
+    assert [block.realms for block in blocks] == [("acme", "globex", "umbrella"), ("evil",)]
+    assert blocks[1].statements == (change("host", f"{literal}.x", literal),)
+
+
+def test_a_finding_with_a_placeholder_in_it_is_not_the_same_as_the_pattern() -> None:
+    texts = {"acme": "acme", "globex": "globex", "evil": "{realm}"}
+    found = [Finding(Severity.ERROR, "x", f"is {text}.x", realm=realm) for realm, text in texts.items()]
+    assert [one.realms for one in group_findings(found)] == [("acme", "globex"), ("evil",)]
+
+
 def test_a_realm_alone_shows_its_values_as_they_are() -> None:
     (block,) = grouped({"acme": [change("from", "a@acme.example")]})
     assert block.statements == (change("from", "a@acme.example"),)
@@ -96,6 +117,11 @@ def test_values_of_their_own_for_every_realm_are_one_line_with_examples() -> Non
     host, name = block.statements
     assert (host, len(name.examples)) == (change("host", "h"), EXAMPLES)
     assert name.examples[1] == ("tenant-002", ("Customer 1",))
+
+
+def test_examples_say_how_to_see_the_other_values() -> None:
+    one = Statement("change", "host", (), (("acme", ("a", "b")), ("b: c", ("c", "d"))))
+    assert statement_text(one) == "differs by realm: acme: a → b; `b: c`: c → d; … (--details shows each)"
 
 
 def test_a_single_realm_that_goes_elsewhere_is_never_folded_away() -> None:

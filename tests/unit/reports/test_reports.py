@@ -94,6 +94,13 @@ def test_a_displayed_value_never_contains_a_secret(value: object, words: str) ->
     assert display_value(value) == words  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "text", ["(not set)", "(secret, hidden)", "a.example → b.example", "a; acme: b", ' a "b"', "a\n", '"a"']
+)
+def test_a_text_that_could_be_read_as_more_than_a_value_is_quoted(text: str) -> None:
+    assert json.loads(display_value(text)) == json.loads(display_value(Raw(text))) == text
+
+
 # lines
 
 

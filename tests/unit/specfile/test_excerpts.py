@@ -48,7 +48,7 @@ LEAKS = {
     "before a placeholder, under a misspelt key": " {pasword: {realm}hunter2}",
     "before a placeholder, under an unknown key": "\n    kennwort: {realm}hunter2",
     "in a bracket that is not closed": "\n    kennwort: [hunter2",
-    "as the user name, in quotes that are not closed": '\n    auth:\n      username: "hunter2\n',
+    "as the user name outside of a login, in quotes that are not closed": '\n    username: "hunter2\n',
     "as the user name before a placeholder": " {auth: {\n      username: hunter2{realm}}}",
     "after a key without a blank": " {host: h.example, auth: {username: u, password:hunter2}}",
     "after a key without a colon": " {host: h.example, auth: {username: u, password hunter2}}",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import first_and_more, pluralise
+from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports.grouping import FindingGroup, group_findings, name_realms
 from ztrust_mail.reports.style import PLACE, Line, Span, line
 
@@ -18,7 +18,7 @@ SEVERITY_STYLES = {
 
 def finding_line(found: Finding) -> Line:
     """Return ``path:line:col: error: what; hint [rule]``; without a location, the line begins with the realm."""
-    return _line(found, f"realm {first_and_more([found.realm])}" if found.realm else "", with_hint=True)
+    return _line(found, f"realm {name_realms([found.realm])}" if found.realm else "", with_hint=True)
 
 
 def finding_lines(found: Iterable[Finding], *, fold: bool = False) -> Iterator[Line]:

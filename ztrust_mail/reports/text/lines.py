@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ztrust_mail.reports.grouping import Block, Statement, name_realms
+from ztrust_mail.reports.grouping import Block, Statement, name_realm, name_realms
 from ztrust_mail.reports.style import WHOLE, Line, Span, line
 
 REMOVED = "remove"
@@ -39,7 +39,8 @@ def value_spans(one: Statement) -> Iterator[Span]:
     """Yield the values of a change, or examples where they differ by realm."""
     if one.examples:
         yield Span("differs by realm: ", "dim")
-        yield Span("; ".join(f"{realm}: {' → '.join(texts)}" for realm, texts in one.examples) + "; …")
+        yield Span("; ".join(f"{name_realm(realm)}: {' → '.join(texts)}" for realm, texts in one.examples))
+        yield Span("; … (--details shows each)", "dim")
     elif len(one.texts) == 2:
         yield from (Span(one.texts[0], "red"), Span(" → "), Span(one.texts[1], "green"))
     else:
