@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.compare import Change, SecretMode
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+    from ztrust_mail.planning.planners.rotate import RelayLogin
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.specfile.entries import Spec
 
@@ -104,6 +105,7 @@ __all__ = [
     "RealmOutcome",
     "RealmPlan",
     "RealmUnreadable",
+    "RelayLogin",
     "Result",
     "ResultError",
     "RunDiff",
@@ -189,6 +191,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.compare": ("Change", "SecretMode"),
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
+    "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
     "ztrust_mail.planning.run_diff": ("RunDiff",),
     "ztrust_mail.specfile.entries": ("Spec",),
 }

@@ -17,7 +17,7 @@ from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.planners.rotate import Rotation
+    from ztrust_mail.planning.planners.rotate import RelayLogin, Rotation
     from ztrust_mail.planning.run_diff import RunDiff
 
 
@@ -108,14 +108,21 @@ def revert_plan(
 
 
 def rotate_plan(
-    spec: Spec, session: Session, reference: str, *, realms: Sequence[str] = (), allow: Iterable[str] = ()
+    spec: Spec,
+    session: Session,
+    references: str | Iterable[str] | RelayLogin,
+    *,
+    realms: Sequence[str] = (),
+    allow: Iterable[str] = (),
 ) -> Rotation:
-    """Return the plan for all realms that use a reference, ``env:SENDGRID_API_KEY``, and do not have its value yet.
+    """Return the plan for all realms that use certain references and do not have their values yet.
 
-    ``realms`` are globs. Apply it by ``apply(rotation, …, command="rotate")`` with a canary and ``mass-change``
-    allowed. Here ``allow`` needs ``mass-change`` only where the realms' other changes are a mass change: raises
-    :class:`Unsafe` without it. Raises :class:`UsageError` where no realm uses the reference or its value cannot be
-    resolved.
+    ``references`` are texts or globs, ``env:SENDGRID_API_KEY`` or ``env:SMTP_PASSWORD_*``, or ``RelayLogin(host)``: the
+    references of all realms that log in there. ``realms`` are globs. Apply the plan by ``apply(rotation, …,
+    command="rotate", waves=Waves("1", per_credential=True))`` with ``mass-change`` allowed: each credential then gets a
+    canary. Here ``allow`` needs ``mass-change`` only where the realms' other changes are a mass change: raises
+    :class:`Unsafe` without it. Raises :class:`UsageError` where no realm uses one of the references or its value cannot
+    be resolved.
     """
     from ztrust_mail.planning.planners.rotate import plan_rotation, refuse_mass_change
     from ztrust_mail.planning.safety import parse_allow
@@ -123,13 +130,16 @@ def rotate_plan(
     allowed = parse_allow(allow)
     with session.journal_state_in_background() as memory:
         context = session.planning_context(SecretMode.WRITE, memory)
-        rotation = plan_rotation(spec, session.gateway, context, reference, realms=realms)
+        rotation = plan_rotation(spec, session.gateway, context, references, realms=realms)
     refuse_mass_change(rotation, allowed)
     return replace(rotation, own_findings=(*rotation.own_findings, *lock_note(session.lock_holder())))
 
 
 def leftovers(rotation: Rotation, session: Session) -> tuple[Finding, ...]:
-    """Return the realms that may still use the value that a rotation replaced, as far as the journal knows."""
-    from ztrust_mail.planning.planners.rotate import find_old_secret_uses
+    """Return the realms that may still use a value that a rotation replaced, as far as the journal knows.
+
+    Call it inside the ``session.lock()`` that the apply was in, so that no other run changes the answer.
+    """
+    from ztrust_mail.planning.planners.old_secrets import find_old_secret_uses
 
     return find_old_secret_uses(rotation, session.gateway, session.memory, session.secrets)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from ztrust_mail.applying.outcome import RealmOutcome
@@ -16,6 +16,7 @@ from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import NOTHING_REMEMBERED, JournalState
 from ztrust_mail.model.fields import HOST
+from ztrust_mail.planning.compare import Credential, credential_of
 from ztrust_mail.planning.plan import RealmPlan
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.secrets.store import SecretStore
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
 
 
-_LONGEST_NUMBER = 9  # digits; neither int() nor islice() takes a number of any length
+_LONGEST_NUMBER = 9  # digits; int() does not take a number of any length
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class Waves:
     """How to split a plan. ``canary`` is a number of realms or a glob; ``size`` 0 writes all at once.
 
     A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after``
-    failed realms no further write begins; 0 never stops.
+    failed realms no further write begins; 0 never stops. With ``per_credential`` the number is one of realms with the
+    same relay, user name and reference, and a glob gets one realm of each such credential that it leaves out.
     """
 
     canary: str = ""
     size: int = 0
     stop_after: int = 0
+    per_credential: bool = False
 
     def of(self, todo: Sequence[RealmPlan]) -> Iterator[Wave]:
         """Yield the waves in turn, the canary first."""
@@ -83,13 +86,31 @@ class Waves:
         return self.canary.isascii() and self.canary.isdigit()
 
     def _first(self, todo: Sequence[RealmPlan]) -> tuple[RealmPlan, ...]:
+        testable = [realm for realm in todo if _has_relay(realm)]
         if self._is_number:
-            return tuple(islice(filter(_has_relay, todo), int(self.canary[-_LONGEST_NUMBER:])))
-        return tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
+            most = int(self.canary[-_LONGEST_NUMBER:])
+            return _first_of_each_credential(testable, most) if self.per_credential else tuple(testable[:most])
+        named = tuple(realm for realm in todo if self.canary and glob_matches(self.canary, realm.realm))
+        if not (named and self.per_credential):
+            return named
+        covered = {credential_of(realm.wanted.fields) for realm in named}
+        others = [realm for realm in testable if credential_of(realm.wanted.fields) not in covered]
+        return (*named, *_first_of_each_credential(others, 1))
 
     def stops_at(self, failed: int) -> bool:
         """Return whether to stop after this number of failures."""
         return 0 < self.stop_after <= failed
+
+
+def _first_of_each_credential(todo: Sequence[RealmPlan], most: int) -> tuple[RealmPlan, ...]:
+    chosen: list[RealmPlan] = []
+    counts: Counter[Credential] = Counter()
+    for realm in todo:
+        credential = credential_of(realm.wanted.fields)
+        counts[credential] += 1
+        if counts[credential] <= most:
+            chosen.append(realm)
+    return tuple(chosen)
 
 
 def _has_relay(realm: RealmPlan) -> bool:

@@ -102,14 +102,20 @@ class _TerminalDialogue(Dialogue):
         return True
 
 
+def prepare(output: Output, session: Session, options: ApplyOptions, *, yes: bool) -> None:
+    """Refuse what can be refused without a request, and handle signals from now on. A second call changes nothing."""
+    if not output.is_attached:
+        require_terminal_or_yes(options.command, yes=yes)
+        output.attach(session)
+        api.require_support(session, options)
+        _interrupt_on_termination()
+
+
 def execute(
     output: Output, session: Session, make_plan: Callable[[], P], options: ApplyOptions, *, yes: bool
 ) -> Execution[P]:
     """Make a plan, show it, and apply it when it is safe and the user agrees."""
-    require_terminal_or_yes(options.command, yes=yes)
-    output.attach(session)
-    api.require_support(session, options)
-    _interrupt_on_termination()
+    prepare(output, session, options, yes=yes)
     with Progress() as progress:
         dialogue = _TerminalDialogue(output, options, progress, yes)
         return api.run_plan(session, make_plan, replace(options, progress=progress), dialogue)
@@ -135,9 +141,11 @@ def finish(
 def _continue_command(done: Result) -> str:
     """Return the command that writes the realms that an apply left, empty where it left none."""
     planned = {realm.realm for realm in done.plan.changed}
+    name, _, run = done.command.partition(" ")
+    if name == "rotate" and "canary" in done.stopped:
+        return next_command(name)
     if all(realm.status is Status.APPLIED for realm in done.realms if realm.realm in planned):
         return ""
-    name, _, run = done.command.partition(" ")
     if name == "rotate":
         return next_command(name)
     if name == "revert":

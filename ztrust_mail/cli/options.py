@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
+from click.core import ParameterSource
 
 from ztrust_mail.cli import completion
 from ztrust_mail.cli.invocation import DISPLAY
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
+from ztrust_mail.core.secret import has_kind
 from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
@@ -33,6 +35,7 @@ class ArgumentSettings(TypedDict, total=False):
     type: click.Choice[str] | click.IntRange | click.Path
     default: str
     shell_complete: completion.Callback
+    callback: Callable[[click.Context, click.Parameter, tuple[str, ...]], tuple[str, ...]]
 
 
 class Argument(click.Argument):
@@ -232,6 +235,23 @@ def specs(*, required: bool = True) -> Declaration:
     return argument(
         "specs", metavar, meaning, nargs=-1, required=required, type=INPUT, shell_complete=completion.spec_files
     )
+
+
+def references_and_specs(function: Function) -> Function:
+    """Declare secret references and spec files in one list; the function gets it as ``words``, and its ``specs``."""
+
+    def find_specs(context: click.Context, _: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+        context.params["specs"] = tuple(word for word in words or () if not has_kind(word))
+        context.set_parameter_source("specs", ParameterSource.COMMANDLINE)  # for commands to run next
+        return words
+
+    metavar = "[REFERENCE...] SPEC..."
+    meaning = "Secrets to write, as plans name them: env:SMTP_PASSWORD, or globs: 'env:SMTP_*'. Then spec files."
+    declared = argument(
+        "words", metavar, meaning, nargs=-1, required=True, type=INPUT, shell_complete=completion.spec_files,
+        callback=find_specs,
+    )  # fmt: skip
+    return declared(function)
 
 
 def number_argument(name: str, metavar: str, most: int, help: str, *, required: bool = False) -> Declaration:

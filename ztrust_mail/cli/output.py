@@ -104,6 +104,11 @@ class Output(AbstractContextManager["Output"]):
     def _is_json(self) -> bool:
         return self.format is not OutputFormat.TEXT
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether the server is known."""
+        return bool(self._server)
+
     def attach(self, session: Session, activity: str = "Reading") -> None:
         """Put the server into the report, keep the findings of the settings for it, and show that something goes on.
 

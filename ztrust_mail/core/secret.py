@@ -49,6 +49,12 @@ class SecretKind(StrEnum):
     KEYCLOAK_VAULT = "keycloak_vault"
 
 
+def has_kind(text: str) -> bool:
+    """Tell whether a text begins as references do, with their kind and a colon."""
+    kind, colon, _ = text.partition(":")
+    return bool(colon) and kind in [*SecretKind]
+
+
 @dataclass(frozen=True)
 class SecretRef:
     """The source of a secret: ``SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))``.

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding, Severity
@@ -13,7 +14,9 @@ from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.model.fields import (
     EXTRA,
+    HOST,
     NOTIFY,
+    USERNAME,
     FieldMap,
     FieldValue,
     Masked,
@@ -203,6 +206,25 @@ def _removals(dialect: Dialect, live: Attributes) -> Iterator[Change]:
 def secret_fields(fields: FieldMap) -> dict[str, SecretRef]:
     """Return the references that have to be resolved for a write, by field."""
     return {name: value for name, value in fields.items() if field_of(name).secret and is_resolvable(value)}
+
+
+class Credential(NamedTuple):
+    """With what a realm logs in: the relay's host in lower case, the user name, and the references of its secrets."""
+
+    host: str
+    user: str
+    references: tuple[SecretRef, ...]
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """The host and the user name."""
+        return self.host, self.user
+
+
+def credential_of(fields: FieldMap) -> Credential:
+    """Return with what a realm logs in; its texts are empty where the settings have none."""
+    host, user = str(fields.get(HOST, "")).casefold(), str(fields.get(USERNAME, ""))
+    return Credential(host, user, tuple(secret_fields(fields).values()))
 
 
 def fit_to_product(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Finding, ...]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.specfile.placeholders import escape, insert_placeholders
 
@@ -73,6 +74,12 @@ def name_realms(realms: Sequence[str]) -> str:
     if len(realms) == 1:
         return first_and_more([name_realm(realms[0])])
     return f"{pluralise(len(realms), 'realm')} ({list_realms(realms)})"
+
+
+def name_references(references: Sequence[SecretRef]) -> str:
+    """Return ``env:A``, or ``40 references (env:A, env:B and 38 more)``."""
+    shown = first_and_more([str(one) for one in references], EXAMPLES - 1)
+    return f"{len(references):,} references ({shown})" if len(references) > 1 else shown
 
 
 def list_realms(realms: Sequence[str], most: int = EXAMPLES - 1) -> str:

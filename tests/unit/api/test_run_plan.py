@@ -104,6 +104,10 @@ def test_a_run_inside_the_callers_lock_settles_nothing_again(ztrust_sandbox: San
 def test_a_rotation_stays_a_rotation_when_it_is_judged_by_a_policy() -> None:
     reference = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
     rotation = Rotation(
-        "https://id.example.com", Account("admin", "master", None), (), reference=reference, old="fingerprint"
+        "https://id.example.com",
+        Account("admin", "master", None),
+        (),
+        references=(reference,),
+        old={"fingerprint": reference},
     )
     assert with_policy(rotation, Policy()) == rotation

@@ -14,7 +14,8 @@ from ztrust_mail import api
 from ztrust_mail.core.errors import ServerUnreachable, Unsafe, UsageError
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.planning.planners.from_spec import PlanningContext
-from ztrust_mail.planning.planners.rotate import Rotation, find_old_secret_uses, plan_rotation
+from ztrust_mail.planning.planners.old_secrets import find_old_secret_uses
+from ztrust_mail.planning.planners.rotate import Rotation, plan_rotation
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text.plan import leftover_lines
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -263,7 +264,7 @@ def test_a_reference_that_no_realm_uses_is_refused_with_the_nearest_one(cli, san
 def test_a_reference_unlike_any_is_refused_with_those_that_are_used(cli, sandbox, spec):
     ran = cli("rotate", "file:/run/secrets/x", spec, "--yes")
     assert ran.status == 2
-    assert "references in use: env:OTHER_KEY, env:RELAY_KEY" in ran.err
+    assert "references in use: env:OTHER_KEY and env:RELAY_KEY" in ran.err
 
 
 def test_a_reference_into_the_servers_vault_is_refused_before_any_request(cli, sandbox, spec):
@@ -427,7 +428,7 @@ def test_a_server_that_is_unreachable_after_the_rotation_is_a_warning():
     assert [(f.rule, f.message) for f in found] == [
         ("not-looked", "cannot search for realms with the old value: nobody answers")
     ]
-    assert "nobody answers; look at the network" in plain(leftover_lines(found, rotation.reference))
+    assert "nobody answers; look at the network" in plain(leftover_lines(found, rotation.references))
 
 
 def test_a_long_list_of_realms_is_cut_in_text(ztrust_sandbox):
@@ -437,5 +438,5 @@ def test_a_long_list_of_realms_is_cut_in_text(ztrust_sandbox):
     rotation = plan_rotation(realms(dict.fromkeys(names, FAKE)), gateway, PlanningContext(secrets=secrets), KEY)
     found = find_old_secret_uses(rotation, gateway, JournalState, secrets)
     assert [f.realm for f in found] == names
-    said = plain(leftover_lines(found, rotation.reference))
+    said = plain(leftover_lines(found, rotation.references))
     assert "  23 realms (realm-00 … realm-22): not written by this rotation; " in said

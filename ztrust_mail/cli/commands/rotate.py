@@ -1,24 +1,30 @@
-"""``rotate``: write the current value of a secret to every realm that uses it."""
+"""``rotate``: write the current values of secrets to every realm that uses them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import execute, finish
+from ztrust_mail.cli.execute import execute, finish, prepare
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.secret import SecretKind, has_kind
+from ztrust_mail.core.text import closest_word, quoted
+from ztrust_mail.planning.planners.rotate import RelayLogin, Rotation, check_references
 from ztrust_mail.planning.safety import Reason
 
 NAME = "rotate"
 
 
 @options.command(NAME)
-@options.argument("reference", "REFERENCE", "The secret reference as plans show it, such as env:SMTP_PASSWORD.")
-@options.specs()
+@options.references_and_specs
+@options.text("--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay.")
+@options.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
 @options.server
 @options.realm
 @options.writing(canary="1")
@@ -27,8 +33,10 @@ NAME = "rotate"
 @options.report
 @options.config
 def command(
-    reference: str,
+    words: Sequence[str],
     specs: Sequence[str],
+    relay: str | None,
+    user: str | None,
     server: str | None,
     realm: Sequence[str],
     writing: WriteFlags,
@@ -37,30 +45,65 @@ def command(
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """Write the new value of a secret wherever it is used.
+    """Write the new values of secrets wherever they are used.
 
-    Writes one realm first, for which the server sends a test mail. At the end, lists realms that may still use the
-    old value.
+    For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
+    changes their number. At the end, lists realms that may still use an old value.
     """
-    from ztrust_mail.planning.planners.rotate import check_reference
     from ztrust_mail.reports.text.plan import leftover_lines
 
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
-        check_reference(reference)
+        chosen = _parse_scope(words, specs, relay, user)
         check_preview(output, preview)
         first = "" if writing.canary == "0" else writing.canary
         flags = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE))
-        apply_options = flags.apply_options(NAME)
+        given = flags.apply_options(NAME)
         spec = api.load_spec(specs)
-        apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
+        waves = replace(given.waves, per_credential=True)
+        apply_options = replace(given, waves=waves, spec_digest=api.spec_digest(spec))
         with api.connect(server, spec=spec, config_path=config) as session:
-            make_plan = partial(api.rotate_plan, spec, session, reference, realms=realm, allow=writing.allow)
+            make_plan = partial(api.rotate_plan, spec, session, chosen, realms=realm, allow=writing.allow)
             if preview.is_wanted:
                 output.attach(session)
                 api.require_support(session, apply_options)
-                finish_with_plan(output, session, make_plan(), preview, apply_options.allow, spec)
-            done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-            if done.verdict.refusal or done.is_declined:
-                finish(output, apply_options, done)
-            found = api.leftovers(done.plan, session)
-        finish(output, apply_options, done, list(leftover_lines(found, done.plan.reference)), found)
+                made = make_plan()
+                waves.check(made.changed)
+                finish_with_plan(output, session, made, preview, apply_options.allow, spec)
+            prepare(output, session, apply_options, yes=writing.yes)
+            with session.lock(wait=apply_options.wait):  # to the end of the search for old values
+                output.add_findings(one.finding for one in api.settle(session))
+                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+                if done.verdict.refusal or done.is_declined:
+                    finish(output, apply_options, done)
+                found = api.leftovers(done.plan, session)
+        finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+
+
+def _parse_scope(
+    words: Sequence[str], specs: Sequence[str], relay: str | None, user: str | None
+) -> Sequence[str] | RelayLogin:
+    """Return the references or the login that a person named. Raises :class:`UsageError`."""
+    references = [word for word in words if has_kind(word)]
+    for spec in specs:
+        kind, colon, rest = spec.partition(":")
+        is_bare = not colon and kind.isidentifier() and not (relay or references)
+        if (colon or is_bare) and not os.path.lexists(spec):
+            meant, rest = (SecretKind.ENV, spec) if is_bare else (closest_word(kind, SecretKind), rest)
+            hint = f"did you mean `{meant}:{rest}`?" if meant else f"kinds of references: {', '.join(SecretKind)}"
+            raise UsageError(f"{quoted(spec)} is neither a reference nor a file", hint)
+    if relay == "" or user == "":
+        raise UsageError(f"{'--relay' if relay == '' else '--user'} is empty", "give a name, or leave the option out")
+    if user and not relay:
+        raise UsageError("--user needs --relay", "name the relay where this user logs in: --relay HOST")
+    if relay and references:
+        raise UsageError("references and --relay exclude each other", "give one of them; --realm limits either")
+    if not relay:
+        if not references:
+            hint = "name them as plans show them, such as env:SMTP_PASSWORD, or their relay: --relay HOST"
+            raise UsageError("no reference to rotate was given", hint)
+        check_references(references)
+    if not specs:
+        named = [word for word in references if os.path.lexists(word)]
+        hint = f"for a file of that name, write ./{named[0]}" if named else "name it after the references"
+        raise UsageError("no spec was given", hint)
+    return RelayLogin(relay, user or "") if relay else references

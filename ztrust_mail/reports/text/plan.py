@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.core.text import pluralise
+from ztrust_mail.core.text import first_and_more, pluralise
 from ztrust_mail.model.fields import Masked
 from ztrust_mail.model.serialize import display_short, display_value
-from ztrust_mail.planning.compare import Action, Change, SecretMode, SecretState
+from ztrust_mail.planning.compare import Action, Change, SecretMode, SecretState, credential_of
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.planning.planners.rotate import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
+from ztrust_mail.planning.planners.old_secrets import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
+from ztrust_mail.planning.planners.rotate import Rotation
 from ztrust_mail.planning.safety import Danger
-from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, list_realms, name_realms
+from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, list_realms, name_realms, name_references
 from ztrust_mail.reports.report import ApplyReport, PlanReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
@@ -104,7 +105,7 @@ def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
     made = report.plan
     yield from server_lines(report.title or made.url, made.account, made.intro)
     yield from glob_lines(made)
-    said = [_describe_realm(realm, made.secrets) for realm in made.realms if realm.status is not Status.IN_SYNC]
+    said = [_describe_realm(made, realm) for realm in made.realms if realm.status is not Status.IN_SYNC]
     for block in group_realms(said, details=details):
         yield from block_lines([block], describe_block, statement_lines)
         yield line()
@@ -148,10 +149,21 @@ def describe_block(block: Block) -> Sequence[str | Span]:
     return (f": the same {pluralise(changes, 'change')}",) if len(block.realms) > 1 else ()
 
 
-def _describe_realm(realm: RealmPlan, secrets: SecretMode) -> Said:
+def _describe_realm(made: Plan, realm: RealmPlan) -> Said:
     """Return what a plan says of a realm."""
     head = "" if realm.changes else realm.status.value
-    return realm.realm, head, [*map(change_statement, realm.changes), *_remarks(realm, secrets)]
+    said = [*map(change_statement, realm.changes), *_remarks(realm, made.secrets)]
+    if isinstance(made, Rotation):
+        said += _logins(realm, with_references=not realm.changes)
+    return realm.realm, head, said
+
+
+def _logins(realm: RealmPlan, *, with_references: bool) -> Iterator[Statement]:
+    """Yield with what a realm of a rotation logs in, so that realms with one credential are one block."""
+    one = credential_of(realm.wanted.fields)
+    if one.references:
+        secret = f", {first_and_more([str(ref) for ref in one.references])}" if with_references else ""
+        yield Statement(_REMARK, "login", (f"login: {one.user} at {one.host}{secret}",))
 
 
 def change_statement(change: Change, kind: str = "") -> Statement:
@@ -230,7 +242,11 @@ def result_body(report: ApplyReport, *, details: bool = False) -> Iterator[Line]
     found = [one for one in report.findings if one not in known and one.rule not in _ABOUT_LEFTOVERS]
     found += [one for realm in done.realms for one in realm.findings if one not in known]
     yield from finding_lines(found, fold=not details)
-    said = [(realm.realm, realm.status.value, ()) for realm in _planned(done)]
+    is_rotation = isinstance(done.plan, Rotation)
+    said = [
+        (one.realm, one.status.value, [*_logins(one.plan, with_references=True)] if is_rotation else [])
+        for one in _planned(done)
+    ]
     yield from block_lines(group_realms(said, details=details), describe_block, statement_lines)
 
 
@@ -242,7 +258,8 @@ def result_verdict(report: ApplyReport) -> Iterator[Line]:
         what = "realms marked skipped were not touched." if untouched else "no realm was skipped."
         yield line(Span("Interrupted: ", "bold red"), what)
     elif done.stopped:
-        yield line(Span("Stopped: ", "bold red"), f"{done.stopped}; realms marked skipped were not touched.")
+        what = "; realms marked skipped were not touched." if untouched else "."
+        yield line(Span("Stopped: ", "bold red"), f"{done.stopped}{what}")
     run = f" (run {done.run})." if done.run else "."
     yield line(Span("Done: ", "bold"), status_counts(done.plan, done.realms), run)
     if done.plan.unseen:
@@ -257,11 +274,12 @@ def _planned(done: Result) -> list[RealmOutcome]:
     return [realm for realm in done.realms if realm.plan.status is Status.CHANGED]
 
 
-def leftover_lines(found: Sequence[Finding], reference: SecretRef) -> Iterator[Line]:
-    """Yield the realms that may still use the replaced secret, by kind, each kind with what to do about it."""
+def leftover_lines(found: Sequence[Finding], references: Sequence[SecretRef]) -> Iterator[Line]:
+    """Yield the realms that may still use the replaced secrets, by kind, each kind with what to do about it."""
     is_used = any(one.rule in _LEFTOVERS for one in found)
-    what = "may still be used by:" if is_used else "no realm uses it any more, as far as the journal knows."
-    yield line(Span("The old value ", "bold"), f"of {reference}{' ' if is_used else ': '}{what}")
+    old, them = ("The old values ", "them") if len(references) > 1 else ("The old value ", "it")
+    what = " may still be used by:" if is_used else f": no realm uses {them} any more, as far as the journal knows."
+    yield line(Span(old, "bold"), f"of {name_references(references)}{what}")
     for rule, words in _LEFTOVERS.items():
         if fitting := [one for one in found if one.rule == rule]:
             yield line(f"  {name_realms([str(one.realm) for one in fitting])}: {words}; {fitting[0].hint}")
