@@ -141,13 +141,12 @@ def finish(
 def _continue_command(done: Result) -> str:
     """Return the command that writes the realms that an apply left, empty where it left none."""
     planned = {realm.realm for realm in done.plan.changed}
+    is_done = all(realm.status is Status.APPLIED for realm in done.realms if realm.realm in planned)
     name, _, run = done.command.partition(" ")
-    if name == "rotate" and "canary" in done.stopped:
-        return next_command(name)
-    if all(realm.status is Status.APPLIED for realm in done.realms if realm.realm in planned):
-        return ""
     if name == "rotate":
-        return next_command(name)
+        return "" if is_done and not done.stopped else next_command(name)
+    if is_done:
+        return ""
     if name == "revert":
         return next_command(name, run=run)
     canary = {"canary": "1"} if "canary" in done.stopped else {}

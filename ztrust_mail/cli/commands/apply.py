@@ -21,6 +21,7 @@ from ztrust_mail.core.text import pluralise
 from ztrust_mail.journal.records import OF_SAVED_PLAN, Outcome
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
+from ztrust_mail.planning.saved import ROTATE
 from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.entries import Spec
@@ -67,7 +68,8 @@ def command(
                 hint = "leave out SPEC, --realm and --secrets, or save a new plan with them"
                 raise UsageError("--plan cannot be combined with SPEC, --realm or --secrets", hint)
             saved = api.load_plan(plan, expect_digest)
-            apply_options = replace(apply_options, command=saved.applying, plan_digest=saved.digest)
+            waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
+            apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
             with api.connect(server, plan=saved, config_path=config) as session:
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)

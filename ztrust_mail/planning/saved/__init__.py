@@ -4,6 +4,7 @@ from ztrust_mail.planning.saved.checks import STALE, cannot_see, check_live, che
 from ztrust_mail.planning.saved.read import from_text, load
 from ztrust_mail.planning.saved.write import (
     APPLY,
+    ROTATE,
     LeftOut,
     PlannedRealm,
     SavedPlan,
@@ -14,6 +15,7 @@ from ztrust_mail.planning.saved.write import (
 
 __all__ = [
     "APPLY",
+    "ROTATE",
     "STALE",
     "LeftOut",
     "PlannedRealm",
