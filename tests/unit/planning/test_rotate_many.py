@@ -267,7 +267,7 @@ def test_without_a_terminal_a_rotation_names_the_dry_run(cli, sandbox, spec):
     before = len(sandbox.requests)
     ran = cli("rotate", "env:KEY_A", spec)
     assert (ran.status, len(sandbox.requests)) == (2, before)
-    assert "review it with --dry-run, then pass --yes" in ran.err
+    assert "review `ztrust-mail rotate env:KEY_A mail.yaml --dry-run`, then pass --yes" in ran.err
 
 
 # what is said of the old values
