@@ -15,7 +15,7 @@ from ztrust_mail.planning.compare import Action, Change, SecretMode, SecretState
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.planners.old_secrets import NOT_LOOKED, NOT_ROTATED, OLD_SECRET, UNKNOWN_SECRET
 from ztrust_mail.planning.planners.rotate import Rotation
-from ztrust_mail.planning.safety import Danger
+from ztrust_mail.planning.safety import Danger, Reason
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, list_realms, name_realms, name_references
 from ztrust_mail.reports.report import ApplyReport, PlanReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
@@ -128,6 +128,8 @@ def plan_verdict(report: PlanReport) -> Iterator[Line]:
     if report.refusal and not report.refused:
         yield finding_line(report.refusal)
     reasons = {danger.reason for danger in report.refused}
+    if isinstance(made, Rotation):
+        reasons.add(Reason.MASS_CHANGE)  # whoever names a reference means all realms that use it
     yield from danger_lines([one for one in report.dangers if one.reason not in reasons], "Allowed", "yellow")
     yield from danger_lines(report.refused)
     if report.next_step:
