@@ -1,9 +1,12 @@
 """``rotate``: write the current values of secrets to every realm that uses them."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
@@ -15,8 +18,12 @@ from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind
 from ztrust_mail.core.text import closest_word, quoted
-from ztrust_mail.planning.planners.rotate import RelayLogin, Rotation, check_references
+from ztrust_mail.planning.planners.rotate import RelayLogin, check_references
 from ztrust_mail.planning.safety import Reason
+from ztrust_mail.reports.text.plan import leftover_lines
+
+if TYPE_CHECKING:
+    from ztrust_mail.applying.options import ApplyOptions
 
 NAME = "rotate"
 
@@ -50,24 +57,19 @@ def command(
     For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
     changes their number. At the end, lists realms that may still use an old value.
     """
-    from ztrust_mail.reports.text.plan import leftover_lines
-
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
         chosen = _parse_scope(words, specs, relay, user)
         check_preview(output, preview)
-        first = "" if writing.canary == "0" else writing.canary
-        flags = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE))
-        given = flags.apply_options(NAME)
+        apply_options = _apply_options(writing)
         spec = api.load_spec(specs)
-        waves = replace(given.waves, per_credential=True)
-        apply_options = replace(given, waves=waves, spec_digest=api.spec_digest(spec))
+        apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
         with api.connect(server, spec=spec, config_path=config) as session:
             make_plan = partial(api.rotate_plan, spec, session, chosen, realms=realm, allow=writing.allow)
             if preview.is_wanted:
                 output.attach(session)
                 api.require_support(session, apply_options)
                 made = make_plan()
-                waves.check(made.changed)
+                apply_options.waves.check(made.changed)
                 finish_with_plan(output, session, made, preview, apply_options.allow, spec)
             prepare(output, session, apply_options, yes=writing.yes)
             with session.lock(wait=apply_options.wait):  # to the end of the search for old values
@@ -77,6 +79,13 @@ def command(
                     finish(output, apply_options, done)
                 found = api.leftovers(done.plan, session)
         finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+
+
+def _apply_options(writing: WriteFlags) -> ApplyOptions:
+    """Return how a rotation is applied: with canaries of each login, and as the mass change that it is."""
+    first = "" if writing.canary == "0" else writing.canary
+    given = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE)).apply_options(NAME)
+    return replace(given, waves=replace(given.waves, per_credential=True))
 
 
 def _parse_scope(
