@@ -40,10 +40,24 @@ def main() -> NoReturn:
             print(f"ztrust-mail {__version__}", flush=True)
             sys.exit(ExitStatus.OK)
         gc.set_threshold(COLLECT_AFTER)  # otherwise a tenth of a short command's time is garbage collection
-        sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+        _end_on_signals()
+        sys.exit(status)
     except OutputError as e:  # from output that no command writes, such as the help
         print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
         sys.exit(e.exit_status)
+
+
+def _end_on_signals() -> None:
+    """Let the next Ctrl-C end the program at once, in which threads may still wait for a server.
+
+    Everything is written, recorded and reported then, and Python itself would print a traceback.
+    """
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.default_int_handler:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 import trustme
@@ -213,3 +214,19 @@ def test_a_signal_during_an_endless_write_stops_the_run(cli: Cli, proxy: Endless
         _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitStatus.INTERRUPTED, said
     assert proxy.forwarded("PUT") == []
+
+
+def test_ctrl_c_again_and_again_ends_the_program_without_a_traceback(cli: Cli, proxy: EndlessProxy) -> None:
+    proxy.clear()
+    proxy.fault(Fault.HANG, method="GET", at=4, times=100)  # the plan has been read, the read-back never ends
+    cli.set(TIMEOUT="10s")
+    arguments = [sys.executable, "-m", "ztrust_mail", "apply", "mail.yaml", "--yes"]
+    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ) as process:
+        assert proxy.reached.wait(PATIENCE)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode in (ExitStatus.INTERRUPTED, -signal.SIGINT)
+    assert b"Traceback" not in said
