@@ -131,8 +131,12 @@ class ApplyRun:
         fresh_reads = FreshReads(self._gateway, wave.realms)
 
         def work() -> None:
-            while (planned := queue.next()) is not None:
-                self._record_attempt(self._writer.write(planned, fresh_reads))
+            try:
+                while (planned := queue.next()) is not None:
+                    self._record_attempt(self._writer.write(planned, fresh_reads))
+            except BaseException:
+                self.stopped = self.stopped or "an internal error"  # for the threads that are still writing
+                raise
 
         in_parallel(work, self._gateway.connections, self._interrupt)
 

@@ -14,7 +14,7 @@ from support.results import statuses
 
 from ztrust_mail.applying.apply import apply_plan
 from ztrust_mail.applying.options import ApplyContext, ApplyOptions, CanaryTest, Waves
-from ztrust_mail.applying.outcome import Result
+from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.applying.resume import find_unfinished, settle
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
@@ -432,3 +432,21 @@ def test_a_run_that_loses_its_lock_says_so_once_and_why_nothing_was_read_back(jo
     assert {f.message for f in result.findings if f.rule == "not-read-back"} == {
         "32 realms written, not read back: the lock on the server was lost"
     }
+
+
+def test_an_exception_of_the_caller_in_one_thread_stops_the_others(journal):
+    gateway, has_failed = FakeGateway({f"r{n:03}": {} for n in range(300)}, connections=2), threading.Event()
+
+    def fail_once(realm: RealmOutcome) -> None:
+        if realm.realm == "r000":
+            has_failed.set()
+            raise ZeroDivisionError
+
+    gateway.before_write = lambda realm: realm == "r000" or has_failed.wait(30)
+    with pytest.raises(ZeroDivisionError):
+        run(gateway, journal, progress=fail_once)
+    assert len(gateway.written) < 300
+    assert [one.outcome for one in journal.runs(gateway.url)] == [Outcome.STOPPED]
+    left = find_unfinished(journal, gateway.url)
+    assert left is not None
+    assert len(left.realms) == 300
