@@ -124,7 +124,10 @@ class Session:
         """The journal, created where there is none. Raises :class:`JournalError`."""
         from ztrust_mail.journal.journal import open_journal
 
-        opened = open_journal(self.journal_url, writable=True)
+        with self._opening:  # from Python 3.12 on, threads may come here at once; a lease belongs to one journal
+            if "journal" not in vars(self):
+                vars(self)["journal"] = open_journal(self.journal_url, writable=True)
+            opened: Journal | None = vars(self)["journal"]
         assert opened is not None  # a writable one is created
         return opened
 

@@ -141,3 +141,9 @@ def test_writes_before_the_loss_of_the_lock_are_in_the_journal(sandbox: Sandbox,
         sandbox.faults.before_write = lambda realm: None
         again = ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)
     assert again.exit_status is ExitStatus.OK
+
+
+def test_threads_that_ask_a_session_for_its_journal_at_once_get_the_same(sandbox: Sandbox) -> None:
+    opening = vars(ztrust_mail.Session)["journal"].func  # without the lock that cached_property has before Python 3.12
+    with connected(sandbox) as connection, ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(opening, [connection] * 4))) == 1
