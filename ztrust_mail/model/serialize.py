@@ -82,7 +82,7 @@ _TYPED: Mapping[str, Callable[[FieldJson], FieldValue]] = {
 
 NOT_SET = "(not set)"
 _SHOWN = 255
-_AMBIGUOUS = re.compile(r"""^[\s("]|\s$|→|; """)
+_AMBIGUOUS = re.compile(r"""^[\s("]|\s$|\s\s|→|; """)
 """Texts that could be read as more than a value, or as a remark such as ``(not set)``, are shown in quotes."""
 
 

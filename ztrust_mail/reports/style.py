@@ -61,12 +61,27 @@ def plain(lines: Iterable[Line], width: int = 0, *, terminal: bool = False) -> s
 def wrap(lines: Iterable[Line], width: int, *, terminal: bool = False) -> Iterator[Line]:
     """Yield printable lines of at most ``width`` columns, 0 for any. Breaks at blanks; longer words stay whole."""
     for one in lines:
-        shown = tuple(Span(printable(span.text), span.style) for span in one)
+        shown = tuple(Span(_CI_COMMAND.sub(r"\\x23#", printable(span.text)), span.style) for span in one)
         is_fixed = not width or (shown and shown[0].style == PLACE and not terminal)
         if not is_fixed and sum(len(span.text) for span in shown) > width:
-            yield from _wrap(shown, max(width, LEAST_WIDTH))
+            yield from map(_disarm, _wrap(shown, max(width, LEAST_WIDTH)))
         else:
-            yield shown
+            yield _disarm(shown)
+
+
+_CI_COMMAND = re.compile(r"##(?=\w*\[)")
+"""How Azure Pipelines (``##vso[``), TeamCity and old GitHub runners recognise a command in a job's output."""
+
+
+def _disarm(row: Line) -> Line:
+    """Return a line that GitHub does not take for a command: those begin with ``::``, and no line of ours does."""
+    for place, span in enumerate(row):
+        if text := span.text.lstrip():
+            if text.startswith("::"):
+                disarmed = Span(span.text.replace("::", r"\x3a:", 1), span.style)
+                return (*row[:place], disarmed, *row[place + 1 :])
+            break
+    return row
 
 
 def _wrap(one: Line, width: int) -> Iterator[Line]:

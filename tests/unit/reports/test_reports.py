@@ -193,6 +193,20 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(
     assert capsys.readouterr() == ("result\n", "rest\n")
 
 
+@pytest.mark.parametrize("width", [0, 40])
+@pytest.mark.parametrize("command", ["::stop-commands::x", "##vso[task.x]y", "##[warning]x", "##teamcity[x]"])
+def test_no_text_of_others_gives_a_command_to_a_ci_service(command: str, width: int) -> None:
+    said = [line(command), line("  ", Span(command, "red")), line("sender.name  ", f"{'word ' * 10}{command}")]
+    for row in style.plain(said, width).splitlines():
+        assert not row.strip().startswith("::")
+        assert not re.search(r"##\w*\[", row)
+
+
+def test_colons_and_hashes_in_other_places_stay_as_they_are() -> None:
+    said = [line("realm ::1"), line("a :: b ## c [x] #[y]")]
+    assert style.plain(said).splitlines() == ["realm ::1", "a :: b ## c [x] #[y]"]
+
+
 # findings
 
 
