@@ -102,7 +102,8 @@ class TokenGateway(Gateway):
                 verify=self._server.ca_bundle or True,
             )
         except failures.FAILURES as e:
-            raise channel.failure(e) from None
+            failure = channel.failure(e)
+        raise failure  # not in the handler: its context would be an exception that holds the request with its token
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         assert self._server.token is not None  # checked before every request

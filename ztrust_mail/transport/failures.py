@@ -276,9 +276,10 @@ def parse_json(response: requests.Response, reduce_object: Callable[[dict[str, J
         raise _too_large(urlsplit(response.url or "").netloc, pluralise(MAX_VALUES, "value"))
     try:
         value: Json = json.loads(response.content, object_hook=reduce_object)
+        return value
     except (ValueError, RecursionError):
-        raise unexpected_response(response) from None
-    return value
+        pass  # the exception holds the response, perhaps with a token, so no other may have it as its context
+    raise unexpected_response(response)
 
 
 def as_object(response: requests.Response) -> Mapping[str, Json] | None:

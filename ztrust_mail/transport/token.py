@@ -149,7 +149,8 @@ class TokenSource:
         try:
             return self._session.post(url, data=_form(server), timeout=wait, verify=server.ca_bundle or True)
         except failures.FAILURES as e:
-            raise self._channel.failure(e) from None
+            failure = self._channel.failure(e)
+        raise failure  # not in the handler: its context would be an exception that holds the request with the login
 
     def _refusal(self, response: requests.Response) -> ServerRefused | ServerUnreachable:
         body, detail = as_object(response), failures.server_message(response, self._redactor)

@@ -17,7 +17,7 @@ import urllib3
 from support import bad_server
 from support.bad_server import BadServer, Behaviour, answer
 
-from ztrust_mail.core.errors import RealmError, ServerError, ServerUnreachable
+from ztrust_mail.core.errors import RealmError, ServerError, ServerUnreachable, ZtrustMailError
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.gateways import connect
@@ -53,6 +53,10 @@ def failure_of(product: str, url: str, **more: object) -> tuple[Failure, str]:
     gateway.close()
     error = caught.value
     assert isinstance(error, ServerError | RealmError)
+    context = error.__context__
+    while context:  # an exception of requests would hold the request with its token
+        assert isinstance(context, ZtrustMailError)
+        context = context.__context__
     for foreign in FOREIGN:
         assert foreign not in f"{error.message} {error.hint}"
     host = url.partition("://")[2].removesuffix("/auth")

@@ -56,6 +56,7 @@ def refused(source: TokenSource, kind: type[ServerError] = ServerRefused) -> Ser
         source.current()
     assert type(refusal.value) is kind
     assert refusal.value.hint
+    assert refusal.value.__context__ is None or isinstance(refusal.value.__context__, ServerError)
     told = traceback.TracebackException.from_exception(refusal.value, capture_locals=True)
     assert HIDDEN not in "".join(told.format()) + refusal.value.message
     return refusal.value
@@ -79,6 +80,10 @@ def together(work: Callable[[int], object]) -> list[object]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(one, range(THREADS)))
+
+
+def test_no_error_about_a_password_that_is_not_unicode_holds_it() -> None:
+    refused(source_at(password=Secret(f"{HIDDEN}\udce4")), ServerUnreachable)
 
 
 # One token for all

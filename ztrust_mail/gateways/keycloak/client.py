@@ -117,7 +117,8 @@ class KeycloakClient(ConnectionManager):
             send = self.raw_put if method == "PUT" else self.raw_post
             return send(path, body.reveal() if body else "")
         except KeycloakConnectionError as e:
-            raise self._channel.failure(e.__cause__) from None
+            failure = self._channel.failure(e.__cause__)
+        raise failure  # not in the handler: its context would be an exception that holds the request with its token
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token: Token = self._thread.token
