@@ -1,6 +1,7 @@
 """A service that gives a new tenant its e-mail settings: ``PUT /tenants/acme``. README.md says how to run it."""
 
 import os
+import re
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
@@ -25,6 +26,9 @@ DEFAULTS: DefaultsDict = {
     "relay": {"host": "smtp.example.com", "auth": {"username": "apikey", "password": {"env": "SMTP_PASSWORD"}}},
     "sender": {"address": "no-reply@{realm.slug}.example.com"},
 }
+TENANT = re.compile(r"(?!master$)[a-z0-9][a-z0-9-]{0,62}")
+"""The names of tenants. The realm ``master`` belongs to the administrators, whatever a request asks for."""
+
 STATUSES: Mapping[type[ZtrustMailError], int] = {
     SpecError: 422,
     UsageError: 422,
@@ -57,7 +61,10 @@ def create_app(environ: Mapping[str, str] = os.environ, defaults: DefaultsDict =
 
     @app.put("/tenants/{realm}")
     async def onboard(realm: str, tenant: Tenant) -> Onboarded:
-        entry: EntryDict = {"sender": {"name": tenant.sender_name}}
+        if not TENANT.fullmatch(realm):
+            raise UsageError("this is not the name of a tenant", "use a to z, digits and hyphens, and not master")
+        # a brace would begin a placeholder
+        entry: EntryDict = {"sender": {"name": tenant.sender_name.replace("{", "{{").replace("}", "}}")}}
         if tenant.reply_to:
             entry["reply_to"] = {"address": tenant.reply_to}
         done = await aio.ensure(

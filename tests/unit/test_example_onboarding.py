@@ -56,3 +56,15 @@ def test_what_goes_wrong_has_a_status_of_its_own_and_shows_no_secret(service, zt
     assert [answer.status_code for answer in answers] == [422, 422, 502, 503]
     assert all(answer.json()["error"] for answer in answers)
     assert not any(SECRET in answer.text for answer in answers)
+
+
+def test_no_request_changes_the_realm_of_the_administrators(service, ztrust_sandbox):
+    before = ztrust_sandbox.smtp("master")
+    answers = [service(f"/tenants/{name}", {"sender_name": "A"}) for name in ("master", "Master", "a%2Fb", "-y")]
+    assert [answer.status_code for answer in answers] == [422, 422, 404, 422]
+    assert ztrust_sandbox.smtp("master") == before
+
+
+def test_braces_in_a_name_are_plain_text(service, ztrust_sandbox):
+    assert service("/tenants/acme", {"sender_name": "{realm.slug} {x}"}).status_code == 200
+    assert ztrust_sandbox.smtp("acme")["fromDisplayName"] == "{realm.slug} {x}"
