@@ -138,9 +138,13 @@ class ProblemReporter:
 def _name_without_value(key: str, *, is_login: bool) -> str:
     """Return what stands before a colon or ``=`` in a key: in ``{password:hunter2}`` the value is part of the key.
 
-    In a login, the name ends at a blank, too.
+    In a login, and after a word such as ``password``, the name ends at a blank, too.
     """
-    return re.split(r"[:=\s]" if is_login else "[:=]", key, maxsplit=1)[0]
+    ends = r"[:=\s]" if is_login or _SECRETIVE.match(key) else "[:=]"
+    return re.split(ends, key, maxsplit=1)[0]
+
+
+_SECRETIVE = re.compile(r"(?i)\S*(pass|secret|token|credential|pwd|api.?key|auth)")
 
 
 _SECRET_HINT = "write a reference: {env: NAME}, {file: PATH}, {command: […]}, {keyring: […]}, {keycloak_vault: KEY}"

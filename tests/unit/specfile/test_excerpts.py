@@ -53,6 +53,7 @@ LEAKS = {
     "after a key without a blank": " {host: h.example, auth: {username: u, password:hunter2}}",
     "after a key without a colon": " {host: h.example, auth: {username: u, password hunter2}}",
     "after a key outside of a login": " {host: h.example, password:hunter2}",
+    "after a key without a colon, outside of a login": " {host: h.example, password hunter2}",
     "after a key with an equals sign": " {host: h.example, auth: {username: u, password=hunter2}}",
     "below an indented tab": "\n    auth:\n\t      password: hunter2\n",
     "in a text that a bracket breaks": '\n    auth: {password: "x\n      port: hunter2 {", host: {x}y}\n',
