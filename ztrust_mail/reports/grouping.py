@@ -6,11 +6,11 @@ said than about a larger group belongs to that group, with what is said on top o
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.specfile.placeholders import escape, insert_placeholders
@@ -195,17 +195,22 @@ def _with_realms_of_others(block: Block, order: Mapping[str, int]) -> Block:
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Equal findings. ``realms`` are those that they are about; ``more`` counts further findings of the same rule."""
+    """Equal findings. ``realms`` are those that they are about; ``more`` counts further findings of the same rule.
+
+    ``places`` counts further places in the finding's file that have the same finding.
+    """
 
     finding: Finding
     realms: tuple[str, ...] = ()
     more: int = 0
+    places: int = 0
 
 
 def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[FindingGroup]:
     """Return distinct findings, those of one rule together, and equal ones of several realms as one.
 
-    With ``fold``, a rule has a few findings about single realms as examples, and a number of the others.
+    With ``fold``, a rule has a few findings about single realms as examples, and a number of the others; a warning
+    that a file has at several places is one, too.
     """
     distinct = list(dict.fromkeys(found))
     exact = Counter(replace(one, realm=None) for one in distinct)
@@ -217,11 +222,27 @@ def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[Findi
         key = plain if pattern is None or exact[plain] >= general[pattern] else pattern
         # a text that has {realm} itself is not the same as one that had a realm's name there
         groups.setdefault((key, key != plain), []).extend([one.realm] if one.realm else [])
+    equal = [FindingGroup(finding, tuple(realms)) for (finding, _), realms in groups.items()]
     by_rule: dict[tuple[str, str], list[FindingGroup]] = {}
-    for (finding, _), realms in groups.items():
-        rule = (finding.severity.value, finding.rule) if realms and not finding.location else (str(len(by_rule)), "")
-        by_rule.setdefault(rule, []).append(FindingGroup(finding, tuple(realms)))
+    for group in _merge_places(equal) if fold else equal:
+        is_of_realms = group.realms and not group.finding.location
+        rule = (group.finding.severity.value, group.finding.rule) if is_of_realms else (str(len(by_rule)), "")
+        by_rule.setdefault(rule, []).append(group)
     return [one for several in by_rule.values() for one in (_fold(several) if fold else several)]
+
+
+def _merge_places(groups: Iterable[FindingGroup]) -> Iterator[FindingGroup]:
+    """Yield the groups; warnings and notes that differ only by the place in one file are one, at the first place."""
+    by_file: dict[Finding | int, list[FindingGroup]] = {}
+    for number, one in enumerate(groups):
+        found = one.finding
+        key: Finding | int = number
+        if found.location and found.severity in (Severity.WARNING, Severity.NOTE):
+            key = replace(found, location=Location(found.location.path))
+        by_file.setdefault(key, []).append(one)
+    for same in by_file.values():
+        realms = dict.fromkeys(realm for one in same for realm in one.realms)
+        yield FindingGroup(same[0].finding, tuple(realms), places=len(same) - 1)
 
 
 def _generalise_finding(one: Finding) -> Finding:

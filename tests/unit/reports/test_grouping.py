@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.reports.grouping import (
     EXAMPLES,
     Block,
@@ -172,3 +172,18 @@ def test_values_of_many_realms_are_counted() -> None:
     assert count_by({"a": "x", "b": "x"}, "abc") == "x (2 realms); unknown (1 realm)"
     assert count_by({}, "abc") == ""
     assert count_by({one: one for one in "abcde"}, "abcde").endswith("; 2 more")
+
+
+@pytest.mark.parametrize(
+    ("severity", "fold", "places"),
+    [(Severity.WARNING, True, [2, 0]), (Severity.WARNING, False, [0] * 4), (Severity.ERROR, True, [0] * 4)],
+)
+def test_a_warning_at_several_places_of_a_file_is_one_and_an_error_is_not(
+    severity: Severity, fold: bool, places: list[int]
+) -> None:
+    at = [("a.yaml", 3), ("a.yaml", 5), ("b.yaml", 3), ("a.yaml", 9)]
+    found = [Finding(severity, "r", "odd", location=Location(path, n, 1), realm=f"{path}{n}") for path, n in at]
+    groups = group_findings(found, fold=fold)
+    assert [group.places for group in groups] == places
+    assert sorted(realm for group in groups for realm in group.realms) == sorted(f"{path}{n}" for path, n in at)
+    assert str(groups[0].finding.location) == "a.yaml:3:1"

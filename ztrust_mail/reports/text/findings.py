@@ -40,6 +40,8 @@ def _advice(one: FindingGroup) -> tuple[str, str]:
 def _group_line(one: FindingGroup, *, with_hint: bool) -> Line:
     found = one.finding
     realms = f"{'realm ' if len(one.realms) == 1 else ''}{name_realms(one.realms)}" if one.realms else ""
+    if one.places:
+        realms = ", ".join(filter(None, [f"and {pluralise(one.places, 'more place')}", realms]))
     if not one.more:
         return _line(found, realms, with_hint=with_hint)
     severity = Span(found.severity.value, SEVERITY_STYLES[found.severity])
