@@ -201,7 +201,9 @@ def _login_realm(realm: str) -> str:
 
 def _ca_bundle(path: str) -> str:
     if path and not os.path.isfile(path):
-        raise ConfigError(f"the CA bundle {path} does not exist", f"check ca_bundle or {PREFIX}CA_BUNDLE")
+        raise ConfigError(
+            f"the CA bundle {quoted(str(path), 255)} does not exist", f"check ca_bundle or {PREFIX}CA_BUNDLE"
+        )
     return path
 
 

@@ -37,7 +37,7 @@ def segment_of(realm: str) -> str:
     return segment
 
 
-@dataclass
+@dataclass(repr=False)
 class RequestLine:
     """The method and URL of a request, and how often it was sent. One object is used for all its repetitions."""
 
@@ -49,6 +49,8 @@ class RequestLine:
         """Return the request as text for people, without its query and without a login in the URL."""
         parts = urlsplit(self.url)
         return printable(f"{self.method} {parts.netloc.rpartition('@')[2]}{parts.path}")
+
+    __repr__ = __str__  # handlers may write the arguments of a log record
 
 
 class HostChannel:

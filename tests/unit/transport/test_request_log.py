@@ -105,4 +105,4 @@ def test_the_query_and_a_login_in_the_url_are_not_logged() -> None:
     from ztrust_mail.transport.channel import RequestLine
 
     line = RequestLine("GET", "https://user:S3cr3t@id.example.com/admin/realms?search=S3cr3t")
-    assert str(line) == "GET id.example.com/admin/realms"
+    assert str(line) == repr(line) == "GET id.example.com/admin/realms"
