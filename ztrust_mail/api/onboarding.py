@@ -39,9 +39,9 @@ class EnsureKeywords(LoginKeywords, total=False):
     """The keyword arguments of :func:`ensure` besides a login.
 
     ``defaults`` are settings that all realms start from. ``allow`` names dangers that are intended. ``wait`` is how
-    many seconds to wait for another run on this server, 60 by default. Setting ``cancel`` ends the wait for a realm,
-    lets the writes under way finish and skips the rest. ``message`` is recorded in the journal. The others are those of
-    :func:`connect`.
+    many seconds to wait for another run on this server, 60 by default. Setting ``cancel`` ends that wait and the one
+    for a realm, lets the writes under way finish and skips the rest. ``message`` is recorded in the journal. The others
+    are those of :func:`connect`.
     """
 
     defaults: DefaultsDict

@@ -83,7 +83,7 @@ def run_plan(
     dialogue = dialogue or Dialogue()
     lock_lost = threading.Event()
     require_support(session, options)
-    with session.lock(wait=options.wait, lost=lock_lost.set) as is_outermost:
+    with session.lock(wait=options.wait, lost=lock_lost.set, cancel=options.cancel) as is_outermost:
         resolved = settle(session) if is_outermost else []  # a nested call's caller has done so
         settled = tuple(one.finding for one in resolved)
         dialogue.report_settled(settled)

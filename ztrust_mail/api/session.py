@@ -205,8 +205,10 @@ class Session:
         return f"{self.gateway.account(with_email=False)}, {_local_user()}"
 
     @contextmanager
-    def lock(self, *, wait: float = 0.0, lost: Callable[[], None] | None = None) -> Iterator[bool]:
-        """Hold the lock on this server, so that no other run writes to it; ``wait`` is in seconds.
+    def lock(
+        self, *, wait: float = 0.0, lost: Callable[[], None] | None = None, cancel: threading.Event | None = None
+    ) -> Iterator[bool]:
+        """Hold the lock on this server, so that no other run writes to it; ``wait`` is in seconds, ``cancel`` ends it.
 
         Calls of one thread may be nested: the outermost takes the lock. Yields whether this call took it. Another
         thread of the same session waits for the lock like any other run. ``lost`` is called, from another thread,
@@ -226,7 +228,7 @@ class Session:
             _ = self.journal
             login.result()
         hold = _Hold()
-        monitor = Monitor(hold.lose, self.opened.is_stuck)
+        monitor = Monitor(hold.lose, self.opened.is_stuck, (cancel or threading.Event()).is_set)
         with self.journal.lease(self.gateway.url, self.identity, wait=wait, monitor=monitor), hold.listening(lost):
             self._holds.append(hold)
             try:

@@ -46,7 +46,7 @@ class ApplyKeywords(TypedDict, total=False):
     characters) are recorded in the journal. ``allow`` names dangers that are intended (``mass-change``, ``all``).
     ``waves`` splits the work; after a canary the server tests the connection to the relay. ``wait`` is how many seconds
     to wait for another run on this server. ``progress`` is called from worker threads as realms are done. Setting
-    ``cancel`` lets the writes under way finish and skips the rest.
+    ``cancel`` ends that wait, lets the writes under way finish and skips the rest.
     """
 
     spec: Spec | None

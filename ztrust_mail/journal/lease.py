@@ -37,14 +37,16 @@ DEFAULT_TIMING: Final = Timing()
 
 @dataclass(frozen=True)
 class Monitor:
-    """Callbacks of the thread that renews a lease.
+    """Callbacks while a run waits for a lease and holds it.
 
     ``lost`` is called once: when another run has the lease, it could not be renewed in time, or the run is stuck.
     ``is_stuck`` returns whether the run exceeds all its deadlines; its lease is not renewed then.
+    ``is_cancelled`` returns whether to wait no longer for the run that holds the lease.
     """
 
     lost: Callable[[], None] = lambda: None
     is_stuck: Callable[[], bool] = lambda: False
+    is_cancelled: Callable[[], bool] = lambda: False
 
 
 UNMONITORED: Final = Monitor()
@@ -68,12 +70,12 @@ class Lease:
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: threading.Event = field(default_factory=threading.Event)
 
-    def acquire(self, who: str, wait: float) -> None:
+    def acquire(self, who: str, wait: float, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Take the lease; wait for it up to ``wait`` seconds. Raises :class:`Unsafe` naming its holder."""
         start = self.timing.clock()
         while taken := self._try(who):
             left = wait - (self.timing.clock() - start)
-            if left <= 0:
+            if left <= 0 or is_cancelled():
                 raise _locked_error(self.server, taken)
             self.timing.pause(min(self.timing.poll, left))
 
@@ -119,7 +121,7 @@ def hold_lease(
     Raises :class:`Unsafe` naming its holder, :class:`JournalError`.
     """
     lease, done = Lease(database, server, timing), threading.Event()
-    lease.acquire(who, wait)
+    lease.acquire(who, wait, monitor.is_cancelled)
     renewer = threading.Thread(target=keep_renewed, args=(lease, done, monitor), name="lease", daemon=True)
     renewer.start()
     try:

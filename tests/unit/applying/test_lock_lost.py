@@ -147,3 +147,13 @@ def test_threads_that_ask_a_session_for_its_journal_at_once_get_the_same(sandbox
     opening = vars(ztrust_mail.Session)["journal"].func  # without the lock that cached_property has before Python 3.12
     with connected(sandbox) as connection, ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(opening, [connection] * 4))) == 1
+
+
+def test_a_cancelled_apply_waits_no_longer_for_the_run_that_has_the_lock(sandbox: Sandbox) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with connected(sandbox) as connection, ThreadPoolExecutor(1) as pool:
+        plan = ztrust_mail.plan(SPEC, connection)
+        with connection.lock():
+            apply = pool.submit(ztrust_mail.apply, plan, connection, allow=["all"], wait=60, cancel=cancel)
+            assert isinstance(apply.exception(30), Unsafe)

@@ -159,6 +159,17 @@ def test_a_wait_sleeps_between_its_attempts(journal: Journal, journal_url: Secre
         assert refusal(journal_url, Timing(poll=0.001), wait=0.003).rule == "locked"
 
 
+def test_a_wait_ends_with_a_refusal_when_it_is_cancelled(journal: Journal, journal_url: Secret) -> None:
+    cancel = threading.Event()
+    clock, monitor = Clock(then=cancel.set), Monitor(is_cancelled=cancel.is_set)
+    with ExitStack() as both:
+        both.enter_context(journal.lease(SERVER, "eve"))
+        second = both.enter_context(journal_at(journal_url, clock.timing))
+        with pytest.raises(Unsafe), second.lease(SERVER, "bob", wait=60, monitor=monitor):
+            pass
+    assert clock.waits == [1.0]
+
+
 def test_a_wait_can_be_interrupted(journal: Journal, journal_url: Secret) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
