@@ -450,8 +450,8 @@ def test_no_foreign_text_steers_the_terminal_or_counts_as_markup(
 def test_hostile_names_and_values_are_shown_escaped_and_markup_is_shown_as_it_is(cli: Cli, hostile: Sandbox) -> None:
     out = cli("plan", "all.yaml").out
     assert "\n[red]x[/red]\n" in out
-    assert "\nesc\\x1b[31mEVIL\\x1b]0;t\\x07\n" in out
-    assert "\ntwo\\x0alines\\x0d\n" in out
+    assert "\n`esc\\x1b[31mEVIL\\x1b]0;t\\x07`\n" in out
+    assert "\n`two\\x0alines\\x0d`\n" in out
     assert "h[red]x[/red] → h.example\n" in out
     assert "bidi\\u202egnp\\u2066 → 25" in out
     assert "xcsi\\x9b1m" in out

@@ -191,7 +191,7 @@ class Story(RuleBasedStateMachine):
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Servers for all stories, where what was read is never fresh and a fingerprint takes no time."""
-    monkeypatch.setattr(writer, "_is_fresh", lambda live: False)
+    monkeypatch.setattr(writer, "FRESH_SECONDS", -1.0)
     monkeypatch.setattr(journal, "_COST", 2)
     new_journal = tmp_path / "new.sqlite3"
     opened = open_journal(Secret(f"sqlite:///{new_journal}"), writable=True)

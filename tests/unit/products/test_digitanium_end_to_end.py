@@ -10,6 +10,8 @@ import pytest
 from support.cli import Cli
 from support.published import CUT, PAGE, SILENT, SSMS_DOMAIN, TOKEN, Answer, Digitanium, served, settle_on
 
+from ztrust_mail.applying import writer
+
 PASSWORD = "Kobil-canary-1"
 NOT_SEEN = "ive settings are unknown: Digitanium does not show them"
 SPEC = """
@@ -198,7 +200,7 @@ def test_a_saved_plan_is_applied_while_the_journal_says_the_same(cli, digitanium
 
 
 def test_a_plan_for_a_write_only_product_may_be_old(cli, digitanium, monkeypatch):
-    monkeypatch.setattr("ztrust_mail.applying.writer._is_fresh", lambda live: False)
+    monkeypatch.setattr(writer, "FRESH_SECONDS", -1.0)
     assert cli("apply", "spec.yaml", "--yes").status == 0
 
 
