@@ -125,9 +125,8 @@ class Session:
         from ztrust_mail.journal.journal import open_journal
 
         with self._opening:  # from Python 3.12 on, threads may come here at once; a lease belongs to one journal
-            if "journal" not in vars(self):
-                vars(self)["journal"] = open_journal(self.journal_url, writable=True)
-            opened: Journal | None = vars(self)["journal"]
+            opened: Journal | None = vars(self).get("journal") or open_journal(self.journal_url, writable=True)
+            vars(self)["journal"] = opened
         assert opened is not None  # a writable one is created
         return opened
 
