@@ -144,6 +144,13 @@ def test_a_folder_shows_its_realms_with_secrets_masked(folder: Path) -> None:
     assert open_at(folder).realms() == ["acme", "beta", "gamma"]
 
 
+def test_realms_are_read_together_except_where_that_is_not_known_to_be_quick(folder: Path) -> None:
+    gateway = open_at(folder)
+    assert (gateway.prefers_list(1), gateway.prefers_list(1, within=60.0)) == (True, False)
+    gateway.read(["acme"], everything=False)
+    assert (gateway.prefers_list(1, within=60.0), gateway.prefers_list(1, within=0.0)) == (True, False)
+
+
 def test_one_file_may_hold_a_list_of_realms(tmp_path: Path) -> None:
     path = tmp_path / "all"
     path.write_text(json.dumps([export("one", smtpServer=SMTP), 7, export("two"), {"realm": ""}, []]))

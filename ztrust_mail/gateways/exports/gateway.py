@@ -222,6 +222,7 @@ class RealmFilesGateway(Gateway):
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, bytes]] = {}
         self._has_written = False
+        self._seconds = math.inf  # that the last read took
 
     @property
     def title(self) -> str:
@@ -256,11 +257,12 @@ class RealmFilesGateway(Gateway):
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
         now, inventory = time.monotonic(), self.read_files()
+        self._seconds = time.monotonic() - now
         names = dict.fromkeys([*wanted, *(inventory.realms if everything else ())])
         return Reading({name: self._live(name, inventory, now) for name in names}, complete=everything)
 
     def prefers_list(self, count: int, within: float = math.inf) -> bool:
-        return True  # every read parses all files
+        return self._seconds <= within  # every read parses all files
 
     def read_one(self, realm: str) -> LiveRealm:
         live = self.read([realm], everything=False).realms[realm]
