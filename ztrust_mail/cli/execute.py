@@ -60,24 +60,36 @@ def plan_report(
         refusal = Finding(Severity.ERROR, e.rule or "unsafe", e.message, e.hint)
         refused = () if e.rule == POLICY else tuple(one for one in verdict.dangers if one.reason not in allow)
         report = replace(report.with_findings([refusal]), refusal=refusal, refused=refused)
-        return replace(report, next_step=_plan_command(output, name, verdict, out) if refused else "")
+        return replace(report, next_step=_plan_command(output, name, plan, verdict, out) if refused else "")
     if not plan.changed:
         return report
-    step = _plan_command(output, name, verdict, out) if out else next_command(name)
+    step = _plan_command(output, name, plan, verdict, out) if out else next_command(name)
     return replace(report, next_step=step)
 
 
-def _plan_command(output: Output, name: str, verdict: PlanVerdict, out: Path | None) -> str:
+def _plan_command(output: Output, name: str, plan: Plan, verdict: PlanVerdict, out: Path | None) -> str:
     """Return the command that confirms all dangers; with ``out`` it applies the plan saved there.
 
-    A mass change and a saved rotation get a canary where the server can test one.
+    A mass change and a saved rotation get a canary where the server can test one of their realms.
     """
     changes: dict[str, object] = {"plan": out, "specs": None, "realm": None, "secrets": None} if out else {}
     if reasons := list(dict.fromkeys(danger.reason for danger in verdict.dangers)):
         changes["allow"] = ",".join(reasons)
-    if output.can_test and "--canary" not in sys.argv and (Reason.MASS_CHANGE in reasons or (out and name == "rotate")):
+    needs_canary = Reason.MASS_CHANGE in reasons or (out and name == "rotate")
+    if needs_canary and output.can_test and "--canary" not in sys.argv and _fits_canary(plan):
         changes["canary"] = SUGGESTED_CANARY
     return next_command("apply" if out else name, **changes)
+
+
+def _fits_canary(plan: Plan) -> bool:
+    """Tell whether the suggested canary finds a realm to test: none where all realms lose their e-mail settings."""
+    from ztrust_mail.applying.options import Waves
+
+    try:
+        Waves(SUGGESTED_CANARY).check(plan.changed)
+    except UsageError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

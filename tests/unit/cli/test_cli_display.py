@@ -279,3 +279,14 @@ def test_a_drift_of_many_realms_fits_one_screen(cli: Cli, sandbox: Sandbox, spec
     assert status == 1
     assert len(lines) <= 24
     assert "    sender.address (From)  no-reply@{realm}.example.com → x@evil.example" in lines
+
+
+def test_the_command_suggested_for_a_revert_that_empties_all_realms_has_no_canary_that_nothing_can_test(
+    cli: Cli, sandbox: Sandbox, spec: str
+) -> None:
+    assert cli("apply", spec, "--allow", "mass-change", "--yes").status == 0
+    refused = cli("revert", "--dry-run")
+    assert refused.status == 5
+    _, _, suggested = refused.out.splitlines()[-1].partition("If intended: ztrust-mail ")
+    assert suggested == "revert --allow mass-change"
+    assert cli(*suggested.split(), "--yes").status == 0
