@@ -87,7 +87,7 @@ class MailTestRun(ResultMethods):
 
 
 _PROOF = {
-    Security.STARTTLS: "sent; encryption not verified: without STARTTLS on the relay, the server sends in clear text",
+    Security.STARTTLS: "sent; encryption not verified: the server sends in clear text to a relay without STARTTLS",
     Security.TLS: "sent over TLS",
     Security.NONE: "sent in clear text",
 }

@@ -57,6 +57,15 @@ def test_history_lists_runs_in_a_table_newest_first():
     )
 
 
+def test_history_uses_the_room_that_other_columns_leave_for_the_realms():
+    partly = made(2, steps={Step.VERIFIED: 128, Step.SKIPPED: 172})
+    assert listed(partly).splitlines()[1] == (
+        "2    2026-01-31 12:02  apply    done     128 verified, 172 skipped  admin, mo"
+    )
+    full = made(10**4, "revert 1000", steps={Step.VERIFIED: 128, Step.SKIPPED: 172, Step.FAILED: 1}, who="w" * 99)
+    assert all(len(line) <= 80 for line in listed(full, partly).splitlines())
+
+
 def test_history_shows_none_for_a_run_without_realms():
     assert "  none    admin" in listed(made(1, steps={}))
 

@@ -451,7 +451,7 @@ def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
     assert lines[-5:] == [
         "Drift: 1 realm drifted (2 fields: 2 out of band; 2 critical), 2 in sync, 1 missing.",
         "1 password cannot be compared.",
-        "Not covered by the spec: 2 realms: master and other",
+        "Not covered by the spec: 2 realms (master and other)",
         "Next: find out who changed it, and which mail and passwords went there. A run with another journal looks "
         "the same.",
         "Restore the spec's values with: ztrust-mail apply mail.yaml",
@@ -476,7 +476,7 @@ def test_realms_without_an_entry_change_the_status_only_on_request(
 ) -> None:
     ran = cli("drift", in_sync, "--uncovered", option)
     assert ran.status == status
-    assert "Not covered by the spec: 1 realm: master\n" in ran.out
+    assert "Not covered by the spec: 1 realm (master)\n" in ran.out
     assert cli.json("drift", in_sync, "--uncovered", option)["exit_status"] == status
 
 
@@ -523,7 +523,7 @@ def test_several_tests_are_counted_and_equal_ones_are_one_line(cli: Cli, sandbox
         ["realm tenant-b", "error"],
     ]
     assert lines[-2:] == [
-        "Tested: 5 realms: 2 sent, 1 failed, 1 missing, 1 skipped.",
+        "Tested 5 realms: 2 sent, 1 failed, 1 missing, 1 skipped.",
         "The mails went to admin@sandbox.example, the account admin of realm master.",
     ]
 

@@ -216,7 +216,7 @@ def test_diff_shows_what_two_runs_left_different_and_sends_nothing(
     before = len(sent(two_runs, "GET"))
     ran = cli("diff", "1", "3")
     assert (ran.status, len(sent(two_runs, "GET"))) == (1, before)
-    assert "From what run 1, apply of " in ran.out
+    assert "From run 1: apply, " in ran.out
     assert "~ sender.name (From display name)  One → Two\n" in ran.out
     assert "~ relay.auth.password" in ran.out
     assert "another secret" in ran.out

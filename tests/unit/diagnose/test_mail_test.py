@@ -117,7 +117,7 @@ def test_a_failed_test_never_quotes_the_secret(ztrust_sandbox):
     [
         (
             {"starttls": "true"},
-            "sent; encryption not verified: without STARTTLS on the relay, the server sends in clear text",
+            "sent; encryption not verified: the server sends in clear text to a relay without STARTTLS",
         ),
         ({"ssl": "true"}, "sent over TLS"),
         ({}, "sent in clear text"),

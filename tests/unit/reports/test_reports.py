@@ -448,7 +448,7 @@ def run_of(*statuses: MailTestStatus, email: str | None = "a@b.example") -> Mail
             [
                 "2 realms (0 and 1)  sent over TLS",
                 "2  has no e-mail settings to test",
-                "Tested: 3 realms: 2 sent, 1 skipped.",
+                "Tested 3 realms: 2 sent, 1 skipped.",
                 "The mails went to a@b.example, the account admin of realm master.",
             ],
         ),

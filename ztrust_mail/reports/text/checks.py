@@ -33,7 +33,7 @@ def mail_test_verdict(report: MailTestReport) -> Iterator[Line]:
     numbers = Counter(outcome.status for outcome in run.outcomes)
     if len(run.outcomes) > 1:
         parts = [f"{numbers[status]:,} {status.value}" for status in MailTestStatus if numbers[status]]
-        yield line(Span("Tested: ", "bold"), f"{pluralise(len(run.outcomes), 'realm')}: {', '.join(parts)}.")
+        yield line(Span(f"Tested {pluralise(len(run.outcomes), 'realm')}: ", "bold"), f"{', '.join(parts)}.")
     if sent := numbers[MailTestStatus.SENT]:
         address = run.account.email or "an address this account may not see"
         yield line(f"The {'mail' if sent == 1 else 'mails'} went to {address}, the account {run.account.phrase}.")

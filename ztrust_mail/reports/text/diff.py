@@ -23,8 +23,8 @@ def diff_body(report: DiffReport, *, details: bool = False) -> Iterator[Line]:
     """Yield the server, the two runs, how realms differ, those that differ alike once, and the findings."""
     found = report.diff
     yield line(report.title or found.url)
-    yield line(f"From what run {_describe_run(found.first)}, left")
-    yield line(f"to what run {_describe_run(found.second)}, left")
+    yield line(f"From run {_describe_run(found.first)}")
+    yield line(f"to run {_describe_run(found.second)}")
     yield line()
     for block in group_realms([_describe_realm(realm) for realm in found.realms if _is_shown(realm)], details=details):
         yield from block_lines([block], describe_block, statement_lines)
@@ -46,7 +46,7 @@ def diff_verdict(report: DiffReport) -> Iterator[Line]:
 
 
 def _describe_run(run: Run) -> str:
-    return f"{run.number}, {run.command} of {to_minute(run.started)} by {run.who}"
+    return f"{run.number}: {run.command}, {to_minute(run.started)}, by {run.who}"
 
 
 def _is_shown(realm: RealmDiff) -> bool:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
 
 _HEADS = ("RUN", "WHEN (UTC)", "COMMAND", "OUTCOME", "REALMS", "WHO")
-_MOST = (5, 16, 12, 11, 24)
-"""The most columns of each but the last, which gets what remains."""
+_MOST = (5, 16, 12, 11)
+"""The most columns of each but the last two, which share what remains."""
+_LEAST_REALMS, _LEAST_WHO = 24, 12
 
 _GOOD = {Outcome.DONE: "green", Outcome.RESUMED: "green", Step.VERIFIED: "green", Step.ACCEPTED: "green"}
 _BAD = "yellow"
@@ -33,10 +34,11 @@ def run_table(runs: Sequence[PastRun], server: str) -> Iterator[Line]:
         yield line(f"No runs recorded for {server}.")
         return
     rows = [_HEADS, *map(_row, runs)]
-    widths = [
-        min(max(map(len, column)), most) for column, most in zip(zip(*rows, strict=True), (*_MOST, WIDTH), strict=True)
-    ]
-    widths[-1] = max(WIDTH - sum(widths[:-1]) - 2 * len(_MOST), len(_HEADS[-1]))
+    longest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [min(pair) for pair in zip(longest, _MOST, strict=False)]
+    room = WIDTH - sum(widths) - 2 * (len(_HEADS) - 1)
+    widths.append(min(longest[-2], max(room - _LEAST_WHO, _LEAST_REALMS)))
+    widths.append(max(room - widths[-1], len(_HEADS[-1])))
     for row, message in zip(rows, ("", *(one.run.message for one in runs)), strict=True):
         text = "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield line(Span(text, "bold" if row is _HEADS else ""))
