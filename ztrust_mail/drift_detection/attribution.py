@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 
 from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.text import first_and_more, quoted, to_minute
@@ -228,7 +229,30 @@ def describe_editors(edits: Sequence[Edit]) -> str:
     return first_and_more([_describe_editor(edit) for edit in edits], _SHOWN, "; ")
 
 
+def describe_editors_by_realm(edits: Mapping[str, Sequence[Edit]]) -> dict[str, str]:
+    """Return by realm who edited it and when. Who edited several has the time of all those edits in each."""
+    times: dict[str, list[datetime]] = {}
+    for edit in chain.from_iterable(edits.values()):
+        times.setdefault(_name_editor(edit), []).append(edit.at)
+    shown = {who: f"{who} {_describe_period(min(several), max(several))}" for who, several in times.items()}
+    return {
+        realm: first_and_more(list(dict.fromkeys(shown[_name_editor(edit)] for edit in several)), _SHOWN, "; ")
+        for realm, several in edits.items()
+        if several
+    }
+
+
+def _describe_period(first: datetime, last: datetime) -> str:
+    if to_minute(first) == to_minute(last):
+        return f"on {to_minute(last)}"
+    return f"between {to_minute(first)} and {to_minute(last)}"
+
+
 def _describe_editor(edit: Edit) -> str:
+    return f"{_name_editor(edit)} on {to_minute(edit.at)}"
+
+
+def _name_editor(edit: Edit) -> str:
     client = f" with client {quoted(edit.client)}" if edit.client else ""
     address = f" from {quoted(edit.address)}" if edit.address else ""
-    return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address} on {to_minute(edit.at)}"
+    return f"{quoted(edit.user) if edit.user else 'somebody'}{client}{address}"

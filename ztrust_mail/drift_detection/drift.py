@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
@@ -20,6 +20,7 @@ from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_sele
 
 OUT_OF_BAND, EDITED_BY = "out-of-band", "edited-by"
 _NOTHING = LastKnown()
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,8 +99,8 @@ def explain_drift(
         findings += _RealmDriftFindings(realm, known, past, cause, edited, under_way).findings()
     findings += _unknown_editors(len(changed), len(edits))
     findings += [_vanished_finding(name, remembered[name]) for name in vanished]
-    applied = {realm.realm: _run(last) for realm in changed if (last := remembered[realm.realm].last)}
-    editors = {realm: attribution.describe_editors(several) for realm, several in edits.items() if several}
+    applied = _describe_runs({r.realm: last for r in changed if (last := remembered[r.realm].last)})
+    editors = attribution.describe_editors_by_realm(edits)
     return Drift(plan, causes, tuple(findings), vanished, applied, editors)
 
 
@@ -199,6 +200,14 @@ def _vanished_finding(realm: str, known: LastKnown) -> Finding:
     hint = "check whether it was removed or renamed, and whether the account still has its role in it"
     hint += "; if it is gone for good: ztrust-mail history --forget REALM"
     return Finding(Severity.ERROR, "vanished", message, hint, realm=realm)
+
+
+def _describe_runs(writes: Mapping[str, Write]) -> dict[str, str]:
+    """Return by realm the run that wrote it, with the time of the run's newest write: equal for all of its realms."""
+    runs = {
+        write.run: _run(write) for write in sorted(writes.values(), key=lambda write: _last_write_time(write) or _NEVER)
+    }
+    return {realm: runs[write.run] for realm, write in writes.items()}
 
 
 def _run(write: Write) -> str:

@@ -620,7 +620,7 @@ def test_a_glob_that_only_a_vanished_realm_matches_gets_no_warning() -> None:
 def test_a_vanished_realm_may_be_asked_for_by_its_name_alone() -> None:
     found = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-1")
     assert (found.vanished, found.exit_status, found.plan.realms) == (("a-1",), ExitStatus.DIFFERS, ())
-    assert told(found)[-1] == "Written before, now missing: 1 realm: a-1"
+    assert told(found)[-1] == "Written before, now missing: 1 realm (a-1)"
     with pytest.raises(UsageError, match="no realm of the spec matches --realm `a-9`"):
         gone(Server({"a-2": STORED}), realms({"a-*": BASIC}), "a-9")
 
@@ -726,6 +726,30 @@ def test_the_drift_text_begins_with_critical_realms_and_counts_the_causes() -> N
     ]
 
 
+def drifted_alike(edits: Mapping[str, Sequence[Edit]], **minutes: int) -> list[str]:
+    """Return what the text says of the origin of one drift in several realms, written so many minutes after run 12."""
+    gateway = Watched(dict.fromkeys(minutes, EVIL))
+    gateway.told = edits.get
+    at = {realm: ENDED + timedelta(minutes=later) for realm, later in minutes.items()}
+    known = {realm: LastKnown(replace(written(STORED, realm=realm), ended=at[realm])) for realm in minutes}
+    found = explain_drift(make_plan(realms(dict.fromkeys(minutes, BASIC)), gateway), known, gateway)
+    return [one for one in told(found) if one.startswith(("  last", "  edited"))]
+
+
+def test_a_run_that_wrote_for_minutes_is_one_run_in_the_drift_text() -> None:
+    assert drifted_alike({}, a=1, b=0, c=2) == ["  last applied by run 12 of 2026-11-20 14:05 UTC"]
+
+
+def test_somebody_who_edited_many_realms_one_after_the_other_is_named_once_with_the_period() -> None:
+    edits = {realm: [edit("mallory", 10 + n, EVIL)] for n, realm in enumerate("abc")}
+    who = "  edited since then by `mallory` with client `console-id` from `10.0.0.9`"
+    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} between 2026-11-20 14:13 UTC and 2026-11-20 14:15 UTC"]
+    edits["c"] = [*edits["c"], *edits["c"]]
+    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} between 2026-11-20 14:13 UTC and 2026-11-20 14:15 UTC"]
+    edits["b"] = [edit("bob", 30)]
+    assert drifted_alike(edits, b=0)[1:] == [f"{who.replace('mallory', 'bob')} on 2026-11-20 14:33 UTC"]
+
+
 def test_only_critical_changes_are_bold_and_red() -> None:
     styled = [
         (span.text, span.style) for one in drift_body(of_drift(two_drifted(), ExitStatus.DIFFERS)) for span in one
@@ -747,17 +771,17 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     assert [one for one in told(found) if "missing" in one or "covered" in one] == [
         "gone  missing",
         "Drift: 1 realm drifted (1 field: 1 out of band; 1 critical), 1 missing.",
-        "Written before, now missing: 1 realm: a-1",
-        "Not covered by the spec: 1 realm: x\\x1b",
+        "Written before, now missing: 1 realm (a-1)",
+        "Not covered by the spec: 1 realm (x\\x1b)",
     ]
     assert found.exit_status is ExitStatus.PARTIAL
     many = gone(Server({"a-2": STORED, **{f"x{n:02}": {} for n in range(12)}}), spec, remembered=())
     ten = ", ".join(f"x{n:02}" for n in range(10))
-    assert told(many)[-1] == f"Not covered by the spec: 12 realms: {ten} and 2 more; a report in JSON names all"
+    assert told(many)[-1] == f"Not covered by the spec: 12 realms ({ten} and 2 more; a report in JSON names all)"
     alone = gone(Server({"a-2": STORED}), realms({"a-*": BASIC}))
     assert told(alone)[-2:] == [
         "1 realm in sync; 1 password cannot be compared.",
-        "Written before, now missing: 1 realm: a-1",
+        "Written before, now missing: 1 realm (a-1)",
     ]
 
 

@@ -152,4 +152,4 @@ def _causes(found: Drift) -> str:
 
 def _names(names: tuple[str, ...]) -> str:
     rest = "; a report in JSON names all" if len(names) > SHOWN_REALMS + 1 else ""
-    return f"{pluralise(len(names), 'realm')}: {first_and_more(names, SHOWN_REALMS)}{rest}"
+    return f"{pluralise(len(names), 'realm')} ({first_and_more(names, SHOWN_REALMS)}{rest})"
