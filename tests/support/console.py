@@ -23,7 +23,7 @@ ELISION = "…"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _REALMS = re.compile(r"\A<!-- console: realms ([^>]+) -->")
 _VARYING = (
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "2026-11-28 22:46"),
+    (re.compile(r"\d{4}-\d\d-\d\d(\s+)\d\d:\d\d"), r"2026-11-28\g<1>22:46"),
     (re.compile(r", \S+ on \S+$", re.MULTILINE), ", root on vm"),
     (re.compile(r"  admin, \S+$", re.MULTILINE), "  admin, root"),
 )
@@ -66,7 +66,7 @@ def run_page(text: str, folder: Path) -> Iterator[tuple[Step, str]]:
         for block in (*blocks(text, "yaml"), *blocks(text, "hcl")):
             if name := re.match(r"# (\w+\.(?:yaml|tf))\n", block):
                 (folder / name[1]).write_text(block.replace(SHOWN_PORT, port), encoding="utf-8")
-        environ = _environ(folder, sandbox.url)
+        environ = sandbox_environ(folder, sandbox.url)
         for block in blocks(text, "console"):
             for step in steps(block):
                 if export := re.fullmatch(r"export (\w+)=(\S+)", step.command):
@@ -82,18 +82,18 @@ def run_page(text: str, folder: Path) -> Iterator[tuple[Step, str]]:
 def matches(shown: str, real: str) -> bool:
     """Tell whether a page shows a command's real output, dates, names of machines and left-out lines aside."""
     pattern = "".join(
-        r"(?:.*\n)*?" if line == ELISION else re.escape(line) + r"\n" for line in _steady(shown).splitlines()
+        r"(?:.*\n)*?" if line == ELISION else re.escape(line) + r"\n" for line in steady(shown).splitlines()
     )
-    return re.fullmatch(pattern, _steady(real)) is not None
+    return re.fullmatch(pattern, steady(real)) is not None
 
 
-def _steady(text: str) -> str:
+def steady(text: str) -> str:
     for varying, constant in _VARYING:
         text = varying.sub(constant, text)
     return "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
 
 
-def _environ(folder: Path, url: str) -> dict[str, str]:
+def sandbox_environ(folder: Path, url: str) -> dict[str, str]:
     """Return the variables of a reader who pasted the lines that the sandbox printed."""
     path = os.pathsep.join([str(_install_command(folder / ".bin")), os.environ["PATH"]])
     state = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("STATE", "CONFIG")}

@@ -180,6 +180,31 @@ def test_every_part_that_can_be_generated_is_in_a_page():
     assert shown == REFERENCE["PARTS"].keys()
 
 
+GALLERY = runpy.run_path(str(ROOT / "docs" / "gallery.py"))
+"""What ``docs/gallery.py`` defines."""
+
+
+def test_the_gallery_shows_screens_of_80_columns_and_24_lines_of_events_that_its_script_knows():
+    page = PAGES["docs/gallery.md"]
+    events = re.findall(r"^<!-- gallery: (.+) -->$", page, re.MULTILINE)
+    assert set(events) == GALLERY["BEFORE"].keys() | GALLERY["DURING"].keys()
+    shown = [step for block in blocks(page, "console") for step in steps(block)]
+    assert [step.command for step in shown if step.command.startswith("ztrust-mail") and not step.output] == []
+    lines = [step.output.splitlines() for step in shown]
+    assert [line for screen in lines for line in screen if len(line) > GALLERY["COLUMNS"]] == []
+    assert [screen[0] for screen in lines if len(screen) > GALLERY["LINES"]] == []
+    assert len([screen for screen in lines if screen and screen[0] == ELISION]) > 3
+
+
+def test_the_gallery_shows_what_is_left_on_a_terminal():
+    output = "120 of 300\r\x1b[2Ka \x1b[1mb\x1b[0m \r\n" + "x" * 81 + "\r\n"
+    lines = GALLERY["wrap"](GALLERY["shown_lines"](output))
+    assert lines == ["a b", "x" * 80, "x", ""]
+    long = [str(number) for number in range(30)]
+    assert GALLERY["last_screen"](long) == [ELISION, *long[7:]]
+    assert GALLERY["last_screen"](long[:23]) == long[:23]
+
+
 def test_the_page_on_compatibility_names_the_versions_that_are_tested_and_the_fields_that_need_one():
     page = PAGES["docs/compatibility.md"]
     needed = {".".join(map(str, version)) for row in KEYCLOAK.rows for version in row.since}
