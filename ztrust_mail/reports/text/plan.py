@@ -197,7 +197,8 @@ def _remarks(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
     removed = {change.field for change in realm.changes if change.action is Action.REMOVE}
     for name, source in realm.losses.items():
         verb = "removes" if name in removed else "overwrites"
-        where = f"; it last came from {source}" if source else ""
+        is_same = source == str(realm.wanted.fields.get(name))  # then many realms have one sentence
+        where = f"; it last came from {'the same reference' if is_same else source}" if source else ""
         yield Statement(_WARNING, name, (f"this {verb} a password that cannot be read back: {name}{where}",))
     if realm.changes and realm.difference.unmanaged:
         yield make_remark(f"unmanaged, preserved: {', '.join(realm.difference.unmanaged)}")
