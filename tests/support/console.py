@@ -23,7 +23,7 @@ ELISION = "…"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _REALMS = re.compile(r"\A<!-- console: realms ([^>]+) -->")
 _VARYING = (
-    (re.compile(r"\d{4}-\d\d-\d\d(\s+)\d\d:\d\d"), r"2026-11-28\g<1>22:46"),
+    (re.compile(r"\d{4}-\d\d-\d\d(\s+)\d\d:\d\d(?: to (?:\d{4}-\d\d-\d\d )?\d\d:\d\d)?"), r"2026-11-28\g<1>22:46"),
     (re.compile(r", \S+ on \S+$", re.MULTILINE), ", root on vm"),
     (re.compile(r"  admin, \S+$", re.MULTILINE), "  admin, root"),
 )

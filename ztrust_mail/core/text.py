@@ -130,6 +130,15 @@ def to_minute(time: datetime) -> str:
     return f"{as_utc(time):%Y-%m-%d %H:%M} UTC"
 
 
+def to_period(first: datetime, last: datetime) -> str:
+    """Return a period for people: ``2026-01-31 12:00 to 12:05 UTC``, or the minute in which it began and ended."""
+    first, last = as_utc(first), as_utc(last)
+    begin, end = to_minute(first), to_minute(last)
+    if begin == end:
+        return begin
+    return f"{begin.removesuffix(' UTC')} to {f'{last:%H:%M} UTC' if first.date() == last.date() else end}"
+
+
 def to_second(time: datetime) -> str:
     """Return a time for people: ``2026-01-31 12:00:00 UTC``."""
     return f"{as_utc(time):%Y-%m-%d %H:%M:%S} UTC"

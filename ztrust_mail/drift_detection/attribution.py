@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import chain
 
 from ztrust_mail.core.errors import RealmError, ServerError
-from ztrust_mail.core.text import first_and_more, quoted, to_minute
+from ztrust_mail.core.text import first_and_more, quoted, to_minute, to_period
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit, Gateway
@@ -234,18 +234,12 @@ def describe_editors_by_realm(edits: Mapping[str, Sequence[Edit]]) -> dict[str, 
     times: dict[str, list[datetime]] = {}
     for edit in chain.from_iterable(edits.values()):
         times.setdefault(_name_editor(edit), []).append(edit.at)
-    shown = {who: f"{who} {_describe_period(min(several), max(several))}" for who, several in times.items()}
+    shown = {who: f"{who} on {to_period(min(several), max(several))}" for who, several in times.items()}
     return {
         realm: first_and_more(list(dict.fromkeys(shown[_name_editor(edit)] for edit in several)), _SHOWN, "; ")
         for realm, several in edits.items()
         if several
     }
-
-
-def _describe_period(first: datetime, last: datetime) -> str:
-    if to_minute(first) == to_minute(last):
-        return f"on {to_minute(last)}"
-    return f"between {to_minute(first)} and {to_minute(last)}"
 
 
 def _describe_editor(edit: Edit) -> str:

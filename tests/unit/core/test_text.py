@@ -20,6 +20,7 @@ from ztrust_mail.core.text import (
     quoted,
     to_iso,
     to_minute,
+    to_period,
     to_second,
 )
 
@@ -164,3 +165,16 @@ def test_a_time_is_shown_in_utc(time: datetime) -> None:
     assert to_minute(time) == "2026-01-31 12:00 UTC"
     assert to_second(time) == "2026-01-31 12:00:05 UTC"
     assert to_iso(time) == "2026-01-31T12:00:05Z"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1, "2026-01-31 12:00 UTC"),
+        (300, "2026-01-31 12:00 to 12:05 UTC"),
+        (86_400, "2026-01-31 12:00 to 2026-02-01 12:00 UTC"),
+    ],
+)
+def test_a_period_names_the_day_once(seconds: int, text: str) -> None:
+    begin = datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC)
+    assert to_period(begin, begin + timedelta(seconds=seconds)) == text

@@ -743,9 +743,9 @@ def test_a_run_that_wrote_for_minutes_is_one_run_in_the_drift_text() -> None:
 def test_somebody_who_edited_many_realms_one_after_the_other_is_named_once_with_the_period() -> None:
     edits = {realm: [edit("mallory", 10 + n, EVIL)] for n, realm in enumerate("abc")}
     who = "  edited since then by `mallory` with client `console-id` from `10.0.0.9`"
-    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} between 2026-11-20 14:13 UTC and 2026-11-20 14:15 UTC"]
+    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} on 2026-11-20 14:13 to 14:15 UTC"]
     edits["c"] = [*edits["c"], *edits["c"]]
-    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} between 2026-11-20 14:13 UTC and 2026-11-20 14:15 UTC"]
+    assert drifted_alike(edits, a=0, b=0, c=0)[1:] == [f"{who} on 2026-11-20 14:13 to 14:15 UTC"]
     edits["b"] = [edit("bob", 30)]
     assert drifted_alike(edits, b=0)[1:] == [f"{who.replace('mallory', 'bob')} on 2026-11-20 14:33 UTC"]
 
@@ -770,7 +770,7 @@ def test_realms_missing_vanished_and_uncovered_are_named() -> None:
     found = gone(Server({"a-2": EVIL, "x\x1b": {}}), spec)
     assert [one for one in told(found) if "missing" in one or "covered" in one] == [
         "gone  missing",
-        "Drift: 1 realm drifted (1 field: 1 out of band; 1 critical), 1 missing.",
+        "Drift: 1 realm drifted (1 field out of band; 1 critical), 1 missing.",
         "Written before, now missing: 1 realm (a-1)",
         "Not covered by the spec: 1 realm (x\\x1b)",
     ]
@@ -789,7 +789,7 @@ def test_masked_passwords_of_realms_without_drift_are_counted() -> None:
     gateway = Server({"a": EVIL, "b": STORED})
     found = explain_drift(make_plan(realms({"a": BASIC, "b": BASIC}), gateway), {}, gateway)
     assert told(found)[-2:] == [
-        "Drift: 1 realm drifted (1 field: 1 unattributed), 1 in sync.",
+        "Drift: 1 realm drifted (1 field unattributed), 1 in sync.",
         "1 password cannot be compared.",
     ]
 

@@ -389,8 +389,7 @@ def test_a_result_lists_planned_realms_and_counts_all_realms() -> None:
         "a  applied",
         "b  failed",
         "c  skipped",
-        "Interrupted: realms marked skipped were not touched.",
-        "Done: 1 realm applied, 1 in sync, 1 failed, 1 skipped.",
+        "Interrupted: 1 realm applied, 1 in sync, 1 failed, 1 skipped; realms marked skipped were not touched.",
         "Fix the cause, then continue with: ztrust-mail apply a.yaml --resume",
     ]
 
@@ -400,8 +399,7 @@ def test_an_interrupted_run_that_wrote_all_realms_prints_no_continue_command() -
     done = Result(plan(*planned), tuple(applied(one) for one in planned), interrupted=True)
     assert text_lines(reports.of_result(done)) == [
         "2 realms (a and b)  applied",
-        "Interrupted: no realm was skipped.",
-        "Done: 2 realms applied.",
+        "Interrupted: 2 realms applied; no realm was skipped.",
     ]
 
 

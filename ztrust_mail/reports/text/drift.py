@@ -146,8 +146,10 @@ def _count_critical(found: Drift) -> int:
 def _causes(found: Drift) -> str:
     numbers = Counter(cause for causes in found.causes.values() for cause in causes.values())
     critical = _count_critical(found)
+    fields = pluralise(numbers.total(), "field")
     parts = [f"{numbers[cause]:,} {cause}" for cause in _STYLES if numbers[cause]]
-    return f"{pluralise(numbers.total(), 'field')}: {', '.join(parts)}{f'; {critical:,} critical' if critical else ''}"
+    what = f"{fields}: {', '.join(parts)}" if len(parts) > 1 else f"{fields} {next(iter(numbers))}"
+    return f"{what}{f'; {critical:,} critical' if critical else ''}"
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.text import printable
+from ztrust_mail.core.text import printable, to_period
 from ztrust_mail.journal.records import Outcome, Step
 from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
@@ -72,8 +72,7 @@ def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
     run = one.run
     outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
     yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)
-    ended = f" to {_minute(run.ended)}" if run.ended else ""
-    yield line(f"  {_minute(run.started)}{ended} UTC, by {run.who}")
+    yield line(f"  {to_period(run.started, run.ended or run.started)}, by {run.who}")
     yield line(f"  realms: {_steps(one.steps)}")
     if run.message:
         yield line("  message: ", Span("", HANG), run.message)

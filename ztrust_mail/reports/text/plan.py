@@ -257,14 +257,14 @@ def result_verdict(report: ApplyReport) -> Iterator[Line]:
     """Yield how an apply ended, and how to continue."""
     done = report.result
     untouched = any(realm.status is Status.SKIPPED for realm in done.realms)
+    what = "; realms marked skipped were not touched" if untouched else ""
+    counts = f"{status_counts(done.plan, done.realms)}{f' (run {done.run})' if done.run else ''}"
     if done.interrupted:
-        what = "realms marked skipped were not touched." if untouched else "no realm was skipped."
-        yield line(Span("Interrupted: ", "bold red"), what)
-    elif done.stopped:
-        what = "; realms marked skipped were not touched." if untouched else "."
-        yield line(Span("Stopped: ", "bold red"), f"{done.stopped}{what}")
-    run = f" (run {done.run})." if done.run else "."
-    yield line(Span("Done: ", "bold"), status_counts(done.plan, done.realms), run)
+        yield line(Span("Interrupted: ", "bold red"), f"{counts}{what or '; no realm was skipped'}.")
+    else:
+        if done.stopped:
+            yield line(Span("Stopped: ", "bold red"), f"{done.stopped}{what}.")
+        yield line(Span("Done: ", "bold"), f"{counts}.")
     if done.plan.unseen:
         what = "the server shows no settings, so applied means that it accepted the write."
         yield line(Span("Not read back: ", "yellow"), what)
