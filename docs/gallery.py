@@ -88,15 +88,10 @@ def press_ctrl_c(sandbox: Sandbox, terminal: Terminal) -> None:
     sandbox.faults.before_write = hold
     answer_yes(sandbox, terminal)
     is_due.wait(PATIENCE)
-    pause()  # until all connections are in use
+    threading.Event().wait(1.0)  # until all connections are in use, so that each run of this script writes as many
     terminal.type("\x03")
-    pause()  # until the command has noticed
+    terminal.wait_for("[interrupted]")
     may_go_on.set()
-
-
-def pause() -> None:
-    """Wait for what nothing tells the end of."""
-    threading.Event().wait(1.0)
 
 
 def edit_by_hand(stage: Stage) -> None:

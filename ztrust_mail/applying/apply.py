@@ -1,5 +1,6 @@
 """Applies a plan: resolves secrets and records the run, then reads, writes and reads back wave by wave."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ from ztrust_mail.secrets.store import ResolvedSecrets
 
 INTENT_BATCH = 32
 """How many intents are recorded at once: recording each alone would slow the writes down."""
+
+_LOG = logging.getLogger("ztrust_mail.apply")
 
 
 class Queue:
@@ -172,9 +175,12 @@ class ApplyRun:
         return bool(self.stopped) or self.interrupted
 
     def _interrupt(self) -> None:
-        self.interrupted = True
+        is_first, self.interrupted = not self.interrupted, True
         self._options.cancel.set()  # the writes under way finish, no other begins
         self._gateway.stop_waiting()
+        if is_first:
+            with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing
+                _LOG.info("the writes under way finish, and no other begins", extra={"rule": "interrupted"})
 
     def _test_canary(self, names: Sequence[str]) -> None:
         if any(self.done[name].status is not Status.APPLIED for name in names):

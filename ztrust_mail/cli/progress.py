@@ -163,20 +163,20 @@ class Activity:
 
 
 class _LogHandler(logging.Handler):
-    """Prints what the package logs to standard error: long waits, and if ``verbose`` also requests and retries."""
+    """Prints what the package logs to standard error: long waits, an interruption, and if ``verbose`` all requests."""
 
     verbose = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        is_wait = record.levelno >= logging.INFO and not record.name.startswith(REQUESTS)
-        if not is_wait and not self.verbose:
+        is_note = record.levelno >= logging.INFO and not record.name.startswith(REQUESTS)
+        if not is_note and not self.verbose:
             return
         stream = cast(TextIO, _BestEffortStream(sys.stderr))
         if is_screen(stream):
             stream.write(_ERASE)  # a bar that may be there; it is redrawn below
-        wait = finding_line(Finding(Severity.NOTE, "waiting", record.getMessage()))
+        note = finding_line(Finding(Severity.NOTE, getattr(record, "rule", "waiting"), record.getMessage()))
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        style.write([wait if is_wait else style.line(style.Span(f"{at} {record.getMessage()}", "dim"))], stream)
+        style.write([note if is_note else style.line(style.Span(f"{at} {record.getMessage()}", "dim"))], stream)
 
 
 REQUESTS = "ztrust_mail.requests"
