@@ -453,8 +453,8 @@ def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
         "Drift: 1 realm drifted (2 fields out of band; 2 critical), 2 in sync, 1 missing.",
         "1 password cannot be compared.",
         "Not covered by the spec: 2 realms (master and other)",
-        "Next: find out who changed it, and which mail and passwords went there. A run with another journal looks "
-        "the same.",
+        "Next: find out who changed it, and which mail and passwords went there; rotate these passwords. A run with "
+        "another journal looks the same.",
         "Restore the spec's values with: ztrust-mail apply mail.yaml",
     ]
     assert "acme  missing" in lines

@@ -721,8 +721,8 @@ def test_the_drift_text_begins_with_critical_realms_and_counts_the_causes() -> N
         "admin events with their details there, and give the account the role view-events [no-admin-events]",
         "",
         "Drift: 3 realms drifted (4 fields: 1 out of band, 1 both, 1 pending, 1 unattributed; 1 critical).",
-        "Next: find out who changed it, and which mail and passwords went there. A run with another journal looks "
-        "the same.",
+        "Next: find out who changed it, and which mail and passwords went there; rotate these passwords. A run with "
+        "another journal looks the same.",
     ]
 
 

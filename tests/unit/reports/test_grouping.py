@@ -15,7 +15,8 @@ from ztrust_mail.reports.grouping import (
     list_realms,
     name_realms,
 )
-from ztrust_mail.reports.text.lines import statement_text
+from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text.lines import value_lines
 from ztrust_mail.specfile.placeholders import insert_placeholders
 
 
@@ -121,7 +122,12 @@ def test_values_of_their_own_for_every_realm_are_one_line_with_examples() -> Non
 
 def test_examples_say_how_to_see_the_other_values() -> None:
     one = Statement("change", "host", (), (("acme", ("a", "b")), ("b: c", ("c", "d"))))
-    assert statement_text(one) == "differs by realm: acme: a → b; `b: c`: c → d; … (--details shows each)"
+    assert plain(value_lines(["  host  "], one)).splitlines() == [
+        "  host  differs by realm (--details shows each):",
+        "        acme    a → b",
+        "        `b: c`  c → d",
+        "        …",
+    ]
 
 
 def test_a_single_realm_that_goes_elsewhere_is_never_folded_away() -> None:

@@ -14,7 +14,7 @@ from ztrust_mail.reports.grouping import Block, Said, Statement, count_by, group
 from ztrust_mail.reports.report import DriftReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
 from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_spans
+from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_lines
 from ztrust_mail.reports.text.plan import (
     STATUS,
     field_label,
@@ -100,7 +100,7 @@ def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
             yield line(Span(f"  {_HEADS[cause]}", _STYLES[cause]))
         width = max((len(one.subject) for one in several), default=0)
         for one in several:
-            yield line(f"    {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))
+            yield from value_lines([f"    {one.subject:<{width}}  ", Span("", HANG)], one)
 
 
 def _origin_lines(found: Drift, block: Block) -> Iterator[Line]:
@@ -129,7 +129,7 @@ def drift_verdict(report: DriftReport) -> Iterator[Line]:
     if made.uncovered:
         yield line(f"Not covered by the spec: {_names(made.uncovered)}")
     if any(cause.by_others for causes in found.causes.values() for cause in causes.values()):
-        stolen = ", and which mail and passwords went there" if _count_critical(found) else ""
+        stolen = ", and which mail and passwords went there; rotate these passwords" if _count_critical(found) else ""
         yield line(f"Next: find out who changed it{stolen}. A run with another journal looks the same.")
     if report.next_step:
         yield command_line("Restore the spec's values with", report.next_step)

@@ -12,7 +12,7 @@ from ztrust_mail.journal.records import Outcome, Step
 from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
-from ztrust_mail.reports.text.lines import block_lines, statement_text, value_spans
+from ztrust_mail.reports.text.lines import block_lines, value_lines
 
 if TYPE_CHECKING:
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
@@ -101,6 +101,6 @@ def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
     width = max((len(one.subject) for one in statements if not one.kind), default=0)
     for one in statements:
         if one.kind:
-            yield line(Span(f"    {statement_text(one)}", _BAD if one.kind == _ERROR else "dim"))
+            yield from value_lines(["    "], one, _BAD if one.kind == _ERROR else "dim")
         else:
-            yield line(f"    {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))
+            yield from value_lines([f"    {one.subject:<{width}}  ", Span("", HANG)], one)

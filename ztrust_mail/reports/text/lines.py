@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ztrust_mail.reports.grouping import Block, Statement, name_realm, name_realms
-from ztrust_mail.reports.style import WHOLE, Line, Span, line
+from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
 
 REMOVED = "remove"
 """The kind of a statement whose value goes away."""
+
+_EXAMPLE, _MOST_NAME = " " * 8, 30
+"""What indents an example, and the most columns to which names of realms are padded."""
 
 
 def server_lines(title: str, account: object, intro: Iterable[str] = ()) -> Iterator[Line]:
@@ -35,18 +38,24 @@ def block_lines(
             yield from render(other.statements)
 
 
-def value_spans(one: Statement) -> Iterator[Span]:
-    """Yield the values of a change, or examples where they differ by realm."""
-    if one.examples:
-        yield Span("differs by realm: ", "dim")
-        yield Span("; ".join(f"{name_realm(realm)}: {' → '.join(texts)}" for realm, texts in one.examples))
-        yield Span("; … (--details shows each)", "dim")
-    elif len(one.texts) == 2:
+def value_lines(start: Sequence[str | Span], one: Statement, style: str = "") -> Iterator[Line]:
+    """Yield the values of a statement after ``start``; those that differ by realm as examples, each on its own line.
+
+    ``style`` is that of a statement that is no change, such as a remark.
+    """
+    if not one.examples:
+        yield line(*start, *([Span(one.texts[0], style)] if style else _value_spans(one)))
+        return
+    yield line(*start, Span("differs by realm (--details shows each):", "dim"))
+    names = [name_realm(realm) for realm, _ in one.examples]
+    width = min(max(map(len, names)), _MOST_NAME)
+    for name, (_, texts) in zip(names, one.examples, strict=True):
+        yield line(f"{_EXAMPLE}{name:<{width}}  ", Span("", HANG), Span(" → ".join(texts), style))
+    yield line(Span(f"{_EXAMPLE}…", "dim"))
+
+
+def _value_spans(one: Statement) -> Iterator[Span]:
+    if len(one.texts) == 2:
         yield from (Span(one.texts[0], "red"), Span(" → "), Span(one.texts[1], "green"))
     else:
         yield Span(one.texts[0], "red" if one.kind == REMOVED else "green")
-
-
-def statement_text(one: Statement) -> str:
-    """Return a statement that is no change, such as a remark."""
-    return "".join(span.text for span in value_spans(one))

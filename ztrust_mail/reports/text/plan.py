@@ -20,7 +20,7 @@ from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, l
 from ztrust_mail.reports.report import ApplyReport, PlanReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
-from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, statement_text, value_spans
+from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_lines
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome, Result
@@ -216,9 +216,9 @@ def statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
     width = max((len(one.subject) for one in statements if one.kind in _SIGNS), default=0)
     for one in statements:
         if sign := _SIGNS.get(one.kind):
-            yield line("  ", sign, f" {one.subject:<{width}}  ", Span("", HANG), *value_spans(one))
+            yield from value_lines(["  ", sign, f" {one.subject:<{width}}  ", Span("", HANG)], one)
         else:
-            yield line(Span(f"    {statement_text(one)}", "dim" if one.kind == _REMARK else "yellow"))
+            yield from value_lines(["    "], one, "dim" if one.kind == _REMARK else "yellow")
 
 
 def _fields(realms: Sequence[RealmPlan]) -> str:
