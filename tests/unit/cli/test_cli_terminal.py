@@ -71,7 +71,7 @@ def test_foreign_text_on_a_terminal_is_neither_obeyed_nor_rendered_as_markup(san
     plain = COLOUR.sub("", ran.out)
     assert ran.status == 1
     assert plain != ran.out
-    assert r"[red]x[/red]\x1b]0;title\x07\x1b[2J\u202e" in plain.splitlines()
+    assert r"`[red]x[/red]\x1b]0;title\x07\x1b[2J\u202e`" in plain.splitlines()
     assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\u202e]", plain)
 
 
