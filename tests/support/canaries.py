@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,7 +122,14 @@ def ring_fixture() -> Iterator[Ring]:
     keyring.set_keyring(before)
 
 
-REALMS = ("acme", "globex", "initech", "umbrella", "hooli")
+REFERENCES: Mapping[str, Mapping[str, str | list[str]]] = {
+    "acme": {"env": "MAIL_ONE"},
+    "initech": {"file": "secret.txt"},
+    "umbrella": {"command": [sys.executable, "tell.py"]},
+    "hooli": {"keyring": ["mail", "hooli"]},
+}
+"""A reference of each kind and the realm that has it; that of a kind returns ``canary(kind)``."""
+REALMS = (*REFERENCES, "globex")
 LOUD = ("", "ztrust_mail", "urllib3", "requests", "keycloak", "httpx", "psycopg", "keyring")
 """Loggers that say all they can; the first is the root."""
 
@@ -182,14 +189,8 @@ command = true
 
 def spec(port: int, name: str = "Acme") -> dict[str, object]:
     """Return a spec with a secret from everywhere."""
-    references = {
-        "acme": {"env": "MAIL_ONE"},
-        "initech": {"file": "secret.txt"},
-        "umbrella": {"command": [sys.executable, "tell.py"]},
-        "hooli": {"keyring": ["mail", "hooli"]},
-    }
     relay = {"host": "127.0.0.1", "port": port, "security": "none"}
-    logins: dict[str, object] = {realm: {"username": "u", "password": ref} for realm, ref in references.items()}
+    logins: dict[str, object] = {realm: {"username": "u", "password": ref} for realm, ref in REFERENCES.items()}
     token = {"url": "https://login.acme.example/t", "client_id": "i", "client_secret": {"env": "MAIL_TWO"}}
     logins["globex"] = {"username": "u", "token": token}
     realms = {realm: {"relay": {**relay, "auth": login}} for realm, login in logins.items()}

@@ -1,7 +1,8 @@
 """Secrets: a value that cannot be printed by accident, and the reference to its source."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import NoReturn
 
 
@@ -39,14 +40,67 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]  # no hash of a secret is stored
 
 
+class Placeholders(Enum):
+    """What a placeholder in a reference becomes, so that a realm's name cannot lead anywhere else."""
+
+    NONE = auto()
+    ENV_NAME = auto()
+    PATH_SEGMENT = auto()
+
+
+@dataclass(frozen=True)
+class SecretForm:
+    """The form of the references of one kind.
+
+    ``hint`` shows the argument in messages. ``parts`` is the number of parts, or None for any number: a reference of
+    one part is written as a text, others as a list. ``name`` is the pattern that the first part must match, and
+    ``name_problem`` says what is wrong and how to fix it. ``prefixes`` says what a policy's prefixes of this kind mean;
+    with ``is_path`` they are folders or paths instead of the beginning of a name.
+    """
+
+    hint: str
+    prefixes: str
+    parts: int | None = 1
+    placeholders: Placeholders = Placeholders.NONE
+    name: str = ""
+    name_problem: tuple[str, str] = ("", "")
+    is_path: bool = False
+    control_characters: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Tell whether references of this kind are written as a text, not as a list."""
+        return self.parts == 1
+
+
 class SecretKind(StrEnum):
-    """The kinds of secret reference in a spec."""
+    """The kinds of secret reference in a spec. A new kind has its form below and its source in ``secrets.store``."""
 
     ENV = "env"
     FILE = "file"
     COMMAND = "command"
     KEYRING = "keyring"
     KEYCLOAK_VAULT = "keycloak_vault"
+
+    @property
+    def form(self) -> SecretForm:
+        """The form of the references of this kind."""
+        return _FORMS[self]
+
+
+_FORMS: Mapping[SecretKind, SecretForm] = {
+    SecretKind.ENV: SecretForm(
+        "NAME",
+        "names that begin with",
+        placeholders=Placeholders.ENV_NAME,
+        name="[A-Za-z_][A-Za-z0-9_]*",
+        name_problem=("does not name a variable", "a variable's name has letters, digits and _"),
+    ),
+    SecretKind.FILE: SecretForm("PATH", "files at or under", placeholders=Placeholders.PATH_SEGMENT, is_path=True),
+    SecretKind.COMMAND: SecretForm("[…]", "programs at or under", parts=None, is_path=True, control_characters=True),
+    SecretKind.KEYRING: SecretForm("[…]", "services that begin with", parts=2),
+    SecretKind.KEYCLOAK_VAULT: SecretForm("KEY", "keys that begin with"),
+}
 
 
 def has_kind(text: str) -> bool:
@@ -69,7 +123,7 @@ class SecretRef:
 
     def __str__(self) -> str:
         """Return the reference as text for people, without a command's arguments."""
-        shown = self.argument[:1] if self.kind is SecretKind.COMMAND else self.argument
+        shown = self.argument[: self.kind.form.parts or 1]
         return f"{self.kind.value}:{'/'.join(shown)}"
 
     def __repr__(self) -> str:

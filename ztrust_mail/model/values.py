@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.model.addresses import address_problem, lookalike_problem
 from ztrust_mail.model.fields import Duration, FieldValue, Kind, Security
@@ -21,7 +21,6 @@ _SECRETIVE = re.compile(
     r"(?i)pass(?:word|wd|phrase)|secret|token(?!_type)|credential|assertion|signature|authorization|bearer|jwt"
     r"|(?:api|access|account|shared|private|function|subscription).?key|\A(?:pass|pw|pwd|sig|key|code|auth)\Z"
 )
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LOCALE = re.compile(r"[A-Za-z]{2,8}(?:[_-][A-Za-z0-9]{1,8}){0,4}")
 _MESSAGE_KEY = re.compile(r"[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-]")
 _ARGUMENT = re.compile(r"\{\d{1,4}(?:, *(?:number|date|time|choice) *(?:,[^{}]*)?)?\}")
@@ -220,10 +219,11 @@ def _security(value: object) -> Security:
 def _secret(value: object) -> SecretRef:
     if not isinstance(value, SecretRef):
         raise BadValue("is not a secret reference", "write {env: NAME}")
-    if value.kind is SecretKind.ENV and not _ENV_NAME.fullmatch(value.argument[0]):
-        raise BadValue("does not name a variable", "a variable's name has letters, digits and _")
+    form = value.kind.form
+    if form.name and not re.fullmatch(form.name, value.argument[0]):
+        raise BadValue(*form.name_problem)
     for part in value.argument:
-        if value.kind is not SecretKind.COMMAND and _STEERING.search(part):
+        if not form.control_characters and _STEERING.search(part):
             raise BadValue("contains a control character", "remove it")
     return value
 

@@ -36,13 +36,6 @@ _STRENGTH = {Security.NONE: 0, Security.STARTTLS: 1, Security.TLS: 2}
 _NUMBERS = re.compile(r"[0-9.]+")
 _PLAIN_HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _SENDERS = (SENDER_ADDRESS, ENVELOPE_FROM)
-_WITHIN = {
-    SecretKind.ENV: "names that begin with",
-    SecretKind.FILE: "files at or under",
-    SecretKind.KEYRING: "services that begin with",
-    SecretKind.COMMAND: "programs at or under",
-    SecretKind.KEYCLOAK_VAULT: "keys that begin with",
-}
 
 
 def violations(policy: Policy, wanted: Desired) -> tuple[Finding, ...]:
@@ -165,7 +158,7 @@ def _begins(ref: SecretRef, prefix: str) -> bool:
     if ref.kind is SecretKind.FILE:
         real = os.path.realpath(os.path.join(ref.base, first.replace("\0", "\ufffd")))
         return _is_within(real, prefix)
-    if ref.kind is SecretKind.COMMAND:
+    if ref.kind.form.is_path:
         return first == prefix or (os.path.isabs(first) and ".." not in first and _is_within(first, prefix))
     return first.startswith(prefix)
 
@@ -173,7 +166,7 @@ def _begins(ref: SecretRef, prefix: str) -> bool:
 def _alternatives(kind: SecretKind, allowed: Mapping[SecretKind, tuple[str, ...]]) -> str:
     """Return the references of a kind that the policy allows or, if it allows none, the allowed kinds."""
     if prefixes := allowed.get(kind):
-        return f"allowed of {kind.value}: {_WITHIN[kind]} {_list(prefixes)}"
+        return f"allowed of {kind.value}: {kind.form.prefixes} {_list(prefixes)}"
     kinds = ", ".join(other.value for other, prefixes in allowed.items() if prefixes)
     return f"allowed kinds of reference: {kinds or 'none'}"
 

@@ -105,14 +105,14 @@ def _nest(leaves: Leaves) -> Node:
             node = cast("dict[str, Node]", node.setdefault(key, {}))
         listed = name == RECIPIENTS and isinstance(value, str)
         node[keys[-1]] = (
-            str(value).split(", ") if listed else _reference(value) if isinstance(value, SecretRef) else value
+            str(value).split(", ") if listed else reference_node(value) if isinstance(value, SecretRef) else value
         )
     return root
 
 
-def _reference(ref: SecretRef) -> Node:
-    whole = ref.kind in (SecretKind.COMMAND, SecretKind.KEYRING)
-    return {ref.kind.value: list(ref.argument) if whole else ref.argument[0]}
+def reference_node(ref: SecretRef) -> Node:
+    """Return a reference as a spec writes it: the kind, and a text or a list."""
+    return {ref.kind.value: ref.argument[0] if ref.kind.form.is_text else list(ref.argument)}
 
 
 _LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 characters

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, error, warning
 from ztrust_mail.core.globs import MASTER, glob_matches
-from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.secret import Placeholders, SecretRef
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.model.fields import (
     ABSENT,
@@ -210,9 +210,14 @@ def _expand(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bo
     return value
 
 
+_FITS = {
+    Placeholders.ENV_NAME: placeholders.as_env_name,
+    Placeholders.PATH_SEGMENT: placeholders.as_path_segment,
+}
+
+
 def _expand_reference(ref: SecretRef, values: Mapping[str, str]) -> SecretRef:
-    fits = {SecretKind.ENV: placeholders.as_env_name, SecretKind.FILE: placeholders.as_path_segment}
-    if not (fit := fits.get(ref.kind)):
+    if not (fit := _FITS.get(ref.kind.form.placeholders)):
         return ref
     return replace(ref, argument=(placeholders.expand(ref.argument[0], values, fit, secret=True),))
 

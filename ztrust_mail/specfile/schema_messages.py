@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ztrust_mail.core.data import JsonValue, Schema
 from ztrust_mail.core.findings import Finding, error
+from ztrust_mail.core.secret import SecretKind
 from ztrust_mail.core.text import did_you_mean, pluralise, quoted
 from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, SECURITY, TOKEN
 from ztrust_mail.model.values import WRITE_DURATION
@@ -147,7 +148,7 @@ def _name_without_value(key: str, *, is_login: bool) -> str:
 _SECRETIVE = re.compile(r"(?i)\S*(pass|secret|token|credential|pwd|api.?key|auth)")
 
 
-_SECRET_HINT = "write a reference: {env: NAME}, {file: PATH}, {command: […]}, {keyring: […]}, {keycloak_vault: KEY}"
+_SECRET_HINT = f"write a reference: {', '.join(f'{{{kind}: {kind.form.hint}}}' for kind in SecretKind)}"
 
 Wording = tuple[str, str, str]
 

@@ -21,6 +21,7 @@ from support.canaries import (  # noqa: F401  # the options are a fixture
     OTHERS,
     PLANS,
     REALMS,
+    REFERENCES,
     SURE,
     WORK,
     Ring,
@@ -40,11 +41,17 @@ from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox import sandbox as server
 from ztrust_mail.sandbox.admin_api.request import Call
 from ztrust_mail.sandbox.quirks import Answer, error, error_message
+from ztrust_mail.secrets.store import FETCHERS
 
 
 def test_every_command_is_run_with_canary_secrets() -> None:
     names = set(COMMANDS)
     assert names == {command[0] for command in (*WORK, *OTHERS)} | ELSEWHERE.keys()
+
+
+def test_the_canary_spec_has_every_kind_of_secret_that_is_resolved_here() -> None:
+    kinds = {kind for reference in REFERENCES.values() for kind in reference}
+    assert kinds == set(FETCHERS), "tests/support/canaries.py: REFERENCES, and where it stores the secrets"
 
 
 @pytest.mark.parametrize("ztrust_sandbox_options", ["26.7.4", "16.1.1"], indirect=True)
@@ -54,7 +61,8 @@ def test_successful_commands_show_no_secret(watch: Watch, ztrust_sandbox: Sandbo
     held = {realm: ztrust_sandbox.smtp(realm) for realm in REALMS}
     assert held["acme"]["password"] == canary("ONE")
     assert held["globex"]["authTokenClientSecret"] == canary("TWO")
-    assert [held[realm]["password"] for realm in REALMS[2:]] == [canary(n) for n in ("file", "command", "keyring")]
+    others = {realm: canary(*reference) for realm, reference in REFERENCES.items() if realm != "acme"}
+    assert {realm: held[realm]["password"] for realm in others} == others
 
     watch.cli.monkeypatch.setenv("MAIL_ONE", canary("ONE-new"))
     for name in REALMS:
@@ -141,7 +149,7 @@ def breaking(where: str, error: BaseException) -> Callable[[Watch, Sandbox], Non
 
 def everything() -> str:
     """Return all secrets there are."""
-    names = ["admin", "client", "ONE", "TWO", "file", "command", "keyring", *(f"{r}-password" for r in REALMS)]
+    names = ["admin", "client", "ONE", "TWO", *FETCHERS, *(f"{r}-password" for r in REALMS)]
     return " ".join(map(canary, names))
 
 

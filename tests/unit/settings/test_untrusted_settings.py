@@ -234,6 +234,10 @@ def references() -> Iterator[SecretRef]:
     yield SecretRef(SecretKind.KEYRING, ("service", "name"))
 
 
+def test_the_references_cover_every_kind() -> None:
+    assert {*SecretKind} - {ref.kind for ref in references()} == {SecretKind.KEYCLOAK_VAULT}, "references() above"
+
+
 def test_no_reference_of_a_spec_is_resolved_for_a_server_that_an_untrusted_file_chose(user_folder: Path) -> None:
     (user_folder / config.FILE_NAME).write_text("[allow]\ncommand = true\n", encoding="utf-8")
     Path("password.txt").write_text(HIDDEN, encoding="utf-8")

@@ -51,7 +51,6 @@ _TYPES: Mapping[Kind, type] = {
     Kind.MESSAGE: str,
 }
 _ALWAYS = (*(row.name for row in FIELDS.values() if row.mandatory), PORT, SECURITY, LOGIN)
-_PARTS = {SecretKind.ENV: 1, SecretKind.FILE: 1, SecretKind.KEYRING: 2, SecretKind.KEYCLOAK_VAULT: 1}
 
 
 def parse_settings(data: Mapping[str, FieldJson]) -> FieldMap:
@@ -117,7 +116,7 @@ def _kind(name: str) -> Kind:
 
 
 def _check_reference(ref: SecretRef) -> None:
-    wanted = _PARTS.get(ref.kind, len(ref.argument))
+    wanted = ref.kind.form.parts or len(ref.argument)
     if not ref.argument or len(ref.argument) != wanted or not all(ref.argument[:wanted][:2]):
         raise BadValue(f"is not a valid {ref.kind} reference")
     if any(SURROGATE.search(part) for part in ref.argument):
