@@ -17,12 +17,11 @@ from typing import Any
 
 import click
 
-from ztrust_mail.cli.app import COMMANDS, app
+from ztrust_mail.cli.app import app
 from ztrust_mail.cli.options import Argument, DisplayOption, display_options
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.rules import COMMANDS as COMMAND_RULES
-from ztrust_mail.core.rules import GROUPS, Rule, registry
+from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, registry
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import DEFAULT_PORTS, EXTRA, FIELDS, MESSAGES, PORT, Field, Kind, field_of, in_token
 from ztrust_mail.settings import PREFIX
@@ -62,7 +61,7 @@ def rules() -> str:
     """Return the catalogue: a list of groups, then per group a section per rule."""
     groups: dict[str, list[Rule]] = {group: [] for group in GROUPS}
     for rule in registry().values():
-        if rule.id not in COMMAND_RULES:
+        if rule.id not in COMMANDS:
             groups[rule.group].append(rule)
     parts = ["".join(f"- [{GROUPS[group]}](#{GROUPS[group].lower().replace(' ', '-')})\n" for group in groups)]
     for group, several in groups.items():

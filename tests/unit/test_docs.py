@@ -17,10 +17,11 @@ from support.keycloak_server import KEYCLOAK_16, KEYCLOAK_26
 
 import ztrust_mail
 from ztrust_mail import settings
-from ztrust_mail.cli.app import COMMANDS, Commands
+from ztrust_mail.cli.app import Commands
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
+from ztrust_mail.core.rules import COMMANDS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import FIELDS
 from ztrust_mail.settings.file import SERVER_KEYS

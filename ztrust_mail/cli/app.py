@@ -6,13 +6,8 @@ import click
 
 from ztrust_mail._version import __version__
 from ztrust_mail.cli.options import display_options
+from ztrust_mail.core.rules import COMMANDS
 from ztrust_mail.core.text import did_you_mean, quoted
-
-COMMANDS = (
-    *("validate", "explain", "plan", "show", "apply", "history", "diff", "revert", "rotate", "drift", "test", "pull"),
-    *("convert", "init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
-)
-"""The names of all commands, in the order of the help; each but the last two is also the name of its module."""
 
 
 class Commands(click.Group):

@@ -36,10 +36,33 @@ GROUPS: Mapping[str, str] = {
 """The heading of each group of rules."""
 
 COMMANDS = (
-    *("validate", "explain", "plan", "show", "apply", "history", "diff", "revert", "rotate", "drift", "test", "pull"),
-    *("convert", "init", "doctor", "rule", "schema", "completion", "sandbox", "demo", "help", "version"),
+    "validate",
+    "explain",
+    "plan",
+    "show",
+    "apply",
+    "history",
+    "diff",
+    "revert",
+    "rotate",
+    "drift",
+    "test",
+    "pull",
+    "convert",
+    "init",
+    "doctor",
+    "rule",
+    "schema",
+    "completion",
+    "sandbox",
+    "demo",
+    "help",
+    "version",
 )
-"""The commands. An error without an id of its own is reported under the name of its command."""
+"""All commands in the order of the help; each but the last two is also the name of its module in ``cli/commands``.
+
+An error without an id of its own is reported under the name of its command.
+"""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from support.canaries import (  # noqa: F401  # the options are a fixture
 )
 from support.cli import PATIENCE, raising
 
-from ztrust_mail.cli.app import COMMANDS
 from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.rules import COMMANDS
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox import sandbox as server
 from ztrust_mail.sandbox.admin_api.request import Call

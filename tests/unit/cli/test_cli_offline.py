@@ -17,9 +17,9 @@ from support.cli import Cli, Ran, raising, run_process
 
 from ztrust_mail import api
 from ztrust_mail.cli import main as entry
-from ztrust_mail.cli.app import COMMANDS
 from ztrust_mail.cli.commands import validate
 from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.rules import COMMANDS
 
 GOOD = """\
 version: 1

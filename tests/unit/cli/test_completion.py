@@ -14,7 +14,8 @@ import pytest
 from support.cli import Cli, Keyboard, cli_fixture  # noqa: F401  # a fixture
 
 from ztrust_mail.cli import completion, main
-from ztrust_mail.cli.app import COMMANDS, app
+from ztrust_mail.cli.app import app
+from ztrust_mail.core.rules import COMMANDS
 
 SPEC = """\
 version: 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from support.rule_ids import scan
 
 import ztrust_mail
-from ztrust_mail.cli import app
+from ztrust_mail.cli import commands
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, find_rule, registry
 from ztrust_mail.planning.safety import Reason
@@ -38,7 +39,11 @@ def test_no_rule_in_the_source_escapes_the_scan() -> None:
 
 def test_the_reasons_to_refuse_a_plan_and_the_commands_are_rules_too() -> None:
     assert REASONS | set(COMMANDS) <= registry().keys()
-    assert COMMANDS == app.COMMANDS
+
+
+def test_every_module_of_a_command_is_in_the_list_of_commands_and_the_other_way_round() -> None:
+    modules = {name for _, name, _ in iter_modules(commands.__path__)}
+    assert modules == {*COMMANDS} - {"help", "version"}, "ztrust_mail/core/rules.py: COMMANDS"
 
 
 @pytest.mark.parametrize("rule", registry().values(), ids=lambda rule: str(rule.id))
