@@ -13,6 +13,7 @@ from support.connecting import FakeGateway, connected
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, realms
 
 import ztrust_mail
+from ztrust_mail import aio, api
 from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core import errors
 from ztrust_mail.core.errors import ConfigError, ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
@@ -77,6 +78,16 @@ def test_all_errors_and_the_types_of_results_are_exported():
     results = {"DoctorReport", "Drift", "Ensured", "MailTestRun", "Plan", "Pulled", "Result", "RunDiff"}
     assert {one.__name__ for one in ResultMethods.__subclasses__()} == results
     assert results | {"Finding", "Severity", "RealmPlan", "SpecDict", "EntryDict"} <= {*ztrust_mail.__all__}
+
+
+OF_THE_COMMANDS = {"fit_to_file", "judge", "require_support", "run_plan", "spec_digest"}
+"""Functions of ``ztrust_mail.api`` that the commands alone need."""
+
+
+def test_every_verb_of_the_api_is_in_the_list_of_the_package_and_has_a_form_for_event_loops():
+    verbs = {name for name in api.__all__ if inspect.isfunction(getattr(api, name))} - OF_THE_COMMANDS
+    assert sorted(verbs - {*ztrust_mail.__all__}) == [], "ztrust_mail/__init__.py: the imports, and __all__"
+    assert sorted(verbs - {"unfinished"} - {*dir(aio)}) == [], "ztrust_mail/aio.py: NAME = _in_thread(api.NAME)"
 
 
 def test_every_exported_name_is_offered_at_a_prompt():
