@@ -43,9 +43,9 @@ class Output(AbstractContextManager["Output"]):
     """The output of one command. Inside ``with``, errors of this package become messages and the exit status.
 
     Text has the result on standard output, with all that a saved copy needs; standard error has progress, questions,
-    and errors that end the command. With JSON every end of the command is one report, also an internal error and an
-    interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL; ``can_test`` tells
-    whether it can send test mails.
+    and errors that end the command. With another format every end of the command is one document, also an internal
+    error and an interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL;
+    ``can_test`` tells whether it can send test mails.
     """
 
     command: str
@@ -88,7 +88,7 @@ class Output(AbstractContextManager["Output"]):
     def _fail(self, e: ZtrustMailError, found: Sequence[Finding] = (), more: Sequence[Finding] = ()) -> NoReturn:
         """End the command with an error; ``more`` goes into the report only."""
         found = found or (Finding(Severity.ERROR, e.rule or self.command, e.message, e.hint),)
-        if not self._is_json:
+        if not self.is_document:
             self._print(finding_lines(self._findings), sys.stderr)
         is_spec = isinstance(e, SpecError)
         self._print(spec_finding_lines(found, sys.stderr) if is_spec else finding_lines(found), sys.stderr)
@@ -101,7 +101,8 @@ class Output(AbstractContextManager["Output"]):
             self._deliver(text.Text(), self._complete(of_findings(self.command, status, found)))
 
     @property
-    def _is_json(self) -> bool:
+    def is_document(self) -> bool:
+        """Whether standard output gets one document, such as JSON, in place of text for people."""
         return self.format is not OutputFormat.TEXT
 
     @property
@@ -135,8 +136,8 @@ class Output(AbstractContextManager["Output"]):
         self._findings += tuple(found)
 
     def print_findings(self, found: Iterable[Finding]) -> None:
-        """Print findings to standard error, for a command whose standard output is no report. JSON has them."""
-        if not self._is_json:
+        """Print findings to standard error, for a command whose standard output is no report. A document has them."""
+        if not self.is_document:
             self.print_note(finding_lines(one for one in (*self._findings, *found) if one not in self._shown))
 
     def print_note(self, lines: Iterable[Line]) -> None:
@@ -147,7 +148,7 @@ class Output(AbstractContextManager["Output"]):
             self._print(lines, sys.stderr)
 
     def print_preview(self, report: PlanReport, *, asks: bool) -> None:
-        """Print a plan before it is applied; with JSON to standard error, and only if a question follows.
+        """Print a plan before it is applied; with a document to standard error, and only if a question follows.
 
         Raises :class:`OutputError` where it cannot be written: then nothing may be written to the server.
         """
@@ -155,27 +156,27 @@ class Output(AbstractContextManager["Output"]):
         shown, self._shown = self._text_of(self._complete(report)), (*self._findings, *report.findings)
         shown = shown._replace(verdict=[*shown.verdict, style.line()])
         try:
-            if self._is_json and not asks:
+            if self.is_document and not asks:
                 self._record([*shown.body, *shown.verdict])
             else:
-                self._print_text(shown, sys.stderr if self._is_json else sys.stdout, pages=asks)
+                self._print_text(shown, sys.stderr if self.is_document else sys.stdout, pages=asks)
         except OutputError as e:
             raise OutputError(f"{e.message}; nothing was written to the server", e.hint, e.rule) from None
 
     def finish_report(self, report: Report, shown: text.Text | None = None, more: text.Text = text.NOTHING) -> NoReturn:
         """Write a report to standard output and into the report files, and exit with its status.
 
-        ``shown`` takes the place of the report's own text, and ``more`` follows that; with JSON its body is a note.
+        ``shown`` takes the place of the report's own text, and ``more`` follows; with a document its body is a note.
         """
-        if self._is_json:
+        if self.is_document:
             self.print_note(more.body)
         report = self._complete(report)
         shown = shown or self._text_of(report)
         exit_with(self._deliver(text.Text([*shown.body, *more.body], [*shown.verdict, *more.verdict]), report))
 
     def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
-        """Write a report whose text is ``result``, and exit with the report's status. With JSON, it is a note."""
-        if self._is_json:
+        """Write a report whose text is ``result``, and exit with the report's status. With a document, it is a note."""
+        if self.is_document:
             self.print_note(result)
         found = finding_lines(one for one in self._findings if one not in self._shown)
         self.finish_report(report, text.Text(found, list(result)))
@@ -193,7 +194,7 @@ class Output(AbstractContextManager["Output"]):
         report = self._save_reports(report)
         self._finished = True
         try:
-            if self._is_json:
+            if self.is_document:
                 self._activity.stop()
                 sys.stdout.write(load_format(self.format).document(report))
                 sys.stdout.flush()

@@ -14,6 +14,7 @@ from support.bad_server import BadServer, answer
 from support.cli import Cli, Ran, raising, report_validator
 
 from ztrust_mail.cli import output
+from ztrust_mail.reports.report import OutputFormat, load_format
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 ADMIN_CANARY = "canary-of-the-admin"
@@ -27,6 +28,7 @@ realms:
     relay: {host: h.example, auth: {username: u, password: {env: SMTP_PASSWORD}}}
 """
 BAD = "version: 1\nrealms:\n  acme: {sender: {adress: x}}\n"
+FORMATS = " or ".join(f"{name}=FILE" for name in sorted(OutputFormat))
 HOSTILE = [
     "[red]x[/red]",
     "esc\x1b[31mEVIL\x1b]0;t\x07",
@@ -77,12 +79,19 @@ def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
     assert Path("r.txt").read_text(encoding="utf-8") == "ztrust-mail report: plan\n" + ran.err
 
 
+@pytest.mark.parametrize("name", set(OutputFormat) - {OutputFormat.TEXT})
+def test_a_converted_text_is_in_the_document_and_nowhere_else(cli: Cli, spec: str, name: OutputFormat) -> None:
+    ran = cli("convert", "--from", "spec", "--to", "realm-export", spec, "--format", name)
+    assert load_format(name).recognises(ran.out.encode())
+    assert ran.out.count("a@b.example") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("json", "--report `json` is not FORMAT=FILE; write json=FILE or text=FILE"),
-        ("json=", "--report `json=` is not FORMAT=FILE; write json=FILE or text=FILE"),
-        ("=x", "--report `=x`: unknown report format ``; write json=FILE or text=FILE"),
+        ("json", f"--report `json` is not FORMAT=FILE; write {FORMATS}"),
+        ("json=", f"--report `json=` is not FORMAT=FILE; write {FORMATS}"),
+        ("=x", f"--report `=x`: unknown report format ``; write {FORMATS}"),
         ("jsn=x", "--report `jsn=x`: unknown report format `jsn`; did you mean `json`?"),
         ("", "--report `` is not FORMAT=FILE"),
         (

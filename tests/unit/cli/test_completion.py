@@ -16,6 +16,7 @@ from support.cli import Cli, Keyboard, cli_fixture  # noqa: F401  # a fixture
 from ztrust_mail.cli import completion, main
 from ztrust_mail.cli.app import app
 from ztrust_mail.core.rules import COMMANDS
+from ztrust_mail.reports.report import OutputFormat
 
 SPEC = """\
 version: 1
@@ -99,7 +100,7 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("explain mail.yaml acme envelope", ["envelope_from"]),
         ("test --spec mail.yaml a", ["acme"]),
         ("apply mail.yaml --canary t", ["tenant-*"]),
-        ("plan --report ", ["text=", "json="]),
+        ("plan --report ", [f"{name}=" for name in OutputFormat]),
         ("plan --format j", ["json"]),
         ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "all"]),
         ("plan --allow all,mass", ["all,mass-change"]),

@@ -67,7 +67,7 @@ def command(
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
         written = convert(reader, writer, path, style, realm)
-        in_report = format is OutputFormat.JSON and out is None
+        in_report = output.is_document and out is None
         output.print_findings(written.findings)
         if not in_report:
             write_output(out, written.text, force=force)
