@@ -9,8 +9,17 @@ from support.mail_settings import field_maps
 
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.dialects import DIALECTS
-from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Milliseconds, Port, SecurityByPort, Text
-from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.codecs import (
+    AddressAsAccount,
+    Codec,
+    HiddenText,
+    LoginIfGiven,
+    Milliseconds,
+    Port,
+    SecurityByPort,
+    Text,
+)
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Attributes, Row, no_clear_text
 from ztrust_mail.model.fields import (
@@ -19,6 +28,7 @@ from ztrust_mail.model.fields import (
     PASSWORD,
     PORT,
     SECURITY,
+    USERNAME,
     FieldMap,
     FieldValue,
     Login,
@@ -69,31 +79,43 @@ def off(value: FieldValue) -> bool:
     return value is ABSENT or value is False or value is Login.NONE
 
 
+NO_PLACE = {
+    "oneaccess": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
+    "omnibyte": ("reply_to.", "envelope_from", "relay.timeouts.", "extra.", "sender.name"),
+    "digitanium": ("relay.timeouts.", "extra."),
+    "uipath": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
+    "pigeon": ("reply_to.", "relay.timeouts.connect", "relay.timeouts.write", "extra.", "sender.name"),
+}
+"""The beginnings of the fields that a product has no place for, written by hand and not taken from its table."""
+
+
+def _is_written_by(dialect: Dialect, field: str, codec: type[Codec]) -> bool:
+    row = dialect.row(field)
+    return row is not None and isinstance(row.codec, codec)
+
+
 def lost_by(product: str, fields: FieldMap) -> set[str]:
-    """Say by hand, and by no table, what a product cannot hold."""
+    """Say what a product cannot hold: by hand what it has no place for, the rest by how its table writes it."""
     if product in ("keycloak", "ztrust"):
         return set()
-    no_place = {
-        "oneaccess": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
-        "omnibyte": ("reply_to.", "envelope_from", "relay.timeouts.", "extra.", "sender.name"),
-        "digitanium": ("relay.timeouts.", "extra."),
-        "uipath": ("reply_to.", "envelope_from", "relay.timeouts.", "extra."),
-        "pigeon": ("reply_to.", "relay.timeouts.connect", "relay.timeouts.write", "extra.", "sender.name"),
-    }[product]
+    assert product in NO_PLACE, f"tests/support/products.py: NO_PLACE has no line for {product}"
+    no_place, dialect = NO_PLACE[product], ALL[product]
+    has_account = _is_written_by(dialect, USERNAME, AddressAsAccount)
     switches = ("relay.utf8", "relay.debug")
     lost = {n for n, v in fields.items() if n.startswith((*no_place, *switches)) and not off(v)}
     login = {name for name in fields if name == "relay.auth" or name.startswith("relay.auth.")}
     security, port = fields["relay.security"], fields["relay.port"]
-    if product != "digitanium" and security is not Security.NONE and (security is Security.TLS) is not (port == 465):
+    by_port = _is_written_by(dialect, SECURITY, SecurityByPort)
+    if by_port and security is not Security.NONE and (security is Security.TLS) is not (port == 465):
         lost.add("relay.security")
     if fields["relay.auth"] is Login.TOKEN:
         return lost | login
     in_vault = getattr(fields.get("relay.auth.password"), "kind", None) is SecretKind.KEYCLOAK_VAULT
-    if in_vault and product == "oneaccess":  # no code, no account
+    if in_vault and has_account:  # no code, no account
         return lost | login
     if in_vault:
         lost.add("relay.auth.password")
-    if product == "oneaccess" and fields.get("relay.auth.username") not in (None, fields["sender.address"]):
+    if has_account and fields.get("relay.auth.username") not in (None, fields["sender.address"]):
         lost.add("relay.auth.username")
     return lost
 
@@ -222,7 +244,9 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
 }
 
-FORMAT_SUFFIXES = {"spec": ".yaml", "terraform": ".tf", "ansible": ".yml", "oneaccess": ".txt", "omnibyte": ".txt"}
+FORMAT_SUFFIXES = {"spec": ".yaml", "terraform": ".tf", "ansible": ".yml"} | {
+    name: ".txt" for name, dialect in DIALECTS.items() if dialect.body_format is BodyFormat.FORM
+}
 LOGGED_IN: FieldMap = {
     "relay.host": "smtp.example.com", PORT: 587, SECURITY: Security.STARTTLS, LOGIN: Login.BASIC,
     "relay.auth.username": "no-reply@acme.example", PASSWORD: REF,
