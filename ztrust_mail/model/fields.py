@@ -148,7 +148,12 @@ TOKEN_URL, TOKEN_CLIENT_ID, TOKEN_CLIENT_SECRET, TOKEN_SCOPE = (
     f"{TOKEN}.client_secret",
     f"{TOKEN}.scope",
 )
-UTF8 = "relay.utf8"
+CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = (
+    "relay.timeouts.connect",
+    "relay.timeouts.read",
+    "relay.timeouts.write",
+)
+UTF8, DEBUG = "relay.utf8", "relay.debug"
 EXTRA = "extra"
 NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
 TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"
@@ -168,11 +173,11 @@ _ROWS = (
     Field(TOKEN_CLIENT_ID, Kind.TEXT),
     Field(TOKEN_CLIENT_SECRET, Kind.SECRET, placeholders=True),
     Field(TOKEN_SCOPE, Kind.TEXT),
-    Field("relay.timeouts.connect", Kind.DURATION),
-    Field("relay.timeouts.read", Kind.DURATION),
-    Field("relay.timeouts.write", Kind.DURATION),
+    Field(CONNECT_TIMEOUT, Kind.DURATION),
+    Field(READ_TIMEOUT, Kind.DURATION),
+    Field(WRITE_TIMEOUT, Kind.DURATION),
     Field(UTF8, Kind.BOOLEAN),
-    Field("relay.debug", Kind.BOOLEAN),
+    Field(DEBUG, Kind.BOOLEAN),
     Field(RECIPIENTS, Kind.ADDRESSES, placeholders=True),
     Field(ALERTS, Kind.BOOLEAN),
     Field(THEME, Kind.THEME, placeholders=True),

@@ -10,10 +10,13 @@ from ztrust_mail.dialects.codecs import AuthAndType, Milliseconds, Port, SecretT
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import TEMPLATE_PREFIX, Row
 from ztrust_mail.model.fields import (
+    CONNECT_TIMEOUT,
+    DEBUG,
     HOST,
     LOGIN,
     PASSWORD,
     PORT,
+    READ_TIMEOUT,
     REPLY_TO_ADDRESS,
     REPLY_TO_NAME,
     SECURITY,
@@ -26,6 +29,7 @@ from ztrust_mail.model.fields import (
     TOKEN_URL,
     USERNAME,
     UTF8,
+    WRITE_TIMEOUT,
     Login,
     Security,
 )
@@ -65,11 +69,11 @@ _TABLE = Dialect(
         Row(
             TOKEN_CLIENT_SECRET, ("authTokenClientSecret",), SecretText(), since=_TOKEN,),
         Row(TOKEN_SCOPE, ("authTokenScope",), Text(), since=_TOKEN),
-        Row("relay.timeouts.connect", ("connectionTimeout",), Milliseconds(), since=_TIMEOUTS),
-        Row("relay.timeouts.read", ("timeout",), Milliseconds(), since=_TIMEOUTS),
-        Row("relay.timeouts.write", ("writeTimeout",), Milliseconds(), since=_TIMEOUTS),
+        Row(CONNECT_TIMEOUT, ("connectionTimeout",), Milliseconds(), since=_TIMEOUTS),
+        Row(READ_TIMEOUT, ("timeout",), Milliseconds(), since=_TIMEOUTS),
+        Row(WRITE_TIMEOUT, ("writeTimeout",), Milliseconds(), since=_TIMEOUTS),
         Row(UTF8, ("allowutf8",), Switch(), absent=False, since=_UTF8),
-        Row("relay.debug", ("debug",), Switch(), absent=False),
+        Row(DEBUG, ("debug",), Switch(), absent=False),
     ),
 )  # fmt: skip
 
