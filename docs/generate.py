@@ -19,9 +19,12 @@ import click
 
 from ztrust_mail.cli.app import app
 from ztrust_mail.cli.options import Argument, DisplayOption, display_options
+from ztrust_mail.convert import FORMATS
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, registry
+from ztrust_mail.dialects import DIALECTS
+from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import DEFAULT_PORTS, EXTRA, FIELDS, MESSAGES, PORT, Field, Kind, field_of, in_token
 from ztrust_mail.settings import PREFIX
@@ -226,6 +229,34 @@ def _shown_default(node: Schema) -> str:
     return f"`{json.dumps(node['default']).strip(chr(34))}`" if node.get("default") not in (None, []) else ""
 
 
+# The formats of convert
+
+TOOLS: Mapping[str, str] = {
+    "spec": "a [spec](spec.md)",
+    "realm-export": "a file or folder as `kc.sh export` and keycloak-config-cli use it",
+    "terraform": "`keycloak_realm` resources; reading them needs the extra `convert`",
+    "ansible": "`keycloak_realm` tasks",
+}
+"""What the formats of ``convert`` are that belong to no [product](products.md)."""
+
+
+def conversions() -> str:
+    """Return the table of the formats of ``convert``."""
+    products: dict[str, list[str]] = {}
+    for name, dialect in DIALECTS.items():
+        products.setdefault(_body(dialect), []).append(name)
+    rows = [(f"`{name}`", TOOLS[name]) for name in FORMATS if name not in DIALECTS]
+    rows += [(_codes(names), body) for body, names in products.items()]
+    return _table(("format", "what it is"), rows)
+
+
+def _body(dialect: Dialect) -> str:
+    if dialect.body_format is BodyFormat.FORM:
+        return "a sheet to type from: label and value in the order of the page, and what the page advises"
+    is_keycloak = dialect.attribute_names.keys() == KEYCLOAK.attribute_names.keys()
+    return "one `smtpServer` map" if is_keycloak else "the body that the product's API takes"
+
+
 # The commands
 
 
@@ -278,6 +309,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "keys of allow": settings_keys("allow"),
     "keys of policy": settings_keys("policy"),
     "keys of journal": settings_keys("journal"),
+    "formats of convert": conversions,
     "commands": commands,
 }
 _PART = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)

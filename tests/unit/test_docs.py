@@ -22,6 +22,7 @@ from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.rules import COMMANDS
+from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import FIELDS
 from ztrust_mail.settings.file import SERVER_KEYS
@@ -64,6 +65,12 @@ def test_every_link_leads_to_a_file_and_a_heading(page):
 def test_the_readme_begins_with_the_two_set_up_commands_and_stays_short():
     assert tuple(blocks(PAGES["README.md"], "sh")[:2]) == SET_UP
     assert len(PAGES["README.md"].splitlines()) <= 200
+
+
+@pytest.mark.parametrize("product", DIALECTS)
+def test_the_page_of_products_says_of_each_what_works(product):
+    rows = [line for line in PAGES["docs/products.md"].splitlines() if line.startswith("| ")]
+    assert any(DIALECTS[product].title.partition(" ")[0] in row.split("|")[1] for row in rows), "docs/products.md"
 
 
 def command_lines(text: str) -> Iterator[str]:
