@@ -329,12 +329,11 @@ def allows(one: Desired, **secrets: list[str]) -> bool:
     return not found
 
 
-REFERENCES = {
+REFERENCES = {kind: ("smtp.key",) * (kind.form.parts or 1) for kind in SecretKind} | {
     SecretKind.ENV: ("SMTP_PASSWORD",),
     SecretKind.FILE: ("/run/secrets/smtp",),
     SecretKind.COMMAND: ("/opt/mail/get", "smtp"),
     SecretKind.KEYRING: ("mail-prod", "smtp"),
-    SecretKind.KEYCLOAK_VAULT: ("smtp.key",),
 }
 
 
