@@ -174,7 +174,8 @@ class _LogHandler(logging.Handler):
         stream = cast(TextIO, _BestEffortStream(sys.stderr))
         if is_screen(stream):
             stream.write(_ERASE)  # a bar that may be there; it is redrawn below
-        note = finding_line(Finding(Severity.NOTE, getattr(record, "rule", "waiting"), record.getMessage()))
+        rule = "interrupted" if getattr(record, "rule", "") == "interrupted" else "waiting"
+        note = finding_line(Finding(Severity.NOTE, rule, record.getMessage()))
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         style.write([note if is_note else style.line(style.Span(f"{at} {record.getMessage()}", "dim"))], stream)
 
