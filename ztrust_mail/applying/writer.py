@@ -140,7 +140,7 @@ class Writer:
 
     def _require_lock(self) -> None:
         if self.lock_lost.is_set():
-            hint = "run: ztrust-mail plan SPEC..."
+            hint = "see the other run with: ztrust-mail history"
             raise RealmError("this run lost its lock on the server before the write", hint, LOCK_LOST)
 
     def _end(self, planned: RealmPlan, status: Status, step: Step, *findings: Finding) -> RealmOutcome:

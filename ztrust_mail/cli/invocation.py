@@ -19,7 +19,7 @@ DISPLAY = "ztrust_mail.display"
 _NOT_REPEATED = {"format", "report", "out", "force", "yes", "dry_run"}
 """Options that a next step leaves out: they name files that exist by then, skip the question, or write nothing."""
 
-_PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.")
+_PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.( --resume)?")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,22 @@ def _words(parameter: click.Parameter, value: object) -> Iterator[str]:
             yield str(one)
 
 
-def fill_in_arguments(text: str) -> str:
-    """Return a text with the user's own arguments in the place of ``SPEC...`` in commands."""
+def fill_in_arguments(text: str, resume: str = "") -> str:
+    """Return a text with the user's own arguments in the place of ``SPEC...`` in commands.
+
+    ``resume`` is the command that continues a run. After a command without a spec, ``pull`` shows what is stored.
+    """
     context = click.get_current_context(silent=True) if "SPEC..." in text else None
-    if not context or not context.params.get("specs"):
+    if not context:
         return text
-    return _PLACEHOLDER.sub(lambda match: next_command(match[1]), text)
+    has_specs = bool(context.params.get("specs"))
+
+    def fill_in(match: re.Match[str]) -> str:
+        if match[2] and resume:
+            return resume
+        if has_specs:
+            return next_command(match[1]) + (match[2] or "")
+        shows_stored = match[1] == "plan" and not text.startswith(" --", match.end())
+        return next_command("pull") if shows_stored else match[0]
+
+    return _PLACEHOLDER.sub(fill_in, text)

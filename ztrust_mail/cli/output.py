@@ -29,8 +29,8 @@ from ztrust_mail.core.files import write_file
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import quoted
 from ztrust_mail.reports import style, text
-from ztrust_mail.reports.report import OutputFormat, PlanReport, Report, load_format, of_findings
-from ztrust_mail.reports.style import Line, Span
+from ztrust_mail.reports.report import ApplyReport, OutputFormat, PlanReport, Report, load_format, of_findings
+from ztrust_mail.reports.style import Line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
@@ -62,6 +62,7 @@ class Output(AbstractContextManager["Output"]):
     _findings: tuple[Finding, ...] = ()
     _shown: tuple[Finding, ...] = ()
     _finished: bool = False
+    _resume: str = ""
 
     def __enter__(self) -> Output:
         try:
@@ -168,6 +169,7 @@ class Output(AbstractContextManager["Output"]):
 
         ``shown`` takes the place of the report's own text, and ``more`` follows; with a document its body is a note.
         """
+        self._resume = report.next_step if isinstance(report, ApplyReport) else ""
         if self.is_document:
             self.print_note(more.body)
         report = self._complete(report)
@@ -186,7 +188,7 @@ class Output(AbstractContextManager["Output"]):
         return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
 
     def _complete(self, report: Report) -> Report:
-        found = tuple(replace(one, hint=fill_in_arguments(one.hint)) for one in (*self._findings, *report.findings))
+        found = tuple(replace(one, hint=self._fill_in(one.hint)) for one in (*self._findings, *report.findings))
         return replace(report, server=report.server or self._server, title=self.title, findings=found)
 
     def _deliver(self, result: text.Text, report: Report) -> ExitStatus:
@@ -196,7 +198,7 @@ class Output(AbstractContextManager["Output"]):
         try:
             if self.is_document:
                 self._activity.stop()
-                sys.stdout.write(load_format(self.format).document(report))
+                sys.stdout.write(load_format(self.format).document(report, self._fill_in))
                 sys.stdout.flush()
             else:
                 self._print_text(lines, sys.stdout, pages=True, record=False)
@@ -224,7 +226,10 @@ class Output(AbstractContextManager["Output"]):
         """Write the report files; a text report holds all lines of both streams."""
         for kind, path in self._files:
             is_text = kind is OutputFormat.TEXT
-            content = text.file_content(self.command, self._lines) if is_text else load_format(kind).document(report)
+            if is_text:
+                content = text.file_content(self.command, self._lines)
+            else:
+                content = load_format(kind).document(report, self._fill_in)
             if why := _why_not_written(path, content):
                 message = f"cannot write the report {quoted(path)}: {why}"
                 report = self._with_problem(report, "report", message, "free some disk space, or name another file")
@@ -239,14 +244,13 @@ class Output(AbstractContextManager["Output"]):
 
     def _record(self, lines: Iterable[Line]) -> list[Line]:
         """Return lines as a list, and keep them for a text report."""
-        new = [tuple(map(_fill_in_arguments, one)) for one in lines]
+        new = [tuple(replace(span, text=self._fill_in(span.text)) for span in one) for one in lines]
         if any(kind is OutputFormat.TEXT for kind, _ in self._files):
             self._lines += new
         return new
 
-
-def _fill_in_arguments(span: Span) -> Span:
-    return replace(span, text=fill_in_arguments(span.text)) if "SPEC..." in span.text else span
+    def _fill_in(self, text: str) -> str:
+        return fill_in_arguments(text, self._resume)
 
 
 def _why_not_written(path: Path, report: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,9 @@ _BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"schema"\s*:\s*"([^"]*)"')
 class JsonFormat(ReportFormat[Data]):
     """One JSON object per report, with the same keys for every command and some of its own."""
 
-    def document(self, report: reports.Report) -> str:
+    def document(self, report: reports.Report, fill_in: Callable[[str], str] = str) -> str:
         """Return a report as JSON in ASCII with line breaks, so that nothing in it steers a terminal."""
-        return json.dumps(self.render(report), indent=2, ensure_ascii=True) + "\n"
+        return json.dumps(_fill_in_hints(self.render(report), fill_in), indent=2, ensure_ascii=True) + "\n"
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the schema of a report."""
@@ -141,6 +141,18 @@ class JsonFormat(ReportFormat[Data]):
 
 
 FORMAT = JsonFormat()
+
+
+def _fill_in_hints(data: JsonLike, fill_in: Callable[[str], str]) -> JsonLike:
+    """Return data with each hint filled in, however deep it is."""
+    if isinstance(data, Mapping):
+        return {
+            key: fill_in(value) if key == "hint" and isinstance(value, str) else _fill_in_hints(value, fill_in)
+            for key, value in data.items()
+        }
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return [_fill_in_hints(one, fill_in) for one in data]
+    return data
 
 
 def schema_at(beginning: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
@@ -270,8 +270,11 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     """
 
     @abstractmethod
-    def document(self, report: Report) -> str:
-        """Return a report as the whole content of a file or of standard output."""
+    def document(self, report: Report, fill_in: Callable[[str], str] = str) -> str:
+        """Return a report as the whole content of a file or of standard output.
+
+        ``fill_in`` returns a hint with the user's own arguments in its commands.
+        """
 
     @abstractmethod
     def recognises(self, beginning: bytes) -> bool:

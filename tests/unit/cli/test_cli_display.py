@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.cli import Cli, on_terminal
@@ -258,6 +259,43 @@ def test_hints_name_the_users_own_specs(cli: Cli, sandbox: Sandbox, spec: str) -
     )
     assert "40 realms (tenant-00 … tenant-39)  critical\n" in out
     assert out.count("evil.example") <= 2
+
+
+def hints(report: dict[str, Any]) -> set[str]:
+    """Return the hints of a JSON report's findings, those of its realms included."""
+    found = [*report["findings"], *(one for realm in report["realms"] for one in realm["findings"])]
+    return {one["hint"] for one in found if "ztrust-mail" in one["hint"]}
+
+
+def test_hints_in_json_name_the_users_own_specs_too(cli: Cli, sandbox: Sandbox, spec: str) -> None:
+    login = "relay: {host: smtp.example.com, auth: {username: apikey, password: {env: KEY}}}"
+    cli.monkeypatch.setenv("KEY", "first-Key-1")
+    cli.write(
+        spec, f"version: 1\ndefaults: {{sender: {{address: a@b.example}}, {login}}}\nrealms: {{tenant-00: {{}}}}\n"
+    )
+    assert cli("apply", spec, "--yes").status == 0
+    sandbox.edit_smtp("tenant-00", sandbox.smtp("tenant-00") | {"user": "other"})
+    expected = f"ztrust-mail apply mail.yaml --server {sandbox.url} --secrets write"
+    [hint] = hints(cli.json("plan", spec, "--server", sandbox.url, "--report", "json=report.json"))
+    assert hint == f"the server masks the stored value; to write it again: {expected}"
+    assert [hint] == [*hints(json.loads(Path("report.json").read_text()))]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_write_that_a_revert_cannot_read_back_names_the_command_that_continues_the_revert(
+    cli: Cli, sandbox: Sandbox, spec: str, form: str
+) -> None:
+    assert cli("apply", spec, "--yes", "--allow", "all").status == 0
+
+    def end_the_server(_: str) -> None:
+        sandbox.faults.unavailable = True
+
+    sandbox.faults.before_write = end_the_server
+    ran = cli("revert", "--yes", "--allow", "all", "--format", form)
+    assert ran.status != 0
+    assert "not read back" in ran.out, ran
+    assert "when the server can be reached, run: ztrust-mail revert 1 --allow all" in ran.out
+    assert "SPEC..." not in ran.out + ran.err, ran
 
 
 def test_the_hint_of_a_finding_about_a_realm_names_the_users_own_specs(

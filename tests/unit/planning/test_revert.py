@@ -372,7 +372,10 @@ def test_a_password_that_the_journal_never_knew_cannot_go_back_to_its_host(fleet
     fleet.apply({"acme": moved("smtp.example.net")})
     result = fleet.revert()
     assert statuses(result) == {"acme": "failed"}
-    assert "the journal has no record of it; write an entry with a reference for it" in told(result)
+    assert (
+        "the journal has no record of it; write an entry with a reference for it in a spec, and apply the spec"
+        in told(result)
+    )
 
 
 def test_a_password_after_a_change_by_hand_counts_as_unknown(fleet):

@@ -49,7 +49,7 @@ def run_to_revert(journal: Journal | None, server: str, number: int | None = Non
     Raises :class:`UsageError` if there is no such run, or if it wrote to another server or to none of the realms.
     """
     if journal is None:
-        hint = "the journal begins with the first: ztrust-mail apply SPEC..."
+        hint = "the journal begins with the first apply"
         raise UsageError("nothing to revert: no run has written yet", hint)
     if number is None:
         if newest := _last_run_that_wrote(journal, server, realms):
@@ -288,7 +288,7 @@ def _cannot_write_back(write: Write, names: Sequence[str]) -> Finding:
 
 def _unknown_before(write: Write) -> Finding:
     message = f"the settings from before run {write.run} are unknown: the server does not show them"
-    hint = "write an entry for this realm, then: ztrust-mail apply SPEC..."
+    hint = "write an entry for this realm in a spec, and apply the spec"
     return replace(_finding(Severity.ERROR, "never-seen", write, message), hint=hint)
 
 

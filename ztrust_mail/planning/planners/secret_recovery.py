@@ -170,7 +170,7 @@ class _SecretLookup:
 
 
 _NOT_RECORDED = _SecretLookup(
-    None, "the journal has no record of it", "write an entry with a reference for it, then: ztrust-mail apply SPEC..."
+    None, "the journal has no record of it", "write an entry with a reference for it in a spec, and apply the spec"
 )
 
 

@@ -1,6 +1,7 @@
 """Reports as text for people: a module of lines per kind of result, and the format on top of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from ztrust_mail.core.text import pluralise
@@ -32,10 +33,11 @@ class TextFormat(ReportFormat[Text]):
     def __init__(self, *, details: bool = False) -> None:
         self._details = details
 
-    def document(self, report: reports.Report) -> str:
+    def document(self, report: reports.Report, fill_in: Callable[[str], str] = str) -> str:
         """Return a report as the text of a file."""
         body, verdict = self.render(report)
-        return file_content(report.command, [*body, *verdict])
+        lines = (tuple(replace(span, text=fill_in(span.text)) for span in one) for one in [*body, *verdict])
+        return file_content(report.command, lines)
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the heading of a text report."""
