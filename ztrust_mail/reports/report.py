@@ -160,11 +160,12 @@ class CommandsReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ExplanationReport(Report):
-    """The resolved settings of a realm."""
+    """The resolved settings of a realm, and the fields that it does not inherit because it has another relay."""
 
     kind: ClassVar[str] = "explanation"
 
     wanted: Desired
+    not_inherited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,9 +241,9 @@ def of_commands(command: str, commands: Sequence[str]) -> CommandsReport:
     return CommandsReport(command, ExitStatus.OK, commands=tuple(commands))
 
 
-def of_explained(wanted: Desired, status: ExitStatus) -> ExplanationReport:
+def of_explained(wanted: Desired, status: ExitStatus, not_inherited: tuple[str, ...] = ()) -> ExplanationReport:
     """Report one realm's resolved settings."""
-    return ExplanationReport("explain", status, findings=wanted.findings, wanted=wanted)
+    return ExplanationReport("explain", status, findings=wanted.findings, wanted=wanted, not_inherited=not_inherited)
 
 
 def of_rules(rules: Sequence[Rule], *, whole: bool = False) -> RulesReport:

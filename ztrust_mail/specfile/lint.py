@@ -20,14 +20,10 @@ def lint(spec: Spec) -> list[Finding]:
 
 
 def check_inheritance(spec: Spec, entries: Iterable[Entry]) -> Iterator[Finding]:
-    """Yield notes on the entries that set the host and so do not inherit the login, the port or the security.
-
-    An entry that sets ``auth``, also to false, says what it wants.
-    """
+    """Yield notes on the entries that set the host and so do not inherit the login, the port or the security."""
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
-        if HOST in entry.settings and not any(is_within(name, LOGIN) for name in entry.settings):
-            groups.setdefault(_not_inherited(spec.defaults, entry), []).append(entry)
+        groups.setdefault(not_inherited(spec, entry), []).append(entry)
     for names, several in groups.items():
         if not names:
             continue
@@ -43,9 +39,14 @@ def check_inheritance(spec: Spec, entries: Iterable[Entry]) -> Iterator[Finding]
         yield note("login-not-inherited", message, hint, first.settings[HOST].location, field=HOST)
 
 
-def _not_inherited(defaults: Entry, entry: Entry) -> tuple[str, ...]:
-    """Return what the defaults set and an entry with a host of its own does not get from them."""
-    inherited = {name for name, setting in defaults.settings.items() if not setting.removed} - set(entry.settings)
+def not_inherited(spec: Spec, entry: Entry) -> tuple[str, ...]:
+    """Return what the defaults set and an entry with a host of its own does not get from them.
+
+    An entry that sets ``auth``, also to false, says what it wants.
+    """
+    if HOST not in entry.settings or any(is_within(name, LOGIN) for name in entry.settings):
+        return ()
+    inherited = {name for name, setting in spec.defaults.settings.items() if not setting.removed} - set(entry.settings)
     return tuple(group for group in (LOGIN, PORT, SECURITY) if any(is_within(name, group) for name in inherited))
 
 

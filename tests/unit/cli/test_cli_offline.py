@@ -129,6 +129,13 @@ def test_explain_notes_a_login_that_is_not_inherited(cli: Cli) -> None:
     ran = cli("explain", "n.yaml", "acme")
     assert (ran.status, ran.out.count("[login-not-inherited]")) == (0, 1)
     assert "n.yaml:6:24: note: `acme` sets `relay.host`" in ran.out
+    rows = {line.split()[0]: line.rpartition("  ")[2] for line in ran.out.splitlines() if line.startswith("  relay.")}
+    assert rows == {
+        "relay.host": "n.yaml:6:24",
+        "relay.port": "by default",
+        "relay.security": "by default",
+        "relay.auth": "not inherited: another relay",
+    }
     assert "note" not in cli("explain", "n.yaml", "globex").out
 
 

@@ -13,7 +13,7 @@ from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, is_within
 from ztrust_mail.reports.report import of_explained
-from ztrust_mail.specfile.lint import check_inheritance
+from ztrust_mail.specfile.lint import check_inheritance, not_inherited
 
 NAME = "explain"
 
@@ -42,7 +42,7 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
             wanted = replace(wanted, fields=fields)
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
         output.add_findings(check_inheritance(spec, [wanted.entry]))
-        output.finish_report(of_explained(wanted, status))
+        output.finish_report(of_explained(wanted, status, not_inherited(spec, wanted.entry)))
 
 
 def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:

@@ -133,8 +133,8 @@ def _explanation_lines(report: reports.ExplanationReport) -> Iterator[Line]:
     values = {name: display_short(value) for name, value in wanted.fields.items()}
     names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
     for name, text in values.items():
-        origin = wanted.origins.get(name)
-        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(origin) if origin else "by default", "dim"))
+        why = "not inherited: another relay" if name in report.not_inherited else "by default"
+        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(wanted.origins.get(name, why)), "dim"))
 
 
 def file_content(command: str, lines: Iterable[Line]) -> str:
