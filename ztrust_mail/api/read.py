@@ -80,12 +80,19 @@ def lock_note(holder: Holder | None) -> tuple[Finding, ...]:
     return (Finding(Severity.NOTE, "under-way", message, "it may be writing now; run this again when it has ended"),)
 
 
-def test(session: Session, realms: Sequence[str] = (), *, spec: Spec | None = None) -> MailTestRun:
+def test(
+    session: Session,
+    realms: Sequence[str] = (),
+    *,
+    spec: Spec | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
-    goes to the address of the account that logs in. Raises :class:`Unsafe` before any mail where the
-    policy forbids what the spec says.
+    goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
+    of realms that are tested and of all realms. Raises :class:`Unsafe` before any mail where the policy
+    forbids what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -94,10 +101,10 @@ def test(session: Session, realms: Sequence[str] = (), *, spec: Spec | None = No
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
-        return send_stored(gateway, _match_realms(gateway, realms))
+        return send_stored(gateway, _match_realms(gateway, realms), progress)
     wanted = _resolve_wanted(spec, gateway, realms)
     _refuse_forbidden(session, wanted)
-    return send_wanted(gateway, wanted, session.secrets)
+    return send_wanted(gateway, wanted, session.secrets, progress)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported

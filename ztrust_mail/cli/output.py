@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -125,6 +125,11 @@ class Output(AbstractContextManager["Output"]):
         log_to_stderr(verbose=self.display.verbose, quiet=self.display.quiet)
         if not self.display.quiet:
             self._activity.start(f"{activity} {self.title}")
+
+    @property
+    def count_realms(self) -> Callable[[int, int], None]:
+        """What to call with the numbers of realms that are done and of all realms, from any thread."""
+        return self._activity
 
     def _check_outside(self, exports: str) -> None:
         files, self._files = self._files, []  # where one is refused, none is written

@@ -129,13 +129,21 @@ class _BestEffortStream(io.TextIOBase):
 
 
 class Activity:
-    """Shows on a terminal that a command works, and for how long, when it takes longer than ``first`` seconds."""
+    """Shows on a terminal that a command works, and for how long, when it takes longer than ``first`` seconds.
+
+    Call it with the numbers of realms that are done and of all realms, from any thread, to show them as well.
+    """
 
     def __init__(self, stream: TextIO | None = None, first: float = FIRST_UPDATE_AFTER, interval: float = 1.0) -> None:
         self._given = stream
         self._first, self._interval = first, interval
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._done, self._total = 0, 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show from now on how many realms are done; threads may call in another order than they count."""
+        self._done, self._total = max(done, self._done), total
 
     def start(self, what: str) -> None:
         """Begin to measure the time, unless that has begun."""
@@ -153,8 +161,10 @@ class Activity:
     def _run(self, what: str, stream: TextIO) -> None:
         began, wait, drawn = time.monotonic(), self._first, False
         while not self._ended.wait(wait):
-            text = f"{what} … {_format_seconds(time.monotonic() - began)}"
-            stream.write(f"{_ERASE}{text[: style.width_of(stream) - 1]}")
+            counted = f"{self._done:,} of {pluralise(self._total, 'realm')}, " if self._total else ""
+            end = f" … {counted}{_format_seconds(time.monotonic() - began)}"
+            room = max(style.width_of(stream) - 1 - len(end), 0)
+            stream.write(f"{_ERASE}{what[:room]}{end}")
             stream.flush()
             wait, drawn = self._interval, True
         if drawn:

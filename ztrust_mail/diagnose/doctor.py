@@ -1,6 +1,6 @@
 """Checks a server before the first plan: connection, version, roles and test address, with what to do about each no."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +14,7 @@ from ztrust_mail.core.text import pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock
-from ztrust_mail.gateways.gateway import Account, Gateway
+from ztrust_mail.gateways.gateway import Account, Gateway, RealmCounter
 from ztrust_mail.settings import Server, folder_of
 
 LOGIN = "reach and log in"
@@ -27,10 +27,6 @@ MAX_EXAMPLES = 3
 
 SLOW_WITH_MANY_REALMS = ((26, 7, 1), (26, 7, 2))
 """Releases that need 10 to 49 s to read one realm when there are some 250 realms (measured on 26.7.1)."""
-
-
-Progress = Callable[[int, int], None]
-"""Called from any thread with the numbers of realms that are checked and of all realms."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ class DoctorReport(ResultMethods):
 
 
 def examine(
-    server: Server, gateway: Gateway, realms: Sequence[str] = (), progress: Progress | None = None
+    server: Server, gateway: Gateway, realms: Sequence[str] = (), progress: RealmCounter | None = None
 ) -> DoctorReport:
     """Check connection, account, version, roles and the address for test mails.
 
@@ -87,7 +83,9 @@ def examine(
     return DoctorReport(server.url, tuple(checks), worst, gateway.title, describe_operations(gateway.capabilities))
 
 
-def _check_server(gateway: Gateway, realms: Sequence[str], progress: Progress | None) -> tuple[list[Check], ExitStatus]:
+def _check_server(
+    gateway: Gateway, realms: Sequence[str], progress: RealmCounter | None
+) -> tuple[list[Check], ExitStatus]:
     try:
         gateway.login()
         account = gateway.account()
@@ -124,7 +122,7 @@ def _version_check(version: Version) -> Check:
     return Check("server version", True, shown)
 
 
-def _role_checks(gateway: Gateway, globs: Sequence[str], progress: Progress | None) -> Iterator[Check]:
+def _role_checks(gateway: Gateway, globs: Sequence[str], progress: RealmCounter | None) -> Iterator[Check]:
     if not gateway.capabilities.read:
         yield Check(WRITE, None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token")
         return
@@ -146,7 +144,7 @@ def _role_checks(gateway: Gateway, globs: Sequence[str], progress: Progress | No
     yield share_check(WRITE, readable, dict.fromkeys(barred, problem), "make its realms readable first")
 
 
-def _ask_each(gateway: Gateway, realms: Sequence[str], progress: Progress | None) -> Mapping[str, bool | None]:
+def _ask_each(gateway: Gateway, realms: Sequence[str], progress: RealmCounter | None) -> Mapping[str, bool | None]:
     """Return whether the account may write each of the realms."""
     numbers = count(1)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import ClassVar
 
 from ztrust_mail.core.errors import (
@@ -23,7 +24,7 @@ from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.dialects.row import Outgoing
-from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRealm
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRealm, RealmCounter
 from ztrust_mail.model.fields import SECURITY, Security
 from ztrust_mail.planning.compare import secret_fields
 from ztrust_mail.planning.plan import finding_of
@@ -93,20 +94,23 @@ _PROOF = {
 }
 
 
-def send_stored(gateway: Gateway, realms: Iterable[str]) -> MailTestRun:
+def send_stored(gateway: Gateway, realms: Iterable[str], progress: RealmCounter | None = None) -> MailTestRun:
     """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
     A server that shows no settings gets the name of the realm only.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
-        return _run(gateway, {name: {} for name in names})
+        return _run(gateway, {name: {} for name in names}, progress)
     reading = gateway.read(names, everything=False)
     jobs = {name: reading.realms[name] for name in names}
-    return _run(gateway, {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()})
+    found = {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()}
+    return _run(gateway, found, progress)
 
 
-def send_wanted(gateway: Gateway, wanted: Iterable[Desired], store: SecretStore) -> MailTestRun:
+def send_wanted(
+    gateway: Gateway, wanted: Iterable[Desired], store: SecretStore, progress: RealmCounter | None = None
+) -> MailTestRun:
     """Test the settings that a spec wants for each realm, with resolved secrets, without storing them."""
     todo = list(wanted)
     secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
@@ -116,7 +120,7 @@ def send_wanted(gateway: Gateway, wanted: Iterable[Desired], store: SecretStore)
         if one.findings:
             findings[one.realm] = one.findings
         jobs[one.realm] = {} if one.disabled or one.findings else _outgoing(gateway, one, secrets)
-    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings})
+    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings}, progress)
     outcomes = {outcome.realm: outcome for outcome in run.outcomes}
     for realm, found in findings.items():
         outcomes[realm] = MailTestOutcome(realm, MailTestStatus.FAILED, findings=found, exit_status=ExitStatus.PARTIAL)
@@ -135,8 +139,14 @@ def _outgoing(
     return gateway.dialect.encode(wanted.fields, values)
 
 
-def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> MailTestRun:
-    account = gateway.account()
+def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError], progress: RealmCounter | None) -> MailTestRun:
+    account, numbers = gateway.account(), count(1)
+
+    def test(realm: str) -> MailTestOutcome:
+        outcome = one(realm)
+        if progress:
+            progress(next(numbers), len(jobs))
+        return outcome
 
     def one(realm: str) -> MailTestOutcome:
         try:
@@ -150,7 +160,7 @@ def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError]) -> MailTes
             )
 
     with ThreadPoolExecutor(gateway.connections) as pool:
-        return MailTestRun(gateway.url, account, tuple(pool.map(one, jobs)))
+        return MailTestRun(gateway.url, account, tuple(pool.map(test, jobs)))
 
 
 _UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)

@@ -26,6 +26,9 @@ NOT_SEEN = "live-not-seen"
 """The rule of the finding that a plan was made without reading the server."""
 
 
+RealmCounter = Callable[[int, int], None]
+"""Called from any thread with the numbers of realms that are done and of all realms."""
+
 TOKEN_OWNER = "the owner of the given token"
 """The name of an account whose token does not say it."""
 

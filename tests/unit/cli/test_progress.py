@@ -314,6 +314,19 @@ def test_a_command_that_takes_long_shows_what_it_does_and_leaves_no_trace() -> N
     assert screen.getvalue().endswith("\r\x1b[2K")
 
 
+def test_a_command_shows_how_many_realms_are_done_however_long_its_title_is() -> None:
+    screen = WatchedScreen()
+    activity = Activity(screen, first=0.0)
+    activity(121, 1_400)
+    activity(120, 1_400)  # a thread that counted earlier and calls later
+    activity.start("Checking prod (https://an-identity-server-with-a-long-name.example.com/auth)")
+    assert screen.drawn.wait(60)
+    activity.stop()
+    [_, first, *_] = screen.getvalue().split("\r\x1b[2K")
+    assert first == "Checking prod (https://an-identity-server-with-a-lon … 121 of 1,400 realms, 0 s"
+    assert len(first) == 79
+
+
 def test_a_short_command_and_a_pipe_show_no_activity() -> None:
     for stream in (Screen(), io.StringIO()):
         activity = Activity(stream, first=60.0)

@@ -57,6 +57,14 @@ def test_stored_settings_are_tested_as_they_are_and_each_realm_once(ztrust_sandb
     assert run.url == ztrust_sandbox.url
 
 
+def test_test_mails_report_their_progress_whatever_becomes_of_them(ztrust_sandbox):
+    ztrust_sandbox.edit_smtp("acme", at(ztrust_sandbox))
+    seen: list[tuple[int, int]] = []
+    with connected(ztrust_sandbox, Unreadable()) as connection:
+        send_tests(connection, ["acme", "globex", "gone"], progress=lambda done, total: seen.append((done, total)))
+    assert sorted(seen) == [(1, 3), (2, 3), (3, 3)]
+
+
 @pytest.mark.parametrize("version", ["16.1.1", "26.0.0", "26.7.4", "26.8.0"])
 def test_a_masked_password_in_a_test_means_the_stored_one(version):
     relay = MailSink(credentials=(USER, PASSWORD))

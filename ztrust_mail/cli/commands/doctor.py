@@ -48,4 +48,5 @@ def command(
             require(session.gateway, Operation.SET_UP)
             commands = kcadm_lines(session.server, realm or ["REALM"])
             output.finish_report(of_commands(NAME, commands))
-        output.finish_report(of_examination(api.doctor(session, realm), capabilities=capabilities))
+        found = api.doctor(session, realm, output.count_realms)
+        output.finish_report(of_examination(found, capabilities=capabilities))

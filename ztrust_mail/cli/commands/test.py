@@ -43,5 +43,5 @@ def command(
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as session:
             output.attach(session, "Sending test mails with")
-            run = api.test(session, realms, spec=loaded)
+            run = api.test(session, realms, spec=loaded, progress=output.count_realms)
         output.finish_report(of_tests(run))
