@@ -10,17 +10,20 @@ from ztrust_mail.core.files import is_read_only
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.globs import MASTER, is_selected
 from ztrust_mail.core.results import ResultMethods
-from ztrust_mail.core.text import pluralise, printable, quoted
+from ztrust_mail.core.text import did_you_mean, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock
 from ztrust_mail.gateways.gateway import Account, Gateway, RealmCounter
+from ztrust_mail.planning.planners.from_spec import suggest_names
 from ztrust_mail.settings import Server, folder_of
 
 LOGIN = "reach and log in"
 """The first question: after a no there are no others."""
 
 READ, WRITE = "read e-mail settings", "write e-mail settings"
+
+NO_MATCH = "no realm matches"
 
 MAX_EXAMPLES = 3
 """The most realms that a message names."""
@@ -126,10 +129,14 @@ def _role_checks(gateway: Gateway, globs: Sequence[str], progress: RealmCounter 
     if not gateway.capabilities.read:
         yield Check(WRITE, None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token")
         return
-    reading = gateway.read([glob for glob in globs if "*" not in glob and "?" not in glob], everything=True)
+    exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
+    reading = suggest_names(gateway, gateway.read(exact, everything=True), exact)
     names = [name for name in sorted(reading.realms) if is_selected(name, globs)]
     if not names and not gateway.capabilities.list_realms:
         yield Check(READ, None, f"{gateway.title} gives no list of its realms", "name realms with --realm")
+        return
+    if globs and not names and reading.realms:
+        yield Check(READ, False, NO_MATCH, did_you_mean(globs[0], reading.realms) or "check --realm")
         return
     unreadable = {name: live for name in names if isinstance(live := reading.realms[name], RealmError)}
     hint = "give the account the role view-realm (to plan) or manage-realm (to apply) in some realm"
@@ -257,7 +264,8 @@ def _check_files(target: str, globs: Sequence[str]) -> tuple[list[Check], ExitSt
 def _file_rights(stock: Inventory, globs: Sequence[str]) -> list[Check]:
     chosen = {name: place for name, place in stock.realms.items() if is_selected(name, globs)}
     if not chosen:
-        return [Check(READ, False, "no realm matches", "check --realm")]
+        meant = did_you_mean(globs[0], stock.realms) if globs else ""
+        return [Check(READ, False, NO_MATCH, meant or "check --realm")]
     places = {name: place for name, place in chosen.items() if isinstance(place, ExportedRealm)}
     unreadable = {n: (place.message, place.hint) for n, place in chosen.items() if isinstance(place, RealmError)}
     problem = "the file or its folder is read-only", "make the file and its folder writable"

@@ -28,6 +28,7 @@ from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRea
 from ztrust_mail.model.fields import SECURITY, Security
 from ztrust_mail.planning.compare import secret_fields
 from ztrust_mail.planning.plan import finding_of
+from ztrust_mail.planning.planners.from_spec import suggest_names
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import Desired
 
@@ -102,7 +103,7 @@ def send_stored(gateway: Gateway, realms: Iterable[str], progress: RealmCounter 
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
         return _run(gateway, {name: {} for name in names}, progress)
-    reading = gateway.read(names, everything=False)
+    reading = suggest_names(gateway, gateway.read(names, everything=False), names)
     jobs = {name: reading.realms[name] for name in names}
     found = {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()}
     return _run(gateway, found, progress)

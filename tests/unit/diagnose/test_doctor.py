@@ -111,6 +111,16 @@ def test_the_findings_on_many_realms_fit_a_screen_of_80_columns_and_24_lines(ztr
     assert lines[-1] == "2 checks failed; 2 checks could not be made."
 
 
+@pytest.mark.parametrize("glob", ["glbex", "glbex*"])
+def test_a_misspelt_realm_is_answered_with_the_realm_that_is_meant(ztrust_sandbox, glob):
+    found = examined(ztrust_sandbox, glob)
+    [reading] = [check for check in found.checks if check.question == READ]
+    said = " ".join([reading.detail, reading.hint, *(f"{one.message} {one.hint}" for one in reading.groups)])
+    assert reading.answer is False
+    assert "did you mean `globex`?" in said
+    assert "view-realm" not in said
+
+
 def test_the_checks_of_realms_report_their_progress(ztrust_sandbox):
     seen: list[tuple[int, int]] = []
     with connected(ztrust_sandbox, Unreadable()) as connection:

@@ -65,6 +65,14 @@ def test_test_mails_report_their_progress_whatever_becomes_of_them(ztrust_sandbo
     assert sorted(seen) == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_a_misspelt_realm_is_answered_with_the_realm_that_is_meant(ztrust_sandbox):
+    run = mailed(ztrust_sandbox, "glbex")
+    [found] = run.findings
+    assert (found.rule, found.hint.partition("?")[0]) == ("no-realm", "did you mean `globex`")
+    [requests] = [[r.path for r in ztrust_sandbox.requests if r.method == "GET" and r.path.endswith("admin/realms")]]
+    assert len(requests) == 1
+
+
 @pytest.mark.parametrize("version", ["16.1.1", "26.0.0", "26.7.4", "26.8.0"])
 def test_a_masked_password_in_a_test_means_the_stored_one(version):
     relay = MailSink(credentials=(USER, PASSWORD))

@@ -98,7 +98,7 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
     entry_names = [entry.name for entry in spec.entries]
     if not exact and not listing:
         nothing_selected(realms, entry_names)
-    reading = _suggest_names(gateway, gateway.read(exact, everything=listing), exact)
+    reading = suggest_names(gateway, gateway.read(exact, everything=listing), exact)
     matching = match(spec, [r for r, live in reading.realms.items() if not isinstance(live, RealmMissing)])
     chosen = {realm: entry for realm, entry in matching.entries.items() if is_selected(realm, realms)}
     if not chosen and not everything:
@@ -167,7 +167,7 @@ def _narrow(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
     return spec, False
 
 
-def _suggest_names(gateway: Gateway, reading: Reading, exact: Collection[str]) -> Reading:
+def suggest_names(gateway: Gateway, reading: Reading, exact: Collection[str]) -> Reading:
     """Return the reading, in which a missing realm has the hint of a live one with a similar name and no entry.
 
     Where the server was not asked for its list, it is now, as far as it gives one.
