@@ -92,6 +92,7 @@ class Plan(ResultMethods):
     ``own_findings`` are those of no single realm, :attr:`findings` all. ``listed`` is True if all realms that the
     account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``. ``command`` is
     what the plan is for, such as ``apply`` or ``revert 7``, ``intro`` has lines for people on where it comes from.
+    ``resolves`` is False if no secret reference was resolved, so that no masked secret was compared.
     """
 
     url: str
@@ -105,6 +106,7 @@ class Plan(ResultMethods):
     unnamed: int = 0
     command: str = "apply"
     intro: tuple[str, ...] = ()
+    resolves: bool = True
 
     accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK, ExitStatus.DIFFERS})
 

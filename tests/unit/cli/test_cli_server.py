@@ -15,6 +15,7 @@ from ztrust_mail import api
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.state import Busy
 
+NOT_COMPARED = "1 password not compared (the server hides it; `plan` compares it with the last apply)."
 MASK = "**********"
 SPEC = """\
 version: 1
@@ -181,7 +182,10 @@ def test_an_unresolvable_reference_of_realms_in_sync_is_reported_once(
 ) -> None:
     monkeypatch.delenv("SMTP_PASSWORD")
     ran = cli("plan", in_sync)
-    assert (ran.status, ran.out.splitlines()[-1]) == (0, "4 realms in sync; 3 passwords cannot be compared.")
+    assert (ran.status, ran.out.splitlines()[-1]) == (
+        0,
+        "4 realms in sync; 3 passwords not compared (their references have no value here).",
+    )
     assert [line for line in ran.out.splitlines() if "warning" in line] == [
         "mail.yaml:5:40: 3 realms (acme, tenant-a and tenant-b): warning: "
         "cannot resolve `relay.auth.password`: "
@@ -203,6 +207,13 @@ def test_waiting_for_a_busy_server_is_reported_on_stderr(
     sandbox.faults.busy.append(Busy(429, 1, "GET"))
     ran = cli("plan", spec)
     assert (ran.status, ran.err.count(" is too busy: retry in 0 s [waiting]\n")) == (1, 1)
+
+
+def test_a_plan_that_resolves_no_secret_says_what_would_compare_passwords(cli: Cli, in_sync: str) -> None:
+    assert cli("plan", in_sync, "--no-secrets").out.splitlines()[-1] == (
+        "4 realms in sync; 3 passwords not compared "
+        "(the server hides them; without --no-secrets, plan compares them with the last apply)."
+    )
 
 
 @pytest.mark.parametrize("arguments", [("plan", "--no-secrets"), ("drift",)], ids=" ".join)
@@ -425,7 +436,10 @@ def test_a_missing_secret_fails_its_realms_before_their_write(
 
 def test_no_drift_is_one_line(cli: Cli, in_sync: str) -> None:
     ran = cli("drift", in_sync, "--realm", "acme")
-    assert (ran.status, ran.out.splitlines()[2:]) == (0, ["No drift: 1 realm in sync; 1 password cannot be compared."])
+    assert (ran.status, ran.out.splitlines()[2:]) == (
+        0,
+        [f"No drift: 1 realm in sync; {NOT_COMPARED}"],
+    )
 
 
 def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
@@ -451,7 +465,7 @@ def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
     ]
     assert lines[-5:] == [
         "Drift: 1 realm drifted (2 fields out of band; 2 critical), 2 in sync, 1 missing.",
-        "1 password cannot be compared.",
+        NOT_COMPARED,
         "Not covered by the spec: 2 realms (master and other)",
         "Next: find out who changed it, and which mail and passwords went there; rotate these passwords. A run with "
         "another journal looks the same.",

@@ -148,7 +148,9 @@ def plan_wanted(
     reading = add_templates(gateway, reading, {one.realm: gateway.dialect.template_names(one.fields) for one in wanted})
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
-    plan = Plan(gateway.url, gateway.account(with_email=False), tuple(planned), means.mode)
+    plan = Plan(
+        gateway.url, gateway.account(with_email=False), tuple(planned), means.mode, resolves=bool(means.secrets)
+    )
     return replace(plan, own_findings=(*not_seen(gateway), *(notices(plan) if means.moves else ())))
 
 

@@ -28,6 +28,9 @@ from ztrust_mail.reports.text.plan import (
 SHOWN_REALMS = 10
 """How many names a line has."""
 
+COMPARED_BY = "`plan`"
+"""The command that compares masked secrets, for which drift resolves no reference."""
+
 _CRITICAL = "bold red"
 _STYLES = {
     Cause.OUT_OF_BAND: "yellow",
@@ -119,10 +122,10 @@ def drift_verdict(report: DriftReport) -> Iterator[Line]:
     if made.changed:
         drifted = status_counts(made, made.realms, f" ({_causes(found)})")
         yield line(Span("Drift: ", "bold"), drifted.replace(STATUS[Status.CHANGED].text, "drifted"), ".")
-        if hidden := masked_secrets(made):
+        if hidden := masked_secrets(made, COMPARED_BY):
             yield line(hidden)
     elif made.realms or not found.vanished:
-        yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made))
+        yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made, COMPARED_BY))
     yield from unread_note(made)
     if found.vanished:
         yield line(Span("Written before, now missing: ", _CRITICAL), _names(found.vanished))

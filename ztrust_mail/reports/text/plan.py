@@ -61,26 +61,32 @@ def unread_note(made: Plan) -> Iterator[Line]:
         yield line(Span(f"{made.unseen[0].upper()}{made.unseen[1:]}.", "yellow"))
 
 
-def masked_secrets(made: Plan) -> str:
-    """Return how many masked secrets of unchanged realms are known to be unchanged, and how many are unknown."""
-    states = [
-        realm.secrets.get(name, SecretState.UNKNOWN)
-        for realm in made.realms
-        if not realm.changes
-        for name in realm.difference.masked_fields
-    ]
-    same = states.count(SecretState.UNCHANGED)
+def masked_secrets(made: Plan, elsewhere: str = "") -> str:
+    """Return how many masked secrets of unchanged realms are known to be unchanged, and why others are unknown.
+
+    ``elsewhere`` is the command that compares them, for a command that compares none.
+    """
+    masked = [(realm, name) for realm in made.realms if not realm.changes for name in realm.difference.masked_fields]
+    same = sum(realm.secrets.get(name) is SecretState.UNCHANGED for realm, name in masked)
+    unresolved = sum(name in realm.unresolved for realm, name in masked)
     values = "value" if same == 1 else "values"
     unchanged = f"{pluralise(same, 'password')} unchanged since the last apply (the server hides the stored {values})"
     parts = [unchanged] if same else []
-    if other := len(states) - same:
-        parts.append(f"{pluralise(other, 'password')} cannot be compared")
+    if unresolved:
+        why = "its reference has" if unresolved == 1 else "their references have"
+        parts.append(f"{pluralise(unresolved, 'password')} not compared ({why} no value here)")
+    if other := len(masked) - same - unresolved:
+        them = "it" if other == 1 else "them"
+        why = f"this journal has no record of {them}"
+        if elsewhere or not made.resolves:
+            why = f"{elsewhere or 'without --no-secrets, plan'} compares {them} with the last apply"
+        parts.append(f"{pluralise(other, 'password')} not compared (the server hides {them}; {why})")
     return f"{', '.join(parts)}." if parts else ""
 
 
-def in_sync_line(made: Plan) -> Line:
+def in_sync_line(made: Plan, elsewhere: str = "") -> Line:
     """Return the line of a plan without changes."""
-    hidden = masked_secrets(made)
+    hidden = masked_secrets(made, elsewhere)
     return line(status_counts(made, made.realms), f"; {hidden}" if hidden else ".")
 
 
