@@ -225,8 +225,7 @@ def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[Findi
     equal = [FindingGroup(finding, tuple(realms)) for (finding, _), realms in groups.items()]
     by_rule: dict[tuple[str, str], list[FindingGroup]] = {}
     for group in _merge_places(equal) if fold else equal:
-        is_of_realms = group.realms and not group.finding.location
-        rule = (group.finding.severity.value, group.finding.rule) if is_of_realms else (str(len(by_rule)), "")
+        rule = (group.finding.severity.value, group.finding.rule) if group.realms else (str(len(by_rule)), "")
         by_rule.setdefault(rule, []).append(group)
     return [one for several in by_rule.values() for one in (_fold(several) if fold else several)]
 

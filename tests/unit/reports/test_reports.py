@@ -265,6 +265,20 @@ def test_a_hint_of_several_findings_of_one_rule_is_said_once_after_the_last() ->
     assert shown(finding_lines(found)) == ["realm a: error: what 0 [r]", "realm b: error: what 1; do this [r]"]
 
 
+def test_findings_of_one_rule_at_their_places_in_a_spec_are_shortened_too() -> None:
+    found = [
+        Finding(
+            Severity.WARNING, "r", f"KEY_{n * n} is not set", location=Location("a.yaml", n // 2 + 4, 1), realm=f"t{n}"
+        )
+        for n in range(10_000)
+    ]
+    assert len(shown(finding_lines(found))) == 10_000
+    assert shown(finding_lines(found, fold=True))[2:] == [
+        "a.yaml:5:1: realm t2: warning: KEY_4 is not set [r]",
+        "9,997 realms (t3 … t9999): warning: 9,997 more findings of this kind; --details shows each [r]",
+    ]
+
+
 def test_a_long_list_of_findings_of_one_rule_is_shortened_where_that_is_asked_for() -> None:
     found = [Finding(Severity.ERROR, "r", f"what {n * n}", realm=f"t{n}") for n in range(40)]
     assert len(shown(finding_lines(found))) == 40
