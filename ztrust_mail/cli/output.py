@@ -193,7 +193,7 @@ class Output(AbstractContextManager["Output"]):
         return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
 
     def _complete(self, report: Report) -> Report:
-        found = tuple(replace(one, hint=self._fill_in(one.hint)) for one in (*self._findings, *report.findings))
+        found = (*self._findings, *report.findings)
         return replace(report, server=report.server or self._server, title=self.title, findings=found)
 
     def _deliver(self, result: text.Text, report: Report) -> ExitStatus:

@@ -281,6 +281,20 @@ def test_hints_in_json_name_the_users_own_specs_too(cli: Cli, sandbox: Sandbox, 
     assert [hint] == [*hints(json.loads(Path("report.json").read_text()))]
 
 
+def test_a_note_of_a_drift_whose_hint_names_the_users_specs_is_printed_once(
+    cli: Cli, sandbox: Sandbox, spec: str
+) -> None:
+    many = [*REALMS, *(f"tenant-{number}" for number in range(40, 60))]
+    for realm in many[len(REALMS) :]:
+        sandbox.create_realm(realm)
+    assert cli("apply", spec, "--allow", "all", "--yes").status == 0
+    for realm in many:
+        sandbox.edit_smtp(realm, sandbox.smtp(realm) | {"host": "evil.example"})
+    out = cli("drift", spec).out
+    assert out.count("did not look up who edited 10 more realms; `ztrust-mail drift mail.yaml --realm GLOB`") == 1
+    assert out.count("[not-asked]") == 1
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_write_that_a_revert_cannot_read_back_names_the_command_that_continues_the_revert(
     cli: Cli, sandbox: Sandbox, spec: str, form: str
