@@ -22,7 +22,7 @@ from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.safety import POLICY, Reason
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text import Text
+from ztrust_mail.reports.text import TextReport
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
@@ -145,9 +145,9 @@ def finish(
         report = plan_report(output, options.command, done.plan, done.verdict, options.allow)
         if done.is_declined:
             output.finish([line("Declined: nothing was written.")], report)
-        output.finish_report(report.with_findings(more_findings), more=Text(verdict=more_lines))
+        output.finish_report(report.with_findings(more_findings), more=TextReport(verdict=more_lines))
     result = reports.of_result(done.result, more_findings)
-    output.finish_report(replace(result, next_step=_continue_command(done.result)), more=Text(verdict=more_lines))
+    output.finish_report(replace(result, next_step=_continue_command(done.result)), more=TextReport(verdict=more_lines))
 
 
 def _continue_command(done: Result) -> str:

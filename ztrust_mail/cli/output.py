@@ -93,13 +93,13 @@ class Output(AbstractContextManager["Output"]):
             self._print(finding_lines(self._findings), sys.stderr)
         is_spec = isinstance(e, SpecError)
         self._print(spec_finding_lines(found, sys.stderr) if is_spec else finding_lines(found), sys.stderr)
-        self._deliver(text.Text(), self._complete(of_findings(self.command, e.exit_status, [*found, *more])))
+        self._deliver(text.TextReport(), self._complete(of_findings(self.command, e.exit_status, [*found, *more])))
         exit_with(e.exit_status)
 
     def _report_abort(self, status: ExitStatus, rule: str, message: str) -> None:
         if not self._finished:
             found = [Finding(Severity.ERROR, rule, message)]
-            self._deliver(text.Text(), self._complete(of_findings(self.command, status, found)))
+            self._deliver(text.TextReport(), self._complete(of_findings(self.command, status, found)))
 
     @property
     def is_document(self) -> bool:
@@ -169,7 +169,9 @@ class Output(AbstractContextManager["Output"]):
         except OutputError as e:
             raise OutputError(f"{e.message}; nothing was written to the server", e.hint, e.rule) from None
 
-    def finish_report(self, report: Report, shown: text.Text | None = None, more: text.Text = text.NOTHING) -> NoReturn:
+    def finish_report(
+        self, report: Report, shown: text.TextReport | None = None, more: text.TextReport = text.NOTHING
+    ) -> NoReturn:
         """Write a report to standard output and into the report files, and exit with its status.
 
         ``shown`` takes the place of the report's own text, and ``more`` follows; with a document its body is a note.
@@ -179,16 +181,16 @@ class Output(AbstractContextManager["Output"]):
             self.print_note(more.body)
         report = self._complete(report)
         shown = shown or self._text_of(report)
-        exit_with(self._deliver(text.Text([*shown.body, *more.body], [*shown.verdict, *more.verdict]), report))
+        exit_with(self._deliver(text.TextReport([*shown.body, *more.body], [*shown.verdict, *more.verdict]), report))
 
     def finish(self, result: Iterable[Line], report: Report) -> NoReturn:
         """Write a report whose text is ``result``, and exit with the report's status. With a document, it is a note."""
         if self.is_document:
             self.print_note(result)
         found = finding_lines(one for one in self._findings if one not in self._shown)
-        self.finish_report(report, text.Text(found, list(result)))
+        self.finish_report(report, text.TextReport(found, list(result)))
 
-    def _text_of(self, report: Report) -> text.Text:
+    def _text_of(self, report: Report) -> text.TextReport:
         new = tuple(one for one in report.findings if one not in self._shown)
         return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
 
@@ -196,8 +198,8 @@ class Output(AbstractContextManager["Output"]):
         found = (*self._findings, *report.findings)
         return replace(report, server=report.server or self._server, title=self.title, findings=found)
 
-    def _deliver(self, result: text.Text, report: Report) -> ExitStatus:
-        lines = text.Text(self._record(result.body), self._record(result.verdict))
+    def _deliver(self, result: text.TextReport, report: Report) -> ExitStatus:
+        lines = text.TextReport(self._record(result.body), self._record(result.verdict))
         report = self._save_reports(report)
         self._finished = True
         try:
@@ -211,7 +213,7 @@ class Output(AbstractContextManager["Output"]):
             report = self._save_reports(self._with_problem(report, "output", e.message, e.hint))
         return report.exit_status
 
-    def _print_text(self, shown: text.Text, stream: TextIO, *, pages: bool, record: bool = True) -> None:
+    def _print_text(self, shown: text.TextReport, stream: TextIO, *, pages: bool, record: bool = True) -> None:
         """Print a text: the body in a pager where it is long, or if quiet its errors alone; then the verdict."""
         body, verdict = (self._record(part) if record else list(part) for part in shown)
         self._activity.stop()

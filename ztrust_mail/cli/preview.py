@@ -13,7 +13,7 @@ from ztrust_mail.planning.plan import Plan
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.planning.saved import APPLY, digest_of
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text import NOTHING, Text
+from ztrust_mail.reports.text import NOTHING, TextReport
 from ztrust_mail.specfile.entries import Spec
 
 
@@ -33,7 +33,7 @@ def finish_with_plan(
         made = api.fit_to_file(made, session)
         text = api.save_plan(made, spec, session)
         write_output(preview.out, text, force=preview.force)
-        more = Text([line(f"Saved to {quoted(preview.out)}; its digest is {digest_of(text)}")])
+        more = TextReport([line(f"Saved to {quoted(preview.out)}; its digest is {digest_of(text)}")])
     command = "plan" if made.command == APPLY else made.command
     report = plan_report(output, command, made, api.judge(made, allow), allow, preview.out)
     output.finish_report(report, more=more)

@@ -187,14 +187,14 @@ class _DeadlineHTTPConnection(HTTPConnection):
             raise NewConnectionError(self, "no resolution") from e
         for family, kind, protocol, _, address in addresses:
             try:
-                return self._connected(socket.socket(family, kind, protocol), address)
+                return self._connect(socket.socket(family, kind, protocol), address)
             except OSError as e:
                 failure = e
         if isinstance(failure, TimeoutError):
             raise ConnectTimeoutError(self, "timed out") from failure
         raise NewConnectionError(self, "no connection") from failure
 
-    def _connected(self, connection: socket.socket, address: tuple[object, ...]) -> socket.socket:
+    def _connect(self, connection: socket.socket, address: tuple[object, ...]) -> socket.socket:
         try:
             for option in self.socket_options or ():
                 connection.setsockopt(*option)

@@ -34,7 +34,7 @@ def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -
         status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
         verdict = [_success_line(spec)] if status is ExitStatus.OK else []
         lines = spec_finding_lines(findings, sys.stdout)
-        output.finish_report(of_findings(NAME, status, findings), text.Text(lines, verdict))
+        output.finish_report(of_findings(NAME, status, findings), text.TextReport(lines, verdict))
 
 
 def _success_line(spec: Spec) -> Line:

@@ -80,7 +80,7 @@ class _OldSecretSearch:
     def not_rotated(self) -> Iterator[Finding]:
         """Yield a warning for each realm of the rotation to which the present value was not written."""
         for realm in self.rotation.realms:
-            refs = self._rotated(realm)
+            refs = self._find_references(realm)
             if realm.status is not Status.MISSING and not self._has_present(realm, refs):
                 known = [*refs.values()] or self.rotation.references
                 message = f"{quoted(known[0])} was not written to this realm"
@@ -89,7 +89,7 @@ class _OldSecretSearch:
                 hint = "fix the cause and rotate again: that writes the remaining realms"
                 yield Finding(Severity.WARNING, NOT_ROTATED, message, hint, realm=realm.realm)
 
-    def _rotated(self, realm: RealmPlan) -> dict[str, SecretRef]:
+    def _find_references(self, realm: RealmPlan) -> dict[str, SecretRef]:
         """Return the references of the rotation that a realm uses; none if its settings are invalid."""
         return {name: ref for name, ref in secret_fields(realm.wanted.fields).items() if ref in self.references}
 

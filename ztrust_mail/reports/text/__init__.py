@@ -14,17 +14,17 @@ HEADING = "ztrust-mail report: "
 """How the first line of a text report begins, by which a later one is permitted to replace it."""
 
 
-class Text(NamedTuple):
+class TextReport(NamedTuple):
     """A report as lines: the whole result, and what it comes to with what to do next."""
 
     body: Iterable[Line] = ()
     verdict: Iterable[Line] = ()
 
 
-NOTHING = Text()
+NOTHING = TextReport()
 
 
-class TextFormat(ReportFormat[Text]):
+class TextFormat(ReportFormat[TextReport]):
     """Lines of styled text. ``details`` shows every realm by itself.
 
     Each method imports its lines when called, since a command needs few of them.
@@ -43,78 +43,78 @@ class TextFormat(ReportFormat[Text]):
         """Tell whether a file begins with the heading of a text report."""
         return beginning.startswith(HEADING.encode())
 
-    def findings(self, report: reports.FindingsReport) -> Text:
+    def findings(self, report: reports.FindingsReport) -> TextReport:
         """Return a line per finding."""
-        return Text(finding_lines(report.findings))
+        return TextReport(finding_lines(report.findings))
 
-    def conversion(self, report: reports.ConversionReport) -> Text:
+    def conversion(self, report: reports.ConversionReport) -> TextReport:
         """Return a line per finding, without the converted text."""
-        return Text(finding_lines(report.findings))
+        return TextReport(finding_lines(report.findings))
 
-    def plan(self, report: reports.PlanReport) -> Text:
+    def plan(self, report: reports.PlanReport) -> TextReport:
         """Return the changes, those that several realms have in common once."""
         from ztrust_mail.reports.text.plan import plan_body, plan_verdict
 
-        return Text(plan_body(report, details=self._details), plan_verdict(report))
+        return TextReport(plan_body(report, details=self._details), plan_verdict(report))
 
-    def apply(self, report: reports.ApplyReport) -> Text:
+    def apply(self, report: reports.ApplyReport) -> TextReport:
         """Return what became of the realms."""
         from ztrust_mail.reports.text.plan import result_body, result_verdict
 
-        return Text(result_body(report, details=self._details), result_verdict(report))
+        return TextReport(result_body(report, details=self._details), result_verdict(report))
 
-    def drift(self, report: reports.DriftReport) -> Text:
+    def drift(self, report: reports.DriftReport) -> TextReport:
         """Return the differences with their causes."""
         from ztrust_mail.reports.text.drift import drift_body, drift_verdict
 
-        return Text(drift_body(report, details=self._details), drift_verdict(report))
+        return TextReport(drift_body(report, details=self._details), drift_verdict(report))
 
-    def history(self, report: reports.HistoryReport) -> Text:
+    def history(self, report: reports.HistoryReport) -> TextReport:
         """Return one run with its realms, or a table of runs."""
         from ztrust_mail.reports.text.history import run_lines, run_table
 
         if report.whole:
-            return Text(run_lines(report.runs[0], details=self._details))
+            return TextReport(run_lines(report.runs[0], details=self._details))
         server, notes = report.title or report.server, list(finding_lines(report.findings))
-        return Text([line(server), line(), *notes, *([line()] if notes else []), *run_table(report.runs, server)])
+        return TextReport([line(server), line(), *notes, *([line()] if notes else []), *run_table(report.runs, server)])
 
-    def diff(self, report: reports.DiffReport) -> Text:
+    def diff(self, report: reports.DiffReport) -> TextReport:
         """Return how realms differ, those that differ alike once."""
         from ztrust_mail.reports.text.diff import diff_body, diff_verdict
 
-        return Text(diff_body(report, details=self._details), diff_verdict(report))
+        return TextReport(diff_body(report, details=self._details), diff_verdict(report))
 
-    def removal(self, report: reports.RemovalReport) -> Text:
+    def removal(self, report: reports.RemovalReport) -> TextReport:
         """Return one line with the numbers."""
         removed = f"Removed: {pluralise(report.runs, 'run')} and {pluralise(report.writes, 'write')}."
-        return Text(verdict=[line(removed)])
+        return TextReport(verdict=[line(removed)])
 
-    def mail_tests(self, report: reports.MailTestReport) -> Text:
+    def mail_tests(self, report: reports.MailTestReport) -> TextReport:
         """Return the results of test mails, equal ones of several realms once."""
         from ztrust_mail.reports.text.checks import mail_test_body, mail_test_verdict
 
-        return Text(mail_test_body(report, details=self._details), mail_test_verdict(report))
+        return TextReport(mail_test_body(report, details=self._details), mail_test_verdict(report))
 
-    def checks(self, report: reports.ChecksReport) -> Text:
+    def checks(self, report: reports.ChecksReport) -> TextReport:
         """Return a line per check."""
         from ztrust_mail.reports.text.checks import check_lines
 
         lines = check_lines(report.doctor, capabilities=report.capabilities)
-        return Text([*finding_lines(report.findings), *lines])
+        return TextReport([*finding_lines(report.findings), *lines])
 
-    def commands(self, report: reports.CommandsReport) -> Text:
+    def commands(self, report: reports.CommandsReport) -> TextReport:
         """Return the commands, a line each."""
-        return Text(map(line, report.commands))
+        return TextReport(map(line, report.commands))
 
-    def explanation(self, report: reports.ExplanationReport) -> Text:
+    def explanation(self, report: reports.ExplanationReport) -> TextReport:
         """Return the settings of a realm, each with the file and line that it comes from."""
-        return Text(_explanation_lines(report))
+        return TextReport(_explanation_lines(report))
 
-    def rules(self, report: reports.RulesReport) -> Text:
+    def rules(self, report: reports.RulesReport) -> TextReport:
         """Return one rule with its help, or a table of rules."""
         from ztrust_mail.reports.text.rules import rule_lines, rule_table
 
-        return Text(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
+        return TextReport(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
 
 
 FORMAT = TextFormat()

@@ -254,7 +254,7 @@ def result_body(report: ApplyReport, *, details: bool = False) -> Iterator[Line]
     is_rotation = isinstance(done.plan, Rotation)
     said = [
         (one.realm, one.status.value, [*_logins(one.plan, with_references=True)] if is_rotation else [])
-        for one in _planned(done)
+        for one in _find_changed(done)
     ]
     yield from block_lines(group_realms(said, details=details), describe_block, statement_lines)
 
@@ -275,11 +275,11 @@ def result_verdict(report: ApplyReport) -> Iterator[Line]:
         what = "the server shows no settings, so applied means that it accepted the write."
         yield line(Span("Not read back: ", "yellow"), what)
     if report.next_step:
-        cause = any(realm.status is Status.FAILED for realm in _planned(done)) or "canary" in done.stopped
+        cause = any(realm.status is Status.FAILED for realm in _find_changed(done)) or "canary" in done.stopped
         yield command_line("Fix the cause, then continue with" if cause else "Continue with", report.next_step)
 
 
-def _planned(done: Result) -> list[RealmOutcome]:
+def _find_changed(done: Result) -> list[RealmOutcome]:
     return [realm for realm in done.realms if realm.plan.status is Status.CHANGED]
 
 
