@@ -1,4 +1,7 @@
-"""What every command that writes does around :func:`ztrust_mail.api.run_plan`: show, ask, report."""
+"""What every command that writes does around :func:`ztrust_mail.api.run_plan`: show, ask, report.
+
+Also shows a plan without applying it, and saves it: ``plan``, and what writes with ``--dry-run`` or ``--out``.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,20 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.options import Preview
+from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
+from ztrust_mail.cli.protected_files import check_plan_file
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import pluralise, printable
+from ztrust_mail.core.text import pluralise, printable, quoted
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.safety import POLICY, Reason
+from ztrust_mail.planning.saved import APPLY, digest_of
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text import TextReport
+from ztrust_mail.reports.text import NOTHING, TextReport
+from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
@@ -176,3 +183,25 @@ def _interrupt_on_termination() -> None:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
+
+
+def check_preview(output: Output, preview: Preview) -> None:
+    """Raise :class:`UsageError` before any work is done where the plan could not be saved."""
+    if preview.out:
+        check_plan_file(preview.out, output.own)
+        check_output_file(preview.out, force=preview.force)
+
+
+def finish_with_plan(
+    output: Output, session: Session, made: Plan, preview: Preview, allow: frozenset[Reason], spec: Spec | None = None
+) -> NoReturn:
+    """Show a plan, save it where a file is named, and exit. ``spec`` is what it was made from, None for a revert."""
+    more = NOTHING
+    if preview.out:
+        made = api.fit_to_file(made, session)
+        text = api.save_plan(made, spec, session)
+        write_output(preview.out, text, force=preview.force)
+        more = TextReport([line(f"Saved to {quoted(preview.out)}; its digest is {digest_of(text)}")])
+    command = "plan" if made.command == APPLY else made.command
+    report = plan_report(output, command, made, api.judge(made, allow), allow, preview.out)
+    output.finish_report(report, more=more)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
+from ztrust_mail.cli.execute import check_preview, finish_with_plan
 from ztrust_mail.cli.options import OutputFormat, Preview
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import parse_allow

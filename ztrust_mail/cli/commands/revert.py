@@ -7,10 +7,9 @@ from functools import partial
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.commands.history import LARGEST_RUN
-from ztrust_mail.cli.execute import execute, finish
+from ztrust_mail.cli.execute import check_preview, execute, finish, finish_with_plan
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.planning.compare import SecretMode
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import execute, finish, prepare
+from ztrust_mail.cli.execute import check_preview, execute, finish, finish_with_plan, prepare
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.preview import check_preview, finish_with_plan
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind

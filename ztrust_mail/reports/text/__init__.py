@@ -80,7 +80,7 @@ class TextFormat(ReportFormat[TextReport]):
 
     def diff(self, report: reports.DiffReport) -> TextReport:
         """Return how realms differ, those that differ alike once."""
-        from ztrust_mail.reports.text.diff import diff_body, diff_verdict
+        from ztrust_mail.reports.text.history import diff_body, diff_verdict
 
         return TextReport(diff_body(report, details=self._details), diff_verdict(report))
 
@@ -112,7 +112,7 @@ class TextFormat(ReportFormat[TextReport]):
 
     def rules(self, report: reports.RulesReport) -> TextReport:
         """Return one rule with its help, or a table of rules."""
-        from ztrust_mail.reports.text.rules import rule_lines, rule_table
+        from ztrust_mail.reports.text.findings import rule_lines, rule_table
 
         return TextReport(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
 

@@ -1,12 +1,14 @@
-"""Findings as lines of text."""
+"""Findings, and the rules that they break, as lines of text."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
+from textwrap import wrap
 
 from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.rules import GROUPS, Rule
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports.grouping import FindingGroup, group_findings, name_realms
-from ztrust_mail.reports.style import PLACE, Line, Span, line
+from ztrust_mail.reports.style import HANG, PLACE, Line, Span, line
 
 SEVERITY_STYLES = {
     Severity.CRITICAL: "bold red",
@@ -55,3 +57,23 @@ def _line(found: Finding, realms: str, *, with_hint: bool) -> Line:
     severity = Span(found.severity.value, SEVERITY_STYLES[found.severity])
     place = Span(f"{where}: ", PLACE if found.location else "")
     return line(place, severity, f": {found.message}{hint} ", Span(f"[{found.rule}]", "dim"))
+
+
+def rule_lines(found: Rule) -> Iterator[Line]:
+    """Yield a rule with its severity, title and help."""
+    yield line(Span(found.id, "bold"), "  ", Span(found.severity.value, SEVERITY_STYLES[found.severity]))
+    yield line(f"  {found.title}")
+    yield line()
+    for one in wrap(found.help, 78, break_long_words=False, break_on_hyphens=False):
+        yield line(f"  {one}")
+
+
+def rule_table(rules: Sequence[Rule]) -> Iterator[Line]:
+    """Yield the rules by group, a line for each."""
+    width = max(len(rule.id) for rule in rules)
+    for group, heading in GROUPS.items():
+        yield line(Span(heading, "bold"))
+        for rule in rules:
+            if rule.group == group:
+                severity = Span(f"{rule.severity:<8}", SEVERITY_STYLES[rule.severity])
+                yield line(f"  {rule.id:<{width}}  ", severity, "  ", Span("", HANG), rule.title)
