@@ -15,7 +15,7 @@ from support.results import rules
 
 from ztrust_mail.convert import FORMATS, Style, convert, format_named
 from ztrust_mail.convert.attributes import has_placeholder, parse_placeholder
-from ztrust_mail.convert.format import Files, storable
+from ztrust_mail.convert.format import MAX_FILES, Files, storable
 from ztrust_mail.convert.hcl import string
 from ztrust_mail.core.errors import SpecError, UsageError
 from ztrust_mail.core.files import MAX_BYTES
@@ -548,7 +548,7 @@ def test_a_file_too_large_is_refused_unread(tmp_path):
     assert rules(FORMATS["realm-export"].read(str(path))) == ["too-large"]
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch):
+def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "a.txt").touch()
     os.mkfifo(tmp_path / "p.json")
     paths = {"a\0b": "cannot-read", "": "empty-folder", "none.json": "no-such-file", "a.txt": "unknown-file-type"}
@@ -556,11 +556,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch):
         files = Files((".xml",)) if not name else Files((".json",))
         assert list(files.texts(str(tmp_path / name))) == []
         assert [f.rule for f in files.findings] == [rule]
-    (tmp_path / "a.json").write_text("{}")
-    (tmp_path / "b.json").write_text("{}")
-    monkeypatch.setattr("ztrust_mail.convert.format.MAX_FILES", 1)
+
+
+def test_the_number_of_files_in_a_folder_has_a_bound(tmp_path):
+    for number in range(MAX_FILES):
+        (tmp_path / f"{number}.json").touch()
     files = Files((".json",))
-    assert len(list(files.texts(str(tmp_path)))) <= 1
+    assert list(files.texts(str(tmp_path))) == []
+    assert "too-many" not in [f.rule for f in files.findings]
+    (tmp_path / "more.json").touch()
+    files = Files((".json",))
+    assert list(files.texts(str(tmp_path))) == []
     assert "too-many" in [f.rule for f in files.findings]
 
 

@@ -19,7 +19,7 @@ from support.cli import Cli, raising
 
 import ztrust_mail
 from ztrust_mail.core.errors import ConfigError, RealmError, RealmMissing, RealmUnreadable, ServerUnreachable
-from ztrust_mail.core.files import PREFIX, read_regular_file
+from ztrust_mail.core.files import PREFIX
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK
 from ztrust_mail.gateways import connect
@@ -359,19 +359,22 @@ def test_only_the_beginning_of_a_huge_file_is_read(folder: Path) -> None:
 
 
 def test_a_file_that_grows_while_it_is_read_is_unreadable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def grow_and_read(path: str, limit: int, *, follow_links: bool) -> bytes:
+    real_open = os.open
+
+    def grow_and_open(path: str, flags: int) -> int:
         with open(path, "a", encoding="utf-8") as file:
             file.write(" ")
-        return read_regular_file(path, limit, follow_links=follow_links)
+        return real_open(path, flags)
 
-    monkeypatch.setattr(exports, "read_regular_file", grow_and_read)
+    monkeypatch.setattr(os, "open", grow_and_open)
     assert problem(folder, "acme").message.endswith("acme-realm.json cannot be read: another process is writing it")
 
 
-def test_too_many_files_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "MAX_FILES", 3)
+def test_too_many_files_are_refused(folder: Path) -> None:
+    for number in range(exports.MAX_FILES):
+        (folder / f"{number}.json").touch()
 
-    with pytest.raises(ServerUnreachable, match="has more than 3 files"):
+    with pytest.raises(ServerUnreachable, match="has more than 10,000 files"):
         open_at(folder).login()
 
 

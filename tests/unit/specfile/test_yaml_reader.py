@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -136,14 +137,10 @@ class TestAliases:
         assert finding.rule == "alias-bomb"
         assert where(finding)[0] == 5
 
-    def test_the_bound_is_on_all_values_that_aliases_repeat(self) -> None:
+    def test_the_bound_is_on_the_values_that_aliases_repeat_and_no_others(self) -> None:
         part = "a: &a [" + "x, " * 998 + "x]\n"  # a list and 999 in it
         assert read(part + "b: [" + "*a, " * 100 + "]\n")[1] == []
         assert only(part + "b: [" + "*a, " * 101 + "]\n").rule == "alias-bomb"
-
-    def test_a_long_file_without_aliases_is_no_bomb(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(yaml_source, "MAX_SHARED", 100)
-        assert read("a: [" + "x, " * 1_000 + "]\n") == ({"a": ["x"] * 1_000}, [])
 
     def test_nesting_by_aliases_has_the_same_bound(self) -> None:
         chain = ["l1: &l1 [x]"] + [f"l{i}: &l{i} [*l{i - 1}]" for i in range(2, 60)]
@@ -293,7 +290,7 @@ def test_a_problem_without_a_place_is_at_the_start(monkeypatch: pytest.MonkeyPat
         def get_event(self) -> None:
             raise yaml.YAMLError(SECRET)
 
-    monkeypatch.setattr(yaml_source, "_parser", lambda text: Failing())
+    monkeypatch.setitem(sys.modules, "yaml._yaml", SimpleNamespace(CParser=lambda text: Failing()))
     finding = only("a: 1")
     assert where(finding) == (1, 1)
     assert SECRET not in finding.message
