@@ -52,6 +52,9 @@ class GivenSecrets:
     __getstate__ = __reduce__  # the inherited one returns the slots
 
 
+RUN_SECRETS = "/run/secrets"
+
+
 @dataclass(frozen=True)
 class Reach:
     """The sources that references in a spec may use.
@@ -59,7 +62,8 @@ class Reach:
     ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` holds the variables for
     ``env``; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. If ``isolated``, everything
     is out of reach: an untrusted file chose the server and its login, and the server would receive the values.
-    ``given`` are secrets that a caller of the library hands over; ``env`` looks there first.
+    ``given`` are secrets that a caller of the library hands over; ``env`` looks there first. Files in ``run_secrets``,
+    where containers get their secrets, are always in reach.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
@@ -67,6 +71,7 @@ class Reach:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     isolated: bool = False
     given: GivenSecrets = field(default_factory=lambda: GivenSecrets(None))
+    run_secrets: str = RUN_SECRETS
 
 
 Fetch = Callable[[SecretRef, Reach], str]
@@ -87,7 +92,6 @@ def fetch_env(ref: SecretRef, reach: Reach) -> str:
 
 
 MAX_BYTES = 16_384
-RUN_SECRETS = "/run/secrets"
 NEVER = ("/proc", "/sys")
 """Folders without secrets. /proc shows this process's own environment, if the spec's folder is the root."""
 
@@ -97,7 +101,7 @@ def fetch_file(ref: SecretRef, reach: Reach) -> str:
     (path,) = ref.argument
     real = os.path.realpath(os.path.join(ref.base, path.replace("\0", "\ufffd")))
     if not _is_reachable(real, ref, reach):
-        hint = f"move it to the spec's folder, {RUN_SECRETS} or $CREDENTIALS_DIRECTORY, or allow its folder"
+        hint = f"move it to the spec's folder, {reach.run_secrets} or $CREDENTIALS_DIRECTORY, or allow its folder"
         hint += " by secret_folders under [allow] in trusted settings"
         raise SecretError(f"the file {quoted(path)} is out of a spec's reach", hint, "secret-out-of-reach")
     try:
@@ -120,7 +124,7 @@ def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
 
 def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
     yield ref.base
-    yield RUN_SECRETS
+    yield reach.run_secrets
     if credentials := reach.environ.get("CREDENTIALS_DIRECTORY"):
         yield credentials
     yield from reach.permissions.secret_folders

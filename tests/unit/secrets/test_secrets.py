@@ -247,10 +247,10 @@ def test_the_credentials_directory_is_in_reach(base: Path, tmp_path: Path) -> No
     assert refused(at(base, given / "key"), reach(environ={"CREDENTIALS_DIRECTORY": ""})).rule == "secret-out-of-reach"
 
 
-def test_run_secrets_is_in_reach(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sources.RUN_SECRETS == "/run/secrets"
-    monkeypatch.setattr(sources, "RUN_SECRETS", str(tmp_path / "outside"))
-    assert resolve(at(base, tmp_path / "outside" / "key"), reach()) == Secret(HIDDEN)
+def test_run_secrets_is_in_reach(base: Path, tmp_path: Path) -> None:
+    assert reach().run_secrets == "/run/secrets"
+    outside = tmp_path / "outside"
+    assert resolve(at(base, outside / "key"), reach(run_secrets=str(outside))) == Secret(HIDDEN)
 
 
 def test_folders_of_trusted_settings_are_in_reach(base: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import io
 import os
 import pickle
@@ -16,9 +15,9 @@ from support.documents import where
 from ztrust_mail.core import files
 from ztrust_mail.core import findings as source
 from ztrust_mail.core.findings import Finding, Location, Severity
-from ztrust_mail.specfile.load import from_dict, read_specs
+from ztrust_mail.specfile.load import from_dict, parse, read_specs
 from ztrust_mail.specfile.readers import document as document_module
-from ztrust_mail.specfile.readers.document import Document, SourceFloat, SourceInt
+from ztrust_mail.specfile.readers.document import Broken, Document, SourceFloat, SourceInt, SourceText
 
 
 def rules(findings: list[Finding]) -> list[str]:
@@ -369,15 +368,15 @@ class TestText:
             ("a.json", '{"a": [' + ", ".join("0" * 98) + "]}"),
         ],
     )
-    def test_the_number_of_values_has_a_bound(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str
-    ) -> None:
-        path = str(put(tmp_path, name, content))
-        language = importlib.import_module(f"ztrust_mail.specfile.readers.{name[2:]}")
-        monkeypatch.setattr(language, "MAX_VALUES", 105)
-        assert len(read_specs([path])[0]) == 1
-        monkeypatch.setattr(language, "MAX_VALUES", 98)
-        assert only(path).rule == "too-many"
+    def test_the_number_of_values_has_a_bound(self, name: str, content: str) -> None:
+        assert SourceText(name, content).max_values == 1_000_000
+        source = SourceText(name, content, max_values=105)
+        parse(source)
+        assert source.findings == []
+        source = SourceText(name, content, max_values=98)
+        with pytest.raises(Broken):
+            parse(source)
+        assert rules(source.findings) == ["too-many"]
 
 
 SAME = {
@@ -591,10 +590,7 @@ class TestDict:
         _, findings = from_dict(given)
         assert rules(findings) == told
 
-    def test_objects_shared_many_times_are_not_expanded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from ztrust_mail.specfile.readers import json
-
-        monkeypatch.setattr(json, "MAX_VALUES", 1_000)
+    def test_objects_shared_many_times_are_not_expanded(self) -> None:
         part: list[object] = ["x"]
         for _ in range(40):
             part = [part] * 10

@@ -64,11 +64,15 @@ def decode(data: bytes) -> str:
 
 
 class SourceText:
-    """The text of one file, the problems found in it, and the line and column of each offset."""
+    """The text of one file, the problems found in it, and the line and column of each offset.
 
-    def __init__(self, path: str, text: str) -> None:
+    Readers refuse a text of more than ``max_values`` values.
+    """
+
+    def __init__(self, path: str, text: str, max_values: int = MAX_VALUES) -> None:
         self.path = path
         self.text = text
+        self.max_values = max_values
         self.findings: list[Finding] = []
 
     @cached_property

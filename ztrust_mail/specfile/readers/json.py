@@ -56,7 +56,7 @@ class _JsonReader:
         start = self._walker.pos
         bracket = self._walker.text[start : start + 1]
         self._count += 1
-        if self._count > MAX_VALUES:
+        if self._count > self._source.max_values:
             self._source.refuse("too-many", start)
         if bracket in ("{", "["):
             if depth == MAX_DEPTH:

@@ -29,7 +29,6 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.specfile.placeholders import UNQUOTED_PLACEHOLDER
 from ztrust_mail.specfile.readers.document import (
     MAX_DEPTH,
-    MAX_VALUES,
     Children,
     Parsed,
     Place,
@@ -211,7 +210,7 @@ class _Builder:
 
     def feed(self, event: Event) -> None:
         self._events += 1
-        if self._events > 3 * MAX_VALUES:  # a value is at most a key, a start and an end
+        if self._events > 3 * self.source.max_values:  # a value is at most a key, a start and an end
             self.source.refuse("too-many", getattr(event.start_mark, "index", 0))
         if handler := self._handlers.get(type(event)):
             handler(event)
