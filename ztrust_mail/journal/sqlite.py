@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,24 @@ from ztrust_mail.core.errors import JournalError
 from ztrust_mail.journal.database import BUSY_TIMEOUT, Database, Row, Transaction, Value, file_url
 from ztrust_mail.journal.errors import RULE, journal_error, unstorable_name
 
-SWITCH_TIMEOUT, _SWITCH_PAUSE = 10.0, 0.05
+_SWITCH_PAUSE = 0.05
 
 _TO_READ, _TO_WRITE = "BEGIN", "BEGIN IMMEDIATE"
 """A transaction that reads before it writes would fail at once, without waiting, if another program wrote meanwhile."""
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for another program that uses the file, and that creates it, in seconds."""
+
+    busy: float = BUSY_TIMEOUT
+    switch: float = 10.0
+    pause: Callable[[float], object] = threading.Event().wait
+
+
+_PATIENCE = Patience()
 
 
 class SqliteDatabase(Database):
@@ -27,8 +40,11 @@ class SqliteDatabase(Database):
     is_shared = False
     column_types: Mapping[str, str] = {"auto_number": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "time": "DATETIME"}
 
-    def __init__(self, file: Path, where: str, *, writable: bool, immutable: bool = False) -> None:
+    def __init__(
+        self, file: Path, where: str, *, writable: bool, immutable: bool = False, patience: Patience = _PATIENCE
+    ) -> None:
         super().__init__(where, writable=writable)
+        self._patience = patience
         self._file = file
         self._immutable = immutable
         self._idle: list[sqlite3.Connection] = []
@@ -75,7 +91,7 @@ class SqliteDatabase(Database):
         try:
             return self._idle.pop()
         except IndexError:
-            return open_file(self._file, writable=self.writable, immutable=self._immutable)
+            return open_file(self._file, writable=self.writable, immutable=self._immutable, patience=self._patience)
 
     def close(self) -> None:
         while self._idle:
@@ -114,14 +130,16 @@ def _to_sqlite(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     }
 
 
-def open_file(file: Path, *, writable: bool, immutable: bool = False) -> sqlite3.Connection:
+def open_file(
+    file: Path, *, writable: bool, immutable: bool = False, patience: Patience = _PATIENCE
+) -> sqlite3.Connection:
     """Return a connection to an existing file, usable from any thread. Raises :class:`sqlite3.Error`."""
     name = file_url(file, writable=writable, immutable=immutable)
     # Without an isolation level the driver begins no transactions of its own, which would leave out schema changes.
-    connection = sqlite3.connect(name, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(name, uri=True, timeout=patience.busy, isolation_level=None, check_same_thread=False)
     try:
         if writable:
-            _use_wal(connection)
+            _use_wal(connection, patience)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # on macOS only this flushes the disk's own cache
         connection.execute("PRAGMA foreign_keys = ON")
@@ -131,9 +149,9 @@ def open_file(file: Path, *, writable: bool, immutable: bool = False) -> sqlite3
     return connection
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection, patience: Patience) -> None:
     """Switch a new file to write-ahead logging. SQLite's busy timeout does not cover two programs doing so at once."""
-    end = time.monotonic() + SWITCH_TIMEOUT
+    end = time.monotonic() + patience.switch
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -141,7 +159,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as e:
             if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                 raise
-        _pause(_SWITCH_PAUSE)
+        patience.pause(_SWITCH_PAUSE)
 
 
 @contextmanager
@@ -152,6 +170,3 @@ def _translate_errors(where: str) -> Iterator[None]:
         raise unstorable_name(where) from None
     except sqlite3.Error as e:
         raise journal_error(where, e) from None
-
-
-_pause: Callable[[float], object] = threading.Event().wait

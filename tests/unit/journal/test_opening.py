@@ -19,10 +19,10 @@ from support.journals import RUN, SERVER, begun, database_at, journal_at, make_o
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import sqlite
 from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.records import Step, Update
+from ztrust_mail.journal.sqlite import Patience, SqliteDatabase
 
 NOBODY = 65534
 
@@ -388,11 +388,10 @@ def test_a_removed_or_replaced_file_stops_the_run(journal: Journal, file: Path, 
     assert [write.step for write in journal.writes(number)] == [Step.WRITING, Step.PLANNED]
 
 
-def test_a_database_that_stays_locked_is_reported(
-    journal_url: Secret, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.01)
-    with journal_at(journal_url) as journal, closing(sqlite3.connect(file, isolation_level=None)) as other:
+def test_a_database_that_stays_locked_is_reported(journal_url: Secret, file: Path) -> None:
+    with journal_at(journal_url):
+        database = SqliteDatabase(file, "the journal", writable=True, patience=Patience(busy=0.01))
+    with Journal(database, b"salt") as journal, closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match="is in use by another program"):
             begun(journal, "acme")
@@ -406,29 +405,30 @@ def test_a_realm_name_that_cannot_be_stored_is_reported(journal: Journal) -> Non
     assert journal.runs() == []
 
 
-def test_opening_waits_while_another_program_creates_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_waits_while_another_program_creates_the_file(tmp_path: Path) -> None:
     """Switching to the write-ahead log needs an exclusive lock, for which SQLite does not wait."""
     file = tmp_path / "journal.sqlite3"
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.0)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE meanwhile (x)")
         other.execute("BEGIN EXCLUSIVE")
         other.execute("DROP TABLE meanwhile")
-        monkeypatch.setattr(sqlite, "_pause", lambda seconds: other.in_transaction and other.execute("COMMIT"))
-        with journal_at(url_of(file)) as journal:
-            assert begun(journal, "acme") == 1
+        patience = Patience(busy=0.0, pause=lambda seconds: other.in_transaction and other.execute("COMMIT"))
+        database = SqliteDatabase(file, "the journal", writable=True, patience=patience)
+        with database.writing() as transaction:
+            assert transaction.tables() == set()
+        database.close()
 
 
-def test_a_new_file_that_stays_locked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_file_that_stays_locked_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite3"
     pauses: list[float] = []
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.0)
-    monkeypatch.setattr(sqlite, "SWITCH_TIMEOUT", 0.01)
-    monkeypatch.setattr(sqlite, "_pause", pauses.append)
+    patience = Patience(busy=0.0, switch=0.01, pause=pauses.append)
+    database = SqliteDatabase(file, "the journal", writable=True, patience=patience)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("CREATE TABLE taken (x)")
         other.execute("BEGIN EXCLUSIVE")
-        assert "is in use by another program" in refusal(url_of(file), writable=True).message
+        with pytest.raises(JournalError, match="the journal is in use by another program"), database.writing():
+            pass
     assert pauses
 
 
