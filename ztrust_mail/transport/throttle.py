@@ -143,7 +143,7 @@ class Throttle:
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self._host, self._max_limit, self._limit = host, connections, connections
-        self._clock = clock
+        self.clock = clock
         self._longest_turn = longest_turn
         self._turns: list[_Turn] = []
         self._stop_waiting = threading.Event()
@@ -169,12 +169,12 @@ class Throttle:
         """Let the next request through to a server that counts as down, once the pause it asked for is over."""
         with self._changed:
             if self._down_until is not None:
-                self._down_until = self._clock()
+                self._down_until = self.clock()
 
     def is_stuck(self) -> bool:
         """Return whether a request has taken longer than its deadlines permit."""
         with self._changed:
-            now = self._clock()
+            now = self.clock()
             return any(now - turn.began > self._longest_turn for turn in self._turns)
 
     def stop_waiting_on_interrupt(self) -> AbstractContextManager[None]:
@@ -229,7 +229,7 @@ class Throttle:
                 while (pause := self._pause()) <= 0 and len(self._turns) >= self._limit:
                     self._changed.wait()
                 if pause <= 0:
-                    self._turns.append(turn := _Turn(self._epoch, self._clock()))
+                    self._turns.append(turn := _Turn(self._epoch, self.clock()))
                     return turn
             if self._stop_waiting.is_set():
                 raise self._not_sent("asked to wait, and waiting was cancelled")
@@ -247,7 +247,7 @@ class Throttle:
         """Return the seconds for which nothing may be sent; raises if the circuit is open."""
         if not self._down_until and not self._pause_until:
             return 0.0
-        now = self._clock()
+        now = self.clock()
         pause = self._pause_until - now
         if self._down_until is not None:
             if now < self._down_until:
@@ -277,7 +277,7 @@ class Throttle:
                 self._halve()
                 self._on_failure()
             elif outcome is _Outcome.UNKNOWN and self._down_until is not None:
-                self._down_until = min(self._down_until, self._clock())
+                self._down_until = min(self._down_until, self.clock())
             self._changed.notify_all()
 
     def _on_success(self, is_current: bool) -> None:
@@ -295,7 +295,7 @@ class Throttle:
         if pause is None:
             pause = FIRST_PAUSE * 2.0 ** min(max(self._refusals - 1, 0), MAX_REFUSALS)
         pause = min(pause, MAX_PAUSE)
-        now = self._clock()
+        now = self.clock()
         self._pause_until = max(self._pause_until, now + pause)
         if self._refusals > MAX_REFUSALS:
             self._down_until = now + max(PROBE_AFTER, pause)
@@ -303,7 +303,7 @@ class Throttle:
     def _on_failure(self) -> None:
         self._failures += 1
         if self._failures >= MAX_FAILURES:
-            self._down_until = self._clock() + PROBE_AFTER
+            self._down_until = self.clock() + PROBE_AFTER
 
     def _halve(self) -> None:
         self._limit, self._answers = max(1, self._limit // 2), 0

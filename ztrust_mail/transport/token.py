@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -42,7 +41,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Token:
-    """An access token, when to renew it (monotonic seconds), and the claims of it and its ID token."""
+    """An access token, when to renew it (seconds of the throttle's clock), and the claims of it and its ID token."""
 
     value: Secret
     renew_at: float
@@ -76,7 +75,7 @@ class TokenSource:
 
     def is_due(self, token: Token) -> bool:
         """Return whether a token must be replaced before it is used: it is about to expire, or it was refused."""
-        return token is self._refused or time.monotonic() >= token.renew_at
+        return token is self._refused or self._channel.throttle.clock() >= token.renew_at
 
     def refuse(self, token: Token) -> None:
         """Remember that the server refused a token; :meth:`current` then gets another one."""
@@ -125,7 +124,7 @@ class TokenSource:
         lifetime = body.get("expires_in")
         seconds = min(lifetime, MAX_LIFETIME) if isinstance(lifetime, int | float) else 60
         claims = {**claims_of(access), **claims_of(body.get("id_token"))}
-        return Token(Secret(access), time.monotonic() + seconds * (1 - RENEW_BEFORE), claims)
+        return Token(Secret(access), self._channel.throttle.clock() + seconds * (1 - RENEW_BEFORE), claims)
 
     def _given_token(self, given: Secret) -> Token:
         if self._token is not None:

@@ -8,7 +8,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 import responses
@@ -20,7 +19,6 @@ from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.settings import Server
-from ztrust_mail.transport import token as token_module
 from ztrust_mail.transport.throttle import PROBE_AFTER
 from ztrust_mail.transport.token import Token, TokenSource
 
@@ -28,14 +26,6 @@ HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"
 ENDPOINT = f"{URL}/realms/master/protocol/openid-connect/token"
 THREADS = 32
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time as token sources see it: the one item of a list."""
-    now = [1000.0]
-    monkeypatch.setattr(token_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    return now
 
 
 def source_at(url: str = URL, waiting: Clock | None = None, **more: object) -> TokenSource:
@@ -158,13 +148,13 @@ def test_a_login_that_failed_may_be_tried_again_later(ztrust_sandbox: Sandbox) -
 
 
 @responses.activate
-def test_a_token_is_used_until_a_quarter_of_its_life_is_left(clock: list[float]) -> None:
+def test_a_token_is_used_until_a_quarter_of_its_life_is_left(clock: Clock) -> None:
     for name in "abc":
         responses.post(ENDPOINT, json={"access_token": name, "expires_in": 60})
-    source = source_at()
+    source = source_at(waiting=clock)
     seen = []
     for now in (0.0, 44.9, 45.0, 89.9, 90.0):
-        clock[0] = 1000.0 + now
+        clock.now = 1000.0 + now
         seen.append(source.current().value.reveal())
     assert seen == ["a", "a", "b", "b", "c"]
 
@@ -181,16 +171,14 @@ def test_a_token_is_used_until_a_quarter_of_its_life_is_left(clock: list[float])
         (1e300, 64_800.0),
     ],
 )
-def test_absent_or_implausible_token_lifetimes_are_bounded(
-    clock: list[float], expires_in: object, used_for: float
-) -> None:
+def test_absent_or_implausible_token_lifetimes_are_bounded(clock: Clock, expires_in: object, used_for: float) -> None:
     responses.post(ENDPOINT, json={"access_token": "a", "expires_in": expires_in})
     responses.post(ENDPOINT, json={"access_token": "b", "expires_in": 60})
-    source = source_at()
+    source = source_at(waiting=clock)
     assert source.current().value.reveal() == "a"
-    clock[0] += used_for - 0.1
+    clock.now += used_for - 0.1
     assert source.current().value.reveal() == "a"
-    clock[0] += 0.1
+    clock.now += 0.1
     assert source.current().value.reveal() == "b"
 
 
@@ -207,9 +195,9 @@ def test_a_token_without_a_lifetime_is_fetched_for_every_use(expires_in: int) ->
 
 
 @responses.activate
-def test_a_ready_token_is_used_as_it_is_and_no_login_is_made(clock: list[float]) -> None:
-    source = source_at(token=Secret("ready.token"), username="", password=None)
-    clock[0] += 1e9
+def test_a_ready_token_is_used_as_it_is_and_no_login_is_made(clock: Clock) -> None:
+    source = source_at(waiting=clock, token=Secret("ready.token"), username="", password=None)
+    clock.now += 1e9
     assert source.current().value == Secret("ready.token")
     assert not source.renewable
     assert len(responses.calls) == 0
