@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from support.cli import Cli, on_terminal, raising
+from support.cli import Cli, Ran, on_terminal, raising
 
 from ztrust_mail.cli.commands import demo
 from ztrust_mail.core.errors import ExitStatus
@@ -17,8 +17,11 @@ from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.sandbox.relay.sink import MailSink
 
 
-def only(monkeypatch: pytest.MonkeyPatch, *steps: demo.DemoStep) -> None:
-    monkeypatch.setattr(demo, "_STEPS", steps)
+def toured(cli: Cli, *steps: demo.DemoStep) -> Ran:
+    """Run a demo of these steps alone."""
+    cli.capsys.readouterr()
+    status = demo.run_tour(steps)
+    return Ran(status, *cli.capsys.readouterr())
 
 
 def test_the_demo_takes_every_step_and_ends_with_0(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +29,7 @@ def test_the_demo_takes_every_step_and_ends_with_0(cli: Cli, monkeypatch: pytest
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     ran = cli("demo")
     assert (ran.status, ran.err) == (0, "")
-    for step in demo._STEPS:
+    for step in demo.STEPS:
         assert f"# {step.title}\n$ ztrust-mail {' '.join(step.arguments)}\n" in ran.out
     assert ran.out.endswith(f"\nAll 9 steps succeeded.\n\n{demo.NEXT_STEPS}")
     assert "\x1b" not in ran.out
@@ -37,10 +40,9 @@ def test_the_demo_takes_every_step_and_ends_with_0(cli: Cli, monkeypatch: pytest
     assert "production" not in ran.out
 
 
-def test_a_sabotaged_step_is_named_and_the_demo_ends_with_1(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked, planned = demo._STEPS[:2]
-    only(monkeypatch, replace(checked, arguments=["validate", "nix.yaml"]), planned)
-    ran = cli("demo")
+def test_a_sabotaged_step_is_named_and_the_demo_ends_with_1(cli: Cli) -> None:
+    checked, planned = demo.STEPS[:2]
+    ran = toured(cli, replace(checked, arguments=["validate", "nix.yaml"]), planned)
     assert ran.status == 1
     assert "This step failed: exit status 2.\n" in ran.out
     assert f"# {planned.title}\n" in ran.out
@@ -52,8 +54,7 @@ def test_a_demo_step_without_its_effect_fails_even_if_its_command_succeeds(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, index: int
 ) -> None:
     monkeypatch.setattr(MailSink, "wait_for", raising(TimeoutError()))
-    only(monkeypatch, replace(demo._STEPS[index], arguments=["--version"], status=ExitStatus.OK))
-    ran = cli("demo")
+    ran = toured(cli, replace(demo.STEPS[index], arguments=["--version"], status=ExitStatus.OK))
     assert ran.status == 1
     assert "This step failed: " in ran.out
     assert ran.out.endswith("\n1 of 1 steps failed.\n")
@@ -70,9 +71,8 @@ def test_a_demo_mail_received_in_clear_text_counts_as_failure(capsys: pytest.Cap
 
 
 def test_a_demo_step_that_hangs_fails(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, demo._STEPS[0])
-    monkeypatch.setattr(demo.subprocess, "run", raising(subprocess.TimeoutExpired(["canary"], 60)))
-    ran = cli("demo")
+    monkeypatch.setattr(subprocess, "run", raising(subprocess.TimeoutExpired(["canary"], 60)))
+    ran = toured(cli, demo.STEPS[0])
     assert ran.status == 1
     assert "This step failed: it timed out.\n" in ran.out
     assert "canary" not in ran.out
@@ -80,7 +80,7 @@ def test_a_demo_step_that_hangs_fails(cli: Cli, monkeypatch: pytest.MonkeyPatch)
 
 def test_the_demo_on_a_terminal_is_coloured_and_waits_for_enter_before_each_step(cli: Cli) -> None:
     with on_terminal("demo", "--step") as terminal:
-        for step in demo._STEPS:
+        for step in demo.STEPS:
             command = f"\x1b[1m$ ztrust-mail {' '.join(step.arguments)}\x1b[0m"
             terminal.wait_for(f"{command}\r\nPress Enter to run it, Ctrl-C to stop. ")
             terminal.shown = b""

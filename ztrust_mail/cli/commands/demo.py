@@ -96,7 +96,7 @@ def _is_spec_without_secret(_: Sandbox, output: str) -> bool:
     return "acme" in output and "SMTP_PASSWORD_" in output and _SECRET not in output
 
 
-_STEPS = (
+STEPS = (
     DemoStep("Check the spec offline.", ["validate", "mail.yaml"], ExitStatus.OK),
     DemoStep("What would change? (exit status 1: the server differs)", ["plan", "mail.yaml"], ExitStatus.DIFFERS),
     DemoStep("Write it, and read it back.", ["apply", "mail.yaml", "--yes"], ExitStatus.OK, _is_written),
@@ -140,15 +140,20 @@ def command(step: bool) -> None:
     with Output(NAME):
         if step and not sys.stdin.isatty():
             raise UsageError("stdin is not a terminal, so --step cannot wait for Enter", "run the demo without --step")
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ztrust-mail-demo-")))
-            sandbox = stack.enter_context(_make_sandbox(folder))
-            environ = _prepare(folder, sandbox)
-            failed = [each for each in _STEPS if not _run_step(each, sandbox, folder, environ, wait=step)]
-        write_out([line(), _verdict(failed)])
-        if not failed:
-            write_out([line(), *map(_next_step, NEXT_STEPS.splitlines())])
-        exit_with(ExitStatus.DIFFERS if failed else ExitStatus.OK)
+        exit_with(run_tour(STEPS, wait=step))
+
+
+def run_tour(steps: Sequence[DemoStep], *, wait: bool = False) -> ExitStatus:
+    """Run the steps on a sandbox of their own, and print how they ended."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ztrust-mail-demo-")))
+        sandbox = stack.enter_context(_make_sandbox(folder))
+        environ = _prepare(folder, sandbox)
+        failed = sum(not _run_step(each, sandbox, folder, environ, wait=wait) for each in steps)
+    write_out([line(), _verdict(failed, len(steps))])
+    if not failed:
+        write_out([line(), *map(_next_step, NEXT_STEPS.splitlines())])
+    return ExitStatus.DIFFERS if failed else ExitStatus.OK
 
 
 def _make_sandbox(folder: Path) -> Sandbox:
@@ -228,7 +233,7 @@ def _next_step(text: str) -> tuple[Span, ...]:
     return line(Span(text, "" if text.startswith(" ") else "bold"))
 
 
-def _verdict(failed: Sequence[DemoStep]) -> tuple[Span, ...]:
+def _verdict(failed: int, count: int) -> tuple[Span, ...]:
     if failed:
-        return line(Span(f"{len(failed)} of {len(_STEPS)} steps failed.", "bold red"))
-    return line(Span(f"All {len(_STEPS)} steps succeeded.", "green"))
+        return line(Span(f"{failed} of {count} steps failed.", "bold red"))
+    return line(Span(f"All {count} steps succeeded.", "green"))
