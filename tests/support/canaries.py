@@ -14,8 +14,8 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 from support.cli import Cli, Ran
+from support.journals import use_cheap_fingerprints
 
-from ztrust_mail.journal import journal
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 MARK = "zQ7kanari"
@@ -149,7 +149,7 @@ def watch_fixture(
         caplog.set_level(logging.DEBUG, name)
     watch = Watch(cli, tmp_path, caplog)
     cli.monkeypatch.setenv("TMPDIR", str(tmp_path))
-    cli.monkeypatch.setattr(journal, "_COST", 2)  # else most of the time would go there
+    use_cheap_fingerprints(cli.monkeypatch)  # else most of the time would go there
     for realm in REALMS:
         ztrust_sandbox.edit_smtp(realm, stored(realm))
     watch.write("settings.toml", settings(ztrust_sandbox.url))

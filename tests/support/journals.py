@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -59,6 +60,12 @@ def journal_at(url: Secret, timing: Timing = DEFAULT_TIMING) -> Iterator[Journal
     assert opened is not None
     with Journal(opened.database, opened.salt, timing) as journal:
         yield journal
+
+
+def use_cheap_fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let scrypt take next to no time."""
+    scrypt = hashlib.scrypt
+    monkeypatch.setattr(hashlib, "scrypt", lambda value, **options: scrypt(value, **{**options, "n": 2}))
 
 
 def database_at(url: Secret) -> AbstractContextManager[Database]:

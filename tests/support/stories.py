@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from support.connecting import sent
+from support.connecting import aged, sent
 from support.crashing import Killed, Mishap
 from support.mail_settings import realms
 
@@ -158,7 +158,8 @@ class Scene:
                 with connection.lock():
                     doubtful = self._asked(_DOUBTFUL)
                     self._check_settled(connection, doubtful, api.settle(connection))
-                    course.made = make(connection)
+                    made = make(connection)
+                    course.made = made and aged(made)
                     if course.made:
                         self._work(connection, course, trouble, spec)
                         if trap:

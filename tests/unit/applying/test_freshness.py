@@ -35,8 +35,12 @@ class Server:
     together: int = 1
     asked: list[int] = field(default_factory=list)
     missing: frozenset[str] = frozenset()
-    capabilities = Capabilities(read=True, write=True, test=True)
+    can_read: bool = True
     dialect = with_templates(KEYCLOAK)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(read=self.can_read, write=True, test=True)
 
     def __post_init__(self) -> None:
         self._all_there = threading.Barrier(self.together, timeout=10)
@@ -74,6 +78,13 @@ def reads_of(server: Server, age: float = FRESH_SECONDS + 1.0) -> FreshReads:
 def test_a_reading_of_the_plan_that_is_fresh_is_used() -> None:
     server = Server()
     reads = reads_of(server, age=0.0)
+    assert [reads.get(name).attributes for name in NAMES] == [{}] * len(NAMES)
+    assert server.asked == []
+
+
+def test_a_reading_of_the_plan_is_used_for_a_product_that_shows_no_settings_however_old_it_is() -> None:
+    server = Server(list_seconds=LONG_SECONDS, can_read=False)
+    reads = reads_of(server)
     assert [reads.get(name).attributes for name in NAMES] == [{}] * len(NAMES)
     assert server.asked == []
 

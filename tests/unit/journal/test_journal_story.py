@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from support.connecting import sent
 from support.crashing import Kind, Mishap
+from support.journals import use_cheap_fingerprints
 from support.stories import CALM, FOREIGN, MARK, REALMS, VERSIONS, Entry, Scene, Troubled, World
 
 from ztrust_mail import SecretMode, Session, api
-from ztrust_mail.applying import writer
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.journal import journal
 from ztrust_mail.journal.journal import open_journal
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -190,9 +189,8 @@ class Story(RuleBasedStateMachine):
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """Servers for all stories, where what was read is never fresh and a fingerprint takes no time."""
-    monkeypatch.setattr(writer, "FRESH_SECONDS", -1.0)
-    monkeypatch.setattr(journal, "_COST", 2)
+    """Servers for all stories, where a fingerprint takes no time."""
+    use_cheap_fingerprints(monkeypatch)
     new_journal = tmp_path / "new.sqlite3"
     opened = open_journal(Secret(f"sqlite:///{new_journal}"), writable=True)
     assert opened
