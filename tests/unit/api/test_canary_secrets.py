@@ -37,6 +37,7 @@ from support.cli import PATIENCE, raising
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.rules import COMMANDS
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox import sandbox as server
 from ztrust_mail.sandbox.admin_api.request import Call
@@ -385,7 +386,7 @@ def work_and_look(watch: Watch) -> None:
 def test_a_deliberate_leak_is_found(watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(LEAKS[kind], leaking(kind))
     if kind == "traceback":
-        monkeypatch.setattr("ztrust_mail.gateways.keycloak.gateway.KeycloakGateway.write", raising(ValueError()))
+        monkeypatch.setattr(KeycloakGateway, "write", raising(ValueError()))
     with pytest.raises(AssertionError, match=MARK):
         work_and_look(watch)
     watch.is_over = True

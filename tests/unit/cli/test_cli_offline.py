@@ -17,6 +17,7 @@ from support.cli import Cli, Ran, raising, run_process
 
 from ztrust_mail import api
 from ztrust_mail.cli import main as entry
+from ztrust_mail.cli.app import app
 from ztrust_mail.cli.commands import validate
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.rules import COMMANDS
@@ -438,7 +439,7 @@ def test_a_bug_after_the_report_was_written_adds_no_second_one(
 
 
 def test_a_bug_while_loading_the_commands_is_status_70_too(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(RuntimeError("canary-secret")))
+    monkeypatch.setattr(app, "main", raising(RuntimeError("canary-secret")))
     ran = cli("schema")
     assert (ran.status, ran.out) == (70, "")
     assert "canary-secret" not in ran.err
@@ -468,7 +469,7 @@ def test_an_interruption_while_the_result_is_written_adds_no_second_report(
 
 
 def test_an_interruption_outside_of_a_command_is_status_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(app, "main", raising(KeyboardInterrupt()))
     assert cli("schema") == Ran(130, "")
 
 
@@ -476,12 +477,12 @@ def test_an_interruption_outside_of_a_command_is_status_130(cli: Cli, monkeypatc
 def test_every_way_in_which_a_command_ends_has_an_exit_status(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, given: object, status: int
 ) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app.main", raising(SystemExit(given)))
+    monkeypatch.setattr(app, "main", raising(SystemExit(given)))
     assert cli("schema").status == status
 
 
 def test_a_command_that_simply_returns_is_status_0(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ztrust_mail.cli.app.app.main", lambda *_, **__: None)
+    monkeypatch.setattr(app, "main", lambda *_, **__: None)
     assert cli("schema").status == 0
 
 

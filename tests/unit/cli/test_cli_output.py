@@ -14,6 +14,7 @@ from support.bad_server import BadServer, answer
 from support.cli import Cli, Ran, raising, report_validator
 
 from ztrust_mail.cli import output
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.reports.report import OutputFormat, load_format
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
@@ -540,7 +541,7 @@ def test_no_secret_is_ever_shown_whatever_goes_wrong_and_however_much_is_logged(
         sandbox.faults.failing_realms.add("acme")
     elif trouble in ("bug", "interrupted"):
         error = ValueError(f"{ADMIN_CANARY} {RELAY_CANARY}") if trouble == "bug" else KeyboardInterrupt()
-        cli.monkeypatch.setattr("ztrust_mail.gateways.keycloak.gateway.KeycloakGateway.read", raising(error))
+        cli.monkeypatch.setattr(KeycloakGateway, "read", raising(error))
     statuses = {ran.status for ran in all_commands(cli)}
     for secret in secrets:
         assert secret not in "".join(cli.seen)
