@@ -1,6 +1,6 @@
 """Measures the command line against the raw floor, in one run, and writes docs/benchmarks.md.
 
-    tox -e bench [-- --realms 400 --sandbox-realms 400 --rounds 5 --scale 100,1000,10000]
+    tox -e bench [-- --realms 250 --sandbox-realms 400 --rounds 5 --scale 100,1000,10000]
 
 The floor is what nobody can do without: one token and one list of the realms for ``drift``; one token, a list,
 the bare PUTs at the same concurrency, and a list for ``apply``. Every figure is a median of whole processes,
@@ -178,7 +178,7 @@ request at a time and closes each connection, so most of `apply`'s time is its o
 def main() -> None:
     """Start the servers, make the realms, measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--realms", type=int, default=400)
+    parser.add_argument("--realms", type=int, default=250)
     parser.add_argument("--sandbox-realms", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", default="100,1000,10000")
