@@ -70,6 +70,7 @@ def test_the_search_finds_the_mails_of_a_realm_and_a_reload_keeps_it(browser: Br
     browser.open(inbox.url)
     assert browser.run(headings) == ["a@attacker.example", "globex", "acme"]
     browser.type("input[type=search]", "Team of GLOBEX\ue007")
+    browser.wait_for("input[value='Team of GLOBEX']")
     assert browser.run(headings) == ["globex"]
     assert browser.run("return document.querySelector('[role=status]').textContent") == "1 mail with “Team of GLOBEX”."
     browser.click("form a")

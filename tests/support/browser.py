@@ -68,6 +68,7 @@ class Browser:
             raise
         assert isinstance(session, dict)
         self._base += f"/{session['sessionId']}"
+        self._post("/timeouts", {"implicit": 10_000})  # milliseconds that a search for an element lasts at most
         return self
 
     def __exit__(
@@ -101,6 +102,10 @@ class Browser:
     def type(self, selector: str, text: str) -> None:
         """Type into the element; ``\\ue007`` is Enter."""
         self._post(f"/element/{self._find(selector)}/value", {"text": text})
+
+    def wait_for(self, selector: str) -> None:
+        """Wait until a page has the element: a key or a click only begins to load the next page."""
+        self._find(selector)
 
     def click(self, selector: str) -> None:
         """Click the element."""
