@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
 
 MANY_RUNS = 10_000
-"""How many runs are searched for those that wrote the requested realms."""
+"""How many of the newest runs on a server are searched for those that a request is about."""
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,12 @@ from ztrust_mail.journal.journal import find_run
 from ztrust_mail.journal.records import Run, Write
 from ztrust_mail.model.fields import ABSENT, Masked, masked_fields
 from ztrust_mail.planning.compare import Change, SecretState, compare, secret_fields
+from ztrust_mail.planning.past_runs import MANY_RUNS
 from ztrust_mail.planning.planners.secret_recovery import may_have_written
 from ztrust_mail.specfile.resolve import desired_from_journal
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
-
-MANY_RUNS = 10_000
-"""How many runs are searched for those between the two."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ _BAD_TAG = "tags that start with `!` are not allowed here", _QUOTE.format("!")
 _ESCAPE = "this text contains an escape that YAML does not know", "use single quotes, or write `\\\\` for `\\`"
 _GENERIC = "this is not valid YAML", "check the indentation, the colon and the quotes here"
 _TAB = "tab found; YAML is indented with spaces", "replace the tab with spaces"
-_UNQUOTED = "`{` starts a new mapping here; quote the value"
+_UNQUOTED = "`{` starts a new mapping here"
 # For each of the parser's problems: a pattern for its context and text in either parser, whether the problem is
 # reported where the context starts, and our message and hint.
 _PROBLEMS = (
