@@ -19,13 +19,8 @@ KEYS = {"rotation-1": "KEY_ONE", "rotation-2": "KEY_ONE", "rotation-3": "KEY_TWO
 
 @pytest.fixture
 def four_realms(server: ServerUnderTest) -> Iterator[None]:
-    admin = AdminApi(server.url, server.admin_user, server.admin_password)
-    for realm in KEYS:
-        admin.create_realm(realm)
-    yield
-    for realm in KEYS:
-        admin.delete_realm(realm)
-    admin.close()
+    with AdminApi(server.url, server.admin_user, server.admin_password).with_realms(KEYS):
+        yield
 
 
 @pytest.mark.usefixtures("four_realms")

@@ -30,13 +30,8 @@ _FROM_REFERENCE = re.compile(r"~ relay\.auth\.password .*env:KEY_ONE")
 
 @pytest.fixture
 def admin(server: ServerUnderTest) -> Iterator[AdminApi]:
-    admin = AdminApi(server.url, server.admin_user, server.admin_password)
-    for realm in REALMS:
-        admin.create_realm(realm)
-    yield admin
-    for realm in REALMS:
-        admin.delete_realm(realm)
-    admin.close()
+    with AdminApi(server.url, server.admin_user, server.admin_password).with_realms(REALMS) as admin:
+        yield admin
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli import Cli, cli_fixture  # noqa: F401  # a fixture
+from support.cli import Cli
 from support.shells import START, CompletingShell, completing_shell
 
 SPEC = """\

@@ -59,13 +59,9 @@ def server(request: pytest.FixtureRequest, ca_file: Path) -> Iterator[ServerUnde
     )
     with running as chosen:
         admin = AdminApi(chosen.url, chosen.admin_user, chosen.admin_password)
-        for realm in (*REALMS, OUTSIDER):
-            admin.create_realm(realm)
-        admin.put_smtp(OUTSIDER, {"from": "x@acme.example", "host": "h"}).raise_for_status()
-        yield chosen
-        for realm in (*REALMS, OUTSIDER):
-            admin.delete_realm(realm)
-        admin.close()
+        with admin.with_realms((*REALMS, OUTSIDER)):
+            admin.put_smtp(OUTSIDER, {"from": "x@acme.example", "host": "h"}).raise_for_status()
+            yield chosen
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture
 def admin(server: KeycloakServer) -> Iterator[AdminApi]:
     """The administrator, with the realms of these tests made and removed."""
-    api = AdminApi(server.url, server.admin_user, server.admin_password)
-    for realm in REALMS:
-        api.create_realm(realm)
-    yield api
-    for realm in REALMS:
-        api.delete_realm(realm)
-    api.close()
+    with AdminApi(server.url, server.admin_user, server.admin_password).with_realms(REALMS) as api:
+        yield api
 
 
 def spec_for(port: int) -> str:

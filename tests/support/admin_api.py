@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Self
 from urllib.parse import quote
 
 import requests
@@ -27,6 +29,18 @@ class AdminApi:
     def close(self) -> None:
         """Close the connections."""
         self.http.close()
+
+    @contextmanager
+    def with_realms(self, names: Iterable[str]) -> Iterator[Self]:
+        """Create realms, delete them after the block, and close the connections."""
+        for name in names:
+            self.create_realm(name)
+        try:
+            yield self
+        finally:
+            for name in names:
+                self.delete_realm(name)
+            self.close()
 
     def login(self, realm: str = "master", **form: str) -> requests.Response:
         """Request a token with exactly this form; the default ``client_id`` is admin-cli."""
