@@ -94,11 +94,12 @@ class ApplyReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class DriftReport(Report):
-    """How the server differs from the spec, and why."""
+    """How the server differs from the spec, and why. ``uncovered_fails`` says that a realm without an entry fails."""
 
     kind: ClassVar[str] = "drift"
 
     drift: Drift
+    uncovered_fails: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

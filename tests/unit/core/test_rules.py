@@ -19,7 +19,11 @@ PACKAGE = Path(ztrust_mail.__file__).parent
 FOUND = scan(PACKAGE)
 REASONS = {reason.value for reason in Reason}
 
-PASSED_ON = {"self.command": "the command's name", "*why": "the rule in a saved plan"}
+PASSED_ON = {
+    "self.command": "the command's name",
+    "*why": "the rule in a saved plan",
+    "one.reason.value": "the reason why a plan is dangerous",
+}
 """Expressions whose value is no text in the source, and what it is."""
 
 

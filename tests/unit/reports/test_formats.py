@@ -8,44 +8,13 @@ from pathlib import Path
 
 import pytest
 from support.cli import report_validator
+from support.report_samples import reports_of_every_kind
 
-from ztrust_mail.applying.outcome import Result
-from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.findings import Finding, Location, Severity
-from ztrust_mail.core.rules import registry
-from ztrust_mail.diagnose.doctor import Check, DoctorReport
-from ztrust_mail.diagnose.mail_test import MailTestRun
-from ztrust_mail.drift_detection.drift import Drift
-from ztrust_mail.gateways.gateway import Account
-from ztrust_mail.journal.records import Run
-from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.planning.run_diff import RunDiff
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import OutputFormat, Report, ReportFormat, load_format
-from ztrust_mail.specfile.entries import Entry
-from ztrust_mail.specfile.resolve import Desired
 
-SERVER = "https://id.example.com"
-WANTED = Desired("acme", Entry("acme", Location("a.yaml", 1, 1), disabled=True))
-PLAN = Plan(SERVER, Account("admin", "master", None), (RealmPlan("acme", Status.IN_SYNC, WANTED),))
-RUN = Run(SERVER, "apply", "eve", number=1)
 OF_THE_DOCUMENT = {"document", "recognises"}
-REPORTS: list[Report] = [
-    reports.of_findings("validate", ExitStatus.USAGE, [Finding(Severity.ERROR, "unknown-key", "unknown key `x`")]),
-    reports.of_conversion(ExitStatus.OK, [], "version: 1\n"),
-    reports.of_removal(2, 3),
-    reports.of_commands("doctor", ["a", "b"]),
-    reports.of_runs([], SERVER),
-    reports.of_rules([registry()["tls"]], whole=True),
-    reports.of_rules(list(registry().values())),
-    reports.of_plan("plan", PLAN, ExitStatus.OK),
-    reports.of_result(Result(PLAN, ())),
-    reports.of_drift(Drift(PLAN), ExitStatus.OK),
-    reports.of_run_diff(RunDiff(SERVER, RUN, RUN, ())),
-    reports.of_tests(MailTestRun(SERVER, PLAN.account, ())),
-    reports.of_examination(DoctorReport(SERVER, (Check("server", True, ""),), ExitStatus.OK, "Keycloak", ())),
-    reports.of_explained(WANTED, ExitStatus.OK),
-]
+REPORTS = reports_of_every_kind()
 KINDS = {
     kind for _, kind in inspect.getmembers(reports, inspect.isclass) if issubclass(kind, Report) and kind is not Report
 }
@@ -53,7 +22,7 @@ KINDS = {
 
 def test_the_reports_of_this_file_are_of_every_kind() -> None:
     missing = sorted(kind.__name__ for kind in KINDS - {type(report) for report in REPORTS})
-    assert missing == [], "tests/unit/reports/test_formats.py: REPORTS"
+    assert missing == [], "tests/support/report_samples.py: reports_of_every_kind"
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: type(report).__name__)

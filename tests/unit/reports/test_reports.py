@@ -29,7 +29,7 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports import style
 from ztrust_mail.reports.json import FORMAT as JSON
 from ztrust_mail.reports.style import Span, line
-from ztrust_mail.reports.text.checks import check_lines
+from ztrust_mail.reports.text.checks import check_lines, check_verdict
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
@@ -495,7 +495,8 @@ def test_the_doctor_prints_a_hint_below_each_answer_that_is_not_yes() -> None:
     )
     able = (Support(Operation.PLAN, True, "by hand"), Support(Operation.CANARY, False, "--wave"))
     found = DoctorReport("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
-    plain, whole = shown(check_lines(found)), shown(check_lines(found, capabilities=True))
+    plain = shown([*check_lines(found), *check_verdict(found)])
+    whole = shown([*check_lines(found, capabilities=True), *check_verdict(found)])
     assert plain == [
         "https://id.example.com",
         "  yes reach and log in        admin",

@@ -55,4 +55,5 @@ def command(
             found = api.drift(spec, session, realms=realm)
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
         result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
-        output.finish_report(replace(result, next_step=next_command("apply") if found.plan.changed else ""))
+        step = next_command("apply") if found.plan.changed else ""
+        output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))

@@ -97,10 +97,10 @@ class TextFormat(ReportFormat[TextReport]):
 
     def checks(self, report: reports.ChecksReport) -> TextReport:
         """Return a line per check."""
-        from ztrust_mail.reports.text.checks import check_lines
+        from ztrust_mail.reports.text.checks import check_lines, check_verdict
 
         lines = check_lines(report.doctor, capabilities=report.capabilities)
-        return TextReport([*finding_lines(report.findings), *lines])
+        return TextReport([*finding_lines(report.findings), *lines], check_verdict(report.doctor))
 
     def commands(self, report: reports.CommandsReport) -> TextReport:
         """Return the commands, a line each."""

@@ -42,7 +42,7 @@ def mail_test_verdict(report: MailTestReport) -> Iterator[Line]:
 def check_lines(found: DoctorReport, *, capabilities: bool = False) -> Iterator[Line]:
     """Yield each check with its answer and, unless that is a yes, what to do; with ``capabilities`` their table, too.
 
-    Realms with the same problem are one group with some examples. A no of the first check has nothing after it.
+    Realms with the same problem are one group with some examples. A no of the first check has no table after it.
     """
     marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
     yield line(found.url)
@@ -57,10 +57,14 @@ def check_lines(found: DoctorReport, *, capabilities: bool = False) -> Iterator[
             yield line(f"      and {pluralise(more, 'other problem')}: ztrust-mail doctor --format json")
         if check.hint and check.answer is not True:
             yield line(Span(f"        {check.hint}", "dim"))
+    if capabilities and found.checks[0].answer is not False:
+        yield from _capability_lines(found, marks)
+
+
+def check_verdict(found: DoctorReport) -> Iterator[Line]:
+    """Yield how many checks failed; nothing after a no of the first check, which says it all."""
     if found.checks[0].answer is False:
         return
-    if capabilities:
-        yield from _capability_lines(found, marks)
     numbers = Counter(check.answer for check in found.checks)
     verdict = f"{pluralise(numbers[False], 'check')} failed" if numbers[False] else "No problem found"
     unknown = f"; {pluralise(numbers[None], 'check')} could not be made" if numbers[None] else ""

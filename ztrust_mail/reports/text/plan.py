@@ -160,7 +160,7 @@ def describe_block(block: Block) -> Sequence[str | Span]:
 def _describe_realm(made: Plan, realm: RealmPlan) -> Said:
     """Return what a plan says of a realm."""
     head = "" if realm.changes else realm.status.value
-    said = [*map(change_statement, realm.changes), *_remarks(realm, made.secrets)]
+    said = [*map(change_statement, realm.changes), *remark_statements(realm, made.secrets)]
     if isinstance(made, Rotation):
         said += _logins(realm, with_references=not realm.changes)
     return realm.realm, head, said
@@ -176,7 +176,7 @@ def _logins(realm: RealmPlan, *, with_references: bool) -> Iterator[Statement]:
 
 def change_statement(change: Change, kind: str = "") -> Statement:
     """Return a change as a statement: the values before and after of those that it has."""
-    before, after = display_short(change.before), _display_after(change)
+    before, after = display_short(change.before), display_after(change)
     values = {Action.ADD: (after,), Action.REMOVE: (before,)}.get(change.action, (before, after))
     if isinstance(change.before, Masked) and isinstance(change.after, SecretRef):
         values = (f"new value {after}",)
@@ -188,11 +188,13 @@ def field_label(change: Change) -> str:
     return f"{change.field} ({change.label})" if change.label else change.field
 
 
-def _display_after(change: Change) -> str:
+def display_after(change: Change) -> str:
+    """Return the value that a field will have as text; of a secret, where it comes from."""
     return f"from {change.after}" if isinstance(change.after, SecretRef) else display_short(change.after)
 
 
-def _remarks(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
+def remark_statements(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
+    """Yield what a plan says of a realm besides its changes: secrets, losses, unmanaged attributes."""
     changed = {change.field for change in realm.changes}
     for name in realm.difference.masked_fields if realm.changes else ():
         if name not in changed:

@@ -1,0 +1,150 @@
+"""A report of every kind, with a given text wherever a report has text of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ztrust_mail.applying.outcome import RealmOutcome, Result
+from ztrust_mail.core.errors import ExitStatus, RealmError
+from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.rules import registry
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.diagnose.doctor import Check, DoctorReport, RealmGroup
+from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
+from ztrust_mail.drift_detection.attribution import Cause
+from ztrust_mail.drift_detection.drift import Drift
+from ztrust_mail.gateways.capabilities import Operation, Support
+from ztrust_mail.gateways.gateway import Account
+from ztrust_mail.journal.records import Outcome, Run, Step, Write
+from ztrust_mail.model.fields import Masked
+from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
+from ztrust_mail.planning.past_runs import PastRun, PastWrite
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
+from ztrust_mail.planning.safety import Danger, Reason
+from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.report import Report
+from ztrust_mail.specfile.entries import Entry
+from ztrust_mail.specfile.resolve import Desired
+
+SERVER = "https://id.example.com"
+ACCOUNT = Account("admin", "master", "admin@example.com")
+STARTED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+PASSWORD = "relay.auth.password"
+REFERENCE = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
+NAMES = ("acme", "globex", "initech", "umbrella")
+
+
+def changes(text: str) -> tuple[Change, ...]:
+    """Return a change of each sort, one of them a secret."""
+    return (
+        Change("relay.host", ("host",), "old.example", text, Action.CHANGE, "Host"),
+        Change("relay.port", ("port",), None, 587, Action.ADD),
+        Change("sender.name", ("fromDisplayName",), text, None, Action.REMOVE),
+        Change(PASSWORD, ("password",), Masked(), REFERENCE, Action.CHANGE),
+    )
+
+
+def finding(text: str, severity: Severity = Severity.WARNING, realm: str | None = None) -> Finding:
+    """Return a finding at a place in a spec."""
+    return Finding(severity, "google", text, text, Location("mail.yaml", 3, 7), realm, "relay.host" if realm else None)
+
+
+def realm_plan(name: str, text: str, status: Status = Status.CHANGED) -> RealmPlan:
+    """Return a realm of a plan, whose entry and host have places in the spec."""
+    entry = Entry(name, Location("mail.yaml", 10, 3))
+    wanted = Desired(
+        name, entry, {"relay.host": text, PASSWORD: REFERENCE}, {"relay.host": Location("mail.yaml", 12, 5)}
+    )
+    changed = changes(text) if status is Status.CHANGED else ()
+    return RealmPlan(name, status, wanted, None, Difference(changed, (), ("custom",)), (finding(text, realm=name),))
+
+
+def make_plan(text: str, names: Sequence[str] = NAMES) -> Plan:
+    """Return a plan in which the first realm is missing, the second in sync, and the others change."""
+    states = [Status.MISSING, Status.IN_SYNC, *[Status.CHANGED] * (len(names) - 2)]
+    realms = tuple(realm_plan(name, text, status) for name, status in zip(names, states, strict=True))
+    return Plan(SERVER, ACCOUNT, realms, uncovered=(text or "hooli",), own_findings=(finding(text),), listed=True)
+
+
+def plan_report(text: str, names: Sequence[str] = NAMES) -> reports.PlanReport:
+    """Return a plan that is refused for a danger."""
+    danger = Danger(Reason.MASS_CHANGE, "3 of 4 realms would change (limit 30 %)", tuple(names))
+    refusal = Finding(Severity.ERROR, "unsafe", f"Refused: {danger}", "review the plan")
+    made = reports.of_plan("plan", make_plan(text, names), ExitStatus.UNSAFE, [danger]).with_findings([refusal])
+    return replace(made, refusal=refusal, refused=(danger,), next_step="ztrust-mail x")
+
+
+def apply_report(text: str, names: Sequence[str] = NAMES) -> reports.ApplyReport:
+    """Return an apply that stopped after its first write had failed."""
+    made = make_plan(text, names)
+    outcomes = [RealmOutcome.of(one) for one in made.realms]
+    outcomes[2] = outcomes[2].fail(RealmError(text, text, "server-says"))
+    outcomes[3] = outcomes[3].move_to(Status.SKIPPED, Step.SKIPPED)
+    return reports.of_result(Result(made, tuple(outcomes), run=7, stopped=f"1 realm failed {text}"))
+
+
+def drift_report(text: str, names: Sequence[str] = NAMES) -> reports.DriftReport:
+    """Return drift with a realm that somebody else changed critically, one to be applied, and one that vanished."""
+    made = make_plan(text, names)
+    cause = {0: Cause.OUT_OF_BAND}
+    causes = {
+        realm.realm: {one.field: cause.get(number, Cause.PENDING) for one in realm.changes}
+        for number, realm in enumerate(made.changed)
+    }
+    first = made.changed[0].realm
+    own = (
+        Finding(Severity.CRITICAL, "out-of-band", f"`relay.host` changed: {text}", realm=first, field="relay.host"),
+        Finding(Severity.ERROR, "vanished", f"gone {text}", realm="gone"),
+    )
+    found = Drift(made, causes, own, ("gone",), {first: "run 7"}, {first: text})
+    return reports.of_drift(found, ExitStatus.PARTIAL)
+
+
+def history_report(text: str) -> reports.HistoryReport:
+    """Return a run with a realm that failed."""
+    run = Run(SERVER, "apply", text, number=7, outcome=Outcome.FAILED, started=STARTED, ended=STARTED, message=text)
+    write = Write(text or "acme", {}, None, step=Step.FAILED, error=text)
+    past = PastRun(run, {Step.FAILED: 1}, (PastWrite(write, changes(text), {PASSWORD: REFERENCE}),))
+    return reports.of_runs([past], SERVER, whole=True)
+
+
+def checks_report(text: str) -> reports.ChecksReport:
+    """Return checks with every answer, one of which names realms."""
+    checks = (
+        Check("reach and log in", True, text),
+        Check("version", None, text, text),
+        Check("roles", False, text, text, (RealmGroup((text or "acme",), text, text),)),
+    )
+    able = (Support(Operation.UNCOVERED, is_supported=False, remark=text),)
+    return reports.of_examination(DoctorReport(SERVER, checks, ExitStatus.PARTIAL, text, able), capabilities=True)
+
+
+def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) -> list[Report]:
+    """Return at least one report of each kind, with the text in every place where others' text may be."""
+    wanted = realm_plan(names[0], text).wanted
+    runs = [Run(SERVER, "apply", text, number=number, started=STARTED) for number in (1, 2)]
+    diffs = (RealmDiff(names[0], changes(text), {PASSWORD: SecretState.CHANGED}), RealmDiff(names[1]))
+    outcomes = (
+        MailTestOutcome(names[0], MailTestStatus.SENT, text),
+        MailTestOutcome(names[1], MailTestStatus.FAILED, "", (finding(text, Severity.ERROR, names[1]),)),
+        MailTestOutcome(names[2], MailTestStatus.SKIPPED, text),
+    )
+    return [
+        reports.of_findings("validate", ExitStatus.USAGE, [finding(text, one) for one in Severity]),
+        reports.of_conversion(ExitStatus.OK, [finding(text)], f"version: 1\n# {text}\n"),
+        reports.of_removal(2, 3),
+        reports.of_commands("doctor", ["a", text]),
+        history_report(text),
+        reports.of_rules([registry()["tls"]], whole=True),
+        reports.of_rules(list(registry().values())),
+        plan_report(text, names),
+        apply_report(text, names),
+        drift_report(text, names),
+        reports.of_run_diff(RunDiff(SERVER, runs[0], runs[1], diffs)),
+        reports.of_tests(MailTestRun(SERVER, ACCOUNT, outcomes)),
+        checks_report(text),
+        reports.of_explained(wanted, ExitStatus.OK),
+    ]

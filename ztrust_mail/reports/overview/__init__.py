@@ -1,0 +1,253 @@
+"""Any report as an :class:`Overview`, so that a format of it has one method to write."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import first_and_more, pluralise, to_second
+from ztrust_mail.model.serialize import display_short
+from ztrust_mail.planning.compare import Action, Change
+from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.grouping import name_realms
+from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
+from ztrust_mail.reports.report import ReportFormat
+from ztrust_mail.reports.style import plain
+from ztrust_mail.reports.text import TextFormat
+from ztrust_mail.reports.text.plan import display_after, remark_statements
+
+if TYPE_CHECKING:
+    from ztrust_mail.drift_detection.attribution import Cause
+    from ztrust_mail.planning.past_runs import PastRun
+    from ztrust_mail.planning.run_diff import RealmDiff
+
+_SIGNS: Mapping[Action, str] = {Action.ADD: "+", Action.CHANGE: "~", Action.REMOVE: "-"}
+_ANSWERS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "unknown"}
+_SHOWN_CHANGES = 3
+"""How many changes the finding of a realm names."""
+
+
+class OverviewFormat(ReportFormat[Overview]):
+    """A format that writes the overview of a report. A subclass has ``write`` and ``recognises``."""
+
+    @abstractmethod
+    def write(self, shown: Overview) -> str:
+        """Return an overview as the whole content of a file or of standard output."""
+
+    def document(self, report: reports.Report, fill_in: Callable[[str], str] = str) -> str:
+        """Return a report as the whole content of a file or of standard output."""
+        return self.write(_fill_in(make_printable(self.render(report)), fill_in))
+
+    def findings(self, report: reports.FindingsReport) -> Overview:
+        """Return findings alone."""
+        return _overview(report)
+
+    def conversion(self, report: reports.ConversionReport) -> Overview:
+        """Return the findings of a conversion and its text."""
+        return replace(_overview(report), text=report.converted or "")
+
+    def plan(self, report: reports.PlanReport) -> Overview:
+        """Return a plan with all changes; each danger, and each realm that an apply would change, is a finding."""
+        made = report.plan
+        rows = []
+        for realm in made.realms:
+            row = _planned(realm, [_planned_change(realm)] if realm.changes else [])
+            remarks = [one.texts[0] for one in remark_statements(realm, made.secrets)]
+            rows.append(replace(row, note="; ".join(remarks)))
+        return _overview(_with_dangers(report), rows)
+
+    def apply(self, report: reports.ApplyReport) -> Overview:
+        """Return what became of each realm of an applied plan."""
+        done = report.result
+        rows = [replace(_planned(one.plan), status=one.status.value, findings=one.findings) for one in done.realms]
+        hint = report.next_step and f"fix the cause, then: {report.next_step}"
+        stopped = [Finding(Severity.ERROR, "stopped", f"stopped: {done.stopped}", hint)] if done.stopped else []
+        return _overview(report.with_findings(stopped), rows)
+
+    def drift(self, report: reports.DriftReport) -> Overview:
+        """Return the realms with the cause of each change; each realm that differs is a finding."""
+        found = report.drift
+        own: dict[str, list[Finding]] = {}
+        for one in found.own_findings:
+            own.setdefault(one.realm or "", []).append(one)
+        rows = []
+        for realm in found.plan.realms:
+            differs = [_drifted(realm)] if realm.changes else []
+            row = _planned(realm, [*own.get(realm.realm, ()), *differs], found.causes.get(realm.realm))
+            notes = [f"last applied by {found.applied[realm.realm]}"] if realm.realm in found.applied else []
+            notes += [f"edited since then by {found.editors[realm.realm]}"] if realm.realm in found.editors else []
+            changes = tuple(
+                one._replace(is_critical=found.is_critical(realm.realm, one.field)) if one.cause else one
+                for one in row.changes
+            )
+            rows.append(replace(row, changes=changes, note="; ".join(notes)))
+        return _overview(report.with_findings(_uncovered(report)), rows)
+
+    def history(self, report: reports.HistoryReport) -> Overview:
+        """Return runs as a table; of one that was asked for by its number also its realms."""
+        heads = ("run", "started", "command", "outcome", "realms", "who", "message")
+        rows = [
+            RealmRow(one.write.realm, one.write.step.value, tuple(map(_change, one.changes)), note=one.write.error)
+            for run in report.runs
+            for one in run.realms
+        ]
+        return _overview(report, rows, [Table("Runs", heads, tuple(map(_run_cells, report.runs)))])
+
+    def diff(self, report: reports.DiffReport) -> Overview:
+        """Return how realms differ from one run to another; each that does is a finding."""
+        rows = []
+        for realm in report.diff.realms:
+            status = Status.CHANGED if realm.is_different else Status.IN_SYNC
+            differs = [_runs_differ(realm)] if realm.is_different else []
+            secrets = ", ".join(f"{name}: {state.value}" for name, state in realm.secrets.items())
+            changes = tuple(map(_change, realm.changes))
+            rows.append(RealmRow(realm.realm, status.value, changes, (*realm.findings, *differs), secrets))
+        return _overview(report, rows)
+
+    def removal(self, report: reports.RemovalReport) -> Overview:
+        """Return how much was removed from the journal, which the verdict says."""
+        return _overview(report)
+
+    def mail_tests(self, report: reports.MailTestReport) -> Overview:
+        """Return the result of each test mail."""
+        return _overview(
+            report, [RealmRow(o.realm, o.status.value, (), o.findings, o.proof) for o in report.run.outcomes]
+        )
+
+    def checks(self, report: reports.ChecksReport) -> Overview:
+        """Return the doctor's checks as a table, and those that failed as findings."""
+        doctor = report.doctor
+        rows = tuple((check.question, _ANSWERS[check.answer], check.detail, check.hint) for check in doctor.checks)
+        groups = [
+            Finding(Severity.ERROR, "doctor", f"not in {name_realms(group.realms)}: {group.message}", group.hint)
+            for check in doctor.checks
+            for group in check.groups
+        ]
+        able = tuple((one.operation.value, _ANSWERS[one.is_supported], one.remark) for one in doctor.abilities)
+        tables = [Table("Checks", ("check", "answer", "detail", "next step"), rows)]
+        tables += [Table(f"What {doctor.title} can do", ("operation", "supported", "remark"), able)] if able else []
+        return _overview(report.with_findings([*doctor.findings, *groups]), tables=tables)
+
+    def commands(self, report: reports.CommandsReport) -> Overview:
+        """Return commands for the reader to run."""
+        return _overview(report, tables=[Table("Commands", ("command",), tuple((one,) for one in report.commands))])
+
+    def explanation(self, report: reports.ExplanationReport) -> Overview:
+        """Return a realm's resolved settings, each with the place that it comes from."""
+        wanted = report.wanted
+        rows = tuple(
+            (name, display_short(value), str(wanted.origins.get(name, ""))) for name, value in wanted.fields.items()
+        )
+        heading = f"{wanted.realm} uses entry {wanted.entry.name} ({wanted.entry.location})"
+        heading += "; no e-mail at all: the entry is disabled" if wanted.disabled else ""
+        return _overview(report, tables=[Table(heading, ("field", "value", "defined at"), rows)])
+
+    def rules(self, report: reports.RulesReport) -> Overview:
+        """Return rules with their help."""
+        rows = tuple((one.id, one.severity.value, one.title, one.help) for one in report.rules)
+        return _overview(report, tables=[Table("Rules", ("rule", "severity", "title", "help"), rows)])
+
+
+def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: Iterable[Table] = ()) -> Overview:
+    rows = tuple(realms)
+    lines = plain(TextFormat().render(replace(report, next_step="")).verdict).splitlines()
+    every = [*report.findings, *(one for row in rows for one in row.findings)]
+    return Overview(
+        report.command,
+        report.exit_status,
+        report.server,
+        report.title or report.server,
+        tuple(line.strip() for line in lines if line.strip()) or (_count(report, every),),
+        rows,
+        tuple(dict.fromkeys(report.findings)),
+        tuple(tables),
+        report.next_step,
+    )
+
+
+def _count(report: reports.Report, found: Iterable[Finding]) -> str:
+    """Return the verdict of a report whose text has none: the number of findings, and the exit status."""
+    numbers = Counter(one.severity for one in dict.fromkeys(found))
+    parts = [pluralise(numbers[one], f"{one.value} finding" if one is Severity.CRITICAL else one.value)
+             for one in Severity if numbers[one]]  # fmt: skip
+    return f"{report.command}: {', '.join(parts) or 'no findings'}; exit status {int(report.exit_status)}."
+
+
+def _fill_in(shown: Overview, fill_in: Callable[[str], str]) -> Overview:
+    """Return an overview with the user's own arguments in the commands of its hints."""
+
+    def fill(found: Iterable[Finding]) -> tuple[Finding, ...]:
+        return tuple(replace(one, hint=fill_in(one.hint)) if one.hint else one for one in found)
+
+    realms = tuple(replace(row, findings=fill(row.findings)) if row.findings else row for row in shown.realms)
+    verdict = tuple(map(fill_in, shown.verdict))
+    return replace(shown, verdict=verdict, realms=realms, findings=fill(shown.findings))
+
+
+def _planned(realm: RealmPlan, more: Iterable[Finding] = (), causes: Mapping[str, Cause] | None = None) -> RealmRow:
+    places, causes = realm.wanted.origins, causes or {}
+    changes = tuple(
+        _change(one)._replace(cause=causes[one.field].value if one.field in causes else "", place=places.get(one.field))
+        for one in realm.changes
+    )
+    entry = realm.wanted.entry.location
+    place = entry if entry.line else None  # an entry of the journal or of a saved plan has no line
+    return RealmRow(realm.realm, realm.status.value, changes, (*realm.findings, *more), place=place)
+
+
+def _change(one: Change) -> ChangeRow:
+    return ChangeRow(_SIGNS[one.action], one.field, one.label, display_short(one.before), display_after(one))
+
+
+def _describe_changes(changes: Sequence[Change]) -> str:
+    """Return ``relay.port 25 → 587``, with a count of the changes that are too many to name."""
+    said = [f"{one.field} {display_short(one.before)} → {display_after(one)}" for one in changes]
+    return first_and_more(said, _SHOWN_CHANGES, "; ") if said else "another secret"
+
+
+def _planned_change(realm: RealmPlan) -> Finding:
+    message = f"apply would write {_describe_changes(realm.changes)}"
+    return Finding(Severity.NOTE, "planned-change", message, realm=realm.realm)
+
+
+def _drifted(realm: RealmPlan) -> Finding:
+    message = f"differs from the spec: {_describe_changes(realm.changes)}"
+    hint = "restore the spec's values: ztrust-mail apply SPEC..."
+    return Finding(Severity.WARNING, "drifted", message, hint, realm=realm.realm)
+
+
+def _runs_differ(realm: RealmDiff) -> Finding:
+    message = f"the two runs left it differently: {_describe_changes(realm.changes)}"
+    return Finding(Severity.NOTE, "runs-differ", message, realm=realm.realm)
+
+
+def _uncovered(report: reports.DriftReport) -> Iterator[Finding]:
+    severity = Severity.ERROR if report.uncovered_fails else Severity.NOTE
+    for name in report.drift.plan.uncovered:
+        hint = "add an entry for it, or check the other realms alone with --realm GLOB"
+        yield Finding(severity, "uncovered", "the spec has no entry for this realm", hint, realm=name)
+
+
+def _with_dangers(report: reports.PlanReport) -> reports.PlanReport:
+    """Return the report with a finding for each danger, in the place of the refusal that names all of them."""
+    refused = {danger.reason for danger in report.refused}
+    others = [one for one in report.findings if not refused or one != report.refusal]
+    hint = report.refusal.hint if report.refusal else ""
+    dangers = [
+        Finding(Severity.ERROR, one.reason.value, f"refused: {one}", hint)
+        if one.reason in refused
+        else Finding(Severity.WARNING, one.reason.value, str(one))
+        for one in report.dangers
+    ]
+    return replace(report, findings=(*others, *dangers))
+
+
+def _run_cells(one: PastRun) -> tuple[str, ...]:
+    run = one.run
+    steps = ", ".join(f"{number:,} {step.value}" for step, number in one.steps.items())
+    return str(run.number), to_second(run.started), run.command, run.outcome.value, steps, run.who, run.message
