@@ -20,6 +20,7 @@ from ztrust_mail.core.secret import has_kind
 from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.reports.report import PAGE_FORMATS
 from ztrust_mail.reports.report import OutputFormat as OutputFormat
 from ztrust_mail.reports.style import ColorMode
 
@@ -52,11 +53,11 @@ class Argument(click.Argument):
 
 
 class OneOf(click.Choice[str]):
-    """A choice of the values of an enumeration; returns its member."""
+    """A choice of the values of an enumeration, or of those ``among`` them; returns its member."""
 
-    def __init__(self, kind: type[StrEnum]) -> None:
+    def __init__(self, kind: type[StrEnum], among: Sequence[StrEnum] = ()) -> None:
         self._kind = kind
-        super().__init__([member.value for member in kind])
+        super().__init__([member.value for member in among or kind])
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> StrEnum:
         """Return the member of a value; click reports any other value."""
@@ -179,9 +180,9 @@ def flag(*names: str, help: str) -> Declaration:
     return click.option(*names, is_flag=True, help=help)
 
 
-def choice(name: str, default: StrEnum, help: str) -> Declaration:
-    """Declare an option that takes one of the values of an enumeration."""
-    return click.option(name, type=OneOf(type(default)), default=default.value, show_default=True, help=help)
+def choice(name: str, default: StrEnum, help: str, among: Sequence[StrEnum] = ()) -> Declaration:
+    """Declare an option that takes one of the values of an enumeration, or of those ``among`` them."""
+    return click.option(name, type=OneOf(type(default), among), default=default.value, show_default=True, help=help)
 
 
 def text(*names: str, metavar: str, help: str, suggest: completion.Callback | None = None) -> Declaration:
@@ -265,10 +266,12 @@ server = text(
 realm = texts("--realm", "GLOB", "Only realms that match; repeatable.", suggest=completion.realm_names)
 config = input_file("--config", "FILE", "The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
+page_format = choice("--format", OutputFormat.TEXT, "Format of the result.", PAGE_FORMATS)
+"""For a command whose result is a text or a table: the formats that hold findings alone have no place for it."""
 report = texts(
     "--report",
     "FORMAT=FILE",
-    f"Also write a report file: {' or '.join(OutputFormat)}.",
+    f"Also write a report file; repeatable. Formats: {', '.join(OutputFormat)}.",
     suggest=completion.report_targets,
 )
 out = file("--out", "Write the spec to a file; - is standard output.")

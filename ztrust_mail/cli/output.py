@@ -196,7 +196,8 @@ class Output(AbstractContextManager["Output"]):
 
     def _complete(self, report: Report) -> Report:
         found = (*self._findings, *report.findings)
-        return replace(report, server=report.server or self._server, title=self.title, findings=found)
+        specs = tuple(map(str, self.own.specs))
+        return replace(report, server=report.server or self._server, title=self.title, findings=found, specs=specs)
 
     def _deliver(self, result: text.TextReport, report: Report) -> ExitStatus:
         lines = text.TextReport(self._record(result.body), self._record(result.verdict))

@@ -15,7 +15,7 @@ from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.reports.json import schema_at
 from ztrust_mail.reports.report import OutputFormat, load_format
 
-_USAGE = f"write {' or '.join(f'{name}=FILE' for name in sorted(OutputFormat))}"
+_USAGE = f"write FORMAT=FILE with one of the formats {', '.join(OutputFormat)}"
 ReportFile = tuple[OutputFormat, Path]
 
 _BEGINNING = 512
@@ -134,7 +134,7 @@ def _parse_report_file(text: str) -> ReportFile:
         hint = did_you_mean(kind, list(OutputFormat)) or _USAGE
         raise UsageError(f"--report {quoted(text)}: unknown report format {quoted(kind)}", hint)
     if file == STDIN:
-        hint = "for JSON there use --format json, or name a file"
+        hint = f"to have it there use --format {kind}, or name a file"
         raise UsageError(f"--report {quoted(text)}: the result already goes to standard output", hint)
     path = Path(file)
     if os.path.isdir(path) or not os.path.isdir(path.parent):

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Self
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
@@ -18,9 +20,17 @@ from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
 from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_selected
 
-OUT_OF_BAND, EDITED_BY = "out-of-band", "edited-by"
+OUT_OF_BAND, EDITED_BY, VANISHED = "out-of-band", "edited-by", "vanished"
 _NOTHING = LastKnown()
 _NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class FailOn(StrEnum):
+    """The drift that counts for the exit status."""
+
+    ANY = "any"
+    CRITICAL = "critical"
+    """Only what can steal passwords or forge mail."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,7 +40,7 @@ class Drift(ResultMethods):
     ``vanished`` are realms that an earlier run wrote, that a glob of the spec covers, and that the server does not list
     now. ``own_findings`` come on top of the plan's; :attr:`findings` are all. For realms that were changed outside
     ztrust-mail, ``applied`` is the run that last wrote them, and ``editors`` are those who edited them since, as far as
-    the server says.
+    the server says. ``fail_on`` is the drift that counts for the exit status; set it with :meth:`failing_on`.
     """
 
     plan: Plan
@@ -39,12 +49,33 @@ class Drift(ResultMethods):
     vanished: tuple[str, ...] = ()
     applied: Mapping[str, str] = field(default_factory=dict)
     editors: Mapping[str, str] = field(default_factory=dict)
+    fail_on: FailOn = FailOn.ANY
 
     @property
     def exit_status(self) -> ExitStatus:
-        """The exit status of the command."""
+        """The exit status of the command. Realms that are missing or failed count whatever ``fail_on`` is."""
         gone = [ExitStatus.DIFFERS] if self.vanished else []
-        return ExitStatus.worst([*gone, self.plan.exit_status])
+        status = ExitStatus.worst([*gone, self.plan.exit_status])
+        is_below = self.fail_on is FailOn.CRITICAL and not any(map(self.has_critical_change, self.plan.changed))
+        return ExitStatus.OK if status is ExitStatus.DIFFERS and is_below else status
+
+    @property
+    def below_limit(self) -> tuple[str, ...]:
+        """The realms that drifted or vanished and do not count for the exit status."""
+        if self.fail_on is FailOn.ANY:
+            return ()
+        return (*(one.realm for one in self.plan.changed if not self.has_critical_change(one)), *self.vanished)
+
+    def failing_on(self, limit: FailOn) -> Self:
+        """Return the drift with another limit; findings on vanished realms below it are warnings."""
+        is_below = limit is FailOn.CRITICAL
+        severity = Severity.WARNING if is_below else Severity.ERROR
+        found = tuple(replace(one, severity=severity) if one.rule == VANISHED else one for one in self.own_findings)
+        return replace(self, fail_on=limit, own_findings=found)
+
+    def has_critical_change(self, realm: RealmPlan) -> bool:
+        """Tell whether any change of a realm is critical."""
+        return any(self.is_critical(realm.realm, change.field) for change in realm.changes)
 
     @property
     def realms(self) -> tuple[RealmPlan, ...]:
@@ -199,7 +230,7 @@ def _vanished_finding(realm: str, known: LastKnown) -> Finding:
     message = f"the realm is gone or no longer visible; {_run(write)} wrote it"
     hint = "check whether it was removed or renamed, and whether the account still has its role in it"
     hint += "; if it is gone for good: ztrust-mail history --forget REALM"
-    return Finding(Severity.ERROR, "vanished", message, hint, realm=realm)
+    return Finding(Severity.ERROR, VANISHED, message, hint, realm=realm)
 
 
 def _describe_runs(writes: Mapping[str, Write]) -> dict[str, str]:

@@ -81,7 +81,8 @@ class JsonFormat(ReportFormat[Data]):
             else _realm(realm)
             for realm in found.plan.realms
         )
-        return _data(report, realms, {**_matches(found.plan), "vanished": list(found.vanished)})
+        limit: Data = {"fail_on": found.fail_on.value, "below_limit": list(found.below_limit)}
+        return _data(report, realms, {**_matches(found.plan), "vanished": list(found.vanished), **limit})
 
     def history(self, report: reports.HistoryReport) -> Data:
         """Return runs of the journal."""

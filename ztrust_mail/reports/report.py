@@ -34,7 +34,7 @@ class Report:
     """What every report has. ``findings`` are those that belong to no single realm of the report.
 
     ``kind`` is the name of the method of :class:`ReportFormat` that renders the report. ``title`` is the server as
-    people know it, ``next_step`` the command to run next.
+    people know it, ``next_step`` the command to run next. ``specs`` are the files and folders that it was made from.
     """
 
     kind: ClassVar[str]
@@ -45,6 +45,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     title: str = ""
     next_step: str = ""
+    specs: tuple[str, ...] = ()
 
     def with_findings(self, more: Iterable[Finding]) -> Self:
         """Return the report with more findings."""
@@ -257,6 +258,15 @@ class OutputFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+    SARIF = "sarif"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+
+
+PAGE_FORMATS = (OutputFormat.TEXT, OutputFormat.JSON, OutputFormat.MARKDOWN)
+"""The formats that hold texts and tables whole; the others are made of findings."""
 
 
 def load_format(name: OutputFormat) -> ReportFormat[object]:

@@ -15,7 +15,7 @@ from support.cli import Cli, Ran, raising, report_validator
 
 from ztrust_mail.cli import output
 from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
-from ztrust_mail.reports.report import OutputFormat, load_format
+from ztrust_mail.reports.report import PAGE_FORMATS, OutputFormat, load_format
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 ADMIN_CANARY = "canary-of-the-admin"
@@ -29,7 +29,7 @@ realms:
     relay: {host: h.example, auth: {username: u, password: {env: SMTP_PASSWORD}}}
 """
 BAD = "version: 1\nrealms:\n  acme: {sender: {adress: x}}\n"
-FORMATS = " or ".join(f"{name}=FILE" for name in sorted(OutputFormat))
+FORMATS = f"FORMAT=FILE with one of the formats {', '.join(OutputFormat)}"
 HOSTILE = [
     "[red]x[/red]",
     "esc\x1b[31mEVIL\x1b]0;t\x07",
@@ -80,7 +80,7 @@ def test_reports_are_written_for_failures_too(cli: Cli, spec: str) -> None:
     assert Path("r.txt").read_text(encoding="utf-8") == "ztrust-mail report: plan\n" + ran.err
 
 
-@pytest.mark.parametrize("name", set(OutputFormat) - {OutputFormat.TEXT})
+@pytest.mark.parametrize("name", set(PAGE_FORMATS) - {OutputFormat.TEXT})
 def test_a_converted_text_is_in_the_document_and_nowhere_else(cli: Cli, spec: str, name: OutputFormat) -> None:
     ran = cli("convert", "--from", "spec", "--to", "realm-export", spec, "--format", name)
     assert load_format(name).recognises(ran.out.encode())
@@ -97,7 +97,7 @@ def test_a_converted_text_is_in_the_document_and_nowhere_else(cli: Cli, spec: st
         ("", "--report `` is not FORMAT=FILE"),
         (
             "json=-",
-            "--report `json=-`: the result already goes to standard output; for JSON there use --format json",
+            "--report `json=-`: the result already goes to standard output; to have it there use --format json",
         ),
         ("text=no/such/r.txt", "cannot write the report `no/such/r.txt`: its folder does not exist"),
         ("text=.", "cannot write the report `.`: it is a folder"),

@@ -23,6 +23,7 @@ PASSED_ON = {
     "self.command": "the command's name",
     "*why": "the rule in a saved plan",
     "one.reason.value": "the reason why a plan is dangerous",
+    "shown.command": "the command's name",
 }
 """Expressions whose value is no text in the source, and what it is."""
 

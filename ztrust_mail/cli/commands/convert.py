@@ -44,7 +44,7 @@ NAME = "convert"
 )
 @options.file("--out", "Write the result to a file; - is standard output.")
 @options.force
-@options.result_format
+@options.page_format
 def command(
     path: str,
     source: str,

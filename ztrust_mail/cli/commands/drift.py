@@ -11,6 +11,7 @@ from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.reports.report import of_drift
 
 NAME = "drift"
@@ -28,6 +29,7 @@ class Uncovered(StrEnum):
 @options.server
 @options.realm
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
+@options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
 @options.result_format
 @options.report
 @options.config
@@ -36,6 +38,7 @@ def command(
     server: str | None,
     realm: Sequence[str],
     uncovered: Uncovered,
+    fail_on: FailOn,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -52,7 +55,7 @@ def command(
             output.attach(session)
             if uncovered is Uncovered.FAIL:
                 require(session.gateway, Operation.UNCOVERED)
-            found = api.drift(spec, session, realms=realm)
+            found = api.drift(spec, session, realms=realm).failing_on(fail_on)
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
         result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
         step = next_command("apply") if found.plan.changed else ""

@@ -27,7 +27,7 @@ NAME = "explain"
     required=True,
     shell_complete=completion.explain_words,
 )
-@options.result_format
+@options.page_format
 def command(words: Sequence[str], format: OutputFormat) -> None:
     """Show a realm's settings and where each value is defined.
 

@@ -19,7 +19,7 @@ NAME = "rule"
     required=False,
     shell_complete=completion.rule_ids,
 )
-@options.result_format
+@options.page_format
 def command(id: str | None, format: OutputFormat) -> None:
     """Explain a rule: what a finding means and what to do.
 

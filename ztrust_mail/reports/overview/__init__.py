@@ -65,9 +65,10 @@ class OverviewFormat(ReportFormat[Overview]):
         """Return what became of each realm of an applied plan."""
         done = report.result
         rows = [replace(_planned(one.plan), status=one.status.value, findings=one.findings) for one in done.realms]
-        hint = report.next_step and f"fix the cause, then: {report.next_step}"
-        stopped = [Finding(Severity.ERROR, "stopped", f"stopped: {done.stopped}", hint)] if done.stopped else []
-        return _overview(report.with_findings(stopped), rows)
+        hint = f"continue with: {report.next_step}" if report.next_step else ""
+        ended = [Finding(Severity.ERROR, "interrupted", "interrupted", hint)] if done.interrupted else []
+        ended += [Finding(Severity.ERROR, "stopped", f"stopped: {done.stopped}", hint)] if done.stopped else []
+        return _overview(report.with_findings(ended), rows)
 
     def drift(self, report: reports.DriftReport) -> Overview:
         """Return the realms with the cause of each change; each realm that differs is a finding."""
@@ -75,9 +76,10 @@ class OverviewFormat(ReportFormat[Overview]):
         own: dict[str, list[Finding]] = {}
         for one in found.own_findings:
             own.setdefault(one.realm or "", []).append(one)
-        rows = []
+        below, rows = set(found.below_limit), []
         for realm in found.plan.realms:
-            differs = [_drifted(realm)] if realm.changes else []
+            is_below = realm.realm in below
+            differs = [_drifted(realm, Severity.WARNING if is_below else Severity.ERROR)] if realm.changes else []
             row = _planned(realm, [*own.get(realm.realm, ()), *differs], found.causes.get(realm.realm))
             notes = [f"last applied by {found.applied[realm.realm]}"] if realm.realm in found.applied else []
             notes += [f"edited since then by {found.editors[realm.realm]}"] if realm.realm in found.editors else []
@@ -167,6 +169,7 @@ def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: I
         tuple(dict.fromkeys(report.findings)),
         tuple(tables),
         report.next_step,
+        specs=report.specs,
     )
 
 
@@ -215,10 +218,10 @@ def _planned_change(realm: RealmPlan) -> Finding:
     return Finding(Severity.NOTE, "planned-change", message, realm=realm.realm)
 
 
-def _drifted(realm: RealmPlan) -> Finding:
+def _drifted(realm: RealmPlan, severity: Severity) -> Finding:
     message = f"differs from the spec: {_describe_changes(realm.changes)}"
     hint = "restore the spec's values: ztrust-mail apply SPEC..."
-    return Finding(Severity.WARNING, "drifted", message, hint, realm=realm.realm)
+    return Finding(severity, "drifted", message, hint, realm=realm.realm)
 
 
 def _runs_differ(realm: RealmDiff) -> Finding:

@@ -15,6 +15,9 @@ from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import printable
 from ztrust_mail.reports.grouping import Block, Statement, group_realms
 
+CHANGE_RULES = frozenset({"drifted", "planned-change", "runs-differ"})
+"""The rules of findings that only say which changes a realm has: a format that shows changes leaves them out."""
+
 GRAVE = (Severity.CRITICAL, Severity.ERROR)
 """The severities of findings that something failed for."""
 
@@ -66,7 +69,8 @@ class Table:
 class Overview:
     """A report. ``findings`` are those of no single realm; ``verdict`` has a line for each sentence.
 
-    ``text`` is the text that a conversion made, empty for other reports.
+    ``text`` is the text that a conversion made, empty for other reports. ``specs`` are the files and folders that the
+    command was given.
     """
 
     command: str
@@ -79,6 +83,7 @@ class Overview:
     tables: tuple[Table, ...] = ()
     next_step: str = ""
     text: str = ""
+    specs: tuple[str, ...] = ()
 
     @property
     def statuses(self) -> Mapping[str, int]:
@@ -140,6 +145,7 @@ def make_printable(shown: Overview) -> Overview:
         tables=tuple(map(_printable_table, shown.tables)),
         next_step=printable(shown.next_step),
         text="\n".join(map(printable, shown.text.split("\n"))),
+        specs=tuple(map(printable, shown.specs)),
     )
 
 

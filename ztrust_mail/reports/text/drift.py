@@ -54,7 +54,7 @@ def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
     found = report.drift
     yield from server_lines(report.title or found.plan.url, found.plan.account)
     yield from glob_lines(found.plan)
-    realms = sorted(found.plan.realms, key=lambda realm: not _is_critical(found, realm))
+    realms = sorted(found.plan.realms, key=lambda realm: not found.has_critical_change(realm))
     said = [_describe_realm(found, realm) for realm in realms if realm.status is not Status.IN_SYNC]
     for block in group_realms(said, details=details):
         yield from block_lines([block], _describe, _statement_lines)
@@ -70,7 +70,7 @@ def _describe_realm(found: Drift, realm: RealmPlan) -> Said:
     if realm.status is not Status.CHANGED:
         return realm.realm, realm.status.value, ()
     changes = sorted(realm.changes, key=lambda change: not found.is_critical(realm.realm, change.field))
-    head = "critical" if _is_critical(found, realm) else "drifted"
+    head = "critical" if found.has_critical_change(realm) else "drifted"
     causes = found.causes[realm.realm]
     return realm.realm, head, [_statement(change, causes[change.field]) for change in changes]
 
@@ -129,6 +129,8 @@ def drift_verdict(report: DriftReport) -> Iterator[Line]:
     yield from unread_note(made)
     if found.vanished:
         yield line(Span("Written before, now missing: ", _CRITICAL), _names(found.vanished))
+    if found.below_limit:
+        yield line(f"Not critical, so without effect on the exit status: {_names(found.below_limit)}")
     if made.uncovered:
         yield line(f"Not covered by the spec: {_names(made.uncovered)}")
     if any(cause.by_others for causes in found.causes.values() for cause in causes.values()):
@@ -136,10 +138,6 @@ def drift_verdict(report: DriftReport) -> Iterator[Line]:
         yield line(f"Next: find out who changed it{stolen}. A run with another journal looks the same.")
     if report.next_step:
         yield command_line("Restore the spec's values with", report.next_step)
-
-
-def _is_critical(found: Drift, realm: RealmPlan) -> bool:
-    return any(found.is_critical(realm.realm, change.field) for change in realm.changes)
 
 
 def _count_critical(found: Drift) -> int:

@@ -1,0 +1,224 @@
+"""Reports as Markdown for the comment of a pull request or merge request: of bounded size, and the verdict first.
+
+Text of others is never markup: it stands in code spans and code blocks, unless it is made of plain words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.text import pluralise
+from ztrust_mail.reports.grouping import Block, FindingGroup, Statement, group_findings, name_realms
+from ztrust_mail.reports.overview import OverviewFormat
+from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, Table
+
+MARKER = "<!-- ztrust-mail report: "
+"""How a report begins: no reader sees it, and a pipeline finds the comment that a later report replaces."""
+
+MOST_CHARACTERS = 65_536
+"""How long a comment of GitHub may be; GitLab takes more."""
+
+_ROOM = MOST_CHARACTERS - 600
+"""What sections may use: the rest is for the line that says how much is left out, and for tags that are open."""
+
+_LONGEST = 1_000
+_OPEN_LINES = 40
+"""Parts with more lines are folded."""
+
+_STATUSES = {"in_sync", "sent"}
+"""What is said by number alone, where there is nothing else to say."""
+
+_WORD = r"\(?[^\W\d_]+(?:['’-][^\W\d_]+)*[.,;:!?]?\)?[.,;:]?|\(?[0-9]{1,6}%?[.,;:]?\)?[.,;:]?|[→…–—]"
+_PROSE = re.compile(rf"(?:{_WORD})")
+
+
+class MarkdownFormat(OverviewFormat):
+    """A marker, the verdict, realms in groups, findings and tables, as far as there is room."""
+
+    def write(self, shown: Overview) -> str:
+        """Return an overview as a comment."""
+        page = _Page([f"{MARKER}{_command(shown)} -->", *_heading(shown)])
+        found = group_findings(one for one in shown.all_findings() if one.rule not in CHANGE_RULES)
+        grave = [_finding(one) for one in found if one.finding.severity in GRAVE]
+        others = [_finding(one) for one in found if one.finding.severity not in GRAVE]
+        rows = [row for row in shown.realms if row.changes or row.note or row.status not in _STATUSES]
+        page.add_section(pluralise(len(grave), "error"), grave)
+        page.add_section("Realms", [_block(one) for one in shown.blocks(rows)])
+        page.add_section("Warnings and notes", others)
+        for table in shown.tables:
+            page.add_section(table.heading, _table_rows(table), separator="\n")
+        if shown.text:
+            page.add_section("Result", [_fence(shown.text.rstrip("\n").split("\n"))])
+        return page.content()
+
+    def recognises(self, beginning: bytes) -> bool:
+        """Tell whether a file begins with the marker."""
+        return beginning.startswith(MARKER.encode())
+
+
+FORMAT = MarkdownFormat()
+
+
+class _Page:
+    """Collects parts as long as there is room."""
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self._parts = list(parts)
+        self._used = sum(len(part) + 1 for part in self._parts)
+        self._left_out = 0
+
+    def add_section(self, heading: str, items: Sequence[str], separator: str = "\n\n") -> None:
+        """Add a section with as many of its items as there is room for, folded if it is long."""
+        if not items:
+            return
+        is_long = sum(item.count("\n") + 1 for item in items) > _OPEN_LINES
+        title = _prose(heading)
+        start = f"\n<details><summary>{_html(heading)}</summary>\n" if is_long else f"\n#### {title}\n"
+        end = "\n</details>" if is_long else ""
+        room = _ROOM - self._used - len(start) - len(end)
+        kept: list[str] = []
+        for item in items:
+            room -= len(item) + len(separator)
+            if room < 0:
+                break
+            kept.append(item)
+        self._left_out += len(items) - len(kept)
+        if kept:
+            self._parts.append(f"{start}\n{separator.join(kept)}\n{end}")
+            self._used += len(self._parts[-1]) + 1
+
+    def content(self) -> str:
+        """Return the page, with the number of items that there was no room for."""
+        if self._left_out:
+            more = pluralise(self._left_out, "item")
+            self._parts.append(f"\n_{more} left out: the comment would be too long. A report in JSON has all._")
+        return "\n".join(self._parts) + "\n"
+
+
+def _command(shown: Overview) -> str:
+    return re.sub(r"[^a-z0-9 ]", "", shown.command)
+
+
+def _heading(shown: Overview) -> Iterator[str]:
+    where = f" on {_code(shown.title)}" if shown.title else ""
+    status = shown.exit_status
+    yield f"### ztrust-mail {_command(shown)}: {status.name.lower()}{where}\n"
+    for line in shown.verdict:
+        yield f"{_prose(line)}\n"
+    if shown.next_step:
+        yield f"Next step:\n\n{_fence([shown.next_step], 'sh')}\n"
+
+
+def _block(block: Block) -> str:
+    head = f"- {_code(name_realms(block.realms), 500)}: {block.head.replace('_', ' ')}"
+    lines = list(_statement_lines(block.statements))
+    for other in block.others:
+        lines += [f"  {name_realms(other.realms)} also:", *_statement_lines(other.statements)]
+    if not lines:
+        return head
+    fence = _fence([line[:_LONGEST] for line in lines], "diff")
+    return head + "\n\n" + "\n".join(f"  {line}" for line in fence.split("\n"))
+
+
+def _statement_lines(statements: Iterable[Statement]) -> Iterator[str]:
+    for one in statements:
+        if one.examples:
+            yield f"  {one.subject or 'note'}: differs by realm"
+            for realm, texts in one.examples:
+                yield f"  {realm}: {' → '.join(texts)}"
+        elif one.kind == "~":
+            old, new, *cause = one.texts
+            yield f"- {one.subject}: {old}"
+            yield f"+ {one.subject}: {new}{_in_brackets(cause)}"
+        elif one.kind:
+            value, *cause = one.texts
+            yield f"{one.kind} {one.subject}: {value}{_in_brackets(cause)}"
+        else:
+            yield f"  {one.texts[0]}"
+
+
+def _in_brackets(cause: Sequence[str]) -> str:
+    return f"  ({cause[0]})" if cause else ""
+
+
+def _finding(group: FindingGroup) -> str:
+    found = group.finding
+    parts = [f"- **{found.severity.value}**"]
+    if found.location:
+        parts.append(_code(str(found.location)))
+    if group.places:
+        parts.append(f"and {pluralise(group.places, 'more place')}")
+    if group.realms:
+        parts.append(_code(name_realms(group.realms), 500))
+    return f"{' '.join(parts)}: {_said(group, found)} [{_code(found.rule)}]"
+
+
+def _said(group: FindingGroup, found: Finding) -> str:
+    if group.more:
+        return f"{pluralise(group.more, 'more finding')} of this kind"
+    return _prose(found.message) + (f"; {_prose(found.hint)}" if found.hint else "")
+
+
+def _table_rows(table: Table) -> list[str]:
+    rows = [f"| {' | '.join(table.heads)} |\n|{' --- |' * len(table.heads)}"]
+    for row in table.rows:
+        rows.append(f"| {' | '.join(_cell(text) for text in row)} |")
+    return rows
+
+
+def _cell(text: str) -> str:
+    """Return a text for a table, in which code spans must not have the character that separates columns."""
+    parts = _cut(text, _LONGEST).split("|")
+    return "&#124;".join(_prose(part) if part.strip() else "" for part in parts)
+
+
+def _prose(text: str) -> str:
+    """Return a text whose plain words are text, and whose other words are code: they could be markup or links.
+
+    What is in backquotes in the text is code, too.
+    """
+    shown: list[str] = []
+    code: list[str] = []
+
+    def flush() -> None:
+        if code:
+            shown.append(_code(" ".join(code)))
+            code.clear()
+
+    for number, part in enumerate(_cut(text, _LONGEST).split("`")):
+        if number % 2:
+            code.append(part)
+            flush()
+            continue
+        for word in part.split():
+            if _PROSE.fullmatch(word):
+                flush()
+                shown.append(word)
+            else:
+                code.append(word)
+        flush()
+    return " ".join(shown)
+
+
+def _code(text: str, most: int = _LONGEST) -> str:
+    """Return a code span, in which nothing is markup."""
+    text = _cut(text, most).strip() or "-"
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def _fence(lines: Sequence[str], language: str = "") -> str:
+    text = "\n".join(lines)
+    fence = "`" * max(max(map(len, re.findall("`+", text)), default=0) + 1, 3)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _html(text: str) -> str:
+    return re.sub(r"[^\w .,:()-]", lambda found: f"&#{ord(found[0])};", text)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
