@@ -16,6 +16,7 @@ from keyring.backend import KeyringBackend
 from support.cli import Cli, Ran
 from support.journals import use_cheap_fingerprints
 
+from ztrust_mail.reports.report import PAGE_FORMATS, OutputFormat
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 MARK = "zQ7kanari"
@@ -251,11 +252,12 @@ ELSEWHERE = {
 
 
 def all_of_it(watch: Watch, *commands: tuple[str, ...]) -> dict[int, list[str]]:
-    """Run commands, with a report of the other format beside each; return by exit status which ended so."""
+    """Run commands, each with another format and reports in all of them; return by exit status which ended so."""
     ended: dict[int, list[str]] = {}
+    reports = [word for name in OutputFormat for word in ("--report", f"{name}=report.{name}")]
     for number, command in enumerate(commands):
-        formats = [("text", "json"), ("json", "text")][number % 2]
-        how = [] if command[0] in PLAIN else ["--format", formats[0]]
-        report = ["--report", f"{formats[1]}=report.{formats[1]}"] if command[0] in REPORTING else []
-        ended.setdefault(watch(*command, *how, *report).status, []).append(" ".join(command))
+        formats = [*OutputFormat] if command[0] in REPORTING else PAGE_FORMATS
+        how = [] if command[0] in PLAIN else ["--format", formats[number % len(formats)]]
+        more = reports if command[0] in REPORTING else []
+        ended.setdefault(watch(*command, *how, *more).status, []).append(" ".join(command))
     return ended

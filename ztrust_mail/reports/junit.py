@@ -11,7 +11,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Location
 from ztrust_mail.reports.overview import OverviewFormat
 from ztrust_mail.reports.overview.places import full_message, relative_path
-from ztrust_mail.reports.overview.rows import GRAVE, Overview, RealmRow, name_field, place_finding
+from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, RealmRow, name_field, place_finding
 
 _LONGEST_NAME = 200
 _SKIPPED = "skipped"
@@ -77,7 +77,7 @@ class _Case:
 def _realm_case(row: RealmRow) -> _Case:
     found = [place_finding(one, row) for one in row.findings]
     grave = tuple(one for one in found if one.severity in GRAVE)
-    others = [_line(one) for one in found if one not in grave]
+    others = [_line(one) for one in found if one not in grave and one.rule not in CHANGE_RULES]
     lines = [row.status.replace("_", " "), *_changes(row), *filter(None, [row.note]), *others]
     place = next((one.location for one in grave), row.place)
     return _Case(row.realm, grave, "\n".join(lines), place, row.status == _SKIPPED and not grave)

@@ -30,8 +30,12 @@ _OPEN_LINES = 40
 _STATUSES = {"in_sync", "sent"}
 """What is said by number alone, where there is nothing else to say."""
 
-_WORD = r"\(?[^\W\d_]+(?:['’-][^\W\d_]+)*[.,;:!?]?\)?[.,;:]?|\(?[0-9]{1,6}%?[.,;:]?\)?[.,;:]?|[→…–—]"
-_PROSE = re.compile(rf"(?:{_WORD})")
+_WORD = re.compile(
+    r"(?P<lead>[(\[\"]*)"
+    r"(?:(?P<plain>[^\W\d_]+(?:['’-][^\W\d_]+)*|[0-9]{1,3}(?:,[0-9]{3})*|[()%,.;:!?→…–—])|(?P<other>\S+?))"
+    r"(?P<trail>[])%\".,;:!?]*)"
+)
+"""A word between its punctuation: plain, or another one that could be markup, a link or a mention of somebody."""
 
 
 class MarkdownFormat(OverviewFormat):
@@ -45,10 +49,10 @@ class MarkdownFormat(OverviewFormat):
         others = [_finding(one) for one in found if one.finding.severity not in GRAVE]
         rows = [row for row in shown.realms if row.changes or row.note or row.status not in _STATUSES]
         page.add_section(pluralise(len(grave), "error"), grave)
-        page.add_section("Realms", [_block(one) for one in shown.blocks(rows)])
+        page.add_section("Realms", [_block(one) for one in shown.blocks(rows)], separator="\n\n")
         page.add_section("Warnings and notes", others)
         for table in shown.tables:
-            page.add_section(table.heading, _table_rows(table), separator="\n")
+            page.add_section(table.heading, _table_rows(table))
         if shown.text:
             page.add_section("Result", [_fence(shown.text.rstrip("\n").split("\n"))])
         return page.content()
@@ -69,7 +73,7 @@ class _Page:
         self._used = sum(len(part) + 1 for part in self._parts)
         self._left_out = 0
 
-    def add_section(self, heading: str, items: Sequence[str], separator: str = "\n\n") -> None:
+    def add_section(self, heading: str, items: Sequence[str], separator: str = "\n") -> None:
         """Add a section with as many of its items as there is room for, folded if it is long."""
         if not items:
             return
@@ -103,8 +107,8 @@ def _command(shown: Overview) -> str:
 
 def _heading(shown: Overview) -> Iterator[str]:
     where = f" on {_code(shown.title)}" if shown.title else ""
-    status = shown.exit_status
-    yield f"### ztrust-mail {_command(shown)}: {status.name.lower()}{where}\n"
+    status = f"{shown.exit_status.name.lower()} (exit status {int(shown.exit_status)})"
+    yield f"### ztrust-mail {_command(shown)}{where}: {status}\n"
     for line in shown.verdict:
         yield f"{_prose(line)}\n"
     if shown.next_step:
@@ -175,10 +179,23 @@ def _cell(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a text whose plain words are text, and whose other words are code: they could be markup or links.
+    """Return a text whose plain words are text, and whose other words are code.
 
     What is in backquotes in the text is code, too.
     """
+    parts = _cut(text, _LONGEST).split("`")
+    pieces: list[str] = []
+    for number, part in enumerate(parts):
+        new = ([_code(part)] if part else []) if number % 2 else _words(part)
+        for piece in new:
+            if piece.startswith("`") and pieces and pieces[-1].endswith("`"):
+                pieces.append(" ")  # otherwise two code spans would become another one
+            pieces.append(piece)
+    return "".join(pieces).strip()
+
+
+def _words(text: str) -> list[str]:
+    """Return words, blanks and punctuation as pieces of Markdown; neighbours that are code are one piece."""
     shown: list[str] = []
     code: list[str] = []
 
@@ -187,19 +204,27 @@ def _prose(text: str) -> str:
             shown.append(_code(" ".join(code)))
             code.clear()
 
-    for number, part in enumerate(_cut(text, _LONGEST).split("`")):
-        if number % 2:
-            code.append(part)
+    for blanks, word in re.findall(r"(\s*)(\S*)", text):
+        found = _WORD.fullmatch(word)
+        if found is None or found["plain"] or found["lead"]:
             flush()
-            continue
-        for word in part.split():
-            if _PROSE.fullmatch(word):
-                flush()
-                shown.append(word)
+        if not code:
+            shown.append(" " if blanks else "")
+        if found:
+            shown.append(_escape(found["lead"]))
+            if found["plain"]:
+                shown.append(found["plain"])
             else:
-                code.append(word)
-        flush()
-    return " ".join(shown)
+                code.append(found["other"])
+            if found["trail"]:
+                flush()
+                shown.append(_escape(found["trail"]))
+    flush()
+    return [piece for piece in shown if piece]
+
+
+def _escape(punctuation: str) -> str:
+    return re.sub(r"[][]", r"\\\g<0>", punctuation)
 
 
 def _code(text: str, most: int = _LONGEST) -> str:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from support.cli import report_validator
+from support.documents import CALM
 from support.report_samples import reports_of_every_kind
 
 from ztrust_mail.reports import report as reports
@@ -59,3 +65,88 @@ def test_a_number_of_removed_runs_is_one_line() -> None:
     assert load_format(OutputFormat.TEXT).document(reports.of_removal(1, 2)) == (
         "ztrust-mail report: history\nRemoved: 1 run and 2 writes.\n"
     )
+
+
+MARKUP = (
+    *("]]>", "-->", "::error::x", "##[error]", "\x1b[31m", "\u202e", "\u2028", "\n", "\r", "\x00", "`", "```", "|"),
+    *("<script>", "</details>", "![a](b)", "[a](http://b.example)", "@octocat", "#1", "&amp;", "%0A", ",", ":", "\\"),
+    *("'", '"', "{realm}", "*a*", "_a_", "~~a~~", "$a$", "www.a.example", "---", "===", "- a", "1. a", "> a"),
+)
+TEXTS = st.lists(st.sampled_from(MARKUP) | st.text(max_size=4), max_size=8).map("".join)
+
+
+@settings(CALM, max_examples=10)
+@given(TEXTS, st.lists(TEXTS.filter(bool), min_size=4, max_size=6, unique=True))
+@example("".join(MARKUP), ["".join(MARKUP), *MARKUP])
+def test_text_of_others_is_markup_in_no_format(text: str, names: list[str]) -> None:
+    for report in reports_of_every_kind(text, names):
+        for name in OutputFormat:
+            document = load_format(name).document(report)
+            kind = f"{name} of {type(report).__name__}"
+            assert document.replace("\n", "").isprintable(), kind
+            assert CHECKS[name](document) == [], kind
+
+
+def check_lines(document: str) -> list[str]:
+    """Return lines that a CI service takes for a command."""
+    return re.findall(r"^\s*::.*|##\w*\[.*", document, re.MULTILINE)
+
+
+def check_json(document: str) -> list[str]:
+    json.loads(document)
+    return []
+
+
+def check_xml(document: str) -> list[str]:
+    allowed = {"testsuites", "testsuite", "testcase", "failure", "skipped", "system-out"}
+    return [one.tag for one in ElementTree.fromstring(document.encode()).iter() if one.tag not in allowed]
+
+
+def check_workflow_commands(document: str) -> list[str]:
+    form = r"::(error|warning|notice) (file=[^,:]+,)?title=ztrust-mail( [a-z-]+)?(,line=[0-9]+)?(,col=[0-9]+)?::.*"
+    odd = [one for one in check_lines(document) if one.startswith("::") and not re.fullmatch(form, one)]
+    return odd + [one for one in check_lines(document) if not one.startswith("::") and one.lstrip().startswith("::")]
+
+
+def check_markdown(document: str) -> list[str]:
+    """Return what is rendered as other than text, code and the elements that the format uses itself."""
+    allowed = {
+        "heading",
+        "paragraph",
+        "bullet_list",
+        "list_item",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "strong",
+        "em",
+    }
+    found = []
+    for token in MarkdownIt("gfm-like", {"linkify": False}).parse(document):
+        for one in token.children or [token]:
+            html = re.sub(
+                r"</?details>|<summary>[^<>]*</summary>|<!-- ztrust-mail report: [a-z0-9 ]+ -->", "", one.content
+            )
+            is_html = one.type in ("html_block", "html_inline")
+            kind = one.type.removesuffix("_open").removesuffix("_close")
+            known = kind in allowed or kind in ("inline", "text", "code_inline", "fence", "softbreak")
+            if html.strip() if is_html else not known:
+                found.append(f"{one.type}: {one.content}")
+            if one.type == "text" and re.search(r"[@#<>`&$~*_]|://|www\.", one.content):
+                found.append(f"text: {one.content}")
+    return found
+
+
+CHECKS = {
+    OutputFormat.TEXT: check_lines,
+    OutputFormat.JSON: check_json,
+    OutputFormat.MARKDOWN: check_markdown,
+    OutputFormat.JUNIT: check_xml,
+    OutputFormat.SARIF: check_json,
+    OutputFormat.GITHUB: check_workflow_commands,
+    OutputFormat.GITLAB: check_json,
+}
+"""What must be true of a document in each format; each returns the problems."""

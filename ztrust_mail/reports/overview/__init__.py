@@ -14,7 +14,7 @@ from ztrust_mail.model.serialize import display_short
 from ztrust_mail.planning.compare import Action, Change
 from ztrust_mail.planning.plan import RealmPlan, Status
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.grouping import name_realms
+from ztrust_mail.reports.grouping import list_realms, name_realms
 from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.style import plain
@@ -241,12 +241,13 @@ def _with_dangers(report: reports.PlanReport) -> reports.PlanReport:
     refused = {danger.reason for danger in report.refused}
     others = [one for one in report.findings if not refused or one != report.refusal]
     hint = report.refusal.hint if report.refusal else ""
-    dangers = [
-        Finding(Severity.ERROR, one.reason.value, f"refused: {one}", hint)
-        if one.reason in refused
-        else Finding(Severity.WARNING, one.reason.value, str(one))
-        for one in report.dangers
-    ]
+    dangers = []
+    for one in report.dangers:
+        message = f"{one.message}: {list_realms(one.realms)}"
+        if one.reason in refused:
+            dangers.append(Finding(Severity.ERROR, one.reason.value, f"refused: {message}", hint))
+        else:
+            dangers.append(Finding(Severity.WARNING, one.reason.value, message))
     return replace(report, findings=(*others, *dangers))
 
 
