@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.convert.attributes import has_placeholder
-from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.errors import UsageError, install_hint
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import escaped
 from ztrust_mail.specfile.readers.document import SourceText
@@ -108,8 +108,8 @@ def _parse(source: SourceText) -> dict[str, object]:
         from hcl2.utils import SerializationOptions
         from lark.exceptions import LarkError, UnexpectedInput
     except ImportError:
-        hint = "install it: pip install 'ztrust-mail[convert]'"
-        raise UsageError("python-hcl2, which reads Terraform files, is not installed", hint) from None
+        message = "python-hcl2, which reads Terraform files, is not installed"
+        raise UsageError(message, install_hint("convert")) from None
     if len(source.text) > MAX_CHARACTERS or _depth(source.text) > MAX_DEPTH:
         source.findings.append(_too_much(source))
         return {}

@@ -55,6 +55,11 @@ class ZtrustMailError(Exception):
         self.rule = rule
 
 
+def install_hint(extra: str) -> str:
+    """Return the next step where a package is missing that only an extra installs."""
+    return f"install it: pip install 'ztrust-mail[{extra}]'"
+
+
 class ServerError(ZtrustMailError):
     """The server as a whole is unusable."""
 

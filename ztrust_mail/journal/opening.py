@@ -12,7 +12,7 @@ from string import Template
 from typing import Final
 
 from ztrust_mail._version import __version__
-from ztrust_mail.core.errors import JournalError
+from ztrust_mail.core.errors import JournalError, install_hint
 from ztrust_mail.core.text import quoted
 from ztrust_mail.journal import queries, sqlite
 from ztrust_mail.journal.database import Database, JournalLocation, Transaction, parse_url
@@ -126,8 +126,8 @@ def connect(place: JournalLocation, *, writable: bool, immutable: bool = False) 
     try:
         from ztrust_mail.journal.postgresql import PostgresqlDatabase
     except ImportError:
-        hint = "install it with: pip install 'ztrust-mail[postgresql]'"
-        raise JournalError(f"{place.where} needs psycopg, which is not installed", hint, RULE) from None
+        message = f"{place.where} needs psycopg, which is not installed"
+        raise JournalError(message, install_hint("postgresql"), RULE) from None
     return PostgresqlDatabase(parse_url(place.url), place.where, writable=writable)
 
 

@@ -257,7 +257,7 @@ def test_the_sandbox_without_its_extra_says_what_to_install(
     ran = cli(*arguments)
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == (
-        "ztrust-mail: error: the sandbox needs packages that are not installed; run:"
+        "ztrust-mail: error: the sandbox needs an extra that is not installed; install it:"
         f" pip install 'ztrust-mail[sandbox]' [{arguments[0]}]\n"
     )
 

@@ -18,7 +18,7 @@ import click
 
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.output import Output, exit_with
-from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.errors import ExitStatus, UsageError, install_hint
 from ztrust_mail.core.globs import MASTER
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.reports.style import Line, line, write_out
@@ -193,4 +193,4 @@ def _describe_relay(sandbox: Sandbox) -> Iterator[Line]:
 
 def missing_extra() -> UsageError:
     """Return the error for missing packages of the extra."""
-    return UsageError("the sandbox needs packages that are not installed", "run: pip install 'ztrust-mail[sandbox]'")
+    return UsageError("the sandbox needs an extra that is not installed", install_hint("sandbox"))
