@@ -15,6 +15,7 @@ pytest.register_assert_rewrite("support")
 pytest_plugins = [
     "support.cli",
     "support.canaries",
+    "support.distributions",
     "support.fixtures",
     "support.journals",
     "support.waiting",
