@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from configparser import ConfigParser
+from datetime import date
 from pathlib import Path
 
-import ztrust_mail
+from support.distributions import ROOT, user_extras
 
-ROOT = Path(__file__).parents[2]
+import ztrust_mail
 
 
 def promised() -> dict[str, str]:
@@ -48,7 +49,32 @@ def test_the_constraints_cover_every_requirement_within_its_promise() -> None:
         name: constraints[name] for name, lowest in promised().items() if version(constraints[name]) < version(lowest)
     }
     assert lower == {}
-    assert {"build", "import-linter", "mypy", "ruff", "setuptools", "tox", "twine"} <= constraints.keys()
+    tools = {"build", "check-wheel-contents", "import-linter", "mypy", "ruff", "setuptools", "tox", "twine"}
+    assert tools <= constraints.keys()
+
+
+def test_every_extra_has_a_message_that_says_how_to_install_it_and_every_message_an_extra() -> None:
+    code = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "ztrust_mail").rglob("*.py")))
+    named = {first or second for first, second in re.findall(r'install_hint\("(\w+)"\)|ztrust-mail\[(\w+)\]', code)}
+    assert named == user_extras().keys()
+
+
+def test_the_changelog_begins_with_this_version_and_its_date() -> None:
+    """A version under development, such as 0.3.0.dev0, stands under "Unreleased"."""
+    heading = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert heading
+    if ".dev" in ztrust_mail.__version__:
+        assert heading[1] == "Unreleased"
+    else:
+        release, _, day = heading[1].partition(" - ")
+        assert release == ztrust_mail.__version__
+        assert date.fromisoformat(day)
+
+
+def test_the_readme_names_the_wheel_of_this_version_and_every_extra() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"ztrust_mail-(.+?)-py3-none-any\.whl", readme)) == {ztrust_mail.__version__}
+    assert [extra for extra in user_extras() if f"`{extra}`" not in readme] == []
 
 
 def test_the_wheel_gets_every_data_file() -> None:
