@@ -252,7 +252,7 @@ def conversions() -> str:
 
 def _body(dialect: Dialect) -> str:
     if dialect.body_format is BodyFormat.FORM:
-        return "a sheet to type from: label and value in the order of the page, and what the page advises"
+        return "a sheet to type from: the form's fields in its order, with warnings, a source and boxes to tick"
     is_keycloak = dialect.attribute_names.keys() == KEYCLOAK.attribute_names.keys()
     return "one `smtpServer` map" if is_keycloak else "the body that the product's API takes"
 

@@ -140,6 +140,12 @@ class Browser:
         picture = self._get("/screenshot")
         path.write_bytes(base64.b64decode(str(picture)))
 
+    def count_printed_pages(self) -> int:
+        """Print the page on A4 and return how many sheets of paper it takes."""
+        paper = {"page": {"width": 21.0, "height": 29.7}}  # centimetres
+        pdf = base64.b64decode(str(self._post("/print", paper)))
+        return len(re.findall(rb"/Type\s*/Page\b(?!s)", pdf))
+
     def _find(self, selector: str) -> str:
         found = self._post("/element", {"using": "css selector", "value": selector})
         assert isinstance(found, dict)

@@ -1,11 +1,13 @@
 """Converts e-mail settings between specs and the files of other tools."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from ztrust_mail.convert.ansible import Ansible
-from ztrust_mail.convert.format import Format, ReadResult, WriteResult
+from ztrust_mail.convert.format import Format, ReadResult, WriteResult, drop_reported
 from ztrust_mail.convert.product import Product, Style, style_of
 from ztrust_mail.convert.realm_export import RealmExport
+from ztrust_mail.convert.sheets.sheet import Source
 from ztrust_mail.convert.spec import SpecFormat
 from ztrust_mail.convert.terraform import Terraform
 from ztrust_mail.core.errors import SpecError, UsageError
@@ -32,14 +34,19 @@ def format_named(name: str) -> Format:
 
 
 def convert(
-    source: Format, target: Format, path: str, style: Style | None = None, globs: Sequence[str] = ()
+    source: Format,
+    target: Format,
+    path: str,
+    style: Style | None = None,
+    globs: Sequence[str] = (),
+    written_at: datetime | None = None,
 ) -> WriteResult:
     """Return the settings in a file or folder in another format, with the findings on both.
 
     A last finding that is an error says that the text must be completed before it can be used.
 
     ``style`` says how a product's settings are written; with a style, source and target may be the same product.
-    ``globs`` limit the result to the realms they match.
+    ``globs`` limit the result to the realms they match. ``written_at`` is the time that a sheet shows.
 
     Raises :class:`SpecError` with every finding if any part cannot be read, and :class:`UsageError` if both formats
     are the same, the target has no styles, no realm is chosen, or the files hold no e-mail settings.
@@ -57,9 +64,12 @@ def convert(
         message = f"no e-mail settings of a realm found in {quoted(path)}"
         raise UsageError(f"{message}: {reasons}" if reasons else message, "check --from and the path")
     realms = _select_realms(extract.realms, globs)
-    written = target.write(realms, style) if isinstance(target, Product) else target.write(realms)
-    reported = {(f.rule, f.realm, f.field) for f in found if f.field}
-    new = [f for f in written.findings if (f.rule, f.realm, f.field) not in reported]
+    if isinstance(target, Product):
+        origin = Source(path, extract.digests, extract.servers, written_at, tuple(_limit(found)))
+        written = target.write(realms, style, origin)
+    else:
+        written = target.write(realms)
+    new = drop_reported(written.findings, found)
     return WriteResult(written.text, (*_limit(found), *_limit(new), *target.check(written.text)))
 
 

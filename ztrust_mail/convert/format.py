@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ztrust_mail.core.data import of_bytes
 from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, file_bytes, files_in
 from ztrust_mail.core.findings import Finding, Location, error, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
@@ -25,10 +26,15 @@ CANNOT_HOLD = "cannot-hold"
 
 @dataclass(frozen=True)
 class ReadResult:
-    """The settings found in files, by realm. An empty map is a realm without e-mail; secrets are references."""
+    """The settings found in files, by realm. An empty map is a realm without e-mail; secrets are references.
+
+    ``digests`` are those of the bytes of each file read, ``servers`` the names that the files say they are for.
+    """
 
     realms: Mapping[str, FieldMap]
     findings: tuple[Finding, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,12 @@ class Format(ABC):
     def check(self, text: str) -> list[Finding]:
         """Return an error if text that :meth:`write` returned must be completed before it can be used."""
         return []
+
+
+def drop_reported(new: Iterable[Finding], found: Iterable[Finding]) -> list[Finding]:
+    """Return the new findings without those on a field that has a finding of the same rule already."""
+    reported = {(f.rule, f.realm, f.field) for f in found if f.field}
+    return [f for f in new if (f.rule, f.realm, f.field) not in reported]
 
 
 def as_json(data: object) -> str:
@@ -145,10 +157,14 @@ _REFUSED = {
 
 @dataclass
 class Files:
-    """Reads files whose names end in one of ``suffixes``; ``findings`` says what could not be read."""
+    """Reads files whose names end in one of ``suffixes``; ``findings`` says what could not be read.
+
+    ``digests`` are those of the bytes of each file read.
+    """
 
     suffixes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
     _places: dict[str, Location] = field(default_factory=dict)
 
     def is_new(self, realm: str, where: Location) -> bool:
@@ -191,6 +207,7 @@ class Files:
         if rule or not source.text.strip():
             self._refuse(path, rule or "empty-file")
             return
+        self.digests[path] = of_bytes(data)
         with suppress(Broken):
             source.check_characters()
             yield source

@@ -1,36 +1,34 @@
 """A product's settings as a file: the body that its API accepts, or a sheet to type from."""
 
-import re
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from ztrust_mail.convert.attributes import AttributeReader, add_implied_fields, attributes_of, problems, unknown_port
-from ztrust_mail.convert.format import Files, Format, ReadResult, WriteResult, as_json, name_secrets, with_variables
+from ztrust_mail.convert.format import (
+    Files,
+    Format,
+    ReadResult,
+    WriteResult,
+    as_json,
+    drop_reported,
+    name_secrets,
+    with_variables,
+)
+from ztrust_mail.convert.sheets import markdown, text
+from ztrust_mail.convert.sheets.sheet import Sheet, Source, make_sheet
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.model.fields import FieldMap
-from ztrust_mail.specfile.export import dump_yaml
 from ztrust_mail.specfile.readers.document import Document, Pointer
-
-WIDTH = 80
-_HOW = "Type in the values from top to bottom; a field without a value stays empty."
-_SECRETS = "${NAME} is a secret: type the value of the variable NAME, not its name."
-_QUOTES = "Quotes around a value are not part of it."
-_ADVICE = "Before you leave the page"
-# YAML reads these texts back unchanged when attributes are read as text; most names and addresses are among them.
-_AS_IT_IS = re.compile(r"\d{1,9}|true|false|on|off|[A-Za-z][A-Za-z0-9]*(?:[@._ -][A-Za-z0-9]+)+", re.ASCII)
-
-Line = tuple[str, str]
 
 
 class Style(StrEnum):
@@ -48,130 +46,16 @@ def style_of(suffix: str) -> Style | None:
     return (styles | {".html": Style.HTML, ".htm": Style.HTML, ".json": Style.JSON}).get(suffix.lower())
 
 
-def write_sheet(style: Style, dialect: Dialect, realms: Mapping[str, Attributes]) -> str:
-    """Return one sheet for all realms."""
-    write: Callable[[Dialect, Mapping[str, list[Line]]], str] = _WRITERS[style]
-    return write(dialect, {realm: list(_lines(dialect, attributes)) for realm, attributes in realms.items()})
+def write_sheet(style: Style, sheet: Sheet) -> str:
+    """Return a sheet in any style but JSON."""
+    if style is Style.TEXT:
+        return text.write(sheet)
+    if style is Style.MARKDOWN:
+        return markdown.write(sheet)
+    from ztrust_mail.convert.sheets import html  # loads OpenSSL
 
+    return html.write(sheet)
 
-def _lines(dialect: Dialect, attributes: Attributes) -> Iterator[Line]:
-    """Yield label and value of each line; an empty attribute that is not on the page is left out."""
-    labels = labels_of(dialect)
-    for native, label in labels.items():
-        if native in attributes or label != native or dialect.body_format is BodyFormat.FORM:
-            yield label, attributes.get(native, "")
-    for native, text in attributes.items():
-        if native not in labels:
-            yield native, text
-
-
-def _title(dialect: Dialect) -> str:
-    return f"{dialect.title}: {dialect.page}" if dialect.page else dialect.title
-
-
-def _instructions(realms: Mapping[str, list[Line]]) -> list[str]:
-    marked = any("${" in text for lines in realms.values() for _, text in lines)
-    return [_HOW, _SECRETS] if marked else [_HOW]
-
-
-def _as_text(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    """Return a sheet that is also YAML, so that it can be read back."""
-    parts = []
-    for realm, lines in realms.items():
-        pairs = [(_scalar(label), _scalar(text) if text else "") for label, text in lines]
-        width = max((len(label) for label, _ in pairs), default=0) + 1
-        body = [f"  {f'{label}:':<{width}} {text}".rstrip() for label, text in pairs]
-        parts.append("\n".join([f"{_scalar(realm)}:" + ("" if body else " {}"), *body, ""]))
-    quotes = [_QUOTES] if any(_needs_quotes(text) for lines in realms.values() for _, text in lines) else []
-    parts.insert(0, _comment([_title(dialect), *_instructions(realms), *quotes]))
-    if dialect.advice:
-        parts.append(_comment([f"{_ADVICE}:", *(f"[ ] {advice}" for advice in dialect.advice)]))
-    return "\n".join(parts)
-
-
-def _comment(lines: list[str]) -> str:
-    wrapped = (
-        textwrap.fill(line, WIDTH, initial_indent="# ", subsequent_indent="#     " if line.startswith("[") else "# ")
-        for line in lines
-    )
-    return "".join(f"{line}\n" for line in wrapped)
-
-
-def _needs_quotes(text: str) -> bool:
-    return text != "" and _scalar(text) != text
-
-
-def _scalar(text: str) -> str:
-    """Return text as YAML on one line, with invisible characters escaped."""
-    return text if _AS_IT_IS.fullmatch(text) else dump_yaml([text]).removeprefix("- ").removesuffix("\n")
-
-
-def _as_markdown(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    parts = [f"# {_title(dialect)}", *_instructions(realms)]
-    for realm, lines in realms.items():
-        rows = [f"| {_cell(label)} | {_code(text)} |".replace("|  |", "| |") for label, text in lines]
-        parts.append(f"## {_code(realm)}")
-        parts.append("\n".join(["| Field | Value |", "| --- | --- |", *rows]))
-    if dialect.advice:
-        parts.append(f"## {_ADVICE}")
-        parts.append("\n".join(f"- [ ] {advice}" for advice in dialect.advice))
-    return "\n\n".join(parts) + "\n"
-
-
-def _cell(label: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", printable(label))
-
-
-def _code(text: str) -> str:
-    """Return text as Markdown code; only a table's bar is escaped."""
-    if not text:
-        return ""
-    text = printable(text).replace("|", "\\|")
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    pad = " " if text[0] in "` " or text[-1] in "` " else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 1rem/1.5 sans-serif; max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ border: 1px solid #767676; padding: .3rem .6rem; text-align: left; vertical-align: top; }}
-td {{ font-family: monospace; white-space: pre-wrap; overflow-wrap: anywhere; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-</body>
-</html>
-"""
-
-
-def _as_html(dialect: Dialect, realms: Mapping[str, list[Line]]) -> str:
-    body = [f"<p>{_escape(line)}</p>" for line in _instructions(realms)]
-    for realm, lines in realms.items():
-        rows = [f'<tr><th scope="row">{_escape(label)}</th><td>{_escape(text)}</td></tr>' for label, text in lines]
-        body += [f"<h2>{_escape(realm)}</h2>", "<table>", *rows, "</table>"]
-    if dialect.advice:
-        points = [f'<li><label><input type="checkbox"> {_escape(advice)}</label></li>' for advice in dialect.advice]
-        body += [f"<h2>{_ADVICE}</h2>", "<ul>", *points, "</ul>"]
-    return _PAGE.format(title=_escape(_title(dialect)), body="\n".join(body))
-
-
-def _escape(text: str) -> str:
-    import html
-
-    return html.escape(printable(text))
-
-
-_WRITERS = {Style.TEXT: _as_text, Style.MARKDOWN: _as_markdown, Style.HTML: _as_html}
 
 SETTINGS: Final = "settings"
 
@@ -254,12 +138,15 @@ class Product(Format):
                     if not named:
                         message = f"the file does not name its realm; {quoted(realm)} is assumed, from the file's name"
                         notes.append(note("realm-name", message, "correct the name in the result", realm=realm))
-        return ReadResult(name_secrets(realms), (*files.findings, *notes))
+        return ReadResult(name_secrets(realms), (*files.findings, *notes), files.digests)
 
-    def write(self, realms: Mapping[str, FieldMap], style: Style | None = None) -> WriteResult:
+    def write(
+        self, realms: Mapping[str, FieldMap], style: Style | None = None, source: Source | None = None
+    ) -> WriteResult:
         """Return one realm's settings as the product accepts them, an object of several realms, or a sheet.
 
-        The default style is a text sheet for a product that has only a form, and JSON for any other.
+        The default style is a text sheet for a product that has only a form, and JSON for any other. ``source`` and
+        all findings are shown on a sheet.
         """
         style = style or (Style.TEXT if self.dialect.body_format is BodyFormat.FORM else Style.JSON)
         dialect = (
@@ -275,7 +162,9 @@ class Product(Format):
             if attributes is not None:
                 written[realm] = attributes
         if style is not Style.JSON:
-            return WriteResult(write_sheet(style, self.dialect, written), tuple(findings))
+            source = source or Source()
+            shown = (*source.findings, *drop_reported(findings, source.findings))
+            return WriteResult(write_sheet(style, make_sheet(self.dialect, written, source, shown)), tuple(findings))
         if len(written) > 1:
             message = f"{self.title} accepts one realm at a time, and the result holds several by name"
             findings.append(note("several-realms", message, "choose one with --realm"))
@@ -294,7 +183,7 @@ class Product(Format):
 
     def _body(self, attributes: Attributes) -> object:
         if self.dialect.body_format is BodyFormat.PAIRS:
-            return {SETTINGS: [{"key": key, "value": text} for key, text in attributes.items()]}
+            return {SETTINGS: [{"key": key, "value": value} for key, value in attributes.items()]}
         return attributes
 
     def _realms(self, document: Document, findings: list[Finding]) -> Iterator[tuple[str, Pointer, bool]]:

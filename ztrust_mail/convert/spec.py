@@ -44,7 +44,7 @@ class SpecFormat(Format):
             wanted = resolve_entry(spec, entry, entry.name)
             findings.extend(wanted.findings)
             realms[entry.name] = wanted.fields
-        return ReadResult(realms, tuple(findings))
+        return ReadResult(realms, tuple(findings), spec.digests, spec.servers)
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a YAML spec with an entry for each realm."""

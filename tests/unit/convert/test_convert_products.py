@@ -6,7 +6,6 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -246,51 +245,6 @@ def test_a_sheet_shows_the_defaults_of_a_spec() -> None:
     assert "Connection Type:    SMTP" in PRODUCTS["omnibyte"].write({"acme": LOGGED_IN}).text
 
 
-HOSTILE = 'x"><script>alert(1)</script>&amp; | `b` *c* [d](e) \\ \u202eevil'
-
-
-class Tags(HTMLParser):
-    """Notes all tags of a page with their attributes."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: set[str] = set()
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-@pytest.mark.parametrize("product", ALL)
-def test_an_html_sheet_loads_no_scripts_links_or_other_resources(product: str) -> None:
-    page = PRODUCTS[product].write({HOSTILE: {**LOGGED_IN, "sender.address": HOSTILE}}, Style.HTML).text
-    tags = Tags(page)
-    assert set(tags.tags) <= {
-        *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "tr", "th", "td"),
-        *("ul", "li", "label", "input"),
-    }
-    assert tags.attributes <= {"lang", "charset", "name", "content", "scope", "type"}
-    assert "url(" not in page
-    assert HOSTILE.replace("\u202e", "\\u202e") in tags.texts
-    assert "\u202e" not in page
-
-
-def test_a_markdown_cell_escapes_characters_that_would_break_a_table() -> None:
-    dialect = replace(OMNIBYTE, title="Omni|byte")
-    text = Product(dialect).write({"a|b": {**LOGGED_IN, "sender.address": HOSTILE}}, Style.MARKDOWN).text
-    cell = "``" + HOSTILE.replace("|", "\\|").replace("\u202e", "\\u202e") + "``"
-    assert f"| From Email | {cell} |" in text
-    assert "- [ ] Always test before saving." in text
-    assert "| Test Email Address | |" in text
-    assert "## `a\\|b`" in text
-
-
 def test_a_sheet_of_text_is_readable_on_80_columns() -> None:
     for product in ("oneaccess", "omnibyte"):
         text = PRODUCTS[product].write({"acme": LOGGED_IN}).text
@@ -467,7 +421,8 @@ def test_a_product_needs_one_table_and_nothing_else(cli: Cli, monkeypatch: pytes
     sheet = cli("convert", "--from", "realm-export", "--to", "pigeon", "a.json", "--out", "sheet.txt")
     assert "Pigeon does not support `reply_to.address`" in sheet.err
     text = (cli.folder / "sheet.txt").read_text()
-    assert "  Loft:     h\n  Hatch:    25\n  Armour:   feathers\n" in text
+    shown = "".join(line for line in text.splitlines(keepends=True) if not line.strip().startswith("#"))
+    assert "  Loft:     h\n  Hatch:    25\n  Armour:   feathers\n" in shown
     assert "# [ ] Feed it." in text
     spec = cli("convert", "--from", "pigeon", "--to", "spec", "sheet.txt")
     assert yaml.safe_load(spec.out)["realms"]["acme"] == {

@@ -1,6 +1,7 @@
 """``convert``: settings from the files of one tool as those of another."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -66,7 +67,7 @@ def command(
         check_output_file(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
-        written = convert(reader, writer, path, style, realm)
+        written = convert(reader, writer, path, style, realm, datetime.now(UTC))
         in_report = output.is_document and out is None
         output.print_findings(written.findings)
         if not in_report:
