@@ -244,7 +244,7 @@ PLAIN = ("pull", "init", "schema")
 REPORTING = {command[0] for command in WORK} | {"validate"}
 """Commands with ``--report``."""
 ELSEWHERE = {
-    **dict.fromkeys(("completion", "help", "version"), "knows no secret"),
+    **dict.fromkeys(("completion", "docs", "help", "version"), "knows no secret"),
     "sandbox": "runs until it is stopped",
     "demo": "has secrets of its own",
 }

@@ -42,6 +42,8 @@ class Commands(click.Group):
 def app() -> None:
     """E-mail settings of identity servers as code.
 
+    The documentation: ztrust-mail docs.
+
     Exit status: 0 in sync or done, 1 differs or declined or a test failed, 2 usage or invalid spec,
     3 server unreachable or refuses the account, 4 some realms failed, 5 refused as unsafe, 70 internal error,
     130 interrupted.

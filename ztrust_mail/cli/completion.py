@@ -213,6 +213,14 @@ def rule_ids(_context: click.Context, _word: str) -> Iterable[str]:
     return registry()
 
 
+@suggest
+def pages(_context: click.Context, _word: str) -> Iterable[str]:
+    """Suggest the pages of the documentation."""
+    from ztrust_mail.cli.pages import page_names
+
+    return page_names()
+
+
 def _parse(context: click.Context, word: str) -> Mapping[str, Any]:
     """Return the parameters on the line; those of the context end where the option at the cursor has no value yet."""
     command, *arguments = context.obj

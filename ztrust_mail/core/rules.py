@@ -52,6 +52,7 @@ COMMANDS = (
     "init",
     "doctor",
     "rule",
+    "docs",
     "schema",
     "completion",
     "sandbox",

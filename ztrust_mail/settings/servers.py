@@ -135,7 +135,9 @@ def _infer_server(settings: Settings, entries: Mapping[str, Table], guard: Seque
         return url
     if names:
         raise NoServerChosen(f"several servers are possible: {_first_names(names)}", "choose one with --server NAME")
-    hint = f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}"
+    hint = (
+        f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}; see: ztrust-mail docs settings"
+    )
     raise NoServerChosen("no server given", hint)
 
 

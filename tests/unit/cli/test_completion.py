@@ -110,6 +110,7 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("convert --from real", ["realm-export"]),
         ("convert --to omni", ["omnibyte"]),
         ("rule plain-s", ["plain-secret"]),
+        ("docs exit", ["exit-status"]),
         ("help ", [*COMMANDS]),
     ],
 )
