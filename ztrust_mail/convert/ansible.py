@@ -82,7 +82,7 @@ class Ansible(Format):
                     fields = read_map(document, (*at, option), realm, files.findings)
                     if fields is not None:
                         realms[realm] = fields
-        return ReadResult(name_secrets(realms), (*files.findings, *notes), files.digests)
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one task for each realm that has e-mail."""

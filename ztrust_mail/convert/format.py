@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ztrust_mail.core.data import of_bytes
 from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, file_bytes, files_in
 from ztrust_mail.core.findings import Finding, Location, error, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
@@ -28,7 +27,8 @@ CANNOT_HOLD = "cannot-hold"
 class ReadResult:
     """The settings found in files, by realm. An empty map is a realm without e-mail; secrets are references.
 
-    ``digests`` are those of the bytes of each file read, ``servers`` the names that the files say they are for.
+    Of a spec, ``digests`` are those of the bytes of each file, and ``servers`` the names of its server guard. Files of
+    other tools may hold a password in clear, which a digest would help to guess: they have none.
     """
 
     realms: Mapping[str, FieldMap]
@@ -157,14 +157,10 @@ _REFUSED = {
 
 @dataclass
 class Files:
-    """Reads files whose names end in one of ``suffixes``; ``findings`` says what could not be read.
-
-    ``digests`` are those of the bytes of each file read.
-    """
+    """Reads files whose names end in one of ``suffixes``; ``findings`` says what could not be read."""
 
     suffixes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
     _places: dict[str, Location] = field(default_factory=dict)
 
     def is_new(self, realm: str, where: Location) -> bool:
@@ -207,7 +203,6 @@ class Files:
         if rule or not source.text.strip():
             self._refuse(path, rule or "empty-file")
             return
-        self.digests[path] = of_bytes(data)
         with suppress(Broken):
             source.check_characters()
             yield source

@@ -138,7 +138,7 @@ class Product(Format):
                     if not named:
                         message = f"the file does not name its realm; {quoted(realm)} is assumed, from the file's name"
                         notes.append(note("realm-name", message, "correct the name in the result", realm=realm))
-        return ReadResult(name_secrets(realms), (*files.findings, *notes), files.digests)
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(
         self, realms: Mapping[str, FieldMap], style: Style | None = None, source: Source | None = None

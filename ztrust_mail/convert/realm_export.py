@@ -85,7 +85,7 @@ class RealmExport(Format):
             if not found:
                 message = "this file contains no realm"
                 notes.append(note(_NOT_SAID, message, "left out", location=document.locate(())))
-        return ReadResult(name_secrets(realms), (*files.findings, *notes), files.digests)
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one realm as an object, several as a list."""

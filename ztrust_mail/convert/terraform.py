@@ -89,7 +89,7 @@ class Terraform(Format):
                     if fields is not None:
                         realms[realm] = fields
             files.findings.extend(source.findings)
-        return ReadResult(name_secrets(realms), (*files.findings, *notes), files.digests)
+        return ReadResult(name_secrets(realms), (*files.findings, *notes))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a resource for each realm that has e-mail, and the variables for its secrets."""

@@ -25,8 +25,8 @@ _MOST_FILES = 3
 class Source:
     """Where the settings of a sheet come from.
 
-    ``digests`` are those of the bytes of each file read, ``servers`` the names that the spec says it is for.
-    ``findings`` are those on the files; a sheet shows them at the values that they concern.
+    ``digests`` are those of the files of a spec, ``servers`` the names of its server guard. ``findings`` are those on
+    the files; a sheet shows them at the values that they concern.
     """
 
     path: str = ""
