@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jsonschema
 import pytest
@@ -141,18 +141,23 @@ def run_process(
     python: Sequence[str] = ("-m", "ztrust_mail"),
     stdin: str = "",
     environ: Mapping[str, str] | None = None,
+    stdout: IO[str] | None = None,
 ) -> Ran:
-    """Run the command line as a process of its own, in the folder and environment of this one."""
+    """Run the command line as a process of its own, in the folder and environment of this one.
+
+    ``stdout`` is the file that it writes to, in place of what is returned.
+    """
     done = subprocess.run(
         [sys.executable, *python, *arguments],
         input=stdin,
-        capture_output=True,
+        stdout=stdout or subprocess.PIPE,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
         env={**os.environ, **(environ or {})},
         timeout=PATIENCE,
         check=False,
     )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Ran(done.returncode, done.stdout or "", done.stderr)
 
 
 @dataclass

@@ -53,6 +53,7 @@ _LEASE = "ztrust_mail.journal.lease"
 _RUN = "ztrust_mail.applying.apply"
 
 POINTS = {
+    "before-account": Point("ztrust_mail.gateways.keycloak.gateway", "KeycloakGateway.account"),
     "before-lease": Point(_LEASE, "Lease.acquire"),
     "after-lease": Point(_LEASE, "Lease.acquire", after=True),
     "before-begin": Point(_JOURNAL, "Journal.begin"),

@@ -5,9 +5,7 @@ Also shows a plan without applying it, and saves it: ``plan``, and what writes w
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
 from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.main import interrupt_on_termination
 from ztrust_mail.cli.options import Preview
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
@@ -127,7 +126,7 @@ def prepare(output: Output, session: Session, options: ApplyOptions, *, yes: boo
         require_terminal_or_yes(options.command, yes=yes)
         output.attach(session)
         api.require_support(session, options)
-        _interrupt_on_termination()
+        interrupt_on_termination()
 
 
 def execute(
@@ -170,19 +169,6 @@ def _continue_command(done: Result) -> str:
         return next_command(name, run=run)
     canary = {"canary": "1"} if "canary" in done.stopped else {}
     return next_command(name, resume=True, realm=None, **canary)
-
-
-def _interrupt_on_termination() -> None:
-    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) as Ctrl-C: the writes under way finish.
-
-    A SIGHUP that is ignored, as under nohup, stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
 
 
 def check_preview(output: Output, preview: Preview) -> None:

@@ -7,14 +7,10 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import ExitStatus, UsageError
-
-if TYPE_CHECKING:
-    import click
 
 COLLECT_AFTER = 100_000
 """How many new objects trigger a garbage collection: imports make few reference cycles."""
@@ -48,6 +44,22 @@ def main() -> NoReturn:
         sys.exit(e.exit_status)
 
 
+def interrupt_on_termination() -> None:
+    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) as Ctrl-C: writes under way finish, reports too.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
+    """
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def _end_on_signals() -> None:
     """Let the next Ctrl-C end the program at once, in which threads may still wait for a server.
 
@@ -74,7 +86,9 @@ def run(arguments: list[str]) -> int:
             return ExitStatus.OK
         return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
     except click.UsageError as e:
-        return _report_misuse(e, arguments)
+        from ztrust_mail.cli.misuse import report_misuse
+
+        return report_misuse(e, arguments)
     except SystemExit as e:  # every command ends so
         return e.code if isinstance(e.code, int) else ExitStatus.OK
     except (click.Abort, KeyboardInterrupt):  # outside of a command's own handling
@@ -83,24 +97,6 @@ def run(arguments: list[str]) -> int:
         raise
     except Exception as e:  # an internal error, reported without values, which may be secrets
         return _report_internal_error(e)
-
-
-def _report_misuse(e: click.UsageError, arguments: Sequence[str]) -> int:
-    """Print a usage error, and a JSON report where the arguments ask for one."""
-    e.show()
-    words = "\0".join(arguments)
-    if "--format" in words:
-        from ztrust_mail.core.findings import Finding, Severity
-        from ztrust_mail.reports.report import OutputFormat, load_format, of_findings
-
-        command = e.ctx.info_name if e.ctx and e.ctx.parent else ""
-        hint = f"see: {e.ctx.command_path if e.ctx else PROGRAM} --help"
-        found = Finding(Severity.ERROR, "usage", e.format_message(), hint)
-        report = of_findings(command or "", ExitStatus.USAGE, [found])
-        asked = [name for name in OutputFormat if f"--format\0{name}" in words or f"--format={name}" in words]
-        for name in set(asked) - {OutputFormat.TEXT}:
-            sys.stdout.write(load_format(name).document(report))
-    return ExitStatus.USAGE
 
 
 def _report_internal_error(e: Exception) -> int:

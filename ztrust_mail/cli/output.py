@@ -13,7 +13,7 @@ from typing import NoReturn, TextIO
 
 from ztrust_mail.api import Session
 from ztrust_mail.cli.invocation import Display, current_display, fill_in_arguments
-from ztrust_mail.cli.main import OutputError
+from ztrust_mail.cli.main import OutputError, interrupt_on_termination
 from ztrust_mail.cli.pager import is_too_long, page
 from ztrust_mail.cli.progress import Activity, log_to_stderr
 from ztrust_mail.cli.protected_files import (
@@ -69,6 +69,8 @@ class Output(AbstractContextManager["Output"]):
             self._files = parse_report_files(self.reports, self.own)
         except UsageError as e:
             self._fail(e)
+        if self._files or self.is_document:
+            interrupt_on_termination()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:

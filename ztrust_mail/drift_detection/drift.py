@@ -30,7 +30,7 @@ class FailOn(StrEnum):
 
     ANY = "any"
     CRITICAL = "critical"
-    """Only what can steal passwords or forge mail."""
+    """Only what can steal passwords or forge mail: changed outside ztrust-mail, or by whom the journal cannot tell."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +56,7 @@ class Drift(ResultMethods):
         """The exit status of the command. Realms that are missing or failed count whatever ``fail_on`` is."""
         gone = [ExitStatus.DIFFERS] if self.vanished else []
         status = ExitStatus.worst([*gone, self.plan.exit_status])
-        is_below = self.fail_on is FailOn.CRITICAL and not any(map(self.has_critical_change, self.plan.changed))
+        is_below = self.fail_on is FailOn.CRITICAL and all(map(self._is_below_limit, self.plan.changed))
         return ExitStatus.OK if status is ExitStatus.DIFFERS and is_below else status
 
     @property
@@ -64,7 +64,7 @@ class Drift(ResultMethods):
         """The realms that drifted or vanished and do not count for the exit status."""
         if self.fail_on is FailOn.ANY:
             return ()
-        return (*(one.realm for one in self.plan.changed if not self.has_critical_change(one)), *self.vanished)
+        return (*(one.realm for one in self.plan.changed if self._is_below_limit(one)), *self.vanished)
 
     def failing_on(self, limit: FailOn) -> Self:
         """Return the drift with another limit; findings on vanished realms below it are warnings."""
@@ -72,6 +72,13 @@ class Drift(ResultMethods):
         severity = Severity.WARNING if is_below else Severity.ERROR
         found = tuple(replace(one, severity=severity) if one.rule == VANISHED else one for one in self.own_findings)
         return replace(self, fail_on=limit, own_findings=found)
+
+    def _is_below_limit(self, realm: RealmPlan) -> bool:
+        """Tell whether no change of a realm is critical, nor could be: without a journal the cause is unknown."""
+        causes = self.causes[realm.realm]
+        return not any(
+            is_critical(name) and (cause.by_others or cause is Cause.UNATTRIBUTED) for name, cause in causes.items()
+        )
 
     def has_critical_change(self, realm: RealmPlan) -> bool:
         """Tell whether any change of a realm is critical."""

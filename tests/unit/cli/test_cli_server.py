@@ -495,6 +495,31 @@ def test_realms_without_an_entry_change_the_status_only_on_request(
     assert cli.json("drift", in_sync, "--uncovered", option)["exit_status"] == status
 
 
+@pytest.mark.parametrize(
+    ("edit", "limit", "status"),
+    [("fromDisplayName", "any", 1), ("fromDisplayName", "critical", 0), ("host", "any", 1), ("host", "critical", 1)],
+)
+def test_drift_below_the_limit_is_reported_and_does_not_change_the_status(
+    cli: Cli, sandbox: Sandbox, in_sync: str, edit: str, limit: str, status: int
+) -> None:
+    sandbox.edit_smtp("acme", sandbox.smtp("acme") | {edit: "other.example"})
+    ran = cli("drift", in_sync, "--fail-on", limit)
+    report = cli.json("drift", in_sync, "--fail-on", limit)
+    assert (ran.status, report["exit_status"], report["fail_on"]) == (status, status, limit)
+    is_below = (edit, limit) == ("fromDisplayName", "critical")
+    assert report["below_limit"] == (["acme"] if is_below else [])
+    assert ("Not critical, so without effect on the exit status: 1 realm (acme)\n" in ran.out) is is_below
+    assert "Drift: 1 realm drifted" in ran.out
+    [drifted] = [one for one in cli("drift", in_sync, "--fail-on", limit, "--format", "github").out.splitlines()
+                 if "title=ztrust-mail drifted" in one]  # fmt: skip
+    assert drifted.startswith("::warning " if is_below else "::error ")
+
+
+def test_missing_realms_decide_the_status_before_the_limit_of_drift(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
+    sandbox.remove_realm("acme")
+    assert cli("drift", in_sync, "--fail-on", "critical").status == 4
+
+
 def test_missing_realms_decide_the_status_before_uncovered_ones(cli: Cli, sandbox: Sandbox, in_sync: str) -> None:
     sandbox.remove_realm("acme")
     assert cli("drift", in_sync, "--uncovered", "fail").status == 4

@@ -22,7 +22,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK, with_templates
 from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_critical, is_same_value
-from ztrust_mail.drift_detection.drift import Drift, explain_drift
+from ztrust_mail.drift_detection.drift import Drift, FailOn, explain_drift
 from ztrust_mail.gateways.gateway import Edit, LiveRealm, Reading
 from ztrust_mail.gateways.keycloak.admin_events import MAX_NAMES, AdminEvents
 from ztrust_mail.journal.records import LastKnown, Step, Write
@@ -310,6 +310,36 @@ def test_changes_of_relay_login_security_and_sender_are_critical() -> None:
     grave = {name for name in [*FIELDS, "relay.auth", "extra.x"] if is_critical(name)}
     login = {name for name in FIELDS if name.startswith("relay.auth.")}
     assert grave == {"sender.address", HOST, PORT, "relay.security", "relay.auth", *login}
+
+
+@pytest.mark.parametrize(
+    ("live", "last", "status"),
+    [
+        ({"fromDisplayName": "X"}, STORED, ExitStatus.OK),
+        ({"host": "evil.example"}, STORED, ExitStatus.DIFFERS),
+        ({"host": "evil.example"}, None, ExitStatus.DIFFERS),
+        ({"host": "old.example"}, {**STORED, "host": "old.example"}, ExitStatus.OK),
+    ],
+    ids=["a name by others", "a host by others", "a host, without a journal", "a host, changed in the spec"],
+)
+def test_only_what_may_be_critical_counts_when_drift_fails_on_critical(
+    live: Mapping[str, str], last: Mapping[str, str] | None, status: ExitStatus
+) -> None:
+    found = judged(SPEC, Server({"acme": {**STORED, **live}}), last)
+    assert found.exit_status is ExitStatus.DIFFERS
+    limited = found.failing_on(FailOn.CRITICAL)
+    assert (limited.exit_status, limited.below_limit) == (status, ("acme",) if status is ExitStatus.OK else ())
+    if status is ExitStatus.OK:
+        limited.raise_for_status()
+
+
+def test_a_vanished_realm_is_a_warning_when_drift_fails_on_critical() -> None:
+    gone = Finding(Severity.ERROR, "vanished", "gone", realm="gone")
+    found = replace(judged(SPEC, Server({"acme": STORED})), own_findings=(gone,), vanished=("gone",))
+    assert (found.exit_status, found.findings[-1].severity) == (ExitStatus.DIFFERS, Severity.ERROR)
+    limited = found.failing_on(FailOn.CRITICAL)
+    assert (limited.exit_status, limited.findings[-1].severity) == (ExitStatus.OK, Severity.WARNING)
+    assert limited.below_limit == ("gone",)
 
 
 def test_an_out_of_band_finding_has_both_values_and_the_run_that_applied_the_old_one() -> None:
