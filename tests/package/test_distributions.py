@@ -85,8 +85,8 @@ def test_no_file_names_a_registry_or_a_folder_of_the_machine_that_built_it(distr
     assert [name for name, data in files.items() if REGISTRIES.search(data)] == []
 
 
-def test_no_file_is_unreasonably_large(distributions: Distributions) -> None:
-    files = in_sdist(distributions.sdist) | in_wheel(distributions.wheel)
+def test_neither_a_file_of_the_wheel_nor_a_distribution_is_unreasonably_large(distributions: Distributions) -> None:
+    files = in_wheel(distributions.wheel)
     assert {name: len(data) for name, data in files.items() if len(data) > LARGEST_FILE} == {}
     assert distributions.wheel.stat().st_size < LARGEST_WHEEL
     assert distributions.sdist.stat().st_size < LARGEST_SDIST
