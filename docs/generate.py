@@ -26,10 +26,26 @@ from ztrust_mail.core.rules import COMMANDS, GROUPS, Rule, registry
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.model.fields import DEFAULT_PORTS, EXTRA, FIELDS, MESSAGES, PORT, Field, Kind, field_of, in_token
+from ztrust_mail.model.fields import (
+    DEFAULT_PORTS,
+    EXTRA,
+    FIELDS,
+    HOST,
+    MESSAGES,
+    PORT,
+    PRESET,
+    Field,
+    Kind,
+    field_of,
+    in_token,
+)
+from ztrust_mail.providers.example import example_presets, example_spec
+from ztrust_mail.providers.presets import Preset, ProviderKind, SenderRule, UsernameRule, all_presets
+from ztrust_mail.providers.replies import known_replies
 from ztrust_mail.settings import PREFIX
 
 DOCS = Path(__file__).parent
+EXAMPLES = DOCS.parent / "examples" / "presets"
 WIDTH = 120
 
 STATUSES: Mapping[ExitStatus, str] = {
@@ -79,10 +95,16 @@ def rules() -> str:
 def fields() -> str:
     """Return the table of the fields of a spec."""
     heads = ("field", "type", "default", "Keycloak's attribute", "in its console", "since")
-    return _table(heads, [_field_row(field) for field in (*FIELDS.values(), *_PATTERNS)])
+    return _table(heads, [_field_row(field) for field in _spec_keys()])
 
 
-_PATTERNS = (Field(f"{MESSAGES}.LOCALE.KEY", Kind.MESSAGE), field_of(f"{EXTRA}.NAME"))
+def _spec_keys() -> Iterator[Field]:
+    """Yield the fields and what else a level of a spec may set, in the order of the page."""
+    for field in FIELDS.values():
+        if field.name == HOST:
+            yield Field(PRESET, Kind.TEXT)
+        yield field
+    yield from (Field(f"{MESSAGES}.LOCALE.KEY", Kind.MESSAGE), field_of(f"{EXTRA}.NAME"))
 
 
 _NAMES = {"LOCALE": "en", "KEY": "emailTestSubject", "NAME": "x-relay-hint"}
@@ -112,7 +134,7 @@ def _type(field: Field, node: Schema) -> str:
 
 def field_details() -> str:
     """Return a section per field."""
-    return "\n".join(_details(field) for field in (*FIELDS.values(), *_PATTERNS))
+    return "\n".join(_details(field) for field in _spec_keys())
 
 
 def _details(field: Field) -> str:
@@ -257,6 +279,60 @@ def _body(dialect: Dialect) -> str:
     return "one `smtpServer` map" if is_keycloak else "the body that the product's API takes"
 
 
+# Mail providers
+
+_KINDS = {
+    ProviderKind.SERVICE: "service",
+    ProviderKind.MAILBOX: "mailbox",
+    ProviderKind.DEVELOPMENT: "for development",
+}
+_USERNAMES = {
+    UsernameRule.ADDRESS: "the whole address",
+    UsernameRule.ISSUED: "as shown by the provider",
+    UsernameRule.TOKEN: "the secret itself",
+    UsernameRule.NONE: "no login",
+}
+_SENDERS = {SenderRule.LOGIN: "the login's", SenderRule.VERIFIED: "verified ones", SenderRule.ANY: "any"}
+
+
+def presets() -> str:
+    """Return the table of presets."""
+    heads = ("preset", "kind", "host", "port", "user name", "secret", "From addresses")
+    return _table(heads, [_preset_row(preset) for preset in all_presets()])
+
+
+def _preset_row(preset: Preset) -> tuple[str, ...]:
+    name = f"{preset.name}-REGION" if preset.needs_region else preset.name
+    login = preset.login
+    username = f"`{login.username}`" if login.username else _USERNAMES[login.username_rule]
+    return (
+        f"[`{name}`](../examples/presets/{_file_name(preset)})",
+        _KINDS[preset.kind],
+        f"`{preset.host}`",
+        f"{preset.port} `{preset.security}`",
+        username,
+        login.secret,
+        _SENDERS[preset.sender],
+    )
+
+
+def _file_name(preset: Preset) -> str:
+    names = (one.name for one in example_presets())
+    return f"{next(name for name in names if name == preset.name or name.startswith(f'{preset.name}-'))}.yaml"
+
+
+def replies() -> str:
+    """Return the table of the reply book."""
+    heads = ("provider", "reply", "means", "next step", "source")
+    rows = []
+    for one in known_replies():
+        texts = " or ".join(f'"{text}"' for text in one.texts)
+        reply = " ".join(filter(None, [", ".join(map(str, one.codes)), one.enhanced, texts]))
+        source = f"[{one.read}]({one.source})"
+        rows.append((_codes(one.providers) or "any", reply, one.cause, one.next_step, source))
+    return _table(heads, rows)
+
+
 # The commands
 
 
@@ -310,6 +386,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "keys of policy": settings_keys("policy"),
     "keys of journal": settings_keys("journal"),
     "formats of convert": conversions,
+    "presets": presets,
+    "replies": replies,
     "commands": commands,
 }
 _PART = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -333,11 +411,18 @@ def _fill(text: str) -> str:
     return "\n".join([*wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False), ""])
 
 
+def examples() -> Iterator[tuple[Path, str]]:
+    """Yield the path and the content of every example of a preset."""
+    for preset in example_presets():
+        yield EXAMPLES / f"{preset.name}.yaml", example_spec(preset)
+
+
 def main() -> None:
-    """Write every page of the documentation that changes, and print its name."""
-    for path in sorted(DOCS.glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if (new := renew(text)) != text:
+    """Write every page of the documentation, and every example of a preset, that changes, and print its name."""
+    pages = ((path, renew(path.read_text(encoding="utf-8"))) for path in sorted(DOCS.glob("*.md")))
+    for path, new in (*pages, *examples()):
+        if not path.exists() or path.read_text(encoding="utf-8") != new:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(new, encoding="utf-8")
             sys.stdout.write(f"wrote {path.name}\n")
 

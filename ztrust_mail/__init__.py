@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         load_spec,
         plan,
         plan_saved,
+        presets,
         prunable,
         prune,
         pull,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
     from ztrust_mail.planning.planners.rotate import RelayLogin
     from ztrust_mail.planning.run_diff import RunDiff
+    from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.entries import Spec
 
 __all__ = [
@@ -99,6 +101,7 @@ __all__ = [
     "NoServerChosen",
     "PastRun",
     "Plan",
+    "Preset",
     "Pulled",
     "RealmError",
     "RealmMissing",
@@ -144,6 +147,7 @@ __all__ = [
     "load_spec",
     "plan",
     "plan_saved",
+    "presets",
     "prunable",
     "prune",
     "pull",
@@ -193,6 +197,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
     "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
     "ztrust_mail.planning.run_diff": ("RunDiff",),
+    "ztrust_mail.providers.presets": ("Preset",),
     "ztrust_mail.specfile.entries": ("Spec",),
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names}

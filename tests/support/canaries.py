@@ -237,6 +237,7 @@ OTHERS: list[tuple[str, ...]] = [
     ("init", "--realm", "acme"),
     ("schema", "spec"),
     ("rule", "plain-secret"),
+    ("presets", "m365"),
     *(("convert", "--from", "spec", "--to", to, "mail.json") for to in ("realm-export", "terraform", "ansible")),
 ]
 PLAIN = ("pull", "init", "schema")

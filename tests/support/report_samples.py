@@ -24,6 +24,7 @@ from ztrust_mail.planning.past_runs import PastRun, PastWrite
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
 from ztrust_mail.planning.safety import Danger, Reason
+from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import Report
 from ztrust_mail.specfile.entries import Entry
@@ -140,6 +141,8 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         history_report(text),
         reports.of_rules([registry()["tls"]], whole=True),
         reports.of_rules(list(registry().values())),
+        reports.of_presets(all_presets()[:2], whole=True),
+        reports.of_presets(all_presets()),
         plan_report(text, names),
         apply_report(text, names),
         drift_report(text, names),

@@ -9,6 +9,8 @@ import pytest
 import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import has_errors
+from ztrust_mail.providers.example import example_presets, example_spec
+from ztrust_mail.providers.presets import find_preset
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_lines
 
@@ -94,6 +96,21 @@ def test_problems_of_a_file_stop_the_spec_from_loading(path):
     with pytest.raises(SpecError) as caught:
         ztrust_mail.load_spec(path)
     assert style.plain(finding_lines(caught.value.findings)) == expected(path)
+
+
+PRESETS = sorted((FOLDER.parent / "presets").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_the_example_of_a_preset_is_what_init_writes_and_is_valid_without_a_warning(path):
+    preset = find_preset(path.stem)
+    assert path.read_text(encoding="utf-8") == example_spec(preset), "write it anew: python docs/generate.py"
+    assert said_of(str(path)) == ""
+    assert ztrust_mail.explain(ztrust_mail.load_spec(path), "acme").fields["relay.host"] == preset.host
+
+
+def test_every_preset_has_an_example():
+    assert {path.stem for path in PRESETS} == {preset.name for preset in example_presets()}
 
 
 def test_json_and_yaml_mean_the_same():

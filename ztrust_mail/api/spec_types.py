@@ -59,6 +59,7 @@ class TimeoutsDict(TypedDict, total=False):
 class RelayDict(TypedDict, total=False):
     """The SMTP server that takes the realm's mail."""
 
+    preset: str
     host: str
     port: int | Literal[False]
     security: Literal["starttls", "tls", "none"]

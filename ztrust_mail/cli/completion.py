@@ -221,6 +221,14 @@ def pages(_context: click.Context, _word: str) -> Iterable[str]:
     return page_names()
 
 
+@suggest
+def preset_names(_context: click.Context, _word: str) -> Iterable[str]:
+    """Suggest the names of presets."""
+    from ztrust_mail.providers import presets
+
+    return presets.preset_names()
+
+
 def _parse(context: click.Context, word: str) -> Mapping[str, Any]:
     """Return the parameters on the line; those of the context end where the option at the cursor has no value yet."""
     command, *arguments = context.obj

@@ -50,6 +50,7 @@ COMMANDS = (
     "pull",
     "convert",
     "init",
+    "presets",
     "doctor",
     "rule",
     "docs",

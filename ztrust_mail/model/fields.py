@@ -154,6 +154,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = (
     "relay.timeouts.write",
 )
 UTF8, DEBUG = "relay.utf8", "relay.debug"
+PRESET = "relay.preset"  # no field: a spec's short form of host, port and security
 EXTRA = "extra"
 NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
 TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
     from ztrust_mail.planning.run_diff import RealmDiff
     from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.providers.presets import Preset
 
 SCHEMAS = "urn:ztrust-mail:schema:report:"
 SCHEMA = f"{SCHEMAS}1"
@@ -126,7 +127,12 @@ class JsonFormat(ReportFormat[Data]):
         wanted = report.wanted
         origins = wanted.origins
         settings: list[JsonLike] = [
-            {"field": name, "value": display_value(value), "origin": str(origins[name]) if name in origins else None}
+            {
+                "field": name,
+                "value": display_value(value),
+                "origin": str(origins[name]) if name in origins else None,
+                **({"preset": wanted.presets[name]} if name in wanted.presets else {}),
+            }
             for name, value in wanted.fields.items()
         ]
         more: Data = {"realm": wanted.realm, "entry": wanted.entry.name, "disabled": wanted.disabled}
@@ -139,6 +145,10 @@ class JsonFormat(ReportFormat[Data]):
             for one in report.rules
         ]
         return _data(report, more={"rules": rows})
+
+    def presets(self, report: reports.PresetsReport) -> Data:
+        """Return presets with all their facts."""
+        return _data(report, more={"presets": [_preset(one) for one in report.presets]})
 
 
 FORMAT = JsonFormat()
@@ -260,6 +270,36 @@ def _write(realm: PastWrite) -> Data:
         "changes": [change.as_dict() for change in realm.changes],
         "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
         "error": write.error,
+    }
+
+
+def _preset(one: Preset) -> Data:
+    login: Data = {
+        "username_rule": one.login.username_rule.value,
+        "username": one.login.username,
+        "secret": one.login.secret,
+        "password": one.login.password,
+        "optional": one.login.optional,
+    }
+    oauth = one.oauth
+    return {
+        "name": one.name,
+        "title": one.title,
+        "kind": one.kind.value,
+        "host": one.host,
+        "port": one.port,
+        "security": one.security.value,
+        "ports": [{"port": port.port, "security": port.security.value} for port in one.ports],
+        "region": one.region,
+        "regions": list(one.regions),
+        "login": login,
+        "sender": one.sender.value,
+        "spf": one.spf,
+        "limits": [{**vars(limit)} for limit in one.limits],
+        "oauth": {**vars(oauth)} if oauth else None,
+        "deprecations": [{"id": old.id, "date": str(old.date), "text": old.text} for old in one.deprecations],
+        "remarks": list(one.remarks),
+        "sources": [{"url": page.url, "read": str(page.read), "facts": list(page.facts)} for page in one.sources],
     }
 
 

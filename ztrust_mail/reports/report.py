@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.resolve import Desired
 
 
@@ -180,6 +181,16 @@ class RulesReport(Report):
     whole: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class PresetsReport(Report):
+    """Mail providers; ``whole`` says that one was asked for by its name."""
+
+    kind: ClassVar[str] = "presets"
+
+    presets: tuple[Preset, ...]
+    whole: bool = False
+
+
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
     return FindingsReport(command, status, findings=tuple(found))
@@ -251,6 +262,11 @@ def of_explained(wanted: Desired, status: ExitStatus, not_inherited: tuple[str, 
 def of_rules(rules: Sequence[Rule], *, whole: bool = False) -> RulesReport:
     """Report rules; ``whole`` says that one was asked for by its id."""
     return RulesReport("rule", ExitStatus.OK, rules=tuple(rules), whole=whole)
+
+
+def of_presets(presets: Sequence[Preset], *, whole: bool = False) -> PresetsReport:
+    """Report mail providers; ``whole`` says that one was asked for by its name."""
+    return PresetsReport("presets", ExitStatus.OK, presets=tuple(presets), whole=whole)
 
 
 class OutputFormat(StrEnum):
@@ -348,3 +364,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def rules(self, report: RulesReport) -> Rendered_co:
         """Render rules with their help."""
+
+    @abstractmethod
+    def presets(self, report: PresetsReport) -> Rendered_co:
+        """Render mail providers with their facts."""

@@ -1,4 +1,4 @@
-"""The typed spec: the settings of each entry, with the place of every value."""
+"""The typed spec: the settings of each entry, with the place of every value; presets are replaced by theirs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,22 @@ from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import FileFindings, Finding, Location, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.model.fields import ABSENT, EXTRA, FIELDS, FieldValue, Kind, extra_field, field_of, message_of
+from ztrust_mail.model.fields import (
+    ABSENT,
+    EXTRA,
+    FIELDS,
+    HOST,
+    PORT,
+    PRESET,
+    SECURITY,
+    USERNAME,
+    FieldValue,
+    Kind,
+    Security,
+    extra_field,
+    field_of,
+    message_of,
+)
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.specfile.readers.document import Document, Pointer
 from ztrust_mail.specfile.schema_messages import quote_place
@@ -17,11 +32,12 @@ from ztrust_mail.specfile.schema_messages import quote_place
 class Setting:
     """The value that one level of the spec gives a field: text with placeholders, a typed value, or ``ABSENT``.
 
-    A removal may apply to a whole group, such as ``reply_to``.
+    A removal may apply to a whole group, such as ``reply_to``. ``preset`` names the preset that the value is from.
     """
 
     value: FieldValue
     location: Location
+    preset: str = ""
 
     @property
     def removed(self) -> bool:
@@ -163,7 +179,7 @@ class _EntryReader:
         entry = Entry(
             name,
             self.document.locate_key(pointer),
-            dict(self._settings(written, pointer)),
+            self._add_preset(dict(self._settings(written, pointer)), written.get("relay"), pointer),
             dict(self._variables(written.get("vars"), (*pointer, "vars"))),
             disabled=written.get("disabled") is True,
             expect_min=int(minimum) if isinstance(minimum, int | float) else 0,
@@ -188,6 +204,30 @@ class _EntryReader:
                 yield name, Setting(ABSENT, where)
             else:
                 yield from self._setting(name, value, at)
+
+    def _add_preset(self, own: dict[str, Setting], relay: JsonValue, pointer: Pointer) -> dict[str, Setting]:
+        """Return the settings of a level on top of those of its preset, if it has one."""
+        if not isinstance(relay, dict) or (name := relay.get("preset")) is None:
+            return own
+        from ztrust_mail.providers.presets import explain_unknown, find_preset  # most specs have none
+
+        at = (*pointer, "relay", "preset")
+        where = self.document.locate(at)
+        if not (preset := find_preset(str(name))):
+            problem, hint = explain_unknown(str(name))
+            self.findings.add(error("unknown-preset", f"{quote_place(at)} {problem}", hint, where))
+            return own
+        security, port = preset.security, own[PORT].value if PORT in own else None
+        if SECURITY in own:
+            security = Security(str(own[SECURITY].value))
+        elif isinstance(port, int):
+            security = preset.security_of(port)
+        values: dict[str, FieldValue] = {HOST: preset.host, SECURITY: security}
+        if usual := preset.port_for(security):
+            values[PORT] = usual
+        if preset.login.username:  # dropped again where no level gives the secret
+            values[USERNAME] = preset.login.username
+        return {name: Setting(value, where, preset.name) for name, value in values.items()} | own
 
     def _setting(self, name: str, value: JsonValue, at: Pointer) -> Iterator[tuple[str, Setting]]:
         row, where = field_of(name), self.document.locate(at)
@@ -222,7 +262,7 @@ def _walk_leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tup
     assert isinstance(node, dict)  # the schema says so
     for key, value in node.items():
         name, at = f"{prefix}{key}", (*pointer, key)
-        if not prefix and key in ("vars", "disabled", "expect"):
+        if (not prefix and key in ("vars", "disabled", "expect")) or name == PRESET:
             continue
         if prefix == f"{EXTRA}.":
             yield extra_field(key), value, at

@@ -12,10 +12,12 @@ from ztrust_mail.model.fields import (
     DEFAULT_PORTS,
     EXTRA,
     FIELDS,
+    HOST,
     LOGIN,
     LOGIN_FIELDS,
     PASSWORD,
     PORT,
+    PRESET,
     RECIPIENTS,
     REPLY_TO_ADDRESS,
     REPLY_TO_NAME,
@@ -85,14 +87,33 @@ def to_yaml(
 ) -> str:
     """Return a spec with these entries; None means a realm without e-mail.
 
-    A reference in place of a masked secret gets a comment with the reason, ``because``.
+    A reference in place of a masked secret gets a comment with the reason, ``because``. Host, port and security that
+    are exactly those of a preset become its name.
     """
     body: dict[str, Node] = {"version": 1}
     if defaults:
-        body["defaults"] = _nest(defaults)
-    body["realms"] = {name: {"disabled": True} if e is None else _nest(e) for name, e in realms.items()}
+        body["defaults"] = _nest(_name_preset(defaults))
+    entries = {name: None if leaves is None else _name_preset(leaves) for name, leaves in realms.items()}
+    body["realms"] = {name: {"disabled": True} if e is None else _nest(e) for name, e in entries.items()}
     text = _HIDDEN.sub(rf"\1  # {because}: put it into this variable", dump_yaml(body, flow=None))
     return MODELINE + "".join(f"# {printable(line)}\n" for line in head.splitlines()) + text
+
+
+def _name_preset(leaves: Leaves) -> Leaves:
+    from ztrust_mail.providers.presets import recognise_preset
+
+    host, port, security = (leaves.get(name) for name in (HOST, PORT, SECURITY))
+    if not (isinstance(host, str) and isinstance(port, int) and isinstance(security, str)):
+        return leaves
+    if not (preset := recognise_preset(host, port, Security(security))):
+        return leaves
+    named: Leaves = {}
+    for name, value in leaves.items():
+        if name == HOST:
+            named[PRESET] = preset.name
+        elif name not in (PORT, SECURITY):
+            named[name] = value
+    return named
 
 
 def _nest(leaves: Leaves) -> Node:

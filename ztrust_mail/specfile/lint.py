@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ztrust_mail.core.findings import FileFindings, Finding, Location, note, warning
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, SECURITY, Login, Security, is_within
+from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, LOGIN, PORT, PRESET, SECURITY, Login, Security, is_within
 from ztrust_mail.specfile import placeholders
 from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired, resolve_entry
@@ -29,10 +29,11 @@ def check_inheritance(spec: Spec, entries: Iterable[Entry]) -> Iterator[Finding]
             continue
         first = min(several, key=lambda entry: entry.settings[HOST].location)
         place = next(setting.location for name, setting in spec.defaults.settings.items() if is_within(name, names[0]))
-        who = f"{quoted(first.name)} sets `{HOST}`, so it does"
+        sets = PRESET if first.settings[HOST].preset else HOST
+        who = f"{quoted(first.name)} sets `{sets}`, so it does"
         if several[1:]:
             shown = first_and_more([entry.name for entry in several])
-            who = f"{pluralise(len(several), 'entry', 'entries')} ({shown}) set `{HOST}`, so they do"
+            who = f"{pluralise(len(several), 'entry', 'entries')} ({shown}) set `{sets}`, so they do"
         what = first_and_more([f"`{name}`" for name in names])
         message = f"{who} not inherit {what} of the defaults ({place})"
         hint = f"repeat {what} with the host; `auth: false` says that there is no login, and ends this note"
@@ -44,9 +45,12 @@ def not_inherited(spec: Spec, entry: Entry) -> tuple[str, ...]:
 
     An entry that sets ``auth``, also to false, says what it wants.
     """
-    if HOST not in entry.settings or any(is_within(name, LOGIN) for name in entry.settings):
+    own_login = (name for name, one in entry.settings.items() if is_within(name, LOGIN) and not one.preset)
+    if HOST not in entry.settings or any(own_login):
         return ()
-    inherited = {name for name, setting in spec.defaults.settings.items() if not setting.removed} - set(entry.settings)
+    below = spec.defaults.settings.items()
+    inherited = {name for name, one in below if not one.removed and not (one.preset and is_within(name, LOGIN))}
+    inherited -= {name for name, one in entry.settings.items() if not (one.preset and is_within(name, LOGIN))}
     return tuple(group for group in (LOGIN, PORT, SECURITY) if any(is_within(name, group) for name in inherited))
 
 

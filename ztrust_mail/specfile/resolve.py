@@ -44,7 +44,7 @@ class Desired:
     """One realm's desired settings.
 
     ``fields`` is empty if the realm is disabled or ``findings`` holds an error. ``origins`` holds the place of each
-    value; a field without a place is this tool's default.
+    value; a field without a place is this tool's default. ``presets`` names the preset of each value that is from one.
     """
 
     realm: str
@@ -52,6 +52,7 @@ class Desired:
     fields: FieldMap = field(default_factory=dict)
     origins: Mapping[str, Location] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    presets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def disabled(self) -> bool:
@@ -176,7 +177,7 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
     """Return the desired settings of a realm that an entry applies to."""
     if entry.disabled:
         return Desired(realm, entry, origins={"disabled": entry.location})
-    settings = merge(spec.defaults.settings, entry.settings)
+    settings = _drop_unused_username(merge(spec.defaults.settings, entry.settings))
     variables = {n: v.text for n, v in {**spec.defaults.variables, **entry.variables}.items()}
     utf8 = UTF8 in settings and settings[UTF8].value is True
     values = variables | placeholders.builtin(realm)
@@ -198,7 +199,22 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
     if findings:
         return Desired(realm, entry, findings=tuple(findings))
     complete = _add_defaults(fields)
-    return Desired(realm, entry, complete, {n: settings[n].location for n in complete if n in settings})
+    places = {name: settings[name] for name in complete if name in settings}
+    return Desired(
+        realm,
+        entry,
+        complete,
+        {name: setting.location for name, setting in places.items()},
+        presets={name: setting.preset for name, setting in places.items() if setting.preset},
+    )
+
+
+def _drop_unused_username(settings: dict[str, Setting]) -> dict[str, Setting]:
+    """Return the settings without a preset's user name where nothing else of a login is set."""
+    has_secret = any(name == PASSWORD or in_token(name) for name in settings)
+    if has_secret or USERNAME not in settings or not settings[USERNAME].preset:
+        return settings
+    return {name: setting for name, setting in settings.items() if name != USERNAME}
 
 
 def _expand(name: str, value: FieldValue, values: Mapping[str, str], *, utf8: bool) -> FieldValue:

@@ -111,6 +111,8 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("convert --to omni", ["omnibyte"]),
         ("rule plain-s", ["plain-secret"]),
         ("docs exit", ["exit-status"]),
+        ("presets ses-eu-n", ["ses-eu-north-1"]),
+        ("init --preset mailg", ["mailgun", "mailgun-eu"]),
         ("help ", [*COMMANDS]),
     ],
 )

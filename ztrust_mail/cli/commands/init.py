@@ -1,11 +1,11 @@
-"""``init``: write a first spec, as an example or from a live realm."""
+"""``init``: write a first spec: an example, one with a preset, or from a live realm."""
 
 from pathlib import Path
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.output import Output, exit_with, write_output
-from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.export import MODELINE, to_yaml
@@ -43,14 +43,25 @@ Then add realms, globs and defaults (`ztrust-mail schema spec` describes every f
 
 @options.command(NAME)
 @options.text("--realm", metavar="REALM", help="Start from the settings of this realm.")
+@options.text(
+    "--preset", metavar="NAME", help="Start with this mail provider; see presets.", suggest=completion.preset_names
+)
 @options.server
 @options.out
 @options.force
 @options.config
-def command(realm: str | None, server: str | None, out: Path | None, force: bool, config: str | None) -> None:
-    """Write a first spec, as an example or from a realm."""
+def command(
+    realm: str | None, preset: str | None, server: str | None, out: Path | None, force: bool, config: str | None
+) -> None:
+    """Write a first spec, as an example or from a realm.
+
+    Without --realm, nothing is sent.
+    """
     with Output(NAME) as output:
-        status, content = ExitStatus.OK, MODELINE + TEMPLATE
+        if realm is not None and preset is not None:
+            hint = "`init --realm` names the preset by itself where the realm's relay is one"
+            raise UsageError("--realm and --preset exclude each other", hint)
+        status, content = ExitStatus.OK, MODELINE + (TEMPLATE if preset is None else _with_preset(preset))
         if realm is not None:
             with api.connect(server, config_path=config) as session:
                 output.attach(session)
@@ -62,3 +73,13 @@ def command(realm: str | None, server: str | None, out: Path | None, force: bool
             if out is not None:
                 output.print_note([line(f"Wrote {out}. Check it with: ztrust-mail validate {shell_word(str(out))}")])
         exit_with(status)
+
+
+def _with_preset(name: str) -> str:
+    from ztrust_mail.providers.example import example_spec
+    from ztrust_mail.providers.presets import explain_unknown, find_preset
+
+    if not (preset := find_preset(name)):
+        problem, hint = explain_unknown(name)
+        raise UsageError(f"--preset {problem}", hint)
+    return example_spec(preset)

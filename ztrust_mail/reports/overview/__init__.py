@@ -154,6 +154,23 @@ class OverviewFormat(ReportFormat[Overview]):
         rows = tuple((one.id, one.severity.value, one.title, one.help) for one in report.rules)
         return _overview(report, tables=[Table("Rules", ("rule", "severity", "title", "help"), rows)])
 
+    def presets(self, report: reports.PresetsReport) -> Overview:
+        """Return presets as a table each with all facts, or as one table of them."""
+        from ztrust_mail.reports.text.presets import preset_facts
+
+        if not report.whole:
+            heads = ("preset", "provider", "host", "port", "security")
+            rows = tuple((one.name, one.title, one.host, str(one.port), str(one.security)) for one in report.presets)
+            return _overview(report, tables=[Table("Presets", heads, rows)])
+        tables = []
+        for one in report.presets:
+            facts = [(label, "; ".join(texts)) for label, texts in preset_facts(one)]
+            facts += [("until", f"{old.date} {old.text} [{old.id}]") for old in one.deprecations]
+            facts += [("note", remark) for remark in one.remarks]
+            facts += [("source", f"{page.url} (read {page.read}): {', '.join(page.facts)}") for page in one.sources]
+            tables.append(Table(f"{one.name}: {one.title}", ("fact", "value"), tuple(facts)))
+        return _overview(report, tables=tables)
+
 
 def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: Iterable[Table] = ()) -> Overview:
     rows = tuple(realms)

@@ -116,6 +116,12 @@ class TextFormat(ReportFormat[TextReport]):
 
         return TextReport(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
 
+    def presets(self, report: reports.PresetsReport) -> TextReport:
+        """Return one preset with all its facts, or a table of presets."""
+        from ztrust_mail.reports.text.presets import preset_lines, preset_table
+
+        return TextReport(preset_lines(report.presets[0]) if report.whole else preset_table(report.presets))
+
 
 FORMAT = TextFormat()
 
@@ -134,7 +140,8 @@ def _explanation_lines(report: reports.ExplanationReport) -> Iterator[Line]:
     names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
     for name, text in values.items():
         why = "not inherited: another relay" if name in report.not_inherited else "by default"
-        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(str(wanted.origins.get(name, why)), "dim"))
+        preset = f", preset {wanted.presets[name]}" if name in wanted.presets else ""
+        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(f"{wanted.origins.get(name, why)}{preset}", "dim"))
 
 
 def file_content(command: str, lines: Iterable[Line]) -> str:
