@@ -103,6 +103,8 @@ def test_explain_names_the_preset_of_a_value(cli: Cli) -> None:
     lines = cli("explain", "mail.yaml", "acme", "relay").out.splitlines()
     assert [line.split()[-2:] for line in lines if "relay.host" in line] == [["preset", "gmail"]]
     assert [line.split()[-1] for line in lines if "relay.port" in line] == ["mail.yaml:3:39"]
+    of_the_preset = cli("explain", "mail.yaml", "acme", "relay.preset").out
+    assert [line.split()[0] for line in of_the_preset.splitlines()[1:]] == ["relay.host", "relay.security"]
     document = json.loads(cli("explain", "mail.yaml", "acme", "--format", "json").out)
     assert [problem.message for problem in report_validator().iter_errors(document)] == []
     named = {row["field"]: row.get("preset") for row in document["settings"]}

@@ -11,7 +11,7 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, is_within
+from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, PRESET, is_within
 from ztrust_mail.reports.report import of_explained
 from ztrust_mail.specfile.lint import check_inheritance, not_inherited
 
@@ -38,8 +38,8 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
         spec = api.load_spec(specs)
         wanted = api.explain(spec, realm)
         if field:
-            fields = {name: value for name, value in wanted.fields.items() if is_within(name, field)}
-            wanted = replace(wanted, fields=fields)
+            shown = wanted.presets if field == PRESET else [name for name in wanted.fields if is_within(name, field)]
+            wanted = replace(wanted, fields={name: wanted.fields[name] for name in shown})
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
         output.add_findings(check_inheritance(spec, [wanted.entry]))
         output.finish_report(of_explained(wanted, status, not_inherited(spec, wanted.entry)))
@@ -60,7 +60,7 @@ def _split(words: Sequence[str]) -> tuple[Sequence[str], str, str]:
     return specs, last, ""
 
 
-_GROUPS = {EXTRA: None, LOGIN: None, MESSAGES: None} | {
+_GROUPS = {EXTRA: None, LOGIN: None, MESSAGES: None, PRESET: None} | {
     row.name.rsplit(".", n)[0]: None for row in FIELDS.values() for n in range(row.name.count(".") + 1)
 }
 """Every field and every group of fields."""
