@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -274,33 +275,8 @@ def _write(realm: PastWrite) -> Data:
 
 
 def _preset(one: Preset) -> Data:
-    login: Data = {
-        "username_rule": one.login.username_rule.value,
-        "username": one.login.username,
-        "secret": one.login.secret,
-        "password": one.login.password,
-        "optional": one.login.optional,
-    }
-    oauth = one.oauth
-    return {
-        "name": one.name,
-        "title": one.title,
-        "kind": one.kind.value,
-        "host": one.host,
-        "port": one.port,
-        "security": one.security.value,
-        "ports": [{"port": port.port, "security": port.security.value} for port in one.ports],
-        "region": one.region,
-        "regions": list(one.regions),
-        "login": login,
-        "sender": one.sender.value,
-        "spf": one.spf,
-        "limits": [{**vars(limit)} for limit in one.limits],
-        "oauth": {**vars(oauth)} if oauth else None,
-        "deprecations": [{"id": old.id, "date": str(old.date), "text": old.text} for old in one.deprecations],
-        "remarks": list(one.remarks),
-        "sources": [{"url": page.url, "read": str(page.read), "facts": list(page.facts)} for page in one.sources],
-    }
+    facts: Data = json.loads(json.dumps(asdict(one), default=str))
+    return {**facts, "port": one.port, "security": one.security.value, "regions": list(one.regions)}
 
 
 def _findings(found: Iterable[Finding]) -> list[JsonLike]:
