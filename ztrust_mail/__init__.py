@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         plan,
         plan_saved,
         presets,
+        probe,
         prunable,
         prune,
         pull,
@@ -80,6 +81,10 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
     from ztrust_mail.planning.planners.rotate import RelayLogin
     from ztrust_mail.planning.run_diff import RunDiff
+    from ztrust_mail.probing.options import ProbeOptions
+    from ztrust_mail.probing.outcome import RelayOutcome, Stage
+    from ztrust_mail.probing.relay import Relay
+    from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.entries import Spec
 
@@ -102,13 +107,17 @@ __all__ = [
     "PastRun",
     "Plan",
     "Preset",
+    "ProbeOptions",
+    "ProbeRun",
     "Pulled",
     "RealmError",
     "RealmMissing",
     "RealmOutcome",
     "RealmPlan",
     "RealmUnreadable",
+    "Relay",
     "RelayLogin",
+    "RelayOutcome",
     "Result",
     "ResultError",
     "RunDiff",
@@ -123,6 +132,7 @@ __all__ = [
     "Spec",
     "SpecDict",
     "SpecError",
+    "Stage",
     "Status",
     "Unsafe",
     "UsageError",
@@ -148,6 +158,7 @@ __all__ = [
     "plan",
     "plan_saved",
     "presets",
+    "probe",
     "prunable",
     "prune",
     "pull",
@@ -198,6 +209,10 @@ _ELSEWHERE = {
     "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
     "ztrust_mail.planning.run_diff": ("RunDiff",),
     "ztrust_mail.providers.presets": ("Preset",),
+    "ztrust_mail.probing.options": ("ProbeOptions",),
+    "ztrust_mail.probing.outcome": ("RelayOutcome", "Stage"),
+    "ztrust_mail.probing.relay": ("Relay",),
+    "ztrust_mail.probing.run": ("ProbeRun",),
     "ztrust_mail.specfile.entries": ("Spec",),
 }
 _HOME = {name: module for module, names in _ELSEWHERE.items() for name in names}

@@ -211,6 +211,8 @@ WORK: list[tuple[str, ...]] = [
     ("drift", "mail.json"),
     ("test", "acme", "globex"),
     ("test", "--spec", "mail.json"),
+    ("probe", "acme", "globex", "--deadline", "5s"),
+    ("probe", "--spec", "mail.json", "--allow-clear-login", "--deadline", "5s", "--verbose"),
     ("doctor",),
     ("history",),
     ("history", "1"),

@@ -18,12 +18,27 @@ from ztrust_mail.drift_detection.drift import Drift
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import Outcome, Run, Step, Write
-from ztrust_mail.model.fields import Masked
+from ztrust_mail.model.fields import Login, Masked, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
 from ztrust_mail.planning.past_runs import PastRun, PastWrite
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
 from ztrust_mail.planning.safety import Danger, Reason
+from ztrust_mail.probing.outcome import (
+    AddressOutcome,
+    CertificateFacts,
+    ProbeStatus,
+    RelayOutcome,
+    Reply,
+    SenderOutcome,
+    Stage,
+    StageOutcome,
+    TlsFacts,
+    TokenFacts,
+    TranscriptLine,
+)
+from ztrust_mail.probing.relay import Relay
+from ztrust_mail.probing.run import ProbedRealm, ProbedStatus, ProbeRun
 from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import Report
@@ -36,6 +51,30 @@ STARTED = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 PASSWORD = "relay.auth.password"
 REFERENCE = SecretRef(SecretKind.ENV, ("SMTP_PASSWORD",))
 NAMES = ("acme", "globex", "initech", "umbrella")
+RELAY = Relay("smtp.example.com", 587, Security.STARTTLS, Login.BASIC, "apikey", SecretRef(SecretKind.ENV, ("A",)))
+EXPIRED = Finding(Severity.ERROR, "relay-certificate-expired", "smtp.example.com:587: expired", "renew it")
+STAGES = (
+    StageOutcome(Stage.EHLO, ProbeStatus.OK, "SIZE", 0.1, Reply(250, "SIZE")),
+    StageOutcome(Stage.STARTTLS, ProbeStatus.FAILED, "expired", 0.2, finding=EXPIRED),
+)
+CERTIFICATE = CertificateFacts("CN=a", "CN=b", ("a",), STARTED, STARTED, -1)
+PROBED = ProbeRun(
+    SERVER,
+    (
+        RelayOutcome(
+            RELAY,
+            STAGES,
+            ("acme",),
+            (AddressOutcome("192.0.2.1", ProbeStatus.OK),),
+            ("SIZE",),
+            TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", (CERTIFICATE,), ("relay-certificate-expired",)),
+            TokenFacts(("aud",), ("role",), ("scope",), STARTED),
+            (SenderOutcome("a@acme.example", ProbeStatus.NOT_TESTED),),
+            (TranscriptLine("EHLO a", sent=True, encrypted=False), TranscriptLine("500 b", False, True, False)),
+        ),
+    ),
+    (ProbedRealm("acme", ProbedStatus.FAILED, str(RELAY)), ProbedRealm("master", ProbedStatus.SKIPPED)),
+)
 
 
 def changes(text: str) -> tuple[Change, ...]:
@@ -143,6 +182,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_rules(list(registry().values())),
         reports.of_presets(all_presets()[:2], whole=True),
         reports.of_presets(all_presets()),
+        reports.of_probe(PROBED),
         plan_report(text, names),
         apply_report(text, names),
         drift_report(text, names),

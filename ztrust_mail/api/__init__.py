@@ -25,6 +25,7 @@ from ztrust_mail.api.journal import (
     run_to_revert,
 )
 from ztrust_mail.api.onboarding import Ensured, ensure
+from ztrust_mail.api.probing import probe
 from ztrust_mail.api.providers import presets
 from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
 from ztrust_mail.api.report import render_report
@@ -71,6 +72,7 @@ __all__ = [
     "plan",
     "plan_saved",
     "presets",
+    "probe",
     "prunable",
     "prune",
     "pull",

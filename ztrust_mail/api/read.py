@@ -13,6 +13,7 @@ from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.text import did_you_mean, quoted, to_second
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES
+from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
 
@@ -101,26 +102,26 @@ def test(
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
-        return send_stored(gateway, _match_realms(gateway, realms), progress)
-    wanted = _resolve_wanted(spec, gateway, realms)
-    _refuse_forbidden(session, wanted)
+        return send_stored(gateway, match_realms(gateway, realms), progress)
+    wanted = resolve_wanted(spec, gateway, realms)
+    refuse_forbidden(session.policy, wanted, "test")
     return send_wanted(gateway, wanted, session.secrets, progress)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported
 
 
-def _refuse_forbidden(session: Session, wanted: Iterable[Desired]) -> None:
-    """Raise :class:`Unsafe` where the policy forbids what is wanted: a test mail sends the password, too."""
+def refuse_forbidden(policy: Policy, wanted: Iterable[Desired], what: str) -> None:
+    """Raise :class:`Unsafe` where the policy forbids what is wanted: a test and a probe send the password, too."""
     from ztrust_mail.planning.policy_check import violations
 
-    found = [f for one in wanted for f in violations(session.policy, one)]
+    found = [f for one in wanted for f in violations(policy, one)]
     if found:
         first, more = found[0], f" (and {len(found) - 1:,} more)" if found[1:] else ""
-        raise Unsafe(f"the policy forbids this test: {first.message}{more}", first.hint, first.rule)
+        raise Unsafe(f"the policy forbids this {what}: {first.message}{more}", first.hint, first.rule)
 
 
-def _match_realms(gateway: Gateway, globs: Sequence[str]) -> list[str]:
+def match_realms(gateway: Gateway, globs: Sequence[str]) -> list[str]:
     """Return the exact names, and the realms on the server that the globs match."""
     exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
     if globs and len(exact) == len(globs):
@@ -142,7 +143,8 @@ def _require_list(gateway: Gateway) -> None:
         raise UsageError(f"{gateway.title} gives no list of its realms", "name each realm in full")
 
 
-def _resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
+def resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
+    """Return the desired settings of the spec's realms that the globs select. Raises :class:`UsageError` if none."""
     matching = match(spec, gateway.realms() if spec.globs else ())
     chosen = {r: e for r, e in matching.entries.items() if is_selected(r, globs)}
     if not chosen:

@@ -29,6 +29,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import dangers
+    from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.reports import report as reports
 
     match result:
@@ -40,6 +41,8 @@ def _report_of(result: ResultMethods) -> Report:
             return reports.of_drift(result, result.exit_status)
         case MailTestRun():
             return reports.of_tests(result)
+        case ProbeRun():
+            return reports.of_probe(result)
         case DoctorReport():
             return reports.of_examination(result)
         case Ensured():

@@ -25,6 +25,8 @@ from ztrust_mail.reports.report import OutputFormat as OutputFormat
 from ztrust_mail.reports.style import ColorMode
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from ztrust_mail.applying.options import ApplyOptions
 
 
@@ -306,17 +308,17 @@ def writing(*, canary: str = "") -> Declaration:
         click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
         click.option("--message", metavar="TEXT", default="", help="Why, in one line; history shows it."),
     )  # fmt: skip
-    return _gather("writing", WriteFlags, options)
+    return gather("writing", WriteFlags, options)
 
 
-def _gather(name: str, kind: type[WriteFlags | Preview], options: Sequence[Declaration]) -> Declaration:
+def gather(name: str, kind: type[DataclassInstance], options: Sequence[Declaration]) -> Declaration:
     """Return a decorator that declares options, and passes their values on as one object."""
 
     def declare(function: Function) -> Function:
         @wraps(function)
         def call(**given: object) -> None:
             flags = {row.name: given.pop(row.name) for row in fields(kind)}
-            function(**given, **{name: kind(**flags)})  # type: ignore[arg-type]  # click has checked them
+            function(**given, **{name: kind(**flags)})  # click has checked them
 
         declared: Function = call
         for one in reversed(options):
@@ -326,7 +328,7 @@ def _gather(name: str, kind: type[WriteFlags | Preview], options: Sequence[Decla
     return declare
 
 
-previewing = _gather(
+previewing = gather(
     "preview",
     Preview,
     (

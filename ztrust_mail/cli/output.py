@@ -124,9 +124,13 @@ class Output(AbstractContextManager["Output"]):
             self._check_outside(folder_of(session.server.url))
         self.can_test = session.opened.capabilities.test
         self._findings += session.findings
+        self.show_activity(f"{activity} {self.title}")
+
+    def show_activity(self, what: str) -> None:
+        """Show on a terminal that something goes on, and if verbose what is sent."""
         log_to_stderr(verbose=self.display.verbose, quiet=self.display.quiet)
         if not self.display.quiet:
-            self._activity.start(f"{activity} {self.title}")
+            self._activity.start(what)
 
     @property
     def count_realms(self) -> Callable[[int, int], None]:

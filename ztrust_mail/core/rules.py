@@ -30,6 +30,7 @@ GROUPS: Mapping[str, str] = {
     "rotate": "Rotating secrets",
     "drift": "Drift",
     "test": "Test mails",
+    "probe": "Probing relays",
     "convert": "Converting and pulling",
     "program": "The command line",
 }
@@ -47,6 +48,7 @@ COMMANDS = (
     "rotate",
     "drift",
     "test",
+    "probe",
     "pull",
     "convert",
     "init",

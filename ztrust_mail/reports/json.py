@@ -104,6 +104,13 @@ class JsonFormat(ReportFormat[Data]):
         """Return the result of each test mail."""
         return _data(report, map(_outcome, report.run.outcomes), {"recipient": report.run.account.email})
 
+    def probe(self, report: reports.ProbeReport) -> Data:
+        """Return the stages of each relay, and the realms that use it."""
+        from ztrust_mail.reports.json_probe import realm_data, relay_data
+
+        rows = ({**realm_data(one), "findings": _findings(one.findings)} for one in report.run.realms)
+        return _data(report, rows, {"relays": [*map(relay_data, report.run.relays)]})
+
     def checks(self, report: reports.ChecksReport) -> Data:
         """Return the doctor's checks, and what can be done with the product."""
         found = report.doctor

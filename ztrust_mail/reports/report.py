@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.resolve import Desired
 
@@ -143,6 +144,15 @@ class MailTestReport(Report):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbeReport(Report):
+    """What probes of relays found. The findings of the relays are also at their stages."""
+
+    kind: ClassVar[str] = "probe"
+
+    run: ProbeRun
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChecksReport(Report):
     """The doctor's checks. ``capabilities`` shows people the table of operations, too."""
 
@@ -242,6 +252,12 @@ def of_removal(runs: int, writes: int) -> RemovalReport:
 def of_tests(run: MailTestRun) -> MailTestReport:
     """Report test mails."""
     return MailTestReport("test", run.exit_status, run.url, run=run)
+
+
+def of_probe(run: ProbeRun) -> ProbeReport:
+    """Report what probes of relays found."""
+    found = (finding for relay in run.relays for finding in relay.findings)
+    return ProbeReport("probe", run.exit_status, run.url, tuple(found), run=run)
 
 
 def of_examination(found: DoctorReport, *, capabilities: bool = False) -> ChecksReport:
@@ -348,6 +364,10 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def mail_tests(self, report: MailTestReport) -> Rendered_co:
         """Render the results of test mails."""
+
+    @abstractmethod
+    def probe(self, report: ProbeReport) -> Rendered_co:
+        """Render what probes of relays found."""
 
     @abstractmethod
     def checks(self, report: ChecksReport) -> Rendered_co:

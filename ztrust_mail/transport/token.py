@@ -202,3 +202,64 @@ def claims_of(token: object) -> Mapping[str, object]:
     except (IndexError, ValueError, RecursionError):
         return {}
     return claims if isinstance(claims, dict) else {}
+
+
+@dataclass(frozen=True, repr=False)
+class ClientToken:
+    """An access token of a client's own, and its claims: unverified, and empty for a token that is not a JWT."""
+
+    value: Secret
+    claims: Mapping[str, object]
+    expires_in: float | None
+
+
+@dataclass(frozen=True, repr=False)
+class ClientLogin:
+    """A client that fetches a token by its own credentials. An empty ``scope`` is not sent."""
+
+    url: str
+    client_id: str
+    client_secret: Secret
+    scope: str = ""
+
+
+def fetch_client_token(login: ClientLogin, timeout: float, redactor: Redactor, ca_bundle: str = "") -> ClientToken:
+    """Return an access token by client credentials, as Keycloak fetches one for a relay: one POST, never repeated.
+
+    Raises :class:`ServerError`, with the code and the description of the authorisation server.
+    """
+    response = _post_client_login(login, timeout, redactor, ca_bundle)
+    body = as_object(response)
+    access = body.get("access_token") if body else None
+    if response.status_code == requests.codes.ok and body and isinstance(access, str) and access:
+        redactor.add([Secret(access)])
+        lifetime = body.get("expires_in")
+        return ClientToken(Secret(access), claims_of(access), lifetime if isinstance(lifetime, int | float) else None)
+    host, said = urlsplit(login.url).netloc, failures.server_message(response, redactor)
+    code = body.get("error") if body else None
+    if isinstance(code, str) or said:
+        shown = quoted(redactor.redact(str(code or ""))) if code else f"status {response.status_code}"
+        message = f"{host} gives no token: {shown}{f', {quoted(said, 200)}' if said and said != code else ''}"
+        raise ServerRefused(message, "check the client id, its secret and the scope", "relay-token")
+    message = f"{host} answered {response.status_code} with something else than a token"
+    raise ServerUnreachable(message, "check relay.auth.token.url", "relay-token")
+
+
+def _post_client_login(login: ClientLogin, timeout: float, redactor: Redactor, ca_bundle: str) -> requests.Response:
+    redactor.add([login.client_secret])
+    waits = (timeout, timeout)
+    with requests.Session() as session:
+        session.auth = _no_netrc
+        failures.secure_session(session, login.url)
+        try:
+            return session.post(login.url, data=_client_form(login), timeout=waits, verify=ca_bundle or True)
+        except failures.FAILURES as e:
+            failure = failures.describe_failure(e, login.url, waits, redactor)
+    raise failure  # not in the handler: its context would be an exception that holds the request with the secret
+
+
+def _client_form(login: ClientLogin) -> dict[str, str]:
+    """Return the form of the request. It is not kept in a variable, so that no traceback shows it."""
+    scope = {"scope": login.scope} if login.scope else {}
+    secret = login.client_secret.reveal()
+    return {"client_id": login.client_id, "client_secret": secret, **scope, "grant_type": "client_credentials"}

@@ -46,6 +46,7 @@ def results(session: Session) -> dict[str, ResultMethods]:
         "apply": ztrust_mail.apply(made, session),
         "drift": ztrust_mail.drift(spec, session),
         "test": ztrust_mail.test(session, ["acme"]),
+        "probe": ztrust_mail.probe(session, ["acme"], options=ztrust_mail.ProbeOptions(deadline=5.0)),
         "doctor": ztrust_mail.doctor(session),
         "pull": ztrust_mail.pull(session),
     }

@@ -121,6 +121,20 @@ class OverviewFormat(ReportFormat[Overview]):
             report, [RealmRow(o.realm, o.status.value, (), o.findings, o.proof) for o in report.run.outcomes]
         )
 
+    def probe(self, report: reports.ProbeReport) -> Overview:
+        """Return the stages of each relay as a table, and the realms that use the relays."""
+        heads = ("stage", "status", "line", "found")
+        tables = []
+        for relay in report.run.relays:
+            realms = f": {name_realms(relay.realms)}" if relay.realms else ""
+            stages = tuple(
+                (one.stage.label, one.status.value, "TLS" if one.encrypted else "clear", one.detail)
+                for one in relay.stages
+            )
+            tables.append(Table(f"{relay.relay}{realms}", heads, stages))
+        rows = [RealmRow(o.realm, o.status.value, (), o.findings, o.relay) for o in report.run.realms]
+        return _overview(report, rows, tables)
+
     def checks(self, report: reports.ChecksReport) -> Overview:
         """Return the doctor's checks as a table, and those that failed as findings."""
         doctor = report.doctor

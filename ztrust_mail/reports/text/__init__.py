@@ -95,6 +95,12 @@ class TextFormat(ReportFormat[TextReport]):
 
         return TextReport(mail_test_body(report, details=self._details), mail_test_verdict(report))
 
+    def probe(self, report: reports.ProbeReport) -> TextReport:
+        """Return the stages of each relay, with the realms that use it."""
+        from ztrust_mail.reports.text.probe import probe_body, probe_verdict
+
+        return TextReport(probe_body(report, details=self._details), probe_verdict(report))
+
     def checks(self, report: reports.ChecksReport) -> TextReport:
         """Return a line per check."""
         from ztrust_mail.reports.text.checks import check_lines, check_verdict

@@ -1,0 +1,75 @@
+"""``probe``: look at the relays from this machine, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ztrust_mail import api
+from ztrust_mail.cli import completion, options
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.probe_options import ProbeFlags, probing
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.core.errors import NoServerChosen, UsageError
+from ztrust_mail.reports.report import of_probe
+
+if TYPE_CHECKING:
+    from ztrust_mail.api import Session
+    from ztrust_mail.specfile.entries import Spec
+
+NAME = "probe"
+
+
+@options.command(NAME)
+@options.argument(
+    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
+)
+@options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
+@probing
+@options.server
+@options.result_format
+@options.report
+@options.config
+def command(
+    realms: Sequence[str],
+    spec: Sequence[str],
+    probing: ProbeFlags,
+    server: str | None,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """Look at the relays from this machine, in stages.
+
+    Name, connection, banner, EHLO, TLS with its certificate, login, sender and, with --to, recipient. Realms with
+    the same relay and login are probed once. A login is never sent unencrypted, unless --allow-clear-login is given.
+    No mail is sent without --send. --verbose shows the dialogue.
+    """
+    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+        given, how = probing.given_relay(), probing.probe_options()
+        if given:
+            if realms or spec or server:
+                raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
+            output.show_activity(f"Probing {given.address}")
+            output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=config)))
+        loaded = api.load_spec(spec) if spec else None
+        session = _connect(server, loaded, config)
+        if session is None:
+            output.show_activity("Probing the relays of the spec")
+            run = api.probe(None, realms, spec=loaded, options=how, config_path=config, progress=output.count_realms)
+            output.finish_report(of_probe(run))
+        with session:
+            output.attach(session, "Probing the relays of")
+            run = api.probe(session, realms, spec=loaded, options=how, progress=output.count_realms)
+        output.finish_report(of_probe(run))
+
+
+def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
+    """Return a session; None where no server is chosen, which a spec does not need for realms named in full."""
+    try:
+        return api.connect(server, spec=spec, config_path=config)
+    except NoServerChosen:
+        if spec is None:
+            raise
+        return None

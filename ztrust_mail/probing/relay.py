@@ -1,0 +1,95 @@
+"""A relay with a login, as a realm's settings name it; equal ones are probed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ztrust_mail.core.findings import Finding, error
+from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.model.fields import (
+    ENVELOPE_FROM,
+    HOST,
+    LOGIN,
+    LOGIN_SECRETS,
+    PORT,
+    SECURITY,
+    SENDER_ADDRESS,
+    TOKEN_CLIENT_ID,
+    TOKEN_SCOPE,
+    TOKEN_URL,
+    USERNAME,
+    FieldMap,
+    Login,
+    Security,
+)
+
+MAX_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Host, port, encryption and login. ``secret`` is None if there is no reference to test the login with.
+
+    ``no_secret`` says why there is none, empty for a realm without a login.
+    """
+
+    host: str
+    port: int
+    security: Security
+    login: Login = Login.NONE
+    username: str = ""
+    secret: SecretRef | None = None
+    no_secret: str = ""
+    token_url: str = ""
+    token_client_id: str = ""
+    token_scope: str = ""
+
+    @property
+    def address(self) -> str:
+        """Host and port, as they are written."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        """Return ``smtp.example.com:587 (starttls, login apikey)``."""
+        if self.login is Login.NONE:
+            return f"{self.address} ({self.security.value})"
+        kind = "token login" if self.login is Login.TOKEN else "login"
+        return f"{self.address} ({self.security.value}, {kind} {self.username})"
+
+
+MASKED = "the server masks the stored secret; --spec SPEC names where it comes from"
+
+
+def relay_of(realm: str, fields: FieldMap) -> Relay | Finding:
+    """Return the relay of a realm's complete settings, or why they name none that can be probed."""
+    host, port, security = fields.get(HOST), fields.get(PORT), fields.get(SECURITY)
+    if not isinstance(host, str) or not host:
+        return _unusable(realm, HOST, "names no host")
+    if not isinstance(port, int) or not 0 < port <= MAX_PORT:
+        return _unusable(realm, PORT, f"is no port from 1 to {MAX_PORT:,}")
+    if not isinstance(security, Security):
+        return _unusable(realm, SECURITY, "is an unusual combination of ssl and starttls")
+    login = fields.get(LOGIN, Login.NONE)
+    if not isinstance(login, Login) or login is Login.NONE:
+        return Relay(host.lower(), port, security)
+    secret = fields.get(LOGIN_SECRETS[login])
+    reference = secret if isinstance(secret, SecretRef) else None
+    return Relay(
+        host.lower(), port, security, login, _text(fields, USERNAME), reference, "" if reference else MASKED,
+        _text(fields, TOKEN_URL), _text(fields, TOKEN_CLIENT_ID), _text(fields, TOKEN_SCOPE),
+    )  # fmt: skip
+
+
+def sender_of(fields: FieldMap) -> str:
+    """Return the envelope sender of a realm's settings, empty without one."""
+    return _text(fields, ENVELOPE_FROM) or _text(fields, SENDER_ADDRESS)
+
+
+def _text(fields: FieldMap, name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _unusable(realm: str, field: str, problem: str) -> Finding:
+    message = f"the relay cannot be probed: `{field}` {problem}"
+    return error("relay-settings", message, f"correct `{field}`", realm=realm, field=field)

@@ -1,0 +1,110 @@
+"""What a probe found as data for the JSON report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.text import to_iso
+
+if TYPE_CHECKING:
+    from ztrust_mail.core.data import JsonLike
+    from ztrust_mail.probing.outcome import (
+        RelayOutcome,
+        Reply,
+        StageOutcome,
+        TlsFacts,
+        TokenFacts,
+    )
+    from ztrust_mail.probing.run import ProbedRealm
+
+    Data = Mapping[str, JsonLike]
+
+
+def realm_data(realm: ProbedRealm) -> Data:
+    """Return a realm with the relay that it uses, without its findings."""
+    return {"realm": realm.realm, "status": realm.status.value, "changes": [], "relay": realm.relay}
+
+
+def relay_data(found: RelayOutcome) -> Data:
+    """Return all that is known of a relay."""
+    relay = found.relay
+    return {
+        "relay": str(relay),
+        "host": relay.host,
+        "port": relay.port,
+        "security": relay.security.value,
+        "login": relay.login.value,
+        "username": relay.username,
+        "secret": str(relay.secret) if relay.secret else None,
+        "status": found.status.value,
+        "seconds": _rounded(found.seconds),
+        "realms": list(found.realms),
+        "addresses": [
+            {"address": one.address, "status": one.status.value, "detail": one.detail, "seconds": _rounded(one.seconds)}
+            for one in found.addresses
+        ],
+        "stages": [_stage(one) for one in found.stages],
+        "features": list(found.features),
+        "tls": _tls(found.tls) if found.tls else None,
+        "token": _token(found.token) if found.token else None,
+        "senders": [
+            {"address": one.address, "status": one.status.value, "reply": _reply(one.reply)} for one in found.senders
+        ],
+        "message_id": found.message_id or None,
+        "transcript": [{"mark": one.mark.strip(), "text": one.text} for one in found.transcript],
+    }
+
+
+def _stage(one: StageOutcome) -> Data:
+    return {
+        "stage": one.stage.value,
+        "status": one.status.value,
+        "detail": one.detail,
+        "seconds": _rounded(one.seconds),
+        "reply": _reply(one.reply),
+        "encrypted": one.encrypted,
+        "rule": one.rule,
+        "hint": one.finding.hint if one.finding else "",
+    }
+
+
+def _reply(reply: Reply | None) -> Data | None:
+    return {"code": reply.code, "enhanced": reply.enhanced or None, "text": reply.text} if reply else None
+
+
+def _tls(facts: TlsFacts) -> Data:
+    return {
+        "version": facts.version,
+        "cipher": facts.cipher,
+        "problems": list(facts.problems),
+        "chain": [
+            {
+                "subject": one.subject,
+                "issuer": one.issuer,
+                "names": list(one.names),
+                "not_before": to_iso(one.not_before),
+                "not_after": to_iso(one.not_after),
+                "days_left": one.days_left,
+            }
+            for one in facts.chain
+        ],
+    }
+
+
+def _token(facts: TokenFacts) -> Data:
+    return {
+        "audience": list(facts.audience),
+        "roles": list(facts.roles),
+        "scopes": list(facts.scopes),
+        "expires": _moment(facts.expires),
+    }
+
+
+def _moment(time: datetime | None) -> str | None:
+    return to_iso(time) if time else None
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)

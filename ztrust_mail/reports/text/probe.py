@@ -1,0 +1,123 @@
+"""What a probe found, as lines of text: a block for each relay, with a line for each stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import first_and_more, pluralise
+from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageOutcome
+from ztrust_mail.probing.run import ProbedStatus, ProbeRun
+from ztrust_mail.reports.grouping import name_realms
+from ztrust_mail.reports.report import ProbeReport
+from ztrust_mail.reports.style import HANG, Line, Span, line
+from ztrust_mail.reports.text.findings import finding_lines
+
+FEW_RELAYS = 3
+"""With more relays, those without a problem are one line each."""
+
+_STYLES = {
+    ProbeStatus.OK: "green",
+    ProbeStatus.WARNING: "yellow",
+    ProbeStatus.FAILED: "bold red",
+    ProbeStatus.NOT_TESTED: "dim",
+}
+_STAGE_WIDTH = max(len(stage.label) for stage in Stage)
+_STATUS_WIDTH = len(Severity.CRITICAL.value)
+
+
+def probe_body(report: ProbeReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield a block for each relay, then what is to be said of realms and of the settings."""
+    run = report.run
+    if report.title or run.url:
+        yield line(report.title or run.url)
+        yield line()
+    for place, one in enumerate(run.relays):
+        is_short = len(run.relays) > FEW_RELAYS and one.status is ProbeStatus.OK and not details
+        if place and not is_short:
+            yield line()
+        yield _heading(one)
+        yield from [_short_line(one)] if is_short else _stage_lines(one)
+    without = [one.realm for one in run.realms if one.status is ProbedStatus.SKIPPED]
+    if without:
+        yield line()
+        yield line(Span(name_realms(without), "bold"), "  no e-mail settings")
+    own = [one for one in report.findings if one not in _relay_findings(run)]
+    lines = list(finding_lines([*own, *(one for realm in run.realms for one in realm.findings)], fold=not details))
+    yield from [line(), *lines] if lines else []
+
+
+def _relay_findings(run: ProbeRun) -> set[Finding]:
+    return {finding for relay in run.relays for finding in relay.findings}
+
+
+def _heading(found: RelayOutcome) -> Line:
+    realms = f": {name_realms(found.realms)}" if found.realms else ""
+    word = found.status.value.replace("-", " ")
+    status = Span(word.upper() if found.status is ProbeStatus.FAILED else word, _STYLES[found.status])
+    return line(Span(str(found.relay), "bold"), realms, "  ", status)
+
+
+def _short_line(found: RelayOutcome) -> Line:
+    login = found.stage(Stage.LOGIN)
+    parts = [f"{found.tls.version}, certificate {_days(found)}" if found.tls else "no encryption"]
+    parts += ["login accepted"] if login and login.status is ProbeStatus.OK else []
+    return line(f"  {', '.join(parts)}")
+
+
+def _days(found: RelayOutcome) -> str:
+    left = [one.days_left for one in found.tls.chain] if found.tls else []
+    return f"{pluralise(min(left), 'day')} left" if left else "unknown"
+
+
+def _stage_lines(found: RelayOutcome) -> Iterator[Line]:
+    """Yield a line for each stage that was tested, and one for the others."""
+    left_out: dict[str, list[str]] = {}
+    for one in found.stages:
+        if one.stage is Stage.QUIT and one.status is not ProbeStatus.FAILED:
+            continue
+        if one.status is ProbeStatus.NOT_TESTED and not one.finding:
+            left_out.setdefault(one.detail, []).append(one.stage.label)
+        else:
+            yield from _stage_line(one)
+    tried = [one for one in found.addresses if one.status is ProbeStatus.FAILED]
+    if tried and not found.failure:
+        addresses = "; ".join(f"{one.address} {one.detail}" for one in tried)
+        yield line(" " * 4, Span("", HANG), Span(f"addresses that failed: {addresses}", "dim"))
+    for reason, labels in left_out.items():
+        yield line("  ", Span(f"not tested: {', '.join(labels)} ({reason})", "dim"))
+
+
+def _stage_line(one: StageOutcome) -> Iterator[Line]:
+    is_critical = one.finding and one.finding.severity is Severity.CRITICAL
+    word = "critical" if is_critical else "–" if one.status is ProbeStatus.NOT_TESTED else one.status.value
+    mark = Span(f"{word:<{_STATUS_WIDTH}}", _STYLES[one.status])
+    took = Span(f" ({_time(one.seconds)})", "dim") if one.seconds >= 0.001 else Span("")
+    rule = Span(f" [{one.rule}]", "dim") if one.rule else Span("")
+    yield line(f"  {one.stage.label:<{_STAGE_WIDTH}}  ", mark, "  ", Span("", HANG), one.detail, took, rule)
+    if one.finding and one.finding.hint:
+        yield line(" " * (_STAGE_WIDTH + _STATUS_WIDTH + 6), Span("", HANG), Span(f"next: {one.finding.hint}"))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def probe_verdict(report: ProbeReport) -> Iterator[Line]:
+    """Yield the numbers of relays and of the realms that are affected, and what was sent."""
+    run = report.run
+    sent = [one.message_id for one in run.relays if one.message_id]
+    yield line()
+    numbers = Counter(one.status for one in run.relays)
+    parts = [f"{numbers[status]:,} {status.value.replace('-', ' ')}" for status in ProbeStatus if numbers[status]]
+    yield line(
+        Span(f"Probed {pluralise(len(run.relays), 'relay')}: ", "bold"), f"{', '.join(parts) or 'none'}.{_realms(run)}"
+    )
+    if sent:
+        yield line(f"Sent: {first_and_more(sent)}.")
+
+
+def _realms(run: ProbeRun) -> str:
+    failed = sum(one.status is ProbedStatus.FAILED for one in run.realms)
+    return f" {failed:,} of {pluralise(len(run.realms), 'realm')} affected." if failed else ""
