@@ -25,6 +25,7 @@ from ztrust_mail.model.fields import ABSENT, Duration, Masked, Raw, Security
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
+from ztrust_mail.probing.run import ProbedStatus
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports import style
 from ztrust_mail.reports.json import FORMAT as JSON
@@ -537,7 +538,7 @@ def test_commands_to_run_are_in_the_json_report() -> None:
 
 def test_every_status_a_realm_can_have_is_in_the_report_schema() -> None:
     known = report_validator().schema["$defs"]["realm"]["properties"]["status"]["enum"]
-    assert set(known) == {*(status.value for status in Status), *(status.value for status in MailTestStatus)}
+    assert set(known) == {one.value for statuses in (Status, MailTestStatus, ProbedStatus) for one in statuses}
 
 
 def test_a_report_never_contains_live_attributes_or_the_servers_login() -> None:
