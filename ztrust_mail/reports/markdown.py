@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
+from ztrust_mail.drift_detection.drift import EDITED_BY, OUT_OF_BAND
 from ztrust_mail.reports.grouping import Block, FindingGroup, Statement, group_findings, name_realms
 from ztrust_mail.reports.overview import OverviewFormat
 from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, Table
@@ -26,6 +27,10 @@ _ROOM = MOST_CHARACTERS - 600
 _LONGEST = 1_000
 _OPEN_LINES = 40
 """Parts with more lines are folded."""
+
+_ORDER = list(Severity)
+_IN_BLOCKS = {*CHANGE_RULES, OUT_OF_BAND, EDITED_BY}
+"""The rules of findings that the block of a realm shows, unless they are critical."""
 
 _STATUSES = {"in_sync", "sent"}
 """What is said by number alone, where there is nothing else to say."""
@@ -44,13 +49,15 @@ class MarkdownFormat(OverviewFormat):
     def write(self, shown: Overview) -> str:
         """Return an overview as a comment."""
         page = _Page([f"{MARKER}{_command(shown)} -->", *_heading(shown)])
-        found = group_findings(one for one in shown.all_findings() if one.rule not in CHANGE_RULES)
-        grave = [_finding(one) for one in found if one.finding.severity in GRAVE]
-        others = [_finding(one) for one in found if one.finding.severity not in GRAVE]
+        found = sorted(shown.all_findings(), key=lambda one: _ORDER.index(one.severity))
+        grave = [one for one in found if one.severity in GRAVE and one.rule not in CHANGE_RULES]
+        others = [one for one in found if one.severity not in GRAVE and one.rule not in _IN_BLOCKS]
         rows = [row for row in shown.realms if row.changes or row.note or row.status not in _STATUSES]
-        page.add_section(pluralise(len(grave), "error"), grave)
-        page.add_section("Realms", [_block(one) for one in shown.blocks(rows)], separator="\n\n")
-        page.add_section("Warnings and notes", others)
+        is_drift = any(one.cause for row in rows for one in row.changes)
+        page.add_section("Errors", [_finding(one) for one in group_findings(grave)])
+        heading = "Realms (- on the server, + in the spec)" if is_drift else "Realms"
+        page.add_section(heading, [_block(one) for one in shown.blocks(rows)], separator="\n\n")
+        page.add_section("Warnings and notes", [_finding(one) for one in group_findings(others)])
         for table in shown.tables:
             page.add_section(table.heading, _table_rows(table))
         if shown.text:

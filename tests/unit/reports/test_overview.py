@@ -150,9 +150,7 @@ def test_a_report_without_a_verdict_of_its_own_counts_its_findings() -> None:
     ]
     shown = overview(reports.of_findings("apply", ExitStatus.UNREACHABLE, found))
     assert shown.verdict == ("apply: 2 errors, 1 note; exit status 3.",)
-    assert overview(reports.of_findings("validate", ExitStatus.OK, [])).verdict == (
-        "validate: no findings; exit status 0.",
-    )
+    assert overview(reports.of_findings("validate", ExitStatus.OK, [])).verdict == ("No problem found.",)
 
 
 def test_a_secret_is_shown_by_its_reference() -> None:

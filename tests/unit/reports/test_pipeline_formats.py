@@ -262,6 +262,19 @@ def test_realms_with_equal_changes_are_shown_once_as_a_diff() -> None:
     assert text.count("relay.port") == 1
 
 
+def test_a_change_outside_ztrust_mail_is_shown_once_in_a_comment() -> None:
+    text = document(OutputFormat.MARKDOWN, drift_report("new.example"))
+    assert "#### Realms (`-` on the server, `+` in the spec)" in text
+    assert "  + relay.host (Host): new.example  (out of band, critical)\n" in text
+    assert text.count("[`out-of-band`]") == 1
+    assert "[`drifted`]" not in text
+
+
+def test_commands_are_a_block_to_copy_in_a_comment() -> None:
+    text = document(OutputFormat.MARKDOWN, reports.of_commands("doctor", ["kcadm.sh create x", "kcadm.sh get x"]))
+    assert "```\nkcadm.sh create x\nkcadm.sh get x\n```" in text
+
+
 def test_long_parts_of_a_comment_are_folded() -> None:
     found = [warning("google", f"odd {number}", location=Location(f"{number}.yaml", 1, 1)) for number in range(60)]
     text = document(OutputFormat.MARKDOWN, of(*found))

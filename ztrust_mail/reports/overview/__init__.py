@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, to_second
 from ztrust_mail.model.serialize import display_short
@@ -151,7 +152,7 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def commands(self, report: reports.CommandsReport) -> Overview:
         """Return commands for the reader to run."""
-        return _overview(report, tables=[Table("Commands", ("command",), tuple((one,) for one in report.commands))])
+        return replace(_overview(report), text="\n".join(report.commands))
 
     def explanation(self, report: reports.ExplanationReport) -> Overview:
         """Return a realm's resolved settings, each with the place that it comes from."""
@@ -207,6 +208,8 @@ def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: I
 def _count(report: reports.Report, found: Iterable[Finding]) -> str:
     """Return the verdict of a report whose text has none: the number of findings, and the exit status."""
     numbers = Counter(one.severity for one in dict.fromkeys(found))
+    if not numbers and report.exit_status is ExitStatus.OK:
+        return "No problem found."
     parts = [pluralise(numbers[one], f"{one.value} finding" if one is Severity.CRITICAL else one.value)
              for one in Severity if numbers[one]]  # fmt: skip
     return f"{report.command}: {', '.join(parts) or 'no findings'}; exit status {int(report.exit_status)}."

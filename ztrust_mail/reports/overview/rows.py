@@ -69,8 +69,8 @@ class Table:
 class Overview:
     """A report. ``findings`` are those of no single realm; ``verdict`` has a line for each sentence.
 
-    ``text`` is the text that a conversion made, empty for other reports. ``specs`` are the files and folders that the
-    command was given.
+    ``text`` is shown as it is: what a conversion made, or commands to run; empty for other reports. ``specs`` are the
+    files and folders that the command was given.
     """
 
     command: str
