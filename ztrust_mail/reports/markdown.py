@@ -32,7 +32,7 @@ _ORDER = list(Severity)
 _IN_BLOCKS = {*CHANGE_RULES, OUT_OF_BAND, EDITED_BY}
 """The rules of findings that the block of a realm shows, unless they are critical."""
 
-_STATUSES = {"in_sync", "sent"}
+_QUIET_STATUSES = {"in_sync", "sent"}
 """What is said by number alone, where there is nothing else to say."""
 
 _WORD = re.compile(
@@ -52,7 +52,7 @@ class MarkdownFormat(OverviewFormat):
         found = sorted(shown.all_findings(), key=lambda one: _ORDER.index(one.severity))
         grave = [one for one in found if one.severity in GRAVE and one.rule not in CHANGE_RULES]
         others = [one for one in found if one.severity not in GRAVE and one.rule not in _IN_BLOCKS]
-        rows = [row for row in shown.realms if row.changes or row.note or row.status not in _STATUSES]
+        rows = [row for row in shown.realms if row.changes or row.note or row.status not in _QUIET_STATUSES]
         is_drift = any(one.cause for row in rows for one in row.changes)
         page.add_section("Errors", [_finding(one) for one in group_findings(grave)])
         heading = "Realms (- on the server, + in the spec)" if is_drift else "Realms"
@@ -118,7 +118,7 @@ def _heading(shown: Overview) -> Iterator[str]:
     yield f"### ztrust-mail {_command(shown)}{where}: {status}\n"
     for line in shown.verdict:
         yield f"{_prose(line)}\n"
-    if shown.next_step:
+    if 0 < len(shown.next_step) <= _LONGEST:  # half a command must not be copied
         yield f"Next step:\n\n{_fence([shown.next_step], 'sh')}\n"
 
 

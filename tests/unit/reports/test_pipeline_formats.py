@@ -293,6 +293,11 @@ def test_a_comment_that_is_too_long_ends_with_what_is_left_out() -> None:
     assert text.count("<details>") == text.count("</details>") == 1
 
 
+def test_a_command_that_is_too_long_for_a_comment_is_left_out_and_not_cut() -> None:
+    report = replace(plan_report("new.example"), next_step=f"ztrust-mail apply {'mail.yaml ' * 10_000}")
+    assert "ztrust-mail apply" not in document(OutputFormat.MARKDOWN, report)
+
+
 @pytest.mark.parametrize(
     ("said", "markdown"),
     [
