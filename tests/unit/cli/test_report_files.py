@@ -10,7 +10,7 @@ import pytest
 from support.cli import Cli, Ran, raising, run_process
 from support.stopping import started
 
-from ztrust_mail import api
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.reports.report import OutputFormat, load_format
 from ztrust_mail.sandbox import Sandbox
 
@@ -72,7 +72,7 @@ def test_reports_in_every_format_are_written_however_a_command_ends(
 def test_reports_are_written_when_a_command_is_interrupted_or_has_a_bug(
     cli: Cli, spec: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
 ) -> None:
-    monkeypatch.setattr(api, "plan", raising(error))
+    monkeypatch.setattr(KeycloakGateway, "account", raising(error))
     check_reports(cli("plan", spec, *REPORTS), status)
 
 

@@ -307,6 +307,8 @@ def test_a_command_that_is_too_long_for_a_comment_is_left_out_and_not_cut() -> N
         ("a [link](http://e.example) here", "a \\[`link](http://e.example`) here"),
         ("<b>bold</b> *text*", "`<b>bold</b> *text*`"),
         ("``` and `", "`and`"),
+        ("see x.y`z`", "see `x.y` `z`"),
+        ("a|b", "`a|b`"),
     ],
 )
 def test_words_that_could_be_markup_are_code(said: str, markdown: str) -> None:
