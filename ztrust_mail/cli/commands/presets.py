@@ -19,7 +19,7 @@ NAME = "presets"
     required=False,
     shell_complete=completion.preset_names,
 )
-@options.result_format
+@options.page_format
 def command(name: str | None, format: OutputFormat) -> None:
     """List mail providers, or the facts of one.
 
