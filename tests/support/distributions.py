@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 DATED = "1700000000"
 """The time of all files in a wheel, so that two builds of the same files are the same wheel."""
 LEFT_OUT = (".git", ".tox", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
-INSTALL_PATIENCE = 300.0
+INSTALL_PATIENCE = 600.0
 _FOR_PIP = ("PIP_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
@@ -62,17 +62,28 @@ def run_tool(command: Sequence[str], *, environ: Mapping[str, str] | None = None
     return done.stdout
 
 
-def package_files(folder: Path) -> dict[str, bytes]:
-    """Return the files of the package in a folder, by their path in it, without compiled ones."""
-    found = (Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names)
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.suffix != ".pyc"}
+def setup_cfg() -> ConfigParser:
+    """Return setup.cfg as it is written."""
+    config = ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    return config
+
+
+def data_files() -> set[Path]:
+    """Return the data files of the checkout that setup.cfg puts into the package."""
+    patterns = setup_cfg()["options.package_data"]["ztrust_mail"].replace(",", " ").split()
+    return {file for pattern in patterns for file in (ROOT / "ztrust_mail").glob(pattern)}
+
+
+def package_files() -> dict[str, bytes]:
+    """Return the code and the listed data files of the checkout, by their path in the package."""
+    package = ROOT / "ztrust_mail"
+    return {file.relative_to(package).as_posix(): file.read_bytes() for file in {*package.rglob("*.py"), *data_files()}}
 
 
 def user_extras() -> dict[str, list[str]]:
     """Return the extras for users, each with its requirements."""
-    config = ConfigParser(interpolation=None)
-    config.read(ROOT / "setup.cfg", encoding="utf-8")
-    extras = config["options.extras_require"]
+    extras = setup_cfg()["options.extras_require"]
     return {name: extras[name].split() for name in extras if name not in ("test", "dev")}
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from configparser import ConfigParser
 from datetime import date
 from pathlib import Path
 
-from support.distributions import ROOT, user_extras
+from support.distributions import ROOT, data_files, setup_cfg, user_extras
 
 import ztrust_mail
 
 
 def promised() -> dict[str, str]:
     """Return the lowest version that setup.cfg promises for each package, of every extra that a user installs."""
-    config = ConfigParser(interpolation=None)
-    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    config = setup_cfg()
     extras = [text for name, text in config["options.extras_require"].items() if name != "dev"]
     lines = "\n".join([config["options"]["install_requires"], *extras]).split()
     found = [re.fullmatch(r"([A-Za-z0-9-]+)(?:\[.*\])?>=([0-9.]+)", line) for line in lines if not line.startswith("%")]
@@ -78,13 +76,9 @@ def test_the_readme_names_the_wheel_of_this_version_and_every_extra() -> None:
 
 
 def test_the_wheel_gets_every_data_file() -> None:
-    config = ConfigParser(interpolation=None)
-    config.read(ROOT / "setup.cfg", encoding="utf-8")
     package = ROOT / "ztrust_mail"
-    patterns = config["options.package_data"]["ztrust_mail"].replace(",", " ").split()
-    listed = {file for pattern in patterns for file in package.glob(pattern)}
     found = {Path(folder, name) for folder, _, names in os.walk(package, followlinks=True) for name in names}
     inner = package / "docs"  # a link to the whole folder; only its pages are packaged
     files = {file for file in found if file.suffix not in (".py", ".pyc") and inner not in file.parents[1:]}
-    assert files == listed
+    assert files == data_files()
     assert len(files) > 5
