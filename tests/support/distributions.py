@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass
@@ -32,8 +31,7 @@ class Distributions:
 
     def unpack(self, folder: Path) -> Path:
         """Unpack the sdist and return its folder."""
-        with tarfile.open(self.sdist) as archive:
-            archive.extractall(folder, filter="data")
+        run_tool([sys.executable, "-m", "tarfile", "-e", str(self.sdist), str(folder)])
         (unpacked,) = folder.iterdir()
         return unpacked
 
