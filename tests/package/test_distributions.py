@@ -42,7 +42,8 @@ def test_the_wheel_is_the_package_of_the_checkout_with_metadata_and_licence(dist
     files = in_wheel(distributions.wheel)
     package = {name: content for name, content in files.items() if name.startswith("ztrust_mail/")}
     assert package == {f"ztrust_mail/{name}": data for name, data in package_files().items()}
-    assert package.keys() >= SCHEMAS | {"ztrust_mail/py.typed", "ztrust_mail/data/rules.toml"}
+    wanted = {"ztrust_mail/py.typed", "ztrust_mail/data/rules.toml", "ztrust_mail/docs/spec.md", *SCHEMAS}
+    assert package.keys() >= wanted
     metadata = f"ztrust_mail-{ztrust_mail.__version__}.dist-info"
     assert {name.partition("/")[0] for name in files.keys() - package.keys()} == {metadata}
     assert files[f"{metadata}/licenses/LICENSE"] == (ROOT / "LICENSE").read_bytes()
