@@ -53,8 +53,8 @@ STATUSES: Mapping[ExitStatus, str] = {
     ExitStatus.DIFFERS: "differs, drifted, declined, a test failed, or `convert` wrote an incomplete spec",
     ExitStatus.USAGE: "wrong usage, invalid spec or settings; or the result or a report could not be written",
     ExitStatus.UNREACHABLE: "the server is unreachable, or refuses the account altogether",
-    ExitStatus.PARTIAL: "some realms failed, are missing or unreadable, or are against the policy already; "
-    "the rest is done and reported",
+    ExitStatus.PARTIAL: "some realms failed, are missing or unreadable, or are against the policy already, or "
+    "`convert` could not read some files; the rest is done and reported",
     ExitStatus.UNSAFE: "refused: unsafe until `--allow` names each reason; against the policy; or locked by a run",
     ExitStatus.BUG: "internal error",
     ExitStatus.INTERRUPTED: "interrupted",
@@ -255,9 +255,11 @@ def _shown_default(node: Schema) -> str:
 
 TOOLS: Mapping[str, str] = {
     "spec": "a [spec](spec.md)",
-    "realm-export": "a file or folder as `kc.sh export` and keycloak-config-cli use it",
-    "terraform": "`keycloak_realm` resources; reading them needs the extra `convert`",
+    "realm-export": "a file or folder as `kc.sh export` writes it",
+    "keycloak-config-cli": "its files, in YAML or JSON, with variables such as `$(env:NAME)`",
+    "terraform": "`keycloak_realm` resources (`.tf` needs the extra `convert`), a state, `terraform show -json`",
     "ansible": "`keycloak_realm` tasks",
+    "kubernetes": "resources of Crossplane's provider and of Keycloak operators; written as `KeycloakRealmImport`",
 }
 """What the formats of ``convert`` are that belong to no [product](products.md)."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from support.admin_api import AdminApi, realm_path
 from support.cli import Ran, isolate, run_process
 from support.fixtures import ADMIN_EMAIL
@@ -56,6 +57,7 @@ def test_realms_exported_by_a_server_are_imported_again_with_only_their_mail_set
     before = {path.name: path.read_bytes() for path in exports.iterdir()}
     assert len(before) > len(REALMS)  # there are files of people, too
 
+    _convert_there_and_back(exports)
     at = ("--server", exports.as_uri())
     Path("mail.yaml").write_text(SPEC.format(port=relay.port, user=USER), encoding="utf-8")
     assert "2 realms to change" in _ran("plan", "mail.yaml", *at, status=1).out
@@ -71,6 +73,26 @@ def test_realms_exported_by_a_server_are_imported_again_with_only_their_mail_set
         _look_and_send(server, relay.port, monkeypatch)
     (mail,) = relay.wait_for(1)
     assert mail.login == USER  # which it had to prove by the password from the file
+
+
+def _convert_there_and_back(exports: Path) -> None:
+    """Convert a server's exports to a spec, that spec to an export, and that export to the same spec again."""
+    told = _ran("convert", "--from", "realm-export", "--to", "spec", str(exports), "--out", "converted.yaml").err
+    assert told.count("[plain-secret]") == 2  # exports have passwords in clear
+    assert "Valid: 3 realms" in _ran("validate", "converted.yaml").out
+    spec = yaml.safe_load(Path("converted.yaml").read_text(encoding="utf-8"))
+    assert spec["realms"]["acme"] == {
+        "sender": {"address": "old@acme.example"},
+        "relay": {
+            "host": "old.example", "port": 25, "security": "none",
+            "auth": {"username": "old", "password": {"env": "SMTP_PASSWORD_ACME"}},
+        },
+        "extra": {"x-own": "kept"},
+    }  # fmt: skip
+    assert spec["realms"]["Bärbel"] == {"disabled": True}
+    _ran("convert", "--from", "spec", "--to", "realm-export", "converted.yaml", "--out", "again.json")
+    _ran("convert", "--from", "realm-export", "--to", "spec", "again.json", "--out", "again.yaml")
+    assert Path("again.yaml").read_bytes() == Path("converted.yaml").read_bytes()
 
 
 def _look_and_send(server: KeycloakServer, port: int, monkeypatch: pytest.MonkeyPatch) -> None:

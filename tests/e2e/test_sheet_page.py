@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from support.browser import Browser
 
-from ztrust_mail.convert import FORMATS, Style, convert
+from ztrust_mail.convert import FORMATS, Destination, Style, convert
 
 HOSTILE = '<img src=x onerror=\\"document.title = 1\\">'
 SPEC = f"""\
@@ -46,7 +46,11 @@ def sheet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     spec, page = folder / "mail.yaml", folder / f"{request.param}.html"
     spec.write_text(SPEC + '  "tenant-*": {relay: {host: h.example}, sender: {address: a@b.example}}\n', "utf-8")
     written = convert(
-        FORMATS["spec"], FORMATS[request.param], str(spec), Style.HTML, written_at=datetime(2026, 1, 31, tzinfo=UTC)
+        FORMATS["spec"],
+        FORMATS[request.param],
+        str(spec),
+        Style.HTML,
+        destination=Destination(written_at=datetime(2026, 1, 31, tzinfo=UTC)),
     )
     page.write_text(written.text, "utf-8")
     return page.as_uri()

@@ -241,6 +241,7 @@ OTHERS: list[tuple[str, ...]] = [
     ("rule", "plain-secret"),
     ("presets", "m365"),
     *(("convert", "--from", "spec", "--to", to, "mail.json") for to in ("realm-export", "terraform", "ansible")),
+    *(("convert", "--from", "spec", "--to", to, "mail.json") for to in ("keycloak-config-cli", "kubernetes")),
 ]
 PLAIN = ("pull", "init", "schema")
 """Commands without ``--format``."""

@@ -244,7 +244,8 @@ SAMPLES: Mapping[str, tuple[Attributes, FieldMap]] = {
     ),
 }
 
-FORMAT_SUFFIXES = {"spec": ".yaml", "terraform": ".tf", "ansible": ".yml"} | {
+_YAML = {"spec": ".yaml", "ansible": ".yml", "keycloak-config-cli": ".yaml", "kubernetes": ".yaml"}
+FORMAT_SUFFIXES = {**_YAML, "terraform": ".tf"} | {
     name: ".txt" for name, dialect in DIALECTS.items() if dialect.body_format is BodyFormat.FORM
 }
 LOGGED_IN: FieldMap = {

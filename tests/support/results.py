@@ -40,6 +40,13 @@ def rules(outcome: Outcome | ReadResult | WriteResult) -> list[str]:
     return [finding.rule for finding in findings_in(outcome)]
 
 
+def left_out(found: ReadResult) -> set[str]:
+    """Return the fields that a conversion says it leaves out; an attribute may be an extra one."""
+    rules = ("plain-secret", "masked-value", "placeholder")
+    names = {finding.field for finding in found.findings if finding.field and finding.rule in rules}
+    return names | {f"extra.{name}" for name in names}
+
+
 def messages(outcome: Outcome) -> str:
     """Return message, hint and rule of each finding, on a line of its own."""
     return "\n".join(f"{found.message}; {found.hint} [{found.rule}]" for found in findings_in(outcome))

@@ -147,10 +147,14 @@ class Output(AbstractContextManager["Output"]):
         """Put findings into the result however the command ends."""
         self._findings += tuple(found)
 
-    def print_findings(self, found: Iterable[Finding]) -> None:
-        """Print findings to standard error, for a command whose standard output is no report. A document has them."""
+    def print_findings(self, found: Iterable[Finding], *, fold: bool = False) -> None:
+        """Print findings to standard error, for a command whose standard output is no report. A document has them.
+
+        With ``fold``, long lists of findings about realms are shortened, unless details are wanted.
+        """
         if not self.is_document:
-            self.print_note(finding_lines(one for one in (*self._findings, *found) if one not in self._shown))
+            new = (one for one in (*self._findings, *found) if one not in self._shown)
+            self.print_note(finding_lines(new, fold=fold and not self.display.details))
 
     def print_note(self, lines: Iterable[Line]) -> None:
         """Print lines that are not the result to standard error, unless only the result is wanted."""

@@ -1,28 +1,50 @@
 """Converts e-mail settings between specs and the files of other tools."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from ztrust_mail.convert.ansible import Ansible
-from ztrust_mail.convert.format import Format, ReadResult, WriteResult, drop_reported
+from ztrust_mail.convert.format import Format, ReadResult, UnnamedRealm, WriteResult, drop_reported
+from ztrust_mail.convert.kubernetes import Kubernetes
 from ztrust_mail.convert.product import Product, Style, style_of
-from ztrust_mail.convert.realm_export import RealmExport
+from ztrust_mail.convert.realm_export import KeycloakConfigCli, RealmExport
 from ztrust_mail.convert.sheets.sheet import Source
-from ztrust_mail.convert.spec import SpecFormat
+from ztrust_mail.convert.spec import INCOMPLETE, SpecFormat, gaps_of
 from ztrust_mail.convert.terraform import Terraform
-from ztrust_mail.core.errors import SpecError, UsageError
-from ztrust_mail.core.findings import FileFindings, Finding, has_errors
+from ztrust_mail.core.errors import ExitStatus, SpecError, UsageError
+from ztrust_mail.core.findings import FileFindings, Finding, Severity, error, warning
 from ztrust_mail.core.globs import is_selected
-from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.model.fields import FieldMap
 
 _PRODUCTS = map(Product, DIALECTS.values())
 
-FORMATS: Mapping[str, Format] = {f.name: f for f in (SpecFormat(), *_PRODUCTS, RealmExport(), Terraform(), Ansible())}
+_TOOLS = (RealmExport(), KeycloakConfigCli(), Terraform(), Ansible(), Kubernetes())
+
+FORMATS: Mapping[str, Format] = {f.name: f for f in (SpecFormat(), *_PRODUCTS, *_TOOLS)}
 """The formats in the order in which help and messages list them."""
 
-__all__ = ["FORMATS", "Format", "ReadResult", "Style", "WriteResult", "convert", "format_named", "style_of"]
+__all__ = [
+    "FORMATS",
+    "Destination",
+    "Format",
+    "ReadResult",
+    "Style",
+    "WriteResult",
+    "convert",
+    "format_named",
+    "style_of",
+]
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The written file's name in messages, and the time that a sheet shows."""
+
+    name: str = "FILE"
+    written_at: datetime | None = None
 
 
 def format_named(name: str) -> Format:
@@ -39,38 +61,75 @@ def convert(
     path: str,
     style: Style | None = None,
     globs: Sequence[str] = (),
-    written_at: datetime | None = None,
+    destination: Destination | None = None,
 ) -> WriteResult:
     """Return the settings in a file or folder in another format, with the findings on both.
 
-    A last finding that is an error says that the text must be completed before it can be used.
+    A part of the files that cannot be read is left out: an error says which, and the status is PARTIAL. The status
+    DIFFERS says that the text must be completed before it can be used.
 
     ``style`` says how a product's settings are written; with a style, source and target may be the same product.
-    ``globs`` limit the result to the realms they match. ``written_at`` is the time that a sheet shows.
+    ``globs`` limit the result to the realms they match.
 
-    Raises :class:`SpecError` with every finding if any part cannot be read, and :class:`UsageError` if both formats
+    Raises :class:`SpecError` with every finding if nothing can be read, and :class:`UsageError` if both formats
     are the same, the target has no styles, no realm is chosen, or the files hold no e-mail settings.
     """
     if style and not isinstance(target, Product):
         raise UsageError(f"the format {quoted(target.name)} has no styles", "leave out --as")
     if source is target and not style:
         raise UsageError(f"--from and --to are both {quoted(source.name)}", "give two different formats")
+    destination = destination or Destination()
     extract = source.read(path)
-    found = tuple(f for f in extract.findings if f.realm is None or is_selected(f.realm, globs))
-    if has_errors(found):
+    found = [f for f in extract.findings if f.realm is None or is_selected(f.realm, globs)]
+    commented = extract.unnamed if isinstance(target, SpecFormat) and not globs else ()
+    found += [_unnamed_realm(one, warning if commented else error) for one in extract.unnamed if not globs]
+    errors = [f for f in found if f.severity is Severity.ERROR]
+    sound = _sound_realms(extract, target, found)
+    if errors and not commented and not any(is_selected(realm, globs) for realm in sound):
         raise SpecError(_limit(found))
-    if not extract.realms:
-        reasons = "; ".join(finding.message for finding in extract.findings[:3])
-        message = f"no e-mail settings of a realm found in {quoted(path)}"
-        raise UsageError(f"{message}: {reasons}" if reasons else message, "check --from and the path")
-    realms = _select_realms(extract.realms, globs)
-    if isinstance(target, Product):
-        origin = Source(path, extract.digests, extract.servers, written_at, tuple(_limit(found)))
+    if not sound and not commented:
+        raise _nothing_found(path, extract)
+    realms = _select_realms(sound, globs) if sound else sound
+    if isinstance(target, SpecFormat):
+        written = target.write_all(realms, commented, found, destination.name)
+    elif isinstance(target, Product):
+        origin = Source(path, extract.digests, extract.servers, destination.written_at, tuple(_limit(found)))
         written = target.write(realms, style, origin)
     else:
         written = target.write(realms)
-    new = drop_reported(written.findings, found)
-    return WriteResult(written.text, (*_limit(found), *_limit(new), *target.check(written.text)))
+    new = drop_reported((f for f in written.findings if f.rule != INCOMPLETE), found)
+    last = [f for f in written.findings if f.rule == INCOMPLETE]
+    last += [_not_converted(len(errors))] if errors else []
+    status = ExitStatus.worst([written.status, *([ExitStatus.PARTIAL] if errors else [])])
+    return WriteResult(written.text, (*_limit(found), *_limit(new), *last), status)
+
+
+def _sound_realms(extract: ReadResult, target: Format, found: Sequence[Finding]) -> dict[str, FieldMap]:
+    """Return the realms without an error. A spec also gets those of which every value must be completed."""
+    wrong = {f.realm for f in found if f.severity is Severity.ERROR}  # which of two definitions is meant is unknown
+    sound = {realm: fields for realm, fields in extract.realms.items() if realm not in wrong}
+    if isinstance(target, SpecFormat):
+        known = {*extract.realms, *wrong, *(one.stand_in for one in extract.unnamed)}
+        sound |= {realm: {} for realm in gaps_of(found, sound) if realm not in known}
+    return sound
+
+
+def _unnamed_realm(realm: UnnamedRealm, judge: Callable[..., Finding]) -> Finding:
+    message = f"the realm's name is a placeholder of another tool: {quoted(realm.name)}"
+    in_comment, left_out = "write the name into the spec, where its entry is a comment", "left out; write the name"
+    hint = in_comment if judge is warning else left_out
+    return judge("placeholder", message, hint, realm.location, realm.stand_in)
+
+
+def _not_converted(count: int) -> Finding:
+    message = f"a part of the files was not converted: {pluralise(count, 'error')}, as listed above"
+    return error("partly-converted", message, "correct the files, then convert again")
+
+
+def _nothing_found(path: str, extract: ReadResult) -> UsageError:
+    reasons = [finding.message for finding in extract.findings[:3]]
+    message = f"no e-mail settings of a realm found in {quoted(path)}"
+    return UsageError(f"{message}: {'; '.join(reasons)}" if reasons else message, "check --from and the path")
 
 
 def _limit(findings: Iterable[Finding]) -> list[Finding]:

@@ -15,12 +15,11 @@ from ztrust_mail.convert.format import (
     Format,
     ReadResult,
     WriteResult,
-    name_secrets,
     storable,
     with_variables,
 )
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, note, warning
+from ztrust_mail.core.findings import Finding, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import (
@@ -62,27 +61,25 @@ class Ansible(Format):
     def read(self, path: str) -> ReadResult:
         """Return the settings of the tasks in a playbook or a list of tasks."""
         files = Files((".yaml", ".yml"))
-        realms: dict[str, FieldMap] = {}
         notes: list[Finding] = []
         for document in files.documents(path, _without_tags):
             for module, at in _modules(document.value, ()):
                 if not isinstance(module, dict):
                     message = "the task's arguments are not a mapping"
                     hint = "left out; write them as a mapping below the module's name"
-                    notes.append(warning("not-a-map", message, hint, location=document.locate(at)))
+                    files.findings.append(error("not-a-map", message, hint, document.locate(at)))
                     continue
-                realm = next((_text(str(r)) for key in ("realm", "name", "id") if (r := module.get(key))), "")
+                name = next((str(name) for key in ("realm", "name", "id") if (name := module.get(key))), "")
+                realm = _text(name)
                 option = next((key for key in _OPTIONS if module.get(key) is not None), "")
                 where = document.locate(at)
                 if not option or not realm:
                     message = f"the task has no {'smtp_server' if realm else 'realm'}, so e-mail settings are unknown"
                     notes.append(note("nothing-said", message, "left out", realm=realm, location=where))
-                elif files.is_new(realm, where):
+                elif named := files.name(realm, where, is_literal=realm != name):
                     _resolve(module, option)
-                    fields = read_map(document, (*at, option), realm, files.findings)
-                    if fields is not None:
-                        realms[realm] = fields
-        return ReadResult(name_secrets(realms), (*files.findings, *notes))
+                    files.add(named, read_map(document, (*at, option), named, files.findings))
+        return files.result(notes)
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one task for each realm that has e-mail."""

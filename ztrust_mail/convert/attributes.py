@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ztrust_mail.convert.foreign_placeholders import has_placeholder, parse_placeholder
 from ztrust_mail.convert.format import CANNOT_HOLD, UNNAMED
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, Location, Severity, error, note, warning
@@ -36,51 +37,6 @@ from ztrust_mail.model.values import may_hold_login
 from ztrust_mail.specfile.export import login_of, unused_login_fields
 from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
 
-_NAME = r"(?P<name>[A-Za-z_][A-Za-z0-9_]{0,199})"
-_DEFAULT = r"(?::[-=?]?(?P<default>[^{}()\[\]]*))?"
-_ENV = r"(?:env[:.]|var\.)?"
-_LOOKUP = r"lookup\(\s*['\"](?:ansible\.builtin\.)?env['\"]\s*,\s*['\"]%s['\"]\s*\)"
-# Only spellings in brackets: a password may well begin with a dollar sign.
-_SPELLINGS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\$\{{{_ENV}{_NAME}{_DEFAULT}\}}",
-        rf"\$\({_ENV}{_NAME}{_DEFAULT}\)",
-        rf"\[\[\s*{_ENV}{_NAME}\s*\]\]",
-        rf"\{{\{{\s*{_ENV}{_NAME}\s*\}}\}}",
-        rf"\{{\{{\s*{_LOOKUP % _NAME}\s*\}}\}}",
-        rf"\{{\{{\s*(?:getenv|env)\s+\"{_NAME}\"\s*\}}\}}",
-        rf"#\{{{_NAME}\}}#?",
-        rf"<<\s*{_NAME}\s*>>",
-        rf"%%{_NAME}%%",
-    )
-)
-_ANY = re.compile(
-    r"\$\{(?!vault\.)[^{}]+\}|\$\([^()]+\)|\[\[[^\[\]]+\]\]|\{\{[^{}]+\}\}|\{%[^{}]+%\}|#\{[^{}]+\}|<<[^<>]+>>|%%\w+%%"
-)
-
-
-@dataclass(frozen=True)
-class ForeignPlaceholder:
-    """A placeholder that is a whole value: its variable, if it names one, and whether it has a default."""
-
-    name: str
-    has_default: bool = False
-
-
-def parse_placeholder(text: str) -> ForeignPlaceholder | None:
-    """Return the placeholder that a whole text is, None for any other text."""
-    for spelling in _SPELLINGS:
-        if found := spelling.fullmatch(text.strip()):
-            return ForeignPlaceholder(found["name"], bool(found.groupdict().get("default")))
-    return ForeignPlaceholder("") if _ANY.fullmatch(text.strip()) else None
-
-
-def has_placeholder(text: str) -> bool:
-    """Tell whether a text contains a placeholder; a reference to a vault is not one."""
-    return _ANY.search(text) is not None
-
-
 Locate = Callable[[str], Location]
 
 _MASK = re.compile(r"\*{3,}")
@@ -93,24 +49,33 @@ _FILL_IN = "put the value into the variable that the result names"
 class AttributeReader:
     """Reads one realm's attributes of a product, and adds warnings to ``findings``.
 
-    ``locate`` returns the place of an attribute.
+    ``locate`` returns the place of an attribute. ``left_out`` are attributes without a usable value; ``elsewhere`` are
+    references for secrets that the file does not contain.
     """
 
     realm: str
     locate: Locate
     findings: list[Finding] = field(default_factory=list)
     dialect: Dialect = KEYCLOAK
+    left_out: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, SecretRef] = field(default_factory=dict)
 
     def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
-        """Return the fields, None if there are attributes and none of them is usable."""
+        """Return the fields, None if there are attributes and none of them is usable.
+
+        A field with an attribute that is left out is left out as a whole: half of two switches has another meaning.
+        """
         texts = {name: text for name, value in given.items() if (text := self._text(name, value)) not in (None, "")}
-        references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)}
-        plain = {n: t for n, t in texts.items() if n not in references and self._usable(n, t)}
-        attributes = self._one_switch({**plain, **{n: texts[n] for n in references}})
-        fields = dict(self.dialect.decode(attributes))
+        references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)} | self.elsewhere
+        texts |= dict.fromkeys(self.elsewhere, "?")
+        self.left_out |= {n: t for n, t in texts.items() if n not in references and not self._usable(n, t)}
+        usable = {native: text for native, text in texts.items() if native not in self.left_out}
+        known = {native: text for native, text in self.left_out.items() if native in self.dialect.attribute_names}
+        attributes = self._one_switch({**known, **usable})  # whether there is a login depends on what is left out, too
+        fields = self._without_left_out(self.dialect.decode(attributes))
         for native, reference in references.items():
             name = self.dialect.attribute_names[native]
-            if isinstance(fields[name], Masked):
+            if isinstance(fields.get(name), Masked):
                 fields[name] = reference
         self._check(fields)
         return fields if fields or not any(value not in ("", None) for value in given.values()) else None
@@ -120,6 +85,20 @@ class AttributeReader:
         name = self.dialect.attribute_names.get(native, native)
         self.findings.append(warning(rule, message, hint, realm=self.realm, field=name, location=self.locate(native)))
 
+    def leave_out(self, message: str, hint: str, native: str) -> None:
+        """Leave out an attribute whose value is known to another tool only, and warn of it."""
+        self.left_out[native] = "?"
+        self.warn("placeholder", message, f"left out; {hint}", native)
+
+    def _without_left_out(self, fields: FieldMap) -> dict[str, FieldValue]:
+        """Return the fields without those that an attribute left out would decide."""
+        out = self.left_out.keys()
+        lost = {row.field for row in self.dialect.rows if out & {*row.natives}}
+        lost |= {row.field for row in self.dialect.rows if out & {*row.reads} and row.field != LOGIN}
+        if LOGIN in lost:
+            return {name: value for name, value in fields.items() if not is_within(name, LOGIN)}
+        return {name: value for name, value in fields.items() if name not in lost}
+
     def _text(self, name: str, value: JsonValue) -> str | None:
         if isinstance(value, bool):
             return "true" if value else "false"
@@ -128,6 +107,7 @@ class AttributeReader:
         if isinstance(value, int | float | str):
             return str(value)
         if value is not None:
+            self.left_out[name] = "?"
             self.warn(
                 "bad-value", f"{quoted(name)} is not text", "left out; write text, a number or true or false", name
             )
@@ -146,8 +126,9 @@ class AttributeReader:
             if found.has_default:
                 hint = "left out; change the password at the relay if the file was ever shared"
                 self.warn("plain-secret", f"the placeholder in {quoted(native)} has a default in clear", hint, native)
-            if found.name:
-                return SecretRef(SecretKind.ENV, (found.name,))
+            if found.name or found.path:
+                kind = SecretKind.ENV if found.name else SecretKind.FILE
+                return SecretRef(kind, (found.name or found.path,))
             self.warn("placeholder", f"the placeholder in {quoted(native)} names no variable", _FILL_IN, native)
         elif self.dialect.is_secret(native, text):
             hint = f"{_FILL_IN}, and change the password at the relay if the file was ever shared"
@@ -165,14 +146,14 @@ class AttributeReader:
             hint = "left out; write it without the login, and change the password if the file was ever shared"
             self.warn("plain-secret", message, hint, native)
             return False
+        is_secretive = native not in known and _SECRETIVE.search(native) is not None
+        if has_placeholder(text) and not is_secretive and (native in known or self.dialect.extras):
+            message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
+            self.warn("placeholder", message, "left out; write the value", native)
+            return False
         if native in known:
-            if has_placeholder(text):
-                message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
-                self.warn(
-                    "placeholder", message, "write the value itself; the placeholder was converted unchanged", native
-                )
             return True
-        if _SECRETIVE.search(native):
+        if is_secretive:
             message = f"{quoted(native)} looks like a secret, and {self.dialect.title} does not use it"
             hint = did_you_mean(native, known)
             self.warn("plain-secret", message, "left out" + (f"; {hint}" if hint else ""), native)
@@ -194,10 +175,11 @@ class AttributeReader:
 
     def _check(self, fields: Mapping[str, FieldValue]) -> None:
         for name, value in fields.items():
-            if isinstance(value, Raw) and not has_placeholder(value.text):
+            if isinstance(value, Raw):
                 shown = "the value given" if field_of(name).secret else quoted(value)
                 self.warn("bad-value", f"{shown} is not a valid value of `{name}`", "correct it", self._native(name))
-        if login_of(fields) is not Login.NONE and USERNAME not in fields:
+        is_complete = not any(is_within(self.dialect.field_of_attribute(n), LOGIN) for n in self.left_out)
+        if login_of(fields) is not Login.NONE and USERNAME not in fields and is_complete:
             self.warn("no-username", "the login is on and has no user name", "add the user name", self._native(LOGIN))
         if login_of(fields) is Login.NONE and PASSWORD in unused_login_fields(fields):
             self.warn(
@@ -218,7 +200,7 @@ def read_map(document: Document, at: Pointer, realm: str, findings: list[Finding
         value, at = value[0], (*at, 0)
     if not isinstance(value, dict):
         message = "the e-mail settings are not a mapping"
-        findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
+        findings.append(error("not-a-map", message, "write them as key and value", document.locate(at), realm))
         return None
     reader = AttributeReader(realm, lambda native: document.locate_key((*at, native)))
     fields = reader.read(value)

@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
+from ztrust_mail.convert.foreign_placeholders import has_placeholder
+from ztrust_mail.core.data import JsonValue
+from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, file_bytes, files_in
 from ztrust_mail.core.findings import Finding, Location, error, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
@@ -17,10 +22,30 @@ from ztrust_mail.specfile.export import variables_for
 from ztrust_mail.specfile.load import parse
 from ztrust_mail.specfile.readers.document import Broken, Document, SourceText, decode
 
+Node = Mapping[str, JsonValue]
+"""A mapping in a file."""
+
 UNNAMED = SecretRef(SecretKind.ENV, ("",))
 """Stands for a secret that has no variable yet."""
 
 CANNOT_HOLD = "cannot-hold"
+
+
+class StandIn(str):
+    """A name that stands for a realm's unknown name; a realm may really have the same one."""
+
+
+@dataclass(frozen=True)
+class UnnamedRealm:
+    """The settings of a realm whose name is a placeholder of another tool, and the place of that name.
+
+    ``stand_in`` is the name of the realm in findings.
+    """
+
+    stand_in: str
+    name: str
+    fields: FieldMap
+    location: Location
 
 
 @dataclass(frozen=True)
@@ -35,14 +60,19 @@ class ReadResult:
     findings: tuple[Finding, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     servers: tuple[str, ...] = ()
+    unnamed: tuple[UnnamedRealm, ...] = ()
 
 
 @dataclass(frozen=True)
 class WriteResult:
-    """Settings as text in a format, and findings on what the format cannot hold."""
+    """Settings as text in a format, and findings on what the format cannot hold.
+
+    ``status`` says whether all settings that were found are in the text, and whether it must be completed.
+    """
 
     text: str = field(repr=False)
     findings: tuple[Finding, ...] = ()
+    status: ExitStatus = ExitStatus.OK
 
 
 class Format(ABC):
@@ -62,9 +92,10 @@ class Format(ABC):
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return the settings as text, and a finding for each part that the format cannot express."""
 
-    def check(self, text: str) -> list[Finding]:
-        """Return an error if text that :meth:`write` returned must be completed before it can be used."""
-        return []
+
+def mapping_of(value: JsonValue) -> Node:
+    """Return a value if it is a mapping, else an empty mapping."""
+    return value if isinstance(value, dict) else {}
 
 
 def drop_reported(new: Iterable[Finding], found: Iterable[Finding]) -> list[Finding]:
@@ -144,6 +175,31 @@ def _cannot_hold(realm: str, name: str, value: FieldValue, title: str) -> Findin
     return warning(CANNOT_HOLD, message, "left out; set it by other means", realm=realm, field=name)
 
 
+# Never text: YAML allows these marks at the start of a line only between documents.
+_BETWEEN = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
+
+
+def _parts(source: SourceText) -> Iterator[SourceText]:
+    """Yield the YAML documents of a file, without those that are empty."""
+    starts = [0, *(found.start() for found in _BETWEEN.finditer(source.text)), len(source.text)]
+    parts = [(begin, source.text[begin:end]) for begin, end in pairwise(starts)]
+    said = [(begin, text) for begin, text in parts if not _says_nothing(text)]
+    if len(said) < 2 or source.path.lower().endswith(".json"):
+        yield source
+        return
+    line = last = 0
+    for begin, text in said:
+        line += source.text.count("\n", last, begin)
+        last = begin
+        yield SourceText(source.path, re.sub(r"^\.\.\.", "   ", text), lines_before=line)
+
+
+def _says_nothing(text: str) -> bool:
+    """Tell whether a text has nothing but comments, directives and marks between documents."""
+    lines = (line.strip() for line in text.split("\n"))
+    return all(not line or line[0] in "#%" or line in ("---", "...") for line in lines)
+
+
 MAX_FILES = 10_000
 _REFUSED = {
     **FILE_PROBLEMS,
@@ -161,14 +217,40 @@ class Files:
 
     suffixes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
+    _realms: dict[str, FieldMap] = field(default_factory=dict)
+    _unnamed: list[UnnamedRealm] = field(default_factory=list)
     _places: dict[str, Location] = field(default_factory=dict)
+
+    def name(self, realm: str, where: Location, *, is_literal: bool = False) -> str:
+        """Return the name under which a realm is read, or nothing after adding an error if it was read before.
+
+        A placeholder of another tool is no name: a stand-in is returned for it.
+        """
+        if is_literal or not has_placeholder(realm):
+            return realm if self.is_new(realm, where) else ""
+        stand_in = StandIn(f"REALM_{len(self._unnamed) + 1}")
+        self._unnamed.append(UnnamedRealm(str(stand_in), realm, {}, where))
+        return stand_in
+
+    def add(self, realm: str, fields: FieldMap | None) -> None:
+        """Add the settings of a realm under the name that it is read under, unless there are none."""
+        if isinstance(realm, StandIn):
+            self._unnamed[-1] = replace(self._unnamed[-1], fields=fields or {})
+        elif fields is not None:
+            self._realms[realm] = fields
+
+    def result(self, notes: Iterable[Finding] = ()) -> ReadResult:
+        """Return all that was read, with a variable for each secret, and the notes after the other findings."""
+        fields = name_secrets({one.stand_in: one.fields for one in self._unnamed})
+        unnamed = tuple(replace(one, fields=fields[one.stand_in]) for one in self._unnamed)
+        return ReadResult(name_secrets(self._realms), (*self.findings, *notes), unnamed=unnamed)
 
     def is_new(self, realm: str, where: Location) -> bool:
         """Return whether the files had no e-mail settings of this realm so far; add an error if they had."""
         place = self._places.setdefault(realm, where)
         if place is not where:
             message = f"{quoted(realm)} has e-mail settings at {place} and again here"
-            self.findings.append(error("defined-twice", message, "keep one of the two, or rename it", where))
+            self.findings.append(error("defined-twice", message, "keep one of the two, or rename it", where, realm))
         return place is where
 
     def texts(self, path: str) -> Iterator[SourceText]:
@@ -184,18 +266,21 @@ class Files:
         else:
             yield from self._text(path)
 
-    def documents(self, path: str, prepare: Callable[[str], str] = str) -> Iterator[Document]:
+    def documents(self, path: str, prepare: Callable[[str], str] = str, *, several: bool = False) -> Iterator[Document]:
         """Yield the JSON and YAML documents; a file with a problem gives findings instead.
 
-        ``prepare`` may blank out parts of the text before it is read.
+        ``prepare`` may blank out parts of the text before it is read. With ``several``, a YAML file may hold several
+        documents, and a problem in one of them leaves the others as they are.
         """
-        for source in self.texts(path):
-            source.text = prepare(source.text)
-            with suppress(Broken):
-                value, root = parse(source)
-                if not source.findings:
-                    yield Document(source.path, os.path.dirname(os.path.realpath(source.path)), value, root, source)
-            self.findings.extend(source.findings)
+        for whole in self.texts(path):
+            whole.text = prepare(whole.text)
+            for source in _parts(whole) if several else [whole]:
+                with suppress(Broken):
+                    value, root = parse(source)
+                    if not source.findings:
+                        folder = os.path.dirname(os.path.realpath(source.path))
+                        yield Document(source.path, folder, value, root, source)
+                self.findings.extend(source.findings)
 
     def _text(self, path: str) -> Iterator[SourceText]:
         rule, data = file_bytes(path, self.suffixes)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ztrust_mail.convert.attributes import has_placeholder
 from ztrust_mail.core.errors import UsageError, install_hint
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import escaped
@@ -29,11 +28,16 @@ _TO_ESCAPE = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True)
 class Resource:
-    """A ``keycloak_realm`` resource; ``problem`` says why its settings cannot be read."""
+    """A ``keycloak_realm`` resource; ``problem`` says why its settings cannot be read. It may have no block.
+
+    ``sensitive`` are the arguments that must not be shown, such as ``auth.username``.
+    """
 
     realm: str
+    where: Location
     smtp_server: Block = field(default_factory=dict, repr=False)
     problem: str = ""
+    sensitive: frozenset[str] = frozenset()
 
 
 def string(text: str) -> str:
@@ -57,19 +61,19 @@ def realms_in(source: SourceText) -> Iterator[Resource]:
             if _text(kind) == "keycloak_realm" and isinstance(resources, dict):
                 for label, body in resources.items():
                     if isinstance(body, dict):
-                        yield _resource(str(_text(label)), body)
+                        yield _resource(str(_text(label)), body, Location(source.path))
 
 
-def _resource(label: str, body: dict[str, object]) -> Resource:
+def _resource(label: str, body: dict[str, object], where: Location) -> Resource:
     realm = _text(body.get("realm"))
-    if not isinstance(realm, str) or not realm or has_placeholder(realm):
-        return Resource(label, problem="the realm's name is computed, so it is unknown offline")
+    if not isinstance(realm, str) or not realm:
+        return Resource(label, where, problem="the resource has no realm")
     blocks = _blocks(body, "smtp_server")
     if any("smtp_server" in block for block in _blocks(body, "dynamic")) or '"smtp_server"' in str(body.get("dynamic")):
-        return Resource(realm, problem="the smtp_server block is dynamic, so its content is unknown offline")
-    if len(blocks) != 1:
-        return Resource(realm, problem="the resource has no smtp_server block, so the e-mail settings are unknown")
-    return Resource(realm, _block(blocks[0]))
+        return Resource(realm, where, problem="the smtp_server block is dynamic, so its content is unknown offline")
+    if len(blocks) > 1:
+        return Resource(realm, where, problem="the resource has several smtp_server blocks")
+    return Resource(realm, where, _block(blocks[0]) if blocks else {})
 
 
 def _block(given: dict[str, object]) -> Block:

@@ -205,13 +205,14 @@ class Product(Format):
         entries = entries_of(self.dialect, value, at)
         if entries is None:
             message = "the e-mail settings are not a mapping"
-            findings.append(error("not-a-map", message, "write them as key and value", document.locate(at)))
+            findings.append(error("not-a-map", message, "write them as key and value", document.locate(at), realm))
             return None
         given = {entry.native: entry for entry in entries}
         for entry in entries:
             if given[entry.native] is not entry:
                 message = f"{quoted(entry.native)} is given twice"
-                findings.append(error("duplicate-key", message, "keep one of the two", document.locate_key(entry.at)))
+                where = document.locate_key(entry.at)
+                findings.append(error("duplicate-key", message, "keep one of the two", where, realm))
 
         def locate(name: str) -> Location:
             return document.locate_key(given[name].at if name in given else at)

@@ -1,14 +1,17 @@
 """Realm exports as ``kc.sh export`` writes them and keycloak-config-cli reads them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from ztrust_mail.convert.attributes import attributes_of, read_map
-from ztrust_mail.convert.format import Files, Format, ReadResult, WriteResult, as_json, name_secrets, with_variables
+from ztrust_mail.convert.format import Files, Format, ReadResult, WriteResult, as_json, with_variables
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, note, warning
+from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, KEYCLOAK, SMTP_SERVER
 from ztrust_mail.model.fields import ABSENT, THEME, FieldMap, message_field, message_of
+from ztrust_mail.specfile.export import dump_yaml
 from ztrust_mail.specfile.readers.document import Document, Pointer
 
 TEXTS = "localizationTexts"
@@ -57,6 +60,15 @@ def split(fields: FieldMap) -> tuple[FieldMap, dict[str, object]]:
     return rest, {**theme, **({TEXTS: locales} if locales else {})}
 
 
+def add_realm(files: Files, document: Document, name: str, at: Pointer, realm: Mapping[str, JsonValue]) -> None:
+    """Add the settings and templates of the realm at a place in a document to what the files hold."""
+    named = files.name(name, document.locate((*at, SMTP_SERVER)))
+    if named:
+        fields = read_map(document, (*at, SMTP_SERVER), named, files.findings)
+        if fields is not None:
+            files.add(named, with_templates(fields, document, at, {**realm, "realm": named}, files.findings))
+
+
 _NOT_SAID = "nothing-said"
 
 
@@ -69,43 +81,91 @@ class RealmExport(Format):
     def read(self, path: str) -> ReadResult:
         """Return the settings of the realms in a file or a folder, except realms without ``smtpServer``."""
         files = Files((".json", ".yaml", ".yml"))
-        realms: dict[str, FieldMap] = {}
         notes: list[Finding] = []
-        for document in files.documents(path):
+        for document in files.documents(path, several=True):
             found = 0
             for name, at, realm in _realms(document):
                 found += 1
                 if realm.get(SMTP_SERVER) is None:
                     message = f"the realm has no {SMTP_SERVER}, so its e-mail settings are unknown"
                     notes.append(note(_NOT_SAID, message, "left out", realm=name, location=document.locate(at)))
-                elif files.is_new(name, document.locate((*at, SMTP_SERVER))):
-                    fields = read_map(document, (*at, SMTP_SERVER), name, files.findings)
-                    if fields is not None:
-                        realms[name] = with_templates(fields, document, at, realm, files.findings)
+                else:
+                    add_realm(files, document, name, at, realm)
             if not found:
-                message = "this file contains no realm"
-                notes.append(note(_NOT_SAID, message, "left out", location=document.locate(())))
-        return ReadResult(name_secrets(realms), (*files.findings, *notes))
+                notes.append(note(_NOT_SAID, _no_realm(document), "left out", location=document.locate(())))
+        return files.result(notes)
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return one realm as an object, several as a list."""
-        named, findings = with_variables(realms, self.title)
-        written: list[dict[str, object]] = []
-        variables = False
-        for realm, fields in named.items():
-            own, templates = split(fields)
-            given, found = attributes_of(KEYCLOAK, realm, own)
-            smtp = given or {}
-            written.append({"realm": realm, SMTP_SERVER: smtp, **templates})
-            variables |= any("${" in text for text in smtp.values())
-            findings.extend(found)
+        written, findings = representations(realms, self.title)
         message = "these realms contain e-mail settings only"
         hint = "merge them into the full exports: an import that overrides replaces the whole realm"
         findings.append(note("partial-realm", message, hint))
-        if variables:
+        if any("${" in text for one in written for text in one.smtp.values()):
             message = "variables are written as ${NAME}, which kc.sh import fills in"
-            findings.append(note("variables", message, "keycloak-config-cli writes $(env:NAME)"))
-        return WriteResult(as_json(written[0] if len(written) == 1 else written), tuple(findings))
+            findings.append(note("variables", message, "--to keycloak-config-cli writes $(env:NAME)"))
+        objects = [one.as_object() for one in written]
+        return WriteResult(as_json(objects[0] if len(objects) == 1 else objects), tuple(findings))
+
+
+class KeycloakConfigCli(RealmExport):
+    """The files of keycloak-config-cli: realm exports with variables such as ``$(env:NAME)``."""
+
+    name = "keycloak-config-cli"
+    title = "keycloak-config-cli"
+
+    def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
+        """Return one YAML document for each realm."""
+        written, findings = representations(realms, self.title)
+        documents = [dump_yaml(one.as_object(lambda text: text.replace("$(", "$$("), "$(env:{})")) for one in written]
+        if any(one.variables for one in written):
+            hint = "run it with --import.var-substitution.enabled=true"
+            findings.append(note("variables", "secrets are written as $(env:NAME)", hint))
+        return WriteResult("---\n".join(documents), tuple(findings))
+
+
+@dataclass(frozen=True)
+class Representation:
+    """The e-mail settings and templates of a realm under Keycloak's names, and the variable of each secret."""
+
+    realm: str
+    smtp: Mapping[str, str]
+    templates: Mapping[str, object]
+    variables: Mapping[str, str]
+
+    def as_object(self, escape: Callable[[str], str] = str, variable: str = "${{{}}}") -> dict[str, object]:
+        """Return the realm as an export has it; ``variable`` is the format of a variable, the rest is escaped."""
+        smtp = {
+            native: variable.format(self.variables[native]) if native in self.variables else escape(text)
+            for native, text in self.smtp.items()
+        }
+        return {"realm": escape(self.realm), SMTP_SERVER: smtp, **_escaped(self.templates, escape)}
+
+
+def representations(realms: Mapping[str, FieldMap], title: str) -> tuple[list[Representation], list[Finding]]:
+    """Return the realms under Keycloak's names, and the findings on what these cannot hold."""
+    named, findings = with_variables(realms, title)
+    written = []
+    for realm, fields in named.items():
+        own, templates = split(fields)
+        given, found = attributes_of(KEYCLOAK, realm, own)
+        findings.extend(found)
+        secrets = {n: v for n, v in own.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
+        variables = {KEYCLOAK.attributes_of(name)[0]: reference.argument[0] for name, reference in secrets.items()}
+        written.append(Representation(realm, given or {}, templates, variables))
+    return written, findings
+
+
+def _escaped(templates: Mapping[str, object], escape: Callable[[str], str]) -> dict[str, object]:
+    def convert(value: object) -> object:
+        return {key: convert(inner) for key, inner in value.items()} if isinstance(value, dict) else escape(str(value))
+
+    return {name: convert(value) for name, value in templates.items()}
+
+
+def _no_realm(document: Document) -> str:
+    is_resource = isinstance(document.value, dict) and {"apiVersion", "kind"} <= document.value.keys()
+    return "this is a Kubernetes resource, for --from kubernetes" if is_resource else "this file contains no realm"
 
 
 def _realms(document: Document) -> Iterator[tuple[str, Pointer, Mapping[str, JsonValue]]]:

@@ -1,12 +1,21 @@
 """The spec as a format."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ztrust_mail.convert.format import CANNOT_HOLD, Format, ReadResult, WriteResult, name_secrets
+from ztrust_mail.convert.completion import Gaps, mark_gaps
+from ztrust_mail.convert.format import (
+    CANNOT_HOLD,
+    Format,
+    ReadResult,
+    UnnamedRealm,
+    WriteResult,
+    name_secrets,
+)
+from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity, warning
-from ztrust_mail.core.text import first_and_more, quoted
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.model.fields import ABSENT, FieldMap, Raw, field_of
+from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, REPLY_TO_NAME, FieldMap, Raw, extra_field, field_of
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.export import (
     Leaves,
@@ -20,8 +29,11 @@ from ztrust_mail.specfile.export import (
 from ztrust_mail.specfile.resolve import resolve_entry
 
 INCOMPLETE = "incomplete-spec"
-_SHOWN = 3  # problems of an incomplete spec
+_SHOWN = 3  # problems of an incomplete spec, or lines to complete
 _BY_HAND = "left out; write it by hand"
+_BECAUSE = "the value is not converted"
+_LEAVES_OUT = ("placeholder", "masked-value", "bad-value", "plain-secret")
+"""The rules of warnings on a value that is left out."""
 
 
 class SpecFormat(Format):
@@ -48,41 +60,109 @@ class SpecFormat(Format):
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a YAML spec with an entry for each realm."""
+        return self.write_all(realms, (), (), "FILE")
+
+    def write_all(
+        self,
+        realms: Mapping[str, FieldMap],
+        unnamed: Sequence[UnnamedRealm],
+        found: Iterable[Finding],
+        path: str,
+    ) -> WriteResult:
+        """Return a YAML spec with a comment at each place to complete.
+
+        The entries of realms without a name are comments. ``found`` are the warnings on values that were left out;
+        ``path`` is the spec's file in messages.
+        """
         entries: dict[str, Leaves | None] = {}
         findings: list[Finding] = []
+        gaps = gaps_of(found, {**realms, **{one.stand_in: one.fields for one in unnamed}})
         for realm, fields in name_secrets(realms).items():
             if not is_valid_entry_name(realm):
                 message = f"a spec cannot have an entry named {quoted(realm)}"
                 findings.append(warning(CANNOT_HOLD, message, "left out; write the realm's real name", realm=realm))
                 continue
-            entries[realm] = _leaves(realm, dict(fields), findings) if fields else None
-        return WriteResult(to_yaml(entries, {}, because="the value is not converted"), tuple(findings))
-
-    def check(self, text: str) -> list[Finding]:
-        """Return an error if ``validate`` would refuse the spec."""
-        problems = [f for f in load.validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
-        if not problems:
-            return []
-        lines = [f"line {f.location.line}: {f.message}" if f.location else f.message for f in problems]
-        message = f"the spec is incomplete: {first_and_more(lines, _SHOWN, '; ')}"
-        return [Finding(Severity.ERROR, INCOMPLETE, message, "complete it, then run: ztrust-mail validate FILE")]
+            missing = gaps.setdefault(realm, {})
+            entries[realm] = _leaves(realm, dict(fields), findings, missing) if fields or missing else None
+        text, lines = mark_gaps(to_yaml(entries, {}, because=_BECAUSE), gaps)
+        if unnamed:
+            text, lines = _with_unnamed(text, lines, unnamed, gaps)
+        incomplete = _incomplete(text, lines, path)
+        return WriteResult(text, (*findings, *incomplete), ExitStatus.DIFFERS if incomplete else ExitStatus.OK)
 
 
-def _leaves(realm: str, fields: FieldMap, findings: list[Finding]) -> Leaves:
+def gaps_of(found: Iterable[Finding], realms: Mapping[str, FieldMap]) -> Gaps:
+    """Return the reason for each field that was left out when its realm was read."""
+    gaps: Gaps = {}
+    for finding in found:
+        name = finding.field or ""
+        is_known = name in FIELDS or name == LOGIN
+        name = name if is_known else extra_field(name)
+        if not (finding.realm and finding.field and finding.rule in _LEAVES_OUT) or field_of(name).secret:
+            continue
+        if (is_known or finding.rule == "placeholder") and name not in realms.get(finding.realm, {}):
+            gaps.setdefault(finding.realm, {})[name] = finding.message
+    return gaps
+
+
+def _leaves(realm: str, fields: FieldMap, findings: list[Finding], gaps: dict[str, str]) -> Leaves:
+    """Return the fields that a spec can hold, and add the others, and the missing ones, to ``gaps``."""
     fields = {name: value for name, value in fields.items() if value is not ABSENT}
-    left_out = unrepresentable(fields)
-    for name in left_out:
+    for name in unrepresentable(fields):
         value = fields.pop(name)
         is_secret = field_of(name).secret and isinstance(value, Raw)
         message = f"{quoted(name)} is {'a value' if is_secret else quoted(value)}, which a spec cannot hold"
         findings.append(warning(CANNOT_HOLD, message, _BY_HAND, realm=realm, field=name))
-    for name in unused_login_fields(fields):
+        gaps[name] = message
+    for name in _unused(fields, gaps):
         del fields[name]
         message = f"`{name}` has no effect: the setting it belongs to is missing"
         hint = "left out; if it is wanted, add it together with the missing setting"
         findings.append(warning(CANNOT_HOLD, message, hint, realm=realm, field=name))
     for name in missing_fields(fields):
-        message = f"`{name}` is missing, and an entry needs it"
-        hint = "add it: the spec is invalid without it"
-        findings.append(warning("missing-field", message, hint, realm=realm, field=name))
-    return to_entry(fields, left_out)
+        if name not in gaps:
+            gaps[name] = message = f"`{name}` is missing, and an entry needs it"
+            hint = "add it: the spec is invalid without it"
+            findings.append(warning("missing-field", message, hint, realm=realm, field=name))
+    return to_entry(fields, gaps)
+
+
+def _unused(fields: FieldMap, gaps: Collection[str]) -> list[str]:
+    """Return the fields without effect; the name of an address that is to be completed has one."""
+    return [name for name in unused_login_fields(fields) if name != REPLY_TO_NAME or "reply_to.address" not in gaps]
+
+
+def _with_unnamed(text: str, lines: list[int], unnamed: Sequence[UnnamedRealm], gaps: Gaps) -> tuple[str, list[int]]:
+    """Add the entries of the realms without a name as comments, and return the text and its lines to complete."""
+    text = text.replace("\nrealms: {}\n", "\nrealms:\n")
+    lines = list(lines)
+    for realm in unnamed:
+        missing = gaps.setdefault(realm.stand_in, {})
+        is_off = not realm.fields and not missing
+        entry = {realm.stand_in: None if is_off else _leaves(realm.stand_in, dict(realm.fields), [], missing)}
+        written, inner = mark_gaps(to_yaml(entry, {}, because=_BECAUSE), {realm.stand_in: missing})
+        head, _, body = written.partition("\nrealms:\n")
+        start = text.count("\n") + 1
+        place = f"{quoted(realm.name)} at {realm.location}"
+        text += f"  # complete: write the realm's name for {realm.stand_in} ({place}), and remove the `# ` below\n"
+        text += "".join(f"  # {line[2:]}\n" for line in body.splitlines())
+        lines += [start, *(line - head.count("\n") - 2 + start for line in inner)]
+    return text, lines
+
+
+def _incomplete(text: str, lines: Sequence[int], path: str) -> list[Finding]:
+    """Return an error if the spec has places to complete, or if ``validate`` would refuse it."""
+    hint = f"then run: ztrust-mail validate {path}"
+    if lines:
+        shown = first_and_more([str(line) for line in lines], _SHOWN)
+        message = (
+            f"the spec is incomplete: {pluralise(len(lines), 'place')} to complete, "
+            f"marked by `# complete:` in {'line' if len(lines) == 1 else 'lines'} {shown}"
+        )
+        return [Finding(Severity.ERROR, INCOMPLETE, message, f"write the values, {hint}")]
+    problems = [f for f in load.validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
+    if not problems:
+        return []
+    named = [f"line {f.location.line}: {f.message}" if f.location else f.message for f in problems]
+    message = f"the spec is incomplete: {first_and_more(named, _SHOWN, '; ')}"
+    return [Finding(Severity.ERROR, INCOMPLETE, message, f"complete it, {hint}")]

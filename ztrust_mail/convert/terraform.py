@@ -1,23 +1,31 @@
-"""The ``smtp_server`` block of Terraform's ``keycloak_realm`` resources (keycloak/keycloak provider, 5.x)."""
+"""The ``smtp_server`` block of Terraform's ``keycloak_realm`` resources.
 
+The providers mrparkers/keycloak and its successor keycloak/keycloak (5.x) have the same block.
+"""
+
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, count
 
+from ztrust_mail.convert import hcl, terraform_json
 from ztrust_mail.convert.attributes import AttributeReader, encode_attributes
 from ztrust_mail.convert.format import (
     CANNOT_HOLD,
+    MAX_FILES,
     Files,
     Format,
     ReadResult,
     WriteResult,
-    name_secrets,
     storable,
     with_variables,
 )
-from ztrust_mail.convert.hcl import Block, Resource, realms_in, string
+from ztrust_mail.convert.hcl import Block, Resource, string
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.findings import Finding, Location, note, warning
+from ztrust_mail.core.files import STDIN, files_in
+from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
@@ -37,10 +45,13 @@ from ztrust_mail.model.fields import (
     TOKEN_SCOPE,
     TOKEN_URL,
     USERNAME,
+    UTF8,
     FieldMap,
     Login,
     Raw,
+    field_of,
 )
+from ztrust_mail.specfile.readers.document import Broken
 
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     HOST: ("host",),
@@ -52,6 +63,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     ENVELOPE_FROM: ("envelope_from",),
     SECURITY: ("starttls", "ssl"),
 }
+_READ: Mapping[str, tuple[str, ...]] = {**_ARGUMENTS, UTF8: ("allow_utf8",)}  # which not all 5.x releases accept
 _BASIC: Mapping[str, tuple[str, ...]] = {USERNAME: ("username",), PASSWORD: ("password",)}
 _TOKEN: Mapping[str, tuple[str, ...]] = {
     USERNAME: ("username",),
@@ -61,6 +73,9 @@ _TOKEN: Mapping[str, tuple[str, ...]] = {
     TOKEN_SCOPE: ("scope",),
 }
 _LOGINS = {"auth": (Login.BASIC, _BASIC), "token_auth": (Login.TOKEN, _TOKEN)}
+_CONFIGURATIONS = (".tf", ".tf.json")
+_STATES = (".tfstate", ".json")
+_RESOLVED = "terraform show -json | ztrust-mail convert --from terraform --to spec -"
 _HEAD = """\
 # Merge each smtp_server and lifecycle block into the realm's full resource: the provider resets what a resource omits.
 # With ignore_changes, ztrust-mail manages the e-mail settings and Terraform everything else.
@@ -74,22 +89,27 @@ class Terraform(Format):
     title = "Terraform's smtp_server"
 
     def read(self, path: str) -> ReadResult:
-        """Return the settings of the resources in a file or a folder. Needs the extra ``convert``."""
-        files = Files((".tf",))
-        realms: dict[str, FieldMap] = {}
-        notes: list[Finding] = []
+        """Return the settings in configurations (``.tf``), a state, or the output of ``terraform show -json``.
+
+        Of a folder, only configurations are read. Terraform's own language needs the extra ``convert``.
+        """
+        is_folder = path != STDIN and os.path.isdir(path)
+        files = Files(_CONFIGURATIONS if is_folder else (*_CONFIGURATIONS, *_STATES))
+        notes = _unread_states(path) if is_folder else []
+        is_evaluated = True
         for source in files.texts(path):
-            for resource in realms_in(source):
-                where = Location(source.path)
-                realm = resource.realm
-                if resource.problem:
-                    notes.append(warning("nothing-said", resource.problem, "left out", realm=realm, location=where))
-                elif files.is_new(realm, where):
-                    fields = _fields(resource, where, files.findings)
-                    if fields is not None:
-                        realms[realm] = fields
+            is_json = terraform_json.is_json(source.text)
+            is_evaluated &= is_json and not source.path.lower().endswith(_CONFIGURATIONS)
+            with suppress(Broken):
+                for resource in (terraform_json if is_json else hcl).realms_in(source):
+                    _add(resource, files, notes)
             files.findings.extend(source.findings)
-        return ReadResult(name_secrets(realms), (*files.findings, *notes))
+        result = files.result(notes)
+        if is_evaluated or not (result.unnamed or any(one.rule == "placeholder" for one in result.findings)):
+            return result
+        message = "variables, locals, modules and for_each of a configuration are not evaluated"
+        advice = note("not-evaluated", message, f"for resolved values: {_RESOLVED}")
+        return replace(result, findings=(*result.findings, advice))
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a resource for each realm that has e-mail, and the variables for its secrets."""
@@ -117,18 +137,54 @@ class Terraform(Format):
         return WriteResult("\n".join([_HEAD, *blocks, *declared]), tuple(findings))
 
 
-def _fields(resource: Resource, where: Location, findings: list[Finding]) -> FieldMap | None:
-    reader = AttributeReader(resource.realm, lambda _: where)
-    given = _natives(resource.smtp_server, _ARGUMENTS, reader, tuple(_LOGINS))
+def _add(resource: Resource, files: Files, notes: list[Finding]) -> None:
+    """Add the settings of a resource to what the files hold."""
+    realm, where = resource.realm, resource.where
+    if resource.problem:
+        hint = f"left out; write the arguments, or convert the state: {_RESOLVED}"
+        files.findings.append(error("unknown-settings", resource.problem, hint, where, realm))
+    elif not resource.smtp_server:
+        message = "the resource has no smtp_server block, so the e-mail settings are unknown"
+        notes.append(note("nothing-said", message, "left out", where, realm))
+    elif named := files.name(realm, where):
+        files.add(named, _fields(replace(resource, realm=named), files.findings))
+
+
+def _unread_states(folder: str) -> list[Finding]:
+    states, _ = files_in(folder, (".tfstate",), MAX_FILES)
+    message, hint = "a state in a folder is not read", f"for resolved values: {_RESOLVED}"
+    return [note("not-evaluated", message, hint, location=Location(state)) for state in states[:1]]
+
+
+def _fields(resource: Resource, findings: list[Finding]) -> FieldMap | None:
+    reader = AttributeReader(resource.realm, lambda _: resource.where)
+    given = _natives(_shown(resource, "", reader), _READ, reader, tuple(_LOGINS))
     for block, (login, table) in _LOGINS.items():
         if isinstance(inner := resource.smtp_server.get(block), Mapping):
             switch, kind = KEYCLOAK.attributes_of(LOGIN)
-            given |= {**_natives(inner, table, reader, ()), switch: True, kind: str(login)}
+            given |= {**_natives(_shown(resource, block, reader), table, reader, ()), switch: True, kind: str(login)}
         elif inner is not None:
             reader.warn("bad-value", f"{quoted(block)} is not a block", "left out; write it as a block", block)
     fields = reader.read(given)
     findings.extend(reader.findings)
     return fields
+
+
+def _shown(resource: Resource, name: str, reader: AttributeReader) -> Block:
+    """Return a block without the arguments that are sensitive and not secrets, after a warning on each."""
+    inner = resource.smtp_server.get(name) if name else resource.smtp_server
+    table, block = dict(_LOGINS[name][1] if name else _READ), inner if isinstance(inner, Mapping) else {}
+    natives = {a: n for f, args in table.items() for a, n in zip(args, KEYCLOAK.attributes_of(f), strict=True)}
+    hidden = {"", name} & resource.sensitive
+    shown = dict(block)
+    for argument, native in natives.items():
+        path = f"{name}.{argument}" if name else argument
+        if block.get(argument) in (None, "") or not (hidden or path in resource.sensitive):
+            continue
+        if not field_of(KEYCLOAK.attribute_names[native]).secret:
+            del shown[argument]
+            reader.leave_out(f"{quoted(argument)} is marked as sensitive", "write the value", native)
+    return shown
 
 
 def _natives(

@@ -16,7 +16,7 @@ from support.cli import Cli
 from support.products import ALL, LOGGED_IN
 
 from ztrust_mail import __version__
-from ztrust_mail.convert import FORMATS, Style, convert
+from ztrust_mail.convert import FORMATS, Destination, Style, convert
 from ztrust_mail.convert.product import Product
 from ztrust_mail.convert.sheets.sheet import HOW, SECRETS, Source
 from ztrust_mail.core.findings import warning
@@ -50,7 +50,7 @@ def spec_fixture(cli: Cli) -> str:
 
 
 def sheet_of(path: str, style: Style, product: str = "oneaccess", source: str = "spec") -> str:
-    return convert(FORMATS[source], FORMATS[product], path, style, written_at=NOON).text
+    return convert(FORMATS[source], FORMATS[product], path, style, destination=Destination(written_at=NOON)).text
 
 
 def lines_of(sheet: str) -> list[str]:

@@ -462,5 +462,5 @@ def test_texts_that_a_spec_cannot_contain_are_reported_when_one_is_written() -> 
     odd = {"templates.messages.en.a b": "x", "templates.messages.en.a": "\ud800", "templates.messages.en.b": "{"}
     fields = {"sender.address": "a@b.example", "relay.host": "h", "notify.recipients": ", ".join(MANY), **odd}
     written = FORMATS["spec"].write({"acme": fields})
-    assert {f.field for f in written.findings} == odd.keys()
+    assert {f.field for f in written.findings if f.rule == "cannot-hold"} == odd.keys()
     assert all(address in written.text for address in MANY)

@@ -9,10 +9,10 @@ import click
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, check_output_file, write_output
-from ztrust_mail.convert import FORMATS, Style, convert, format_named, style_of
+from ztrust_mail.convert import FORMATS, Destination, Style, convert, format_named, style_of
 from ztrust_mail.convert.product import Product
-from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.findings import has_errors
+from ztrust_mail.core.files import STDIN
+from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.report import of_conversion
 
 NAME = "convert"
@@ -59,18 +59,18 @@ def command(
     """Turn settings kept for one tool into those of another.
 
     Works offline. Secrets become references, and what the target cannot hold is reported. A product that
-    has only a form gets a sheet to type from. Ends with status 1 if the written spec must be completed
-    before it is valid; the last line says how.
+    has only a form gets a sheet to type from. Ends with status 1 if the written spec must be completed,
+    with status 4 if a part of the files cannot be read; the last line says how to go on.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
         check_output_file(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
-        written = convert(reader, writer, path, style, realm, datetime.now(UTC))
+        named = shell_word(str(out)) if out is not None and str(out) != STDIN else "FILE"
+        written = convert(reader, writer, path, style, realm, Destination(named, datetime.now(UTC)))
         in_report = output.is_document and out is None
-        output.print_findings(written.findings)
+        output.print_findings(written.findings, fold=True)
         if not in_report:
             write_output(out, written.text, force=force)
-        status = ExitStatus.DIFFERS if has_errors(written.findings) else ExitStatus.OK
-        output.finish((), of_conversion(status, written.findings, written.text if in_report else None))
+        output.finish((), of_conversion(written.status, written.findings, written.text if in_report else None))

@@ -22,6 +22,7 @@ MAX_VALUES = 1_000_000
 MAX_NUMBER = 100  # characters; Python refuses to read very long numbers
 MAX_LINE = 10_000
 START = "start with `version: 1`"
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # byte order marks, as :func:`decode` returns them
 _REFUSED = {
     "empty-file": ("the file is empty", START),
     "too-deep": (f"this is nested more than {MAX_DEPTH} deep", "a spec needs less than 10"),
@@ -66,13 +67,15 @@ def decode(data: bytes) -> str:
 class SourceText:
     """The text of one file, the problems found in it, and the line and column of each offset.
 
-    Readers refuse a text of more than ``max_values`` values.
+    Readers refuse a text of more than ``max_values`` values. ``lines_before`` is the number of lines of the file before
+    the text.
     """
 
-    def __init__(self, path: str, text: str, max_values: int = MAX_VALUES) -> None:
+    def __init__(self, path: str, text: str, max_values: int = MAX_VALUES, lines_before: int = 0) -> None:
         self.path = path
         self.text = text
         self.max_values = max_values
+        self.lines_before = lines_before
         self.findings: list[Finding] = []
 
     @cached_property
@@ -83,15 +86,15 @@ class SourceText:
         """Return the line and column of an offset; of one past the end of the text, those of the end."""
         offset = min(offset, len(self.text))
         line = bisect_right(self._line_starts, offset)
-        return Location(self.path, line, offset - self._line_starts[line - 1] + 1)
+        return Location(self.path, line + self.lines_before, offset - self._line_starts[line - 1] + 1)
 
     def offset(self, where: Location) -> int:
         """Return the offset of a place in the text."""
-        return self._line_starts[where.line - 1] + where.column - 1
+        return self._line_starts[where.line - self.lines_before - 1] + where.column - 1
 
     def line_start(self, offset: int) -> int:
         """Return the offset at which the line of another offset starts."""
-        return self._line_starts[self.location(offset).line - 1]
+        return self._line_starts[self.location(offset).line - self.lines_before - 1]
 
     def line_at(self, offset: int) -> str:
         """Return the line of an offset without its end, and of a long line the first ``MAX_LINE`` characters."""
@@ -117,6 +120,8 @@ class SourceText:
 
     def check_characters(self) -> None:
         """Refuse an empty text, bytes that are not UTF-8, and control characters. Raises :class:`Broken`."""
+        if self.text.startswith(_UTF_16) or "\0" in self.text[:2]:
+            self.stop("not-utf-8", 0, "the file is UTF-16", "save it as UTF-8")
         if found := SURROGATE.search(self.text):
             self.stop("not-utf-8", found.start(), "the file is not UTF-8 text from here on", "save it as UTF-8")
         if found := CONTROL.search(self.text):
