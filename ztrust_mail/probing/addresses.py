@@ -24,6 +24,7 @@ MAX_LISTED = 50
 _RESOLVER = Resolver()
 
 _FAMILIES: Mapping[int, AddressFamily] = {socket.AF_INET: AddressFamily.IPV4, socket.AF_INET6: AddressFamily.IPV6}
+_TITLES = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6", AddressFamily.ANY: "IP"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,12 @@ def resolve(host: str, port: int, options: ProbeOptions, deadline: Deadline) -> 
         hint = "check the host name in the settings, and this machine's DNS"
         raise StageFailed(RelayProblem("relay-name", f"{quoted(host)} does not resolve", hint)) from None
     addresses = list(dict.fromkeys(RelayAddress(family, target) for family, _, _, _, target in found))
-    wanted = [one for one in addresses if options.family in (AddressFamily.ANY, _FAMILIES.get(one.family))]
+    family = options.wanted_family
+    wanted = [one for one in addresses if family in (AddressFamily.ANY, _FAMILIES.get(one.family))]
     if not wanted:
         is_ip = is_address(host)
-        message = f"{quoted(host)} {'is' if is_ip else 'has'} no {options.family.name} address"
-        raise StageFailed(RelayProblem("relay-name", message, "leave out --ipv4 and --ipv6"))
+        message = f"{quoted(host)} {'is' if is_ip else 'has'} no {_TITLES[family]} address"
+        raise StageFailed(RelayProblem("relay-name", message, "leave out --ipv4, --ipv6 and --source-address"))
     return wanted
 
 
@@ -133,8 +135,6 @@ _REASONS = {
     errno.ENETUNREACH: "network unreachable",
     errno.EHOSTUNREACH: "host unreachable",
     errno.EADDRNOTAVAIL: "this machine does not have the source address",
-    errno.EAFNOSUPPORT: "the source address is of another family",
-    errno.EINVAL: "the source address is of another family",
     errno.ECONNRESET: "connection reset",
     errno.EACCES: "this machine forbids the connection",
     errno.EPERM: "this machine forbids the connection",

@@ -16,7 +16,7 @@ from ztrust_mail.model.fields import Login, Security
 from ztrust_mail.probing import login, tls
 from ztrust_mail.probing.addresses import MAX_LISTED, Connector, resolve
 from ztrust_mail.probing.deadline import Deadline
-from ztrust_mail.probing.envelope import ask_recipient, ask_senders, send_message
+from ztrust_mail.probing.envelope import ask_recipient, ask_senders, judge_senders, send_message
 from ztrust_mail.probing.handshake import Handshake
 from ztrust_mail.probing.line import Disconnected, JunkReply, Record, ReplyTooLong, SmtpLine
 from ztrust_mail.probing.options import ProbeOptions, reaches, stages_of
@@ -56,7 +56,7 @@ class SmtpDialogue:
         self._token: Secret | None = None
         self._is_logged_in = False
         self._reply: Reply | None = None
-        self._senders: list[SenderOutcome] = []
+        self._senders: Sequence[SenderOutcome] = ()
         self._steps: Mapping[Stage, Callable[[], str]] = {
             Stage.NAME: self._name,
             Stage.CONNECT: self._connect,
@@ -269,7 +269,9 @@ class SmtpDialogue:
 
     def _sender(self) -> str:
         self._require_session()
-        detail, self._senders, self._reply = ask_senders(self._open_line, self.senders)
+        self._senders = ask_senders(self._open_line, self.senders)
+        detail = judge_senders(self._senders)
+        self._reply = self._senders[0].reply
         return detail
 
     def _recipient(self) -> str:

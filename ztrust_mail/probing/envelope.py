@@ -21,16 +21,12 @@ MAX_REFUSED = 3
 _DONE, _WILL_FORWARD = 250, 251
 
 
-def ask_senders(line: SmtpLine, senders: Sequence[str]) -> tuple[str, list[SenderOutcome], Reply]:
-    """Ask for each envelope sender; the first one comes last, and its transaction stays open.
+def ask_senders(line: SmtpLine, senders: Sequence[str]) -> list[SenderOutcome]:
+    """Ask for each envelope sender, and return the outcomes in the given order.
 
-    Returns a summary, the outcomes in the given order, and the last reply. Raises :class:`StageFailed` with what the
-    relay says to the first one that it refuses.
+    The first one comes last, and its transaction stays open.
     """
-    if not senders:
-        raise NotTested("--from ADDRESS tests it")
     outcomes: dict[str, SenderOutcome] = {}
-    reply = Reply(0, "")
     for sender in reversed(senders[:MAX_SENDERS]):
         if sum(one.status is ProbeStatus.FAILED for one in outcomes.values()) >= MAX_REFUSED:
             break
@@ -39,11 +35,12 @@ def ask_senders(line: SmtpLine, senders: Sequence[str]) -> tuple[str, list[Sende
         reply = _ask_sender(line, sender)
         status = ProbeStatus.OK if reply.code == _DONE else ProbeStatus.FAILED
         outcomes[sender] = SenderOutcome(sender, status, reply)
-    found = [outcomes.get(one, SenderOutcome(one, ProbeStatus.NOT_TESTED)) for one in senders]
-    return _judge_senders(found), found, reply
+    return [outcomes.get(one, SenderOutcome(one, ProbeStatus.NOT_TESTED)) for one in senders]
 
 
 def _ask_sender(line: SmtpLine, sender: str) -> Reply:
+    if not sender.isprintable():
+        return Reply(0, "not sent: it has control characters")
     if sender.isascii():
         return line.reply_of(*line.mail(sender))
     if line.has_extn("smtputf8"):
@@ -51,7 +48,10 @@ def _ask_sender(line: SmtpLine, sender: str) -> Reply:
     return Reply(0, "not sent: it has non-ASCII characters, and the relay does not offer SMTPUTF8")
 
 
-def _judge_senders(found: Sequence[SenderOutcome]) -> str:
+def judge_senders(found: Sequence[SenderOutcome]) -> str:
+    """Return which senders are accepted. Raises :class:`StageFailed` with the reply to the first that is refused."""
+    if not found:
+        raise NotTested("--from ADDRESS tests it")
     refused = [one for one in found if one.status is ProbeStatus.FAILED]
     tried = [one for one in found if one.status is not ProbeStatus.NOT_TESTED]
     if refused and refused[0].reply:

@@ -51,6 +51,13 @@ class ProbeOptions:
     allow_clear_login: bool = False
     patience: float = 5.0
 
+    @property
+    def wanted_family(self) -> AddressFamily:
+        """The family of addresses to try: the given one, or that of the source address."""
+        if self.family is not AddressFamily.ANY or not self.source_address:
+            return self.family
+        return AddressFamily.IPV6 if ":" in self.source_address else AddressFamily.IPV4
+
     def __post_init__(self) -> None:
         if not 0 < self.deadline <= 600:
             raise UsageError("the deadline of a probe is out of range", "give up to 10m, such as 20s")

@@ -194,10 +194,13 @@ def probe_relays(
     """Return the outcome of each relay, in order. ``done`` is called from any thread after each."""
     secrets = _resolve(senders, options, store)
     deadlines: list[Deadline] = []
+    stopped = threading.Event()
 
     def probe(relay: Relay) -> RelayOutcome:
         deadline = Deadline(options.deadline)
         deadlines.append(deadline)
+        if stopped.is_set():
+            deadline.expire()
         dialogue = SmtpDialogue(relay, senders[relay], options, redactor, deadline)
         dialogue.secret = secrets[relay]
         outcome = dialogue.run()
@@ -209,6 +212,7 @@ def probe_relays(
         try:
             return list(pool.map(probe, senders))
         except BaseException:  # an interruption does not wait for the deadlines
+            stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             for deadline in deadlines:
                 deadline.expire()

@@ -128,11 +128,11 @@ def failed_checks(code: int, chain: Sequence[CertificateFacts], host: str) -> li
         own, now = chain[0], datetime.now(UTC)
         found += [EXPIRED] if any(one.not_after < now for one in chain) else []
         found += [NOT_YET_VALID] if any(one.not_before > now for one in chain) else []
-        found += [] if any(_is_for(name, host) for name in own.names) else [WRONG_NAME]
+        found += [] if any(is_for(name, host) for name in own.names) else [WRONG_NAME]
     return list(dict.fromkeys(found))
 
 
-def _is_for(name: str, host: str) -> bool:
+def is_for(name: str, host: str) -> bool:
     """Tell whether a name of a certificate is the host's, with ``*`` as its whole first label."""
     name, host = name.lower().rstrip("."), host.lower().rstrip(".")
     try:
