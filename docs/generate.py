@@ -50,7 +50,7 @@ WIDTH = 120
 
 STATUSES: Mapping[ExitStatus, str] = {
     ExitStatus.OK: "in sync, or done",
-    ExitStatus.DIFFERS: "differs, drifted, declined, a test failed, or `convert` wrote an incomplete spec",
+    ExitStatus.DIFFERS: "differs, drifted, declined, a test or a probe failed, or `convert` wrote an incomplete spec",
     ExitStatus.USAGE: "wrong usage, invalid spec or settings; or the result or a report could not be written",
     ExitStatus.UNREACHABLE: "the server is unreachable, or refuses the account altogether",
     ExitStatus.PARTIAL: "some realms failed, are missing or unreadable, or are against the policy already, or "

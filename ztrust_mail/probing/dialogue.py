@@ -6,6 +6,7 @@ import smtplib
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from ztrust_mail.core.findings import Severity
@@ -33,6 +34,9 @@ from ztrust_mail.probing.outcome import (
     TokenFacts,
 )
 from ztrust_mail.probing.relay import Relay
+
+_REFUSALS = (Stage.TOKEN, Stage.LOGIN, Stage.SENDER, Stage.RECIPIENT, Stage.MESSAGE)
+"""The stages after whose failure the line is as good as before."""
 
 _READY, _DONE = 220, 250
 
@@ -81,8 +85,7 @@ class SmtpDialogue:
         with self._deadline:
             for stage in stages_of(self.relay):
                 stages.append(self._stage(stage, stages))
-            if self._line:
-                self._line.close()
+            self._say_goodbye(stages)
         return replace(
             self._outcome,
             stages=tuple(stages),
@@ -91,6 +94,15 @@ class SmtpDialogue:
             transcript=tuple(self._record.lines),
             seconds=time.monotonic() - began,
         )
+
+    def _say_goodbye(self, stages: Sequence[StageOutcome]) -> None:
+        """Close the line; after a refusal with a QUIT whose reply nobody waits for."""
+        if self._line is None:
+            return
+        if any(one.stage in _REFUSALS and one.status is ProbeStatus.FAILED for one in stages):
+            with suppress(OSError, smtplib.SMTPException):
+                self._line.putcmd("QUIT")
+        self._line.close()
 
     def _stage(self, stage: Stage, before: Sequence[StageOutcome]) -> StageOutcome:
         failed = next((one for one in before if one.status is ProbeStatus.FAILED), None)

@@ -20,6 +20,15 @@ MAX_REFUSED = 3
 
 _DONE, _WILL_FORWARD = 250, 251
 
+_LOGIN_NEEDED = (530, 535)
+_LOGIN_WORDS = (
+    "not logged in",
+    "authentication required",
+    "authentication is required",
+    "client was not authenticated",
+)
+"""Codes and words by which relays ask for a login."""
+
 
 def ask_senders(line: SmtpLine, senders: Sequence[str]) -> list[SenderOutcome]:
     """Ask for each envelope sender, and return the outcomes in the given order.
@@ -73,17 +82,20 @@ def ask_recipient(line: SmtpLine, recipient: str) -> Reply:
 
 
 def _refusal(rule: str, message: str, reply: Reply) -> RelayProblem:
-    """Return the problem with a refused address; some relays refuse the EHLO name only here."""
-    if "helo command rejected" in reply.text.lower():
+    """Return the problem with a refused address; some relays refuse the EHLO name or the sender only later."""
+    said = reply.text.lower()
+    if "helo command rejected" in said:
         hint = "give a name that the relay accepts as --ehlo-name; servers greet with the name of their machine"
         return RelayProblem("relay-ehlo", message, hint)
+    if "starttls" in said:
+        return RelayProblem("relay-needs-starttls", message, "set relay.security: starttls")
     if 400 <= reply.code < 500:
         hint = "try again in some minutes; a relay that always defers (greylisting) delays a server's mails, too"
         return RelayProblem("relay-defers", message, hint)
-    if reply.code in (530, 535) or (reply.enhanced in ("5.7.0", "5.5.1") and "auth" in reply.text.lower()):
+    if reply.code in _LOGIN_NEEDED or any(words in said for words in _LOGIN_WORDS):
         return RelayProblem("relay-needs-login", message, "set relay.auth: the relay wants a login")
     hint = "check that the relay may send for this domain, and that the address is verified there"
-    return RelayProblem(rule, message, hint)
+    return RelayProblem("relay-sender" if "sender address rejected" in said else rule, message, hint)
 
 
 def send_message(line: SmtpLine, sender: str, recipient: str) -> tuple[str, Reply]:

@@ -39,6 +39,8 @@ class Handshake:
         except ssl.SSLCertVerificationError as e:
             return self._refused_certificate(e.verify_code)
         except ssl.SSLError as e:
+            if line.is_late:
+                raise TimeoutError from None
             error = e
         else:
             return facts, tls.expiry_problem(facts, host)

@@ -91,6 +91,11 @@ class SmtpLine(smtplib.SMTP):
         return isinstance(self.sock, ssl.SSLSocket)
 
     @property
+    def is_late(self) -> bool:
+        """Whether the deadline is over, so that it has ended the line."""
+        return self._deadline.is_over
+
+    @property
     def has_unread(self) -> bool:
         """Whether the relay has sent more than the replies that were read."""
         return bool(self._buffer)

@@ -49,6 +49,8 @@ def test_a_plain_relay_goes_through_all_stages(odd_relays: OddRelays, look) -> N
         (answering({"MAIL": b"550 5.7.1 Sender address rejected\r\n"}), Stage.SENDER, "relay-sender"),
         (answering({"MAIL": b"451 4.7.1 later\r\n"}), Stage.SENDER, "relay-defers"),
         (answering({"MAIL": b"530 5.7.0 Authentication required\r\n"}), Stage.SENDER, "relay-needs-login"),
+        (answering({"MAIL": b"530 Must issue a STARTTLS command first\r\n"}), Stage.SENDER, "relay-needs-starttls"),
+        (answering({"MAIL": b"451 5.7.3 STARTTLS is required\r\n"}), Stage.SENDER, "relay-needs-starttls"),
         (answering({"RCPT": b"554 5.7.1 Email address is not verified\r\n"}), Stage.RECIPIENT, "relay-recipient"),
         (answering({"RCPT": b"450 4.2.0 Greylisted\r\n"}), Stage.RECIPIENT, "relay-defers"),
         (answering({"RCPT": b"504 5.5.2 <x>: Helo command rejected\r\n"}), Stage.RECIPIENT, "relay-ehlo"),
@@ -183,6 +185,7 @@ def test_the_transcript_marks_what_was_sent_received_and_refused(odd_relays: Odd
         "<-  250 OK",
         " -> mail FROM:<no-reply@acme.example>",
         "<** 550 no",
+        " -> QUIT",
     ]
 
 
