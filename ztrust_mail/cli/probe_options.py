@@ -129,7 +129,9 @@ probing = options.gather(
         click.option("--from", "sender", metavar="ADDRESS", help="The envelope sender for --relay."),
         click.option("--to", "recipient", metavar="ADDRESS", help="Ask the relay about this recipient, too."),
         options.flag("--send", help="Send a real message to the recipient of --to."),
-        click.option("--until", type=click.Choice(STAGES), help="Stop after this stage."),
+        click.option(
+            "--until", metavar="STAGE", type=click.Choice(STAGES), help=f"Stop after this stage: {', '.join(STAGES)}."
+        ),
         click.option(
             "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
         ),

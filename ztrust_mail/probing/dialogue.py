@@ -19,7 +19,7 @@ from ztrust_mail.probing.addresses import MAX_LISTED, Connector, resolve
 from ztrust_mail.probing.deadline import Deadline
 from ztrust_mail.probing.envelope import ask_recipient, ask_senders, judge_senders, send_message
 from ztrust_mail.probing.handshake import Handshake
-from ztrust_mail.probing.line import Disconnected, JunkReply, Record, ReplyTooLong, SmtpLine
+from ztrust_mail.probing.line import Disconnected, Record, SmtpLine, break_problem
 from ztrust_mail.probing.options import ProbeOptions, reaches, stages_of
 from ztrust_mail.probing.outcome import (
     NotTested,
@@ -31,7 +31,6 @@ from ztrust_mail.probing.outcome import (
     Stage,
     StageFailed,
     StageOutcome,
-    TokenFacts,
 )
 from ztrust_mail.probing.relay import Relay
 
@@ -127,28 +126,11 @@ class SmtpDialogue:
             status, problem, detail = ProbeStatus.FAILED, e.problem, e.problem.message
             self._reply = e.reply or self._reply
         except (OSError, smtplib.SMTPException, ValueError) as e:
-            status, problem = ProbeStatus.FAILED, self._break(stage, e)
+            status, problem = ProbeStatus.FAILED, break_problem(stage, e, self._deadline)
             detail = problem.message
         finding = problem.finding_at(self.relay.address) if problem else None
         encrypted = bool(self._line and self._line.encrypted)
         return StageOutcome(stage, status, detail, time.monotonic() - began, self._reply, encrypted, finding)
-
-    def _break(self, stage: Stage, e: Exception) -> RelayProblem:
-        """Return what is wrong if a line breaks, or says something that is not SMTP."""
-        if self._deadline.is_over or isinstance(e, TimeoutError):
-            message = f"the relay did not finish {stage.label} within {self._deadline.seconds:g}s in all"
-            return RelayProblem("relay-slow", message, "see whether the relay delays clients, or raise --deadline")
-        if isinstance(e, ReplyTooLong):
-            message = f"the relay sends more in reply to {stage.label} than SMTP has"
-            return RelayProblem("relay-protocol", message, "check host and port: another service may listen there")
-        if isinstance(e, JunkReply):
-            message = f"the relay answers with something that is not SMTP: {quoted(e.text, 80)}"
-            return RelayProblem("relay-protocol", message, "check host and port: another service may listen there")
-        if isinstance(e, UnicodeError):
-            return RelayProblem("relay-protocol", "the settings have characters that SMTP cannot send", "correct them")
-        message = f"the relay closed the connection during {stage.label}"
-        hint = "see the relay's log: it may refuse this machine's address or its EHLO name, or limit connections"
-        return RelayProblem("relay-closed", message, hint)
 
     @property
     def _open_line(self) -> SmtpLine:
@@ -248,7 +230,7 @@ class SmtpDialogue:
             self.relay, secret, self._deadline, self._redactor, self.options.ca_bundle
         )
         self._outcome = replace(self._outcome, token=facts)
-        return _describe_token(facts)
+        return login.describe_token(facts)
 
     def _log_in(self) -> str:
         line, relay, said = self._open_line, self.relay, ""
@@ -302,16 +284,11 @@ class SmtpDialogue:
         return f"accepted as {message_id}"
 
     def _quit(self) -> str:
+        line = self._open_line
         try:
-            self._reply = self._open_line.ask("QUIT")
+            line.putcmd("QUIT")
+            if line.wait(self.options.patience):
+                self._reply = line.reply_of(*line.getreply())
         except (OSError, smtplib.SMTPException):
-            return "closed without a reply"
-        return str(self._reply)
-
-
-def _describe_token(facts: TokenFacts) -> str:
-    parts = [f"for {', '.join(facts.audience)}" if facts.audience else "its claims cannot be read"]
-    parts += [f"roles {', '.join(facts.roles)}"] if facts.roles else []
-    parts += [f"scopes {', '.join(facts.scopes)}"] if facts.scopes else []
-    parts += [f"until {facts.expires:%Y-%m-%d %H:%M} UTC"] if facts.expires else []
-    return f"token {'; '.join(parts)}"[:300]
+            pass  # everything was said before
+        return str(self._reply or "closed without a reply")

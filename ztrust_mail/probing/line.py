@@ -12,9 +12,9 @@ import ssl
 from collections.abc import Callable
 
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import printable
+from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.probing.deadline import Deadline
-from ztrust_mail.probing.outcome import Reply, TranscriptLine
+from ztrust_mail.probing.outcome import RelayProblem, Reply, Stage, TranscriptLine
 
 LOG = logging.getLogger("ztrust_mail.requests.probe")
 """Each line of a dialogue at DEBUG, without the login."""
@@ -202,6 +202,24 @@ class SmtpLine(smtplib.SMTP):
         self.esmtp_features = {}
         self.does_esmtp = False
         return secured
+
+
+def break_problem(stage: Stage, e: Exception, deadline: Deadline) -> RelayProblem:
+    """Return what is wrong if a line breaks, or says something that is not SMTP."""
+    if deadline.is_over or isinstance(e, TimeoutError):
+        message = f"the relay did not finish {stage.label} within {deadline.seconds:g}s in all"
+        return RelayProblem("relay-slow", message, "see whether the relay delays clients, or raise --deadline")
+    if isinstance(e, ReplyTooLong):
+        message = f"the relay sends more in reply to {stage.label} than SMTP has"
+        return RelayProblem("relay-protocol", message, "check host and port: another service may listen there")
+    if isinstance(e, JunkReply):
+        message = f"the relay answers with something that is not SMTP: {quoted(e.text, 80)}"
+        return RelayProblem("relay-protocol", message, "check host and port: another service may listen there")
+    if isinstance(e, UnicodeError):
+        return RelayProblem("relay-protocol", "the settings have characters that SMTP cannot send", "correct them")
+    message = f"the relay closed the connection during {stage.label}"
+    hint = "see the relay's log: it may refuse this machine's address or its EHLO name, or limit connections"
+    return RelayProblem("relay-closed", message, hint)
 
 
 def _base64(value: Secret) -> str:

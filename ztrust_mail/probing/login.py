@@ -175,3 +175,12 @@ def _texts(claims: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = claims.get(name)
     values = value if isinstance(value, list) else str(value).split() if isinstance(value, str) else []
     return tuple(printable(str(one))[:_MAX_TEXT] for one in values[:_MAX_VALUES])
+
+
+def describe_token(facts: TokenFacts) -> str:
+    """Return what a token says of itself in one line."""
+    parts = [f"for {', '.join(facts.audience)}" if facts.audience else "its claims cannot be read"]
+    parts += [f"roles {', '.join(facts.roles)}"] if facts.roles else []
+    parts += [f"scopes {', '.join(facts.scopes)}"] if facts.scopes else []
+    parts += [f"until {facts.expires:%Y-%m-%d %H:%M} UTC"] if facts.expires else []
+    return f"token {'; '.join(parts)}"[:300]

@@ -117,6 +117,32 @@ def test_a_relay_that_accepts_and_stays_silent_is_slow(odd_relays: OddRelays, lo
     assert relay.connections == 2  # the second asks whether the port expects TLS
 
 
+def test_a_handshake_that_does_not_end_is_slow_and_not_broken(odd_relays: OddRelays, look) -> None:
+    def play(talk: Talk) -> None:
+        talk.say(b"220 hi\r\n")
+        while talk.hear() != b"STARTTLS":
+            talk.say(STARTTLS)
+        talk.say(b"220 go\r\n")
+        talk.wait_for_the_end()
+
+    outcome = look(odd_relays(play).settings(Security.STARTTLS), deadline=0.5)
+    assert failure(outcome) == (Stage.STARTTLS, "relay-slow")
+    outcome = look(odd_relays(Talk.wait_for_the_end).settings(Security.TLS), deadline=0.5)
+    assert failure(outcome) == (Stage.TLS, "relay-slow")
+
+
+def test_nobody_waits_long_for_the_reply_to_quit(odd_relays: OddRelays, look) -> None:
+    def play(talk: Talk) -> None:
+        talk.say(b"220 hi\r\n")
+        while talk.hear() != b"QUIT":
+            talk.say(b"250 OK\r\n")
+        talk.wait_for_the_end()
+
+    outcome = look(odd_relays(play).settings(), patience=0.1, deadline=600)
+    assert outcome.status is ProbeStatus.OK
+    assert outcome.stage(Stage.QUIT).detail == "closed without a reply"
+
+
 def test_a_relay_that_greets_late_passes(odd_relays: OddRelays, look) -> None:
     def play(talk: Talk) -> None:
         talk.pause(0.3)

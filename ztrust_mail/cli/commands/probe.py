@@ -69,7 +69,8 @@ def _connect(server: str | None, spec: Spec | None, config: str | None) -> Sessi
     """Return a session; None where no server is chosen, which a spec does not need for realms named in full."""
     try:
         return api.connect(server, spec=spec, config_path=config)
-    except NoServerChosen:
+    except NoServerChosen as e:
         if spec is None:
-            raise
+            hint = f"{e.hint}; or name a relay by --relay HOST:PORT, or a spec by --spec SPEC"
+            raise NoServerChosen(e.message, hint, e.rule) from None
         return None

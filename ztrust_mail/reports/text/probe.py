@@ -33,10 +33,12 @@ def probe_body(report: ProbeReport, *, details: bool = False) -> Iterator[Line]:
     if report.title or run.url:
         yield line(report.title or run.url)
         yield line()
+    was_short = True
     for place, one in enumerate(run.relays):
         is_short = len(run.relays) > FEW_RELAYS and one.status is ProbeStatus.OK and not details
-        if place and not is_short:
+        if place and not (is_short and was_short):
             yield line()
+        was_short = is_short
         yield _heading(one)
         yield from [_short_line(one)] if is_short else _stage_lines(one)
     without = [one.realm for one in run.realms if one.status is ProbedStatus.SKIPPED]
@@ -46,6 +48,7 @@ def probe_body(report: ProbeReport, *, details: bool = False) -> Iterator[Line]:
     own = [one for one in report.findings if one not in _relay_findings(run)]
     lines = list(finding_lines([*own, *(one for realm in run.realms for one in realm.findings)], fold=not details))
     yield from [line(), *lines] if lines else []
+    yield line()
 
 
 def _relay_findings(run: ProbeRun) -> set[Finding]:
@@ -108,7 +111,6 @@ def probe_verdict(report: ProbeReport) -> Iterator[Line]:
     """Yield the numbers of relays and of the realms that are affected, and what was sent."""
     run = report.run
     sent = [one.message_id for one in run.relays if one.message_id]
-    yield line()
     numbers = Counter(one.status for one in run.relays)
     parts = [f"{numbers[status]:,} {status.value.replace('-', ' ')}" for status in ProbeStatus if numbers[status]]
     yield line(
