@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,12 +51,6 @@ def test_a_plain_relay_is_reached_and_says_what_it_offers(look: Look) -> None:
     outcome = look("plain", Security.NONE)
     assert outcome.status is ProbeStatus.OK, outcome
     assert "8BITMIME" in outcome.features
-
-
-def test_ipv4_is_reached_when_the_name_has_ipv6_first(look: Look) -> None:
-    addresses = [found[4][0] for found in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)]
-    outcome = look("plain", Security.NONE)
-    assert outcome.status is (ProbeStatus.OK if addresses[0] == "127.0.0.1" else ProbeStatus.WARNING)
 
 
 CASES = [

@@ -23,6 +23,7 @@ def call_rightly(session: ztrust_mail.Session) -> ztrust_mail.Ensured:
 async def call_rightly_on_a_loop() -> ztrust_mail.Ensured:
     """Do the same on an event loop."""
     async with aio.connect("https://id.example", token="x") as session:
+        (await aio.probe(session, ["acme"], options=ztrust_mail.ProbeOptions(deadline=5.0))).raise_for_status()
         (await aio.plan(await aio.load_spec("mail.yaml"), session)).raise_for_status()
         return await aio.ensure(session, {"acme": {}}, allow=["all"])
 
@@ -33,5 +34,7 @@ def call_wrongly(session: ztrust_mail.Session, plan: ztrust_mail.Plan) -> None:
     ztrust_mail.ensure("x", {"acme": {"relay": {"port": "587"}}})  # type: ignore[typeddict-item]
     ztrust_mail.ensure("x", {}, alow=["all"])  # type: ignore[call-arg]
     ztrust_mail.load_spec({"version": 1, "realm": {}})  # type: ignore[arg-type]
+    ztrust_mail.ProbeOptions(untill=ztrust_mail.Stage.EHLO)  # type: ignore[call-arg]
+    ztrust_mail.probe(relay="smtp.example.com:587")  # type: ignore[arg-type]
     ztrust_mail.connect("x", pasword="x")  # type: ignore[call-arg]
     ztrust_mail.apply(plan, session, alow=["all"])  # type: ignore[call-arg]

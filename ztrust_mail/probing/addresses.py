@@ -69,7 +69,7 @@ class Connector:
         self._chosen: RelayAddress | None = None
 
     def connect(self) -> tuple[socket.socket, RelayProblem | None]:
-        """Return a connection, with a warning if the first address failed. Raises :class:`StageFailed`."""
+        """Return a connection, with a warning if the address that Java tries failed. Raises :class:`StageFailed`."""
         tried = self._addresses[:MAX_TRIED]
         problem = None
         for place, address in enumerate(tried):
@@ -83,7 +83,7 @@ class Connector:
                 continue
             self.outcomes[place] = _outcome(address, ProbeStatus.OK, "", began)
             self._chosen = address
-            return connection, self._warning() if place else None
+            return connection, self._warning()
         assert problem is not None  # a name has at least one address
         raise StageFailed(problem)
 
@@ -119,10 +119,13 @@ class Connector:
             hint = "check host and port, and the firewalls between this machine and the relay"
         return RelayProblem("relay-unreachable", f"cannot connect to {shown}: {reason}{more}", hint)
 
-    def _warning(self) -> RelayProblem:
-        first = self.outcomes[0]
+    def _warning(self) -> RelayProblem | None:
+        places = [place for place, one in enumerate(self._addresses) if one.family == socket.AF_INET] or [0]
+        first = self.outcomes[places[0]] if places[0] < MAX_LISTED else None
+        if first is None or first.status is not ProbeStatus.FAILED:
+            return None
         message = f"the first address {first.address} does not work: {first.detail}"
-        hint = "Java tries the first address only: correct the name's records, or the route to this address"
+        hint = "Java tries one address only: correct the name's records, or the route to this address"
         return RelayProblem("relay-address", message, hint, Severity.WARNING)
 
 

@@ -208,6 +208,8 @@ def break_problem(stage: Stage, e: Exception, deadline: Deadline) -> RelayProble
     """Return what is wrong if a line breaks, or says something that is not SMTP."""
     if deadline.is_over or isinstance(e, TimeoutError):
         message = f"the relay did not finish {stage.label} within {deadline.seconds:g}s in all"
+        if stage is Stage.BANNER:
+            message = f"the relay accepts the connection and sends no whole banner within {deadline.seconds:g}s in all"
         return RelayProblem("relay-slow", message, "see whether the relay delays clients, or raise --deadline")
     if isinstance(e, ReplyTooLong):
         message = f"the relay sends more in reply to {stage.label} than SMTP has"

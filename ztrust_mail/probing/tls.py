@@ -101,8 +101,8 @@ def _certificate(der: bytes, now: datetime) -> CertificateFacts | None:
         return CertificateFacts(
             _show(found.subject), _show(found.issuer), _names_of(found), starts, ends, (ends - now).days
         )
-    except ValueError:  # a certificate that OpenSSL reads and this library does not
-        return None
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return None  # OpenSSL reads what this library does not
 
 
 def _show(name: x509.Name) -> str:

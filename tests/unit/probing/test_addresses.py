@@ -46,6 +46,13 @@ def test_the_addresses_are_tried_in_order_and_the_first_that_fails_is_a_warning(
     assert outcome.stage(Stage.SENDER).status is ProbeStatus.OK
 
 
+def test_an_ipv6_address_that_fails_before_ipv4_is_listed_and_no_warning(odd_relays, look, name) -> None:
+    name("::1", "127.0.0.1")
+    outcome = look(odd_relays(answering()).settings(host="relay.test"))
+    assert outcome.status is ProbeStatus.OK
+    assert [one.status for one in outcome.addresses] == [ProbeStatus.FAILED, ProbeStatus.OK]
+
+
 def test_a_name_with_50_addresses_ends_after_a_few(look, name) -> None:
     name(*(f"127.0.1.{n}" for n in range(1, 51)))
     outcome = look(Relay("relay.test", 1, Security.NONE))

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from support.relays import Talk, answering, converse
 from support.smtp import PASSWORD, USER, Relays
 
@@ -104,6 +109,28 @@ def test_a_certificate_of_another_authority_has_an_unknown_issuer(odd_relays, lo
     outcome = look(relay.settings(Security.TLS, host="localhost"), ca_bundle=str(ca_file))
     assert problems(outcome) == ("relay-certificate-issuer",)
     assert outcome.failure.stage is Stage.TLS
+
+
+def test_a_self_signed_certificate_is_named_so_and_trusted_as_a_bundle(odd_relays, look, tmp_path: Path) -> None:
+    context, bundle = self_signed(tmp_path)
+    relay = odd_relays(secured(context)).settings(Security.STARTTLS, host="localhost")
+    assert problems(look(relay)) == ("relay-certificate-self-signed",)
+    assert look(relay, ca_bundle=str(bundle)).status is ProbeStatus.OK
+
+
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's context with a certificate that vouches for itself, and the certificate's file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=90))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    certificate, private = folder / "own.pem", folder / "own.key"
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private)
+    return context, certificate
 
 
 def test_a_certificate_that_expires_soon_is_a_warning_that_stops_nothing(odd_relays, look, issue, ca_file) -> None:
