@@ -153,6 +153,13 @@ def test_a_report_without_a_verdict_of_its_own_counts_its_findings() -> None:
     assert overview(reports.of_findings("validate", ExitStatus.OK, [])).verdict == ("No problem found.",)
 
 
+def test_the_next_command_has_the_words_that_introduce_it_in_text() -> None:
+    report = plan_report("x")
+    assert overview(report).step_label == "If intended"
+    assert overview(replace(report, refusal=None)).step_label == "Apply it with"
+    assert overview(replace(report, next_step="")).step_label == ""
+
+
 def test_a_secret_is_shown_by_its_reference() -> None:
     row = overview(plan_report("x")).realms[2]
     assert [(one.old, one.new) for one in row.changes if one.field == "relay.auth.password"] == [

@@ -202,7 +202,14 @@ def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: I
         tuple(tables),
         report.next_step,
         specs=report.specs,
+        step_label=_step_label(report),
     )
+
+
+def _step_label(report: reports.Report) -> str:
+    """Return the words that the text of a report has before the next command, its last line."""
+    lines = plain(TextFormat().render(report).verdict).splitlines() if report.next_step else []
+    return lines[-1].partition(":")[0] if lines else ""
 
 
 def _count(report: reports.Report, found: Iterable[Finding]) -> str:

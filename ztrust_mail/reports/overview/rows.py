@@ -70,7 +70,7 @@ class Overview:
     """A report. ``findings`` are those of no single realm; ``verdict`` has a line for each sentence.
 
     ``text`` is shown as it is: what a conversion made, or commands to run; empty for other reports. ``specs`` are the
-    files and folders that the command was given.
+    files and folders that the command was given. ``step_label`` introduces ``next_step``.
     """
 
     command: str
@@ -84,6 +84,7 @@ class Overview:
     next_step: str = ""
     text: str = ""
     specs: tuple[str, ...] = ()
+    step_label: str = ""
 
     @property
     def statuses(self) -> Mapping[str, int]:
