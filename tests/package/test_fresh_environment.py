@@ -20,6 +20,7 @@ realms: {acme: {}}
 
 WITHOUT_EXTRA = {
     "convert": [("convert", "--from", "terraform", "--to", "spec", "main.tf")],
+    "html": [("plan", "mail.yaml", "--report", "html=plan.html"), ("validate", "mail.yaml", "--format", "html")],
     "postgresql": [("history", "--server", "http://127.0.0.1:1")],
     "sandbox": [("sandbox",), ("demo",)],
 }

@@ -74,8 +74,10 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.delete(self._base, timeout=_TIMEOUT)
-        self.close()
+        try:
+            self._http.delete(self._base, timeout=_TIMEOUT)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """End the driver, and with it the browser."""
@@ -90,6 +92,10 @@ class Browser:
         self._devtools("Emulation.setDeviceMetricsOverride", size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def permit_scripts(self, permitted: bool) -> None:
+        """Set whether the scripts of pages that are opened from now on run; :meth:`run` works in any case."""
+        self._devtools("Emulation.setScriptExecutionDisabled", {"value": not permitted})
 
     def open(self, url: str) -> None:
         """Load a page, and wait for it."""

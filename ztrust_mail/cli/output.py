@@ -66,12 +66,19 @@ class Output(AbstractContextManager["Output"]):
 
     def __enter__(self) -> Output:
         try:
+            self._check_format()
             self._files = parse_report_files(self.reports, self.own)
         except UsageError as e:
             self._fail(e)
         if self._files or self.is_document:
             interrupt_on_termination()
         return self
+
+    def _check_format(self) -> None:
+        """Raise :class:`UsageError`, to be shown as text, where the format needs a package that is not installed."""
+        wanted, self.format = self.format, OutputFormat.TEXT
+        load_format(wanted).check_installed()
+        self.format = wanted
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         self._activity.stop()

@@ -140,6 +140,7 @@ def _parse_report_file(text: str) -> ReportFile:
     if os.path.isdir(path) or not os.path.isdir(path.parent):
         problem = "it is a folder" if os.path.isdir(path) else "its folder does not exist"
         raise UsageError(f"cannot write the report {quoted(path)}: {problem}", "name a file in an existing folder")
+    load_format(OutputFormat(kind)).check_installed()
     return OutputFormat(kind), path
 
 

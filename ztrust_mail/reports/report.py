@@ -291,13 +291,14 @@ class OutputFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    HTML = "html"
     JUNIT = "junit"
     SARIF = "sarif"
     GITHUB = "github"
     GITLAB = "gitlab"
 
 
-PAGE_FORMATS = (OutputFormat.TEXT, OutputFormat.JSON, OutputFormat.MARKDOWN)
+PAGE_FORMATS = (OutputFormat.TEXT, OutputFormat.JSON, OutputFormat.MARKDOWN, OutputFormat.HTML)
 """The formats that hold texts and tables whole; the others are made of findings."""
 
 
@@ -323,6 +324,9 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def recognises(self, beginning: bytes) -> bool:
         """Tell from its first bytes whether a file is a report in this format, which a new report may replace."""
+
+    def check_installed(self) -> None:
+        """Raise :class:`UsageError` where a package that the format needs is not installed."""
 
     def render(self, report: Report) -> Rendered_co:
         """Return what the method for this kind of report makes of it."""

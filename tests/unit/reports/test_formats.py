@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.cli import report_validator
 from support.documents import CALM
+from support.html_pages import HtmlPage
 from support.report_samples import reports_of_every_kind
 
 from ztrust_mail.core.text import printable
@@ -110,6 +111,11 @@ def check_workflow_commands(document: str) -> list[str]:
     return odd + [one for one in check_lines(document) if not one.startswith("::") and one.lstrip().startswith("::")]
 
 
+def check_html(document: str) -> list[str]:
+    """Return markup that is not the template's own."""
+    return check_lines(document) + HtmlPage(document).markup_of_others
+
+
 def check_markdown(document: str) -> list[str]:
     """Return what is rendered as other than text, code and the elements that the format uses itself."""
     allowed = {
@@ -146,6 +152,7 @@ CHECKS = {
     OutputFormat.TEXT: check_lines,
     OutputFormat.JSON: check_json,
     OutputFormat.MARKDOWN: check_markdown,
+    OutputFormat.HTML: check_html,
     OutputFormat.JUNIT: check_xml,
     OutputFormat.SARIF: check_json,
     OutputFormat.GITHUB: check_workflow_commands,

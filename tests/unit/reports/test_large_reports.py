@@ -16,6 +16,7 @@ MOST_BYTES = {
     "text": 20_000,
     "json": 17 * MEGABYTE,
     "markdown": 65_536,
+    "html": 10 * MEGABYTE,
     "junit": 13 * MEGABYTE,
     "sarif": 15 * MEGABYTE,
     "github": 20_000,

@@ -40,13 +40,14 @@ _STYLES = {
     Cause.UNATTRIBUTED: "dim",
 }
 _HEAD_STYLES = {"critical": Span("critical", _CRITICAL), "drifted": Span("drifted", "yellow")}
-_HEADS = {
+CAUSES = {
     Cause.OUT_OF_BAND: "changed outside ztrust-mail",
     Cause.BOTH: "changed outside ztrust-mail, and in the spec",
     Cause.NOT_KEPT: "written, but not kept by the server",
     Cause.PENDING: "changed in the spec, and not applied yet",
     Cause.UNATTRIBUTED: "for an unknown reason: the journal has no entry",
 }
+"""Why a field differs, in words."""
 
 
 def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
@@ -97,10 +98,10 @@ def _describe(block: Block) -> Sequence[str | Span]:
 
 
 def _statement_lines(statements: Sequence[Statement]) -> Iterator[Line]:
-    for cause in _HEADS:
+    for cause in CAUSES:
         several = [one for one in statements if one.kind == cause]
         if several:
-            yield line(Span(f"  {_HEADS[cause]}", _STYLES[cause]))
+            yield line(Span(f"  {CAUSES[cause]}", _STYLES[cause]))
         width = max((len(one.subject) for one in several), default=0)
         for one in several:
             yield from value_lines([f"    {one.subject:<{width}}  ", Span("", HANG)], one)
