@@ -204,6 +204,14 @@ def test_the_gallery_shows_screens_of_80_columns_and_24_lines_of_events_that_its
     assert len([screen for screen in lines if screen and screen[0] == ELISION]) > 3
 
 
+def test_the_pictures_are_few_small_and_all_shown_in_the_gallery():
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+    shown = re.findall(r"\]\(images/([^)]+)\)", PAGES["docs/gallery.md"])
+    assert sorted(shown) == [picture.name for picture in pictures]
+    assert len(pictures) <= 6
+    assert [picture.name for picture in pictures if picture.stat().st_size >= 150_000] == []
+
+
 def test_the_gallery_shows_what_is_left_on_a_terminal():
     output = "120 of 300\r\x1b[2Ka \x1b[1mb\x1b[0m \r\n" + "x" * 81 + "\r\n"
     lines = GALLERY["wrap"](GALLERY["shown_lines"](output))
