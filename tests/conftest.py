@@ -18,6 +18,7 @@ pytest_plugins = [
     "support.distributions",
     "support.fixtures",
     "support.journals",
+    "support.kit",
     "support.relays",
     "support.waiting",
     "ztrust_mail.sandbox.pytest_plugin",

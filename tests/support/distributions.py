@@ -19,7 +19,8 @@ DATED = "1700000000"
 """The time of all files in a wheel, so that two builds of the same files are the same wheel."""
 LEFT_OUT = (".git", ".tox", ".venv", "venv", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
 INSTALL_PATIENCE = 600.0
-_FOR_PIP = ("PIP_", "SSL_CERT_", "REQUESTS_CA_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+FOR_PIP = ("PIP_", "SSL_CERT_", "REQUESTS_CA_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""How the names of variables begin that say how this machine reaches its package index."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class BareEnvironment:
 
     def pip(self, *arguments: str) -> str:
         """Run pip, as this machine configures it, and return what it wrote."""
-        configured = {name: value for name, value in os.environ.items() if name.upper().startswith(_FOR_PIP)}
+        configured = {name: value for name, value in os.environ.items() if name.upper().startswith(FOR_PIP)}
         configured["HOME"] = str(Path.home())
         command = [str(self.folder / "venv" / "bin" / "python"), "-m", "pip", *arguments]
         return run_tool(command, environ={**self.variables, **configured})
