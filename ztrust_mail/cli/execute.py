@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.main import interrupt_on_termination
 from ztrust_mail.cli.options import Preview
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
 from ztrust_mail.cli.protected_files import check_plan_file
+from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable, quoted

@@ -1,16 +1,22 @@
-"""The entry point of the command line: makes the standard streams safe, and turns every error into an exit status."""
+"""The entry point of the command line, which turns every error into an exit status."""
 
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
 import traceback
-from typing import NoReturn, TextIO
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail._version import __version__
+from ztrust_mail.cli.streams import OutputError, end_on_signals, guard_streams
 from ztrust_mail.core.errors import ExitStatus, UsageError
+
+if TYPE_CHECKING:
+    import click
 
 COLLECT_AFTER = 100_000
 """How many new objects trigger a garbage collection: imports make few reference cycles."""
@@ -19,13 +25,6 @@ PROGRAM = "ztrust-mail"
 
 COMPLETION_VARIABLE = "_ZTRUST_MAIL_COMPLETE"
 """Set by the completion script of a shell when it asks for suggestions."""
-
-
-class OutputError(UsageError):
-    """Standard output cannot be written, because the disk is full or the reader has ended.
-
-    Raised once: later output is dropped.
-    """
 
 
 def main() -> NoReturn:
@@ -37,39 +36,11 @@ def main() -> NoReturn:
             sys.exit(ExitStatus.OK)
         gc.set_threshold(COLLECT_AFTER)  # otherwise a tenth of a short command's time is garbage collection
         status = run(sys.argv[1:])
-        _end_on_signals()
+        end_on_signals()
         sys.exit(status)
     except OutputError as e:  # from output that no command writes, such as the help
         print(f"ztrust-mail: {e.message}; {e.hint}", file=sys.stderr)
         sys.exit(e.exit_status)
-
-
-def interrupt_on_termination() -> None:
-    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) as Ctrl-C: writes under way finish, reports too.
-
-    A SIGHUP that is ignored, as under nohup, stays ignored.
-    """
-    import signal
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        return
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-
-
-def _end_on_signals() -> None:
-    """Let the next Ctrl-C end the program at once, in which threads may still wait for a server.
-
-    Everything is written, recorded and reported then, and Python itself would print a traceback.
-    """
-    import signal
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.default_int_handler:
-            signal.signal(number, signal.SIG_DFL)
 
 
 def run(arguments: list[str]) -> int:
@@ -86,9 +57,7 @@ def run(arguments: list[str]) -> int:
             return ExitStatus.OK
         return int(app.main(arguments, PROGRAM, standalone_mode=False) or ExitStatus.OK)
     except click.UsageError as e:
-        from ztrust_mail.cli.misuse import report_misuse
-
-        return report_misuse(e, arguments)
+        return _report_misuse(e, arguments)
     except SystemExit as e:  # every command ends so
         return e.code if isinstance(e.code, int) else ExitStatus.OK
     except (click.Abort, KeyboardInterrupt):  # outside of a command's own handling
@@ -106,64 +75,36 @@ def _report_internal_error(e: Exception) -> int:
     return ExitStatus.BUG
 
 
-def guard_streams() -> None:
-    """Replace the standard streams by ones that never raise an unexpected error.
+def _report_misuse(e: click.UsageError, arguments: Sequence[str]) -> ExitStatus:
+    """Print a usage error, and report it where the arguments ask for a document or for report files."""
+    asked, files = list(_values_of("--format", arguments)), list(_values_of("--report", arguments))
+    if asked or files:
+        _write_reports(e, asked, files, arguments)
+    else:
+        e.show()
+    return ExitStatus.USAGE
 
-    A closed stream becomes the null device. Characters that the locale cannot encode are escaped. What cannot be
-    written to standard error is lost; standard output raises :class:`OutputError`.
+
+def _write_reports(e: click.UsageError, asked: Sequence[str], files: Sequence[str], arguments: Sequence[str]) -> None:
+    """Print and report the error as any other one.
+
+    No file that an argument names is written over, since it is unknown which of them are specs.
     """
-    if sys.stdin is None:  # first, so that each stream gets its own number again, and no journal file gets one of these
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115  # open as long as the process
-    sys.stdout = _guard_stream(sys.stdout, sys.__stdout__, _GuardedStdout)
-    sys.stderr = _guard_stream(sys.stderr, sys.__stderr__, _GuardedStderr)
+    from ztrust_mail.cli.output import Output
+    from ztrust_mail.cli.protected_files import ProtectedFiles
+    from ztrust_mail.reports.report import OutputFormat
+
+    if e.ctx:
+        print(e.ctx.get_usage(), file=sys.stderr)
+    command = (e.ctx.info_name if e.ctx and e.ctx.parent else "") or ""
+    hint = f"see: {e.ctx.command_path if e.ctx else 'ztrust-mail'} --help"
+    chosen = next((name for name in OutputFormat if name in asked), OutputFormat.TEXT)
+    own = ProtectedFiles([word for word in arguments if os.path.exists(word)])
+    with suppress(SystemExit), Output(command, chosen, files, own):
+        raise UsageError(e.format_message().removesuffix("."), hint, "usage")
 
 
-def _guard_stream(stream: TextIO | None, own: TextIO | None, kind: type[_Guarded]) -> TextIO:
-    if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")  # open as long as the process
-    if stream is not own or not isinstance(
-        stream, io.TextIOWrapper
-    ):  # replaced by the caller, who is responsible for it
-        return stream
-    stream.flush()
-    lines, through = stream.line_buffering, stream.write_through
-    # not detached: the log of a calling program may go there
-    return kind(stream.buffer, stream.encoding, "backslashreplace", line_buffering=lines, write_through=through)
-
-
-class _Guarded(io.TextIOWrapper):
-    def write(self, text: str) -> int:
-        if text == "":  # click probes a stream so, and ignores the error of a full one
-            return 0
-        try:
-            return super().write(text)
-        except OSError as e:
-            self._on_write_error(e)
-        return len(text)
-
-    def flush(self) -> None:
-        try:
-            super().flush()
-        except OSError as e:
-            self._on_write_error(e)
-
-    def _on_write_error(self, e: OSError) -> None:
-        """Send the buffered and all later output to the null device: otherwise closing the stream fails, too."""
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self.fileno())
-        os.close(null)
-
-
-class _GuardedStderr(_Guarded):
-    """Standard error."""
-
-
-class _GuardedStdout(_Guarded):
-    """Standard output."""
-
-    def _on_write_error(self, e: OSError) -> None:
-        super()._on_write_error(e)
-        why, hint = e.strerror, "free some disk space, or redirect it elsewhere"
-        if isinstance(e, BrokenPipeError):
-            why, hint = "the program reading standard output has exited", "let it read all the output"
-        raise OutputError(f"the result cannot be written: {why}", hint, "output")
+def _values_of(option: str, arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the values of an option on a command line that could not be parsed."""
+    yield from (value for word, value in pairwise(arguments) if word == option)
+    yield from (word.partition("=")[2] for word in arguments if word.startswith(f"{option}="))

@@ -13,8 +13,6 @@ from typing import NoReturn, TextIO
 
 from ztrust_mail.api import Session
 from ztrust_mail.cli.invocation import Display, current_display, fill_in_arguments
-from ztrust_mail.cli.main import OutputError, interrupt_on_termination
-from ztrust_mail.cli.pager import is_too_long, page
 from ztrust_mail.cli.progress import Activity, log_to_stderr
 from ztrust_mail.cli.protected_files import (
     ProtectedFiles,
@@ -24,6 +22,7 @@ from ztrust_mail.cli.protected_files import (
     parse_report_files,
     why_not_replace,
 )
+from ztrust_mail.cli.streams import OutputError, interrupt_on_termination, is_too_long, page
 from ztrust_mail.core.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.core.files import write_file
 from ztrust_mail.core.findings import Finding, Severity

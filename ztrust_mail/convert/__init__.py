@@ -74,10 +74,7 @@ def convert(
     Raises :class:`SpecError` with every finding if nothing can be read, and :class:`UsageError` if both formats
     are the same, the target has no styles, no realm is chosen, or the files hold no e-mail settings.
     """
-    if style and not isinstance(target, Product):
-        raise UsageError(f"the format {quoted(target.name)} has no styles", "leave out --as")
-    if source is target and not style:
-        raise UsageError(f"--from and --to are both {quoted(source.name)}", "give two different formats")
+    _check_pair(source, target, style)
     destination = destination or Destination()
     extract = source.read(path)
     found = [f for f in extract.findings if f.realm is None or is_selected(f.realm, globs)]
@@ -90,18 +87,22 @@ def convert(
     if not sound and not commented:
         raise _nothing_found(path, extract)
     realms = _select_realms(sound, globs) if sound else sound
+    origin = Source(path, extract.digests, extract.servers, destination.written_at, tuple(_limit(found)))
     if isinstance(target, SpecFormat):
         written = target.write_all(realms, commented, found, destination.name)
-    elif isinstance(target, Product):
-        origin = Source(path, extract.digests, extract.servers, destination.written_at, tuple(_limit(found)))
-        written = target.write(realms, style, origin)
     else:
-        written = target.write(realms)
+        written = target.write(realms, style, origin) if isinstance(target, Product) else target.write(realms)
     new = drop_reported((f for f in written.findings if f.rule != INCOMPLETE), found)
-    last = [f for f in written.findings if f.rule == INCOMPLETE]
-    last += [_not_converted(len(errors))] if errors else []
-    status = ExitStatus.worst([written.status, *([ExitStatus.PARTIAL] if errors else [])])
+    last = [f for f in written.findings if f.rule == INCOMPLETE] + [_not_converted(len(errors))] * bool(errors)
+    status = ExitStatus.worst([written.status, ExitStatus.PARTIAL if errors else ExitStatus.OK])
     return WriteResult(written.text, (*_limit(found), *_limit(new), *last), status)
+
+
+def _check_pair(source: Format, target: Format, style: Style | None) -> None:
+    if style and not isinstance(target, Product):
+        raise UsageError(f"the format {quoted(target.name)} has no styles", "leave out --as")
+    if source is target and not style:
+        raise UsageError(f"--from and --to are both {quoted(source.name)}", "give two different formats")
 
 
 def _sound_realms(extract: ReadResult, target: Format, found: Sequence[Finding]) -> dict[str, FieldMap]:

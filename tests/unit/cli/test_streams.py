@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.cli import Cli, Ran
 
-from ztrust_mail.cli import main
+from ztrust_mail.cli import main, streams
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 SPEC = "version: 1\nrealms:\n  acme: {sender: {address: a@b.example}, relay: {host: h.example, security: none}}\n"
@@ -157,7 +157,7 @@ def put(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
 def test_closed_streams_discard_writes_and_return_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    main.guard_streams()
+    streams.guard_streams()
     with sys.stdin, sys.stdout, sys.stderr:
         assert sys.stdin.read() == ""
         sys.stdout.write("x")
@@ -168,7 +168,7 @@ def test_streams_replaced_by_a_program_are_left_alone(monkeypatch: pytest.Monkey
     stream = io.StringIO()
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, stream)
-    main.guard_streams()
+    streams.guard_streams()
     assert (sys.stdout, sys.stderr) == (stream, stream)
 
 
@@ -176,7 +176,7 @@ def test_a_log_that_goes_to_standard_error_goes_on(monkeypatch: pytest.MonkeyPat
     put(monkeypatch, "stderr", str(tmp_path / "log"))
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     log = logging.StreamHandler(sys.stderr)
-    main.guard_streams()
+    streams.guard_streams()
     with sys.stderr:
         sys.stderr.write("one\n")
         log.emit(logging.makeLogRecord({"msg": "two"}))
@@ -187,11 +187,11 @@ def test_a_log_that_goes_to_standard_error_goes_on(monkeypatch: pytest.MonkeyPat
 def test_a_full_standard_output_says_so_once_and_standard_error_never(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("stdout", "stderr"):
         put(monkeypatch, name, "/dev/full")
-    main.guard_streams()
+    streams.guard_streams()
     with sys.stdout, sys.stderr:
         sys.stderr.write("→" * 100_000)
         sys.stderr.flush()
-        with pytest.raises(main.OutputError, match=r"^the result cannot be written: No space") as caught:
+        with pytest.raises(streams.OutputError, match=r"^the result cannot be written: No space") as caught:
             sys.stdout.write("→" * 100_000)
         assert caught.value.exit_status == 2
         sys.stdout.write("x")

@@ -5,8 +5,8 @@ import sys
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.invocation import current_display
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.pager import is_too_long, page
 from ztrust_mail.cli.pages import find_page, index_lines, page_lines
+from ztrust_mail.cli.streams import is_too_long, page
 from ztrust_mail.reports import style
 
 NAME = "docs"
