@@ -33,7 +33,6 @@ PATCHED = {
     "unit/cli/test_cli_offline.py: ztrust_mail.cli.output.exit_with",
     "unit/cli/test_cli_sandbox.py: ztrust_mail.cli.commands.sandbox._print_introduction",
     "unit/cli/test_cli_server.py: ztrust_mail.api.plan",
-    "unit/cli/test_report_files.py: ztrust_mail.api.plan",
     "unit/planning/test_rotate_many.py: ztrust_mail.api.leftovers",
     "unit/planning/test_rotate_many.py: ztrust_mail.api.settle",
     # deliberate leaks of secrets, and servers that repeat them
