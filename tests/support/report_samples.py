@@ -180,7 +180,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         history_report(text),
         reports.of_rules([registry()["tls"]], whole=True),
         reports.of_rules(list(registry().values())),
-        reports.of_presets(all_presets()[:2], whole=True),
+        reports.of_presets(all_presets()[:4], whole=True),
         reports.of_presets(all_presets()),
         reports.of_probe(PROBED),
         plan_report(text, names),
