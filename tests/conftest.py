@@ -19,6 +19,7 @@ pytest_plugins = [
     "support.fixtures",
     "support.journals",
     "support.kit",
+    "support.postfix",
     "support.relays",
     "support.waiting",
     "ztrust_mail.sandbox.pytest_plugin",

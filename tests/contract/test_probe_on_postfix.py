@@ -6,14 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.postfix import PASSWORD, REFUSED, SENDER, USER, Postfix, postfix
+from support.postfix import PASSWORD, REFUSED, SENDER, USER, Postfix
 
 import ztrust_mail
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.model.fields import Login, Security
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage
-
-__all__ = ["postfix"]
 
 RECIPIENT = "somebody@example.org"
 Look = Callable[..., RelayOutcome]

@@ -16,7 +16,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel, RequestLine
+from ztrust_mail.transport.channel import LOG, HostChannel, RequestLine
 from ztrust_mail.transport.failures import as_object
 from ztrust_mail.transport.throttle import Throttle
 
@@ -248,11 +248,14 @@ def fetch_client_token(login: ClientLogin, timeout: float, redactor: Redactor, c
 def _post_client_login(login: ClientLogin, timeout: float, redactor: Redactor, ca_bundle: str) -> requests.Response:
     redactor.add([login.client_secret])
     waits = (timeout, timeout)
+    line = RequestLine("POST", login.url)
     with requests.Session() as session:
         session.auth = _no_netrc
         failures.secure_session(session, login.url)
         try:
-            return session.post(login.url, data=_client_form(login), timeout=waits, verify=ca_bundle or True)
+            response = session.post(login.url, data=_client_form(login), timeout=waits, verify=ca_bundle or True)
+            LOG.debug("%s: %d", line, response.status_code)
+            return response
         except failures.FAILURES as e:
             failure = failures.describe_failure(e, login.url, waits, redactor)
     raise failure  # not in the handler: its context would be an exception that holds the request with the secret

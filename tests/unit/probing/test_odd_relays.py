@@ -110,6 +110,14 @@ def test_a_reply_that_never_ends_ends_by_the_deadline(odd_relays: OddRelays, loo
     assert failure(look(odd_relays(play).settings(), deadline=0.6)) == (Stage.EHLO, "relay-slow")
 
 
+def test_a_line_that_never_ends_is_not_read_until_the_deadline(odd_relays: OddRelays, look) -> None:
+    def play(talk: Talk) -> None:
+        while True:
+            talk.say(b"x" * 1_000)
+
+    assert failure(look(odd_relays(play).settings(), deadline=600)) == (Stage.BANNER, "relay-protocol")
+
+
 def test_a_relay_that_accepts_and_stays_silent_is_slow(odd_relays: OddRelays, look) -> None:
     relay = odd_relays(Talk.wait_for_the_end)
     outcome = look(relay.settings(Security.STARTTLS), deadline=0.8, patience=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,8 +61,11 @@ def assert_hidden(outcome: RelayOutcome) -> None:
         assert secret not in repr(outcome)
 
 
-def test_one_post_fetches_the_token_and_its_claims_are_shown(log_in) -> None:
+def test_one_post_fetches_the_token_and_its_claims_are_shown(log_in, caplog) -> None:
+    caplog.set_level("DEBUG", "ztrust_mail.requests")
     outcome, heard, forms = log_in({"access_token": TOKEN, "expires_in": 3600}, b"235 ok\r\n")
+    assert re.search(r"^POST localhost:\d+/token: 200$", "\n".join(caplog.messages), re.MULTILINE)
+    assert not any(secret in caplog.text for secret in (SECRET, TOKEN))
     assert outcome.status is ProbeStatus.OK, outcome
     assert forms == [
         {
