@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         forget,
         history,
         leftovers,
+        lint,
         load_plan,
         load_spec,
         plan,
@@ -76,6 +77,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.lint.result import LintResult
+    from ztrust_mail.lint.selection import LintOptions
     from ztrust_mail.planning.compare import Change, SecretMode
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
@@ -99,6 +102,8 @@ __all__ = [
     "ExitStatus",
     "Finding",
     "JournalError",
+    "LintOptions",
+    "LintResult",
     "Location",
     "MailTestFailed",
     "MailTestOutcome",
@@ -153,6 +158,7 @@ __all__ = [
     "forget",
     "history",
     "leftovers",
+    "lint",
     "load_plan",
     "load_spec",
     "plan",
@@ -203,6 +209,8 @@ _ELSEWHERE = {
     "ztrust_mail.diagnose.doctor": ("DoctorReport",),
     "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
     "ztrust_mail.drift_detection.drift": ("Drift",),
+    "ztrust_mail.lint.result": ("LintResult",),
+    "ztrust_mail.lint.selection": ("LintOptions",),
     "ztrust_mail.planning.compare": ("Change", "SecretMode"),
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),

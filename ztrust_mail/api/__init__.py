@@ -24,6 +24,7 @@ from ztrust_mail.api.journal import (
     rotate_plan,
     run_to_revert,
 )
+from ztrust_mail.api.linting import lint, lint_spec, validate
 from ztrust_mail.api.onboarding import Ensured, ensure
 from ztrust_mail.api.probing import probe
 from ztrust_mail.api.providers import presets
@@ -39,7 +40,7 @@ from ztrust_mail.api.run import (
     run_plan,
     settle,
 )
-from ztrust_mail.api.session import Session, connect, load_spec, validate
+from ztrust_mail.api.session import Session, connect, load_spec
 from ztrust_mail.api.write import apply, dangers, fit_to_file, load_plan, plan_saved, refuse, save_plan, spec_digest
 from ztrust_mail.core.results import ResultMethods, make_report
 
@@ -67,6 +68,8 @@ __all__ = [
     "history",
     "judge",
     "leftovers",
+    "lint",
+    "lint_spec",
     "load_plan",
     "load_spec",
     "plan",

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ztrust_mail.api.linting import lint_plan
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.text import did_you_mean, quoted, to_second
+from ztrust_mail.lint.selection import LintOptions
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES
 from ztrust_mail.settings.policy import Policy
@@ -36,36 +38,41 @@ def plan(
     secrets: SecretMode = SecretMode.AUTO,
     resolve: bool = True,
     left: UnfinishedRun | None = None,
+    lint: LintOptions | None = None,
 ) -> Plan:
     """Return what an apply would do.
 
     ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`find_unfinished`. References are
     resolved unless ``resolve`` is False, so that masked secrets can be compared with the journal's fingerprints.
+    With ``lint`` the rules about the server are run, too, which costs one request.
 
     Raises :class:`ServerError` when nothing can be read, :class:`JournalError`. Errors of a single realm are part of
     the plan.
     """
-    from ztrust_mail.planning.planners.from_spec import make_plan
+    from ztrust_mail.planning.planners.from_spec import plan_selection, select_realms
 
     with session.journal_state_in_background() as memory:
         recall = (lambda: left.within(memory())) if left else memory
         context = session.planning_context(secrets, recall, resolve=resolve)
-        made = make_plan(spec, session.gateway, context, realms=left.realms if left else realms)
+        selected = select_realms(spec, session.gateway, left.realms if left else realms)
+        made = plan_selection(selected, session.gateway, context)
+    made = lint_plan(made, spec, session, selected, lint)
     notes = (*session.missing_journal_note(), *lock_note(session.lock_holder()))
     return replace(made, own_findings=(*made.own_findings, *notes))
 
 
-def drift(spec: Spec, session: Session, *, realms: Sequence[str] = ()) -> Drift:
+def drift(spec: Spec, session: Session, *, realms: Sequence[str] = (), lint: LintOptions | None = None) -> Drift:
     """Return how the server differs from the spec and who probably changed it. Needs no secret.
 
-    Includes realms without an entry.
+    Includes realms without an entry. With ``lint`` the rules about the server are run, too, which costs one request.
     """
     from ztrust_mail.drift_detection.drift import explain_drift
-    from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+    from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_selection, select_realms
 
     with session.journal_state_in_background() as memory:
         context = PlanningContext(policy=session.policy, moves=False)
-        made = make_plan(spec, session.gateway, context, realms=realms, everything=True)
+        selected = select_realms(spec, session.gateway, realms, everything=True)
+        made = lint_plan(plan_selection(selected, session.gateway, context), spec, session, selected, lint)
         holder = session.lock_holder()
         made = replace(made, own_findings=(*made.own_findings, *session.missing_journal_note(), *lock_note(holder)))
         running = holder.run if holder else None

@@ -26,6 +26,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.lint.result import LintResult
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import dangers
@@ -50,6 +51,8 @@ def _report_of(result: ResultMethods) -> Report:
             return replace(done, command="ensure", exit_status=result.exit_status)
         case RunDiff():
             return reports.of_run_diff(result)
+        case LintResult():
+            return reports.of_lint("lint", result, result.exit_status)
         case Pulled():
             return reports.of_findings("pull", result.exit_status, result.findings)
     raise TypeError(f"{type(result).__name__} has no report")

@@ -22,14 +22,14 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import JournalState
+from ztrust_mail.lint import loading
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
-from ztrust_mail.settings import Server
+from ztrust_mail.settings import LintSettings, Server
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.load import Given, Paths
+from ztrust_mail.specfile.load import Paths
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
@@ -77,7 +77,7 @@ class Session:
     """A server with everything needed to work on it. A context manager; threads may share it.
 
     ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
-    is None for the journal in the user's state folder.
+    is None for the journal in the user's state folder. ``lint`` says which lint rules count.
     """
 
     server: Server
@@ -86,6 +86,7 @@ class Session:
     findings: tuple[Finding, ...] = ()
     policy: Policy = field(default_factory=Policy)
     journal_url: Secret | None = None
+    lint: LintSettings = field(default_factory=LintSettings)
     _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -250,12 +251,7 @@ def load_spec(given: Paths | SpecDict) -> Spec:
     Raises :class:`SpecError` with all problems of all files. A type checker finds a misspelt key of a dict; data that
     comes from elsewhere has to be cast to ``SpecDict``.
     """
-    return load.load(given, KEYCLOAK.attribute_names)
-
-
-def validate(given: Given) -> tuple[Spec, list[Finding]]:
-    """Return the valid part of a spec, and all findings; offline."""
-    return load.validate(given, KEYCLOAK.attribute_names)
+    return loading.load_spec(given, KEYCLOAK.attribute_names)
 
 
 def connect(
@@ -297,4 +293,4 @@ def connect(
     reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets)
     journal = config.journal_url(settings, environ)
     findings = (*settings.findings, *chosen.findings)
-    return Session(chosen, open_gateway(chosen), reach, findings, settings.policy, journal)
+    return Session(chosen, open_gateway(chosen), reach, findings, settings.policy, journal, settings.lint)

@@ -45,6 +45,7 @@ class AuthDict(TypedDict, total=False):
 
     username: str
     password: SecretDict
+    expires: str | Literal[False]
     token: TokenDict
 
 

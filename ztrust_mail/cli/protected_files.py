@@ -28,6 +28,7 @@ class FileKind(Enum):
     NEW = "nothing, or an empty file"
     REPORT = "a report"
     PLAN = "a saved plan"
+    BASELINE = "a baseline of lint"
     DEVICE = "a device or pipe"
     OTHER = "something else"
 
@@ -47,12 +48,15 @@ def kind_at(path: Path) -> FileKind:
 
 
 def _kind_of(beginning: bytes) -> FileKind:
+    from ztrust_mail.lint.baseline import SCHEMAS as BASELINES
     from ztrust_mail.planning.saved.write import SCHEMAS  # most commands do without saved plans
 
     if not beginning:
         return FileKind.NEW
     if schema_at(beginning).startswith(SCHEMAS):
         return FileKind.PLAN
+    if schema_at(beginning).startswith(BASELINES):
+        return FileKind.BASELINE
     is_report = any(load_format(name).recognises(beginning) for name in OutputFormat)
     return FileKind.REPORT if is_report else FileKind.OTHER
 

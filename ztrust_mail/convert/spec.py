@@ -15,8 +15,8 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity, warning
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.lint.loading import load_spec
 from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, REPLY_TO_NAME, FieldMap, Raw, extra_field, field_of
-from ztrust_mail.specfile import load
 from ztrust_mail.specfile.export import (
     Leaves,
     is_valid_entry_name,
@@ -26,6 +26,7 @@ from ztrust_mail.specfile.export import (
     unrepresentable,
     unused_login_fields,
 )
+from ztrust_mail.specfile.load import validate_text
 from ztrust_mail.specfile.resolve import resolve_entry
 
 INCOMPLETE = "incomplete-spec"
@@ -44,7 +45,7 @@ class SpecFormat(Format):
 
     def read(self, path: str) -> ReadResult:
         """Return the settings of each realm that the spec names; globs cannot be expanded offline."""
-        spec = load.load(path, KEYCLOAK.attribute_names)
+        spec = load_spec(path, KEYCLOAK.attribute_names)
         findings = list(spec.warnings)
         realms: dict[str, FieldMap] = {}
         for entry in spec.entries:
@@ -160,7 +161,7 @@ def _incomplete(text: str, lines: Sequence[int], path: str) -> list[Finding]:
             f"marked by `# complete:` in {'line' if len(lines) == 1 else 'lines'} {shown}"
         )
         return [Finding(Severity.ERROR, INCOMPLETE, message, f"write the values, {hint}")]
-    problems = [f for f in load.validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
+    problems = [f for f in validate_text(text, KEYCLOAK.attribute_names) if f.severity is Severity.ERROR]
     if not problems:
         return []
     named = [f"line {f.location.line}: {f.message}" if f.location else f.message for f in problems]

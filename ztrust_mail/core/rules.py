@@ -16,6 +16,12 @@ from ztrust_mail.core.text import did_you_mean, quoted
 GROUPS: Mapping[str, str] = {
     "files": "Reading files",
     "spec": "What a spec says",
+    "relay": "Lint: relay and encryption",
+    "login": "Lint: login",
+    "sender": "Lint: sender",
+    "provider": "Lint: mail providers",
+    "live": "Lint: the server",
+    "lint": "Lint: ignores and baseline",
     "product": "Limits of a product",
     "secrets": "Secrets",
     "settings": "Settings",
@@ -38,6 +44,7 @@ GROUPS: Mapping[str, str] = {
 
 COMMANDS = (
     "validate",
+    "lint",
     "explain",
     "plan",
     "show",

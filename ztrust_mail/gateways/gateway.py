@@ -133,6 +133,18 @@ class Reading:
     complete: bool
 
 
+@dataclass(frozen=True)
+class ServerInfo:
+    """What a server says of itself; None and empty if it does not say.
+
+    ``themes`` are its e-mail themes, ``senders`` the ids of its providers that send e-mail.
+    """
+
+    version: Version = ()
+    themes: frozenset[str] | None = None
+    senders: tuple[str, ...] | None = None
+
+
 class Gateway(ABC):
     """One server. Methods raise ``ServerError`` if the whole server cannot be used.
 
@@ -166,6 +178,10 @@ class Gateway(ABC):
     @abstractmethod
     def version(self) -> Version:
         """Return the server's version; empty if this account may not see it."""
+
+    def server_info(self) -> ServerInfo:
+        """Return what the server says of itself, by at most one request."""
+        return ServerInfo()
 
     @abstractmethod
     def realms(self) -> list[str]:

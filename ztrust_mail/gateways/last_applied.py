@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from ztrust_mail.dialects.row import Outgoing, Version
-from ztrust_mail.gateways.gateway import Account, Edit, Gateway, LiveRealm, Reading
+from ztrust_mail.gateways.gateway import Account, Edit, Gateway, LiveRealm, Reading, ServerInfo
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.transport.throttle import Throttle
 
@@ -42,6 +42,9 @@ class LastAppliedGateway(Gateway):
 
     def version(self) -> Version:
         return self._gateway.version()
+
+    def server_info(self) -> ServerInfo:
+        return self._gateway.server_info()
 
     def realms(self) -> list[str]:
         return self._gateway.realms()

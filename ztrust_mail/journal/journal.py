@@ -36,6 +36,7 @@ from ztrust_mail.journal.records import (
     last_known,
     run_of,
     run_values,
+    secret_times,
     step_of,
     write_of,
     write_values,
@@ -216,6 +217,10 @@ class Journal:
     def last_known(self, server: str) -> dict[str, LastKnown]:
         """Return by realm the last completed write, and later ones with unknown outcome or not preserved."""
         return last_known(self._rows(queries.LAST_KNOWN, server=server, not_kept=queries.UNKEPT))
+
+    def secret_times(self, server: str) -> dict[str, datetime]:
+        """Return when each realm's present secret was first written, as far as the journal goes back."""
+        return secret_times(self._rows(queries.SECRET_TIMES, server=server))
 
     def resumable(self, server: str) -> Run | None:
         """Return the newest run that had something to write, if it was cut off or some realms failed."""

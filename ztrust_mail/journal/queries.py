@@ -88,6 +88,12 @@ ON w.realm = latest.realm AND w.run IN (latest.done, latest.doubt, latest.unkept
 Each realm costs one step in the index, however often it was written.
 """
 
+SECRET_TIMES: Final = """
+SELECT realm, fingerprints, min(coalesce(ended, started)) AS since, max(run) AS newest FROM writes
+WHERE server = :server AND step IN ('verified', 'accepted') GROUP BY realm, fingerprints ORDER BY newest
+"""
+"""When each realm's secrets were first written; its present ones last. Reads the whole history of a server."""
+
 UNKEPT: Final = f"{NOT_KEPT}%"
 """The value of ``:not_kept``."""
 

@@ -259,6 +259,15 @@ def last_known(rows: Iterable[Row]) -> dict[str, LastKnown]:
     return known
 
 
+def secret_times(rows: Iterable[Row]) -> dict[str, datetime]:
+    """Return when each realm's present secret was first written: :data:`queries.SECRET_TIMES` has it last."""
+    newest = {row["realm"]: row for row in rows}
+    with _report_damage("the times of its writes"):
+        return {
+            r: _time(row["since"]) for r, row in newest.items() if row["since"] and _attributes(row["fingerprints"])
+        }
+
+
 def holder_of(row: Row) -> tuple[Holder, datetime]:
     """Return the holder in a row of ``leases``, and when that lease ends. Raises :class:`JournalError` if damaged."""
     with _report_damage("its leases"):

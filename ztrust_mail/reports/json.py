@@ -48,8 +48,8 @@ class JsonFormat(ReportFormat[Data]):
         return schema_at(beginning).startswith(SCHEMAS)
 
     def findings(self, report: reports.FindingsReport) -> Data:
-        """Return findings alone."""
-        return _data(report)
+        """Return findings alone, and how many are not shown."""
+        return _data(report, more={} if report.hidden is None else {"hidden": report.hidden})
 
     def conversion(self, report: reports.ConversionReport) -> Data:
         """Return a conversion, with its text unless that went elsewhere."""

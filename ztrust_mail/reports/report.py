@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.lint.result import LintResult
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
@@ -54,10 +55,16 @@ class Report:
         return replace(self, findings=(*self.findings, *more))
 
 
+@dataclass(frozen=True, kw_only=True)
 class FindingsReport(Report):
-    """Findings alone: of ``validate``, and of every command that ends with an error."""
+    """Findings alone: of ``validate`` and ``lint``, and of every command that ends with an error.
+
+    ``hidden`` counts findings of lint that are not shown: ``ignored`` by comments in a spec, and in the ``baseline``.
+    """
 
     kind: ClassVar[str] = "findings"
+
+    hidden: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +211,12 @@ class PresetsReport(Report):
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
     return FindingsReport(command, status, findings=tuple(found))
+
+
+def of_lint(command: str, found: LintResult, status: ExitStatus) -> FindingsReport:
+    """Report what lint found, and how much it does not show."""
+    hidden = {"ignored": found.ignored, "baseline": found.known}
+    return FindingsReport(command, status, found.url, found.findings, hidden=hidden)
 
 
 def of_conversion(status: ExitStatus, found: Iterable[Finding], converted: str | None) -> ConversionReport:

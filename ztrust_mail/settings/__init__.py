@@ -6,6 +6,7 @@ folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file i
 
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.lint import LintSettings
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.settings.servers import (
     DEFAULT_CLIENT,
@@ -33,6 +34,7 @@ __all__ = [
     "PREFIX",
     "PROCESS",
     "Environment",
+    "LintSettings",
     "Permissions",
     "Policy",
     "Server",

@@ -23,12 +23,13 @@ from ztrust_mail.settings.inputs import (
     read_toml,
     seal,
 )
+from ztrust_mail.settings.lint import LintSettings, read_lint
 from ztrust_mail.settings.policy import Policy, read_policy
 
 FILE_NAME = "ztrust-mail.toml"
 UNTRUSTED_RULE = "untrusted-settings"
 
-TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict}
+TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict, "lint": dict}
 SERVER_KEYS: Keys = {
     "url": str,
     "gateway": str,
@@ -70,8 +71,8 @@ class Settings:
     """The settings, with passwords as :class:`Secret`.
 
     ``path`` is the file that the user named, or the user's own file; it is empty if there is none. Everything but
-    ``untrusted`` comes from it. ``journal`` is the URL of the journal's database, None for the default in the user's
-    state folder.
+    ``untrusted`` comes from it, and ``lint`` where it has that table. ``journal`` is the URL of the journal's database,
+    None for the default in the user's state folder.
     """
 
     path: str = ""
@@ -79,6 +80,7 @@ class Settings:
     permissions: Permissions = Permissions()
     policy: Policy = field(default_factory=Policy)
     journal: Secret | None = None
+    lint: LintSettings = field(default_factory=LintSettings)
     untrusted: Untrusted = field(default_factory=Untrusted)
     findings: tuple[Finding, ...] = ()
 
@@ -149,7 +151,7 @@ def _read(path: Path, *, named: bool = False) -> Settings:
 def _parse(path: Path, *, named: bool) -> Settings:
     data = _seal_passwords(read_toml(path, named=named))
     check_keys(path, "", data, TABLES)
-    servers, allow, policy, journal = (cast("Table", data.get(name, {})) for name in TABLES)
+    servers, allow, policy, journal, lint = (cast("Table", data.get(name, {})) for name in TABLES)
     for name, entry in servers.items():
         if not isinstance(entry, dict):
             raise ConfigError(
@@ -163,11 +165,15 @@ def _parse(path: Path, *, named: bool) -> Settings:
         permissions=_permissions(path, allow),
         policy=read_policy(path, policy),
         journal=_journal(path, journal),
+        lint=read_lint(path, lint),
     )
 
 
 def _with_untrusted(own: Settings, path: Path) -> Settings:
-    """Return the user's own settings with the servers that a file in the working folder adds."""
+    """Return the user's own settings with the servers that a file in the working folder adds.
+
+    Its lint rules apply where the user has none: who writes a spec may ignore rules in the spec as well.
+    """
     found = _read(path)
     asked = {
         "allow": found.permissions != Permissions(),
@@ -175,7 +181,9 @@ def _with_untrusted(own: Settings, path: Path) -> Settings:
         "journal": found.journal is not None,
     }
     ignored = [f"[{name}]" for name, given in asked.items() if given]
-    return replace(own, untrusted=Untrusted(str(path), found.servers), findings=tuple(_report_ignored(path, ignored)))
+    lint = found.lint if own.lint == LintSettings() else own.lint
+    untrusted = Untrusted(str(path), found.servers)
+    return replace(own, lint=lint, untrusted=untrusted, findings=tuple(_report_ignored(path, ignored)))
 
 
 def _permissions(path: Path, allow: Table) -> Permissions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import FileFindings, Finding, Location, error
@@ -9,6 +10,7 @@ from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.model.fields import (
     ABSENT,
+    EXPIRES,
     EXTRA,
     FIELDS,
     HOST,
@@ -71,10 +73,19 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class InlineIgnore:
+    """A rule that a comment in a YAML file names, with the place of the comment."""
+
+    rule: str
+    location: Location
+
+
+@dataclass(frozen=True)
 class Spec:
     """All files of a spec as one: defaults, entries in the order written, and the server guard.
 
-    ``digests`` holds the digest of the bytes read from each path, ``folders`` the given paths that are folders.
+    ``ignores`` are the lint rules that comments ignore in their line. ``digests`` holds the digest of the bytes read
+    from each path, ``folders`` the given paths that are folders.
     """
 
     entries: tuple[Entry, ...]
@@ -84,6 +95,7 @@ class Spec:
     warnings: tuple[Finding, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    ignores: tuple[InlineIgnore, ...] = ()
 
     @property
     def globs(self) -> tuple[Entry, ...]:
@@ -202,6 +214,8 @@ class _EntryReader:
                 self.findings.add(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
             elif value is False and field_of(name).kind is not Kind.BOOLEAN:
                 yield name, Setting(ABSENT, where)
+            elif name == EXPIRES:
+                yield from self._expiry(str(value), at)
             else:
                 yield from self._setting(name, value, at)
 
@@ -245,6 +259,13 @@ class _EntryReader:
         except BadValue as bad:
             self.findings.add(error(bad.rule, f"{quote_place(at)} {bad.problem}", bad.hint, where))
 
+    def _expiry(self, text: str, at: Pointer) -> Iterator[tuple[str, Setting]]:
+        where = self.document.locate(at)
+        try:
+            yield EXPIRES, Setting(date.fromisoformat(text).isoformat(), where)
+        except ValueError:
+            self.findings.add(error("bad-value", f"{quote_place(at)} is no date", "write YEAR-MONTH-DAY", where))
+
     def _reference(self, value: JsonValue) -> SecretRef:
         assert isinstance(value, dict)  # the schema says so
         ((kind, argument),) = value.items()
@@ -266,7 +287,7 @@ def _walk_leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tup
             continue
         if prefix == f"{EXTRA}.":
             yield extra_field(key), value, at
-        elif name in FIELDS or message_of(name) or value is False:
+        elif name in FIELDS or message_of(name) or value is False or name == EXPIRES:
             yield name, value, at
         else:
             yield from _walk_leaves(value, at, f"{name}.")

@@ -6,18 +6,21 @@ Each file is read in the language that its name tells.
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ztrust_mail.core.data import of_bytes, of_json
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, SUFFIXES, file_bytes, files_in
 from ztrust_mail.core.findings import MAX_PROBLEMS, FileFindings, Finding, Location, error, has_errors, warning
 from ztrust_mail.settings import FILE_NAME as SETTINGS_NAME
-from ztrust_mail.specfile import lint, schema
+from ztrust_mail.specfile import schema
+from ztrust_mail.specfile.comments import find_ignores
 from ztrust_mail.specfile.entries import NO_VERSION, Spec, build
 from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER
+from ztrust_mail.specfile.problems import check_entries
 from ztrust_mail.specfile.readers.document import START, Broken, Document, Parsed, SourceText, decode
 from ztrust_mail.specfile.readers.excerpts import attach_excerpts
+from ztrust_mail.specfile.resolve import Desired
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Given = Paths | Mapping[str, object]
@@ -26,40 +29,62 @@ Given = Paths | Mapping[str, object]
 _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
 
 
-def load(given: Given, native_names: Mapping[str, str]) -> Spec:
-    """Return the spec in files, folders or a dict.
+@dataclass(frozen=True)
+class Validation:
+    """The valid parts of a spec, what each entry without errors wants, and what is wrong with the spec.
+
+    ``has_valid_form`` tells that every file could be read and has the right form, so that what is missing in an entry
+    is really missing.
+    """
+
+    spec: Spec
+    wanted: tuple[Desired, ...]
+    problems: FileFindings
+    has_valid_form: bool
+    documents: tuple[Document, ...]
+
+    def findings(self, more: Iterable[Finding] = ()) -> list[Finding]:
+        """Return all findings in order, with ``more`` among them."""
+        found = FileFindings()
+        found.extend((*self.problems, *more))
+        return _add_excerpts(found.in_order(), self.documents)
+
+
+def load(given: Given, native_names: Mapping[str, str]) -> Validation:
+    """Return the spec in files, folders or a dict, with its warnings as problems.
 
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
     read = _documents(given)
     spec, found, unread = _read(read, native_names)
-    if not unread:  # a bad value fails its realm only; a bad placeholder fails in every realm
-        found.extend(f for f in lint.realm_problems(spec) if f.rule == BAD_PLACEHOLDER)
-    findings = found.in_order()
-    if has_errors(findings):
-        raise SpecError(_add_excerpts(findings, read[0]))
-    return replace(spec, warnings=tuple(findings))
+    problems, wanted = ([], ()) if unread else check_entries(spec)
+    found.extend(f for f in problems if f.rule == BAD_PLACEHOLDER)  # a bad value fails its realm only
+    loaded = Validation(spec, wanted, found, True, tuple(read[0]))
+    if has_errors(found):
+        raise SpecError(loaded.findings())
+    return loaded
 
 
-def validate(given: Given, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
-    """Return the valid parts of the spec and all findings that need no server."""
+def validate(given: Given, native_names: Mapping[str, str]) -> Validation:
+    """Return the valid parts of the spec, and all its problems of correctness; offline."""
     return _validate(_documents(given), native_names)
 
 
 def validate_text(text: str, native_names: Mapping[str, str]) -> list[Finding]:
-    """Return all findings on a YAML text as a spec of its own that need no server."""
-    return _validate((*read_text(STDIN, text), ()), native_names)[1]
+    """Return all problems of correctness of a YAML text as a spec of its own."""
+    return _validate((*read_text(STDIN, text), ()), native_names).findings()
 
 
-def _validate(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, list[Finding]]:
+def _validate(read: _Documents, native_names: Mapping[str, str]) -> Validation:
     spec, found, unread = _read(read, native_names)
-    problems = lint.realm_problems(spec)
-    if has_errors(found):  # a field may be missing only because its value is invalid
+    problems, wanted = check_entries(spec)
+    has_valid_form = not has_errors(found)
+    if not has_valid_form:  # a field may be missing only because its value is invalid
         reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
         problems = [f for f in problems if f.rule in reliable]
     found.extend(problems)
-    return spec, _add_excerpts(found.in_order(), read[0])
+    return Validation(spec, wanted, found, has_valid_form, tuple(read[0]))
 
 
 def _add_excerpts(findings: list[Finding], documents: Iterable[Document]) -> list[Finding]:
@@ -85,10 +110,9 @@ def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, File
         else:
             checked.append((document, value))
     spec, in_whole = build(checked, native_names)
-    spec = replace(spec, digests={document.path: document.digest for document in documents}, folders=folders)
+    digests = {document.path: document.digest for document in documents}
+    spec = replace(spec, digests=digests, folders=folders, ignores=tuple(find_ignores(documents)))
     found.extend(f for f in in_whole if not (unread and f.rule == NO_VERSION))
-    if not has_errors(found):
-        found.extend(lint.lint(spec))
     return spec, found, unread
 
 

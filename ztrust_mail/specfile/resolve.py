@@ -12,6 +12,7 @@ from ztrust_mail.model.fields import (
     ABSENT,
     DEFAULT_PORTS,
     DEFAULT_SECURITY,
+    EXPIRES,
     FIELDS,
     HOST,
     LOGIN,
@@ -45,6 +46,7 @@ class Desired:
 
     ``fields`` is empty if the realm is disabled or ``findings`` holds an error. ``origins`` holds the place of each
     value; a field without a place is this tool's default. ``presets`` names the preset of each value that is from one.
+    ``expires`` is the date in ISO form on which the secret of the login expires, empty where the spec does not say.
     """
 
     realm: str
@@ -53,6 +55,7 @@ class Desired:
     origins: Mapping[str, Location] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     presets: Mapping[str, str] = field(default_factory=dict)
+    expires: str = ""
 
     @property
     def disabled(self) -> bool:
@@ -168,7 +171,7 @@ def merge(below: Mapping[str, Setting], level: Mapping[str, Setting]) -> dict[st
     if SECURITY in level:
         dropped.add(PORT)
     if PASSWORD in level or any(in_token(name) for name in level):
-        dropped |= {PASSWORD, TOKEN}
+        dropped |= {PASSWORD, TOKEN, EXPIRES}
     kept = {n: s for n, s in below.items() if not any(is_within(n, group) for group in dropped)}
     return kept | dict(level)
 
@@ -198,14 +201,16 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
         findings = list(_missing_fields(fields, entry, realm))
     if findings:
         return Desired(realm, entry, findings=tuple(findings))
+    expires = str(fields.pop(EXPIRES, ""))
     complete = _add_defaults(fields)
-    places = {name: settings[name] for name in complete if name in settings}
+    places = {name: settings[name] for name in (*complete, EXPIRES) if name in settings}
     return Desired(
         realm,
         entry,
         complete,
         {name: setting.location for name, setting in places.items()},
         presets={name: setting.preset for name, setting in places.items() if setting.preset},
+        expires=expires,
     )
 
 

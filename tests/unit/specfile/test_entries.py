@@ -10,8 +10,8 @@ import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.lint import loading
 from ztrust_mail.model.fields import ABSENT, Duration, Security, is_within
-from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
 
 SOUND = "sender: {address: a@b.example}, relay: {host: h.example}"
@@ -343,7 +343,7 @@ class TestADict:
 
 
 def test_warnings_come_with_the_spec():
-    spec = load.load({"version": 1}, {})
+    spec = loading.load_spec({"version": 1}, {})
     assert [f.rule for f in spec.warnings] == ["no-realms"]
 
 

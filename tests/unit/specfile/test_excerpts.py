@@ -15,7 +15,7 @@ BAD = "port: 70000"
 def check(tmp_path: Path, text: str, name: str = "mail.yaml") -> list[Finding]:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return validate(path, {})[1]
+    return validate(path, {}).findings()
 
 
 def excerpts(tmp_path: Path, text: str, name: str = "mail.yaml") -> list[Excerpt]:

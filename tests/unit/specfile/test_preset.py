@@ -118,7 +118,8 @@ def test_a_preset_without_its_region_is_an_error_that_shows_how_to_write_one() -
 
 
 def test_a_wrong_port_for_a_preset_gets_the_usual_warning() -> None:
-    (found,) = findings({"preset": "gmail", "port": 465, "security": "starttls"})
+    login = {"username": "a@example.com", "password": {"env": "K"}}
+    (found,) = findings({"preset": "gmail", "port": 465, "security": "starttls", "auth": login})
     assert found.rule == "port-security"
 
 
@@ -128,7 +129,7 @@ def test_the_note_on_a_login_that_is_not_inherited_names_the_preset() -> None:
         "defaults": {"sender": SENDER, "relay": {"preset": "sendgrid", "auth": {"password": {"env": "K"}}}},
         "realms": {"acme": {"relay": {"preset": "resend"}}, "globex": {"relay": {"preset": "resend", "auth": False}}},
     }
-    (found,) = ztrust_mail.validate(spec)[1]
+    (found,) = ztrust_mail.load_spec(spec).warnings
     assert found.rule == "login-not-inherited"
     assert found.message.startswith("`acme` sets `relay.preset`, so it does not inherit `relay.auth` of the defaults")
 
@@ -140,7 +141,8 @@ def test_a_placeholder_in_a_preset_is_an_unknown_preset() -> None:
 
 @pytest.mark.parametrize(("host", "loaded"), [("host: smtp.example.com", False), ("preset: gmail", True)])
 def test_presets_are_read_only_where_a_spec_names_one(host: str, loaded: bool) -> None:
-    code = "import sys, ztrust_mail; ztrust_mail.validate('-'); print('ztrust_mail.providers.presets' in sys.modules)"
+    code = "import ztrust_mail; ztrust_mail.load_spec('-'); from ztrust_mail.providers import presets as p; "
+    code += "print(p._rows.cache_info().currsize == 1)"
     text = f"version: 1\nrealms: {{a: {{relay: {{{host}}}, sender: {{address: a@example.com}}}}}}\n"
     done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
     assert done.stdout == f"{loaded}\n"

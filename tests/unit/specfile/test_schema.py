@@ -14,7 +14,7 @@ import ztrust_mail
 from ztrust_mail.core.data import load_schema, schema_text
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretKind
-from ztrust_mail.model.fields import DEFAULT_PORTS, DEFAULT_SECURITY, FIELDS, PRESET, Kind, Security
+from ztrust_mail.model.fields import DEFAULT_PORTS, DEFAULT_SECURITY, EXPIRES, FIELDS, PRESET, Kind, Security
 from ztrust_mail.model.values import MAX_LENGTH
 from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
@@ -79,8 +79,8 @@ def test_every_schema_of_the_package_is_valid_draft_2020_12(name):
 
 
 def test_the_schema_and_the_field_table_know_the_same_fields():
-    assert [name for name in LEAVES if name != PRESET] == list(FIELDS)
-    assert PRESET in LEAVES
+    assert [name for name in LEAVES if name not in (PRESET, EXPIRES)] == list(FIELDS)
+    assert {PRESET, EXPIRES} <= set(LEAVES)
 
 
 def test_defaults_and_entries_take_the_same_settings():
@@ -266,7 +266,7 @@ def test_a_message_says_what_is_wrong_and_what_to_do(entry, message, hint):
 @pytest.mark.parametrize(
     ("relay", "message", "hint"),
     [
-        ({"auth": {"zzz": 1}}, "unknown key in `_.auth`", "known here: username, password, token"),
+        ({"auth": {"zzz": 1}}, "unknown key in `_.auth`", "known here: username, password, expires, token"),
         ({"auth": {"passwrd": 1}}, "unknown key `passwrd` in `_.auth`", "did you mean `password`?"),
         (
             {"auth": {"password:p": 1}},
@@ -275,7 +275,7 @@ def test_a_message_says_what_is_wrong_and_what_to_do(entry, message, hint):
         ),
         ({"prot:25": 1}, "unknown key `prot…` in `realms.r.relay`", "did you mean `port`?"),
         ({"auth": {"user": 1}}, "unknown key `user` in `_.auth`", "did you mean `username`?"),
-        ({"auth": "x"}, "`_.auth` must be a mapping, not the text", "known here: username, password, token"),
+        ({"auth": "x"}, "`_.auth` must be a mapping, not the text", "known here: username, password, expires, token"),
         ({"port": "x"}, "`_.port` must be a whole number, not the text `x`", "write a value such as 587"),
         ({"port": "٥"}, "`_.port` must be a whole number, not the text `٥`", "write the number without quotes"),
         ({"port": 1.5}, "`_.port` must be a whole number, not the number `1.5`", "write a value such as 587"),
@@ -432,7 +432,8 @@ def test_the_places_include_every_field_and_every_kind_of_reference():
     references = [("relay", "auth", "password"), ("relay", "auth", "token", "client_secret")]
     kinds = {(*place, kind.value) for place in references for kind in SecretKind}
     assert sorted(kinds - set(SECRETS)) == [], "schemas/spec.schema.json: secret"
-    assert set(SECRETS) - kinds == {*references, ("relay", "auth"), ("relay", "auth", "token")}
+    others = {*references, ("relay", "auth"), ("relay", "auth", "token"), ("relay", "auth", "expires")}
+    assert set(SECRETS) - kinds == others
 
 
 @pytest.mark.parametrize("level", ["realms", "defaults"])

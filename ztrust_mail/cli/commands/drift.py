@@ -7,6 +7,7 @@ from enum import StrEnum
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -30,6 +31,7 @@ class Uncovered(StrEnum):
 @options.realm
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
+@choosing
 @options.result_format
 @options.report
 @options.config
@@ -39,6 +41,7 @@ def command(
     realm: Sequence[str],
     uncovered: Uncovered,
     fail_on: FailOn,
+    rules: LintFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -55,7 +58,7 @@ def command(
             output.attach(session)
             if uncovered is Uncovered.FAIL:
                 require(session.gateway, Operation.UNCOVERED)
-            found = api.drift(spec, session, realms=realm).failing_on(fail_on)
+            found = api.drift(spec, session, realms=realm, lint=rules.lint_options).failing_on(fail_on)
         strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
         result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
         step = next_command("apply") if found.plan.changed else ""

@@ -11,9 +11,9 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.lint.rules.spec import not_inherited, note_not_inherited
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, PRESET, is_within
 from ztrust_mail.reports.report import of_explained
-from ztrust_mail.specfile.lint import check_inheritance, not_inherited
 
 NAME = "explain"
 
@@ -41,7 +41,7 @@ def command(words: Sequence[str], format: OutputFormat) -> None:
             shown = wanted.presets if field == PRESET else [name for name in wanted.fields if is_within(name, field)]
             wanted = replace(wanted, fields={name: wanted.fields[name] for name in shown})
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
-        output.add_findings(check_inheritance(spec, [wanted.entry]))
+        output.add_findings(note_not_inherited(spec, wanted.entry))
         output.finish_report(of_explained(wanted, status, not_inherited(spec, wanted.entry)))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import check_preview, finish_with_plan
+from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat, Preview
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -24,6 +25,7 @@ NAME = "plan"
 @options.allow
 @options.file("--out", "Save the plan for apply --plan.", with_result=True)
 @options.force
+@choosing
 @options.result_format
 @options.report
 @options.config
@@ -36,6 +38,7 @@ def command(
     allow: Sequence[str],
     out: Path | None,
     force: bool,
+    rules: LintFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -48,5 +51,7 @@ def command(
         spec = api.load_spec(specs)
         with api.connect(server, spec=spec, config_path=config) as session:
             output.attach(session)
-            made = api.plan(spec, session, realms=realm, secrets=secrets, resolve=not no_secrets)
+            made = api.plan(
+                spec, session, realms=realm, secrets=secrets, resolve=not no_secrets, lint=rules.lint_options
+            )
             finish_with_plan(output, session, made, preview, allowed, spec)

@@ -16,17 +16,18 @@ class SchemaName(StrEnum):
     SETTINGS = "settings"
     REPORT = "report"
     PLAN = "plan"
+    BASELINE = "baseline"
 
 
 @options.command(NAME)
 @options.argument(
     "which",
-    "[spec|settings|report|plan]",
+    "[spec|settings|report|plan|baseline]",
     "Which schema; that of specs without.",
     type=options.OneOf(SchemaName),
     default=SchemaName.SPEC.value,
 )
 def command(which: SchemaName) -> None:
-    """Print the JSON Schema of specs, settings, reports or plans."""
+    """Print the JSON Schema of a kind of file."""
     with Output(NAME):
         write_output(None, schema_text(which.value), force=False)

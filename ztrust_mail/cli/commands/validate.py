@@ -3,16 +3,16 @@
 import sys
 from collections.abc import Sequence
 
-from ztrust_mail import api
+from ztrust_mail import api, settings
 from ztrust_mail.cli import options
+from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import text
-from ztrust_mail.reports.report import of_findings
+from ztrust_mail.reports.report import of_lint
 from ztrust_mail.reports.style import Line, line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.specfile.entries import Spec
@@ -22,19 +22,33 @@ NAME = "validate"
 
 @options.command(NAME)
 @options.specs()
+@choosing
+@baselining
 @options.result_format
 @options.report
-def command(specs: Sequence[str], format: OutputFormat, report: Sequence[str]) -> None:
+@options.config
+def command(
+    specs: Sequence[str],
+    rules: LintFlags,
+    known: BaselineFlags,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
     """Check spec files offline.
 
     Checks structure, inheritance, addresses and questionable settings, and reports all problems of all files at once.
+    Warnings do not change the exit status; ztrust-mail lint fails for them.
     """
-    with Output(NAME, format, report, ProtectedFiles(specs)) as output:
-        spec, findings = api.validate(specs)
-        status = ExitStatus.USAGE if has_errors(findings) else ExitStatus.OK
-        verdict = [_success_line(spec)] if status is ExitStatus.OK else []
-        lines = spec_finding_lines(findings, sys.stdout)
-        output.finish_report(of_findings(NAME, status, findings), text.TextReport(lines, verdict))
+    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
+        known.check(output)
+        found = settings.load(config)
+        result, written = known.finish(api.lint_spec(specs, known.call(rules, found.lint)))
+        status = ExitStatus.OK if result.is_valid else ExitStatus.USAGE
+        verdict = [_success_line(result.spec)] if status is ExitStatus.OK else []
+        verdict = [*map(line, filter(None, [written, *describe_hidden(result)])), *verdict]
+        lines = spec_finding_lines(result.findings, sys.stdout)
+        output.finish_report(of_lint(NAME, result, status), text.TextReport(lines, verdict))
 
 
 def _success_line(spec: Spec) -> Line:

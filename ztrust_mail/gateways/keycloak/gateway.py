@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -29,7 +29,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER, with_templates
 from ztrust_mail.dialects.products.ztrust import ASSUMED_VERSIONS
-from ztrust_mail.dialects.row import Outgoing, Version, parse_version
+from ztrust_mail.dialects.row import Outgoing, Version
 from ztrust_mail.gateways.gateway import (
     TEST_UNKNOWN,
     TOKEN_OWNER,
@@ -38,6 +38,7 @@ from ztrust_mail.gateways.gateway import (
     Gateway,
     LiveRealm,
     Reading,
+    ServerInfo,
     read_each,
     wire_body,
 )
@@ -132,11 +133,14 @@ class KeycloakGateway(Gateway):
         return str(user.get("email") or "") if isinstance(user, dict) else None
 
     def version(self) -> Version:
+        return self.server_info().version
+
+    def server_info(self) -> ServerInfo:
+        from ztrust_mail.gateways.keycloak.server_info import parse_server_info
+
         response = self._connection.send("GET", "admin/serverinfo")
-        info = failures.parse_json(response) if response.status_code == requests.codes.ok else None
-        system = info.get("systemInfo") if isinstance(info, dict) else None
-        version = parse_version(str(system.get("version", ""))) if isinstance(system, dict) else ()
-        return version or ASSUMED_VERSIONS.get(self._profile, ())
+        info = parse_server_info(failures.parse_json(response) if response.status_code == requests.codes.ok else None)
+        return replace(info, version=info.version or ASSUMED_VERSIONS.get(self._profile, ()))
 
     def realms(self) -> list[str]:
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")

@@ -9,6 +9,7 @@ from ztrust_mail.core.globs import glob_matches, is_selected
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
+from ztrust_mail.lint.check import find_in_realm
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.planning.policy_check import violations
@@ -16,7 +17,6 @@ from ztrust_mail.planning.safety import notices
 from ztrust_mail.planning.secret_state import judge_secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.specfile import lint
 from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired, Matching, match, resolve_entry
 
@@ -239,5 +239,5 @@ def _plan_realm(
     difference = compare(gateway.dialect, wanted, live.attributes, means.mode)
     status = Status.CHANGED if difference.changes else Status.IN_SYNC
     forbidden = violations(means.policy, wanted)
-    findings = (*lint.warnings(wanted), *unfit, *forbidden)
+    findings = (*find_in_realm(wanted), *unfit, *forbidden)
     return RealmPlan(realm, status, wanted, live, difference, findings, forbidden=forbidden)

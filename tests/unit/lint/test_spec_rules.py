@@ -24,16 +24,15 @@ def relay(**settings: object) -> dict:
     [
         ({"security": "none", "auth": LOGIN}, ["clear-text-login"]),
         ({"security": "none", "port": 587, "auth": LOGIN}, ["clear-text-login"]),
-        ({"security": "none"}, []),
+        ({"security": "none"}, ["no-encryption"]),
         ({"security": "tls", "auth": LOGIN}, []),
         ({"port": 465}, ["port-security"]),
         ({"port": 465, "security": "starttls"}, ["port-security"]),
         ({"port": 465, "security": "tls"}, []),
-        ({"port": 465, "security": "none"}, []),
+        ({"port": 465, "security": "none"}, ["no-encryption"]),
         ({"port": 25, "security": "tls"}, ["port-security"]),
         ({"port": 587, "security": "tls"}, ["port-security"]),
         ({"port": 2525, "security": "tls"}, []),
-        ({"port": 25}, []),
     ],
 )
 def test_settings_that_leak_or_cannot_work_give_a_warning(settings, rules):
@@ -43,7 +42,7 @@ def test_settings_that_leak_or_cannot_work_give_a_warning(settings, rules):
 
 
 def test_a_token_sent_in_clear_text_gives_a_warning_too():
-    token = {"url": "https://a.example", "client_id": "c", "client_secret": {"env": "S"}}
+    token = {"url": "https://a.example", "client_id": "c", "client_secret": {"env": "S"}, "scope": "s"}
     assert [f.rule for f in findings(relay(security="none", auth={"username": "u", "token": token}))] == [
         "clear-text-login"
     ]

@@ -1,0 +1,170 @@
+"""The verbs ``validate`` and ``lint``, and the lint rules about a server in plans and drift reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ztrust_mail.core.errors import RealmError, ServerError
+from ztrust_mail.core.findings import Finding, Severity, has_errors
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.lint.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
+from ztrust_mail.lint.check import SERVER_RULES, find_in_spec, find_on_server
+from ztrust_mail.lint.ignores import drop_ignored, find_unused
+from ztrust_mail.lint.result import LintResult
+from ztrust_mail.lint.selection import LintOptions, Selection, choose_rules
+from ztrust_mail.settings import LintSettings
+from ztrust_mail.specfile import load
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.load import Given
+
+if TYPE_CHECKING:
+    from ztrust_mail.api.session import Session
+    from ztrust_mail.gateways.gateway import Gateway, Reading
+    from ztrust_mail.lint.rule import ServerView
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.planners.from_spec import Selection as RealmSelection
+    from ztrust_mail.specfile.resolve import Desired
+
+
+@dataclass(frozen=True)
+class LintCall:
+    """How to lint: the caller's options, the settings, the baseline, and the lowest severity that fails.
+
+    ``is_new`` tells that the baseline is about to be written, so that it need not exist.
+    """
+
+    options: LintOptions
+    settings: LintSettings = field(default_factory=LintSettings)
+    baseline: Path | None = None
+    is_new: bool = False
+    fail_on: Severity = Severity.WARNING
+
+    def read_baseline(self) -> Baseline | None:
+        """Return the baseline, if one is named. Raises :class:`UsageError`."""
+        if self.baseline is None or (self.is_new and not self.baseline.exists()):
+            return Baseline(self.baseline) if self.baseline else None
+        return read_baseline(self.baseline)
+
+
+def validate(given: Given) -> tuple[Spec, list[Finding]]:
+    """Return the valid part of a spec, and all findings; offline. The lint rules are those that are on by default."""
+    result = lint_spec(given, LintCall(LintOptions()))
+    return result.spec, list(result.findings)
+
+
+def lint(
+    given: Given,
+    session: Session | None = None,
+    *,
+    realms: Sequence[str] = (),
+    options: LintOptions | None = None,
+    baseline: Path | str | None = None,
+    fail_on: Severity = Severity.WARNING,
+) -> LintResult:
+    """Return what the lint rules find in a spec and, with a session, on its realms on the server.
+
+    ``realms`` are globs that limit what is asked of the server. ``options`` select and ignore rules, and give the day
+    for rules with a date. A finding of the ``baseline`` file is counted, not returned. ``fail_on`` is the lowest
+    severity that counts for the exit status. Raises :class:`UsageError` for an unknown rule or a bad baseline, and
+    :class:`ServerError`.
+    """
+    settings = session.lint if session else LintSettings()
+    call = LintCall(options or LintOptions(), settings, Path(baseline) if baseline else None, fail_on=fail_on)
+    return lint_spec(given, call, session, realms)
+
+
+def lint_spec(given: Given, call: LintCall, session: Session | None = None, realms: Sequence[str] = ()) -> LintResult:
+    """Return what the lint rules find, as :func:`lint` does. An invalid spec is not compared with the server."""
+    selection, baseline = choose_rules(call.options, call.settings), call.read_baseline()
+    checked = load.validate(given, KEYCLOAK.attribute_names)
+    if not checked.has_valid_form:
+        return LintResult(checked.spec, tuple(checked.findings()), is_valid=False, fail_on=call.fail_on)
+    is_valid = not has_errors(checked.problems)
+    asked = session if is_valid else None
+    found, failed = find_in_spec(checked.spec, checked.wanted, selection), list[Finding]()
+    if asked:
+        on_server, failed = _lint_server(checked.spec, asked, selection, realms)
+        found += on_server
+    kept, used = drop_ignored(found, checked.spec.ignores)
+    ignored = len(found) - len(kept)
+    if is_valid:  # else a rule may have had nothing to run on
+        kept += find_unused(checked.spec.ignores, used, selection, with_server=bool(asked))
+    result = LintResult(
+        checked.spec,
+        (),
+        asked.server.url if asked else "",
+        ignored,
+        is_valid=is_valid,
+        unread=bool(failed),
+        fail_on=call.fail_on,
+    )
+    if baseline:
+        judged = selection.rules - (frozenset() if asked else {rule.rule for rule in SERVER_RULES})
+        compared = compare_with_baseline(kept, baseline, Identifier(checked.spec, baseline.path), judged)
+        kept = [*compared.new, *(() if call.is_new else report_gone(compared.gone, baseline.path))]
+        result = replace(result, known=compared.known, rows=compared.rows)
+    placed = [one for one in kept if one.location]
+    unplaced = [one for one in (*failed, *kept) if not one.location]
+    return replace(result, findings=(*checked.findings(placed), *unplaced))
+
+
+def _lint_server(
+    spec: Spec, session: Session, selection: Selection, realms: Sequence[str]
+) -> tuple[list[Finding], list[Finding]]:
+    """Return what the rules find on the server, and an error for each realm that cannot be read."""
+    from ztrust_mail.planning.plan import finding_of
+    from ztrust_mail.planning.planners.from_spec import select_realms
+
+    gateway = session.gateway
+    selected = select_realms(spec, gateway, realms, everything=True)
+    view = make_server_view(gateway, selected.wanted, selected.reading, selection)
+    journal = session.journal_for_reading
+    if journal:
+        view = replace(view, secrets=journal.secret_times(gateway.url))
+    failed = [finding_of(e, realm) for realm, e in selected.reading.realms.items() if isinstance(e, RealmError)]
+    glob_problems = [one for one in selected.findings if one not in spec.warnings and one.severity is Severity.ERROR]
+    return find_on_server(view, selection), [*glob_problems, *failed]
+
+
+def make_server_view(gateway: Gateway, wanted: Iterable[Desired], reading: Reading, selection: Selection) -> ServerView:
+    """Return what the rules about a server are to see; asks the server for its version, themes and senders."""
+    from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
+    from ztrust_mail.lint.rule import LiveRealmFacts, ServerView
+    from ztrust_mail.model.fields import HOST, SECURITY, Raw
+
+    try:
+        info = gateway.server_info()
+    except (RealmError, ServerError):  # the realms were read: a server that does not describe itself is no failure
+        info = ServerInfo()
+    facts = {}
+    for realm, live in reading.realms.items():
+        if isinstance(live, LiveRealm):
+            fields = gateway.dialect.decode(live.attributes)
+            both = isinstance(fields.get(SECURITY), Raw)
+            facts[realm] = LiveRealmFacts(bool(fields.get(HOST)), live.needs_mail, live.theme, both)
+    by_realm = {one.realm: one for one in wanted if not one.findings}
+    return ServerView(
+        gateway.dialect, by_realm, facts, selection.today, info.version, info.themes, info.senders,
+        limits=selection.limits,
+    )  # fmt: skip
+
+
+def lint_plan(plan: Plan, spec: Spec, session: Session, selected: RealmSelection, options: LintOptions | None) -> Plan:
+    """Return a plan without the findings that are not selected, or that comments in the spec ignore.
+
+    With ``options`` the rules about the server are run, too.
+    """
+    selection = choose_rules(options or LintOptions(), session.lint)
+    more: Sequence[Finding] = ()
+    if options and any(rule.rule in selection.rules for rule in SERVER_RULES):
+        view = make_server_view(session.gateway, selected.wanted, selected.reading, selection)
+        more = find_on_server(view, selection)
+
+    def keep(found: Iterable[Finding]) -> tuple[Finding, ...]:
+        return tuple(drop_ignored(filter(selection.keeps, found), spec.ignores)[0])
+
+    realms = (replace(one, findings=keep(one.findings)) if one.findings else one for one in plan.realms)
+    return replace(plan, realms=tuple(realms), own_findings=keep((*plan.own_findings, *more)))

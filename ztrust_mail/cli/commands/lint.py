@@ -1,0 +1,79 @@
+"""``lint``: find questionable settings, and fail for them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ztrust_mail import api, settings
+from ztrust_mail.cli import options
+from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.findings import Severity
+from ztrust_mail.reports import text
+from ztrust_mail.reports.report import of_lint
+from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.code_frame import spec_finding_lines
+
+if TYPE_CHECKING:
+    from ztrust_mail.lint.result import LintResult
+
+NAME = "lint"
+
+
+@options.command(NAME)
+@options.specs()
+@options.server
+@options.realm
+@choosing
+@baselining
+@options.choice(
+    "--fail-on",
+    Severity.WARNING,
+    "Exit with 1 for findings of this severity or a worse one.",
+    (Severity.NOTE, Severity.WARNING, Severity.ERROR),
+)
+@options.result_format
+@options.report
+@options.config
+def command(
+    specs: Sequence[str],
+    server: str | None,
+    realm: Sequence[str],
+    rules: LintFlags,
+    known: BaselineFlags,
+    fail_on: Severity,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """Find questionable settings, and fail for them.
+
+    Works offline. With --server, the rules about the server and its realms are run, too; that writes nothing and needs
+    no secret.
+    """
+    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output, ExitStack() as stack:
+        known.check(output)
+        if realm and not server:
+            raise UsageError("--realm limits what is asked of a server", "name the server: --server NAME")
+        found, session = settings.load(config), None
+        if server:
+            spec = api.load_spec(specs)
+            session = stack.enter_context(api.connect(server, spec=spec, config_path=config))
+            output.attach(session)
+        result = api.lint_spec(specs, known.call(rules, found.lint, fail_on), session, realm)
+        result, written = known.finish(result)
+        verdict = [*filter(None, [written, *describe_hidden(result)]), _verdict(result)]
+        lines = spec_finding_lines(result.findings, sys.stdout)
+        done = of_lint(NAME, result, result.exit_status)
+        output.finish_report(done, text.TextReport(lines, list(map(line, verdict))))
+
+
+def _verdict(result: LintResult) -> str:
+    where = f" and on {result.url}" if result.url else ""
+    return f"Found {result.summary} in the spec{where}."

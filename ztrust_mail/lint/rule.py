@@ -1,0 +1,204 @@
+"""What a lint rule is: an id, a severity, and a function that yields the problems that it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property, lru_cache
+
+from ztrust_mail.core.findings import Location, Severity
+from ztrust_mail.dialects.dialect import Dialect
+from ztrust_mail.dialects.row import Version
+from ztrust_mail.model.fields import (
+    ENVELOPE_FROM,
+    HOST,
+    LOGIN,
+    PORT,
+    SECURITY,
+    SENDER_ADDRESS,
+    USERNAME,
+    FieldMap,
+    FieldValue,
+    Login,
+    Security,
+)
+from ztrust_mail.providers.presets import Preset, look_up, provider_of
+from ztrust_mail.settings.lint import Limits
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.resolve import Desired
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a rule finds: what is wrong, what to do next, and the fields whose first known place is the finding's.
+
+    ``location`` and ``realm`` are those of a rule about a whole spec or a server.
+    """
+
+    message: str
+    hint: str
+    fields: tuple[str, ...] = (HOST,)
+    location: Location | None = None
+    realm: str = ""
+
+
+@dataclass(frozen=True)
+class RealmView:
+    """What a rule sees of the desired settings of one realm."""
+
+    wanted: Desired
+    today: date = date.min
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def fields(self) -> FieldMap:
+        """The desired settings."""
+        return self.wanted.fields
+
+    @cached_property
+    def host(self) -> str:
+        """The relay's host in lower case."""
+        return self.text(HOST).casefold().removesuffix(".")
+
+    @property
+    def port(self) -> FieldValue | None:
+        """The relay's port."""
+        return self.fields.get(PORT)
+
+    @property
+    def security(self) -> FieldValue | None:
+        """The security of the connection."""
+        return self.fields.get(SECURITY)
+
+    @property
+    def login(self) -> FieldValue:
+        """The mode of login."""
+        return self.fields.get(LOGIN, Login.NONE)
+
+    @property
+    def username(self) -> str:
+        """The user name of the login; empty without one."""
+        return self.text(USERNAME)
+
+    @property
+    def sender(self) -> str:
+        """The From address."""
+        return self.text(SENDER_ADDRESS)
+
+    @property
+    def has_envelope_from(self) -> bool:
+        """Whether the realm sets an envelope sender."""
+        return bool(self.text(ENVELOPE_FROM))
+
+    @cached_property
+    def provider(self) -> Preset | None:
+        """The facts of the mail provider that the host belongs to; None for any other host."""
+        return provider_at(self.host)
+
+    def is_served(self) -> bool | None:
+        """Return whether the provider serves the port with this security; None if neither is known."""
+        if not self.provider:
+            return None
+        return any((one.port, one.security) == (self.port, self.security) for one in self.provider.ports)
+
+    def text(self, name: str) -> str:
+        """Return a field's text; empty without one."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) and not isinstance(value, Security | Login) else ""
+
+
+@lru_cache(4096)
+def provider_at(host: str) -> Preset | None:
+    """Return the facts of the mail provider that a host belongs to; None for any other host."""
+    name = provider_of(host)
+    return look_up(name) if name else None
+
+
+@dataclass(frozen=True)
+class SpecView:
+    """What a rule sees of a whole spec; ``wanted`` has the desired settings of each entry that has no error."""
+
+    spec: Spec
+    wanted: tuple[Desired, ...]
+
+
+@dataclass(frozen=True)
+class LiveRealmFacts:
+    """What the server says of one realm.
+
+    ``needs_mail`` names what is on and does not work without e-mail. ``both_switches`` tells that implicit TLS and
+    STARTTLS are both on.
+    """
+
+    has_mail: bool
+    needs_mail: tuple[str, ...] = ()
+    theme: str = ""
+    both_switches: bool = False
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """What a rule sees of a server and of the spec's realms on it.
+
+    ``wanted`` has the desired settings by realm, ``realms`` what the server says of each readable realm. ``themes`` and
+    ``senders`` are the e-mail themes and the e-mail sender providers that the server has; None if it does not say.
+    ``secrets`` are the times at which each realm's present secret was first written, as far as the journal knows.
+    """
+
+    dialect: Dialect
+    wanted: Mapping[str, Desired]
+    realms: Mapping[str, LiveRealmFacts]
+    today: date
+    version: Version = ()
+    themes: frozenset[str] | None = None
+    senders: tuple[str, ...] | None = None
+    secrets: Mapping[str, datetime] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class LintRule:
+    """A rule, which ``--select`` and ``--ignore`` name by its id, ``rule``. Without ``on`` it is off unless selected."""
+
+    rule: str
+    severity: Severity
+    on: bool = True
+
+
+@dataclass(frozen=True)
+class RealmRule(LintRule):
+    """A rule about the desired settings of one realm."""
+
+    check: Callable[[RealmView], Iterator[Problem]] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class SpecRule(LintRule):
+    """A rule about a whole spec."""
+
+    check: Callable[[SpecView], Iterator[Problem]] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ServerRule(LintRule):
+    """A rule about a server and the realms on it."""
+
+    check: Callable[[ServerView], Iterator[Problem]] = field(kw_only=True)
+
+
+def realm_rule(
+    rule: str, severity: Severity, *, on: bool = True
+) -> Callable[[Callable[[RealmView], Iterator[Problem]]], RealmRule]:
+    """Return a decorator that makes a rule of a function."""
+    return lambda check: RealmRule(rule, severity, on, check=check)
+
+
+def spec_rule(rule: str, severity: Severity) -> Callable[[Callable[[SpecView], Iterator[Problem]]], SpecRule]:
+    """Return a decorator that makes a rule of a function."""
+    return lambda check: SpecRule(rule, severity, check=check)
+
+
+def server_rule(rule: str, severity: Severity) -> Callable[[Callable[[ServerView], Iterator[Problem]]], ServerRule]:
+    """Return a decorator that makes a rule of a function."""
+    return lambda check: ServerRule(rule, severity, check=check)

@@ -1,0 +1,1 @@
+"""The lint rules by what they are about; a module per group."""

@@ -1,0 +1,30 @@
+"""Finds comments such as ``# ztrust-mail: ignore[port-25]`` in YAML files."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ztrust_mail.specfile.entries import InlineIgnore
+from ztrust_mail.specfile.readers.document import Document
+
+_MARK = "ztrust-mail: ignore["
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[ \t]*ztrust-mail: ignore\[([a-z0-9, \t-]*)\][^\n\"']*$", re.MULTILINE)
+MAX_IGNORES = 1_000
+"""How many ignored rules of one file are read."""
+
+
+def find_ignores(documents: Iterable[Document]) -> Iterator[InlineIgnore]:
+    """Yield the rules that comments in YAML files ignore. JSON has no comments."""
+    for document in documents:
+        if document.source and _MARK in document.source.text and not document.path.lower().endswith(".json"):
+            yield from _find_in(document)
+
+
+def _find_in(document: Document) -> Iterator[InlineIgnore]:
+    assert document.source  # find_ignores says so
+    count = 0
+    for found in _COMMENT.finditer(document.source.text):
+        where = document.source.location(found.start())
+        for rule in filter(None, map(str.strip, found[1].split(","))):
+            count += 1
+            if count <= MAX_IGNORES:
+                yield InlineIgnore(rule, where)
