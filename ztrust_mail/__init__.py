@@ -77,8 +77,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
-    from ztrust_mail.lint.result import LintResult
-    from ztrust_mail.lint.selection import LintOptions
+    from ztrust_mail.linting.result import LintResult
+    from ztrust_mail.linting.selection import LintOptions
     from ztrust_mail.planning.compare import Change, SecretMode
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
@@ -209,8 +209,8 @@ _ELSEWHERE = {
     "ztrust_mail.diagnose.doctor": ("DoctorReport",),
     "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
     "ztrust_mail.drift_detection.drift": ("Drift",),
-    "ztrust_mail.lint.result": ("LintResult",),
-    "ztrust_mail.lint.selection": ("LintOptions",),
+    "ztrust_mail.linting.result": ("LintResult",),
+    "ztrust_mail.linting.selection": ("LintOptions",),
     "ztrust_mail.planning.compare": ("Change", "SecretMode"),
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),

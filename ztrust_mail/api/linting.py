@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.lint.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
-from ztrust_mail.lint.check import SERVER_RULES, find_in_spec, find_on_server
-from ztrust_mail.lint.ignores import drop_ignored, find_unused
-from ztrust_mail.lint.result import LintResult
-from ztrust_mail.lint.selection import LintOptions, Selection, choose_rules
+from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
+from ztrust_mail.linting.check import SERVER_RULES, find_in_spec, find_on_server
+from ztrust_mail.linting.ignores import drop_ignored, find_unused
+from ztrust_mail.linting.result import LintResult
+from ztrust_mail.linting.selection import LintOptions, Selection, choose_rules
 from ztrust_mail.settings import LintSettings
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
@@ -23,7 +23,7 @@ from ztrust_mail.specfile.load import Given
 if TYPE_CHECKING:
     from ztrust_mail.api.session import Session
     from ztrust_mail.gateways.gateway import Gateway, Reading
-    from ztrust_mail.lint.rule import ServerView
+    from ztrust_mail.linting.rule import ServerView
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.planners.from_spec import Selection as RealmSelection
     from ztrust_mail.specfile.resolve import Desired
@@ -132,7 +132,7 @@ def _lint_server(
 def make_server_view(gateway: Gateway, wanted: Iterable[Desired], reading: Reading, selection: Selection) -> ServerView:
     """Return what the rules about a server are to see; asks the server for its version, themes and senders."""
     from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
-    from ztrust_mail.lint.rule import LiveRealmFacts, ServerView
+    from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
     from ztrust_mail.model.fields import HOST, SECURITY, Raw
 
     try:

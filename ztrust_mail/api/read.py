@@ -12,7 +12,7 @@ from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.text import did_you_mean, quoted, to_second
-from ztrust_mail.lint.selection import LintOptions
+from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES
 from ztrust_mail.settings.policy import Policy

@@ -22,7 +22,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import JournalState
-from ztrust_mail.lint import loading
+from ztrust_mail.linting import loading
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore

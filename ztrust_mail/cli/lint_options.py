@@ -13,9 +13,9 @@ from ztrust_mail.cli.protected_files import FileKind
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import pluralise, quoted
-from ztrust_mail.lint.baseline import render_baseline
-from ztrust_mail.lint.result import LintResult
-from ztrust_mail.lint.selection import LintOptions
+from ztrust_mail.linting.baseline import render_baseline
+from ztrust_mail.linting.result import LintResult
+from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.settings import LintSettings
 
 

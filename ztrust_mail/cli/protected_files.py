@@ -48,7 +48,7 @@ def kind_at(path: Path) -> FileKind:
 
 
 def _kind_of(beginning: bytes) -> FileKind:
-    from ztrust_mail.lint.baseline import SCHEMAS as BASELINES
+    from ztrust_mail.linting.baseline import SCHEMAS as BASELINES
     from ztrust_mail.planning.saved.write import SCHEMAS  # most commands do without saved plans
 
     if not beginning:

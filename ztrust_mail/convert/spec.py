@@ -15,7 +15,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity, warning
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.lint.loading import load_spec
+from ztrust_mail.linting.loading import load_spec
 from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, REPLY_TO_NAME, FieldMap, Raw, extra_field, field_of
 from ztrust_mail.specfile.export import (
     Leaves,

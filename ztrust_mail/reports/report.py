@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
-    from ztrust_mail.lint.result import LintResult
+    from ztrust_mail.linting.result import LintResult
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff

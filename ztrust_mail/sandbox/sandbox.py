@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer, Tokens
 from ztrust_mail.sandbox.admin_api.routes import answer
 from ztrust_mail.sandbox.quirks import Json, quirks_of
+from ztrust_mail.sandbox.relay.access_tokens import AccessTokens
 from ztrust_mail.sandbox.relay.inbox import Inbox
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.sandbox.state import (
@@ -65,6 +66,7 @@ class Sandbox:
         self.port = self.options.port
         self._quirks = quirks_of(self.options.version)
         self._state = SandboxState()
+        self._mail_tokens = AccessTokens(self.options.ca_bundle)
         self._tokens = Tokens(self._state, self._quirks, self.options.token_lifetime)
         self._closing = threading.Event()
         self._connections = _Connections()
@@ -204,10 +206,9 @@ class Sandbox:
         path = target.path.removeprefix(self.options.base_path.rstrip("/"))
         if request.method == "GET" and (page := self._inbox().respond(path, target.query)) is not None:
             return page
+        parts = (self._state, self._tokens, self.faults, self._closing, self._mail_tokens)
         call = Call(
-            server=SandboxServer(
-                self.url, self.options, self._quirks, self._state, self._tokens, self.faults, self._closing
-            ),
+            server=SandboxServer(self.url, self.options, self._quirks, *parts),
             method=request.method,
             path=path,
             query=dict(parse_qsl(target.query)),

@@ -10,7 +10,7 @@ import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.lint import loading
+from ztrust_mail.linting import loading
 from ztrust_mail.model.fields import ABSENT, Duration, Security, is_within
 from ztrust_mail.specfile.entries import Spec
 

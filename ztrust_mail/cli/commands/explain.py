@@ -11,7 +11,7 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.lint.rules.spec import not_inherited, note_not_inherited
+from ztrust_mail.linting.rules.spec import not_inherited, note_not_inherited
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, PRESET, is_within
 from ztrust_mail.reports.report import of_explained
 

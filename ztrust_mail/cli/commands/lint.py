@@ -21,7 +21,7 @@ from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 
 if TYPE_CHECKING:
-    from ztrust_mail.lint.result import LintResult
+    from ztrust_mail.linting.result import LintResult
 
 NAME = "lint"
 

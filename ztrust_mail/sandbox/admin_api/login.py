@@ -149,12 +149,14 @@ def _grant_tokens(
 
 _THEMES = {"email": [{"name": "base", "locales": ["en"]}, {"name": "keycloak", "locales": ["en"]}]}
 
+_PROVIDERS = {"emailSender": {"internal": False, "providers": {"default": {"order": 0}}}}
+
 
 def server_info(call: Call) -> Answer:
     """GET /admin/serverinfo: for administrators; the version only for those with enough rights."""
     caller = call.caller()
     call.require(caller.any_role())
-    info: Json = {"profileInfo": {"name": "default"}, "themes": _THEMES}
+    info: Json = {"profileInfo": {"name": "default"}, "themes": _THEMES, "providers": _PROVIDERS}
     version: Json = {"version": call.server.options.version}
     if call.server.quirks.system_info_for_all or is_admin(caller.user, caller.realm):
         info = {"systemInfo": {**version, "uptimeMillis": 0, "javaVersion": "17.0.15"}, **info}

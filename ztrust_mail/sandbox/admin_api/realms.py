@@ -117,7 +117,7 @@ def test_connection(call: Call, name: str) -> Answer:
     if not caller.user.email:
         raise Refused(quirks.errors.no_address)
     try:
-        send_test_mail(settings, caller.user.email, content, quirks, call.server.options.ca_bundle)
+        send_test_mail(settings, caller.user.email, content, quirks, call.server.mail_tokens)
     except SendFailed:
         return error_message(500, "Failed to send email")
     return Answer(204)

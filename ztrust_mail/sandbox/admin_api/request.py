@@ -10,6 +10,7 @@ from threading import Event
 from typing import NoReturn
 
 from ztrust_mail.sandbox.quirks import JSON_TYPE, Json, Quirks, Refused, error
+from ztrust_mail.sandbox.relay.access_tokens import AccessTokens
 from ztrust_mail.sandbox.state import (
     ADMIN_ROLES,
     MASTER,
@@ -238,6 +239,7 @@ class SandboxServer:
     tokens: Tokens
     faults: Faults
     closing: Event
+    mail_tokens: AccessTokens
 
 
 @dataclass(frozen=True)

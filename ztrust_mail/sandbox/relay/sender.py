@@ -5,7 +5,6 @@ STARTTLS and the login are used if the relay offers them, and silently skipped o
 """
 
 import getpass
-import json
 import re
 import smtplib
 import ssl
@@ -15,14 +14,12 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import localtime, make_msgid, parseaddr
-from urllib.parse import urlencode, urlsplit
-from urllib.request import Request, urlopen
 
 from ztrust_mail.sandbox.admin_api.smtp_settings import address_problem, ascii_domain
 from ztrust_mail.sandbox.quirks import Quirks
+from ztrust_mail.sandbox.relay.access_tokens import TIMEOUT, AccessTokens, tls_context
 from ztrust_mail.sandbox.state import Realm
 
-TIMEOUT = 10.0  # seconds, for connecting and for each response
 _FORMAT = r"(?:, *(?:number|date|time|choice) *(?:,[^{}]*)?)?"
 _PARTS = re.compile(rf"''|'([^']*)(?:'|\Z)|\{{(\d+){_FORMAT}\}}|(\{{)")
 
@@ -42,7 +39,7 @@ class SendFailed(Exception):
 
 
 def send_test_mail(
-    settings: Mapping[str, str], recipient: str, content: MailContent | None, quirks: Quirks, ca_bundle: str | None
+    settings: Mapping[str, str], recipient: str, content: MailContent | None, quirks: Quirks, tokens: AccessTokens
 ) -> None:
     """Send the test mail through the relay of the ``settings``. Raises SendFailed, whatever the reason is.
 
@@ -51,13 +48,13 @@ def send_test_mail(
     if content is None:
         raise SendFailed
     try:
-        _send(settings, recipient, content, quirks, ca_bundle)
+        _send(settings, recipient, content, quirks, tokens)
     except (OSError, smtplib.SMTPException, ValueError) as failure:
         raise SendFailed from failure
 
 
 def _send(
-    settings: Mapping[str, str], recipient: str, content: MailContent, quirks: Quirks, ca_bundle: str | None
+    settings: Mapping[str, str], recipient: str, content: MailContent, quirks: Quirks, tokens: AccessTokens
 ) -> None:
     utf8 = settings.get("allowutf8") == "true" or not quirks.checks_addresses
     message, envelope_from = _message(settings, recipient, quirks, utf8)
@@ -66,9 +63,7 @@ def _send(
     message["Subject"] = " ".join(content.subject.splitlines())
     message.set_content(content.text)
     message.add_alternative(content.html, subtype="html")
-    context = ssl.create_default_context()
-    if ca_bundle is not None:
-        context.load_verify_locations(ca_bundle)
+    context = tls_context(tokens.ca_bundle)
     with _connect(settings, context, quirks) as relay:
         relay.ehlo_or_helo_if_needed()
         if settings.get("starttls") == "true" and settings.get("ssl") != "true" and relay.has_extn("starttls"):
@@ -76,7 +71,7 @@ def _send(
             relay.starttls(context=context)
             relay.ehlo_or_helo_if_needed()
         if settings.get("auth") == "true":
-            _log_in(relay, settings, quirks)
+            _log_in(relay, settings, quirks, tokens)
         options = ["SMTPUTF8"] if utf8 and not (envelope_from + recipient).isascii() else []
         relay.sendmail(envelope_from, [recipient], message.as_bytes(), mail_options=options)
 
@@ -107,10 +102,10 @@ def _seconds(settings: Mapping[str, str], name: str, quirks: Quirks) -> float:
     return int(text) / 1000 if quirks.own_timeouts and text.isdecimal() and int(text) else TIMEOUT
 
 
-def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks) -> None:
+def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks, tokens: AccessTokens) -> None:
     user = settings.get("user") or getpass.getuser()  # as Java does
     by_token = quirks.token_auth and settings.get("authType") == "token"
-    secret = _fetch_token(settings) if by_token else settings.get("password") or ""
+    secret = tokens.token(settings) if by_token else settings.get("password") or ""
     if not secret:
         raise ValueError("no password")
     if not relay.has_extn("auth"):
@@ -119,23 +114,6 @@ def _log_in(relay: smtplib.SMTP, settings: Mapping[str, str], quirks: Quirks) ->
         relay.auth("XOAUTH2", lambda _=None: f"user={user}\x01auth=Bearer {secret}\x01\x01")
     else:
         relay.login(user, secret)
-
-
-def _fetch_token(settings: Mapping[str, str]) -> str:
-    url = settings.get("authTokenUrl") or ""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError("no URL to fetch a token from")
-    form = {
-        "grant_type": "client_credentials",
-        "scope": settings.get("authTokenScope", ""),
-        "client_secret": settings.get("authTokenClientSecret", ""),
-        "client_id": settings.get("authTokenClientId", ""),
-    }
-    request = Request(url, urlencode(form).encode(), {"Accept": "application/json"})  # noqa: S310  # checked above
-    with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # checked above
-        fetched = json.load(answer)
-    token = fetched.get("access_token") if isinstance(fetched, dict) else None
-    return token if isinstance(token, str) else ""
 
 
 def _message(settings: Mapping[str, str], to: str, quirks: Quirks, utf8: bool) -> tuple[EmailMessage, str]:

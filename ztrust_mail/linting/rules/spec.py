@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.lint.rule import Problem, SpecView, provider_at, spec_rule
+from ztrust_mail.linting.rule import Problem, SpecView, provider_at, spec_rule
 from ztrust_mail.model.fields import (
     HOST,
     LOGIN,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import quoted
-from ztrust_mail.lint.rule import Problem, RealmView, provider_at, realm_rule
+from ztrust_mail.linting.rule import Problem, RealmView, provider_at, realm_rule
 from ztrust_mail.model.fields import HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, SENDER_NAME
 from ztrust_mail.providers.presets import ProviderKind
 

@@ -16,7 +16,8 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.lint.registry import GONE, RULES, UNUSED
+from ztrust_mail.linting.registry import GONE, RULES, UNUSED
+from ztrust_mail.linting.rule import ServerRule
 from ztrust_mail.specfile.entries import Spec
 
 SCHEMAS = "urn:ztrust-mail:schema:baseline:"
@@ -59,9 +60,10 @@ class Identifier:
         self.files = {self._relative(path) for path in spec.paths}
 
     def identify(self, finding: Finding) -> KnownFinding:
-        """Return what identifies a finding."""
-        where = finding.location
-        entry = finding.realm or (self._entries.get(where, "") if where else "")
+        """Return what identifies a finding: of an offline one the place of its value, whichever realms have it."""
+        where, realm = finding.location, finding.realm or ""
+        is_live = isinstance(RULES[finding.rule], ServerRule)
+        entry = realm if is_live or not where else self._entries.get(where, realm)
         return KnownFinding(finding.rule, self._relative(where.path) if where else "", entry, finding.field or "")
 
     def _relative(self, path: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import did_you_mean, quoted
-from ztrust_mail.lint.registry import RULES
+from ztrust_mail.linting.registry import RULES
 from ztrust_mail.settings.lint import Limits, LintSettings
 
 ALL, DEFAULT = "all", "default"
@@ -69,7 +69,7 @@ def explain_unknown(word: str, what: str) -> tuple[str, str]:
     from ztrust_mail.core.rules import registry
 
     if word in registry():
-        return f"{quoted(word)} is no lint rule, so it cannot be selected or ignored", "fix what it reports instead"
+        return f"{quoted(word)} is no lint rule, so it cannot be selected or ignored", "fix what it reports"
     return f"unknown {what}", did_you_mean(word, (*RULES, *_groups())) or "all rules: ztrust-mail rule"
 
 

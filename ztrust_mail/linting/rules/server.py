@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
-from ztrust_mail.lint.rule import Problem, ServerView, server_rule
+from ztrust_mail.linting.rule import Problem, ServerView, server_rule
 from ztrust_mail.model.fields import LOGIN, SECURITY, THEME
 
 DEFAULT_SENDER = "default"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import quoted
-from ztrust_mail.lint.rule import Problem, RealmView, realm_rule
+from ztrust_mail.linting.rule import Problem, RealmView, realm_rule
 from ztrust_mail.model.fields import DEFAULT_PORTS, HOST, PORT, SECURITY, Login, Security
 
 

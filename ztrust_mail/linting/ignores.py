@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import quoted
-from ztrust_mail.lint.check import SERVER_RULES
-from ztrust_mail.lint.registry import RULES, UNUSED
-from ztrust_mail.lint.selection import Selection, explain_unknown
+from ztrust_mail.linting.check import SERVER_RULES
+from ztrust_mail.linting.registry import RULES, UNUSED
+from ztrust_mail.linting.selection import Selection, explain_unknown
 from ztrust_mail.specfile.entries import InlineIgnore
 
 

@@ -5,8 +5,8 @@ from datetime import date
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.lint.rule import Problem, RealmView, realm_rule
-from ztrust_mail.lint.rules.sender import FREE_MAIL, domain_of
+from ztrust_mail.linting.rule import Problem, RealmView, realm_rule
+from ztrust_mail.linting.rules.sender import FREE_MAIL, domain_of
 from ztrust_mail.model.fields import EXPIRES, LOGIN, TOKEN_SCOPE, TOKEN_URL, USERNAME, Login
 
 

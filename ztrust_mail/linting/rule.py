@@ -159,7 +159,7 @@ class ServerView:
 
 @dataclass(frozen=True)
 class LintRule:
-    """A rule, which ``--select`` and ``--ignore`` name by its id, ``rule``. Without ``on`` it is off unless selected."""
+    """A rule that ``--select`` and ``--ignore`` name by its id, ``rule``. Without ``on`` it is off by default."""
 
     rule: str
     severity: Severity

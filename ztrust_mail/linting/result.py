@@ -9,7 +9,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.results import ResultMethods
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.lint.baseline import KnownFinding, can_be_known
+from ztrust_mail.linting.baseline import KnownFinding, can_be_known
 from ztrust_mail.specfile.entries import Spec
 
 _RANK = list(Severity)

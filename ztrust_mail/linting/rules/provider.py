@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, quoted
-from ztrust_mail.lint.rule import Problem, RealmView, realm_rule
-from ztrust_mail.lint.rules.relay import port_security
-from ztrust_mail.lint.rules.sender import domain_of
+from ztrust_mail.linting.rule import Problem, RealmView, realm_rule
+from ztrust_mail.linting.rules.relay import port_security
+from ztrust_mail.linting.rules.sender import domain_of
 from ztrust_mail.model.fields import HOST, LOGIN, PASSWORD, PORT, SENDER_ADDRESS, TOKEN_URL, USERNAME, Login
 from ztrust_mail.providers.presets import Preset, SenderRule, UsernameRule
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ztrust_mail.lint.check import find_in_whole
-from ztrust_mail.lint.ignores import drop_ignored
-from ztrust_mail.lint.selection import LintOptions, choose_rules
+from ztrust_mail.linting.check import find_in_whole
+from ztrust_mail.linting.ignores import drop_ignored
+from ztrust_mail.linting.selection import LintOptions, choose_rules
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.load import Given

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from ztrust_mail.core.findings import Finding, Location
 from ztrust_mail.core.text import first_and_more, pluralise
-from ztrust_mail.lint.registry import RULES
-from ztrust_mail.lint.rule import LintRule, Problem, RealmRule, RealmView, ServerRule, ServerView, SpecRule, SpecView
-from ztrust_mail.lint.rules.relay import clear_text_login, port_security
-from ztrust_mail.lint.selection import Selection
+from ztrust_mail.linting.registry import RULES
+from ztrust_mail.linting.rule import LintRule, Problem, RealmRule, RealmView, ServerRule, ServerView, SpecRule, SpecView
+from ztrust_mail.linting.rules.relay import clear_text_login, port_security
+from ztrust_mail.linting.selection import Selection
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired
 
