@@ -28,11 +28,13 @@ from ztrust_mail.dialects.dialect import BodyFormat, Dialect
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import (
     DEFAULT_PORTS,
+    EXPIRES,
     EXTRA,
     FIELDS,
     HOST,
     MESSAGES,
     PORT,
+    PASSWORD,
     PRESET,
     Field,
     Kind,
@@ -104,6 +106,8 @@ def _spec_keys() -> Iterator[Field]:
         if field.name == HOST:
             yield Field(PRESET, Kind.TEXT)
         yield field
+        if field.name == PASSWORD:
+            yield Field(EXPIRES, Kind.TEXT)
     yield from (Field(f"{MESSAGES}.LOCALE.KEY", Kind.MESSAGE), field_of(f"{EXTRA}.NAME"))
 
 
@@ -387,6 +391,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "keys of allow": settings_keys("allow"),
     "keys of policy": settings_keys("policy"),
     "keys of journal": settings_keys("journal"),
+    "keys of lint": settings_keys("lint"),
     "formats of convert": conversions,
     "presets": presets,
     "replies": replies,
