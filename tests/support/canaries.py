@@ -209,6 +209,7 @@ WORK: list[tuple[str, ...]] = [
     ("apply", "mail.json", "--secrets", "write", "--canary", "1", *SURE),
     ("apply", "mail.json", "--resume", *SURE),
     ("drift", "mail.json"),
+    ("lint", "mail.json", "--server", "main", "--select", "all"),
     ("test", "acme", "globex"),
     ("test", "--spec", "mail.json"),
     ("probe", "acme", "globex", "--deadline", "2s"),
@@ -230,6 +231,7 @@ WORK: list[tuple[str, ...]] = [
 
 OTHERS: list[tuple[str, ...]] = [
     ("validate", "mail.json"),
+    ("lint", "mail.json", "--fail-on", "error"),
     ("explain", "mail.json", "acme"),
     ("explain", "mail.json", "globex", "relay.auth.token.client_secret"),
     ("doctor", "--setup-commands"),

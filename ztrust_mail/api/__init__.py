@@ -24,7 +24,7 @@ from ztrust_mail.api.journal import (
     rotate_plan,
     run_to_revert,
 )
-from ztrust_mail.api.linting import lint, lint_spec, validate
+from ztrust_mail.api.linting import lint, validate
 from ztrust_mail.api.onboarding import Ensured, ensure
 from ztrust_mail.api.probing import probe
 from ztrust_mail.api.providers import presets
@@ -69,7 +69,6 @@ __all__ = [
     "judge",
     "leftovers",
     "lint",
-    "lint_spec",
     "load_plan",
     "load_spec",
     "plan",

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from support.cli import Cli, Ran, raising, run_process
 
-from ztrust_mail import api
+from ztrust_mail.api import linting
 from ztrust_mail.cli import main as entry
 from ztrust_mail.cli.app import app
 from ztrust_mail.cli.commands import validate
@@ -417,7 +417,7 @@ def test_the_version_is_printed_without_heavy_imports(cli: Cli) -> None:
 def test_a_bug_is_status_70_with_its_frames_and_without_its_message(
     cli: Cli, spec: str, monkeypatch: pytest.MonkeyPatch, format: str
 ) -> None:
-    monkeypatch.setattr(api, "validate", raising(ValueError("canary-secret")))
+    monkeypatch.setattr(linting, "lint_spec", raising(ValueError("canary-secret")))
     ran = cli("validate", spec, "--format", format, "--report", "json=report.json")
     saved = Path("report.json").read_text(encoding="utf-8")
     assert ran.status == 70
@@ -447,7 +447,7 @@ def test_a_bug_while_loading_the_commands_is_status_70_too(cli: Cli, monkeypatch
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_an_interruption_is_status_130(cli: Cli, spec: str, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
-    monkeypatch.setattr(api, "validate", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(linting, "lint_spec", raising(KeyboardInterrupt()))
     ran = cli("validate", spec, "--format", format)
     assert (ran.status, ran.err) == (130, "Interrupted.\n")
     assert ran.out == "" if format == "text" else ran.json["status"] == "interrupted"

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ztrust_mail import api, settings
+from ztrust_mail.api import linting
 from ztrust_mail.cli import options
 from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
 from ztrust_mail.cli.options import OutputFormat
@@ -66,7 +67,7 @@ def command(
             spec = api.load_spec(specs)
             session = stack.enter_context(api.connect(server, spec=spec, config_path=config))
             output.attach(session)
-        result = api.lint_spec(specs, known.call(rules, found.lint, fail_on), session, realm)
+        result = linting.lint_spec(specs, known.call(rules, found.lint, fail_on), session, realm)
         result, written = known.finish(result)
         verdict = [*filter(None, [written, *describe_hidden(result)]), _verdict(result)]
         lines = spec_finding_lines(result.findings, sys.stdout)

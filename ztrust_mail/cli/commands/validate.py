@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from ztrust_mail import api, settings
+from ztrust_mail import settings
+from ztrust_mail.api import linting
 from ztrust_mail.cli import options
 from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
 from ztrust_mail.cli.options import OutputFormat
@@ -43,7 +44,7 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         known.check(output)
         found = settings.load(config)
-        result, written = known.finish(api.lint_spec(specs, known.call(rules, found.lint)))
+        result, written = known.finish(linting.lint_spec(specs, known.call(rules, found.lint)))
         status = ExitStatus.OK if result.is_valid else ExitStatus.USAGE
         verdict = [_success_line(result.spec)] if status is ExitStatus.OK else []
         verdict = [*map(line, filter(None, [written, *describe_hidden(result)])), *verdict]
