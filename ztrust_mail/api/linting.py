@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,14 @@ from ztrust_mail.linting.selection import LintOptions, Selection, choose_rules
 from ztrust_mail.settings import LintSettings
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.load import Given
+from ztrust_mail.specfile.load import Given, Validation
 
 if TYPE_CHECKING:
     from ztrust_mail.api.session import Session
-    from ztrust_mail.gateways.gateway import Gateway, Reading
+    from ztrust_mail.gateways.gateway import Gateway, LiveRealm
     from ztrust_mail.linting.rule import ServerView
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.planners.from_spec import Selection as RealmSelection
-    from ztrust_mail.specfile.resolve import Desired
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class LintCall:
 
 def validate(given: Given) -> tuple[Spec, list[Finding]]:
     """Return the valid part of a spec, and all findings; offline. The lint rules are those that are on by default."""
-    result = lint_spec(given, LintCall(LintOptions()))
+    result = lint_spec(check_spec(given), LintCall(LintOptions()))
     return result.spec, list(result.findings)
 
 
@@ -73,13 +72,19 @@ def lint(
     """
     settings = session.lint if session else LintSettings()
     call = LintCall(options or LintOptions(), settings, Path(baseline) if baseline else None, fail_on=fail_on)
-    return lint_spec(given, call, session, realms)
+    return lint_spec(check_spec(given), call, session, realms)
 
 
-def lint_spec(given: Given, call: LintCall, session: Session | None = None, realms: Sequence[str] = ()) -> LintResult:
+def check_spec(given: Given) -> Validation:
+    """Return the valid part of a spec and all its problems of correctness."""
+    return load.validate(given, KEYCLOAK.attribute_names)
+
+
+def lint_spec(
+    checked: Validation, call: LintCall, session: Session | None = None, realms: Sequence[str] = ()
+) -> LintResult:
     """Return what the lint rules find, as :func:`lint` does. An invalid spec is not compared with the server."""
     selection, baseline = choose_rules(call.options, call.settings), call.read_baseline()
-    checked = load.validate(given, KEYCLOAK.attribute_names)
     if not checked.has_valid_form:
         return LintResult(checked.spec, tuple(checked.findings()), is_valid=False, fail_on=call.fail_on)
     is_valid = not has_errors(checked.problems)
@@ -106,7 +111,7 @@ def lint_spec(given: Given, call: LintCall, session: Session | None = None, real
         compared = compare_with_baseline(kept, baseline, Identifier(checked.spec, baseline.path), judged)
         kept = [*compared.new, *(() if call.is_new else report_gone(compared.gone, baseline.path))]
         result = replace(result, known=compared.known, rows=compared.rows)
-    placed = [one for one in kept if one.location]
+    placed = [one for one in (*failed, *kept) if one.location]
     unplaced = [one for one in (*failed, *kept) if not one.location]
     return replace(result, findings=(*checked.findings(placed), *unplaced))
 
@@ -120,16 +125,25 @@ def _lint_server(
 
     gateway = session.gateway
     selected = select_realms(spec, gateway, realms, everything=True)
-    view = make_server_view(gateway, selected.wanted, selected.reading, selection)
+    view = make_server_view(gateway, selected, selection)
     journal = session.journal_for_reading
     if journal:
         view = replace(view, secrets=journal.secret_times(gateway.url))
-    failed = [finding_of(e, realm) for realm, e in selected.reading.realms.items() if isinstance(e, RealmError)]
+    failed = [finding_of(e, realm) for realm, e in _readings_of(selected).items() if isinstance(e, RealmError)]
     glob_problems = [one for one in selected.findings if one not in spec.warnings and one.severity is Severity.ERROR]
     return find_on_server(view, selection), [*glob_problems, *failed]
 
 
-def make_server_view(gateway: Gateway, wanted: Iterable[Desired], reading: Reading, selection: Selection) -> ServerView:
+def _readings_of(selected: RealmSelection) -> Mapping[str, LiveRealm | RealmError]:
+    """Return what was read of the selected realms, and of those without an entry, if they were asked for.
+
+    Other realms may have been read with them, where one list costs less than single reads.
+    """
+    names = (*(one.realm for one in selected.wanted), *selected.uncovered)
+    return {name: selected.reading.realms[name] for name in names if name in selected.reading.realms}
+
+
+def make_server_view(gateway: Gateway, selected: RealmSelection, selection: Selection) -> ServerView:
     """Return what the rules about a server are to see; asks the server for its version, themes and senders."""
     from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
     from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
@@ -140,12 +154,12 @@ def make_server_view(gateway: Gateway, wanted: Iterable[Desired], reading: Readi
     except (RealmError, ServerError):  # the realms were read: a server that does not describe itself is no failure
         info = ServerInfo()
     facts = {}
-    for realm, live in reading.realms.items():
+    for realm, live in _readings_of(selected).items():
         if isinstance(live, LiveRealm):
             fields = gateway.dialect.decode(live.attributes)
             both = isinstance(fields.get(SECURITY), Raw)
             facts[realm] = LiveRealmFacts(bool(fields.get(HOST)), live.needs_mail, live.theme, both)
-    by_realm = {one.realm: one for one in wanted if not one.findings}
+    by_realm = {one.realm: one for one in selected.wanted if not one.findings}
     return ServerView(
         gateway.dialect, by_realm, facts, selection.today, info.version, info.themes, info.senders,
         limits=selection.limits,
@@ -160,7 +174,7 @@ def lint_plan(plan: Plan, spec: Spec, session: Session, selected: RealmSelection
     selection = choose_rules(options or LintOptions(), session.lint)
     more: Sequence[Finding] = ()
     if options and any(rule.rule in selection.rules for rule in SERVER_RULES):
-        view = make_server_view(session.gateway, selected.wanted, selected.reading, selection)
+        view = make_server_view(session.gateway, selected, selection)
         more = find_on_server(view, selection)
 
     def keep(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from support.admin_api import AdminApi
-from support.cli import Cli
+from support.cli import Cli, Ran
 from support.journals import use_cheap_fingerprints
 
 from ztrust_mail.sandbox import Sandbox
@@ -126,6 +126,32 @@ def test_a_plan_about_two_realms_says_what_concerns_them(served: Cli, admin: Adm
     report = served.json("plan", "mail.yaml")
     assert [(one["rule"], one["realm"]) for one in report["findings"]] == [("unknown-email-theme", "acme")]
     assert served.json("plan", "mail.yaml", "--ignore", "live")["findings"] == []
+
+
+def test_a_plan_by_names_does_not_tell_of_other_realms_that_were_read_along(served: Cli, admin: AdminApi) -> None:
+    names = [f"tenant-{n}" for n in range(101)]  # so many are read by one list
+    for name in names:
+        admin.create_realm(name)
+    served.write(
+        "mail.yaml", CLEAN.partition("realms:")[0] + f"realms: {{{', '.join(f'{one}: {{}}' for one in names)}}}\n"
+    )
+    assert "hooli" not in {one["realm"] for one in served.json("plan", "mail.yaml")["findings"]}
+
+
+def test_lint_on_a_server_is_limited_to_the_realms_that_are_named(served: Cli, ztrust_sandbox: Sandbox) -> None:
+    ran = served("lint", "mail.yaml", "--server", ztrust_sandbox.url, "--realm", "acme")
+    assert (ran.status, "hooli" in ran.out) == (0, False)
+
+
+def test_a_spec_from_standard_input_is_read_once(served: Cli, ztrust_sandbox: Sandbox) -> None:
+    ran = served("lint", "-", "--server", ztrust_sandbox.url, "--realm", "acme", stdin=CLEAN)
+    assert ran == Ran(0, f"Found no findings in the spec and on {ztrust_sandbox.url}.\n")
+
+
+def test_an_invalid_spec_is_not_compared_with_a_server(served: Cli, ztrust_sandbox: Sandbox) -> None:
+    served.write("mail.yaml", SPEC.replace("port: 25", "port: 99999"))
+    ran = served("lint", "mail.yaml", "--server", ztrust_sandbox.url)
+    assert (ran.status, "hooli" in ran.out) == (2, False)
 
 
 def test_a_realm_that_cannot_be_read_is_status_4(served: Cli, ztrust_sandbox: Sandbox) -> None:

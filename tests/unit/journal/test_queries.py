@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli, run_process
-from support.journals import SERVER, begun, journal_at, raw
+from support.journals import SERVER, begun, change, journal_at, raw
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
@@ -45,6 +45,21 @@ def test_the_last_known_write_agrees_with_the_properties_of_its_step(journal: Jo
     found = journal.last_known(SERVER).get("acme", LastKnown())
     assert (found.last is not None, found.doubt is not None) == (step.is_done, step.in_doubt)
     assert found.unkept is None
+
+
+def test_a_secret_is_as_old_as_its_first_write_until_it_is_rotated(journal: Journal, journal_url: Secret) -> None:
+    runs = [begun(journal, "acme", "globex", step=Step.VERIFIED) for _ in range(3)]
+    begun(journal, "acme", step=Step.FAILED)
+    times = [f"UPDATE writes SET ended = '2026-0{n + 1}-01T00:00:00' WHERE run = {run}" for n, run in enumerate(runs)]
+    rotated = f"UPDATE writes SET fingerprints = '{{\"x\":\"other\"}}' WHERE run = {runs[2]} AND realm = 'globex'"
+    change(journal_url, *times, rotated)
+    assert {realm: time.month for realm, time in journal.secret_times(SERVER).items()} == {"acme": 1, "globex": 3}
+
+
+def test_a_realm_without_a_secret_has_no_time(journal: Journal, journal_url: Secret) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    change(journal_url, "UPDATE writes SET fingerprints = '{}'")
+    assert journal.secret_times(SERVER) == {}
 
 
 @pytest.mark.parametrize("outcome", Outcome)

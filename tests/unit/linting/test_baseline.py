@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import ztrust_mail
-from ztrust_mail.api.linting import LintCall, lint_spec
+from ztrust_mail.api.linting import LintCall, check_spec, lint_spec
 from ztrust_mail.core.data import load_schema
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.linting.baseline import KnownFinding, read_baseline, render_baseline
@@ -41,7 +41,7 @@ def baseline(tmp_path: Path, spec: Path) -> Path:
 
 
 def lint_new(spec: Path, baseline: Path) -> LintResult:
-    return lint_spec([str(spec)], LintCall(LintOptions(), baseline=baseline, is_new=True))
+    return lint_spec(check_spec(str(spec)), LintCall(LintOptions(), baseline=baseline, is_new=True))
 
 
 def test_a_baseline_follows_its_schema_and_can_be_reviewed(baseline: Path) -> None:

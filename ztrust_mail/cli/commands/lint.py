@@ -62,12 +62,11 @@ def command(
         known.check(output)
         if realm and not server:
             raise UsageError("--realm limits what is asked of a server", "name the server: --server NAME")
-        found, session = settings.load(config), None
+        found, checked, session = settings.load(config), linting.check_spec(specs), None
         if server:
-            spec = api.load_spec(specs)
-            session = stack.enter_context(api.connect(server, spec=spec, config_path=config))
+            session = stack.enter_context(api.connect(server, spec=checked.spec, config_path=config))
             output.attach(session)
-        result = linting.lint_spec(specs, known.call(rules, found.lint, fail_on), session, realm)
+        result = linting.lint_spec(checked, known.call(rules, found.lint, fail_on), session, realm)
         result, written = known.finish(result)
         verdict = [*filter(None, [written, *describe_hidden(result)]), _verdict(result)]
         lines = spec_finding_lines(result.findings, sys.stdout)

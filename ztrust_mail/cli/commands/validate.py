@@ -44,7 +44,7 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         known.check(output)
         found = settings.load(config)
-        result, written = known.finish(linting.lint_spec(specs, known.call(rules, found.lint)))
+        result, written = known.finish(linting.lint_spec(linting.check_spec(specs), known.call(rules, found.lint)))
         status = ExitStatus.OK if result.is_valid else ExitStatus.USAGE
         verdict = [_success_line(result.spec)] if status is ExitStatus.OK else []
         verdict = [*map(line, filter(None, [written, *describe_hidden(result)])), *verdict]
