@@ -56,7 +56,7 @@ def plan(
         context = session.planning_context(secrets, recall, resolve=resolve)
         selected = select_realms(spec, session.gateway, left.realms if left else realms)
         made = plan_selection(selected, session.gateway, context)
-    made = lint_plan(made, spec, session, selected, lint)
+    made = lint_plan(made, spec, session, replace(selected, uncovered=()), lint)
     notes = (*session.missing_journal_note(), *lock_note(session.lock_holder()))
     return replace(made, own_findings=(*made.own_findings, *notes))
 
