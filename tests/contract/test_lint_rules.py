@@ -87,8 +87,7 @@ def test_without_a_scope_every_mail_costs_a_token(
     scope: str | None,
     requests: int,
 ) -> None:
-    if server.version.startswith("16."):
-        pytest.skip("Keycloak 16 has no token login")
+    has_token_login = not server.version.startswith("16.")
     relay = relays.plain()
     answer = {"access_token": "token", "token_type": "Bearer", "expires_in": 3600}
     with token_endpoint(authority, answer) as endpoint:
@@ -96,5 +95,5 @@ def test_without_a_scope_every_mail_costs_a_token(
         given |= {"authTokenScope": scope} if scope else {}
         for _ in range(3):
             sent = admin.test_mail(realm, attributes(relay, auth="true", authType="token", user="u", **given))
-            assert sent.status_code == 204, sent.text
-        assert len(endpoint.forms) == requests
+            assert not has_token_login or sent.status_code == 204, sent.text
+        assert len(endpoint.forms) == (requests if has_token_login else 0)
