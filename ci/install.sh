@@ -11,8 +11,8 @@ if [ -z "$package" ]; then
 fi
 installed=$environment/installed
 if [ ! -e "$installed" ] || [ "$(cat "$installed")" != "$package" ]; then  # an earlier step of the job may have done it
-    python3 -m venv --clear "$environment"
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check ${constraints[@]+"${constraints[@]}"} -- "$package"
+    python3 -I -m venv --clear "$environment"
+    "$environment/bin/python" -I -m pip install --quiet --disable-pip-version-check ${constraints[@]+"${constraints[@]}"} -- "$package"
     printf '%s\n' "$package" >"$installed"
 fi
 "$environment/bin/ztrust-mail" --version

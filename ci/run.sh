@@ -48,7 +48,7 @@ status=0
 echo "exit-status=$status" >>"$GITHUB_OUTPUT"
 
 if [ -s "$folder/plan.json" ]; then
-    digest=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["digest"])' "$folder/plan.json")
+    digest=$(python3 -I -c 'import json, sys; print(json.load(open(sys.argv[1]))["digest"])' "$folder/plan.json")
     { echo "plan=$folder/plan.json"; echo "digest=$digest"; } >>"$GITHUB_OUTPUT"
     report=$(<"$folder/ztrust-mail.markdown")
     report=${report//"$folder/"/}  # who reads the report gets the plan as an artifact, in a folder of their own

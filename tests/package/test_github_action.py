@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.distributions import ROOT
 from support.github_action import Runner, github_api
-from support.kit import bare_environ
+from support.kit import SHADOWS, bare_environ
 
 SPEC = """\
 version: 1
@@ -160,6 +160,16 @@ def test_no_input_becomes_a_part_of_a_script(repository, name):
     for command in ("drift", "apply", INJECTION):
         assert repository.run(command, spec=name, **others).outputs["exit-status"] == "2"
     assert sorted(path.name for path in repository.folder.iterdir()) == sorted(["mail.yaml", name])
+
+
+def test_no_module_of_the_checkout_is_run(repository):
+    for name in SHADOWS:
+        repository.folder.joinpath(name).write_text("open('pwned', 'w').close()\n", encoding="utf-8")
+    repository.runner.temporary.joinpath("ztrust-mail/installed").unlink(missing_ok=True)
+    job = repository.run("plan")
+    assert job.outputs["exit-status"] == "1", job.log
+    assert job.outputs["digest"]
+    assert not repository.folder.joinpath("pwned").exists()
 
 
 def test_several_specs_are_given_one_a_line(repository):

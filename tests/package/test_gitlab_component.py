@@ -11,7 +11,7 @@ import pytest
 import yaml
 from support.distributions import ROOT
 from support.gitlab_component import Component, load_component
-from support.kit import bare_environ
+from support.kit import SHADOWS, bare_environ
 
 TEMPLATE = ROOT / "templates" / "ztrust-mail.yml"
 SPEC = """\
@@ -141,3 +141,12 @@ def test_no_input_becomes_a_part_of_a_script(project):
 def test_the_component_is_included_once_for_each_server(project):
     names = {name for prefix in ("staging", "production") for name in project.component(prefix=prefix).jobs}
     assert len(names) == 10
+
+
+def test_no_module_of_the_checkout_is_run(project):
+    for name in SHADOWS:
+        (project.folder / name).write_text("open('pwned', 'w').close()\n", encoding="utf-8")
+    planned = project.run("plan")
+    assert planned.returncode == 1, planned.stdout
+    assert project.read("plan.env").startswith("DIGEST=")
+    assert not (project.folder / "pwned").exists()

@@ -12,7 +12,7 @@ import yaml
 from support.bad_server import BadServer, answer
 from support.console import blocks
 from support.distributions import ROOT
-from support.kit import bare_environ
+from support.kit import SHADOWS, bare_environ
 
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 EXAMPLES = {
@@ -39,6 +39,8 @@ def test_each_shell_command_works_in_order_from_a_fresh_machine_to_a_notificatio
     work = tmp_path / "work"
     work.mkdir()
     (work / "mail.yaml").write_text(SPEC, encoding="utf-8")
+    for name in SHADOWS:
+        (work / name).write_text("open('pwned', 'w').close()\n", encoding="utf-8")
     environ = {
         **bare_environ(tmp_path), "WHEEL": str(wheel), "ZTRUST_MAIL_CLIENT_SECRET": "server-secret",
         "SMTP_PASSWORD": "relay-secret", "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
@@ -57,6 +59,7 @@ def test_each_shell_command_works_in_order_from_a_fresh_machine_to_a_notificatio
     assert shown.splitlines()[-2:] == ["acme", "status 1"]
     assert "out of band" in shown
     assert "the-secret-of-the-hook" not in shown
+    assert not (work / "pwned").exists()
 
 
 def run(parts: list[str], work: Path, environ: dict[str, str]) -> str:

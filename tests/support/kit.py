@@ -12,6 +12,9 @@ import pytest
 from support.distributions import FOR_PIP, ROOT, Distributions
 from support.github_action import Runner
 
+SHADOWS = ("json.py", "pip.py", "sitecustomize.py", "venv.py")
+"""Modules that the authors of a checkout may put there to have them run, with the secrets of a job."""
+
 
 def bare_environ(home: Path) -> dict[str, str]:
     """Return the environment of a fresh machine whose first Python is the one of the tests, outside of any venv."""
