@@ -16,6 +16,7 @@ from ztrust_mail.reports.overview.places import (
     relative_path,
 )
 from ztrust_mail.reports.overview.rows import Overview
+from ztrust_mail.reports.style import disarm_document, escape_in_json
 
 NO_FILE = "ztrust-mail"
 """The path of a finding about no file, since GitLab takes none without."""
@@ -38,7 +39,7 @@ class GitlabFormat(OverviewFormat):
         issues = [_issue(*pair, shown) for pair in zip(found, make_fingerprints(found), strict=True)]
         if left_out:
             issues.append(_issue(note("too-many-findings", left_out), "too-many-findings", shown))
-        return json.dumps(issues, indent=1, ensure_ascii=True) + "\n"
+        return disarm_document(json.dumps(issues, indent=1, ensure_ascii=True), escape_in_json) + "\n"
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file is a list of issues of this program, or an empty one."""

@@ -18,6 +18,7 @@ from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
+from ztrust_mail.reports.style import disarm_document, escape_in_json
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome
@@ -40,8 +41,9 @@ class JsonFormat(ReportFormat[Data]):
     """One JSON object per report, with the same keys for every command and some of its own."""
 
     def document(self, report: reports.Report, fill_in: Callable[[str], str] = str) -> str:
-        """Return a report as JSON in ASCII with line breaks, so that nothing in it steers a terminal."""
-        return json.dumps(_fill_in_hints(self.render(report), fill_in), indent=2, ensure_ascii=True) + "\n"
+        """Return a report as JSON in ASCII with line breaks, in which nothing steers a terminal or a CI service."""
+        content = json.dumps(_fill_in_hints(self.render(report), fill_in), indent=2, ensure_ascii=True)
+        return disarm_document(content, escape_in_json) + "\n"
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the schema of a report."""

@@ -12,6 +12,7 @@ from ztrust_mail.core.findings import Finding, Location
 from ztrust_mail.reports.overview import OverviewFormat
 from ztrust_mail.reports.overview.places import full_message, relative_path
 from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, RealmRow, name_field, place_finding
+from ztrust_mail.reports.style import disarm_document, escape_in_markup
 
 _LONGEST_NAME = 200
 _SKIPPED = "skipped"
@@ -36,7 +37,11 @@ class JunitFormat(OverviewFormat):
         for one in cases:
             suite.append(one.to_element(f"ztrust-mail.{shown.command}"))
         ET.indent(root, " ")
-        return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, "unicode") + "\n"
+        return (
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            + disarm_document(ET.tostring(root, "unicode"), escape_in_markup)
+            + "\n"
+        )
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins as a report of this program."""

@@ -14,6 +14,7 @@ from ztrust_mail.drift_detection.drift import EDITED_BY, OUT_OF_BAND
 from ztrust_mail.reports.grouping import Block, FindingGroup, Statement, group_findings, name_realms
 from ztrust_mail.reports.overview import OverviewFormat
 from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, Table
+from ztrust_mail.reports.style import disarm_document, escape_visibly
 
 MARKER = "<!-- ztrust-mail report: "
 """How a report begins: no reader sees it, and a pipeline finds the comment that a later report replaces."""
@@ -62,7 +63,7 @@ class MarkdownFormat(OverviewFormat):
             page.add_section(table.heading, _table_rows(table))
         if shown.text:
             page.add_section("Result", [_fence(shown.text.rstrip("\n").split("\n"))])
-        return page.content()
+        return disarm_document(page.content(), escape_visibly)
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins with the marker."""

@@ -20,6 +20,7 @@ from ztrust_mail.reports.overview.places import (
     to_uri,
 )
 from ztrust_mail.reports.overview.rows import Overview
+from ztrust_mail.reports.style import disarm_document, escape_in_json
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "%SRCROOT%"
@@ -53,7 +54,8 @@ class SarifFormat(OverviewFormat):
             "results": _results(found, rules, shown),
             "properties": {"server": shown.server, "verdict": list(shown.verdict), "realms": dict(shown.statuses)},
         }
-        return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=True) + "\n"
+        log = json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=True)
+        return disarm_document(log, escape_in_json) + "\n"
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins as a log of this program."""

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
@@ -71,6 +71,33 @@ def wrap(lines: Iterable[Line], width: int, *, terminal: bool = False) -> Iterat
 
 _CI_COMMAND = re.compile(r"##(?=\w*\[)")
 """How Azure Pipelines (``##vso[``), TeamCity and old GitHub runners recognise a command in a job's output."""
+
+_CI_COMMAND_IN_DOCUMENT = re.compile(rf"{_CI_COMMAND.pattern}|^[^\S\n]*::", re.MULTILINE)
+
+
+def disarm_document(content: str, escape: Callable[[str], str]) -> str:
+    """Return a document in which no CI service finds a command, should the document go to a job's output.
+
+    ``escape`` returns a character as the document's format writes it by its code.
+    """
+    if "##" not in content and "::" not in content:
+        return content
+    return _CI_COMMAND_IN_DOCUMENT.sub(lambda found: f"{found[0][:-2]}{escape(found[0][-1])}{found[0][-1]}", content)
+
+
+def escape_in_json(character: str) -> str:
+    r"""Return ``\u0023`` for a number sign."""
+    return f"\\u{ord(character):04x}"
+
+
+def escape_visibly(character: str) -> str:
+    r"""Return ``\x23`` for a number sign, which a reader sees, in text without escapes of its own."""
+    return f"\\x{ord(character):02x}"
+
+
+def escape_in_markup(character: str) -> str:
+    """Return ``&#35;`` for a number sign, in XML and HTML."""
+    return f"&#{ord(character)};"
 
 
 def _disarm(row: Line) -> Line:

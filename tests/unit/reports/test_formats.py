@@ -88,6 +88,17 @@ def test_text_of_others_is_markup_in_no_format(text: str, names: list[str]) -> N
             shown = document.replace("\n", "")
             assert shown == printable(shown), kind
             assert CHECKS[name](document) == [], kind
+            assert name is OutputFormat.GITHUB or check_lines(document) == [], kind
+
+
+@pytest.mark.parametrize("name", [name for name in OutputFormat if name is not OutputFormat.GITHUB])
+@pytest.mark.parametrize("command", ["::stop-commands::x", "##vso[task.setvariable variable=PATH]y", "###[error]z"])
+def test_no_document_gives_a_command_to_a_ci_service(name: OutputFormat, command: str) -> None:
+    for report in reports_of_every_kind(command, [command, *"abcd"]):
+        document = load_format(name).document(report)
+        assert check_lines(document) == []
+        if name is OutputFormat.JSON:
+            assert "x23" not in json.dumps(json.loads(document)), "a program reads the value as it is"
 
 
 def check_lines(document: str) -> list[str]:

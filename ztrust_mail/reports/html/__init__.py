@@ -6,7 +6,6 @@ Needs Jinja2, the extra ``html``. The template, its style and its script are in 
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,16 +17,13 @@ from ztrust_mail.core.errors import UsageError, install_hint
 from ztrust_mail.reports.html.page import make_page
 from ztrust_mail.reports.overview import OverviewFormat
 from ztrust_mail.reports.overview.rows import Overview
+from ztrust_mail.reports.style import disarm_document, escape_in_markup
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 BEGINNING = "<!doctype html>\n<!-- ztrust-mail report -->\n"
 """How a report begins, by which a later one is permitted to replace it."""
-
-
-_CI_COMMAND = re.compile(r"##(?=\w*\[)|^\s*::", re.MULTILINE)
-"""How CI services recognise a command in a job's output, if the page goes there."""
 
 
 class HtmlFormat(OverviewFormat):
@@ -52,7 +48,7 @@ class HtmlFormat(OverviewFormat):
         body = template.render(
             page=make_page(shown), version=__version__, made=made, style=style, script=script, policy=policy
         )
-        return _CI_COMMAND.sub(_encode, f"{BEGINNING}{body}\n")
+        return disarm_document(f"{BEGINNING}{body}\n", escape_in_markup)
 
     def recognises(self, beginning: bytes) -> bool:
         """Tell whether a file begins as a report in HTML does."""
@@ -73,11 +69,6 @@ def _load_template() -> Template:
 
 def _read(name: str) -> str:
     return (resources.files("ztrust_mail") / "data" / name).read_text("utf-8")
-
-
-def _encode(command: re.Match[str]) -> str:
-    """Return what a browser shows as the same text, with a character reference in it."""
-    return command[0].replace("##", "&#35;#").replace("::", "&#58;:")
 
 
 def _hash(content: str) -> str:
