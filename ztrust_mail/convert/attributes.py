@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ztrust_mail.convert.foreign_placeholders import has_placeholder, parse_placeholder
+from ztrust_mail.convert.foreign_placeholders import UNKNOWN, has_placeholder, parse_placeholder
 from ztrust_mail.convert.format import CANNOT_HOLD, UNNAMED
 from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, Location, Severity, error, note, warning
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
-from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.core.text import closest_word, did_you_mean, quoted
 from ztrust_mail.dialects.dialect import Dialect, fixed_attributes, labels_of
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.dialects.row import Attributes
@@ -40,7 +40,7 @@ from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat
 Locate = Callable[[str], Location]
 
 _MASK = re.compile(r"\*{3,}")
-_SECRETIVE = re.compile(r"(?:pass(?:word|wd|phrase)|secret)(?!\.)", re.IGNORECASE)
+_SECRETIVE = re.compile(r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|api.?key)(?!\.)", re.IGNORECASE)
 _VAULTED = "$ANSIBLE_VAULT;"
 _FILL_IN = "put the value into the variable that the result names"
 
@@ -120,6 +120,8 @@ class AttributeReader:
         """Return a reference for a secret, and warn if the file contains the secret itself."""
         if _MASK.fullmatch(text.strip()):
             self.warn("masked-secret", f"{quoted(native)} is a mask, not a value", _FILL_IN, native)
+        elif text == UNKNOWN:
+            self.warn("placeholder", f"{quoted(native)} is known only after Terraform's apply", _FILL_IN, native)
         elif text.startswith(_VAULTED):
             self.warn("encrypted-secret", f"{quoted(native)} is encrypted by Ansible Vault", _FILL_IN, native)
         elif found := parse_placeholder(text):
@@ -135,6 +137,10 @@ class AttributeReader:
             self.warn("plain-secret", f"{quoted(native)} is written in clear; it is not converted", hint, native)
         return UNNAMED
 
+    def _may_be_secret(self, native: str) -> bool:
+        """Tell whether an unknown attribute is called as a secret is, or like one of the product's with a typo."""
+        return bool(_SECRETIVE.search(native)) or self._is_secret(closest_word(native, self.dialect.attribute_names))
+
     def _usable(self, native: str, text: str) -> bool:
         """Tell whether an attribute is converted, and warn of what looks wrong about it."""
         if _MASK.fullmatch(text.strip()):
@@ -146,9 +152,11 @@ class AttributeReader:
             hint = "left out; write it without the login, and change the password if the file was ever shared"
             self.warn("plain-secret", message, hint, native)
             return False
-        is_secretive = native not in known and _SECRETIVE.search(native) is not None
+        is_secretive = native not in known and self._may_be_secret(native)
         if has_placeholder(text) and not is_secretive and (native in known or self.dialect.extras):
             message = f"{quoted(native)} holds a placeholder of another tool: {quoted(text)}"
+            if text == UNKNOWN:
+                message = f"{quoted(native)} is known only after Terraform's apply"
             self.warn("placeholder", message, "left out; write the value", native)
             return False
         if native in known:

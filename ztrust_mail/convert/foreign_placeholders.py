@@ -33,20 +33,21 @@ _SPELLINGS = tuple(
 # A whole value that is a placeholder, or a reference to a secret store, in a form that names no variable.
 _NAMELESS = re.compile(
     r"\$\{(?!vault\.).+\}|\$\(.+\)|%\{.+\}|\[\[.+\]\]|\{\{.+\}\}|\{%.+%\}|<%.+%>"
-    r"|<[A-Z][A-Z0-9_ -]*>|__[A-Z][A-Z0-9_]*__|ENC\[.+\]|ref\+\w+://.+|vault:\S+#\S+|op://.+",
+    r"|<[A-Z][A-Z0-9_ -]*>|__[A-Z][A-Z0-9_]*__|ENC\[.+\]|ref\+\w+://.+|vault:\S+#\S+|op://.+"
+    r"|<path:[^<>]+>|\(\(.+\)\)|arn:aws[\w-]*:(?:secretsmanager|ssm):.+",
     re.DOTALL,
 )
 # A part of a value. Of a sign that opens or closes a template, one is enough: the rest may be on another line.
 _PARTS = re.compile(
     r"\$\{(?!vault\.[^{}]*\})|\$\(|%\{|\{\{|\}\}|\{%|%\}|<%|%>|#\{[^{}]+\}|\[\[[^\[\]]+\]\]|<<[^<>]+>>|%%\w+%%"
     r"|@@\w+@@|@[A-Za-z][\w.-]*@|__[A-Z][A-Z0-9_]*?__|%\(\w+\)s|(?<!\w)\.(?:Values|Release|Chart)\.\w"
-    r"|\$[A-Z][A-Z0-9]*_[A-Z0-9_]+|[@.]\$\w"
+    r"|\$[A-Z][A-Z0-9]*_[A-Z0-9_]+|[@.]\$\w|\(\([^()\s]+\)\)|%[A-Z][A-Z_]{2}[A-Z0-9_]*%"
 )
 _NAME_OF = r"[A-Za-z_][\w-]*"
 _WORDS = re.compile(
     rf"\$[A-Za-z_]\w*|%[A-Za-z_]\w*%|<[A-Za-z][^<>]*>|var(?:\.{_NAME_OF})+|local\.{_NAME_OF}"
     rf"|each\.(?:key|value)\b.*|module(?:\.{_NAME_OF}){{2,}}|(?:Values|Release|Chart)(?:\.\w+)+"
-    r"|(?:env|getenv|lookup|secret)\(.*\)|(?:ref\+\w+|op)://.+|ENC\[.+\]"
+    r"|(?:env|getenv|lookup|secret)\(.*\)|(?:ref\+\w+|op)://.+|arn:aws[\w-]*:(?:secretsmanager|ssm):.+|ENC\[.+\]"
     r"|(?i:change[-_ ]?me|replace[-_ ]?me|fill[-_ ]?me[-_ ]?in)|TODO|FIXME|TBD|XXX+|\(known after apply\)",
     re.DOTALL,
 )

@@ -256,8 +256,11 @@ def test_a_variable_named_by_a_placeholder_is_not_used_for_another_secret(tmp_pa
     ]
 
 
-def test_a_secret_under_a_name_that_keycloak_does_not_use_is_left_out_and_reported(tmp_path):
-    found = export(tmp_path, {**STORED, "smtpPassword": CANARY})
+@pytest.mark.parametrize(
+    "name", ["smtpPassword", "passwrod", "pasword", "pwd", "apiKey", "api_key", "token", "credentials"]
+)
+def test_a_secret_under_a_name_that_keycloak_does_not_use_is_left_out_and_reported(name, tmp_path):
+    found = export(tmp_path, {**STORED, name: CANARY})
     assert rules(found) == ["plain-secret", "plain-secret"]
     assert CANARY not in repr(found)
 

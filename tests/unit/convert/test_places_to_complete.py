@@ -14,7 +14,7 @@ from support.results import rules
 
 from ztrust_mail.convert import FORMATS
 from ztrust_mail.convert.completion import mark_gaps
-from ztrust_mail.convert.foreign_placeholders import has_placeholder, parse_placeholder
+from ztrust_mail.convert.foreign_placeholders import UNKNOWN, has_placeholder, parse_placeholder
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, REPLY_TO_NAME, SECURITY, USERNAME
 from ztrust_mail.specfile.export import to_yaml
@@ -30,10 +30,12 @@ PLACEHOLDERS = [
     *("each.value.host", "module.mail.host", "<CHANGE_ME>", "<your host>", "CHANGEME", "change-me", "TODO"),
     *("${lookup({a=1}, var.x)}", "{{ .Values.host", "host }}", "no-reply@${local.domain}", "smtp.$domain"),
     *("(known after apply)", "ENC[AES256,x]", "ref+vault://a/b", "op://vault/item", "env(X)", "$(file:UTF-8:$(env:X))"),
+    *("((smtp-host))", "no-reply@((domain))", "no-reply@%DOMAIN%", "arn:aws:ssm:eu-central-1:1:parameter/x"),
 ]  # fmt: skip
 VALUES = [
     *("smtp.example.com", "local.example.com", "data.example.com", "env.example.com", "Acme & Co <Berlin>", "50% off"),
     *("Todo App", "Cash $ Carry", "a@b.example", "${vault.key}", "[Acme]", "{Acme}", "C# Users", "100%", "$5 Club"),
+    *("https://login.example.com/%AB%CD%20x", "Acme (Europe (West))", "arnold"),
 ]  # fmt: skip
 
 
@@ -99,6 +101,13 @@ def test_half_of_two_switches_is_no_security(switch: str, tmp_path: Path, cli: C
     ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json")
     assert "security:" not in ran.out.replace("# complete: security:", "")
     assert "# complete: security: " in ran.out
+
+
+@pytest.mark.parametrize("text", ["((pw))", "<path:secret/data/smtp#pw>", "arn:aws:secretsmanager:x:y", UNKNOWN])
+def test_a_secret_that_is_elsewhere_is_not_said_to_be_written_in_clear(text: str, tmp_path: Path) -> None:
+    found = export(tmp_path, {**STORED, "password": text})
+    assert rules(found) == ["placeholder"]
+    assert str(found.realms["acme"][PASSWORD]) == "env:SMTP_PASSWORD_ACME"
 
 
 @pytest.mark.parametrize("value", ["${AUTH}", ["x"]])

@@ -63,7 +63,7 @@ def test_what_a_state_hides_or_a_plan_does_not_know_is_a_place_to_complete(name:
     ran = cli("convert", "--from", "terraform", "--to", "spec", str(FILES / name))
     assert ran.status == 1
     assert "        # complete: username: `username` is marked as sensitive\n" in ran.out
-    port = "      # complete: port: `port` holds a placeholder of another tool: `(known after apply)`\n"
+    port = "      # complete: port: `port` is known only after Terraform's apply\n"
     assert (port in ran.out) is (name == PLANNED)
     assert CANARY not in ran.out + ran.err
 
