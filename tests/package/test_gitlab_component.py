@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from support.distributions import ROOT
-from support.gitlab_component import Component, load_component
+from support.gitlab_component import Component, Input, load_component
 from support.kit import SHADOWS, bare_environ
 
 TEMPLATE = ROOT / "templates" / "ztrust-mail.yml"
@@ -46,11 +46,11 @@ class Project:
         self.spec = "mail.yaml"
         (folder / self.spec).write_text(SPEC, encoding="utf-8")
 
-    def component(self, **inputs: str) -> Component:
+    def component(self, **inputs: Input) -> Component:
         given = {name.replace("_", "-"): value for name, value in inputs.items()}
-        return load_component(TEMPLATE, {"package": str(self.wheel), "spec": self.spec, **given})
+        return load_component(TEMPLATE, {"package": str(self.wheel), "spec": [self.spec], **given})
 
-    def run(self, job: str, environ=None, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(self, job: str, environ=None, **inputs: Input) -> subprocess.CompletedProcess[str]:
         variables = {**self.container, **self.sandbox.environ, **(environ or {})}
         return self.component(**inputs).run(f"ztrust-mail-{job}", self.folder, variables)
 
@@ -124,14 +124,23 @@ def test_a_spec_error_and_a_server_that_is_down_are_reported(project):
     assert project.run("plan").returncode == 2
 
 
+def test_several_specs_and_several_options_are_lists(project):
+    (project.folder / "more.yaml").write_text(SPEC.replace("acme", "initech").replace("globex", "umbrella"), "utf-8")
+    specs: Input = ["mail.yaml", "more.yaml"]
+    ran = project.run("validate", spec=specs)
+    assert ran.returncode == 2, "two files with defaults are no spec"
+    assert "more.yaml" in ran.stdout
+    assert project.run("plan", plan_args=[]).returncode == 1
+
+
 def test_no_input_becomes_a_part_of_a_script(project):
     project.spec = HOSTILE
     (project.folder / "mail.yaml").rename(project.folder / HOSTILE)
     assert project.run("validate").returncode == 0
-    assert project.run("plan", plan_args="--no-secrets\n\n--realm=acme").returncode == 1
+    assert project.run("plan", plan_args=["--no-secrets", "--realm=acme"]).returncode == 1
     for job in ("plan", "drift"):
-        assert project.run(job, server=HOSTILE, config=HOSTILE, plan_args=HOSTILE).returncode == 2
-    assert project.run("apply", {"DIGEST": ""}, apply_args=HOSTILE).returncode == 2
+        assert project.run(job, server=HOSTILE, config=HOSTILE, plan_args=[HOSTILE]).returncode == 2
+    assert project.run("apply", {"DIGEST": ""}, apply_args=[HOSTILE]).returncode == 2
     assert project.run("validate", package=HOSTILE).returncode != 0
     left = {path.name for path in project.folder.iterdir()}
     assert HOSTILE in left

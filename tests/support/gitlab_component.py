@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,28 +32,25 @@ class Component:
         )  # fmt: skip
 
 
-def load_component(file: Path, inputs: Mapping[str, str]) -> Component:
-    """Read a component, fill in the inputs, and give each job what it extends."""
-    header, jobs = yaml.safe_load_all(file.read_text(encoding="utf-8"))
-    known = header["spec"]["inputs"]
+Input = str | list[str]
+
+
+def load_component(file: Path, inputs: Mapping[str, Input]) -> Component:
+    """Read a component, fill in the inputs as GitLab does, and give each job what it extends.
+
+    The inputs become a part of the text before it is parsed: text as it is, any other type as JSON.
+    """
+    header, _, jobs = file.read_text(encoding="utf-8").partition("\n---\n")
+    known = yaml.safe_load(header)["spec"]["inputs"]
     given = {name: spec["default"] for name, spec in known.items() if "default" in spec} | dict(inputs)
     assert given.keys() == known.keys(), "each input has a value, and no other has"
     for name, spec in known.items():
         assert given[name] in spec.get("options", [given[name]])
-    filled = _fill(jobs, given)
+        assert isinstance(given[name], list) is (spec.get("type") == "array"), name
+        text = given[name] if isinstance(given[name], str) else json.dumps(given[name])
+        jobs = jobs.replace(f"$[[ inputs.{name} ]]", str(text))
+    filled = yaml.safe_load(jobs)
     return Component({name: _extended(filled, name) for name in filled})
-
-
-def _fill(value: Any, inputs: Mapping[str, str]) -> Any:
-    """Fill inputs into the texts of parsed YAML, as GitLab does: they cannot change its structure."""
-    if isinstance(value, dict):
-        return {_fill(key, inputs): _fill(inner, inputs) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_fill(inner, inputs) for inner in value]
-    if isinstance(value, str):
-        for name, given in inputs.items():
-            value = value.replace(f"$[[ inputs.{name} ]]", given)
-    return value
 
 
 def _extended(jobs: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
