@@ -139,7 +139,7 @@ class Representation:
             native: variable.format(self.variables[native]) if native in self.variables else escape(text)
             for native, text in self.smtp.items()
         }
-        return {"realm": escape(self.realm), SMTP_SERVER: smtp, **_escaped(self.templates, escape)}
+        return {"realm": escape(self.realm), SMTP_SERVER: smtp, **_escape_templates(self.templates, escape)}
 
 
 def representations(realms: Mapping[str, FieldMap], title: str) -> tuple[list[Representation], list[Finding]]:
@@ -156,7 +156,7 @@ def representations(realms: Mapping[str, FieldMap], title: str) -> tuple[list[Re
     return written, findings
 
 
-def _escaped(templates: Mapping[str, object], escape: Callable[[str], str]) -> dict[str, object]:
+def _escape_templates(templates: Mapping[str, object], escape: Callable[[str], str]) -> dict[str, object]:
     def convert(value: object) -> object:
         return {key: convert(inner) for key, inner in value.items()} if isinstance(value, dict) else escape(str(value))
 

@@ -115,7 +115,7 @@ def _leaves(realm: str, fields: FieldMap, findings: list[Finding], gaps: dict[st
         message = f"{quoted(name)} is {'a value' if is_secret else quoted(value)}, which a spec cannot hold"
         findings.append(warning(CANNOT_HOLD, message, _BY_HAND, realm=realm, field=name))
         gaps[name] = message
-    for name in _unused(fields, gaps):
+    for name in _fields_without_effect(fields, gaps):
         del fields[name]
         message = f"`{name}` has no effect: the setting it belongs to is missing"
         hint = "left out; if it is wanted, add it together with the missing setting"
@@ -128,7 +128,7 @@ def _leaves(realm: str, fields: FieldMap, findings: list[Finding], gaps: dict[st
     return to_entry(fields, gaps)
 
 
-def _unused(fields: FieldMap, gaps: Collection[str]) -> list[str]:
+def _fields_without_effect(fields: FieldMap, gaps: Collection[str]) -> list[str]:
     """Return the fields without effect; the name of an address that is to be completed has one."""
     return [name for name in unused_login_fields(fields) if name != REPLY_TO_NAME or "reply_to.address" not in gaps]
 

@@ -158,11 +158,15 @@ def _unread_states(folder: str) -> list[Finding]:
 
 def _fields(resource: Resource, findings: list[Finding]) -> FieldMap | None:
     reader = AttributeReader(resource.realm, lambda _: resource.where)
-    given = _natives(_shown(resource, "", reader), _READ, reader, tuple(_LOGINS))
+    given = _natives(_without_sensitive(resource, "", reader), _READ, reader, tuple(_LOGINS))
     for block, (login, table) in _LOGINS.items():
         if isinstance(inner := resource.smtp_server.get(block), Mapping):
             switch, kind = KEYCLOAK.attributes_of(LOGIN)
-            given |= {**_natives(_shown(resource, block, reader), table, reader, ()), switch: True, kind: str(login)}
+            given |= {
+                **_natives(_without_sensitive(resource, block, reader), table, reader, ()),
+                switch: True,
+                kind: str(login),
+            }
         elif inner is not None:
             reader.warn("bad-value", f"{quoted(block)} is not a block", "left out; write it as a block", block)
     fields = reader.read(given)
@@ -170,7 +174,7 @@ def _fields(resource: Resource, findings: list[Finding]) -> FieldMap | None:
     return fields
 
 
-def _shown(resource: Resource, name: str, reader: AttributeReader) -> Block:
+def _without_sensitive(resource: Resource, name: str, reader: AttributeReader) -> Block:
     """Return a block without the arguments that are sensitive and not secrets, after a warning on each."""
     inner = resource.smtp_server.get(name) if name else resource.smtp_server
     table, block = dict(_LOGINS[name][1] if name else _READ), inner if isinstance(inner, Mapping) else {}

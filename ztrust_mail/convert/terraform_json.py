@@ -38,11 +38,11 @@ def realms_in(source: SourceText) -> Iterator[Resource]:
         return
     document = Document(source.path, "", value, root, source)
     if "format_version" in value and ("values" in value or "planned_values" in value):
-        yield from _shown(document, value, source)
+        yield from _read_show_output(document, value, source)
     elif "version" in value and "resources" in value and isinstance(value.get("version"), int):
-        yield from _state(document, value, source)
+        yield from _read_state(document, value, source)
     elif "resource" in value:
-        yield from _configured(document, value)
+        yield from _read_configuration(document, value)
     elif value.get("version") is not None and "modules" in value:
         _refuse_version(source, value)
     elif not {"variable", "locals", "provider", "module", "output", "data", "terraform"} & value.keys():
@@ -53,7 +53,7 @@ def realms_in(source: SourceText) -> Iterator[Resource]:
 # States
 
 
-def _state(document: Document, state: Node, source: SourceText) -> Iterator[Resource]:
+def _read_state(document: Document, state: Node, source: SourceText) -> Iterator[Resource]:
     if state.get("version") != _STATE_VERSION:
         _refuse_version(source, state)
         return
@@ -88,7 +88,7 @@ def _sensitive_paths(paths: JsonValue) -> Iterator[str]:
 # Output of terraform show
 
 
-def _shown(document: Document, shown: Node, source: SourceText) -> Iterator[Resource]:
+def _read_show_output(document: Document, shown: Node, source: SourceText) -> Iterator[Resource]:
     version = str(shown.get("format_version"))
     if version.partition(".")[0] not in ("0", "1"):
         message = f"terraform show wrote format version {version}; versions 0 and 1 can be read"
@@ -110,7 +110,7 @@ def _shown(document: Document, shown: Node, source: SourceText) -> Iterator[Reso
             values[BLOCK] = UNKNOWN
         elif later := _first(missing.get(BLOCK)):
             values[BLOCK] = [_with_unknown(_first(values.get(BLOCK)), later)]
-        sensitive = frozenset(_marked(mapping_of(resource.get("sensitive_values")).get(BLOCK), ""))
+        sensitive = frozenset(_sensitive_arguments(mapping_of(resource.get("sensitive_values")).get(BLOCK), ""))
         yield _resource(document, values, (*at, "values"), sensitive)
 
 
@@ -134,18 +134,18 @@ def _with_unknown(block: Node, later: Node) -> dict[str, JsonValue]:
     return known
 
 
-def _marked(marks: JsonValue, path: str) -> Iterator[str]:
+def _sensitive_arguments(marks: JsonValue, path: str) -> Iterator[str]:
     """Yield the arguments that are marked as sensitive; empty text is the whole block."""
     if marks is True:
         yield path
     for name, inner in _first(marks).items():
-        yield from _marked(inner, f"{path}.{name}" if path else name)
+        yield from _sensitive_arguments(inner, f"{path}.{name}" if path else name)
 
 
 # Configurations
 
 
-def _configured(document: Document, configuration: Node) -> Iterator[Resource]:
+def _read_configuration(document: Document, configuration: Node) -> Iterator[Resource]:
     labels = mapping_of(mapping_of(configuration.get("resource")).get(RESOURCE))
     for label, body in labels.items():
         yield _resource(document, _first(body), ("resource", RESOURCE, label), frozenset())

@@ -39,10 +39,10 @@ def relay_data(found: RelayOutcome) -> Data:
         "username": relay.username,
         "secret": str(relay.secret) if relay.secret else None,
         "status": found.status.value,
-        "seconds": _rounded(found.seconds),
+        "seconds": _round(found.seconds),
         "realms": list(found.realms),
         "addresses": [
-            {"address": one.address, "status": one.status.value, "detail": one.detail, "seconds": _rounded(one.seconds)}
+            {"address": one.address, "status": one.status.value, "detail": one.detail, "seconds": _round(one.seconds)}
             for one in found.addresses
         ],
         "stages": [_stage(one) for one in found.stages],
@@ -62,7 +62,7 @@ def _stage(one: StageOutcome) -> Data:
         "stage": one.stage.value,
         "status": one.status.value,
         "detail": one.detail,
-        "seconds": _rounded(one.seconds),
+        "seconds": _round(one.seconds),
         "reply": _reply(one.reply),
         "encrypted": one.encrypted,
         "rule": one.rule,
@@ -106,5 +106,5 @@ def _moment(time: datetime | None) -> str | None:
     return to_iso(time) if time else None
 
 
-def _rounded(seconds: float) -> float:
+def _round(seconds: float) -> float:
     return round(seconds, 3)

@@ -164,10 +164,10 @@ def _finding(group: FindingGroup) -> str:
         parts.append(f"and {pluralise(group.places, 'more place')}")
     if group.realms:
         parts.append(_code(name_realms(group.realms), 500))
-    return f"{' '.join(parts)}: {_said(group, found)} [{_code(found.rule)}]"
+    return f"{' '.join(parts)}: {_message(group, found)} [{_code(found.rule)}]"
 
 
-def _said(group: FindingGroup, found: Finding) -> str:
+def _message(group: FindingGroup, found: Finding) -> str:
     if group.more:
         return f"{pluralise(group.more, 'more finding')} of this kind"
     return _prose(found.message) + (f"; {_prose(found.hint)}" if found.hint else "")

@@ -90,16 +90,22 @@ class Groups:
         causes = {self._rows[one.subject].cause for one in every}
         if is_mixed := len(causes) > 1:
             self._mixed.add(number)
-        changes = tuple(self._shown(one, is_mixed)._replace(varies=one not in literal) for one in block.statements)
+        changes = tuple(
+            self._show_statement(one, is_mixed)._replace(varies=one not in literal) for one in block.statements
+        )
         others = tuple(
-            Group(0, f"{name_realms(other.realms)} also", tuple(self._shown(one, is_mixed) for one in other.statements))
+            Group(
+                0,
+                f"{name_realms(other.realms)} also",
+                tuple(self._show_statement(one, is_mixed) for one in other.statements),
+            )
             for other in block.others
         )
         cause = "" if is_mixed else _name_cause(causes.pop())
         what = f"the same {pluralise(len(block.statements), 'change')}{f', {cause}' if cause else ''}"
         return Group(number, f"{name_realms(block.realms)}: {what}", changes, others)
 
-    def _shown(self, one: Statement, with_cause: bool) -> ShownChange:
+    def _show_statement(self, one: Statement, with_cause: bool) -> ShownChange:
         old, new = one.texts if one.texts else ("", "")
         row = self._rows[one.subject]._replace(sign=one.kind, old=old, new=new)
         return _show(row, with_cause=with_cause)._replace(examples="; ".join(_examples(one)))

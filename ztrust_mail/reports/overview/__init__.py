@@ -57,7 +57,7 @@ class OverviewFormat(ReportFormat[Overview]):
         made = report.plan
         rows = []
         for realm in made.realms:
-            row = _planned(realm, [_planned_change(realm)] if realm.changes else [])
+            row = _realm_row(realm, [_change_finding(realm)] if realm.changes else [])
             remarks = [one.texts[0] for one in remark_statements(realm, made.secrets)]
             rows.append(replace(row, note="; ".join(remarks)))
         return _overview(_with_dangers(report), rows)
@@ -65,7 +65,7 @@ class OverviewFormat(ReportFormat[Overview]):
     def apply(self, report: reports.ApplyReport) -> Overview:
         """Return what became of each realm of an applied plan."""
         done = report.result
-        rows = [replace(_planned(one.plan), status=one.status.value, findings=one.findings) for one in done.realms]
+        rows = [replace(_realm_row(one.plan), status=one.status.value, findings=one.findings) for one in done.realms]
         hint = f"continue with: {report.next_step}" if report.next_step else ""
         ended = [Finding(Severity.ERROR, "interrupted", "interrupted", hint)] if done.interrupted else []
         ended += [Finding(Severity.ERROR, "stopped", f"stopped: {done.stopped}", hint)] if done.stopped else []
@@ -80,8 +80,8 @@ class OverviewFormat(ReportFormat[Overview]):
         below, rows = set(found.below_limit), []
         for realm in found.plan.realms:
             is_below = realm.realm in below
-            differs = [_drifted(realm, Severity.WARNING if is_below else Severity.ERROR)] if realm.changes else []
-            row = _planned(realm, [*own.get(realm.realm, ()), *differs], found.causes.get(realm.realm))
+            differs = [_drift_finding(realm, Severity.WARNING if is_below else Severity.ERROR)] if realm.changes else []
+            row = _realm_row(realm, [*own.get(realm.realm, ()), *differs], found.causes.get(realm.realm))
             notes = [f"last applied by {found.applied[realm.realm]}"] if realm.realm in found.applied else []
             notes += [f"edited since then by {found.editors[realm.realm]}"] if realm.realm in found.editors else []
             changes = tuple(
@@ -89,7 +89,7 @@ class OverviewFormat(ReportFormat[Overview]):
                 for one in row.changes
             )
             rows.append(replace(row, changes=changes, note="; ".join(notes)))
-        return _overview(report.with_findings(_uncovered(report)), rows)
+        return _overview(report.with_findings(_uncovered_findings(report)), rows)
 
     def history(self, report: reports.HistoryReport) -> Overview:
         """Return runs as a table; of one that was asked for by its number also its realms."""
@@ -106,7 +106,7 @@ class OverviewFormat(ReportFormat[Overview]):
         rows = []
         for realm in report.diff.realms:
             status = Status.CHANGED if realm.is_different else Status.IN_SYNC
-            differs = [_runs_differ(realm)] if realm.is_different else []
+            differs = [_diff_finding(realm)] if realm.is_different else []
             secrets = ", ".join(f"{name}: {state.value}" for name, state in realm.secrets.items())
             changes = tuple(map(_change, realm.changes))
             rows.append(RealmRow(realm.realm, status.value, changes, (*realm.findings, *differs), secrets))
@@ -233,7 +233,7 @@ def _fill_in(shown: Overview, fill_in: Callable[[str], str]) -> Overview:
     return replace(shown, verdict=verdict, realms=realms, findings=fill(shown.findings))
 
 
-def _planned(realm: RealmPlan, more: Iterable[Finding] = (), causes: Mapping[str, Cause] | None = None) -> RealmRow:
+def _realm_row(realm: RealmPlan, more: Iterable[Finding] = (), causes: Mapping[str, Cause] | None = None) -> RealmRow:
     places, causes = realm.wanted.origins, causes or {}
     changes = tuple(
         _change(one)._replace(cause=causes[one.field].value if one.field in causes else "", place=places.get(one.field))
@@ -254,23 +254,23 @@ def _describe_changes(changes: Sequence[Change]) -> str:
     return first_and_more(said, _SHOWN_CHANGES, "; ") if said else "another secret"
 
 
-def _planned_change(realm: RealmPlan) -> Finding:
+def _change_finding(realm: RealmPlan) -> Finding:
     message = f"apply would write {_describe_changes(realm.changes)}"
     return Finding(Severity.NOTE, "planned-change", message, realm=realm.realm)
 
 
-def _drifted(realm: RealmPlan, severity: Severity) -> Finding:
+def _drift_finding(realm: RealmPlan, severity: Severity) -> Finding:
     message = f"differs from the spec: {_describe_changes(realm.changes)}"
     hint = "restore the spec's values: ztrust-mail apply SPEC..."
     return Finding(severity, "drifted", message, hint, realm=realm.realm)
 
 
-def _runs_differ(realm: RealmDiff) -> Finding:
+def _diff_finding(realm: RealmDiff) -> Finding:
     message = f"the two runs left it differently: {_describe_changes(realm.changes)}"
     return Finding(Severity.NOTE, "runs-differ", message, realm=realm.realm)
 
 
-def _uncovered(report: reports.DriftReport) -> Iterator[Finding]:
+def _uncovered_findings(report: reports.DriftReport) -> Iterator[Finding]:
     severity = Severity.ERROR if report.uncovered_fails else Severity.NOTE
     for name in report.drift.plan.uncovered:
         hint = "add an entry for it, or check the other realms alone with --realm GLOB"
