@@ -128,9 +128,10 @@ def _not_converted(count: int) -> Finding:
 
 
 def _nothing_found(path: str, extract: ReadResult) -> UsageError:
-    reasons = [finding.message for finding in extract.findings[:3]]
+    reasons = list(dict.fromkeys(finding.message for finding in extract.findings))
     message = f"no e-mail settings of a realm found in {quoted(path)}"
-    return UsageError(f"{message}: {'; '.join(reasons)}" if reasons else message, "check --from and the path")
+    message += f": {first_and_more(reasons, 3, '; ')}" if reasons else ""
+    return UsageError(message, "check --from and the path")
 
 
 def _limit(findings: Iterable[Finding]) -> list[Finding]:

@@ -20,7 +20,6 @@ from ztrust_mail.model.fields import (
     ABSENT,
     LOGIN,
     PASSWORD,
-    PORT,
     SECURITY,
     TEMPLATES,
     USERNAME,
@@ -277,14 +276,6 @@ def problems(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
     severity = {Severity.ERROR: Severity.WARNING}
     found = dialect.problems(fields)
     return [replace(f, severity=severity.get(f.severity, f.severity), realm=realm) for f in found]
-
-
-def unknown_port(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
-    """Return a warning if there is no port and the product's default is unknown."""
-    if not fields or PORT in fields or dialect.effective_value(PORT, None) is not None:
-        return []
-    message = f"there is no port, and the default of {dialect.title} is unknown; 25 is assumed"
-    return [warning("missing-field", message, "write the port", realm=realm, field=PORT)]
 
 
 def can_hold(dialect: Dialect, name: str, value: Raw) -> bool:

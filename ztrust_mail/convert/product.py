@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from ztrust_mail.convert.attributes import AttributeReader, add_implied_fields, attributes_of, problems, unknown_port
+from ztrust_mail.convert.attributes import AttributeReader, add_implied_fields, attributes_of, problems
 from ztrust_mail.convert.format import (
     Files,
     Format,
@@ -27,7 +27,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.dialect import BodyFormat, Dialect, labels_of
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes
-from ztrust_mail.model.fields import FieldMap
+from ztrust_mail.model.fields import PORT, FieldMap
 from ztrust_mail.specfile.readers.document import Document, Pointer
 
 
@@ -229,7 +229,15 @@ class Product(Format):
         findings.extend(reader.findings)
         if not fields:
             return fields
-        for found in (*unknown_port(self.dialect, realm, fields), *problems(self.dialect, realm, fields)):
+        for found in (*_unknown_port(self.dialect, realm, fields), *problems(self.dialect, realm, fields)):
             name = next(iter(self.dialect.attributes_of(str(found.field))), "")
             findings.append(replace(found, location=locate(name)))
         return add_implied_fields(self.dialect, fields)
+
+
+def _unknown_port(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
+    """Return a warning if there is no port and the product's default is unknown."""
+    if not fields or PORT in fields or dialect.effective_value(PORT, None) is not None:
+        return []
+    message = f"there is no port, and the default of {dialect.title} is unknown; 25 is assumed"
+    return [warning("missing-field", message, "write the port", realm=realm, field=PORT)]

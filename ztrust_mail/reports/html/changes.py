@@ -90,14 +90,12 @@ class Groups:
         causes = {self._rows[one.subject].cause for one in every}
         if is_mixed := len(causes) > 1:
             self._mixed.add(number)
-        changes = tuple(
-            self._show_statement(one, is_mixed)._replace(varies=one not in literal) for one in block.statements
-        )
+        changes = tuple(self._change(one, is_mixed)._replace(varies=one not in literal) for one in block.statements)
         others = tuple(
             Group(
                 0,
                 f"{name_realms(other.realms)} also",
-                tuple(self._show_statement(one, is_mixed) for one in other.statements),
+                tuple(self._change(one, is_mixed) for one in other.statements),
             )
             for other in block.others
         )
@@ -105,7 +103,7 @@ class Groups:
         what = f"the same {pluralise(len(block.statements), 'change')}{f', {cause}' if cause else ''}"
         return Group(number, f"{name_realms(block.realms)}: {what}", changes, others)
 
-    def _show_statement(self, one: Statement, with_cause: bool) -> ShownChange:
+    def _change(self, one: Statement, with_cause: bool) -> ShownChange:
         old, new = one.texts if one.texts else ("", "")
         row = self._rows[one.subject]._replace(sign=one.kind, old=old, new=new)
         return _show(row, with_cause=with_cause)._replace(examples="; ".join(_examples(one)))
