@@ -106,6 +106,12 @@ def check_not_journal(path: Path, settings: str | None) -> None:
         raise UsageError(f"cannot write {quoted(path)}: it is the journal", "name another file")
 
 
+def check_not_input(path: Path | None, read: str) -> None:
+    """Raise :class:`UsageError` where a command's output would replace the file that the command reads."""
+    if path is not None and read != STDIN and _is_same(path, read):
+        raise UsageError(f"cannot write {quoted(path)}: the command reads this file", "name another file")
+
+
 def check_outside(path: Path, exports: str) -> None:
     """Raise :class:`UsageError` where a report or plan would overwrite or join the realm exports."""
     real, root = os.path.realpath(path), os.path.realpath(exports)

@@ -598,6 +598,16 @@ def test_two_tasks_for_one_realm_are_refused(tmp_path):
 # the command
 
 
+@pytest.mark.parametrize("out", ["a.json", "link.json"])
+def test_the_result_never_replaces_the_file_that_is_read(out: str, cli: Cli) -> None:
+    content = json.dumps({"realm": "acme", "smtpServer": STORED})
+    (cli.folder / "link.json").symlink_to(cli.write("a.json", content))
+    ran = cli("convert", "--from", "realm-export", "--to", "spec", "a.json", "--out", out, "--force")
+    assert ran.status == 2
+    assert "the command reads this file" in " ".join(ran.err.split())
+    assert (cli.folder / "a.json").read_text(encoding="utf-8") == content
+
+
 def test_the_result_is_a_file_that_is_not_overwritten_unless_forced(cli: Cli) -> None:
     cli.write("a.json", '{"host": "h", "from": "a@b.example"}')
     command = ("convert", "--from", "keycloak", "--to", "spec", "a.json", "--out", "mail.yaml")

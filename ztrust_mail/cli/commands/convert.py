@@ -9,6 +9,7 @@ import click
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, check_output_file, write_output
+from ztrust_mail.cli.protected_files import check_not_input
 from ztrust_mail.convert import FORMATS, Destination, Style, convert, format_named, style_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.files import STDIN
@@ -64,6 +65,7 @@ def command(
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
+        check_not_input(out, path)
         check_output_file(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
