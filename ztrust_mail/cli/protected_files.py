@@ -30,6 +30,7 @@ class FileKind(Enum):
     PLAN = "a saved plan"
     BASELINE = "a baseline of lint"
     DEVICE = "a device or pipe"
+    DANGLING_LINK = "a link to a file that does not exist"  # the author of a checkout chose where that would be made
     OTHER = "something else"
 
 
@@ -37,6 +38,8 @@ def kind_at(path: Path) -> FileKind:
     """Return what is at a path. A path that cannot be read counts as new: writing to it reports why it fails."""
     try:
         mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return FileKind.DANGLING_LINK if os.path.islink(path) else FileKind.NEW
     except OSError:
         return FileKind.NEW
     if stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):

@@ -180,6 +180,17 @@ def test_neither_a_report_nor_a_plan_replaces_any_other_file(
     assert sandbox.requests == ()
 
 
+@pytest.mark.parametrize("options", [("--report", "markdown=plan.md"), ("--out", "plan.md", "--force")])
+def test_no_file_is_made_where_a_link_leads(cli: Cli, sandbox: Sandbox, spec: str, options: tuple[str, ...]) -> None:
+    (cli.folder / "elsewhere").mkdir()
+    Path("plan.md").symlink_to("elsewhere/made.md")
+    ran = cli("plan", spec, *options)
+    assert (ran.status, ran.out) == (2, "")
+    assert "it is a link to a file that does not exist" in " ".join(ran.err.split())
+    assert list((cli.folder / "elsewhere").iterdir()) == []
+    assert sandbox.requests == ()
+
+
 def test_a_report_and_a_plan_do_not_replace_each_other(cli: Cli, sandbox: Sandbox, spec: str) -> None:
     cli("plan", spec, "--out", "p.json", "--report", "json=r.json")
     before, requests = [Path(name).read_bytes() for name in ("p.json", "r.json")], len(sandbox.requests)
