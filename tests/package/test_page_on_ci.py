@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,9 @@ def test_each_shell_command_works_in_order_from_a_fresh_machine_to_a_notificatio
     (work / "mail.yaml").write_text(SPEC, encoding="utf-8")
     for name in SHADOWS:
         (work / name).write_text("open('pwned', 'w').close()\n", encoding="utf-8")
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(work / ".venv")}))
+    packages.mkdir(parents=True)
+    (packages / "committed.pth").write_text("import os; open('pwned', 'w').close()\n", encoding="utf-8")
     environ = {
         **bare_environ(tmp_path), "WHEEL": str(wheel), "ZTRUST_MAIL_CLIENT_SECRET": "server-secret",
         "SMTP_PASSWORD": "relay-secret", "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
