@@ -14,7 +14,7 @@ from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.text import did_you_mean
-from ztrust_mail.model.fields import LOGIN, PORT, SECURITY, FieldMap
+from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
@@ -22,7 +22,7 @@ from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
 
 if TYPE_CHECKING:
-    from ztrust_mail.gateways.gateway import Gateway, LiveRealm
+    from ztrust_mail.gateways.gateway import Gateway
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.relay import Relay
     from ztrust_mail.probing.run import Job, ProbeRun
@@ -125,17 +125,16 @@ def _stored_jobs(gateway: Gateway, realms: Sequence[str]) -> dict[str, Job]:
     """Return the settings that the server holds, with its defaults for what is absent."""
     from ztrust_mail.gateways.gateway import LiveRealm
     from ztrust_mail.planning.planners.from_spec import suggest_names
+    from ztrust_mail.probing.relay import settings_of
 
     gateway.login()
     names = list(dict.fromkeys(match_realms(gateway, realms)))
     found = suggest_names(gateway, gateway.read(names, everything=False), names).realms
-    return {name: _live_fields(gateway, live) if isinstance(live := found[name], LiveRealm) else live for name in names}
-
-
-def _live_fields(gateway: Gateway, live: LiveRealm) -> FieldMap | None:
-    if not live.attributes:
-        return None
-    dialect = gateway.dialect
-    fields = dialect.decode(live.attributes)
-    implied = {name: dialect.effective_value(name, fields.get(name)) for name in (PORT, SECURITY, LOGIN)}
-    return {**fields, **{name: value for name, value in implied.items() if value is not None}}
+    jobs: dict[str, Job] = {}
+    for name in names:
+        live = found[name]
+        if isinstance(live, LiveRealm):
+            jobs[name] = settings_of(gateway.dialect, live.attributes) if live.attributes else None
+        else:
+            jobs[name] = live
+    return jobs

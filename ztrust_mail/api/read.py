@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ztrust_mail.gateways.gateway import Gateway
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.probing.options import ProbeOptions
 
 
 def plan(
@@ -93,9 +94,14 @@ def test(
     realms: Sequence[str] = (),
     *,
     spec: Spec | None = None,
+    probe: bool | ProbeOptions = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
+
+    With ``probe``, relays of failed tests are probed from here, too, by the given options if any, and each gets a
+    diagnosis. Relays of mails that were sent are probed up to the encryption, where the settings ask for STARTTLS or
+    have a login: a server may send in clear text, or without logging in, and not say so.
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
     goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
@@ -109,10 +115,21 @@ def test(
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
-        return send_stored(gateway, match_realms(gateway, realms), progress)
-    wanted = resolve_wanted(spec, gateway, realms)
-    refuse_forbidden(session.policy, wanted, "test")
-    return send_wanted(gateway, wanted, session.secrets, progress)
+        run = send_stored(gateway, match_realms(gateway, realms), progress)
+    else:
+        wanted = resolve_wanted(spec, gateway, realms)
+        refuse_forbidden(session.policy, wanted, "test")
+        run = send_wanted(gateway, wanted, session.secrets, progress)
+    return _examine(session, run, probe, is_stored=spec is None) if probe else run
+
+
+def _examine(session: Session, run: MailTestRun, probe: bool | ProbeOptions, *, is_stored: bool) -> MailTestRun:
+    from ztrust_mail.diagnose.diagnosis import Examiner
+    from ztrust_mail.probing.options import ProbeOptions
+
+    options = ProbeOptions() if isinstance(probe, bool) else probe
+    examiner = Examiner(session.gateway, session.secrets, session.opened.redactor, options, is_stored)
+    return examiner.examine(run)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported

@@ -20,6 +20,8 @@ _NOT_REPEATED = {"format", "report", "out", "force", "yes", "dry_run"}
 """Options that a next step leaves out: they name files that exist by then, skip the question, or write nothing."""
 
 _PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.( --resume)?")
+_OF_REALM = re.compile(r"\bztrust-mail (test|probe) (?![-A-Z]+\b)('[^']*'|[^\s;,'()]+)")
+"""A test or probe of one realm, as verdicts have it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ def next_command(name: str, **changes: object) -> str:
     return " ".join(["ztrust-mail", name, *map(shell_word, [*arguments, *options])])
 
 
+def _of_realm(match: re.Match[str]) -> str:
+    return next_command(match[1], realms=(match[2].strip("'"),))
+
+
 def _words(parameter: click.Parameter, value: object) -> Iterator[str]:
     """Yield the words of a command line that give a parameter this value."""
     values = value if isinstance(value, tuple | list) else [value]
@@ -80,7 +86,10 @@ def fill_in_arguments(text: str, resume: str = "") -> str:
     """Return a text with the user's own arguments in the place of ``SPEC...`` in commands.
 
     ``resume`` is the command that continues a run. After a command without a spec, ``pull`` shows what is stored.
+    A test or a probe of one realm gets the spec and the server of the command that runs.
     """
+    if "ztrust-mail test " in text or "ztrust-mail probe " in text:
+        text = _OF_REALM.sub(lambda match: _of_realm(match) or match[0], text)
     context = click.get_current_context(silent=True) if "SPEC..." in text else None
     if not context:
         return text

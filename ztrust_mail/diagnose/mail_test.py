@@ -1,12 +1,15 @@
 """Has the server send test mails, and says what each answer proves."""
 
+from __future__ import annotations
+
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ztrust_mail.core.errors import (
     NOT_THE_API,
@@ -25,12 +28,19 @@ from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret, SecretRef
 from ztrust_mail.dialects.row import Outgoing
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Account, Gateway, LiveRealm, RealmCounter
-from ztrust_mail.model.fields import SECURITY, Security
+from ztrust_mail.model.fields import SECURITY, FieldMap, Security
 from ztrust_mail.planning.compare import secret_fields
 from ztrust_mail.planning.plan import finding_of
 from ztrust_mail.planning.planners.from_spec import suggest_names
+from ztrust_mail.probing.relay import settings_of
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import Desired
+
+if TYPE_CHECKING:
+    from ztrust_mail.diagnose.diagnosis import Diagnosis
+
+Clock = Callable[[], float]
+"""Returns the time in seconds, from any start."""
 
 
 class MailTestStatus(StrEnum):
@@ -47,7 +57,8 @@ class MailTestStatus(StrEnum):
 class MailTestOutcome:
     """The test of one realm. ``proof`` is a text that says what the sent mail proves.
 
-    ``exit_status`` is DIFFERS when the test failed, and PARTIAL when it could not be made.
+    ``exit_status`` is DIFFERS when the test failed, and PARTIAL when it could not be made. ``seconds`` is how long the
+    server took to answer. ``settings`` are those that it tested, None where they are unknown.
     """
 
     realm: str
@@ -55,15 +66,21 @@ class MailTestOutcome:
     proof: str = ""
     findings: tuple[Finding, ...] = ()
     exit_status: ExitStatus = ExitStatus.OK
+    seconds: float = 0.0
+    settings: FieldMap | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, repr=False)
 class MailTestRun(ResultMethods):
-    """The tests of several realms, and the account whose address the mails went to."""
+    """The tests of several realms, and the account whose address the mails went to.
+
+    ``diagnoses`` are about relays whose tests failed or prove less than they seem to.
+    """
 
     url: str
     account: Account
     outcomes: tuple[MailTestOutcome, ...]
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     failure: ClassVar[type[ZtrustMailError]] = MailTestFailed
 
@@ -95,56 +112,77 @@ _PROOF = {
 }
 
 
-def send_stored(gateway: Gateway, realms: Iterable[str], progress: RealmCounter | None = None) -> MailTestRun:
+@dataclass(frozen=True, repr=False)
+class _Job:
+    """What the server is to test, and the same as fields."""
+
+    attributes: Outgoing
+    settings: FieldMap | None = None
+
+
+def send_stored(
+    gateway: Gateway, realms: Iterable[str], progress: RealmCounter | None = None, clock: Clock = time.monotonic
+) -> MailTestRun:
     """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
     A server that shows no settings gets the name of the realm only.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
-        return _run(gateway, {name: {} for name in names}, progress)
+        return _run(gateway, {name: _Job({}) for name in names}, progress, clock)
     reading = suggest_names(gateway, gateway.read(names, everything=False), names)
-    jobs = {name: reading.realms[name] for name in names}
-    found = {n: live.attributes if isinstance(live, LiveRealm) else live for n, live in jobs.items()}
-    return _run(gateway, found, progress)
+    jobs: dict[str, _Job | RealmError] = {}
+    for name in names:
+        live = reading.realms[name]
+        if isinstance(live, LiveRealm):
+            jobs[name] = _Job(live.attributes, settings_of(gateway.dialect, live.attributes))
+        else:
+            jobs[name] = live
+    return _run(gateway, jobs, progress, clock)
 
 
 def send_wanted(
-    gateway: Gateway, wanted: Iterable[Desired], store: SecretStore, progress: RealmCounter | None = None
+    gateway: Gateway,
+    wanted: Iterable[Desired],
+    store: SecretStore,
+    progress: RealmCounter | None = None,
+    clock: Clock = time.monotonic,
 ) -> MailTestRun:
     """Test the settings that a spec wants for each realm, with resolved secrets, without storing them."""
     todo = list(wanted)
     secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
-    jobs: dict[str, Outgoing | RealmError] = {}
+    jobs: dict[str, _Job | RealmError] = {}
     findings = {}
     for one in todo:
         if one.findings:
             findings[one.realm] = one.findings
-        jobs[one.realm] = {} if one.disabled or one.findings else _outgoing(gateway, one, secrets)
-    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings}, progress)
+        jobs[one.realm] = _Job({}) if one.disabled or one.findings else _job(gateway, one, secrets)
+    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings}, progress, clock)
     outcomes = {outcome.realm: outcome for outcome in run.outcomes}
     for realm, found in findings.items():
         outcomes[realm] = MailTestOutcome(realm, MailTestStatus.FAILED, findings=found, exit_status=ExitStatus.PARTIAL)
     return MailTestRun(run.url, run.account, tuple(outcomes[one.realm] for one in todo))
 
 
-def _outgoing(
-    gateway: Gateway, wanted: Desired, secrets: Mapping[SecretRef, Secret | SecretError]
-) -> Outgoing | RealmError:
+def _job(gateway: Gateway, wanted: Desired, secrets: Mapping[SecretRef, Secret | SecretError]) -> _Job | RealmError:
     values: dict[SecretRef, Secret] = {}
     for ref in secret_fields(wanted.fields).values():
         value = secrets[ref]
         if isinstance(value, SecretError):
             return value
         values[ref] = value
-    return gateway.dialect.encode(wanted.fields, values)
+    return _Job(gateway.dialect.encode(wanted.fields, values), wanted.fields)
 
 
-def _run(gateway: Gateway, jobs: Mapping[str, Outgoing | RealmError], progress: RealmCounter | None) -> MailTestRun:
+def _run(
+    gateway: Gateway, jobs: Mapping[str, _Job | RealmError], progress: RealmCounter | None, clock: Clock
+) -> MailTestRun:
     account, numbers = gateway.account(), count(1)
 
     def test(realm: str) -> MailTestOutcome:
-        outcome = one(realm)
+        began, job = clock(), jobs[realm]
+        outcome = replace(one(realm), settings=job.settings if isinstance(job, _Job) else None)
+        outcome = replace(outcome, seconds=clock() - began)
         if progress:
             progress(next(numbers), len(jobs))
         return outcome
@@ -174,16 +212,16 @@ def _unknown_outcome(e: RealmError | ServerUnreachable, account: Account) -> Mai
     return MailTestFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
 
 
-def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmError) -> MailTestOutcome:
+def _test(gateway: Gateway, account: Account, realm: str, job: _Job | RealmError) -> MailTestOutcome:
     if isinstance(job, RealmError):
         raise job
-    if not job and gateway.capabilities.read:
+    if not job.attributes and gateway.capabilities.read:
         return MailTestOutcome(realm, MailTestStatus.SKIPPED, "has no e-mail settings to test")
     if account.email == "":
         hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
         raise MailTestFailed("cannot send a test mail: the account used has no e-mail address", hint, "no-address")
     try:
-        gateway.test(realm, job)
+        gateway.test(realm, job.attributes)
     except (RealmError, ServerUnreachable) as e:
         if e.rule not in _UNANSWERED:
             raise
@@ -192,8 +230,7 @@ def _test(gateway: Gateway, account: Account, realm: str, job: Outgoing | RealmE
         return MailTestOutcome(
             realm, MailTestStatus.SENT, "sent with the stored settings, which the server does not show"
         )
-    shown = {name: text for name, text in job.items() if isinstance(text, str)}
-    security = gateway.dialect.effective_value(SECURITY, gateway.dialect.decode(shown).get(SECURITY))
+    security = (job.settings or {}).get(SECURITY)
     proof = (
         _PROOF[security]
         if isinstance(security, Security)

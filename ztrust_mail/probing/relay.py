@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.secret import SecretRef
@@ -22,6 +23,10 @@ from ztrust_mail.model.fields import (
     Login,
     Security,
 )
+
+if TYPE_CHECKING:
+    from ztrust_mail.dialects.dialect import Dialect
+    from ztrust_mail.dialects.row import Attributes
 
 MAX_PORT = 65_535
 
@@ -55,6 +60,13 @@ class Relay:
             return f"{self.address} ({self.security.value})"
         kind = "token login" if self.login is Login.TOKEN else "login"
         return f"{self.address} ({self.security.value}, {kind} {self.username})"
+
+
+def settings_of(dialect: Dialect, attributes: Attributes) -> FieldMap:
+    """Return stored settings as fields, with what the product uses in the place of those that are absent."""
+    fields = dialect.decode(attributes)
+    implied = {name: dialect.effective_value(name, fields.get(name)) for name in (PORT, SECURITY, LOGIN)}
+    return {**fields, **{name: value for name, value in implied.items() if value is not None}}
 
 
 MASKED = "the server masks the stored secret; --spec SPEC names where it comes from"

@@ -104,7 +104,11 @@ class JsonFormat(ReportFormat[Data]):
 
     def mail_tests(self, report: reports.MailTestReport) -> Data:
         """Return the result of each test mail."""
-        return _data(report, map(_outcome, report.run.outcomes), {"recipient": report.run.account.email})
+        from ztrust_mail.reports.json_probe import diagnosis_data
+
+        diagnoses: list[JsonLike] = [*map(diagnosis_data, report.run.diagnoses)]
+        more: Data = {"recipient": report.run.account.email, "diagnoses": diagnoses}
+        return _data(report, map(_outcome, report.run.outcomes), more)
 
     def probe(self, report: reports.ProbeReport) -> Data:
         """Return the stages of each relay, and the realms that use it."""
@@ -228,6 +232,7 @@ def _outcome(outcome: MailTestOutcome) -> Data:
         "realm": outcome.realm,
         "status": outcome.status.value,
         "proof": outcome.proof,
+        "seconds": round(outcome.seconds, 3),
         "changes": [],
         "findings": _findings(outcome.findings),
     }

@@ -1,4 +1,4 @@
-"""What a probe found as data for the JSON report."""
+"""What a probe found, and what follows from it for a test, as data for the JSON report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ztrust_mail.core.text import to_iso
 
 if TYPE_CHECKING:
     from ztrust_mail.core.data import JsonLike
+    from ztrust_mail.diagnose.diagnosis import Diagnosis
     from ztrust_mail.probing.outcome import (
         RelayOutcome,
         Reply,
@@ -54,6 +55,30 @@ def relay_data(found: RelayOutcome) -> Data:
         ],
         "message_id": found.message_id or None,
         "transcript": [{"mark": one.mark.strip(), "text": one.text} for one in found.transcript],
+    }
+
+
+def diagnosis_data(one: Diagnosis) -> Data:
+    """Return both sides of a test, and the verdict."""
+    verdict = one.verdict
+    return {
+        "relay": str(one.relay),
+        "realms": list(one.realms),
+        "server": {
+            "sent": one.answer.is_sent,
+            "message": one.answer.message,
+            "seconds": _rounded(one.answer.seconds),
+        },
+        "probe": relay_data(one.probe),
+        "rule": verdict.rule,
+        "severity": verdict.severity.value,
+        "cause": verdict.cause,
+        "explanation": verdict.explanation,
+        "hint": verdict.next_step,
+        "possible_causes": [
+            {"id": cause.id, "text": cause.text, "hint": cause.check, "likely": cause.is_likely}
+            for cause in verdict.possible_causes
+        ],
     }
 
 

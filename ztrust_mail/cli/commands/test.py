@@ -23,6 +23,9 @@ NAME = "test"
     multiple=True,
     suggest=completion.spec_files,
 )
+@options.flag("--no-probe", help="Do not look at the relays from this machine, too.")
+@options.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
+@options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
 @options.server
 @options.result_format
 @options.report
@@ -30,6 +33,9 @@ NAME = "test"
 def command(
     realms: Sequence[str],
     spec: Sequence[str],
+    no_probe: bool,
+    ehlo_name: str | None,
+    ca_bundle: str | None,
     server: str | None,
     format: OutputFormat,
     report: Sequence[str],
@@ -37,11 +43,16 @@ def command(
 ) -> None:
     """Have the server send a test mail per realm.
 
-    The mail goes to the address of the account that logs in.
+    The mail goes to the address of the account that logs in. Where a test fails, the relay is probed from this machine,
+    too, and the report says why it fails. A relay that got a mail is probed up to the encryption, once, since servers
+    send in clear text if a relay does not offer STARTTLS.
     """
+    from ztrust_mail.probing.options import ProbeOptions  # which the help of all commands does not need
+
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         loaded = api.load_spec(spec) if spec else None
         with api.connect(server, spec=loaded, config_path=config) as session:
             output.attach(session, "Sending test mails with")
-            run = api.test(session, realms, spec=loaded, progress=output.count_realms)
+            probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
+            run = api.test(session, realms, spec=loaded, probe=probe, progress=output.count_realms)
         output.finish_report(of_tests(run))

@@ -117,10 +117,17 @@ class OverviewFormat(ReportFormat[Overview]):
         return _overview(report)
 
     def mail_tests(self, report: reports.MailTestReport) -> Overview:
-        """Return the result of each test mail."""
-        return _overview(
-            report, [RealmRow(o.realm, o.status.value, (), o.findings, o.proof) for o in report.run.outcomes]
-        )
+        """Return the result of each test mail, and the diagnoses as a table."""
+        from ztrust_mail.reports.text.diagnosis import probe_side, server_side
+
+        heads = ("relay", "realms", "server", "from here", "verdict", "next step")
+        found = [
+            (str(one.relay), name_realms(one.realms), server_side(one), probe_side(one), one.verdict.cause,
+             one.verdict.next_step)
+            for one in report.run.diagnoses
+        ]  # fmt: skip
+        rows = [RealmRow(o.realm, o.status.value, (), o.findings, o.proof) for o in report.run.outcomes]
+        return _overview(report, rows, [Table("Diagnoses", heads, tuple(found))] if found else [])
 
     def probe(self, report: reports.ProbeReport) -> Overview:
         """Return the stages of each relay as a table, and the realms that use the relays."""

@@ -9,28 +9,38 @@ from ztrust_mail.diagnose.mail_test import MailTestStatus
 from ztrust_mail.reports.grouping import Statement, group_realms, name_realms
 from ztrust_mail.reports.report import MailTestReport
 from ztrust_mail.reports.style import Line, Span, line
+from ztrust_mail.reports.text.diagnosis import diagnosis_lines
 from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.reports.text.lines import server_lines
 
 
 def mail_test_body(report: MailTestReport, *, details: bool = False) -> Iterator[Line]:
-    """Yield the server and the result of each test mail, equal ones of several realms once."""
+    """Yield the server, the result of each test mail, equal ones of several realms once, and the diagnoses."""
     run = report.run
     yield from server_lines(report.title or run.url, run.account)
     styles = {MailTestStatus.SENT.value: "green", MailTestStatus.SKIPPED.value: "yellow"}
-    said = [(one.realm, one.status.value, [Statement("", "", (one.proof,))]) for one in run.outcomes]
+    diagnosed = {realm for one in run.diagnoses for realm in one.realms}
+    others = [one for one in run.outcomes if one.realm not in diagnosed]
+    said = [(one.realm, one.status.value, [Statement("", "", (one.proof,))]) for one in others]
     for block in group_realms(said, details=details):
         proof = block.statements[0].texts[0] or block.head
         yield line(Span(name_realms(block.realms), "bold"), "  ", Span(proof, styles.get(block.head, "bold red")))
-    found = [*report.findings, *(one for outcome in run.outcomes for one in outcome.findings)]
+    for place, one in enumerate(run.diagnoses):
+        yield from [line()] if place or others else []
+        yield from diagnosis_lines(one, details=details)
+    found = [*report.findings, *(one for outcome in others for one in outcome.findings)]
     lines = list(finding_lines(found, fold=not details))
-    yield from [line(), *lines, line()] if lines else []
+    yield from [line(), *lines] if lines else []
+    yield from [line()] if lines or run.diagnoses else []
 
 
 def mail_test_verdict(report: MailTestReport) -> Iterator[Line]:
     """Yield the numbers, and the address that the mails went to."""
     run = report.run
     numbers = Counter(outcome.status for outcome in run.outcomes)
+    if in_clear := sum(len(one.realms) for one in run.diagnoses if one.answer.is_sent and one.verdict.is_failure):
+        verb = "was" if in_clear == 1 else "were"
+        yield line(Span(f"CRITICAL: {pluralise(in_clear, 'mail')} {verb} sent in clear text.", "bold red"))
     if len(run.outcomes) > 1:
         parts = [f"{numbers[status]:,} {status.value}" for status in MailTestStatus if numbers[status]]
         yield line(Span(f"Tested {pluralise(len(run.outcomes), 'realm')}: ", "bold"), f"{', '.join(parts)}.")

@@ -1,0 +1,245 @@
+"""Joins what the server said with what the probe saw, and says why a test fails or proves less than it seems to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import pluralise, shell_word
+from ztrust_mail.diagnose.evidence import Evidence
+from ztrust_mail.diagnose.possible_causes import PossibleCause, find_possible_causes
+from ztrust_mail.model.fields import Security
+from ztrust_mail.probing.outcome import StageOutcome
+from ztrust_mail.providers.replies import KnownReply, explain_reply
+
+DOWNGRADE = "starttls-downgrade"
+NO_LOGIN_OFFERED = "login-skipped"
+LAX_CHECK = "certificate-not-checked"
+SERVER_ONLY = "server-only"
+SERVER_TIMEOUT = "server-timeout"
+LOGIN_UNKNOWN = "login-unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why a test failed. ``rule`` is the rule of the cause, ``cause`` one sentence, ``explanation`` what supports it.
+
+    ``observation`` is what the probe saw of it. ``possible_causes`` are to be checked where the probe itself sees none.
+    """
+
+    rule: str
+    cause: str
+    explanation: str = ""
+    next_step: str = ""
+    severity: Severity = Severity.ERROR
+    possible_causes: tuple[PossibleCause, ...] = ()
+    observation: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a test with this verdict failed, also if the server says otherwise."""
+        return self.severity in (Severity.ERROR, Severity.CRITICAL)
+
+    def finding_on(self, realm: str) -> Finding:
+        """Return the finding about a realm."""
+        likely = [f"Likely: {one.text}." for one in self.possible_causes[:1] if one.is_likely]
+        observed = [f"From here: {self.observation}."] if self.observation else []
+        message = " ".join(part for part in (self.cause, *observed, self.explanation, *likely) if part)
+        return Finding(self.severity, self.rule, message, self.next_step, realm=realm)
+
+
+def judge(seen: Evidence) -> Verdict | None:
+    """Return the verdict; None for a mail that was sent, with nothing to say against it."""
+    if seen.answer.is_sent:
+        return _judge_sent(seen)
+    if seen.failure is None:
+        return _judge_difference(seen)
+    if seen.server_waited and not _is_silent(seen.failure) and not seen.probe_waited:
+        return _judge_two_failures(seen, seen.failure)
+    return _judge_failure(seen, seen.failure)
+
+
+def _judge_sent(seen: Evidence) -> Verdict | None:
+    relay, failed = seen.probe.relay, seen.probe.failure
+    if failed and failed.rule == "relay-injection":
+        return _judge_failure(seen, failed)
+    if relay.security is Security.STARTTLS and seen.probe.offers_starttls is False:
+        what = "the password and the mail" if seen.has_login else "the mail"
+        return Verdict(
+            DOWNGRADE,
+            f"The relay offers no STARTTLS, and the server sent {what} in clear text.",
+            "Versions with the fix of CVE-2026-107121, such as 26.6.8, refuse such a relay: mail stops on upgrade.",
+            f"{_ENCRYPT}; then rotate the password" if seen.has_login else _ENCRYPT,
+            Severity.CRITICAL,
+        )
+    if seen.has_login and seen.offers_login is False:
+        return Verdict(
+            NO_LOGIN_OFFERED,
+            "The relay offers no login (AUTH), and the server sent the mail without logging in.",
+            "Whether user name and password are right is unknown.",
+            "use the relay's port for submission, usually 587 or 465, or remove relay.auth",
+            Severity.WARNING,
+        )
+    failed = _with_definite_rule(seen, failed) if failed else None
+    if failed and failed.rule in _REFUSED_BY_ALL:
+        return Verdict(
+            LAX_CHECK,
+            f"The server accepts a certificate that this machine refuses: {_what(failed)}.",
+            "Its host name policy or truststore is laxer, or it reached another machine of the relay.",
+            failed.finding.hint if failed.finding else "",
+            Severity.WARNING,
+        )
+    return None
+
+
+_ENCRYPT = "turn STARTTLS on at the relay, or set relay.security: tls if it has a port for TLS, usually 465"
+
+_REFUSED_BY_ALL = ("relay-certificate-expired", "relay-certificate-not-yet-valid", "relay-certificate-name")
+"""Failed checks of a certificate that no truststore makes good."""
+
+_CERTIFICATE = "Servers that verify certificates refuse it, too."
+_ISSUER = (
+    "The server refuses it, too, unless its truststore has the issuer. If it has, the cause is another one: give the "
+    "issuer here with --ca-bundle FILE."
+)
+_SIDES: Mapping[str, str] = {
+    "relay-certificate-expired": _CERTIFICATE,
+    "relay-certificate-name": _CERTIFICATE,
+    "relay-certificate-not-yet-valid": _CERTIFICATE,
+    "relay-certificate-issuer": _ISSUER,
+    "relay-certificate-self-signed": _ISSUER,
+    "relay-speaks-tls": "Each side waits for the other one, until the server gives up.",
+    "relay-ehlo": "The server greets with the name of its own machine, which the relay may refuse or accept.",
+    "relay-no-starttls": "The relay refuses mail without encryption, or the server refuses to send it.",
+    "relay-defers": "The server does not try again: its mails are lost while the relay defers.",
+}
+"""What the probe's failure means for the server."""
+
+_CAUSES: Mapping[str, str] = {
+    "relay-certificate-expired": "The relay's certificate has expired.",
+    "relay-certificate-name": "The relay's certificate is for another name than {host}.",
+    "relay-certificate-not-yet-valid": "The relay's certificate is not yet valid.",
+    "relay-certificate-issuer": "The relay's certificate is of an issuer that this machine does not know.",
+    "relay-certificate-self-signed": "The relay's certificate is self-signed.",
+    "relay-injection": "Plain text was added to the relay's reply to STARTTLS: somebody may alter the connection.",
+    "relay-name": "The host name {host} does not resolve.",
+    "relay-unreachable": "Nothing accepts connections at {address}.",
+    "relay-slow": "The relay does not answer in time.",
+    "relay-closed": "The relay closes the connection without a reason.",
+    "relay-refuses": "The relay refuses to serve: {reply}.",
+    "relay-protocol": "What answers at {address} is no SMTP server.",
+    "relay-speaks-tls": "The port expects TLS from the first byte, and the settings say {security}.",
+    "relay-speaks-plain": "The port speaks plain SMTP, and the settings say tls.",
+    "relay-no-starttls": "The settings say starttls, and the relay offers no STARTTLS.",
+    "relay-no-login": "The settings have a login, and the relay offers none (AUTH).",
+    "relay-login-method": "The relay offers no method of login that the settings fit.",
+    "relay-login-refused": "The relay refuses the login of {user}: {reply}.",
+    "relay-token": "There is no access token for the login.",
+    "relay-needs-login": "The relay wants a login, and the settings have none.",
+    "relay-sender": "The relay refuses the sender: {reply}.",
+    "relay-recipient": "The relay refuses the recipient: {reply}.",
+    "relay-defers": "The relay refuses for now: {reply}.",
+    "relay-ehlo": "The relay refuses the EHLO name: {reply}.",
+}
+"""The cause in one sentence. Other rules, and replies of the reply book, have their own texts."""
+
+
+_NEXT: Mapping[str, str] = {
+    "relay-certificate-expired": "renew the certificate on {host}",
+    "relay-certificate-name": "set relay.host to a name of the certificate, or get a certificate for {host}",
+    "relay-slow": "find out whether the relay delays clients, or a firewall drops its answers",
+    "relay-login-refused": "check user name and secret with the provider",
+}
+"""The next step where that of a probe does not fit a test."""
+
+
+def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
+    failed = _with_definite_rule(seen, failed)
+    relay, known = seen.probe.relay, _known_reply(seen, failed)
+    reply = str(failed.reply).rstrip(".") if failed.reply else _what(failed)
+    template = _CAUSES.get(failed.rule, "{what}.")
+    cause = template.format(
+        host=relay.host, address=relay.address, security=relay.security.value, user=relay.username, reply=reply,
+        what=_capitalise(_what(failed)),
+    )  # fmt: skip
+    parts = [known.cause] if known and "{" in template else []
+    parts += [_SIDES[failed.rule]] if failed.rule in _SIDES else []
+    parts += _time_remarks(seen, failed)
+    hint = _NEXT.get(failed.rule, "").format(host=relay.host) or (failed.finding.hint if failed.finding else "")
+    hint = _lower(known.next_step.rstrip(".")) if known else hint
+    next_step = f"{hint}; then {_again(seen)}" if hint else _again(seen)
+    severity = failed.finding.severity if failed.finding else Severity.ERROR
+    observation = "" if "{reply}" in template or "{what}" in template else _what(failed)
+    return Verdict(failed.rule, cause, " ".join(parts), next_step, severity, observation=observation)
+
+
+def _with_definite_rule(seen: Evidence, failed: StageOutcome) -> StageOutcome:
+    """Return the stage with the check that fails everywhere, in the place of one that a truststore makes good."""
+    problems = seen.probe.tls.problems if seen.probe.tls else ()
+    definite = next((rule for rule in problems if rule in _REFUSED_BY_ALL), "")
+    if not definite or failed.finding is None or failed.rule not in problems:
+        return failed
+    return replace(failed, finding=replace(failed.finding, rule=definite))
+
+
+def _again(seen: Evidence) -> str:
+    return f"ztrust-mail test {shell_word(seen.realm)}"
+
+
+def _beside(seen: Evidence) -> str:
+    return f"run the same probe beside the server: ztrust-mail probe {shell_word(seen.realm)} --as kubernetes-job"
+
+
+def _known_reply(seen: Evidence, failed: StageOutcome) -> KnownReply | None:
+    if failed.reply is None or failed.reply.code < 400:
+        return None
+    return explain_reply(seen.probe.relay.host, failed.reply.code, failed.reply.text)
+
+
+def _time_remarks(seen: Evidence, failed: StageOutcome) -> list[str]:
+    """Return what the time says where it does not fit what the probe saw."""
+    if seen.answer.is_sent or seen.server_waited or not _is_silent(failed) or seen.answer.seconds == 0:
+        return []
+    took = f"{seen.answer.seconds:.1f} s"
+    return [f"The server failed after {took}: it may be refused at once, where this machine gets no answer."]
+
+
+def _is_silent(failed: StageOutcome) -> bool:
+    """Tell whether nothing answered, so that the server has to wait, too."""
+    return failed.rule in ("relay-slow", "relay-speaks-tls") or failed.seconds >= 4
+
+
+def _judge_two_failures(seen: Evidence, failed: StageOutcome) -> Verdict:
+    waited = f"The server waited {seen.answer.seconds:.0f} s for an answer, where this machine gets one at once."
+    own = f"From here the relay fails, too, at {failed.stage.label}: {_what(failed)}."
+    causes = find_possible_causes(seen)
+    return Verdict(SERVER_TIMEOUT, waited, own, _beside(seen), possible_causes=causes)
+
+
+def _judge_difference(seen: Evidence) -> Verdict:
+    causes = find_possible_causes(seen)
+    if seen.server_waited:
+        waited = f"The server waited {seen.answer.seconds:.0f} s in vain for the relay, which answers this machine."
+        return Verdict(SERVER_TIMEOUT, waited, _first_of(causes), _beside(seen), possible_causes=causes)
+    if causes and causes[0].id == "secret":
+        cause = "The relay works from here up to the login, which was not tested."
+        return Verdict(LOGIN_UNKNOWN, cause, _first_of(causes), causes[0].check, possible_causes=causes)
+    cause = "The relay accepts all that this machine asks for, and fails for the server."
+    return Verdict(SERVER_ONLY, cause, _first_of(causes), _beside(seen), possible_causes=causes)
+
+
+def _first_of(causes: tuple[PossibleCause, ...]) -> str:
+    return f"{pluralise(len(causes), 'possible cause')}, the first to check first." if len(causes) > 1 else ""
+
+
+def _what(failed: StageOutcome) -> str:
+    return failed.detail.rstrip(".")
+
+
+def _capitalise(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
