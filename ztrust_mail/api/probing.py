@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
 
 if TYPE_CHECKING:
     from ztrust_mail.gateways.gateway import Gateway
+    from ztrust_mail.probing.kubernetes_job import JobPlace
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.relay import Relay
     from ztrust_mail.probing.run import Job, ProbeRun
@@ -61,6 +62,36 @@ def probe(
         return probe_given(relay, options, means.store, means.redactor)
     url, jobs = _jobs_of(session, realms, spec, means.policy)
     return probe_realms(url, jobs, options, means.store, means.redactor, progress)
+
+
+def write_probe_jobs(
+    session: Session | None = None,
+    realms: Sequence[str] = (),
+    *,
+    spec: Spec | None = None,
+    relay: Relay | None = None,
+    options: ProbeOptions | None = None,
+    place: JobPlace | None = None,
+) -> str:
+    """Return Kubernetes jobs as YAML that make the probes of :func:`probe` beside the server, one for each relay.
+
+    Resolves no secret and looks at no relay: the jobs name a Kubernetes secret, see :class:`JobPlace`.
+    """
+    from ztrust_mail.probing.kubernetes_job import JobPlace, write_jobs
+    from ztrust_mail.probing.options import ProbeOptions
+    from ztrust_mail.probing.relay import Relay, relay_of, sender_of
+
+    options, place = options or ProbeOptions(), place or JobPlace()
+    if relay is not None:
+        return write_jobs({relay: ()}, options, place)
+    senders: dict[Relay, list[str]] = {}
+    _, jobs = _jobs_of(session, realms, spec, session.policy if session else Policy())
+    for realm, job in jobs.items():
+        if isinstance(job, Mapping) and isinstance(found := relay_of(realm, job), Relay):
+            senders.setdefault(found, []).append(sender_of(job))
+    if not senders:
+        raise UsageError("no realm has a relay that can be probed", "see them one by one: ztrust-mail probe")
+    return write_jobs(senders, options, place)
 
 
 @dataclass(frozen=True, repr=False)

@@ -15,6 +15,7 @@ from ztrust_mail.model.fields import Kind, Login, Security
 from ztrust_mail.model.values import BadValue, parse
 
 if TYPE_CHECKING:
+    from ztrust_mail.probing.kubernetes_job import JobPlace
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.relay import Relay
 
@@ -144,3 +145,47 @@ probing = options.gather(
     ),
 )
 """Declare the options of a probe; the function gets a ``probing`` of type :class:`ProbeFlags`."""
+
+
+@dataclass(frozen=True)
+class JobFlags:
+    """The options of a job beside the server, as a person typed them."""
+
+    run_as: str | None
+    namespace: str | None
+    service_account: str | None
+    image: str | None
+    secret: str | None
+
+    def place(self) -> JobPlace | None:
+        """Return where the job runs, None if the probe runs here. Raises :class:`UsageError`."""
+        from ztrust_mail.probing.kubernetes_job import JobPlace
+
+        given = {name: value for name, value in vars(self).items() if value and name != "run_as"}
+        if self.run_as:
+            return JobPlace(**given)
+        if given:
+            name = next(iter(given)).replace("_", "-")
+            raise UsageError(f"--{name} is for a job beside the server", f"add --as {KUBERNETES_JOB}")
+        return None
+
+
+KUBERNETES_JOB = "kubernetes-job"
+
+beside_server = options.gather(
+    "beside",
+    JobFlags,
+    (
+        click.option(
+            "--as",
+            "run_as",
+            type=click.Choice([KUBERNETES_JOB]),
+            help="Print a job that makes the same probe beside the server, instead of probing.",
+        ),
+        options.text("--namespace", metavar="NAME", help="With --as: the server's namespace."),
+        options.text("--service-account", metavar="NAME", help="With --as: the server's service account."),
+        options.text("--image", metavar="IMAGE", help="With --as: the image of ztrust-mail [default: ztrust-mail]."),
+        options.text("--secret", metavar="NAME/KEY", help="With --as: the Kubernetes secret with the password."),
+    ),
+)
+"""Declare the options of a job; the function gets a ``beside`` of type :class:`JobFlags`."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.probe_options import ProbeFlags, probing
+from ztrust_mail.cli.output import Output, write_output
+from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, beside_server, probing
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import NoServerChosen, UsageError
-from ztrust_mail.reports.report import of_probe
+from ztrust_mail.reports.report import of_commands, of_probe
 
 if TYPE_CHECKING:
     from ztrust_mail.api import Session
@@ -27,6 +28,7 @@ NAME = "probe"
 )
 @options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
 @probing
+@beside_server
 @options.server
 @options.result_format
 @options.report
@@ -35,6 +37,7 @@ def command(
     realms: Sequence[str],
     spec: Sequence[str],
     probing: ProbeFlags,
+    beside: JobFlags,
     server: str | None,
     format: OutputFormat,
     report: Sequence[str],
@@ -47,14 +50,19 @@ def command(
     No mail is sent without --send. --verbose shows the dialogue.
     """
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
-        given, how = probing.given_relay(), probing.probe_options()
+        given, how, place = probing.given_relay(), probing.probe_options(), beside.place()
+        if given and (realms or spec or server):
+            raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
+        if given and place:
+            _print_jobs(output, api.write_probe_jobs(relay=given, options=how, place=place))
         if given:
-            if realms or spec or server:
-                raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
             output.show_activity(f"Probing {given.address}")
             output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=config)))
         loaded = api.load_spec(spec) if spec else None
         session = _connect(server, loaded, config)
+        if place:
+            with session or nullcontext():
+                _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
         if session is None:
             output.show_activity("Probing the relays of the spec")
             run = api.probe(None, realms, spec=loaded, options=how, config_path=config, progress=output.count_realms)
@@ -63,6 +71,13 @@ def command(
             output.attach(session, "Probing the relays of")
             run = api.probe(session, realms, spec=loaded, options=how, progress=output.count_realms)
         output.finish_report(of_probe(run))
+
+
+def _print_jobs(output: Output, jobs: str) -> NoReturn:
+    if output.is_document:
+        output.finish_report(of_commands(NAME, jobs.splitlines()))
+    write_output(None, jobs, force=False)
+    output.finish((), of_commands(NAME, ()))
 
 
 def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
