@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.model.fields import Login, Security
+from ztrust_mail.model.fields import Login
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageOutcome
 
 GIVES_UP_AFTER = 10.0
@@ -66,12 +66,6 @@ class Evidence:
     def has_login(self) -> bool:
         """Whether the settings have a login."""
         return self.probe.relay.login is not Login.NONE
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether the server makes a TLS handshake: Java also uses a STARTTLS that is offered and not asked for."""
-        offered = any(one.partition(" ")[0] == "STARTTLS" for one in self.probe.features)
-        return self.probe.relay.security is not Security.NONE or offered
 
     @property
     def has_host_name(self) -> bool:

@@ -68,8 +68,6 @@ def _resolution(seen: Evidence) -> str:
 
 
 def _truststore(seen: Evidence) -> str:
-    if seen.probe.relay.security is Security.NONE:
-        return "Java uses the STARTTLS that the relay offers, though not asked to, and refuses its certificate"
     given = "; it needs the authority that you gave with --ca-bundle" if seen.has_own_trust else ""
     return f"the server's truststore or host name policy refuses the relay's certificate{given}"
 
@@ -114,7 +112,7 @@ TABLE = (
     ),
     _Row(
         "truststore",
-        lambda seen: _answered(seen) and seen.is_encrypted,
+        lambda seen: _answered(seen) and seen.probe.relay.security is not Security.NONE,
         _truststore,
         "see its options --truststore-paths and --tls-hostname-verifier; before 27.0 a new authority needs a restart",
         lambda seen: seen.has_own_trust and not _is_untested_login(seen),

@@ -55,7 +55,7 @@ def judge(seen: Evidence) -> Verdict | None:
         return _judge_sent(seen)
     if seen.failure is None:
         return _judge_difference(seen)
-    if seen.server_waited and not _is_silent(seen.failure) and not seen.probe_waited:
+    if seen.server_waited and not seen.probe_waited and not _lets_wait(seen.failure):
         return _judge_two_failures(seen, seen.failure)
     return _judge_failure(seen, seen.failure)
 
@@ -81,7 +81,7 @@ def _judge_sent(seen: Evidence) -> Verdict | None:
             "use the relay's port for submission, usually 587 or 465, or remove relay.auth",
             Severity.WARNING,
         )
-    failed = _with_definite_rule(seen, failed) if failed else None
+    failed = _with_definite_check(seen, failed) if failed else None
     if failed and failed.rule in _REFUSED_BY_ALL:
         return Verdict(
             LAX_CHECK,
@@ -155,7 +155,7 @@ _NEXT: Mapping[str, str] = {
 
 
 def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
-    failed = _with_definite_rule(seen, failed)
+    failed = _with_definite_check(seen, failed)
     relay, known = seen.probe.relay, _known_reply(seen, failed)
     reply = str(failed.reply).rstrip(".") if failed.reply else _what(failed)
     template = _CAUSES.get(failed.rule, "{what}.")
@@ -165,6 +165,8 @@ def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
     )  # fmt: skip
     parts = [known.cause] if known and "{" in template else []
     parts += [_SIDES[failed.rule]] if failed.rule in _SIDES else []
+    if failed.rule in ("relay-recipient", "relay-sender") and seen.offers_login and not seen.has_login:
+        parts.append("The relay offers a login, and the settings have none: it may take such mails only after one.")
     parts += _time_remarks(seen, failed)
     hint = _NEXT.get(failed.rule, "").format(host=relay.host) or (failed.finding.hint if failed.finding else "")
     hint = _lower(known.next_step.rstrip(".")) if known else hint
@@ -174,13 +176,13 @@ def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
     return Verdict(failed.rule, cause, " ".join(parts), next_step, severity, observation=observation)
 
 
-def _with_definite_rule(seen: Evidence, failed: StageOutcome) -> StageOutcome:
+def _with_definite_check(seen: Evidence, failed: StageOutcome) -> StageOutcome:
     """Return the stage with the check that fails everywhere, in the place of one that a truststore makes good."""
     problems = seen.probe.tls.problems if seen.probe.tls else ()
-    definite = next((rule for rule in problems if rule in _REFUSED_BY_ALL), "")
-    if not definite or failed.finding is None or failed.rule not in problems:
+    if failed.finding is None or failed.rule not in problems:
         return failed
-    return replace(failed, finding=replace(failed.finding, rule=definite))
+    definite = [replace(failed.finding, rule=rule) for rule in problems if rule in _REFUSED_BY_ALL]
+    return replace(failed, finding=definite[0]) if definite else failed
 
 
 def _again(seen: Evidence) -> str:
@@ -206,8 +208,13 @@ def _time_remarks(seen: Evidence, failed: StageOutcome) -> list[str]:
 
 
 def _is_silent(failed: StageOutcome) -> bool:
-    """Tell whether nothing answered, so that the server has to wait, too."""
+    """Tell whether nothing answered."""
     return failed.rule in ("relay-slow", "relay-speaks-tls") or failed.seconds >= 4
+
+
+def _lets_wait(failed: StageOutcome) -> bool:
+    """Tell whether the server has to wait for this failure: also for the rest of a reply that is none of SMTP."""
+    return failed.rule == "relay-protocol" or _is_silent(failed)
 
 
 def _judge_two_failures(seen: Evidence, failed: StageOutcome) -> Verdict:

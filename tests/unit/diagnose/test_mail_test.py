@@ -37,7 +37,7 @@ def at(sandbox: Sandbox, **more: str) -> dict[str, str]:
 
 def mailed(sandbox: Sandbox, *globs: str, spec=None, environ=None, **account) -> MailTestRun:
     with connected(sandbox, Unreadable() if environ is None else environ, **account) as connection:
-        return send_tests(connection, globs, spec=spec)
+        return send_tests(connection, globs, spec=spec, probe=False)
 
 
 def test_stored_settings_are_tested_as_they_are_and_each_realm_once(ztrust_sandbox):
