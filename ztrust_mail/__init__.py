@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         test,
         unfinished,
         validate,
+        write_probe_jobs,
     )
     from ztrust_mail.api.pull_spec import Pulled
     from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
@@ -74,8 +75,10 @@ if TYPE_CHECKING:
     )
     from ztrust_mail.core.findings import Finding, Location, Severity
     from ztrust_mail.core.secret import Secret
+    from ztrust_mail.diagnose.diagnosis import Diagnosis
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
+    from ztrust_mail.diagnose.verdict import Verdict
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.linting.selection import LintOptions
@@ -84,6 +87,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
     from ztrust_mail.planning.planners.rotate import RelayLogin
     from ztrust_mail.planning.run_diff import RunDiff
+    from ztrust_mail.probing.kubernetes_job import JobPlace
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.outcome import RelayOutcome, Stage
     from ztrust_mail.probing.relay import Relay
@@ -95,12 +99,14 @@ __all__ = [
     "Change",
     "ConfigError",
     "DefaultsDict",
+    "Diagnosis",
     "DoctorReport",
     "Drift",
     "Ensured",
     "EntryDict",
     "ExitStatus",
     "Finding",
+    "JobPlace",
     "JournalError",
     "LintOptions",
     "LintResult",
@@ -141,6 +147,7 @@ __all__ = [
     "Status",
     "Unsafe",
     "UsageError",
+    "Verdict",
     "Waves",
     "WriteDeadlineExceeded",
     "ZtrustMailError",
@@ -177,6 +184,7 @@ __all__ = [
     "test",
     "unfinished",
     "validate",
+    "write_probe_jobs",
 ]
 
 _ELSEWHERE = {
@@ -206,8 +214,10 @@ _ELSEWHERE = {
     ),
     "ztrust_mail.core.findings": ("Finding", "Location", "Severity"),
     "ztrust_mail.core.secret": ("Secret",),
+    "ztrust_mail.diagnose.diagnosis": ("Diagnosis",),
     "ztrust_mail.diagnose.doctor": ("DoctorReport",),
     "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
+    "ztrust_mail.diagnose.verdict": ("Verdict",),
     "ztrust_mail.drift_detection.drift": ("Drift",),
     "ztrust_mail.linting.result": ("LintResult",),
     "ztrust_mail.linting.selection": ("LintOptions",),
@@ -217,6 +227,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
     "ztrust_mail.planning.run_diff": ("RunDiff",),
     "ztrust_mail.providers.presets": ("Preset",),
+    "ztrust_mail.probing.kubernetes_job": ("JobPlace",),
     "ztrust_mail.probing.options": ("ProbeOptions",),
     "ztrust_mail.probing.outcome": ("RelayOutcome", "Stage"),
     "ztrust_mail.probing.relay": ("Relay",),

@@ -28,7 +28,7 @@ class _Row:
     id: str
     applies: Test
     text: Callable[[Evidence], str]
-    check: str
+    check: str | Callable[[Evidence], str]
     is_likely: Test = lambda _: False
 
 
@@ -82,10 +82,13 @@ def _timeouts(seen: Evidence) -> str:
     return f"{what}; the server waits {seen.gives_up_after:.0f} s for each answer (relay.timeouts)"
 
 
-def _secret(seen: Evidence) -> str:
-    login = seen.probe.stage(Stage.LOGIN)
-    why = login.detail if login and login.detail else "login not tested"
-    return f"the relay refuses the login or, after it, the sender or the recipient ({why})"
+def _secret_check(seen: Evidence) -> str:
+    relay = seen.probe.relay
+    if relay.secret is None:
+        return "test with the secret's reference: ztrust-mail test {realm} --spec SPEC"
+    if relay.security is Security.NONE:
+        return "log in from here, in clear text: ztrust-mail probe {realm} --allow-clear-login"
+    return "see the relay's log for the login, and the server's for its vault"
 
 
 def _is_untested_login(seen: Evidence) -> bool:
@@ -133,8 +136,8 @@ TABLE = (
     _Row(
         "secret",
         lambda seen: _answered(seen) and _is_untested_login(seen),
-        _secret,
-        "test with the spec's secret: ztrust-mail test --spec SPEC, or probe --spec SPEC",
+        lambda seen: "the relay refuses the login or, after it, the sender or the recipient",
+        _secret_check,
         lambda seen: _answered(seen),
     ),
     _Row(
@@ -154,7 +157,8 @@ TABLE = (
 
 
 def _check_of(row: _Row, seen: Evidence) -> str:
-    return row.check.format(realm=shell_word(seen.realm), host=seen.probe.relay.host)
+    check = row.check if isinstance(row.check, str) else row.check(seen)
+    return check.format(realm=shell_word(seen.realm), host=seen.probe.relay.host)
 
 
 def find_possible_causes(seen: Evidence) -> tuple[PossibleCause, ...]:

@@ -10,7 +10,7 @@ from ztrust_mail.core.text import pluralise, shell_word
 from ztrust_mail.diagnose.evidence import Evidence
 from ztrust_mail.diagnose.possible_causes import PossibleCause, find_possible_causes
 from ztrust_mail.model.fields import Security
-from ztrust_mail.probing.outcome import StageOutcome
+from ztrust_mail.probing.outcome import Stage, StageOutcome
 from ztrust_mail.providers.replies import KnownReply, explain_reply
 
 DOWNGRADE = "starttls-downgrade"
@@ -231,7 +231,11 @@ def _judge_difference(seen: Evidence) -> Verdict:
         return Verdict(SERVER_TIMEOUT, waited, _first_of(causes), _beside(seen), possible_causes=causes)
     if causes and causes[0].id == "secret":
         cause = "The relay works from here up to the login, which was not tested."
-        return Verdict(LOGIN_UNKNOWN, cause, _first_of(causes), causes[0].check, possible_causes=causes)
+        login = seen.probe.stage(Stage.LOGIN)
+        why = login.detail if login else ""
+        return Verdict(
+            LOGIN_UNKNOWN, cause, _first_of(causes), causes[0].check, possible_causes=causes, observation=why
+        )
     cause = "The relay accepts all that this machine asks for, and fails for the server."
     return Verdict(SERVER_ONLY, cause, _first_of(causes), _beside(seen), possible_causes=causes)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from itertools import count
+from pathlib import Path
 
 import pytest
+import trustme
 from support.cli import Cli
 from support.connecting import FakeGateway, connected
 from support.mail_settings import ENVIRON, realms
@@ -20,6 +23,8 @@ from ztrust_mail.diagnose.diagnosis import Examiner
 from ztrust_mail.diagnose.mail_test import MailTestRun, send_stored
 from ztrust_mail.probing.options import ProbeOptions
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
+from ztrust_mail.sandbox.relay.faults import CERTIFICATE_FAULTS, RelayFault, issue_tls_context
+from ztrust_mail.sandbox.relay.sink import Encryption, MailSink
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 
@@ -206,3 +211,25 @@ def test_no_form_of_the_password_is_in_any_output(cli: Cli, sandbox: Sandbox, re
         assert cli("test", *arguments).status == 1
         cli("test", *arguments, "--format", "json")
     assert [one for one in cli.seen if PASSWORD in one] == []
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "diagnosis.md"
+REHEARSAL = re.compile(
+    r"^\| `?([a-z-]+|no fault)`?(?:, and a login in the spec)? \| `(\w+)` \| `([a-z-]+)`", re.MULTILINE
+)
+
+
+def test_each_fault_of_the_sandbox_has_the_verdict_that_the_page_names(authority: trustme.CA, ca_file: Path) -> None:
+    rows = REHEARSAL.findall(PAGE.read_text("utf-8"))
+    assert {fault for fault, _, _ in rows} == {"no fault", *RelayFault}
+    for fault, security, rule in rows:
+        faults = [] if fault == "no fault" else [RelayFault(fault)]
+        context = issue_tls_context(authority, faults) if {*faults} & CERTIFICATE_FAULTS else None
+        encryption = Encryption.STARTTLS if context else Encryption.NONE
+        sink = MailSink(encryption=encryption, tls_context=context, faults=faults)
+        with Sandbox(SandboxOptions(realms=("acme",), ca_bundle=str(ca_file)), mail=sink) as sandbox:
+            auth = {"username": USER, "password": {"env": "SMTP_PASSWORD"}} if fault == "auth" else False
+            timeouts = {"read": "500ms"}  # for the relay that answers after 30 s
+            relay = entry(sink.port, security=security, auth=auth, timeouts=timeouts)
+            run = run_tests(sandbox, {"acme": relay}, probe=ProbeOptions(deadline=2, patience=0.1))
+        assert [one.verdict.rule for one in run.diagnoses] == [rule], fault

@@ -172,7 +172,10 @@ def test_a_login_that_was_not_tested_comes_before_all_other_causes() -> None:
     untested = (Stage.LOGIN, Stage.SENDER, Stage.RECIPIENT, Stage.MESSAGE)
     judged = verdict(REFUSED, probe(LOGIN, untested=untested), has_own_trust=True)
     assert (judged.rule, ids(judged)[0]) == ("login-unknown", "secret")
-    assert "--spec SPEC" in judged.next_step
+    masked = verdict(REFUSED, probe(replace(LOGIN, secret=None), untested=untested))
+    assert masked.next_step == "test with the secret's reference: ztrust-mail test acme --spec SPEC"
+    clear = verdict(REFUSED, probe(replace(LOGIN, security=Security.NONE), untested=untested))
+    assert clear.next_step.endswith("ztrust-mail probe acme --allow-clear-login")
 
 
 def test_localhost_means_another_machine_to_a_server_elsewhere() -> None:
