@@ -120,16 +120,15 @@ def test(
         wanted = resolve_wanted(spec, gateway, realms)
         refuse_forbidden(session.policy, wanted, "test")
         run = send_wanted(gateway, wanted, session.secrets, progress)
-    return _examine(session, run, probe, is_stored=spec is None) if probe else run
+    return _examine(session, run, probe) if probe else run
 
 
-def _examine(session: Session, run: MailTestRun, probe: bool | ProbeOptions, *, is_stored: bool) -> MailTestRun:
+def _examine(session: Session, run: MailTestRun, probe: bool | ProbeOptions) -> MailTestRun:
     from ztrust_mail.diagnose.diagnosis import Examiner
     from ztrust_mail.probing.options import ProbeOptions
 
     options = ProbeOptions() if isinstance(probe, bool) else probe
-    examiner = Examiner(session.gateway, session.secrets, session.opened.redactor, options, is_stored)
-    return examiner.examine(run)
+    return Examiner(session.gateway, session.secrets, session.opened.redactor, options).examine(run)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported

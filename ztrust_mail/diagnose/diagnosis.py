@@ -18,7 +18,7 @@ from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway
 from ztrust_mail.model.fields import CONNECT_TIMEOUT, LOGIN, READ_TIMEOUT, SECURITY, Duration, FieldMap, Login, Security
 from ztrust_mail.probing.options import ProbeOptions
-from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, SenderOutcome, Stage, StageOutcome
+from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageOutcome
 from ztrust_mail.probing.relay import Relay, relay_of, sender_of
 from ztrust_mail.probing.run import probe_relays
 from ztrust_mail.secrets.store import SecretStore
@@ -44,43 +44,44 @@ class Diagnosis:
 
 
 class _Side(NamedTuple):
-    """What the realms of one diagnosis have in common. ``refused_sender`` is empty unless the relay refuses it."""
+    """What the realms of one diagnosis have in common. ``refusal`` is what the probe was told, empty without one.
+
+    ``is_asked`` tells whether the relay was asked about the sender.
+    """
 
     relay: Relay
     is_sent: bool
     waited: bool
     message: str
-    refused_sender: str
+    refusal: str
+    is_asked: bool
 
 
 @dataclass(frozen=True)
 class Examiner:
-    """Probes relays and judges. ``is_stored`` tells that the server tested what it has stored."""
+    """Probes relays and judges."""
 
     gateway: Gateway
     store: SecretStore
     redactor: Redactor
     options: ProbeOptions
-    is_stored: bool
 
     def examine(self, run: MailTestRun) -> MailTestRun:
         """Return the run with a diagnosis for each relay that there is something to say about."""
-        tested = [one for one in run.outcomes if one.settings and _is_worth_a_probe(one)]
+        tested = {one.realm: one for one in run.outcomes if one.settings and _is_worth_a_probe(one)}
         relays = {
-            one.realm: relay for one in tested if isinstance(relay := relay_of(one.realm, one.settings or {}), Relay)
+            realm: relay
+            for realm, one in tested.items()
+            if isinstance(relay := relay_of(realm, one.settings or {}), Relay)
         }
         if not relays:
             return run
-        probes = self._probe(run, tested, relays)
-        version = self._version() if any(one.status is MailTestStatus.FAILED for one in tested) else ()
-        groups: dict[_Side, list[MailTestOutcome]] = {}
-        for one in tested:
-            if one.realm in relays:
-                groups.setdefault(self._side(one, probes[relays[one.realm]], version), []).append(one)
-        found = [self._diagnose(several, probes[side.relay], version) for side, several in groups.items()]
-        diagnoses = tuple(sorted(filter(None, found), key=lambda one: one.verdict.severity is not Severity.CRITICAL))
-        outcomes = _with_verdicts(run.outcomes, diagnoses, {realm: probes[relay] for realm, relay in relays.items()})
-        return replace(run, outcomes=outcomes, diagnoses=diagnoses)
+        probes = self._probe(run, [tested[realm] for realm in relays], relays)
+        version = self._version() if any(one.status is MailTestStatus.FAILED for one in tested.values()) else ()
+        seen = {realm: self._evidence(tested[realm], probes[relay], version) for realm, relay in relays.items()}
+        verdicts = {realm: judge(one) for realm, one in seen.items()}
+        diagnoses = tuple(_diagnose(seen, verdicts))
+        return replace(run, outcomes=_with_verdicts(run.outcomes, seen, verdicts), diagnoses=diagnoses)
 
     def _version(self) -> Version:
         """Return the server's version, empty if it does not say."""
@@ -96,8 +97,7 @@ class Examiner:
         failed: dict[Relay, dict[str, None]] = {}
         sent: dict[Relay, list[str]] = {}
         for one in tested:
-            if (relay := relays.get(one.realm)) is None:
-                continue
+            relay = relays[one.realm]
             if one.status is MailTestStatus.SENT:
                 sent.setdefault(relay, [])
             else:
@@ -109,32 +109,43 @@ class Examiner:
         found += probe_relays(rest, replace(self.options, until=Stage.EHLO_TLS), self.store, self.redactor)
         return {one.relay: one for one in found}
 
-    def _side(self, one: MailTestOutcome, probe: RelayOutcome, version: Version) -> _Side:
-        is_sent = one.status is MailTestStatus.SENT
-        settings, refused = one.settings or {}, _refused(probe, sender_of(one.settings or {}))
-        waited = not is_sent and one.seconds >= _gives_up_after(settings, version) * 0.95
-        message = one.findings[0].message if one.findings else ""
-        return _Side(probe.relay, is_sent, waited, message, refused.address if refused else "")
-
-    def _diagnose(self, several: list[MailTestOutcome], probe: RelayOutcome, version: Version) -> Diagnosis | None:
-        first = several[0]
-        settings = first.settings or {}
-        answer = ServerAnswer(
-            first.status is MailTestStatus.SENT, first.findings[0].message if first.findings else "", first.seconds
-        )  # fmt: skip
-        seen = Evidence(
-            first.realm,
-            answer,
+    def _evidence(self, one: MailTestOutcome, probe: RelayOutcome, version: Version) -> Evidence:
+        settings, message = one.settings or {}, one.findings[0].message if one.findings else ""
+        sender = sender_of(settings)
+        failure = _failure_for(probe, sender)
+        is_untested = failure is None and _said_to(probe, sender) is ProbeStatus.NOT_TESTED
+        return Evidence(
+            one.realm,
+            ServerAnswer(one.status is MailTestStatus.SENT, message, one.seconds),
             probe,
-            _failure_for(probe, sender_of(settings)),
+            failure,
             version,
             _gives_up_after(settings, version),
-            bool(self.options.ca_bundle),
-            _is_local(self.gateway.url),
-            self.is_stored,
+            has_own_trust=bool(self.options.ca_bundle),
+            is_local_server=_is_local(self.gateway.url),
+            untested_sender=sender if is_untested else "",
         )
-        verdict = judge(seen)
-        return Diagnosis(probe.relay, tuple(one.realm for one in several), answer, probe, verdict) if verdict else None
+
+
+def _diagnose(seen: Mapping[str, Evidence], verdicts: Mapping[str, Verdict | None]) -> list[Diagnosis]:
+    """Return one diagnosis for realms that are alike, critical ones first."""
+    groups: dict[_Side, list[str]] = {}
+    for realm, one in seen.items():
+        if verdicts[realm]:
+            groups.setdefault(_side(one), []).append(realm)
+    found = []
+    for side, realms in groups.items():
+        first, verdict = seen[realms[0]], verdicts[realms[0]]
+        assert verdict is not None  # realms without one are in no group
+        found.append(Diagnosis(side.relay, tuple(realms), first.answer, first.probe, verdict))
+    return sorted(found, key=lambda one: one.verdict.severity is not Severity.CRITICAL)
+
+
+def _side(seen: Evidence) -> _Side:
+    answer, reply = seen.answer, seen.failure.reply if seen.failure else None
+    waited = not answer.is_sent and seen.server_waited
+    refusal = str(reply) if reply else seen.failure.rule if seen.failure else ""
+    return _Side(seen.probe.relay, answer.is_sent, waited, answer.message, refusal, not seen.untested_sender)
 
 
 def _is_worth_a_probe(one: MailTestOutcome) -> bool:
@@ -146,19 +157,23 @@ def _is_worth_a_probe(one: MailTestOutcome) -> bool:
     return one.status is MailTestStatus.SENT and (has_login or settings.get(SECURITY) is Security.STARTTLS)
 
 
-def _refused(probe: RelayOutcome, sender: str) -> SenderOutcome | None:
-    """Return what the relay said to a sender that it refuses."""
-    found = (one for one in probe.senders if one.address == sender)
-    return next((one for one in found if one.status is ProbeStatus.FAILED), None)
+def _said_to(probe: RelayOutcome, sender: str) -> ProbeStatus | None:
+    """Return how a sender came out, None if the probe did not get so far."""
+    return next((one.status for one in probe.senders if one.address == sender), None)
 
 
 def _failure_for(probe: RelayOutcome, sender: str) -> StageOutcome | None:
-    """Return the failed stage of a relay, unless it is about the senders of other realms."""
+    """Return the failed stage of a relay, unless it is about the senders of other realms.
+
+    A sender that was not tried counts as refused: after some refusals, and after 20 senders, no more are tried.
+    """
     failed = probe.failure
-    if failed and failed.stage is Stage.SENDER and probe.senders:
-        refused = _refused(probe, sender)
-        return replace(failed, reply=refused.reply) if refused else None
-    return failed
+    if failed is None or failed.stage is not Stage.SENDER or not probe.senders:
+        return failed
+    if _said_to(probe, sender) is ProbeStatus.OK:
+        return None
+    own = next((one.reply for one in probe.senders if one.address == sender and one.reply), None)
+    return replace(failed, reply=own) if own else failed
 
 
 def _gives_up_after(settings: FieldMap, version: Version) -> float:
@@ -178,16 +193,17 @@ def _is_local(url: str) -> bool:
 
 
 def _with_verdicts(
-    outcomes: Iterable[MailTestOutcome], diagnoses: Iterable[Diagnosis], probes: Mapping[str, RelayOutcome]
+    outcomes: Iterable[MailTestOutcome], seen: Mapping[str, Evidence], verdicts: Mapping[str, Verdict | None]
 ) -> tuple[MailTestOutcome, ...]:
     """Return the outcomes with their verdicts as findings, and with what the probe proves of the encryption."""
-    verdicts = {realm: one.verdict for one in diagnoses for realm in one.realms}
-    return tuple(_with_verdict(one, verdicts.get(one.realm), probes.get(one.realm)) for one in outcomes)
+    return tuple(
+        _with_verdict(one, verdicts[one.realm], seen[one.realm].probe) if one.realm in seen else one for one in outcomes
+    )
 
 
-def _with_verdict(one: MailTestOutcome, verdict: Verdict | None, probe: RelayOutcome | None) -> MailTestOutcome:
+def _with_verdict(one: MailTestOutcome, verdict: Verdict | None, probe: RelayOutcome) -> MailTestOutcome:
     if verdict is None:
-        is_offered = probe is not None and probe.offers_starttls and one.status is MailTestStatus.SENT
+        is_offered = probe.offers_starttls and one.status is MailTestStatus.SENT
         return replace(one, proof="sent; the relay offers STARTTLS, as seen from this machine") if is_offered else one
     status = ExitStatus.DIFFERS if verdict.is_failure and one.exit_status is ExitStatus.OK else one.exit_status
     proof = "sent in clear text: the relay offers no STARTTLS" if verdict.severity is Severity.CRITICAL else one.proof

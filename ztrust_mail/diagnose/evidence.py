@@ -34,7 +34,7 @@ class Evidence:
 
     ``version`` is the server's, empty if unknown. ``gives_up_after`` is its time-out in seconds for these settings.
     ``has_own_trust`` tells that the probe trusts authorities that the caller gave. ``is_local_server`` tells that the
-    server's URL is one of this machine. ``is_stored`` tells that the server tested what it has stored.
+    server's URL is one of this machine. ``untested_sender`` is the realm's sender if the relay was not asked about it.
     """
 
     realm: str
@@ -45,7 +45,7 @@ class Evidence:
     gives_up_after: float = GIVES_UP_AFTER
     has_own_trust: bool = False
     is_local_server: bool = False
-    is_stored: bool = True
+    untested_sender: str = ""
 
     @property
     def server_waited(self) -> bool:

@@ -141,6 +141,13 @@ TABLE = (
         lambda seen: _answered(seen),
     ),
     _Row(
+        "sender",
+        lambda seen: _answered(seen) and bool(seen.untested_sender) and not _is_untested_login(seen),
+        lambda seen: f"the relay refuses the sender {seen.untested_sender}, about which it was not asked",
+        "ztrust-mail probe {realm}",
+        lambda seen: True,
+    ),
+    _Row(
         "recipient",
         lambda seen: _answered(seen) and seen.is_untested(Stage.RECIPIENT) and not _is_untested_login(seen),
         lambda seen: "the relay refuses the recipient, whose address is not known here",

@@ -111,7 +111,8 @@ _SIDES: Mapping[str, str] = {
     "relay-certificate-self-signed": _ISSUER,
     "relay-speaks-tls": "Each side waits for the other one, until the server gives up.",
     "relay-ehlo": "The server greets with the name of its own machine, which the relay may refuse or accept.",
-    "relay-no-starttls": "The relay refuses mail without encryption, or the server refuses to send it.",
+    "relay-no-starttls": "Either the server sends nothing in clear text, as versions with the fix "
+    "of CVE-2026-107121 do, or the relay refuses the mail for that or a later reason.",
     "relay-defers": "The server does not try again: its mails are lost while the relay defers.",
 }
 """What the probe's failure means for the server."""

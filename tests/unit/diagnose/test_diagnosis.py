@@ -82,6 +82,35 @@ def test_realms_of_one_relay_with_other_answers_have_verdicts_of_their_own(
     assert [(one.realms, one.verdict.rule) for one in run.diagnoses] == [(("globex",), "relay-sender")]
 
 
+def test_senders_after_the_first_refused_ones_are_not_tried_and_share_their_verdict(
+    ztrust_sandbox: Sandbox, odd_relays: OddRelays
+) -> None:
+    names = [f"tenant-{number}" for number in range(6)]
+    for name in names:
+        ztrust_sandbox.create_realm(name)
+    relay = odd_relays(REFUSING)
+    run = run_tests(ztrust_sandbox, {name: entry(relay.port, f"a@{name}.example") for name in names})
+    assert [(one.realms, one.verdict.rule) for one in run.diagnoses] == [(tuple(names), "relay-sender")]
+    hints = [one.findings[-1].hint for one in run.outcomes]
+    assert [hint.rpartition(" ")[2] for hint in hints] == names
+
+
+def test_a_sender_beyond_those_that_are_tried_is_the_likely_cause(examine: tuple[FakeGateway, Examiner]) -> None:
+    gateway, examiner = examine
+    smtp, gateway.url = gateway.stored["acme"], "http://127.0.0.1:8080"
+    gateway.stored = {f"tenant-{number}": {**smtp, "from": f"a@tenant-{number}.example"} for number in range(22)}
+
+    def fail(realm: str) -> None:
+        raise MailTestFailed("the test mail failed", rule="test-failed")
+
+    gateway.before_test = fail
+    run = examiner.examine(send_stored(gateway, gateway.stored))
+    causes = run.outcomes[-1].findings[-1].message
+    assert "Likely: the relay refuses the sender a@tenant-21.example" in causes
+    assert "Likely" not in run.outcomes[0].findings[-1].message
+    assert [len(one.realms) for one in run.diagnoses] == [20, 2]
+
+
 def test_a_mail_in_clear_text_that_should_be_encrypted_fails_the_test(ztrust_sandbox: Sandbox, relays: Relays) -> None:
     ztrust_sandbox.edit_smtp("acme", login_attributes(relays.with_login(), starttls="true"))
     with connected(ztrust_sandbox, ENVIRON) as session:
@@ -113,7 +142,7 @@ def test_a_relay_that_got_a_mail_is_probed_up_to_the_encryption_without_a_login(
 def test_a_relay_that_offers_starttls_is_said_to(relays: Relays) -> None:
     gateway = FakeGateway({"acme": {key: str(value) for key, value in attributes(relays.starttls()).items()}})
     gateway.stored["acme"]["starttls"] = "true"
-    examiner = Examiner(gateway, SecretStore(Reach(environ={})), Redactor(), ProbeOptions(), is_stored=True)
+    examiner = Examiner(gateway, SecretStore(Reach(environ={})), Redactor(), ProbeOptions())
     run = examiner.examine(send_stored(gateway, ["acme"]))
     assert run.outcomes[0].proof == "sent; the relay offers STARTTLS, as seen from this machine"
 
@@ -139,7 +168,7 @@ def examine_fixture(odd_relays: OddRelays) -> tuple[FakeGateway, Examiner]:
     smtp = {"from": "a@acme.example", "host": "127.0.0.1", "port": str(relay.port)}
     gateway = FakeGateway({"acme": smtp})
     store = SecretStore(Reach(environ={}))
-    return gateway, Examiner(gateway, store, Redactor(), ProbeOptions(), is_stored=True)
+    return gateway, Examiner(gateway, store, Redactor(), ProbeOptions())
 
 
 @pytest.mark.parametrize(("seconds", "rule"), [(0.5, "server-only"), (10.2, "server-timeout")])
