@@ -213,6 +213,7 @@ WORK: list[tuple[str, ...]] = [
     ("test", "acme", "globex"),
     ("test", "--spec", "mail.json"),
     ("probe", "acme", "globex", "--deadline", "2s"),
+    ("probe", "--spec", "mail.json", *sorted(REFERENCES), "--as", "kubernetes-job", "--secret", "smtp/password"),
     ("probe", "--spec", "mail.json", *sorted(REFERENCES), "--allow-clear-login", "--verbose"),
     ("doctor",),
     ("history",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ _NOT_REPEATED = {"format", "report", "out", "force", "yes", "dry_run"}
 """Options that a next step leaves out: they name files that exist by then, skip the question, or write nothing."""
 
 _PLACEHOLDER = re.compile(r"\bztrust-mail (apply|plan|drift) SPEC\.\.\.( --resume)?")
-_OF_REALM = re.compile(r"\bztrust-mail (test|probe) (?![-A-Z]+\b)('[^']*'|[^\s;,'()]+)")
+_OF_REALM = re.compile(r"""\bztrust-mail (test|probe) (?!REALM\b|SPEC\b|--)((?:'[^']*'|"[^"]*"|[^\s;,'"()])+)""")
 """A test or probe of one realm, as verdicts have it."""
 
 
@@ -67,7 +68,7 @@ def next_command(name: str, **changes: object) -> str:
 
 
 def _of_realm(match: re.Match[str]) -> str:
-    return next_command(match[1], realms=(match[2].strip("'"),))
+    return next_command(match[1], realms=shlex.split(match[2])[:1])
 
 
 def _words(parameter: click.Parameter, value: object) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from itertools import count
 from pathlib import Path
 
@@ -213,6 +215,18 @@ def test_the_command_prints_both_sides_the_verdict_and_the_next_command(
     assert (one["rule"], one["realms"], one["server"]["sent"]) == ("relay-sender", ["acme"], False)
     assert one["hint"].endswith("then ztrust-mail test acme --spec mail.yaml")
     assert cli.json("test", "--spec", "mail.yaml", "--no-probe")["diagnoses"] == []
+
+
+@pytest.mark.parametrize("realm", ["ACME", "it's", "two words", "-x"])
+def test_the_next_command_tests_the_same_realm_with_the_same_spec(
+    cli: Cli, sandbox: Sandbox, odd_relays: OddRelays, realm: str
+) -> None:
+    sandbox.create_realm(realm)
+    cli.write("mail.json", json.dumps({"version": 1, "realms": {realm: entry(odd_relays(REFUSING).port)}}))
+    (one,) = cli.json("test", "--spec", "mail.json")["diagnoses"]
+    command = shlex.split(one["hint"].partition("then ztrust-mail ")[2])
+    assert command[0] == "test"
+    assert cli("test", "--format", "json", *command[1:]).json["realms"][0]["realm"] == realm
 
 
 @pytest.mark.parametrize("name", ["markdown", "sarif", "junit", "github", "gitlab"])
