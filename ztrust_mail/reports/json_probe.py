@@ -67,7 +67,7 @@ def diagnosis_data(one: Diagnosis) -> Data:
         "server": {
             "sent": one.answer.is_sent,
             "message": one.answer.message,
-            "seconds": _rounded(one.answer.seconds),
+            "seconds": _round(one.answer.seconds),
         },
         "probe": relay_data(one.probe),
         "rule": verdict.rule,
