@@ -55,9 +55,9 @@ def probe(
     environ, secrets = config.Environment(environ), GivenSecrets(secrets)  # else an exception would show them
     options = options or ProbeOptions()
     if session is None:
-        means = _Means.from_settings(config_path, environ, secrets)
+        means = Means.from_settings(config_path, environ, secrets)
     else:
-        means = _Means(session.policy, session.secrets, session.opened.redactor)
+        means = Means(session.policy, session.secrets, session.opened.redactor)
     if relay is not None:
         return probe_given(relay, options, means.store, means.redactor)
     url, jobs = _jobs_of(session, realms, spec, means.policy)
@@ -95,15 +95,15 @@ def write_probe_jobs(
 
 
 @dataclass(frozen=True, repr=False)
-class _Means:
-    """What a probe works with: the policy for specs, the secrets, and what keeps them out of texts."""
+class Means:
+    """What probes and checks work with: the policy for specs, the secrets, and what keeps them out of texts."""
 
     policy: Policy
     store: SecretStore
     redactor: Redactor
 
     @classmethod
-    def from_settings(cls, path: str | None, environ: config.Environment, secrets: GivenSecrets) -> _Means:
+    def from_settings(cls, path: str | None, environ: config.Environment, secrets: GivenSecrets) -> Means:
         """Return them without a server: only the relay that a spec names receives a secret."""
         found, redactor = config.load(path, environ), Redactor()
         reach = Reach(found.permissions, found.paths, environ.reveal(), given=secrets)
@@ -117,24 +117,25 @@ def _jobs_of(
     if spec is None:
         if session is None:
             raise UsageError("there is nothing to probe", "give a relay, a spec, or a session with a server")
-        return session.server.url, _stored_jobs(session.gateway, realms)
+        return session.server.url, stored_jobs(session.gateway, realms)
     if session is None:
-        wanted = _resolve_offline(spec, realms)
+        wanted = resolve_offline(spec, realms)
     else:
         if spec.globs:
             session.gateway.login()
         wanted = resolve_wanted(spec, session.gateway, realms)
     refuse_forbidden(policy, wanted, "probe")
-    return session.server.url if session else "", {one.realm: _job_of(one) for one in wanted}
+    return session.server.url if session else "", {one.realm: job_of(one) for one in wanted}
 
 
-def _job_of(wanted: Desired) -> FieldMap | Finding | None:
+def job_of(wanted: Desired) -> FieldMap | Finding | None:
+    """Return the settings that a spec wants of a realm, why there are none, or None for a realm without e-mail."""
     if wanted.findings:
         return wanted.findings[0]
     return None if wanted.disabled else wanted.fields
 
 
-def _resolve_offline(spec: Spec, globs: Sequence[str]) -> list[Desired]:
+def resolve_offline(spec: Spec, globs: Sequence[str]) -> list[Desired]:
     """Return the realms of a spec that need no server: those with entries of their own, or named in full."""
     exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
     if spec.globs and len(exact) < max(len(globs), 1):
@@ -152,7 +153,7 @@ def _with_tie(wanted: Desired, tie: Finding | None) -> Desired:
     return replace(wanted, fields={}, findings=(tie,)) if tie else wanted
 
 
-def _stored_jobs(gateway: Gateway, realms: Sequence[str]) -> dict[str, Job]:
+def stored_jobs(gateway: Gateway, realms: Sequence[str]) -> dict[str, Job]:
     """Return the settings that the server holds, with its defaults for what is absent."""
     from ztrust_mail.gateways.gateway import LiveRealm
     from ztrust_mail.planning.planners.from_spec import suggest_names
