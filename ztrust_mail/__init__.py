@@ -14,9 +14,11 @@ from ztrust_mail._version import __version__
 if TYPE_CHECKING:
     from ztrust_mail import aio
     from ztrust_mail.api import (
+        CheckOptions,
         Ensured,
         Session,
         apply,
+        check,
         connect,
         dangers,
         diff,
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
     from ztrust_mail.diagnose.verdict import Verdict
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.linting.selection import LintOptions
     from ztrust_mail.planning.compare import Change, SecretMode
@@ -97,6 +100,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Change",
+    "CheckOptions",
+    "CheckRun",
     "ConfigError",
     "DefaultsDict",
     "Diagnosis",
@@ -154,6 +159,7 @@ __all__ = [
     "__version__",
     "aio",
     "apply",
+    "check",
     "connect",
     "dangers",
     "diff",
@@ -221,6 +227,7 @@ _ELSEWHERE = {
     "ztrust_mail.drift_detection.drift": ("Drift",),
     "ztrust_mail.linting.result": ("LintResult",),
     "ztrust_mail.linting.selection": ("LintOptions",),
+    "ztrust_mail.kits.result": ("CheckRun",),
     "ztrust_mail.planning.compare": ("Change", "SecretMode"),
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),

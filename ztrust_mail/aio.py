@@ -104,6 +104,7 @@ async def connect(server: str | None = None, **keywords: Unpack[ConnectKeywords]
         await _run(session.close)
 
 
+check = _in_thread(api.check)
 dangers = _in_thread(api.dangers)
 diff = _in_thread(api.diff)
 doctor = _in_thread(api.doctor)

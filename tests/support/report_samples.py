@@ -18,6 +18,7 @@ from ztrust_mail.drift_detection.drift import Drift
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import Outcome, Run, Step, Write
+from ztrust_mail.kits.result import CheckedRealm, CheckedStatus, CheckedSubject, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import Login, Masked, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
 from ztrust_mail.planning.past_runs import PastRun, PastWrite
@@ -29,6 +30,7 @@ from ztrust_mail.probing.outcome import (
     CertificateFacts,
     ProbeStatus,
     RelayOutcome,
+    RelayProblem,
     Reply,
     SenderOutcome,
     Stage,
@@ -74,6 +76,24 @@ PROBED = ProbeRun(
         ),
     ),
     (ProbedRealm("acme", ProbedStatus.FAILED, str(RELAY)), ProbedRealm("master", ProbedStatus.SKIPPED)),
+)
+
+FACTS = (
+    ok("DMARC", "policy none"),
+    fact_of("SPF", RelayProblem("spf-broken", "the SPF record includes itself", "remove the circle")),
+    not_tested("DKIM", "only the relay knows the selector"),
+)
+LOST = Finding(Severity.ERROR, "spf-broken", "acme.example: the SPF record includes itself", "correct it", realm="acme")
+CHECKED = CheckRun(
+    "sender",
+    SERVER,
+    (CheckedSubject("acme.example via smtp.example.com", ("acme",), FACTS),),
+    (
+        CheckedRealm("acme", CheckedStatus.FAILED, "acme.example via smtp.example.com", (LOST,), ExitStatus.DIFFERS),
+        CheckedRealm("master", CheckedStatus.SKIPPED),
+    ),
+    PROBED.relays,
+    ("A sentence.",),
 )
 
 
@@ -183,6 +203,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_presets(all_presets()[:4], whole=True),
         reports.of_presets(all_presets()),
         reports.of_probe(PROBED),
+        reports.of_check(CHECKED),
         plan_report(text, names),
         apply_report(text, names),
         drift_report(text, names),

@@ -17,7 +17,11 @@ def promised() -> dict[str, str]:
     config = setup_cfg()
     extras = [text for name, text in config["options.extras_require"].items() if name != "dev"]
     lines = "\n".join([config["options"]["install_requires"], *extras]).split()
-    found = [re.fullmatch(r"([A-Za-z0-9-]+)(?:\[.*\])?>=([0-9.]+)", line) for line in lines if not line.startswith("%")]
+    found = [
+        re.fullmatch(r"([A-Za-z0-9-]+)(?:\[.*\])?>=([0-9.]+)(?:,<[0-9.]+)?", line)
+        for line in lines
+        if not line.startswith("%")
+    ]
     return {match[1].lower(): match[2] for match in found if match}
 
 

@@ -13,6 +13,7 @@ A typical use::
 
 from __future__ import annotations
 
+from ztrust_mail.api.checking import KITS, CheckOptions, check
 from ztrust_mail.api.journal import (
     diff,
     forget,
@@ -49,12 +50,15 @@ make_report.register(ResultMethods, render_report)  # reports are made above the
 unfinished = find_unfinished  # the name of earlier versions
 
 __all__ = [
+    "KITS",
+    "CheckOptions",
     "Dialogue",
     "Ensured",
     "Execution",
     "PlanVerdict",
     "Session",
     "apply",
+    "check",
     "connect",
     "dangers",
     "diff",

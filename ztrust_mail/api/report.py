@@ -26,6 +26,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
@@ -44,6 +45,8 @@ def _report_of(result: ResultMethods) -> Report:
             return reports.of_tests(result)
         case ProbeRun():
             return reports.of_probe(result)
+        case CheckRun():
+            return reports.of_check(result)
         case DoctorReport():
             return reports.of_examination(result)
         case Ensured():

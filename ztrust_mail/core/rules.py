@@ -37,6 +37,7 @@ GROUPS: Mapping[str, str] = {
     "drift": "Drift",
     "test": "Test mails",
     "probe": "Probing relays",
+    "check": "Checks before a switch",
     "convert": "Converting and pulling",
     "program": "The command line",
 }
@@ -56,6 +57,7 @@ COMMANDS = (
     "drift",
     "test",
     "probe",
+    "check",
     "pull",
     "convert",
     "init",

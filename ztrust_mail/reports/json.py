@@ -117,6 +117,15 @@ class JsonFormat(ReportFormat[Data]):
         rows = ({**realm_data(one), "findings": _findings(one.findings)} for one in report.run.realms)
         return _data(report, rows, {"relays": [*map(relay_data, report.run.relays)]})
 
+    def check(self, report: reports.CheckReport) -> Data:
+        """Return the facts of each subject, the probes, and the realms."""
+        from ztrust_mail.reports.json_check import realm_data, subject_data
+        from ztrust_mail.reports.json_probe import relay_data
+
+        rows = ({**realm_data(one), "findings": _findings(one.findings)} for one in report.run.realms)
+        run, more = report.run, {"relays": [*map(relay_data, report.run.relays)]} if report.run.relays else {}
+        return _data(report, rows, {"check": run.kit, "subjects": [*map(subject_data, run.subjects)], **more})
+
     def checks(self, report: reports.ChecksReport) -> Data:
         """Return the doctor's checks, and what can be done with the product."""
         found = report.doctor

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
@@ -160,6 +161,15 @@ class ProbeReport(Report):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckReport(Report):
+    """What a check before a switch found. The findings are those of the realms."""
+
+    kind: ClassVar[str] = "check"
+
+    run: CheckRun
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChecksReport(Report):
     """The doctor's checks. ``capabilities`` shows people the table of operations, too."""
 
@@ -271,6 +281,11 @@ def of_probe(run: ProbeRun) -> ProbeReport:
     """Report what probes of relays found."""
     found = (finding for relay in run.relays for finding in relay.findings)
     return ProbeReport("probe", run.exit_status, run.url, tuple(found), run=run)
+
+
+def of_check(run: CheckRun) -> CheckReport:
+    """Report what a check before a switch found."""
+    return CheckReport("check", run.exit_status, run.url, next_step=run.next_step, run=run)
 
 
 def of_examination(found: DoctorReport, *, capabilities: bool = False) -> ChecksReport:
@@ -385,6 +400,10 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def probe(self, report: ProbeReport) -> Rendered_co:
         """Render what probes of relays found."""
+
+    @abstractmethod
+    def check(self, report: CheckReport) -> Rendered_co:
+        """Render what a check before a switch found."""
 
     @abstractmethod
     def checks(self, report: ChecksReport) -> Rendered_co:

@@ -75,8 +75,19 @@ def test_all_errors_and_the_types_of_results_are_exported():
         name for name, one in vars(errors).items() if isinstance(one, type) and one.__module__ == errors.__name__
     }
     assert defined <= {*ztrust_mail.__all__}
-    results = {"DoctorReport", "Drift", "Ensured", "LintResult", "MailTestRun", "Plan", "ProbeRun", "Pulled"}
-    results |= {"Result", "RunDiff"}
+    results = {
+        "CheckRun",
+        "DoctorReport",
+        "Drift",
+        "Ensured",
+        "LintResult",
+        "MailTestRun",
+        "Plan",
+        "ProbeRun",
+        "Pulled",
+        "Result",
+        "RunDiff",
+    }
     assert {one.__name__ for one in ResultMethods.__subclasses__()} == results
     assert results | {"Finding", "Severity", "RealmPlan", "SpecDict", "EntryDict"} <= {*ztrust_mail.__all__}
 

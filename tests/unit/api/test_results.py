@@ -47,6 +47,7 @@ def results(session: Session) -> dict[str, ResultMethods]:
         "drift": ztrust_mail.drift(spec, session),
         "test": ztrust_mail.test(session, ["acme"]),
         "probe": ztrust_mail.probe(session, ["acme"], options=ztrust_mail.ProbeOptions(deadline=5.0)),
+        "check": ztrust_mail.check("starttls", session, ["acme"]),
         "doctor": ztrust_mail.doctor(session),
         "pull": ztrust_mail.pull(session),
     }

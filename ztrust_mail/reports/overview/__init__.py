@@ -143,6 +143,18 @@ class OverviewFormat(ReportFormat[Overview]):
         rows = [RealmRow(o.realm, o.status.value, (), o.findings, o.relay) for o in report.run.realms]
         return _overview(report, rows, tables)
 
+    def check(self, report: reports.CheckReport) -> Overview:
+        """Return the facts of subjects as a table, one for all with the same, and the realms with the findings."""
+        from ztrust_mail.reports.text.check import group_subjects, name_group
+
+        tables = []
+        for group in group_subjects(report.run.subjects):
+            heading = ": ".join(filter(None, name_group(group)))
+            facts = tuple((one.name, one.status.value, one.detail) for one in group[0].facts)
+            tables.append(Table(heading, ("fact", "status", "found"), facts))
+        rows = [RealmRow(o.realm, o.status.value, (), o.findings, o.subject) for o in report.run.realms]
+        return _overview(report, rows, tables)
+
     def checks(self, report: reports.ChecksReport) -> Overview:
         """Return the doctor's checks as a table, and those that failed as findings."""
         doctor = report.doctor

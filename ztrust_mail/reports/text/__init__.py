@@ -101,6 +101,12 @@ class TextFormat(ReportFormat[TextReport]):
 
         return TextReport(probe_body(report, details=self._details), probe_verdict(report))
 
+    def check(self, report: reports.CheckReport) -> TextReport:
+        """Return the facts of each subject, those that several have in common once."""
+        from ztrust_mail.reports.text.check import check_body, check_run_verdict
+
+        return TextReport(check_body(report, details=self._details), check_run_verdict(report))
+
     def checks(self, report: reports.ChecksReport) -> TextReport:
         """Return a line per check."""
         from ztrust_mail.reports.text.checks import check_lines, check_verdict

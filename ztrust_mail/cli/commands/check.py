@@ -1,0 +1,119 @@
+"""``check``: which realms a switch affects, before it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from ztrust_mail import api
+from ztrust_mail.cli import completion, options
+from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.core.errors import NoServerChosen, UsageError
+from ztrust_mail.core.text import parse_duration, quoted
+from ztrust_mail.reports.report import of_check
+
+if TYPE_CHECKING:
+    from ztrust_mail.api import CheckOptions, Session
+    from ztrust_mail.specfile.entries import Spec
+
+NAME = "check"
+
+
+@dataclass(frozen=True)
+class CheckFlags:
+    """The options as a person typed them; an option that was left out is None or empty."""
+
+    deadline: str
+    ehlo_name: str | None
+    ca_bundle: str | None
+    resolver: str | None
+    hosts: Sequence[str]
+
+    def check_options(self) -> CheckOptions:
+        """Return how to check. Raises :class:`UsageError`."""
+        from ztrust_mail.probing.options import ProbeOptions
+
+        milliseconds = parse_duration(self.deadline)
+        if milliseconds is None:
+            raise UsageError(f"--deadline {quoted(self.deadline)} is no duration", "give a number with a unit: 20s")
+        probe = ProbeOptions(
+            deadline=milliseconds / 1000, ehlo_name=self.ehlo_name or "", ca_bundle=self.ca_bundle or ""
+        )
+        return api.CheckOptions(probe, self.resolver or "", tuple(self.hosts))
+
+
+_checking = options.gather(
+    "checking",
+    CheckFlags,
+    (
+        click.option(
+            "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
+        ),
+        options.text("--ehlo-name", metavar="NAME", help="Greet relays with this name."),
+        options.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's."),
+        options.text("--resolver", metavar="IP:PORT", help="For sender: the name server to ask."),
+        click.option(
+            "--host", "hosts", metavar="GLOB", multiple=True, help="For m365-oauth: also a host of Microsoft 365."
+        ),
+    ),
+)
+
+
+@options.command(NAME)
+@options.argument(
+    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
+)
+@click.option("--for", "kit", type=click.Choice(api.KITS), required=True, help="The switch to check for.")
+@options.input_file("--spec", "SPEC", "Check the realms of a spec.", multiple=True, suggest=completion.spec_files)
+@_checking
+@options.server
+@options.result_format
+@options.report
+@options.config
+def command(
+    realms: Sequence[str],
+    kit: str,
+    spec: Sequence[str],
+    checking: CheckFlags,
+    server: str | None,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """Say before a switch which realms it affects.
+
+    starttls: which realms lose their mail when StartTLS becomes mandatory. m365-oauth: whether the token logins of a
+    spec work at Microsoft 365, and which realms still have a password. sender: whether SPF, DMARC and MX let the relay
+    send for the From addresses. Each relay, login and domain is looked at once. Nothing is written, no mail is sent.
+    """
+    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+        how = checking.check_options()
+        loaded = api.load_spec(spec) if spec else None
+        session = _connect(server, loaded, config)
+        if session is None:
+            output.show_activity("Checking the spec")
+            run = api.check(
+                kit, None, realms, spec=loaded, options=how, config_path=config, progress=output.count_realms
+            )
+        else:
+            with session:
+                output.attach(session, "Checking")
+                run = api.check(kit, session, realms, spec=loaded, options=how, progress=output.count_realms)
+        step = next_command("plan", specs=spec) if run.next_step and spec else run.next_step
+        output.finish_report(replace(of_check(run), next_step=step))
+
+
+def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
+    """Return a session; None where no server is chosen, which a spec does not need for realms named in full."""
+    try:
+        return api.connect(server, spec=spec, config_path=config)
+    except NoServerChosen:
+        if spec is None:
+            raise
+        return None

@@ -1,0 +1,160 @@
+"""The shape of every check: select realms, look at each distinct subject once, judge it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Generic, TypeVar
+
+from ztrust_mail.core.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable
+from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.redaction import Redactor
+from ztrust_mail.kits.result import (
+    CheckedRealm,
+    CheckedStatus,
+    CheckedSubject,
+    CheckFact,
+    CheckRun,
+    exit_status_of,
+    status_of,
+)
+from ztrust_mail.model.fields import FieldMap
+from ztrust_mail.probing.options import ProbeOptions
+from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem
+from ztrust_mail.probing.run import Job
+from ztrust_mail.secrets.store import SecretStore
+
+Subject = TypeVar("Subject")
+"""What a kit looks at once, however many realms use it."""
+
+Seen = TypeVar("Seen")
+"""What a kit sees there."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A realm that a check may concern.
+
+    ``wanted`` are the settings to check, or why there are none; without ``is_in_spec`` they are those of the server.
+    ``live`` are the server's, where a kit compares a spec with them. ``places`` says where a spec defines each field,
+    ``place`` where it has the realm's entry.
+    """
+
+    realm: str
+    wanted: Job
+    live: Job = None
+    places: Mapping[str, Location] = field(default_factory=dict)
+    place: Location | None = None
+    is_in_spec: bool = True
+
+    @property
+    def fields(self) -> FieldMap | None:
+        """The settings to check, None where there are none."""
+        return self.wanted if isinstance(self.wanted, Mapping) else None
+
+    @property
+    def live_fields(self) -> FieldMap | None:
+        """The settings on the server, None where there are none or they are not known."""
+        return self.live if isinstance(self.live, Mapping) else None
+
+
+@dataclass(frozen=True, repr=False)
+class CheckMeans:
+    """What kits work with. ``done`` is called from any thread with a number of realms that are done."""
+
+    probe: ProbeOptions
+    store: SecretStore
+    redactor: Redactor
+    done: Callable[[int], None] = lambda realms: None
+
+
+class Kit(ABC, Generic[Subject, Seen]):
+    """A check. A new one is a module with a subclass, and a row of ``api/checking.py``.
+
+    ``needs_live`` says that it compares a spec with the settings on the server.
+    """
+
+    name: ClassVar[str]
+    needs_live: ClassVar[bool] = False
+
+    @abstractmethod
+    def select(self, candidate: Candidate) -> Subject | CheckFact | Finding | None:
+        """Return what to look at for a realm; a fact or a finding if that is clear; None if it is not concerned."""
+
+    @abstractmethod
+    def probe(self, uses: Mapping[Subject, Sequence[Candidate]], means: CheckMeans) -> Mapping[Subject, Seen]:
+        """Look at each subject once."""
+
+    @abstractmethod
+    def judge(self, subject: Subject, seen: Seen, users: Sequence[Candidate]) -> CheckedSubject:
+        """Say what is right and wrong about a subject."""
+
+    def relays(self, seen: Sequence[Seen]) -> tuple[RelayOutcome, ...]:
+        """Return the probes that were made."""
+        return ()
+
+    def close(self, run: CheckRun) -> tuple[tuple[str, ...], str]:
+        """Return sentences on what the result comes to, and the command to run next."""
+        return (), ""
+
+    def run(self, url: str, candidates: Sequence[Candidate], means: CheckMeans) -> CheckRun:
+        """Check realms, each distinct subject once. ``url`` is the server's, empty without one."""
+        uses: dict[Subject, list[Candidate]] = {}
+        found: dict[str, CheckedRealm] = {}
+        loose: dict[CheckFact, list[Candidate]] = {}
+        for one in candidates:
+            selected = one.wanted if isinstance(one.wanted, RealmError) else self.select(one)
+            if selected is None or isinstance(selected, RealmError | Finding):
+                found[one.realm] = _without_subject(one.realm, selected)
+            elif isinstance(selected, CheckFact):
+                loose.setdefault(selected, []).append(one)
+            else:
+                uses.setdefault(selected, []).append(one)
+        seen = self.probe(uses, means)
+        subjects = [_subject_of(fact, users) for fact, users in loose.items()]
+        judged = [(self.judge(subject, seen[subject], users), users) for subject, users in uses.items()]
+        for subject, users in [*zip(subjects, loose.values(), strict=True), *judged]:
+            found |= {user.realm: _judge_realm(user, subject) for user in users}
+        run = CheckRun(
+            self.name,
+            url,
+            (*subjects, *(subject for subject, _ in judged)),
+            tuple(found[one.realm] for one in candidates),
+            self.relays([seen[subject] for subject in uses]),
+        )
+        closing, next_step = self.close(run)
+        return replace(run, closing=closing, next_step=next_step)
+
+
+def _subject_of(fact: CheckFact, users: Sequence[Candidate]) -> CheckedSubject:
+    """Return the subject of realms for which something is clear without a look."""
+    return CheckedSubject("", tuple(one.realm for one in users), (fact,))
+
+
+def _without_subject(realm: str, reason: RealmError | Finding | None) -> CheckedRealm:
+    if reason is None:
+        return CheckedRealm(realm, CheckedStatus.SKIPPED)
+    if isinstance(reason, Finding):
+        return CheckedRealm(realm, CheckedStatus.FAILED, "", (reason,), ExitStatus.PARTIAL)
+    statuses: Mapping[type[Exception], CheckedStatus] = {
+        RealmMissing: CheckedStatus.MISSING,
+        RealmUnreadable: CheckedStatus.UNREADABLE,
+    }
+    finding = Finding(Severity.ERROR, reason.rule or "realm-failed", reason.message, reason.hint, realm=realm)
+    status = statuses.get(type(reason), CheckedStatus.FAILED)
+    return CheckedRealm(realm, status, "", (finding,), ExitStatus.PARTIAL)
+
+
+def _judge_realm(user: Candidate, subject: CheckedSubject) -> CheckedRealm:
+    """Return a realm with the findings of the facts that are about it."""
+    own = [one for one in subject.facts if one.concerns(user.realm)]
+    findings = tuple(_finding(one.problem, one.field, user, subject.name) for one in own if one.problem)
+    status = CheckedStatus(status_of(own).value)
+    return CheckedRealm(user.realm, status, subject.name, findings, exit_status_of(own))
+
+
+def _finding(problem: RelayProblem, name: str, user: Candidate, subject: str) -> Finding:
+    message = f"{subject}: {problem.message}" if subject else problem.message
+    place = user.places.get(name) or user.place
+    return Finding(problem.severity, problem.rule, message, problem.hint, place, user.realm, name or None)
