@@ -14,6 +14,7 @@ from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.planning.policy_check import violations
 from ztrust_mail.planning.safety import notices
+from ztrust_mail.planning.secret_needs import note_needed_secrets
 from ztrust_mail.planning.secret_state import judge_secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
@@ -148,6 +149,7 @@ def plan_wanted(
     reading = add_templates(gateway, reading, {one.realm: gateway.dialect.template_names(one.fields) for one in wanted})
     planned = [_plan_realm(gateway, one, reading.realms[one.realm], means, held_back) for one in wanted]
     planned = judge_secrets(planned, gateway.dialect, means.mode, means.memory(), means.secrets)
+    planned = note_needed_secrets(planned, gateway, means.mode)
     plan = Plan(
         gateway.url, gateway.account(with_email=False), tuple(planned), means.mode, resolves=bool(means.secrets)
     )
