@@ -117,7 +117,9 @@ def _locations(found: Finding, shown: Overview) -> list[JsonLike]:
     location: dict[str, JsonLike] = {}
     if place := place_in_checkout(found, shown):
         region = {"startLine": max(place.line, 1), **({"startColumn": place.column} if place.column else {})}
-        artifact = {"uri": to_uri(place.path), "uriBaseId": ROOT}
+        uri = to_uri(place.path)
+        base = {} if uri.startswith("file:") else {"uriBaseId": ROOT}  # an absolute URI must have none
+        artifact = {"uri": uri, **base}
         location["physicalLocation"] = {"artifactLocation": artifact, "region": region}
     if found.realm:
         field = f".{found.field}" if found.field else ""

@@ -77,6 +77,12 @@ def test_a_sarif_result_has_the_rule_with_its_help_and_the_place_in_the_spec() -
     }
 
 
+def test_a_file_outside_of_the_checkout_has_an_absolute_uri_without_a_base() -> None:
+    [result] = sarif(of(replace(PLACED, location=Location("/elsewhere/mail.yaml", 4, 7))))["results"]
+    artifact = result["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert artifact == {"uri": "file:///elsewhere/mail.yaml"}
+
+
 def test_a_sarif_log_has_only_the_rules_of_its_results() -> None:
     rules = sarif(of(PLACED, UNPLACED, PLACED))["tool"]["driver"]["rules"]
     assert sorted(rule["id"] for rule in rules) == ["unknown-key", "unreachable"]
