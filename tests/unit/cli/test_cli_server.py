@@ -442,6 +442,15 @@ def test_no_drift_is_one_line(cli: Cli, in_sync: str) -> None:
     )
 
 
+def test_drift_does_not_say_that_there_is_none_where_realms_are_missing(cli: Cli, sandbox: Sandbox) -> None:
+    cli.write("other.yaml", PLAIN.replace("acme", "nowhere"))
+    ran = cli("drift", "other.yaml")
+    assert ran.status == 4
+    assert "No drift" not in ran.out
+    assert "1 realm missing." in ran.out.splitlines()
+    assert writes(sandbox) == []
+
+
 def test_drift_names_the_server_and_uncovered_realms_and_needs_no_secret(
     cli: Cli, sandbox: Sandbox, in_sync: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,7 +126,8 @@ def drift_verdict(report: DriftReport) -> Iterator[Line]:
         if hidden := masked_secrets(made, COMPARED_BY):
             yield line(hidden)
     elif made.realms or not found.vanished:
-        yield line("" if found.vanished or made.unseen else "No drift: ", *in_sync_line(made, COMPARED_BY))
+        is_known = all(one.status is Status.IN_SYNC for one in made.realms) and not found.vanished and not made.unseen
+        yield line("No drift: " if is_known else "", *in_sync_line(made, COMPARED_BY))
     yield from unread_note(made)
     if found.vanished:
         yield line(Span("Written before, now missing: ", _CRITICAL), _names(found.vanished))
