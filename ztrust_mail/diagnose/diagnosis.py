@@ -13,7 +13,7 @@ from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.diagnose.evidence import GIVES_UP_AFTER, OWN_TIMEOUTS, Evidence, ServerAnswer
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
-from ztrust_mail.diagnose.verdict import Verdict, judge
+from ztrust_mail.diagnose.verdict import DOWNGRADE, Verdict, judge
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway
 from ztrust_mail.model.fields import CONNECT_TIMEOUT, LOGIN, READ_TIMEOUT, SECURITY, Duration, FieldMap, Login, Security
@@ -27,6 +27,8 @@ TEST_FAILED = "test-failed"
 
 _EXPLAINED = (TEST_FAILED, TEST_UNKNOWN)
 """The rules of failed tests that the relay may be the cause of; others say themselves what is wrong."""
+
+_LEAST_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True)
@@ -177,11 +179,15 @@ def _failure_for(probe: RelayOutcome, sender: str) -> StageOutcome | None:
 
 
 def _gives_up_after(settings: FieldMap, version: Version) -> float:
-    """Return the shortest time-out of the settings in seconds, where the server knows such settings."""
+    """Return the shortest time-out of the settings in seconds, where the server knows such settings.
+
+    A shorter one than :data:`_LEAST_TIMEOUT` cannot be told from a refusal.
+    """
     if version and version < OWN_TIMEOUTS:
         return GIVES_UP_AFTER
     given = [value for name in (CONNECT_TIMEOUT, READ_TIMEOUT) if isinstance(value := settings.get(name), Duration)]
-    return min((one.milliseconds / 1000 for one in given if one.milliseconds), default=GIVES_UP_AFTER)
+    shortest = min((one.milliseconds / 1000 for one in given if one.milliseconds), default=GIVES_UP_AFTER)
+    return max(shortest, _LEAST_TIMEOUT)
 
 
 def _is_local(url: str) -> bool:
@@ -206,6 +212,5 @@ def _with_verdict(one: MailTestOutcome, verdict: Verdict | None, probe: RelayOut
         is_offered = probe.offers_starttls and one.status is MailTestStatus.SENT
         return replace(one, proof="sent; the relay offers STARTTLS, as seen from this machine") if is_offered else one
     status = ExitStatus.DIFFERS if verdict.is_failure and one.exit_status is ExitStatus.OK else one.exit_status
-    proof = "sent in clear text: the relay offers no STARTTLS" if verdict.severity is Severity.CRITICAL else one.proof
-    findings = (*one.findings, verdict.finding_on(one.realm))
-    return replace(one, findings=findings, exit_status=status, proof=proof if one.proof else "")
+    proof = "sent in clear text: the relay offers no STARTTLS" if verdict.rule == DOWNGRADE else one.proof
+    return replace(one, findings=(*one.findings, verdict.finding_on(one.realm)), exit_status=status, proof=proof)

@@ -202,7 +202,7 @@ def _known_reply(seen: Evidence, failed: StageOutcome) -> KnownReply | None:
 
 def _time_remarks(seen: Evidence, failed: StageOutcome) -> list[str]:
     """Return what the time says where it does not fit what the probe saw."""
-    if seen.answer.is_sent or seen.server_waited or not _is_silent(failed) or seen.answer.seconds == 0:
+    if seen.answer.is_sent or seen.server_waited or not _is_silent(failed):
         return []
     took = f"{seen.answer.seconds:.1f} s"
     return [f"The server failed after {took}: it may be refused at once, where this machine gets no answer."]

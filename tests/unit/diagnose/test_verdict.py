@@ -207,6 +207,19 @@ def test_a_mail_that_was_sent_in_clear_text_is_critical_and_fails() -> None:
     assert "password" not in verdict(SENT, probe(STARTTLS, failing(Stage.STARTTLS, "relay-no-starttls"))).cause
 
 
+def test_plain_text_after_starttls_is_critical_also_if_the_mail_was_sent() -> None:
+    found = failing(Stage.STARTTLS, "relay-injection")
+    assert found.finding is not None
+    critical = replace(found, finding=replace(found.finding, severity=Severity.CRITICAL))
+    judged = verdict(SENT, probe(STARTTLS, critical))
+    assert (judged.rule, judged.is_failure) == ("relay-injection", True)
+
+
+def test_a_relay_that_is_silent_here_only_is_said_to_refuse_the_server() -> None:
+    judged = verdict(REFUSED, probe(PLAIN, failing(Stage.BANNER, "relay-slow")))
+    assert "The server failed after 0.6 s" in judged.explanation
+
+
 def test_a_login_that_the_relay_does_not_offer_is_a_warning() -> None:
     judged = verdict(SENT, probe(LOGIN, features=("SIZE 1000",)))
     assert (judged.rule, judged.severity, judged.is_failure) == ("login-skipped", Severity.WARNING, False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.diagnose.doctor import MAX_EXAMPLES, DoctorReport
 from ztrust_mail.diagnose.mail_test import MailTestStatus
+from ztrust_mail.diagnose.verdict import DOWNGRADE
 from ztrust_mail.reports.grouping import Statement, group_realms, name_realms
 from ztrust_mail.reports.report import MailTestReport
 from ztrust_mail.reports.style import Line, Span, line
@@ -38,7 +39,7 @@ def mail_test_verdict(report: MailTestReport) -> Iterator[Line]:
     """Yield the numbers, and the address that the mails went to."""
     run = report.run
     numbers = Counter(outcome.status for outcome in run.outcomes)
-    if in_clear := sum(len(one.realms) for one in run.diagnoses if one.answer.is_sent and one.verdict.is_failure):
+    if in_clear := sum(len(one.realms) for one in run.diagnoses if one.verdict.rule == DOWNGRADE):
         verb = "was" if in_clear == 1 else "were"
         yield line(Span(f"CRITICAL: {pluralise(in_clear, 'mail')} {verb} sent in clear text.", "bold red"))
     if len(run.outcomes) > 1:
