@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ztrust_mail.core.text import printable
+from ztrust_mail.core.text import CI_COMMAND, printable
 from ztrust_mail.model.fields import EXTRA, FIELDS, message_of
 from ztrust_mail.specfile.readers.document import Place, SourceText
 
@@ -32,7 +32,8 @@ def mark_gaps(text: str, gaps: Mapping[str, Mapping[str, str]]) -> tuple[str, li
             continue
         for name, reason in sorted(fields.items(), key=lambda gap: (_ORDER.get(gap[0], len(_ORDER)), gap[0])):
             line, keys = _line_of(source, realm, realms[realm], _keys(name))
-            before.setdefault(line, []).append(f"{_MARK}{printable('.'.join(keys))}: {printable(reason)}")
+            comment = f"{_MARK}{printable('.'.join(keys))}: {printable(reason)}"
+            before.setdefault(line, []).append(CI_COMMAND.sub(r"\\x23#", comment))
     return _insert(text, before)
 
 

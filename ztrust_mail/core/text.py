@@ -53,12 +53,18 @@ def _visible(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+CI_COMMAND = re.compile(r"##(?=\w*\[)")
+"""How Azure Pipelines (``##vso[``), TeamCity and old GitHub runners recognise a command in a job's output."""
+
+
 def escaped(text: str, *, pairs: bool = False) -> str:
     r"""Return the text of a file with each character that :func:`printable` would replace written as an escape.
 
     The escapes are ``\uNNNN`` and ``\UNNNNNNNN``, or with ``pairs`` the two ``\uNNNN`` of JSON, so that the strings in
-    the file keep their values. Line feeds stay, because they are layout.
+    the file keep their values. Line feeds stay, because they are layout. A :data:`CI_COMMAND` gets an
+    escape, too.
     """
+    text = CI_COMMAND.sub(r"\\u0023#", text)
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(c if c == "\n" or _visible(c) == c else _escape(c, pairs) for c in text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TextIO
 
-from ztrust_mail.core.text import printable
+from ztrust_mail.core.text import CI_COMMAND, printable
 
 WIDTH = 80
 """The columns of text that does not go to a terminal."""
@@ -61,7 +61,7 @@ def plain(lines: Iterable[Line], width: int = 0, *, terminal: bool = False) -> s
 def wrap(lines: Iterable[Line], width: int, *, terminal: bool = False) -> Iterator[Line]:
     """Yield printable lines of at most ``width`` columns, 0 for any. Breaks at blanks; longer words stay whole."""
     for one in lines:
-        shown = tuple(Span(_CI_COMMAND.sub(r"\\x23#", printable(span.text)), span.style) for span in one)
+        shown = tuple(Span(CI_COMMAND.sub(r"\\x23#", printable(span.text)), span.style) for span in one)
         is_fixed = not width or (shown and shown[0].style == PLACE and not terminal)
         if not is_fixed and sum(len(span.text) for span in shown) > width:
             yield from map(_disarm, _wrap(shown, max(width, LEAST_WIDTH)))
@@ -69,10 +69,7 @@ def wrap(lines: Iterable[Line], width: int, *, terminal: bool = False) -> Iterat
             yield _disarm(shown)
 
 
-_CI_COMMAND = re.compile(r"##(?=\w*\[)")
-"""How Azure Pipelines (``##vso[``), TeamCity and old GitHub runners recognise a command in a job's output."""
-
-_CI_COMMAND_IN_DOCUMENT = re.compile(rf"{_CI_COMMAND.pattern}|^[^\S\n]*::", re.MULTILINE)
+_CI_COMMAND_IN_DOCUMENT = re.compile(rf"{CI_COMMAND.pattern}|^[^\S\n]*::", re.MULTILINE)
 
 
 def disarm_document(content: str, escape: Callable[[str], str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import SURROGATE, escaped, printable
+from ztrust_mail.core.text import CI_COMMAND, SURROGATE, escaped, printable
 from ztrust_mail.model.fields import (
     DEFAULT_PORTS,
     EXTRA,
@@ -65,7 +65,8 @@ def dump_yaml(data: object, *, flow: bool | None = False) -> str:
 
 
 def _represent_text(dumper: SafeDumper, text: str) -> ScalarNode:
-    style = None if printable(text) == text else '"'
+    is_plain = printable(text) == text and not text.startswith("::") and not CI_COMMAND.search(text)
+    style = None if is_plain else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,19 @@ def test_the_comment_is_at_its_place_and_the_last_line_counts(cli: Cli) -> None:
         "        password: {env: PW}",
     ]
     assert "4 places to complete, marked by `# complete:` in lines 5, 6, 9 and 13" in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("to", ["spec", "terraform", "ansible", "kubernetes", "keycloak-config-cli", "uipath"])
+def test_no_result_gives_a_command_to_a_ci_service(to: str, cli: Cli) -> None:
+    names = {"fromDisplayName": "##vso[task.setvariable variable=PATH]x", "replyTo": "${##vso[task.x]}"}
+    smtp = {**STORED, **names, "::error::x": "::error::y"}
+    cli.write("a.json", json.dumps({"realm": "::error::z", "smtpServer": smtp}))
+    ran = cli("convert", "--from", "realm-export", "--to", to, "a.json")
+    assert "vso[task.setvariable" in ran.out
+    assert re.findall(r"^\s*::.*|##\w*\[.*", ran.out + ran.err, re.MULTILINE) == []
+    if to == "spec":
+        fields = yaml.safe_load(ran.out)["realms"]["::error::z"]
+        assert fields["sender"]["name"] == names["fromDisplayName"]
 
 
 def test_an_optional_value_that_is_left_out_is_to_be_completed_too(cli: Cli) -> None:
