@@ -121,7 +121,12 @@ class BrokenRelays:
         }
         for name, rule in certificates.items():
             yield Case(f"Postfix: certificate {name}", self._service(name, "starttls"), AT_ONCE, rule)
-        yield Case("Postfix: certificate ends in 5 days", self._service("expires-soon", "starttls"), SENT, "")
+        yield Case(
+            "Postfix: certificate ends in 5 days",
+            self._service("expires-soon", "starttls"),
+            SENT,
+            "relay-certificate-expires",
+        )
         yield Case("`tls` on a STARTTLS port", self._service("starttls", "tls"), AT_ONCE, "relay-speaks-plain")
         yield Case("`starttls` on a TLS port", self._service("tls", "starttls"), TIMEOUT, "relay-speaks-tls")
         yield Case("`none` on a TLS port", self._service("tls"), TIMEOUT, "relay-speaks-tls")

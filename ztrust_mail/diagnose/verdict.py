@@ -11,6 +11,7 @@ from ztrust_mail.diagnose.evidence import Evidence
 from ztrust_mail.diagnose.possible_causes import PossibleCause, find_possible_causes
 from ztrust_mail.model.fields import Security
 from ztrust_mail.probing.outcome import Stage, StageOutcome
+from ztrust_mail.probing.tls import EXPIRES
 from ztrust_mail.providers.replies import KnownReply, explain_reply
 
 DOWNGRADE = "starttls-downgrade"
@@ -81,7 +82,12 @@ def _judge_sent(seen: Evidence) -> Verdict | None:
             "use the relay's port for submission, usually 587 or 465, or remove relay.auth",
             Severity.WARNING,
         )
-    failed = _with_definite_check(seen, failed) if failed else None
+    return _judge_certificate(seen)
+
+
+def _judge_certificate(seen: Evidence) -> Verdict | None:
+    """Return what is wrong with the certificate of a relay that took the mail, or soon will be."""
+    failed = _with_definite_check(seen, seen.probe.failure) if seen.probe.failure else None
     if failed and failed.rule in _REFUSED_BY_ALL:
         return Verdict(
             LAX_CHECK,
@@ -90,7 +96,13 @@ def _judge_sent(seen: Evidence) -> Verdict | None:
             failed.finding.hint if failed.finding else "",
             Severity.WARNING,
         )
-    return None
+    soon = next((one for one in seen.probe.findings if one.rule == EXPIRES), None)
+    if soon is None or seen.probe.tls is None:
+        return None
+    left = pluralise(min(one.days_left for one in seen.probe.tls.chain), "day")
+    return Verdict(
+        EXPIRES, f"The relay's certificate expires in {left}.", "Mail stops then.", soon.hint, Severity.WARNING
+    )
 
 
 _ENCRYPT = "turn STARTTLS on at the relay, or set relay.security: tls if it has a port for TLS, usually 465"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ from ztrust_mail.model.fields import Login, Security
 from ztrust_mail.probing.options import stages_of
 from ztrust_mail.probing.outcome import (
     AddressOutcome,
+    CertificateFacts,
     ProbeStatus,
     RelayOutcome,
     Reply,
@@ -229,6 +231,17 @@ def test_a_certificate_that_the_server_should_not_accept_is_a_warning() -> None:
     found = probe(STARTTLS, failing(Stage.STARTTLS, "relay-certificate-name"))
     assert verdict(SENT, found).rule == "certificate-not-checked"
     assert judge(evidence(SENT, probe(STARTTLS, failing(Stage.STARTTLS, "relay-certificate-issuer")))) is None
+
+
+def test_a_certificate_that_expires_soon_is_a_warning_although_the_mail_was_sent() -> None:
+    found = probe(STARTTLS)
+    soon = Finding(Severity.WARNING, "relay-certificate-expires", "it expires", "renew it")
+    stages = tuple(replace(one, finding=soon) if one.stage is Stage.STARTTLS else one for one in found.stages)
+    day = datetime(2026, 1, 31, tzinfo=UTC)
+    chain = tuple(CertificateFacts("CN=a", "CN=b", (), day, day, left) for left in (5, 300))
+    judged = verdict(SENT, replace(found, stages=stages, tls=TlsFacts("TLSv1.3", "AES", chain)))
+    assert (judged.rule, judged.severity, judged.is_failure) == (soon.rule, Severity.WARNING, False)
+    assert (judged.cause, judged.next_step) == ("The relay's certificate expires in 5 days.", "renew it")
 
 
 def test_there_is_nothing_to_say_of_a_mail_that_was_sent_as_the_settings_say() -> None:
