@@ -77,10 +77,9 @@ if TYPE_CHECKING:
     )
     from ztrust_mail.core.findings import Finding, Location, Severity
     from ztrust_mail.core.secret import Secret
-    from ztrust_mail.diagnose.diagnosis import Diagnosis
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
-    from ztrust_mail.diagnose.verdict import Verdict
+    from ztrust_mail.diagnose.verdict import Diagnosis, Verdict
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
@@ -220,10 +219,9 @@ _ELSEWHERE = {
     ),
     "ztrust_mail.core.findings": ("Finding", "Location", "Severity"),
     "ztrust_mail.core.secret": ("Secret",),
-    "ztrust_mail.diagnose.diagnosis": ("Diagnosis",),
     "ztrust_mail.diagnose.doctor": ("DoctorReport",),
     "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
-    "ztrust_mail.diagnose.verdict": ("Verdict",),
+    "ztrust_mail.diagnose.verdict": ("Diagnosis", "Verdict"),
     "ztrust_mail.drift_detection.drift": ("Drift",),
     "ztrust_mail.linting.result": ("LintResult",),
     "ztrust_mail.linting.selection": ("LintOptions",),

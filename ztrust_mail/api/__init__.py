@@ -28,8 +28,7 @@ from ztrust_mail.api.journal import (
 from ztrust_mail.api.linting import lint, validate
 from ztrust_mail.api.onboarding import Ensured, ensure
 from ztrust_mail.api.probing import probe, write_probe_jobs
-from ztrust_mail.api.providers import presets
-from ztrust_mail.api.read import doctor, drift, explain, plan, pull, test
+from ztrust_mail.api.read import doctor, drift, explain, plan, presets, pull, test
 from ztrust_mail.api.report import render_report
 from ztrust_mail.api.run import (
     Dialogue,

@@ -14,7 +14,7 @@ from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_base
 from ztrust_mail.linting.check import SERVER_RULES, find_in_spec, find_on_server
 from ztrust_mail.linting.ignores import drop_ignored, find_unused
 from ztrust_mail.linting.result import LintResult
-from ztrust_mail.linting.selection import LintOptions, Selection, choose_rules
+from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules
 from ztrust_mail.settings import LintSettings
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ztrust_mail.gateways.gateway import Gateway, LiveRealm
     from ztrust_mail.linting.rule import ServerView
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.planners.from_spec import Selection as RealmSelection
+    from ztrust_mail.planning.planners.from_spec import Selection
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def lint_spec(
 
 
 def _lint_server(
-    spec: Spec, session: Session, selection: Selection, realms: Sequence[str]
+    spec: Spec, session: Session, selection: RuleSelection, realms: Sequence[str]
 ) -> tuple[list[Finding], list[Finding]]:
     """Return what the rules find on the server, and an error for each realm that cannot be read."""
     from ztrust_mail.planning.plan import finding_of
@@ -134,7 +134,7 @@ def _lint_server(
     return find_on_server(view, selection), [*glob_problems, *failed]
 
 
-def _readings_of(selected: RealmSelection) -> Mapping[str, LiveRealm | RealmError]:
+def _readings_of(selected: Selection) -> Mapping[str, LiveRealm | RealmError]:
     """Return what was read of the selected realms, and of those without an entry, if they were asked for.
 
     Other realms may have been read with them, where one list costs less than single reads.
@@ -143,7 +143,7 @@ def _readings_of(selected: RealmSelection) -> Mapping[str, LiveRealm | RealmErro
     return {name: selected.reading.realms[name] for name in names if name in selected.reading.realms}
 
 
-def make_server_view(gateway: Gateway, selected: RealmSelection, selection: Selection) -> ServerView:
+def make_server_view(gateway: Gateway, selected: Selection, selection: RuleSelection) -> ServerView:
     """Return what the rules about a server are to see; asks the server for its version, themes and senders."""
     from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
     from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
@@ -166,7 +166,7 @@ def make_server_view(gateway: Gateway, selected: RealmSelection, selection: Sele
     )  # fmt: skip
 
 
-def lint_plan(plan: Plan, spec: Spec, session: Session, selected: RealmSelection, options: LintOptions | None) -> Plan:
+def lint_plan(plan: Plan, spec: Spec, session: Session, selected: Selection, options: LintOptions | None) -> Plan:
     """Return a plan without the findings that are not selected, or that comments in the spec ignore.
 
     With ``options`` the rules about the server are run, too.

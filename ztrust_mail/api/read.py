@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.probing.options import ProbeOptions
+    from ztrust_mail.providers.presets import Preset
 
 
 def plan(
@@ -232,3 +233,13 @@ def doctor(
     if session.server.gateway == FILES:
         return examine_files(session.server, realms)
     return examine(session.server, session.gateway, realms, progress)
+
+
+def presets(name: str | None = None) -> tuple[Preset, ...]:
+    """Return the mail providers that a spec can name as ``relay.preset``, or only the one with a name; offline.
+
+    Raises :class:`UsageError` for an unknown name.
+    """
+    from ztrust_mail.providers.presets import all_presets, look_up
+
+    return all_presets() if name is None else (look_up(name),)

@@ -13,7 +13,7 @@ from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.diagnose.evidence import GIVES_UP_AFTER, OWN_TIMEOUTS, Evidence, ServerAnswer
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
-from ztrust_mail.diagnose.verdict import DOWNGRADE, Verdict, judge
+from ztrust_mail.diagnose.verdict import DOWNGRADE, Diagnosis, Verdict, judge
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway
 from ztrust_mail.model.fields import CONNECT_TIMEOUT, LOGIN, READ_TIMEOUT, SECURITY, Duration, FieldMap, Login, Security
@@ -31,21 +31,7 @@ _EXPLAINED = (TEST_FAILED, TEST_UNKNOWN)
 _LEAST_TIMEOUT = 2.0
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """One relay with its login, as the server and this machine see it, and the ``realms`` that use it.
-
-    ``answer`` is the server's for the first of the realms; the others are alike.
-    """
-
-    relay: Relay
-    realms: tuple[str, ...]
-    answer: ServerAnswer
-    probe: RelayOutcome
-    verdict: Verdict
-
-
-class _Side(NamedTuple):
+class _Likeness(NamedTuple):
     """What the realms of one diagnosis have in common. ``refusal`` is what the probe was told, empty without one.
 
     ``is_asked`` tells whether the relay was asked about the sender.
@@ -131,7 +117,7 @@ class Examiner:
 
 def _diagnose(seen: Mapping[str, Evidence], verdicts: Mapping[str, Verdict | None]) -> list[Diagnosis]:
     """Return one diagnosis for realms that are alike, critical ones first."""
-    groups: dict[_Side, list[str]] = {}
+    groups: dict[_Likeness, list[str]] = {}
     for realm, one in seen.items():
         if verdicts[realm]:
             groups.setdefault(_side(one), []).append(realm)
@@ -143,11 +129,11 @@ def _diagnose(seen: Mapping[str, Evidence], verdicts: Mapping[str, Verdict | Non
     return sorted(found, key=lambda one: one.verdict.severity is not Severity.CRITICAL)
 
 
-def _side(seen: Evidence) -> _Side:
+def _side(seen: Evidence) -> _Likeness:
     answer, reply = seen.answer, seen.failure.reply if seen.failure else None
     waited = not answer.is_sent and seen.server_waited
     refusal = str(reply) if reply else seen.failure.rule if seen.failure else ""
-    return _Side(seen.probe.relay, answer.is_sent, waited, answer.message, refusal, not seen.untested_sender)
+    return _Likeness(seen.probe.relay, answer.is_sent, waited, answer.message, refusal, not seen.untested_sender)
 
 
 def _is_worth_a_probe(one: MailTestOutcome) -> bool:

@@ -37,7 +37,7 @@ from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.resolve import Desired
 
 if TYPE_CHECKING:
-    from ztrust_mail.diagnose.diagnosis import Diagnosis
+    from ztrust_mail.diagnose.verdict import Diagnosis
 
 Clock = Callable[[], float]
 """Returns the time in seconds, from any start."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, shell_word
-from ztrust_mail.diagnose.evidence import Evidence
+from ztrust_mail.diagnose.evidence import Evidence, ServerAnswer
 from ztrust_mail.diagnose.possible_causes import PossibleCause, find_possible_causes
 from ztrust_mail.model.fields import Security
-from ztrust_mail.probing.outcome import Stage, StageOutcome
+from ztrust_mail.probing.outcome import RelayOutcome, Stage, StageOutcome
+from ztrust_mail.probing.relay import Relay
 from ztrust_mail.probing.tls import EXPIRES
 from ztrust_mail.providers.replies import KnownReply, explain_reply
 
@@ -48,6 +49,20 @@ class Verdict:
         observed = [f"From here: {self.observation}."] if self.observation else []
         message = " ".join(part for part in (self.cause, *observed, self.explanation, *likely) if part)
         return Finding(self.severity, self.rule, message, self.next_step, realm=realm)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One relay with its login, as the server and this machine see it, and the ``realms`` that use it.
+
+    ``answer`` is the server's for the first of the realms; the others are alike.
+    """
+
+    relay: Relay
+    realms: tuple[str, ...]
+    answer: ServerAnswer
+    probe: RelayOutcome
+    verdict: Verdict
 
 
 def judge(seen: Evidence) -> Verdict | None:

@@ -8,7 +8,7 @@ from ztrust_mail.core.text import first_and_more, pluralise
 from ztrust_mail.linting.registry import RULES
 from ztrust_mail.linting.rule import LintRule, Problem, RealmRule, RealmView, ServerRule, ServerView, SpecRule, SpecView
 from ztrust_mail.linting.rules.relay import clear_text_login, port_security
-from ztrust_mail.linting.selection import Selection
+from ztrust_mail.linting.selection import RuleSelection
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired
 
@@ -19,12 +19,12 @@ PLAN_RULES = (clear_text_login, port_security)
 """The rules that a plan repeats for each realm that it is about: who applies it may not have validated the spec."""
 
 
-def find_in_spec(spec: Spec, wanted: Sequence[Desired], selection: Selection) -> list[Finding]:
+def find_in_spec(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> list[Finding]:
     """Return what the rules find in a spec; ``wanted`` are the desired settings of its entries."""
     return [*find_in_whole(spec, wanted, selection), *_find_in_entries(spec, wanted, selection)]
 
 
-def find_in_whole(spec: Spec, wanted: Sequence[Desired], selection: Selection) -> list[Finding]:
+def find_in_whole(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> list[Finding]:
     """Return what the rules about a spec as a whole find."""
     view = SpecView(spec, tuple(wanted))
     rules = (rule for rule in SPEC_RULES if rule.rule in selection.rules)
@@ -39,14 +39,14 @@ def find_in_realm(wanted: Desired) -> Iterator[Finding]:
             yield replace(_finding(rule, one, _place(wanted, one)), realm=wanted.realm)
 
 
-def find_on_server(view: ServerView, selection: Selection) -> list[Finding]:
+def find_on_server(view: ServerView, selection: RuleSelection) -> list[Finding]:
     """Return what the rules about a server find."""
     rules = (rule for rule in SERVER_RULES if rule.rule in selection.rules)
     view = replace(view, today=selection.today, limits=selection.limits)
     return [_finding(rule, one, one.location) for rule in rules for one in rule.check(view)]
 
 
-def _find_in_entries(spec: Spec, wanted: Sequence[Desired], selection: Selection) -> Iterator[Finding]:
+def _find_in_entries(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> Iterator[Finding]:
     rules = [rule for rule in REALM_RULES if rule.rule in selection.rules]
     found: dict[tuple[RealmRule, Location], tuple[Problem, list[Desired]]] = {}
     enabled = [one for one in wanted if not one.disabled]

@@ -6,7 +6,7 @@ from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import quoted
 from ztrust_mail.linting.check import SERVER_RULES
 from ztrust_mail.linting.registry import RULES, UNUSED
-from ztrust_mail.linting.selection import Selection, explain_unknown
+from ztrust_mail.linting.selection import RuleSelection, explain_unknown
 from ztrust_mail.specfile.entries import InlineIgnore
 
 
@@ -32,7 +32,7 @@ def drop_ignored(
 
 
 def find_unused(
-    ignores: Iterable[InlineIgnore], used: frozenset[InlineIgnore], selection: Selection, *, with_server: bool
+    ignores: Iterable[InlineIgnore], used: frozenset[InlineIgnore], selection: RuleSelection, *, with_server: bool
 ) -> Iterator[Finding]:
     """Yield a warning for each comment that ignores nothing. One for a rule that was not run is not judged."""
     if UNUSED.rule not in selection.rules:

@@ -32,7 +32,7 @@ class LintOptions:
 
 
 @dataclass(frozen=True)
-class Selection:
+class RuleSelection:
     """The ids of the rules that count, the day, and the limits of rules with a date."""
 
     rules: frozenset[str]
@@ -44,12 +44,12 @@ class Selection:
         return finding.rule not in RULES or finding.rule in self.rules
 
 
-def choose_rules(options: LintOptions, settings: LintSettings = LintSettings()) -> Selection:  # noqa: B008
+def choose_rules(options: LintOptions, settings: LintSettings = LintSettings()) -> RuleSelection:  # noqa: B008
     """Return the rules that count. Raises :class:`UsageError` for a word that names no lint rule."""
     usual = frozenset(rule.rule for rule in RULES.values() if rule.on)
     selected = _rules(options.select or settings.select, "select", usual) or usual
     ignored = _rules((*settings.ignore, *options.ignore), "ignore", usual)
-    return Selection(selected - ignored, options.today, settings.limits)
+    return RuleSelection(selected - ignored, options.today, settings.limits)
 
 
 def _rules(words: Iterable[str], option: str, usual: frozenset[str]) -> frozenset[str]:

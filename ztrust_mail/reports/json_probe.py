@@ -10,7 +10,7 @@ from ztrust_mail.core.text import to_iso
 
 if TYPE_CHECKING:
     from ztrust_mail.core.data import JsonLike
-    from ztrust_mail.diagnose.diagnosis import Diagnosis
+    from ztrust_mail.diagnose.verdict import Diagnosis
     from ztrust_mail.probing.outcome import (
         RelayOutcome,
         Reply,

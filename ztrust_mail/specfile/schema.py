@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from ztrust_mail.core.data import JsonValue, Schema, load_schema
 from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location
 from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat, SourceInt
-from ztrust_mail.specfile.schema_messages import Problem, ProblemReporter, field_path
+from ztrust_mail.specfile.schema_messages import ProblemReporter, SchemaProblem, field_path
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -115,8 +115,8 @@ def _is_for_editors(e: ValidationError) -> bool:
     return e.validator == "not" and len(e.absolute_path) <= 2  # server[0], realms.acme
 
 
-def _to_problem(e: ValidationError) -> Problem:
-    return Problem(
+def _to_problem(e: ValidationError) -> SchemaProblem:
+    return SchemaProblem(
         str(e.validator),
         cast(JsonValue, e.validator_value),
         cast(JsonValue, e.instance),

@@ -19,7 +19,7 @@ from ztrust_mail.specfile.readers.document import Document, Pointer, SourceFloat
 
 
 @dataclass(frozen=True)
-class Problem:
+class SchemaProblem:
     """The parts of a jsonschema error that are used: the keyword, its value in the schema, the invalid value."""
 
     keyword: str
@@ -92,7 +92,7 @@ class ProblemReporter:
     document: Document
     attribute_names: Mapping[str, str]
 
-    def translate(self, e: Problem) -> Iterator[Finding]:
+    def translate(self, e: SchemaProblem) -> Iterator[Finding]:
         """Yield the findings for one jsonschema error."""
         if e.is_name:
             yield self._bad_name(e)
@@ -123,7 +123,7 @@ class ProblemReporter:
         hint = suggestion or f"known here: {', '.join(known)}"
         return error("unknown-key", f"unknown key{shown}{_name_parent(pointer)}", hint, where)
 
-    def _bad_name(self, e: Problem) -> Finding:
+    def _bad_name(self, e: SchemaProblem) -> Finding:
         where = self.document.locate_key((*e.pointer, str(e.instance)))
         wanted = {
             "realms": "a realm's name or glob has 1 to 255 characters, no / and no control characters",
@@ -153,7 +153,7 @@ _SECRET_HINT = f"write a reference: {', '.join(f'{{{kind}: {kind.form.hint}}}' f
 Wording = tuple[str, str, str]
 
 
-def _say_null(e: Problem, _: str) -> Wording:
+def _say_null(e: SchemaProblem, _: str) -> Wording:
     instead = "write false to remove an inherited value, or " if e.removable else ""
     if e.pointer[:1] == ("realms",) and len(e.pointer) == 2:
         instead = "write {} for an empty entry, or "
@@ -161,7 +161,7 @@ def _say_null(e: Problem, _: str) -> Wording:
     return "null", "is empty (null)", hint if e.pointer != ("version",) else "write version: 1"
 
 
-def _say_type(e: Problem, shown: str) -> Wording:
+def _say_type(e: SchemaProblem, shown: str) -> Wording:
     wanted = _TYPE_WORDS[str(e.wanted)]
     if _is_reference(e.pointer) and isinstance(e.instance, str | int | float) and not isinstance(e.instance, bool):
         return "plain-secret", "is written in clear; a spec may contain only references to secrets", _SECRET_HINT
@@ -170,7 +170,7 @@ def _say_type(e: Problem, shown: str) -> Wording:
     return "wrong-type", f"must be {wanted}, not {_type_of(e.instance)} {shown}".rstrip(), _type_hint(e, wanted)
 
 
-def _unquoted_placeholder(e: Problem) -> str:
+def _unquoted_placeholder(e: SchemaProblem) -> str:
     """Return the placeholder that was written without quotes in place of a text, or an empty text."""
     if e.wanted != "string" or not isinstance(e.instance, dict) or list(e.instance.values()) != [None]:
         return ""
@@ -179,7 +179,7 @@ def _unquoted_placeholder(e: Problem) -> str:
     return name if is_shown and re.fullmatch(r"[a-z][a-z0-9_.]*", name) else ""
 
 
-def _type_hint(e: Problem, wanted: str) -> str:
+def _type_hint(e: SchemaProblem, wanted: str) -> str:
     text = str(e.instance) if isinstance(e.instance, str) else ""
     if e.instance is False and field_path(e.pointer) in (PASSWORD, TOKEN):
         return "write auth: false to remove an inherited login"
@@ -198,29 +198,29 @@ def _type_hint(e: Problem, wanted: str) -> str:
     return f"write a value such as {e.example}" if e.example else ""
 
 
-def _say_required(e: Problem, _: str) -> Wording:
+def _say_required(e: SchemaProblem, _: str) -> Wording:
     return "missing-key", f"lacks {', '.join(quoted(key) for key in e.names if key not in e.has)}", "add it"
 
 
-def _say_enum(e: Problem, shown: str) -> Wording:
+def _say_enum(e: SchemaProblem, shown: str) -> Wording:
     hint = did_you_mean(str(e.instance), e.names) if shown else ""
     return "bad-value", f"must be one of {', '.join(e.names)}{', not ' if shown else ''}{shown}", hint
 
 
-def _say_version(e: Problem, shown: str) -> Wording:
+def _say_version(e: SchemaProblem, shown: str) -> Wording:
     if str(e.instance) == str(e.wanted):
         return "unknown-version", f"is the text {shown}, not a number", "write the number without quotes"
     is_shown = f"is {shown}, which" if shown else "has a value that"
     return "unknown-version", f"{is_shown} this release does not know", "write version: 1, or upgrade ztrust-mail"
 
 
-def _say_range(e: Problem, shown: str) -> Wording:
+def _say_range(e: SchemaProblem, shown: str) -> Wording:
     low, high = e.schema.get("minimum"), e.schema.get("maximum")
     bounds = f"from {low} to {high}" if high is not None else f"from {low}"
     return "out-of-range", f"is {shown}", f"write a whole number {bounds}"
 
 
-def _say_length(e: Problem, _: str) -> Wording:
+def _say_length(e: SchemaProblem, _: str) -> Wording:
     length = len(e.instance) if isinstance(e.instance, str | list) else 0
     if not length:
         removal = ", or write false to remove an inherited value" if e.removable else ""
@@ -232,7 +232,7 @@ def _say_length(e: Problem, _: str) -> Wording:
     return "bad-length", f"has {pluralise(length, unit)}; {e.wanted} is the {bound}", hint
 
 
-def _say_pattern(e: Problem, shown: str) -> Wording:
+def _say_pattern(e: SchemaProblem, shown: str) -> Wording:
     pattern = str(e.wanted)
     if "ms|s|m" in pattern:
         return "no-unit", f"is {shown}, not a time with a unit", WRITE_DURATION
@@ -243,21 +243,21 @@ def _say_pattern(e: Problem, shown: str) -> Wording:
     return "control-character", f"contains the control character U+{ord(character):04X}", hint
 
 
-def _say_properties(e: Problem, _: str) -> Wording:
+def _say_properties(e: SchemaProblem, _: str) -> Wording:
     if _is_reference(e.pointer):
         return "bad-reference", "must hold exactly one kind of reference", _SECRET_HINT
     return "disabled-with-keys", "is disabled and has other keys", "keep disabled alone, or remove it"
 
 
-def _say_both_logins(e: Problem, _: str) -> Wording:
+def _say_both_logins(e: SchemaProblem, _: str) -> Wording:
     return "two-logins", "has both a password and a token", "keep the one that the relay requires"
 
 
-def _say_other(e: Problem, _: str) -> Wording:
+def _say_other(e: SchemaProblem, _: str) -> Wording:
     return "bad-value", f"does not fit the schema ({e.keyword})", "see ztrust-mail schema spec"
 
 
-_SAY: Mapping[str, Callable[[Problem, str], Wording]] = {
+_SAY: Mapping[str, Callable[[SchemaProblem, str], Wording]] = {
     "type": _say_type,
     "required": _say_required,
     "enum": _say_enum,

@@ -20,7 +20,7 @@ from ztrust_mail.reports import style
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.specfile import schema
 from ztrust_mail.specfile.load import from_dict, read_specs
-from ztrust_mail.specfile.schema_messages import Problem, ProblemReporter
+from ztrust_mail.specfile.schema_messages import ProblemReporter, SchemaProblem
 
 SPEC = load_schema("spec")
 NAMES = {"from": "sender.address", "user": "relay.auth.username"}
@@ -292,7 +292,7 @@ def test_a_message_about_a_relay_says_what_is_wrong_and_what_to_do(relay, messag
 
 def test_a_schema_keyword_without_a_message_is_reported_without_the_value():
     document, _ = from_dict({"realms": {"r": {"relay": {"port": 7}}}})
-    problem = Problem("multipleOf", 10, 7, {}, ("realms", "r", "relay", "port"), is_name=False, removable=True)
+    problem = SchemaProblem("multipleOf", 10, 7, {}, ("realms", "r", "relay", "port"), is_name=False, removable=True)
     (found,) = ProblemReporter(document, NAMES).translate(problem)
     assert f"{found.message}; {found.hint} [{found.rule}]" == (
         "`realms.r.relay.port` does not fit the schema (multipleOf); see ztrust-mail schema spec [bad-value]"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ztrust_mail.core.findings import Severity
-from ztrust_mail.diagnose.diagnosis import Diagnosis
 from ztrust_mail.diagnose.possible_causes import PossibleCause
-from ztrust_mail.diagnose.verdict import DOWNGRADE, LAX_CHECK, NO_LOGIN_OFFERED
+from ztrust_mail.diagnose.verdict import DOWNGRADE, LAX_CHECK, NO_LOGIN_OFFERED, Diagnosis
 from ztrust_mail.probing.outcome import ProbeStatus, Stage
 from ztrust_mail.reports.grouping import name_realms
 from ztrust_mail.reports.style import HANG, Line, Span, line
