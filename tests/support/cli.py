@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import select
 import subprocess
@@ -122,11 +123,15 @@ def isolate(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 @pytest.fixture(name="cli")
-def cli_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """The command line in an empty home and an empty working folder."""
+def cli_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+    """The command line in an empty home and an empty working folder. The log of its commands ends with the test."""
     isolate(monkeypatch, tmp_path)
     monkeypatch.setattr("ztrust_mail.transport.throttle.FIRST_PAUSE", 0.0)  # a busy sandbox is not waited for
-    return Cli(Path.cwd(), monkeypatch, capsys)
+    log = logging.getLogger("ztrust_mail")
+    level, handlers = log.level, [*log.handlers]
+    yield Cli(Path.cwd(), monkeypatch, capsys)
+    log.setLevel(level)
+    log.handlers[:] = handlers
 
 
 @pytest.fixture(name="sandbox")
