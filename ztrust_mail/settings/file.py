@@ -43,6 +43,8 @@ SERVER_KEYS: Keys = {
     "ca_bundle": str,
     "connections": int,
     "timeout": str,
+    "labels": dict,
+    "vars": dict,
 }
 ALLOW_KEYS: Keys = {"command": bool, "plain_http": bool, "secret_folders": list}
 JOURNAL_KEYS: Keys = {"url": Secret}

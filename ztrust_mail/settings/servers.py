@@ -22,6 +22,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
 from ztrust_mail.settings.file import FILE_NAME, UNTRUSTED_RULE, Permissions, Settings, Untrusted
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables
+from ztrust_mail.settings.texts import read_labels, read_vars
 from ztrust_mail.settings.urls import FILES, check_file_url, check_url, is_file_url, is_same_url, quote_server
 
 GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
@@ -38,13 +39,13 @@ _LISTED = 10
 SECRETS = ("password", "client_secret", "token")
 """An entry with one of these has a login of its own."""
 
-_BOUNDED = ("connections", "timeout")
-"""Keys that always apply: they do not affect the login, and their values are bounded."""
+_BOUNDED = ("connections", "timeout", "labels")
+"""Keys that always apply: they affect neither the login nor what is written, and their values are bounded."""
 
-_ENVIRONMENTS = ("ca_bundle", *_BOUNDED)
+_ENVIRONMENTS = ("ca_bundle", "connections", "timeout")
 """What an entry with a login of its own still takes from the environment: no part of a login."""
 
-_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle")
+_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "vars")
 """Keys that are ignored with the environment's login."""
 
 
@@ -53,7 +54,8 @@ class Server:
     """One server with everything needed to connect to it. ``timeout`` is in seconds.
 
     ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` means that an untrusted file chose the server
-    and its login, so that no reference in a spec is resolved for it. ``findings`` warn of settings that were ignored.
+    and its login, so that no reference in a spec is resolved for it. ``labels`` are what servers are selected by, and
+    ``vars`` the values of placeholders in specs. ``findings`` warn of settings that were ignored.
     """
 
     url: str
@@ -70,6 +72,8 @@ class Server:
     connections: int = DEFAULT_CONNECTIONS
     timeout: float = DEFAULT_TIMEOUT
     plain_http: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
     isolated: bool = False
     findings: tuple[Finding, ...] = ()
 
@@ -153,7 +157,8 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         return given if isinstance(given := entry.get(key), Secret) else environ.secret(key)
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
-        return Server(url=check_file_url(url, name, entry), name=name, gateway=FILES)
+        labels, variables = read_labels(name, entry), read_vars(name, entry)
+        return Server(check_file_url(url, name, entry), name, FILES, labels=labels, vars=variables)
     own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
@@ -174,6 +179,8 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
         timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
         plain_http=permissions.plain_http,
+        labels=read_labels(name, entry),
+        vars=read_vars(name, entry),
     )
     if server.gateway not in GATEWAYS:
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
