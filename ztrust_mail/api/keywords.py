@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TypedDict, cast
 
@@ -74,7 +74,7 @@ def use_login(settings: Settings, environ: Environment, login: Sealed) -> tuple[
     if not login:
         return settings, environ
     dropped = _CREDENTIALS if login.keys() & {*_CREDENTIALS} else ()
-    variables = {key: value for key, value in environ.reveal().items() if key not in map(_variable, dropped)}
+    variables = {key: value for key, value in environ.reveal().items() if not _is_variable_of(key, {*dropped, *login})}
     given = {_variable(k): value.reveal() if isinstance(value, Secret) else str(value) for k, value in login.items()}
     servers = {
         name: {**{key: value for key, value in entry.items() if key not in dropped}, **login}
@@ -88,6 +88,11 @@ def refuse_untrusted(server: Server, login: Sealed) -> None:
     if login and server.isolated:
         message = f"the given login is not sent to {quoted(server.url)}, which only an untrusted settings file names"
         raise ConfigError(message, "give the server's URL, or name the file by config_path=", "untrusted-settings")
+
+
+def _is_variable_of(name: str, keys: Collection[str]) -> bool:
+    """Tell whether a variable is one of these keys, for all servers or for a single one."""
+    return any(name == _variable(key) or (name.startswith(PREFIX) and name.endswith(f"_{key.upper()}")) for key in keys)
 
 
 def _variable(key: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import ExitStatus, Unsafe
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import printable
+from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.journal.records import Outcome
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def run_plan(
         dialogue.report_settled(settled)
 
         plan = with_policy(make_plan(), session.policy)
-        verdict = judge(plan, options.allow)
+        verdict = _judge_time(session, plan, judge(plan, options.allow), options.allow)
         dialogue.show_plan(plan, verdict)
         if verdict.refusal or not plan.changed:
             return Execution(plan, verdict, settled=settled)
@@ -97,6 +97,7 @@ def run_plan(
         options.waves.check(plan.changed)
         if not dialogue.confirm(plan, verdict):
             return Execution(plan, verdict, settled=settled)
+        require_open_window(session, options.allow)  # the answer may have taken hours
 
         left = find_unfinished(session)
         # resolves secrets, records the run and each write before its request, writes wave by wave, reads back
@@ -132,6 +133,29 @@ def judge(plan: Plan, allow: frozenset[Reason] = frozenset()) -> PlanVerdict:
     except Unsafe as e:
         return PlanVerdict(ExitStatus.worst([ExitStatus.UNSAFE, plan.exit_status]), dangers(plan), e)
     return PlanVerdict(plan.exit_status, dangers(plan))
+
+
+def require_open_window(session: Session, allow: frozenset[Reason] = frozenset()) -> None:
+    """Raise :class:`Unsafe` if the server's windows forbid writing now, and ``allow`` does not name the reason."""
+    from ztrust_mail.planning.safety import Reason
+
+    limits, now = session.server.limits, session.clock()
+    if Reason.WINDOW in allow or limits.is_open(now):
+        return
+    server = quoted(session.server.name or session.server.url)
+    message = f"Refused: outside the windows in which server {server} may be written; {limits.describe_closing(now)}"
+    raise Unsafe(message, f"wait for it; if a write now is intended: --allow {Reason.WINDOW}", Reason.WINDOW)
+
+
+def _judge_time(session: Session, plan: Plan, verdict: PlanVerdict, allow: frozenset[Reason]) -> PlanVerdict:
+    """Return the verdict on a plan, refused also outside the server's windows."""
+    if verdict.refusal or not plan.changed:
+        return verdict
+    try:
+        require_open_window(session, allow)
+    except Unsafe as e:
+        return replace(verdict, exit_status=ExitStatus.worst([ExitStatus.UNSAFE, plan.exit_status]), refusal=e)
+    return verdict
 
 
 def _apply_context(session: Session, lock_lost: threading.Event) -> ApplyContext:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
@@ -28,6 +29,7 @@ from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings import LintSettings, Server
 from ztrust_mail.settings.policy import Policy
+from ztrust_mail.settings.references import known_references
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.load import Paths
 
@@ -77,7 +79,8 @@ class Session:
     """A server with everything needed to work on it. A context manager; threads may share it.
 
     ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
-    is None for the journal in the user's state folder. ``lint`` says which lint rules count.
+    is None for the journal in the user's state folder. ``lint`` says which lint rules count. ``clock`` returns the
+    time, for the windows of the server.
     """
 
     server: Server
@@ -87,6 +90,7 @@ class Session:
     policy: Policy = field(default_factory=Policy)
     journal_url: Secret | None = None
     lint: LintSettings = field(default_factory=LintSettings)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
     _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -290,7 +294,8 @@ def connect(
 
         chosen = choose_server_of(plan, settings, server, guard, environ)
     refuse_untrusted(chosen, sealed)
-    reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets)
+    logins = known_references(settings.path, settings.servers)
+    reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets, reserved=logins)
     journal = config.journal_url(settings, environ)
     findings = (*settings.findings, *chosen.findings)
     return Session(chosen, open_gateway(chosen), reach, findings, settings.policy, journal, settings.lint)

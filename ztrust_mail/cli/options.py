@@ -288,7 +288,7 @@ no_secrets = flag("--no-secrets", help="Resolve no secret reference; masked secr
 allow = texts(
     "--allow",
     "REASON[,REASON...]",
-    "Confirm these dangers: mass-change, needed-mail, weaker-security, lost-secret, or all.",
+    "Confirm these dangers: mass-change, needed-mail, weaker-security, lost-secret, window, or all.",
     suggest=completion.reasons,
 )
 

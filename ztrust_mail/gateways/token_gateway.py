@@ -1,6 +1,7 @@
 """The base of gateways that use a token from the settings."""
 
 import math
+import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TOKEN_OWNER, Account, Gateway
+from ztrust_mail.secrets.login import resolve_login
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.channel import HostChannel, RequestLine
@@ -30,6 +32,7 @@ class TokenGateway(Gateway):
         self.url, self.dialect, self.connections = server.url, dialect, server.connections
         self._server = server
         self.redactor.add([server.token])
+        self._resolving = threading.Lock()
         self._channels: dict[str, HostChannel] = {}
         self._session = requests.Session()
         self._session.auth = self._authorize
@@ -37,14 +40,23 @@ class TokenGateway(Gateway):
 
     def login(self) -> None:
         """Check that there is a token. Nothing is sent: only a request for a realm shows whether the token is valid."""
-        if self._server.token is None:
+        if self._token is None:
             hint = "set ZTRUST_MAIL_TOKEN, or token in the server's entry instead of username and client_secret"
             raise ServerRefused(f"no token given for {self.title}", hint, "no-login")
-        require_valid_token(self._server.token)
+        require_valid_token(self._token)
+
+    @property
+    def _token(self) -> Secret | None:
+        """The token of the settings, whose reference is resolved once. Raises :class:`ConfigError`."""
+        with self._resolving:
+            if self._server.login.refs:
+                self._server = resolve_login(self._server)
+                self.redactor.add([self._server.token])
+            return self._server.token
 
     def account(self, *, with_email: bool = True) -> Account:
         """Return the account that the token names. It is only displayed, never relied on."""
-        claims = claims_of(self._server.token.reveal() if self._server.token else "")
+        claims = claims_of(token.reveal() if (token := self._token) else "")
         names = (claims.get(claim) for claim in ("preferred_username", "client_id", "sub"))
         name = next((name for name in names if isinstance(name, str) and name), TOKEN_OWNER)
         return Account(name, "", None)
@@ -81,7 +93,8 @@ class TokenGateway(Gateway):
     def _channel(self, url: str) -> HostChannel:
         host, server = urlsplit(url).netloc, self._server
         if host not in self._channels:
-            throttle = Throttle(host, server.connections, longest_turn(server.timeout))
+            rate = server.limits.requests_per_second
+            throttle = Throttle(host, server.connections, longest_turn(server.timeout), rate=rate)
             timeouts = failures.timeouts_of(server.timeout)
             channel = HostChannel(url, timeouts, throttle, self.redactor, first_failure_counts=True)
             self._channels.setdefault(host, channel)
@@ -106,8 +119,9 @@ class TokenGateway(Gateway):
         raise failure  # not in the handler: its context would be an exception that holds the request with its token
 
     def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        assert self._server.token is not None  # checked before every request
-        request.headers["Authorization"] = f"Bearer {self._server.token.reveal()}"
+        token = self._token
+        assert token is not None  # checked before every request
+        request.headers["Authorization"] = f"Bearer {token.reveal()}"
         return request
 
     def throttles(self) -> list[Throttle]:

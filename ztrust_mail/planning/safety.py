@@ -25,12 +25,13 @@ POLICY = "policy"
 
 
 class Reason(StrEnum):
-    """Why a plan is refused unless ``--allow`` names the reason."""
+    """Why a plan is refused unless ``--allow`` names the reason. ``WINDOW`` is about the server, not about the plan."""
 
     MASS_CHANGE = "mass-change"
     NEEDED_MAIL = "needed-mail"
     WEAKER_SECURITY = "weaker-security"
     LOST_SECRET = "lost-secret"
+    WINDOW = "window"
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,14 @@ RUN_SECRETS = "/run/secrets"
 
 @dataclass(frozen=True)
 class Reach:
-    """The sources that references in a spec may use.
+    """The sources that references may use: those of a spec, or with ``trusted`` those of a server's login.
 
     ``settings_paths`` are the settings files in force, which no spec may read. ``environ`` holds the variables for
     ``env``; names that begin with ``ZTRUST_MAIL_`` are this tool's own and out of reach. If ``isolated``, everything
     is out of reach: an untrusted file chose the server and its login, and the server would receive the values.
     ``given`` are secrets that a caller of the library hands over; ``env`` looks there first. Files in ``run_secrets``,
-    where containers get their secrets, are always in reach.
+    where containers get their secrets, are always in reach. ``reserved`` are the references of servers' logins, which
+    no spec may use. References of trusted settings reach every variable and file, and commands need no permission.
     """
 
     permissions: Permissions = field(default_factory=Permissions)
@@ -72,6 +73,8 @@ class Reach:
     isolated: bool = False
     given: GivenSecrets = field(default_factory=lambda: GivenSecrets(None))
     run_secrets: str = RUN_SECRETS
+    reserved: tuple[SecretRef, ...] = ()
+    trusted: bool = False
 
 
 Fetch = Callable[[SecretRef, Reach], str]
@@ -81,7 +84,7 @@ Fetch = Callable[[SecretRef, Reach], str]
 def fetch_env(ref: SecretRef, reach: Reach) -> str:
     """Return the value of a variable; raises :class:`SecretError` if it is unset or out of reach."""
     (name,) = ref.argument
-    if name.upper().startswith(PREFIX):
+    if name.upper().startswith(PREFIX) and not reach.trusted:
         hint = "a spec cannot use this tool's own credentials; name another variable"
         raise SecretError(f"the variable {quoted(name)} is out of a spec's reach", hint, "secret-out-of-reach")
     if (given := reach.given.get(name)) is not None:
@@ -98,8 +101,7 @@ NEVER = ("/proc", "/sys")
 
 def fetch_file(ref: SecretRef, reach: Reach) -> str:
     """Return the text of a file; raises :class:`SecretError` if it is missing or out of reach."""
-    (path,) = ref.argument
-    real = os.path.realpath(os.path.join(ref.base, path.replace("\0", "\ufffd")))
+    (path,), real = ref.argument, real_path(ref)
     if not _is_reachable(real, ref, reach):
         hint = f"move it to the spec's folder, {reach.run_secrets} or $CREDENTIALS_DIRECTORY, or allow its folder"
         hint += " by secret_folders under [allow] in trusted settings"
@@ -116,10 +118,15 @@ def fetch_file(ref: SecretRef, reach: Reach) -> str:
     raise SecretError(f"the file {quoted(path)} is not UTF-8 text", "save it as text", "secret-bad")
 
 
+def real_path(ref: SecretRef) -> str:
+    """Return the path that a ``file`` reference leads to, links followed."""
+    return os.path.realpath(os.path.join(ref.base, ref.argument[0].replace("\0", "\ufffd")))
+
+
 def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
     if any(is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
         return False
-    return any(is_inside(real, folder) for folder in _folders(ref, reach))
+    return reach.trusted or any(is_inside(real, folder) for folder in _folders(ref, reach))
 
 
 def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
@@ -151,7 +158,7 @@ def fetch_command(ref: SecretRef, reach: Reach) -> str:
     permitted, and if the command fails or takes over 30 s.
     """
     name = quoted(ref.argument[0])
-    if not reach.permissions.command:
+    if not reach.permissions.command and not reach.trusted:
         hint = "set command = true under [allow] in settings named by --config"
         raise SecretError(f"the command {name} was not run: commands are not permitted", hint, "secret-out-of-reach")
     text, problem = _run(ref.argument, reach)

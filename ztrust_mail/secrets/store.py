@@ -7,7 +7,7 @@ from ztrust_mail.core.errors import SecretError
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.secrets.sources import Fetch, Reach, fetch_command, fetch_env, fetch_file, fetch_keyring
+from ztrust_mail.secrets.sources import Fetch, Reach, fetch_command, fetch_env, fetch_file, fetch_keyring, real_path
 
 MAX_LENGTH = 255  # the width of Keycloak's column
 VAULT_EXPRESSION = "${vault."
@@ -45,8 +45,11 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
         message = f"{quoted(ref)} was not resolved: an untrusted settings file chose the server and its login"
         hint = "trust the file with --config, or name the server with --server URL and log in from the environment"
         raise SecretError(message, hint, "secret-out-of-reach")
+    if any(_is_same_source(ref, own) for own in reach.reserved):
+        message = f"{quoted(ref)} is out of a spec's reach: the settings use it as the login of a server"
+        raise SecretError(message, "keep the relay's secret in a place of its own", "secret-out-of-reach")
     secret = Secret(FETCHERS[ref.kind](ref, reach).removesuffix("\n").removesuffix("\r"))
-    if problem := _problem(secret.reveal()):
+    if problem := find_problem(secret.reveal()):
         raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
     if VAULT_EXPRESSION in secret.reveal():  # Keycloak would resolve it, and bypass a policy on keycloak_vault
         hint = "store the password itself there, or write {keycloak_vault: KEY} in the spec"
@@ -56,11 +59,18 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
     return secret
 
 
-def _problem(value: str) -> str:
+def _is_same_source(ref: SecretRef, other: SecretRef) -> bool:
+    if ref.kind is not other.kind:
+        return False
+    return real_path(ref) == real_path(other) if ref.kind is SecretKind.FILE else ref.argument == other.argument
+
+
+def find_problem(value: str, longest: int = MAX_LENGTH) -> str:
+    """Return why a value cannot be a secret, an empty text if it can."""
     if not value:
         return "is empty"
-    if len(value) > MAX_LENGTH:
-        return f"is longer than {MAX_LENGTH} characters"
+    if len(value) > longest:
+        return f"is longer than {longest:,} characters"
     if any(c in value for c in "\r\n\0"):
         return "contains a line break or a null character"
     if not value.strip("*"):

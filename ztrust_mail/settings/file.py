@@ -25,6 +25,7 @@ from ztrust_mail.settings.inputs import (
 )
 from ztrust_mail.settings.lint import LintSettings, read_lint
 from ztrust_mail.settings.policy import Policy, read_policy
+from ztrust_mail.settings.references import SECRETS
 
 FILE_NAME = "ztrust-mail.toml"
 UNTRUSTED_RULE = "untrusted-settings"
@@ -45,6 +46,7 @@ SERVER_KEYS: Keys = {
     "timeout": str,
     "labels": dict,
     "vars": dict,
+    "limits": dict,
 }
 ALLOW_KEYS: Keys = {"command": bool, "plain_http": bool, "secret_folders": list}
 JOURNAL_KEYS: Keys = {"url": Secret}
@@ -130,6 +132,15 @@ def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | No
     return _database(given, f"{PREFIX}JOURNAL")
 
 
+def check_entry(path: str, name: str, entry: Table) -> None:
+    """Raise :class:`ConfigError` for an unknown key or a value of another type in a server's entry.
+
+    An entry is checked when its server is used, so that a broken one stops no run on another server.
+    """
+    values = {key: value for key, value in entry.items() if key not in SECRETS or not isinstance(value, dict)}
+    check_keys(Path(path), f"servers.{name}.", values, SERVER_KEYS)
+
+
 def _seal_passwords(data: dict[str, object]) -> dict[str, object]:
     servers = data.get("servers")
     for entry in servers.values() if isinstance(servers, dict) else ():
@@ -159,7 +170,6 @@ def _parse(path: Path, *, named: bool) -> Settings:
             raise ConfigError(
                 f"{path}: {quoted(f'servers.{name}')} is not a table", f"write {quoted(f'[servers.{name}]')}"
             )
-        check_keys(path, f"servers.{name}.", entry, SERVER_KEYS)
     check_keys(path, "allow.", allow, ALLOW_KEYS)
     return Settings(
         path=str(path),

@@ -6,15 +6,25 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from ztrust_mail.core.errors import ConfigError
-from ztrust_mail.core.secret import Secret
+from ztrust_mail.core.secret import Secret, SecretKind
 from ztrust_mail.core.text import did_you_mean, quoted
 
 PREFIX = "ZTRUST_MAIL_"
+
+SERVER_VARIABLES = ("url", "username", "password", "client_id", "client_secret", "token")
+"""The keys of a server's entry for which the environment may have a variable of the server's own."""
+
+_SECRET_KEYS = frozenset({"password", "client_secret", "token"})
+
+
+def variable_of(server: str, key: str) -> str:
+    """Return the name of the variable for a key of one server: ``ZTRUST_MAIL_PROD_EU_PASSWORD`` for ``prod-eu``."""
+    return f"{PREFIX}{re.sub('[^A-Za-z0-9]', '_', server).upper()}_{key.upper()}"
 
 
 class Environment:
@@ -41,6 +51,22 @@ class Environment:
     def has_login(self) -> bool:
         """Tell whether the variables hold a part of a login."""
         return any(self.get(key) for key in ("username", "password", "client_secret", "token"))
+
+    def keys_of_server(self, name: str) -> frozenset[str]:
+        """Return the settings keys for which the environment has a variable of this server alone."""
+        return frozenset(key for key in SERVER_VARIABLES if self.__variables.get(variable_of(name, key)))
+
+    def of_server(self, name: str) -> Environment:
+        """Return an environment in which the server's own variables take the place of the general ones.
+
+        A secret of its own replaces all general secrets, as they belong to another login.
+        """
+        own = self.keys_of_server(name)
+        dropped = _SECRET_KEYS if own & _SECRET_KEYS else frozenset()
+        kept = {
+            key: text for key, text in self.__variables.items() if key not in {f"{PREFIX}{k.upper()}" for k in dropped}
+        }
+        return Environment(kept | {f"{PREFIX}{key.upper()}": self.__variables[variable_of(name, key)] for key in own})
 
     def limited_to(self, keys: Iterable[str]) -> Environment:
         """Return an environment that holds the variables of these settings keys only."""
@@ -91,19 +117,28 @@ def check_keys(path: Path, prefix: str, table: Table, known: Keys, *, empty_item
 def seal(table: object, known: Keys) -> None:
     """Replace the passwords in a table by secrets, which no message, repr or traceback shows.
 
-    The text of an unknown key is replaced too: it may be a password under a misspelt name. A value that is not a table
-    is left unchanged.
+    All texts below an unknown key are replaced too: one may be a password under a misspelt name. So are those of a
+    table in the place of a secret, unless they are references. A value that is not a table is left unchanged.
     """
     if not isinstance(table, dict):
         return
-    for key in table:
-        if known.get(key, Secret) is Secret and isinstance(table[key], str):
-            table[key] = Secret(table[key])
+    for key, value in table.items():
+        if known.get(key, Secret) is Secret:
+            table[key] = _sealed(value, [*SecretKind] if key in known else ())
+
+
+def _sealed(value: object, kinds: Collection[str] = ()) -> object:
+    """Return a value with all of its texts as secrets, but those of references of these kinds."""
+    if isinstance(value, str):
+        return Secret(value)
+    if isinstance(value, dict):
+        return {k: v if k in kinds and isinstance(v, str | list) else _sealed(v) for k, v in value.items()}
+    return [_sealed(item) for item in value] if isinstance(value, list) else value
 
 
 MAX_BYTES = 1_000_000
 MAX_KEY_PARTS = 16
-"""Settings need 3, as in ``servers.main.url``. The time and memory that tomllib takes grow with their square."""
+"""Settings need 4, as in ``servers.main.labels.region``. The time and memory tomllib takes grow with their square."""
 
 # Each alternative also matches text that is not closed, so that no character is scanned twice. A text ends at the same
 # quote as in tomllib: else a key could be hidden in what looks like a text.
@@ -145,7 +180,7 @@ def read_toml(path: Path, *, named: bool) -> dict[str, object]:
     text = _read_text(path, named=named)
     if _most_parts(text) > MAX_KEY_PARTS:
         message = f"{path}: a key has more than {MAX_KEY_PARTS} parts joined by dots"
-        raise ConfigError(message, "settings need 3 at most, as in servers.main.url")
+        raise ConfigError(message, "settings need 4 at most, as in servers.main.labels.region")
     where = str(path)
     try:
         return tomllib.loads(text.reveal())

@@ -1,28 +1,21 @@
-"""Chooses the server, and collects everything needed to connect to it.
-
-What a server's entry may set is limited in an untrusted file, which was only found in the working folder.
-
-The author of the file must not decide where or how the user's login is sent. So the login is either that of the entry
-as a whole, and then no part of the environment's login is used, or that of the environment as a whole, and then the
-entry is only a name for ``ZTRUST_MAIL_URL``: its realm, client, user, gateway, version and certificates are ignored.
-
-The file cannot name realm files. Otherwise its author could have passwords written in clear into a folder that others
-read, or have realm exports changed before someone imports them.
-"""
+"""Chooses the server, and collects everything needed to connect to it."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from ztrust_mail.core.errors import ConfigError, NoServerChosen
-from ztrust_mail.core.findings import Finding, Location, warning
+from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
-from ztrust_mail.settings.file import FILE_NAME, UNTRUSTED_RULE, Permissions, Settings, Untrusted
-from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables
+from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, check_entry
+from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
+from ztrust_mail.settings.limits import Limits, read_limits
+from ztrust_mail.settings.references import LoginReferences, read_references
 from ztrust_mail.settings.texts import read_labels, read_vars
+from ztrust_mail.settings.untrusted import EntryInForce, limit_entry, report_ignored
 from ztrust_mail.settings.urls import FILES, check_file_url, check_url, is_file_url, is_same_url, quote_server
 
 GATEWAYS = ("keycloak", "ztrust", "digitanium", "uipath", FILES)
@@ -36,24 +29,13 @@ DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", 
 MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
 _LISTED = 10
 
-SECRETS = ("password", "client_secret", "token")
-"""An entry with one of these has a login of its own."""
-
-_BOUNDED = ("connections", "timeout", "labels")
-"""Keys that always apply: they affect neither the login nor what is written, and their values are bounded."""
-
-_ENVIRONMENTS = ("ca_bundle", "connections", "timeout")
-"""What an entry with a login of its own still takes from the environment: no part of a login."""
-
-_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "vars")
-"""Keys that are ignored with the environment's login."""
-
 
 @dataclass(frozen=True)
 class Server:
     """One server with everything needed to connect to it. ``timeout`` is in seconds.
 
-    ``profile`` is the version of ZTrust, empty if unknown. ``isolated`` means that an untrusted file chose the server
+    ``profile`` is the version of ZTrust, empty if unknown. ``login`` has the references of secrets, which are resolved
+    when the server is used; such a secret is None here. ``isolated`` means that an untrusted file chose the server
     and its login, so that no reference in a spec is resolved for it. ``labels`` are what servers are selected by, and
     ``vars`` the values of placeholders in specs. ``findings`` warn of settings that were ignored.
     """
@@ -68,27 +50,21 @@ class Server:
     username: str = ""
     password: Secret | None = None
     token: Secret | None = None
+    login: LoginReferences = field(default_factory=LoginReferences)
     ca_bundle: str = ""
     connections: int = DEFAULT_CONNECTIONS
     timeout: float = DEFAULT_TIMEOUT
     plain_http: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     vars: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     isolated: bool = False
     findings: tuple[Finding, ...] = ()
 
-
-@dataclass(frozen=True)
-class EntryInForce:
-    """The keys and the variables that a server is built from, and the keys that are ignored.
-
-    ``isolated`` means that an untrusted file chose the server, so that no secret of the user may be sent to it.
-    """
-
-    entry: Table
-    environ: Environment
-    isolated: bool = False
-    ignored: Table = field(default_factory=dict)
+    @property
+    def has_given_token(self) -> bool:
+        """Whether the login is a token that was given, so that no other can be fetched."""
+        return self.token is not None or "token" in self.login.refs
 
 
 def choose_server(
@@ -111,14 +87,20 @@ def choose_server(
         wanted = " or ".join(quoted(g) for g in guard)
         raise ConfigError(f"the spec is meant for server {wanted}, not for {quote_server(chosen)}", "check --server")
     server = _server(settings.permissions, name, in_force.entry, in_force.environ)
+    refs = in_force.references
+    login = LoginReferences(refs, environ, settings.paths) if refs else LoginReferences()
     findings = report_ignored(settings, chosen, in_force.ignored, vars(server))
-    return replace(server, isolated=in_force.isolated, findings=tuple(findings))
+    return replace(server, login=login, isolated=in_force.isolated, findings=tuple(findings))
 
 
 def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> EntryInForce:
     if name in settings.servers:
-        return EntryInForce(settings.servers[name], environ)
+        check_entry(settings.path, name, settings.servers[name])
+        _require_own_variables(name, settings.servers, environ)
+        return _overlay(settings.path, name, settings.servers[name], environ)
     if name in entries:
+        check_entry(settings.untrusted.path, name, entries[name])
+        _require_own_variables(name, entries, environ)
         return limit_entry(settings.untrusted, name, environ)
     hint = (
         did_you_mean(name, entries)
@@ -126,6 +108,27 @@ def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, env
     )
     where = " and ".join(settings.paths) or "the settings (there is no file)"
     raise ConfigError(f"no server {quote_server(name)} in {where}", hint)
+
+
+def _overlay(path: str, name: str, entry: Table, environ: Environment) -> EntryInForce:
+    """Return a trusted entry with the environment's variables of this server in the place of its keys."""
+    own = environ.keys_of_server(name)
+    dropped = set(own)
+    if "token" in own:
+        dropped |= {"username", "password", "client_secret"}
+    elif own & {"password", "client_secret"}:
+        dropped.add("token")
+    kept = {key: value for key, value in entry.items() if key not in dropped}
+    return EntryInForce(kept, environ.of_server(name), references=read_references(path, name, kept))
+
+
+def _require_own_variables(name: str, names: Iterable[str], environ: Environment) -> None:
+    """Raise :class:`ConfigError` if a variable of this server could as well be another server's."""
+    for key in sorted(environ.keys_of_server(name)):
+        variable = variable_of(name, key)
+        if others := [other for other in names if other != name and variable_of(other, key) == variable]:
+            message = f"the variable {variable} could be for {quoted(name)} or {quoted(others[0])}"
+            raise ConfigError(message, "rename one of the two servers in the settings")
 
 
 def _infer_server(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:
@@ -154,11 +157,13 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         return str(entry[key] if key in entry else environ.get(key) or default)
 
     def secret(key: str) -> Secret | None:
-        return given if isinstance(given := entry.get(key), Secret) else environ.secret(key)
+        if key in entry:  # a reference is resolved when the server is used
+            return given if isinstance(given := entry[key], Secret) else None
+        return environ.secret(key)
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
-        labels, variables = read_labels(name, entry), read_vars(name, entry)
-        return Server(check_file_url(url, name, entry), name, FILES, labels=labels, vars=variables)
+        labels, variables, limits = read_labels(name, entry), read_vars(name, entry), read_limits(name, entry)
+        return Server(check_file_url(url, name, entry), name, FILES, labels=labels, vars=variables, limits=limits)
     own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
@@ -181,6 +186,7 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         plain_http=permissions.plain_http,
         labels=read_labels(name, entry),
         vars=read_vars(name, entry),
+        limits=read_limits(name, entry),
     )
     if server.gateway not in GATEWAYS:
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
@@ -228,59 +234,3 @@ def _seconds(text: str) -> float:
         hint = "write a whole number and a unit without a space: ms, s or m, such as 10s; 10m at most"
         raise ConfigError(f"timeout is {quoted(text)}", hint)
     return seconds
-
-
-def limit_entry(found: Untrusted, name: str, environ: Environment) -> EntryInForce:
-    """Return the keys that apply of an entry that only an untrusted file has.
-
-    Raises :class:`ConfigError` if the environment's login would be sent to a URL of the file's choice, and for realm
-    files that the user did not name.
-    """
-    entry = found.servers[name]
-    url, meant = entry.get("url"), environ.get("url")
-    chosen_by_user = url is None or is_same_url(url, meant)
-    has_own_login = any(key in entry for key in SECRETS)
-    if not chosen_by_user and (is_file_url(str(url)) or entry.get("gateway") == FILES):
-        message = f"only {found.path}, found in the working folder, names the realm files {quote_server(str(url))}"
-        raise ConfigError(message, f"choose them with --server URL, or trust the file with --config {found.path}")
-    if has_own_login or (not chosen_by_user and not meant and not environ.has_login()):
-        return EntryInForce(entry, environ.limited_to(_ENVIRONMENTS), isolated=True)
-    if not chosen_by_user:
-        raise _refusal(found.path, str(url), meant)
-    kept = {key: entry[key] for key in _BOUNDED if key in entry and not is_file_url(meant)}
-    return EntryInForce(kept, environ, ignored={key: entry[key] for key in _IGNORED if key in entry})
-
-
-def _refusal(path: str, url: str, meant: str) -> ConfigError:
-    trust = f"trust the file with --config {path}"
-    if meant:
-        message = (
-            f"{path}, found in the working folder, names {quote_server(url)}; {PREFIX}URL names {quote_server(meant)}"
-        )
-        hint = f"the environment's login is sent to its own URL only; choose another with --server URL, or {trust}"
-        return ConfigError(message, hint, UNTRUSTED_RULE)
-    message = f"the login in the environment is not sent to {quote_server(url)}"
-    message += f", which only {path} names: the file in the working folder is not trusted"
-    return ConfigError(message, f"set {PREFIX}URL to the login's own server, or {trust}", UNTRUSTED_RULE)
-
-
-def report_ignored(settings: Settings, name: str, ignored: Table, in_force: Table) -> Iterator[Finding]:
-    """Report the keys of the untrusted file that are ignored. ``in_force`` holds the server's own values."""
-    found = settings.untrusted
-    own, entry = settings.servers.get(name), found.servers.get(name)
-    if own is not None and entry is not None and own != entry:
-        message = f"{quoted(f'servers.{name}')} is ignored: {settings.path} has a server of the same name"
-        hint = f"rename one of them, or trust this file with --config {found.path}"
-        yield warning(UNTRUSTED_RULE, message, hint, Location(found.path))
-    if keys := [key for key, value in ignored.items() if value != in_force[key]]:
-        names, values = ", ".join(map(quoted, keys)), ", ".join(_describe(key, in_force[key]) for key in keys)
-        message = (
-            f"ignored in {quoted(f'servers.{name}')}: {names}; the file in the working folder is not trusted, and the"
-            f" login comes from the environment; in force: {values}"
-        )
-        hint = f"set the {PREFIX} variables, or trust the file with --config {found.path} or {PREFIX}CONFIG"
-        yield warning(UNTRUSTED_RULE, message, hint, Location(found.path))
-
-
-def _describe(key: str, value: object) -> str:
-    return f"{key} {quoted(value)}" if value else f"no {key}"

@@ -30,6 +30,8 @@ connection,
 502)
 interrupted    –                          –                                   if open, lets the next request probe
 =============  =========================  ==================================  ========================================
+
+With a rate, requests are also sent at least so far apart. That wait goes on after ``stop_waiting``, as it is short.
 """
 
 import logging
@@ -129,8 +131,9 @@ def on_interruption(do: Callable[[], None]) -> Iterator[None]:
 class Throttle:
     """The throttle and circuit breaker of one host, shared by all threads that send requests to it.
 
-    A turn that takes longer than ``longest_turn`` seconds counts as stuck. ``clock`` returns monotonic seconds;
-    ``wait`` waits that many seconds, by default until :meth:`stop_waiting` is called.
+    A turn that takes longer than ``longest_turn`` seconds counts as stuck. ``rate`` is the most requests per second,
+    None for no limit. ``clock`` returns monotonic seconds; ``wait`` waits that many seconds, by default until
+    :meth:`stop_waiting` is called.
     """
 
     def __init__(
@@ -139,6 +142,7 @@ class Throttle:
         connections: int,
         longest_turn: float = math.inf,
         *,
+        rate: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
@@ -147,7 +151,8 @@ class Throttle:
         self._longest_turn = longest_turn
         self._turns: list[_Turn] = []
         self._stop_waiting = threading.Event()
-        self._wait = wait or self._stop_waiting.wait
+        self._wait, self._sleep = wait or self._stop_waiting.wait, wait or time.sleep
+        self._interval, self._next_at = 1 / rate if rate else 0.0, 0.0
         self._changed = threading.Condition(threading.Lock())
         self._epoch = 0  # the number of halvings so far
         self._answers = 0
@@ -226,15 +231,27 @@ class Throttle:
         """Begin a request's turn as soon as the limit, the pause and the circuit permit it."""
         while True:
             with self._changed:
-                while (pause := self._pause()) <= 0 and len(self._turns) >= self._limit:
+                while (gap := self._gap()) <= 0 and (pause := self._pause()) <= 0:
+                    if len(self._turns) < self._limit:
+                        return self._begin_turn()
                     self._changed.wait()
-                if pause <= 0:
-                    self._turns.append(turn := _Turn(self._epoch, self.clock()))
-                    return turn
+            if gap > 0:
+                self._sleep(gap)
+                continue
             if self._stop_waiting.is_set():
                 raise self._not_sent("asked to wait, and waiting was cancelled")
             self._log_wait(pause)
             self._wait(pause)
+
+    def _begin_turn(self) -> _Turn:
+        turn = _Turn(self._epoch, self.clock())
+        self._turns.append(turn)
+        self._next_at = turn.began + self._interval
+        return turn
+
+    def _gap(self) -> float:
+        """Return the seconds until the rate permits another request."""
+        return self._next_at - self.clock() if self._interval else 0.0
 
     def _log_wait(self, pause: float) -> None:
         """Log once that a long wait begins, however many threads wait."""

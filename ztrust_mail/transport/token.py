@@ -14,6 +14,7 @@ from ztrust_mail.core.errors import ServerError, ServerRefused, ServerUnreachabl
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
+from ztrust_mail.secrets.login import resolve_login
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.channel import LOG, HostChannel, RequestLine
@@ -64,7 +65,7 @@ class TokenSource:
         self._refused: Token | None = None
         self._attempts = 0
         self._failure: ServerError | None = None
-        self.renewable = server.token is None
+        self.renewable = not server.has_given_token
         self._session = requests.Session()
         self._session.auth = _no_netrc
         failures.secure_session(self._session, server.url)
@@ -110,6 +111,9 @@ class TokenSource:
         self._session.close()
 
     def _fetch(self) -> Token:
+        if self._server.login.refs:
+            self._server = server = resolve_login(self._server)
+            self._redactor.add([server.password, server.client_secret, server.token])
         if self._server.token:
             return self._given_token(self._server.token)
         response = self._log_in()

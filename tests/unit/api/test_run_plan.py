@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
 
 import pytest
 from support.connecting import connected, sent
 from support.mail_settings import NO_LOGIN, one_realm
 
-from ztrust_mail import api
+from ztrust_mail import Session, api
 from ztrust_mail.api import Dialogue, PlanVerdict
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.applying.options import ApplyOptions, Waves
-from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.planning.planners.rotate import Rotation
+from ztrust_mail.planning.safety import Reason
 from ztrust_mail.sandbox import Sandbox
+from ztrust_mail.settings.limits import Limits, Window
 from ztrust_mail.settings.policy import Policy
 
 SPEC = one_realm(NO_LOGIN)
@@ -75,6 +79,57 @@ def test_a_refused_plan_is_shown_but_never_asked_about(ztrust_sandbox: Sandbox) 
     assert done.verdict.refusal
     assert (done.verdict.refusal.rule, done.verdict.exit_status) == ("policy", ExitStatus.UNSAFE)
     assert (done.result, done.is_declined) == (None, False)
+
+
+NIGHT = Window("0 22 * * *", timedelta(hours=6))
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def at_times(opened: Session, *times: datetime, windows: tuple[Window, ...] = (NIGHT,)) -> Session:
+    """Return a session whose server has windows, and whose clock shows these times, then the last one for ever."""
+    shown = iter([*times[:-1], *repeat(times[-1], 9)])
+    return replace(opened, server=replace(opened.server, limits=Limits(windows=windows)), clock=lambda: next(shown))
+
+
+def test_outside_the_windows_of_a_server_a_plan_is_shown_and_refused(ztrust_sandbox: Sandbox) -> None:
+    dialogue = Recorder()
+    with connected(ztrust_sandbox) as opened:
+        session = at_times(opened, NOON)
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(), dialogue)
+        with pytest.raises(Unsafe, match="the next window opens at 2026-01-31 22:00 UTC") as refusal:
+            api.apply(api.plan(SPEC, session), session)
+    assert dialogue.events == ["settled", "shown"]
+    assert done.verdict.refusal
+    assert (done.verdict.refusal.rule, done.verdict.exit_status) == ("window", ExitStatus.UNSAFE)
+    assert "--allow window" in refusal.value.hint
+    assert sent(ztrust_sandbox, "PUT") == []
+
+
+@pytest.mark.parametrize("allow", [frozenset[Reason](), frozenset({Reason.WINDOW})])
+def test_within_a_window_or_when_it_is_allowed_a_plan_is_applied(
+    ztrust_sandbox: Sandbox, allow: frozenset[Reason]
+) -> None:
+    with connected(ztrust_sandbox) as opened:
+        session = at_times(opened, NOON if allow else NOON + timedelta(hours=12))
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(allow))
+    assert done.result
+    assert done.result.exit_status is ExitStatus.OK
+
+
+def test_a_window_that_closes_while_the_question_is_asked_is_noticed(ztrust_sandbox: Sandbox) -> None:
+    midnight = NOON + timedelta(hours=12)
+    with connected(ztrust_sandbox) as opened:
+        session = at_times(opened, midnight, midnight + timedelta(hours=4))
+        with pytest.raises(Unsafe, match="outside the windows"):
+            api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions())
+    assert sent(ztrust_sandbox, "PUT") == []
+
+
+def test_without_any_window_a_server_is_never_written(ztrust_sandbox: Sandbox) -> None:
+    with connected(ztrust_sandbox) as opened:
+        session = at_times(opened, NOON, windows=())
+        with pytest.raises(Unsafe, match="no window ever opens"):
+            api.apply(api.plan(SPEC, session), session)
 
 
 def test_a_plan_without_changes_is_shown_but_not_asked_about(ztrust_sandbox: Sandbox) -> None:

@@ -104,7 +104,7 @@ def test_paths_are_completed_by_the_shell(cli: Cli, line: str, kind: str) -> Non
         ("plan --format js", ["json"]),
         ("explain --format s", []),
         ("presets --format s", []),
-        ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "all"]),
+        ("plan --allow ", ["mass-change", "needed-mail", "weaker-security", "lost-secret", "window", "all"]),
         ("plan --allow all,mass", ["all,mass-change"]),
         ("plan --allow all,a", []),
         ("sandbox --relay-fault exp", ["expired"]),

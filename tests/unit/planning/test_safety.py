@@ -381,7 +381,10 @@ def test_an_unknown_reason_is_a_mistake_that_allows_nothing(word: str, guess: st
     with pytest.raises(UsageError) as refused:
         parse_allow([f"all,{word}"])
     assert refused.value.message == f"unknown reason `{word}` in --allow"
-    assert refused.value.hint == f"{guess}known reasons: mass-change, needed-mail, weaker-security, lost-secret, all"
+    assert (
+        refused.value.hint
+        == f"{guess}known reasons: mass-change, needed-mail, weaker-security, lost-secret, window, all"
+    )
 
 
 # Reporting

@@ -22,6 +22,7 @@ from ztrust_mail.model.fields import Security
 from ztrust_mail.settings import Permissions, Policy, Server, Settings, choose_server, is_loopback, journal_url, load
 from ztrust_mail.settings import policy as policies
 from ztrust_mail.settings.file import ALLOW_KEYS, JOURNAL_KEYS, JOURNAL_URL, SERVER_KEYS, TABLES, Untrusted
+from ztrust_mail.settings.references import KINDS, SECRETS
 
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"
@@ -549,7 +550,7 @@ def test_a_line_break_alone_is_no_secret() -> None:
 )
 def test_a_wrong_key_or_value_is_reported_with_its_place(tmp_path: Path, text: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        named(tmp_path, text)
+        choose_server(named(tmp_path, text), environ={})
     assert refusal.value.message == f"{tmp_path / 'named.toml'}: {message}"
     assert hint in refusal.value.hint
     assert refusal.value.hint
@@ -941,6 +942,9 @@ def test_a_login_inside_a_url_is_not_quoted_by_any_refusal(
 # The schema says the same
 
 
+REFERENCE_TYPES = {kind.value: str if kind.form.is_text else list for kind in KINDS}
+
+
 @pytest.fixture(scope="module")
 def schema() -> dict[str, object]:
     """The published schema of the settings file."""
@@ -960,6 +964,7 @@ def test_the_schema_is_a_schema_and_knows_the_same_keys_and_types(schema: dict) 
         (tables["allow"]["properties"], ALLOW_KEYS),
         (policy, policies.POLICY_KEYS),
         (policy["secrets"]["properties"], policies.SECRET_KEYS),
+        (schema["$defs"]["reference"]["properties"], REFERENCE_TYPES),
         (tables["journal"]["properties"], JOURNAL_KEYS),
     ):
         assert {k: v.get("type", "string") for k, v in table.items()} == {k: names[t] for k, t in known.items()}
@@ -978,8 +983,30 @@ def test_the_schema_is_a_schema_and_knows_the_same_keys_and_types(schema: dict) 
     }
 
 
+REFERENCES = ('{env = "A_1"}', '{file = "a/b"}', '{command = ["pass", "show"]}', '{keyring = ["mail", "prod"]}')
+NO_REFERENCES = (
+    *("{}", "1", "[]", '["x"]', '{env = ""}', '{env = "1x"}', '{env = ["A"]}', '{file = ""}', '{command = "pass"}'),
+    *("{command = []}", "{command = [1]}", '{keyring = ["mail"]}', '{keyring = "mail"}', '{keycloak_vault = "x"}'),
+    *('{env = "A", file = "b"}', '{enf = "A"}'),
+)
+WINDOWS = (
+    "[]",
+    '[{cron = "0 22 * * SAT", duration = "6h"}, {cron = "*/5 0-3 1,15 * *", duration = "90m", timezone = "UTC"}]',
+    *(f'[{{cron = "* * * * *", duration = "{length}"}}]' for length in ("1m", "9999m", "99h", "168h")),
+)
+NO_WINDOWS = (
+    *('"0 22 * * SAT"', "[1]", "[{}]", '[{cron = "0 22 * * SAT"}]', '[{duration = "6h"}]'),
+    *('[{cron = "0 22 * * * *", duration = "6h"}]', '[{cron = 1, duration = "6h"}]', '[{cron = "", duration = "6h"}]'),
+    *(f'[{{cron = "* * * * *", duration = "{length}"}}]' for length in ("", "0m", "6", "6d", "169h", "10000m", "1.5h")),
+    '[{cron = "* * * * *", duration = "6h", timezone = ""}]',
+    '[{cron = "* * * * *", duration = "6h", zone = "UTC"}]',
+)
 GOOD = [
     "",
+    *(entry(url=f'"{URL}"', **{key: ref}) for key in SECRETS for ref in REFERENCES),
+    *(entry(url=f'"{URL}"', limits=f"{{windows = {windows}}}") for windows in WINDOWS),
+    *(entry(url=f'"{URL}"', limits=f"{{requests_per_second = {rate}}}") for rate in ("0.1", "1", "1000", "2.5")),
+    entry(url=f'"{URL}"', labels='{stage = "prod"}', vars='{a = "b"}', limits="{}"),
     TWO,
     ALLOW_ALL,
     POLICY,
@@ -1008,6 +1035,10 @@ GOOD = [
     entry(url='"file:///srv/exports"', gateway='"realm_files"'),
 ]
 BAD = [
+    *(entry(url=f'"{URL}"', **{key: ref}) for key in SECRETS for ref in NO_REFERENCES),
+    *(entry(url=f'"{URL}"', limits=f"{{windows = {windows}}}") for windows in NO_WINDOWS),
+    *(entry(url=f'"{URL}"', limits=f"{{requests_per_second = {n}}}") for n in ("0", "0.09", "1001", "true", '"5"')),
+    *(entry(url=f'"{URL}"', limits=limits) for limits in ("5", "{connections = 3}")),
     "servers = 1\n",
     "[server.main]\n",
     "[servers]\nmain = 1\n",

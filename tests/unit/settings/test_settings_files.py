@@ -12,8 +12,8 @@ import pytest
 from support.settings_files import locals_of, named
 
 from ztrust_mail import settings as config
-from ztrust_mail.core.errors import ConfigError, ExitStatus
-from ztrust_mail.settings import Settings, load
+from ztrust_mail.core.errors import ConfigError, ExitStatus, NoServerChosen
+from ztrust_mail.settings import Settings, choose_server, load
 from ztrust_mail.settings.inputs import MAX_BYTES, MAX_KEY_PARTS
 
 HIDDEN = "S3cr3t-w0rd"
@@ -27,9 +27,10 @@ def place(request: pytest.FixtureRequest, user_folder: Path) -> Path:
 
 
 def refusal_of(given: str | None = None) -> ConfigError:
-    """Return why settings are not read."""
+    """Return why settings are not read, or their only server not used."""
     with pytest.raises(ConfigError) as refusal:
-        load(given, {})
+        choose_server(load(given, {}), environ={})
+    assert not isinstance(refusal.value, NoServerChosen)
     assert refusal.value.exit_status is ExitStatus.USAGE
     assert refusal.value.hint
     assert refusal.value.__context__ is None  # the standard library's exceptions hold the file's text
@@ -198,6 +199,9 @@ def test_a_number_that_python_refuses_is_an_error_of_the_settings(place: Path, t
 
 MISPLACED = [
     'password = "{}"',
+    '[servers.main.password]\nvalue = "{}"',
+    '[servers.main.password]\nenv = {{name = "{}"}}',
+    '[servers.main.pasword]\nx = ["{}"]',
     '[servers]\npassword = "{}"',
     '[servers.main]\npassword = ["{}"]',
     '[servers.main.login]\npassword = "{}"',

@@ -15,7 +15,8 @@ from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.settings import Server, Settings, choose_server
 from ztrust_mail.settings.file import SERVER_KEYS
-from ztrust_mail.settings.servers import _BOUNDED, _IGNORED, SECRETS
+from ztrust_mail.settings.references import SECRETS
+from ztrust_mail.settings.untrusted import _BOUNDED, _IGNORED
 
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"

@@ -331,6 +331,37 @@ def test_a_date_in_retry_after_is_compared_with_our_clock_if_the_server_sends_no
     assert wait > MAX_PAUSE
 
 
+# A rate
+
+
+def test_with_a_rate_requests_are_sent_so_far_apart(clock: Clock) -> None:
+    throttle = Throttle("id.example.com", 8, rate=4, clock=lambda: clock.now, wait=clock.wait)
+    sent: list[float] = []
+    for _ in range(3):
+        throttle.call(lambda: (sent.append(clock.now), answered())[1])
+    clock.now += 60.0  # an idle minute saves up nothing
+    for _ in range(2):
+        throttle.call(lambda: (sent.append(clock.now), answered())[1])
+    assert [at - sent[0] for at in sent] == [0.0, 0.25, 0.5, 60.5, 60.75]
+
+
+def test_the_wait_of_a_rate_goes_on_after_an_interruption(clock: Clock) -> None:
+    throttle = Throttle("id.example.com", 8, rate=4, clock=lambda: clock.now, wait=clock.wait)
+    throttle.call(answered)
+    throttle.stop_waiting()
+    assert throttle.call(answered).status_code == 200
+    assert clock.waits == [0.25]
+
+
+def test_a_request_that_waits_for_the_rate_of_a_server_that_is_down_is_still_the_probe(clock: Clock) -> None:
+    throttle = Throttle("id.example.com", 8, rate=0.5, clock=lambda: clock.now, wait=clock.wait)
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(ServerUnreachable):
+            throttle.call(broken)
+    throttle.allow_probe()
+    assert throttle.call(answered).status_code == 200
+
+
 # Stuck requests
 
 

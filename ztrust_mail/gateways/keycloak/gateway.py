@@ -88,7 +88,8 @@ class KeycloakGateway(Gateway):
         self.connections = server.connections
         self._server = server
         self._host = urlsplit(server.url).netloc
-        self._throttle = throttle or Throttle(self._host, server.connections, longest_turn(server.timeout))
+        rate, longest = server.limits.requests_per_second, longest_turn(server.timeout)
+        self._throttle = throttle or Throttle(self._host, server.connections, longest, rate=rate)
         self._tokens = TokenSource(server, self._throttle, self.redactor)
         self._list_cost: _ListCost | None = None
 
@@ -113,7 +114,7 @@ class KeycloakGateway(Gateway):
     def account(self, *, with_email: bool = True) -> Account:
         claims = self._tokens.current().claims
         fallback = self._server.username or f"service-account-{self._server.client_id}"
-        if self._server.token:
+        if self._server.has_given_token:
             fallback = TOKEN_OWNER
         name, realm = str(claims.get("preferred_username") or fallback), self._login_realm()
         email = claims.get("email")

@@ -1,0 +1,146 @@
+"""Limits of a server: how fast requests may be sent to it, and when its realms may be written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, cast
+from zoneinfo import ZoneInfo
+
+from ztrust_mail.core.errors import ConfigError
+from ztrust_mail.core.text import did_you_mean, quoted, to_minute
+from ztrust_mail.settings.inputs import Table
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
+
+LIMIT_KEYS = ("requests_per_second", "windows")
+WINDOW_KEYS = ("cron", "duration", "timezone")
+SLOWEST, FASTEST = 0.1, 1_000.0
+DURATION = r"^([1-9][0-9]{0,3}m|[1-9][0-9]?h|1[0-5][0-9]h|16[0-8]h)$"
+"""Up to a week, which is 168 hours."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time in which realms may be written: it opens as a cron expression says, and stays open for a duration."""
+
+    cron: str
+    duration: timedelta
+    timezone: str = "UTC"
+
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether a time, which has a zone, lies in the window."""
+        start = next(self._starts(now - self.duration), None)
+        return start is not None and start <= now
+
+    def next_opening(self, now: datetime) -> datetime | None:
+        """Return when the window opens next, in UTC; None if it never does."""
+        start = next(self._starts(now), None)
+        return start.astimezone(UTC) if start else None
+
+    def _starts(self, after: datetime) -> Iterator[datetime]:
+        """Yield the openings after a time, in order."""
+        return parse_cron(self.cron, after.astimezone(_zone_of(self.timezone)))
+
+    def __str__(self) -> str:
+        """Return the window as text for people."""
+        minutes = int(self.duration.total_seconds()) // 60
+        length = f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
+        return f"{self.cron} for {length} ({self.timezone})"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one server. None means no limit; no windows at all mean that nothing may be written."""
+
+    requests_per_second: float | None = None
+    windows: tuple[Window, ...] | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Tell whether realms may be written at a time."""
+        return self.windows is None or any(window.is_open(now) for window in self.windows)
+
+    def describe_closing(self, now: datetime) -> str:
+        """Return when realms may be written again, as a clause for people."""
+        openings = [at for window in self.windows or () if (at := window.next_opening(now))]
+        return f"the next window opens at {to_minute(min(openings))}" if openings else "no window ever opens"
+
+
+def read_limits(server: str, entry: Table) -> Limits:
+    """Return the limits in a server's entry. Raises :class:`ConfigError` for a bad one."""
+    table = cast("Table", entry.get("limits", {}))
+    where = f"servers.{server}.limits"
+    hints = {"connections": "write connections above, among the keys of the server"}
+    _check_names(where, table, LIMIT_KEYS, hints)
+    return Limits(_read_rate(where, table), _read_windows(where, table))
+
+
+def parse_cron(text: str, after: datetime) -> CronSim:
+    """Return an iterator over the times after ``after`` that a cron expression names. Raises :class:`ValueError`."""
+    from cronsim import CronSim, CronSimError  # only some servers have windows
+
+    if len(text.split()) != len(("minute", "hour", "day", "month", "weekday")):
+        raise ValueError
+    try:
+        return CronSim(text, after)
+    except CronSimError:
+        raise ValueError from None
+
+
+def _zone_of(name: str) -> tzinfo:
+    """Return a time zone; UTC also where the system has no time zone database."""
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def _read_rate(where: str, table: Table) -> float | None:
+    rate = table.get("requests_per_second")
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not SLOWEST <= rate <= FASTEST:
+        hint = f"write a number from {SLOWEST:g} to {FASTEST:,g}"
+        raise ConfigError(f"{quoted(f'{where}.requests_per_second')} is {quoted(rate)}", hint)
+    return float(rate)
+
+
+def _read_windows(where: str, table: Table) -> tuple[Window, ...] | None:
+    if "windows" not in table:
+        return None
+    windows, where = table["windows"], f"{where}.windows"
+    if not isinstance(windows, list) or not all(isinstance(one, dict) for one in windows):
+        hint = 'write [{cron = "0 22 * * SAT", duration = "6h"}]'
+        raise ConfigError(f"{quoted(where)} must be a list of tables", hint)
+    return tuple(_read_window(where, one) for one in windows)
+
+
+def _read_window(where: str, table: Table) -> Window:
+    _check_names(where, table, WINDOW_KEYS, {})
+    cron, duration, zone = (table.get(key, default) for key, default in zip(WINDOW_KEYS, ("", "", "UTC"), strict=True))
+    if not isinstance(duration, str) or not re.fullmatch(DURATION, duration):
+        hint = "write minutes or hours, such as 90m or 6h; 168h at most"
+        raise ConfigError(f"{quoted(f'{where}.duration')} is {quoted(duration)}", hint)
+    try:
+        _zone_of(zone if isinstance(zone, str) else "")
+    except (ValueError, OSError, KeyError):  # a path, a folder, or no such zone
+        zone = None
+    if not isinstance(zone, str):
+        hint = "write a name of the time zone database, such as Europe/Berlin, or UTC"
+        raise ConfigError(f"{quoted(f'{where}.timezone')} is unknown: {quoted(table['timezone'])}", hint)
+    try:
+        parse_cron(cron if isinstance(cron, str) else "", datetime(2000, 1, 1, tzinfo=UTC))
+    except ValueError:
+        cron = None
+    if not isinstance(cron, str):
+        hint = "write minute, hour, day, month and weekday, such as 0 22 * * SAT"
+        raise ConfigError(f"{quoted(f'{where}.cron')} is no cron expression: {quoted(table.get('cron', ''))}", hint)
+    span = timedelta(minutes=int(duration[:-1]) * (60 if duration.endswith("h") else 1))
+    return Window(" ".join(cron.split()), span, zone)
+
+
+def _check_names(where: str, table: Table, known: tuple[str, ...], hints: dict[str, str]) -> None:
+    for key in table:
+        if key not in known:
+            hint = hints.get(key) or did_you_mean(key, known) or f"known here: {', '.join(known)}"
+            raise ConfigError(f"unknown key {quoted(f'{where}.{key}')}", hint)
