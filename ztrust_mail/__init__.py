@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         rotate_plan,
         run_to_revert,
         save_plan,
+        servers,
         settle,
         test,
         unfinished,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from ztrust_mail.core.secret import Secret
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun
+    from ztrust_mail.diagnose.servers import ReachCheck, ServerList
     from ztrust_mail.diagnose.verdict import Diagnosis, Verdict
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.kits.result import CheckRun
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     from ztrust_mail.probing.relay import Relay
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
+    from ztrust_mail.settings.inventory import ListedServer
     from ztrust_mail.specfile.entries import Spec
 
 __all__ = [
@@ -114,6 +117,7 @@ __all__ = [
     "JournalError",
     "LintOptions",
     "LintResult",
+    "ListedServer",
     "Location",
     "MailTestFailed",
     "MailTestOutcome",
@@ -125,6 +129,7 @@ __all__ = [
     "ProbeOptions",
     "ProbeRun",
     "Pulled",
+    "ReachCheck",
     "RealmError",
     "RealmMissing",
     "RealmOutcome",
@@ -140,6 +145,7 @@ __all__ = [
     "SecretError",
     "SecretMode",
     "ServerError",
+    "ServerList",
     "ServerRefused",
     "ServerUnreachable",
     "Session",
@@ -185,6 +191,7 @@ __all__ = [
     "rotate_plan",
     "run_to_revert",
     "save_plan",
+    "servers",
     "settle",
     "test",
     "unfinished",
@@ -222,6 +229,8 @@ _ELSEWHERE = {
     "ztrust_mail.diagnose.doctor": ("DoctorReport",),
     "ztrust_mail.diagnose.mail_test": ("MailTestOutcome", "MailTestRun"),
     "ztrust_mail.diagnose.verdict": ("Diagnosis", "Verdict"),
+    "ztrust_mail.diagnose.servers": ("ReachCheck", "ServerList"),
+    "ztrust_mail.settings.inventory": ("ListedServer",),
     "ztrust_mail.drift_detection.drift": ("Drift",),
     "ztrust_mail.linting.result": ("LintResult",),
     "ztrust_mail.linting.selection": ("LintOptions",),

@@ -219,6 +219,7 @@ WORK: list[tuple[str, ...]] = [
     ("check", "--for", "m365-oauth", "--spec", "mail.json", "--host", "127.0.0.1", "--deadline", "5s", "--verbose"),
     ("check", "--for", "sender", "--spec", "mail.json", "--resolver", "127.0.0.1:1", "--deadline", "1s"),
     ("doctor",),
+    ("servers", "--check"),
     ("history",),
     ("history", "1"),
     ("diff", "1", "2"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.core.errors import ExitStatus, RealmError
@@ -13,6 +13,7 @@ from ztrust_mail.core.rules import registry
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.diagnose.doctor import Check, DoctorReport, RealmGroup
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
+from ztrust_mail.diagnose.servers import ReachCheck, ReachStatus, ServerList
 from ztrust_mail.drift_detection.attribution import Cause
 from ztrust_mail.drift_detection.drift import Drift
 from ztrust_mail.gateways.capabilities import Operation, Support
@@ -44,6 +45,10 @@ from ztrust_mail.probing.run import ProbedRealm, ProbedStatus, ProbeRun
 from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import Report
+from ztrust_mail.settings import Server
+from ztrust_mail.settings.inventory import ListedServer
+from ztrust_mail.settings.limits import Limits, Window
+from ztrust_mail.settings.references import LoginReferences
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
 
@@ -182,6 +187,20 @@ def checks_report(text: str) -> reports.ChecksReport:
     return reports.of_examination(DoctorReport(SERVER, checks, ExitStatus.PARTIAL, text, able), capabilities=True)
 
 
+def servers_report(text: str) -> reports.ServersReport:
+    """Return a server with all that an entry may have and its check, and a broken one."""
+    limits = Limits(2.5, (Window("0 22 * * SAT", timedelta(hours=6)),))
+    login = LoginReferences({"password": REFERENCE})
+    server = Server(SERVER, "prod", username=text, labels={"stage": text}, vars={"a": text}, login=login, limits=limits)
+    problem = finding(text, Severity.ERROR)
+    listed = (
+        ListedServer("prod", "ztrust-mail.toml", server.labels, server, {"password": str(REFERENCE)}),
+        ListedServer(text or "broken", "ztrust-mail.toml", problem=problem),
+    )
+    checks = {"prod": ReachCheck(ReachStatus.REFUSED, text, 0.5, finding(text, Severity.ERROR))}
+    return reports.of_servers(ServerList(listed, (problem,), checks))
+
+
 def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) -> list[Report]:
     """Return at least one report of each kind, with the text in every place where others' text may be."""
     wanted = realm_plan(names[0], text).wanted
@@ -204,6 +223,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_presets(all_presets()),
         reports.of_probe(PROBED),
         reports.of_check(CHECKED),
+        servers_report(text),
         plan_report(text, names),
         apply_report(text, names),
         drift_report(text, names),

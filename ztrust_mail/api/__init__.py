@@ -14,6 +14,7 @@ A typical use::
 from __future__ import annotations
 
 from ztrust_mail.api.checking import KITS, CheckOptions, check
+from ztrust_mail.api.inventory import servers
 from ztrust_mail.api.journal import (
     diff,
     forget,
@@ -34,6 +35,7 @@ from ztrust_mail.api.run import (
     Dialogue,
     Execution,
     PlanVerdict,
+    closed_window_note,
     find_unfinished,
     judge,
     require_support,
@@ -58,6 +60,7 @@ __all__ = [
     "Session",
     "apply",
     "check",
+    "closed_window_note",
     "connect",
     "dangers",
     "diff",
@@ -88,6 +91,7 @@ __all__ = [
     "run_plan",
     "run_to_revert",
     "save_plan",
+    "servers",
     "settle",
     "spec_digest",
     "test",

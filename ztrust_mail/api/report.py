@@ -25,6 +25,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.diagnose.servers import ServerList
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
@@ -52,6 +53,8 @@ def _report_of(result: ResultMethods) -> Report:
         case Ensured():
             done = reports.of_result(result.result, result.tests.findings if result.tests else ())
             return replace(done, command="ensure", exit_status=result.exit_status)
+        case ServerList():
+            return reports.of_servers(result)
         case RunDiff():
             return reports.of_run_diff(result)
         case LintResult():

@@ -147,6 +147,16 @@ def require_open_window(session: Session, allow: frozenset[Reason] = frozenset()
     raise Unsafe(message, f"wait for it; if a write now is intended: --allow {Reason.WINDOW}", Reason.WINDOW)
 
 
+def closed_window_note(session: Session) -> tuple[Finding, ...]:
+    """Return a note where the server's windows forbid writing now, for a plan that is not applied yet."""
+    limits, now = session.server.limits, session.clock()
+    if limits.is_open(now):
+        return ()
+    server = quoted(session.server.name or session.server.url)
+    message = f"server {server} may not be written now: {limits.describe_closing(now)}"
+    return (Finding(Severity.NOTE, "window", message, "apply then, or with --allow window"),)
+
+
 def _judge_time(session: Session, plan: Plan, verdict: PlanVerdict, allow: frozenset[Reason]) -> PlanVerdict:
     """Return the verdict on a plan, refused also outside the server's windows."""
     if verdict.refusal or not plan.changed:

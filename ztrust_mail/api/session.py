@@ -285,7 +285,9 @@ def connect(
     sealed = hide(login)
     del login
     check_login(sealed, "connect")
-    settings, environ = use_login(config.load(config_path, environ), environ, sealed)
+    settings = config.load(config_path, environ)
+    logins = known_references(settings.path, settings.servers)  # out of a spec's reach, whatever login is given
+    settings, environ = use_login(settings, environ, sealed)
     guard = spec.servers if spec else ()
     if plan is None:
         chosen = config.choose_server(settings, server, guard, environ)
@@ -294,7 +296,6 @@ def connect(
 
         chosen = choose_server_of(plan, settings, server, guard, environ)
     refuse_untrusted(chosen, sealed)
-    logins = known_references(settings.path, settings.servers)
     reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets, reserved=logins)
     journal = config.journal_url(settings, environ)
     findings = (*settings.findings, *chosen.findings)

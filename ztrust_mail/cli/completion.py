@@ -18,6 +18,8 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ztrust_mail.settings import Settings
+
     Items = list[CompletionItem[str]]
 
 SECONDS = 3.0
@@ -177,15 +179,28 @@ def realm_names(context: click.Context, word: str) -> Iterable[str]:
 @suggest
 def server_names(context: click.Context, word: str) -> Iterable[str]:
     """Suggest the servers of the settings."""
+    loaded = _load_settings(context, word)
+    return {**loaded.servers, **loaded.untrusted.servers} if loaded else ()
+
+
+@suggest
+def server_labels(context: click.Context, word: str) -> Iterable[str]:
+    """Suggest the labels of the servers in the settings."""
+    from ztrust_mail.settings.inventory import list_servers
+
+    listed = list_servers(loaded) if (loaded := _load_settings(context, word)) else ()
+    return sorted({f"{name}={value}" for one in listed for name, value in one.labels.items()})
+
+
+def _load_settings(context: click.Context, word: str) -> "Settings | None":
     from ztrust_mail import settings
     from ztrust_mail.settings.file import places
 
     given = str(_parse(context, word).get("config") or "") or None
     paths = places(given)
     if any(path.exists() and not path.is_file() for path in paths):  # a pipe gives its content only once
-        return ()
-    loaded = settings.load(given)
-    return {**loaded.servers, **loaded.untrusted.servers}
+        return None
+    return settings.load(given)
 
 
 @suggest

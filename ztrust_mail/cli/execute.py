@@ -188,6 +188,8 @@ def finish_with_plan(
         text = api.save_plan(made, spec, session)
         write_output(preview.out, text, force=preview.force)
         more = TextReport([line(f"Saved to {quoted(preview.out)}; its digest is {digest_of(text)}")])
+    if made.changed and Reason.WINDOW not in allow:
+        output.add_findings(api.closed_window_note(session))
     command = "plan" if made.command == APPLY else made.command
     report = plan_report(output, command, made, api.judge(made, allow), allow, preview.out)
     output.finish_report(report, more=more)

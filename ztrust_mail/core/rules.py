@@ -63,6 +63,7 @@ COMMANDS = (
     "init",
     "presets",
     "doctor",
+    "servers",
     "rule",
     "docs",
     "schema",

@@ -173,6 +173,12 @@ class JsonFormat(ReportFormat[Data]):
         """Return presets with all their facts."""
         return _data(report, more={"presets": [_preset(one) for one in report.presets]})
 
+    def servers(self, report: reports.ServersReport) -> Data:
+        """Return servers with their logins, without any secret, and with what a check found."""
+        from ztrust_mail.reports.json_servers import server_data
+
+        return _data(report, more={"servers": [server_data(one, report.listed) for one in report.listed.servers]})
+
 
 FORMAT = JsonFormat()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ztrust_mail.core.rules import Rule
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.diagnose.servers import ServerList
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
@@ -218,6 +219,15 @@ class PresetsReport(Report):
     whole: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServersReport(Report):
+    """The servers of the settings, and what a check of each found."""
+
+    kind: ClassVar[str] = "servers"
+
+    listed: ServerList
+
+
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
     return FindingsReport(command, status, findings=tuple(found))
@@ -311,6 +321,11 @@ def of_rules(rules: Sequence[Rule], *, whole: bool = False) -> RulesReport:
 def of_presets(presets: Sequence[Preset], *, whole: bool = False) -> PresetsReport:
     """Report mail providers; ``whole`` says that one was asked for by its name."""
     return PresetsReport("presets", ExitStatus.OK, presets=tuple(presets), whole=whole)
+
+
+def of_servers(found: ServerList, next_step: str = "") -> ServersReport:
+    """Report the servers of the settings."""
+    return ServersReport("servers", found.exit_status, findings=found.findings, next_step=next_step, listed=found)
 
 
 class OutputFormat(StrEnum):
@@ -424,3 +439,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def presets(self, report: PresetsReport) -> Rendered_co:
         """Render mail providers with their facts."""
+
+    @abstractmethod
+    def servers(self, report: ServersReport) -> Rendered_co:
+        """Render the servers of the settings."""

@@ -1,7 +1,7 @@
 """Settings: the servers, how to log in to them, what a spec is permitted to do, and its policy.
 
 A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one read. Otherwise the file in the user's config
-folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.servers`.
+folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.untrusted`.
 """
 
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places

@@ -152,7 +152,7 @@ class Throttle:
         self._turns: list[_Turn] = []
         self._stop_waiting = threading.Event()
         self._wait, self._sleep = wait or self._stop_waiting.wait, wait or time.sleep
-        self._interval, self._next_at = 1 / rate if rate else 0.0, 0.0
+        self.rate, self._next_at = rate, 0.0
         self._changed = threading.Condition(threading.Lock())
         self._epoch = 0  # the number of halvings so far
         self._answers = 0
@@ -246,12 +246,12 @@ class Throttle:
     def _begin_turn(self) -> _Turn:
         turn = _Turn(self._epoch, self.clock())
         self._turns.append(turn)
-        self._next_at = turn.began + self._interval
+        self._next_at = turn.began + (1 / self.rate if self.rate else 0.0)
         return turn
 
     def _gap(self) -> float:
         """Return the seconds until the rate permits another request."""
-        return self._next_at - self.clock() if self._interval else 0.0
+        return self._next_at - self.clock() if self.rate else 0.0
 
     def _log_wait(self, pause: float) -> None:
         """Log once that a long wait begins, however many threads wait."""

@@ -390,3 +390,46 @@ def test_a_deliberate_leak_is_found(watch: Watch, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(AssertionError, match=MARK):
         work_and_look(watch)
     watch.is_over = True
+
+
+def own_references(watch: Watch) -> Mapping[str, str]:
+    """Return a reference of each kind that leads to the administrator's password."""
+    watch.write("admin.txt", canary("admin"))
+    watch.write("tell_admin.py", f"print({canary('admin')!r})")
+    watch.cli.monkeypatch.setenv("ADMIN_CANARY", canary("admin"))
+    return {
+        "env": '{env = "ADMIN_CANARY"}',
+        "file": '{file = "admin.txt"}',
+        "command": f'{{command = ["{sys.executable}", "tell_admin.py"]}}',
+        "keyring": '{keyring = ["ztrust-mail", "main"]}',
+    }
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in FETCHERS])
+def test_a_servers_login_from_a_reference_is_used_and_not_shown(
+    watch: Watch, ring: Ring, ztrust_sandbox: Sandbox, kind: str
+) -> None:
+    text = settings(ztrust_sandbox.url)
+    watch.write("settings.toml", text.replace(f'"{canary("admin")}"', own_references(watch)[kind]))
+    ring.entry = canary("admin") if kind == "keyring" else ring.entry
+    checks = (("servers",), ("servers", "--check", "--verbose"), ("doctor", "--verbose"))
+    ended = all_of_it(watch, *checks, PLANS[0], ("drift", "mail.json"))
+    assert ExitStatus.BUG not in ended
+    assert "doctor --verbose" in ended[ExitStatus.OK]
+    ring.entry = RuntimeError(canary("admin"))
+    watch.cli.monkeypatch.setenv("ADMIN_CANARY", f"{canary('admin')}\n\n{canary('admin')}")
+    watch.write("admin.txt", f"\0{canary('admin')}")
+    watch.write("tell_admin.py", f"import sys; print({canary('admin')!r}, file=sys.stderr); sys.exit(1)")
+    ended = all_of_it(watch, ("servers", "--check"), ("doctor",), PLANS[0])
+    assert [*ended] == [ExitStatus.USAGE]
+
+
+def test_a_servers_login_from_a_variable_of_its_own_is_used_and_not_shown(
+    watch: Watch, ztrust_sandbox: Sandbox
+) -> None:
+    watch.write("settings.toml", settings(ztrust_sandbox.url).replace(f'password = "{canary("admin")}"\n', ""))
+    watch.cli.set(MAIN_PASSWORD=canary("admin"))
+    ended = all_of_it(watch, ("servers", "--check"), ("doctor", "--verbose"))
+    assert "doctor --verbose" in ended[ExitStatus.OK]
+    watch.cli.set(MAIN_PASSWORD=canary("wrong"), OTHER_TOKEN=canary("token"))
+    assert ExitStatus.BUG not in all_of_it(watch, ("servers", "--check"), ("doctor",), ("doctor", "--server", "other"))

@@ -139,3 +139,18 @@ def test_our_own_variables_stay_out_of_a_specs_reach_also_as_given_secrets(ztrus
         spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": entry}})
         with pytest.raises(SecretError, match="out of a spec's reach"):
             ztrust_mail.apply(ztrust_mail.plan(spec, session), session).raise_for_status()
+
+
+@pytest.mark.parametrize("login", [{}, {"username": "admin", "password": "admin"}])
+def test_the_reference_of_a_servers_login_stays_out_of_a_specs_reach(ztrust_sandbox, tmp_path, login):
+    text = f'[servers.box]\nurl = "{ztrust_sandbox.url}"\nusername = "admin"\npassword = {{env = "ADMIN"}}\n'
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    relay = {"host": "relay.example", "auth": {"username": "u", "password": {"env": "ADMIN"}}}
+    spec = ztrust_mail.load_spec({"version": 1, "realms": {"acme": {**BASIC, "relay": relay}}})
+    config = str(tmp_path / "s.toml")
+    with ztrust_mail.connect("box", config_path=config, environ={"ADMIN": "admin"}, **login) as session:
+        done = ztrust_mail.apply(ztrust_mail.plan(spec, session), session)
+    assert [finding.rule for finding in done.realms[0].findings if finding.severity == "error"] == [
+        "secret-out-of-reach"
+    ]
+    assert not [one for one in ztrust_sandbox.requests if one.method == "PUT"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections import Counter
 from pathlib import Path
 from pkgutil import iter_modules
 
@@ -18,6 +20,13 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = Path(ztrust_mail.__file__).parent
 FOUND = scan(PACKAGE)
 REASONS = {reason.value for reason in Reason}
+
+
+def test_no_id_stands_in_two_groups() -> None:
+    groups = tomllib.loads((PACKAGE / "data" / "rules.toml").read_text("utf-8"))
+    ids = [name for rows in groups.values() for name in rows]
+    assert [name for name, number in Counter(ids).items() if number > 1] == []
+
 
 PASSED_ON = {
     "self.command": "the command's name",

@@ -8,15 +8,16 @@ from pathlib import Path
 import keyring
 import pytest
 from support.canaries import Ring
-from support.settings_files import entry, found, locals_of, named, refused
+from support.settings_files import entry, locals_of, named
 
 from ztrust_mail.core.errors import ConfigError, SecretError
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
+from ztrust_mail.gateways import connect
 from ztrust_mail.secrets.login import resolve_login
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import resolve_all
-from ztrust_mail.settings import Settings, choose_server
-from ztrust_mail.settings.references import SECRETS, known_references
+from ztrust_mail.settings import Environment, Server, Settings, choose_server
+from ztrust_mail.settings.references import SECRETS, LoginReferences, known_references
 
 URL = "https://id.example.com"
 HIDDEN = "S3cr3t-w0rd"
@@ -93,14 +94,6 @@ def test_the_general_variable_does_not_replace_a_reference(tmp_path: Path) -> No
     assert resolve_login(server).password == Secret("own")
 
 
-@pytest.mark.parametrize("source", ["env", "env of ours", "file", "command", "keyring"])
-def test_no_reference_in_an_untrusted_file_is_resolved(tmp_path: Path, source: str) -> None:
-    refusal = refused(found(entry(url=f'"{URL}"', password=sources(tmp_path)[source])), environ=ENVIRON)
-    assert refusal.rule == "untrusted-settings"
-    assert "has a reference as `servers.main.password`, which is not resolved" in refusal.message
-    assert "--config ztrust-mail.toml" in refusal.hint
-
-
 def spec_reaches(settings: Settings, ref: SecretRef) -> bool:
     """Tell whether a spec may use a reference under these settings."""
     reach = Reach(environ=ENVIRON, reserved=known_references(settings.path, settings.servers))
@@ -119,3 +112,18 @@ def test_a_spec_cannot_use_the_reference_of_any_servers_login(tmp_path: Path) ->
     assert not spec_reaches(settings, SecretRef(SecretKind.FILE, ("link",), str(tmp_path)))
     assert spec_reaches(settings, SecretRef(SecretKind.FILE, ("more",), str(tmp_path)))
     assert spec_reaches(Settings(), SecretRef(SecretKind.ENV, ("PROD_PASSWORD",)))
+
+
+@pytest.mark.parametrize("product", ["digitanium", "uipath"])
+def test_a_product_with_a_given_token_takes_it_from_a_reference(product: str) -> None:
+    refs = {"token": SecretRef(SecretKind.ENV, ("T",))}
+    there, missing = (
+        connect(Server(URL, "main", product, login=LoginReferences(refs, Environment(environ))))
+        for environ in ({"T": HIDDEN}, {})
+    )
+    there.login()
+    assert HIDDEN not in there.redactor.redact(f"it is {HIDDEN}")
+    with pytest.raises(ConfigError, match="`T` is not set"):
+        missing.login()
+    for gateway in (there, missing):
+        gateway.close()

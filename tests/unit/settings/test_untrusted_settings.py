@@ -342,3 +342,16 @@ def test_the_users_own_file_is_trusted_in_its_own_folder_too(own: Path, monkeypa
 def test_a_long_list_of_servers_is_cut(tmp_path: Path) -> None:
     text = "".join(f'[servers."s{n}\\u001b"]\nurl = "{URL}"\n' for n in range(1000))
     assert refused(named(tmp_path, text)).message.endswith(r"s9\x1b and 990 more")
+
+
+@pytest.mark.parametrize("key", SECRETS)
+@pytest.mark.parametrize(
+    "reference",
+    ['{env = "HOME"}', '{file = "x"}', '{command = ["touch", "resolved"]}', '{keyring = ["mail", "x"]}', "{x = 1}"],
+)
+@pytest.mark.parametrize("environ", [{}, {"ZTRUST_MAIL_URL": URL}, FULL])
+def test_no_reference_in_an_untrusted_file_is_resolved(environ: Mapping[str, str], reference: str, key: str) -> None:
+    refusal = refused(found(entry(url=f'"{URL}"', **{key: reference})), environ=environ)
+    assert refusal.rule == "untrusted-settings"
+    assert f"has a reference as `servers.main.{key}`, which is not resolved" in refusal.message
+    assert "--config ztrust-mail.toml" in refusal.hint

@@ -205,6 +205,20 @@ class OverviewFormat(ReportFormat[Overview]):
             tables.append(Table(f"{one.name}: {one.title}", ("fact", "value"), tuple(facts)))
         return _overview(report, tables=tables)
 
+    def servers(self, report: reports.ServersReport) -> Overview:
+        """Return the servers as a table."""
+        from ztrust_mail.reports.text.servers import describe_labels, server_facts
+
+        heads = ("server", "URL", "labels", "login and limits", "check")
+        rows = []
+        for one in report.listed.servers:
+            check = report.listed.checks.get(one.name)
+            facts = "; ".join(server_facts(replace(one, labels={})))
+            url = one.server.url if one.server else "broken"
+            answer = f"{check.status.value}: {check.detail}" if check else ""
+            rows.append((one.title, url, " ".join(describe_labels(one)), facts, answer))
+        return _overview(report, tables=[Table("Servers", heads, tuple(rows))])
+
 
 def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: Iterable[Table] = ()) -> Overview:
     rows = tuple(realms)

@@ -134,6 +134,14 @@ class TextFormat(ReportFormat[TextReport]):
 
         return TextReport(preset_lines(report.presets[0]) if report.whole else preset_table(report.presets))
 
+    def servers(self, report: reports.ServersReport) -> TextReport:
+        """Return the servers, then the findings about them."""
+        from ztrust_mail.reports.text.servers import server_list_lines, server_list_verdict
+
+        notes = list(finding_lines(report.findings))
+        lines = [*server_list_lines(report.listed), *([line()] if notes else []), *notes, line()]
+        return TextReport(lines, server_list_verdict(report))
+
 
 FORMAT = TextFormat()
 

@@ -1,0 +1,63 @@
+"""The servers of the settings as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ztrust_mail.diagnose.servers import ReachStatus, ServerList
+from ztrust_mail.reports.report import ServersReport
+from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
+from ztrust_mail.reports.text.lines import command_line
+from ztrust_mail.settings.inventory import ListedServer
+
+_STYLES = {
+    ReachStatus.OK: "green",
+    ReachStatus.UNKNOWN: "yellow",
+    ReachStatus.REFUSED: "red",
+    ReachStatus.UNREACHABLE: "red",
+    ReachStatus.BROKEN: "red",
+}
+_MOST_NAME = 24
+
+
+def server_list_lines(found: ServerList) -> Iterator[Line]:
+    """Yield for each server a line with name and URL, one with login, labels and limits, and one of its check."""
+    width = min(max((len(one.title) for one in found.servers), default=0), _MOST_NAME)
+    for one in found.servers:
+        check, server = found.checks.get(one.name), one.server
+        url = Span(server.url, WHOLE) if server else Span("broken", "red")
+        yield line(Span(f"{one.title:<{width}}", "bold"), "  ", url)
+        indent = " " * (width + 2)
+        if facts := list(server_facts(one)):
+            yield line(indent, Span("", HANG), Span("; ".join(facts), "dim"))
+        if check:
+            detail = "" if check.finding else f": {check.detail}"  # the findings follow
+            took = f" ({check.seconds:.2f} s)" if check.status is ReachStatus.OK else ""
+            yield line(indent, Span("", HANG), Span(check.status.value, _STYLES[check.status]), detail, took)
+
+
+def server_facts(one: ListedServer) -> Iterator[str]:
+    """Yield what is known of a server besides name and URL."""
+    if server := one.server:
+        yield server.gateway
+        yield from [one.account] if one.account else []
+        yield from (f"{key} from {source}" for key, source in one.sources.items())
+        if rate := server.limits.requests_per_second:
+            yield f"{rate:g} requests per second"
+        if server.limits.windows is not None:
+            yield f"written only: {', '.join(map(str, server.limits.windows)) or 'never'}"
+    yield from [" ".join(describe_labels(one))] if one.labels else []
+
+
+def describe_labels(one: ListedServer) -> Iterator[str]:
+    """Yield the labels of a server as ``stage=prod``."""
+    yield from (f"{name}={value}" for name, value in one.labels.items())
+
+
+def server_list_verdict(report: ServersReport) -> Iterator[Line]:
+    """Yield how many servers there are, and what to do next."""
+    yield line(f"{report.listed.summary}.")
+    if not report.listed.servers:
+        yield command_line("How to write a server into the settings", "ztrust-mail docs settings")
+    elif report.next_step:
+        yield command_line("Log in to each", report.next_step)
