@@ -1,10 +1,11 @@
-"""Fixtures for tests with real servers, each started once for a whole run.
+"""Fixtures of many tests; real servers are each started once for a whole run.
 
 Load them from the root ``conftest.py``: ``pytest_plugins = ["support.fixtures"]``.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> 
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return path
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let the interrupt signal raise KeyboardInterrupt, also where the tests were started without it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -552,14 +552,6 @@ def test_a_run_cancelled_before_it_began_writes_nothing():
     assert gateway.written == []
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let the interrupt signal raise KeyboardInterrupt, also where the tests were started without it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_during_a_run_loses_no_result():
     names = [f"r{n}" for n in range(6)]

@@ -139,6 +139,7 @@ def test_a_refused_sender_fails_its_own_realm_alone(odd_relays: OddRelays) -> No
     assert done.exit_status is ExitStatus.DIFFERS
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interruption_ends_all_dialogues(odd_relays: OddRelays) -> None:
     main, ended = threading.main_thread().ident, threading.Event()
 
