@@ -20,6 +20,7 @@ realms: {acme: {}}
 
 WITHOUT_EXTRA = {
     "convert": [("convert", "--from", "terraform", "--to", "spec", "main.tf")],
+    "dns": [("check", "--for", "sender", "--spec", "mail.yaml")],
     "html": [("plan", "mail.yaml", "--report", "html=plan.html"), ("validate", "mail.yaml", "--format", "html")],
     "postgresql": [("history", "--server", "http://127.0.0.1:1")],
     "sandbox": [("sandbox",), ("demo",)],
@@ -38,6 +39,8 @@ def test_a_command_without_its_extra_prints_the_command_that_installs_it(
     without_extras: BareEnvironment, tmp_path: Path, extra: str, command: tuple[str, ...]
 ) -> None:
     (tmp_path / "main.tf").write_text("# no realms\n", encoding="utf-8")
+    spec = "version: 1\nrealms: {acme: {relay: {host: a.example}, sender: {address: a@b.example}}}\n"
+    (tmp_path / "mail.yaml").write_text(spec, encoding="utf-8")
     ran = without_extras.run(
         "ztrust-mail", *command, cwd=tmp_path, ZTRUST_MAIL_JOURNAL="postgresql://eve@127.0.0.1:1/x"
     )
