@@ -64,6 +64,22 @@ def test_a_realm_that_needs_mail_and_gets_none_is_found(
     assert find(server, realm, ENTRY, "needs-mail") == []
 
 
+def test_a_realm_whose_workflow_sends_mail_and_that_gets_none_is_found(
+    server: ServerUnderTest, admin: AdminApi, realm: str
+) -> None:
+    has_workflows = not server.version.startswith("16.")
+    mails = {"on": "user-created", "steps": [{"uses": "disable-user", "after": "9000"}, {"uses": "notify-user"}]}
+    others = {"on": "user-created", "steps": [{"uses": "disable-user", "after": "9000"}]}
+    bodies = [{"name": f"a{number:02}", **others} for number in range(11)]
+    bodies += [{"name": "off", "enabled": False, **mails}, {"name": "welcome", **mails}]
+    for body in bodies:
+        assert admin.call("POST", f"/admin/realms/{realm}/workflows", body).ok == has_workflows
+    messages = [one.message for one in find(server, realm, {"disabled": True}, "needs-mail")]
+    found = ["the realm has no e-mail settings, and its workflow sends mail: `welcome`"]
+    assert messages == (found if has_workflows else [])
+    assert find(server, realm, ENTRY, "needs-mail") == []
+
+
 def test_a_theme_that_the_server_does_not_have_is_found(server: ServerUnderTest, admin: AdminApi, realm: str) -> None:
     admin.ok("PUT", f"/admin/realms/{realm}", {"emailTheme": "keycloack"})
     (found,) = find(server, realm, ENTRY, "unknown-email-theme")

@@ -14,6 +14,7 @@ from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_base
 from ztrust_mail.linting.check import SERVER_RULES, find_in_spec, find_on_server
 from ztrust_mail.linting.ignores import drop_ignored, find_unused
 from ztrust_mail.linting.result import LintResult
+from ztrust_mail.linting.rules.server import needs_mail
 from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules
 from ztrust_mail.settings import LintSettings
 from ztrust_mail.specfile import load
@@ -126,12 +127,21 @@ def _lint_server(
     gateway = session.gateway
     selected = select_realms(spec, gateway, realms, everything=True)
     view = make_server_view(gateway, selected, selection)
+    if needs_mail.rule in selection.rules:
+        view = _add_workflows(view, gateway)
     journal = session.journal_for_reading
     if journal:
         view = replace(view, secrets=journal.secret_times(gateway.url))
     failed = [finding_of(e, realm) for realm, e in _readings_of(selected).items() if isinstance(e, RealmError)]
     glob_problems = [one for one in selected.findings if one not in spec.warnings and one.severity is Severity.ERROR]
     return find_on_server(view, selection), [*glob_problems, *failed]
+
+
+def _add_workflows(view: ServerView, gateway: Gateway) -> ServerView:
+    """Return the view with the workflows that send mail, of those realms for which they matter."""
+    found = gateway.mail_workflows([realm for realm in view.realms if view.stays_without_mail(realm)])
+    workflows = {realm: replace(view.realms[realm], workflows=names) for realm, names in found.items() if names}
+    return replace(view, realms={**view.realms, **workflows})
 
 
 def _readings_of(selected: Selection) -> Mapping[str, LiveRealm | RealmError]:

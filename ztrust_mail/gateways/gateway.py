@@ -183,6 +183,13 @@ class Gateway(ABC):
         """Return what the server says of itself, by at most one request."""
         return ServerInfo()
 
+    def mail_workflows(self, realms: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of each realm's workflows that send mail, by one request for each realm.
+
+        A realm whose workflows this account may not see has none.
+        """
+        return {}
+
     @abstractmethod
     def realms(self) -> list[str]:
         """Return the sorted names of the realms that this account may see."""

@@ -127,14 +127,15 @@ class SpecView:
 class LiveRealmFacts:
     """What the server says of one realm.
 
-    ``needs_mail`` names what is on and does not work without e-mail. ``both_switches`` tells that implicit TLS and
-    STARTTLS are both on.
+    ``needs_mail`` names the switches that are on and do not work without e-mail, ``workflows`` the workflows that send
+    e-mail. ``both_switches`` tells that implicit TLS and STARTTLS are both on.
     """
 
     has_mail: bool
     needs_mail: tuple[str, ...] = ()
     theme: str = ""
     both_switches: bool = False
+    workflows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,11 @@ class ServerView:
     senders: tuple[str, ...] | None = None
     secrets: Mapping[str, datetime] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+
+    def stays_without_mail(self, realm: str) -> bool:
+        """Tell whether a realm has no e-mail settings and gets none from the spec."""
+        wanted = self.wanted.get(realm)
+        return not self.realms[realm].has_mail and (wanted is None or wanted.disabled)
 
 
 @dataclass(frozen=True)

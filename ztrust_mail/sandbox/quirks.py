@@ -172,6 +172,7 @@ class Quirks:
     tls_by_address: bool = True
     new_events: bool = True
     mail_says_display_name: bool = True
+    workflows: bool = False
 
 
 _WILDFLY = Quirks(
@@ -201,7 +202,7 @@ _26_2_5 = replace(_26_2_0, mask_needs_auth_type=False)
 _26_4 = replace(_26_2_5, checks_addresses=True, normalises=True)
 _26_5 = replace(_26_4, own_timeouts=True)
 # A full token of an administrator that is older than a realm has no rights on it on 26.4, and all rights on 26.7.4.
-_26_7_4 = replace(_26_5, full_tokens_age=False)
+_26_7_4 = replace(_26_5, full_tokens_age=False, workflows=True)
 _26_8 = replace(
     _26_7_4,
     drops_credential=REALM_CONNECTION,

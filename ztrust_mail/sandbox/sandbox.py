@@ -214,6 +214,7 @@ class Sandbox:
             query=dict(parse_qsl(target.query)),
             authorization=request.headers.get("Authorization", ""),
             content_type=request.headers.get("Content-Type", ""),
+            accept=request.headers.get("Accept", ""),
             raw_body=body,
         )
         response = answer(call)

@@ -128,7 +128,7 @@ class Client:
 
 @dataclass
 class Realm:
-    """A realm: its top-level settings, its e-mail settings, its own texts by locale, its users and clients."""
+    """A realm: its settings, its e-mail settings, its own texts by locale, its users, clients and workflows."""
 
     name: str
     settings: Json = field(default_factory=dict)
@@ -137,6 +137,7 @@ class Realm:
     users: dict[str, User] = field(default_factory=dict)
     clients: dict[str, Client] = field(default_factory=dict)
     admin_events: list[Json] = field(default_factory=list, repr=False)
+    workflows: list[Json] = field(default_factory=list, repr=False)
     id: str = field(default_factory=new_id)
 
     @property

@@ -51,6 +51,14 @@ def test_a_realm_without_an_entry_that_needs_mail_is_found_and_one_that_has_mail
     assert rules(replace(VIEW, realms=realms)) == [("needs-mail", "a")]
 
 
+def test_workflows_and_switches_that_need_mail_are_one_finding() -> None:
+    switches, workflows = ("verifyEmail",), ("hello", "bye")
+    realms = {"a": LiveRealmFacts(has_mail=False, needs_mail=switches, workflows=workflows)}
+    (found,) = find_on_server(replace(VIEW, realms=realms), choose_rules(LintOptions(today=TODAY)))
+    reasons = "verifyEmail is on, and its workflows send mail: `hello` and `bye`"
+    assert found.message == f"the realm has no e-mail settings, and {reasons}"
+
+
 def test_both_switches_are_found_where_no_plan_corrects_them() -> None:
     both = LiveRealmFacts(has_mail=True, both_switches=True)
     assert rules(replace(VIEW, realms={"acme": both, "other": both})) == [("both-tls-switches", "other")]

@@ -25,7 +25,7 @@ from ztrust_mail.transport.channel import HostChannel, RequestLine, segment_of
 from ztrust_mail.transport.throttle import MAX_WAITS, Throttle
 from ztrust_mail.transport.token import Token, TokenSource
 
-_JSON = {"Content-Type": "application/json"}
+_JSON = {"Accept": "application/json, */*;q=0.5", "Content-Type": "application/json"}
 
 
 class _TokenDue(Exception):

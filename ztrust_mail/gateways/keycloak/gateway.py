@@ -143,6 +143,17 @@ class KeycloakGateway(Gateway):
         info = parse_server_info(failures.parse_json(response) if response.status_code == requests.codes.ok else None)
         return replace(info, version=info.version or ASSUMED_VERSIONS.get(self._profile, ()))
 
+    def mail_workflows(self, realms: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        from ztrust_mail.gateways.keycloak.workflows import QUERY, mail_workflows_in
+
+        def read(realm: str) -> tuple[str, ...]:
+            response = self._connection.send("GET", f"{path_of(realm)}/{QUERY}")
+            is_shown = response.status_code == requests.codes.ok
+            return mail_workflows_in(failures.parse_json(response)) if is_shown else ()
+
+        with ThreadPoolExecutor(self.connections) as pool, self._throttle.stop_waiting_on_interrupt():
+            return dict(zip(realms, pool.map(read, realms), strict=True))
+
     def realms(self) -> list[str]:
         response = self._connection.send("GET", "admin/realms?briefRepresentation=true")
         if response.status_code == requests.codes.forbidden:

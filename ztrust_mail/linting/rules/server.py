@@ -16,14 +16,18 @@ _LISTED = 5
 def needs_mail(server: ServerView) -> Iterator[Problem]:
     """Yield a problem for each realm that needs e-mail, has none, and is to get none."""
     for realm, live in server.realms.items():
+        if not (live.needs_mail or live.workflows) or not server.stays_without_mail(realm):
+            continue
+        verb = "is" if len(live.needs_mail) == 1 else "are"
+        reasons = [f"{' and '.join(live.needs_mail)} {verb} on"] if live.needs_mail else []
+        if live.workflows:
+            send = "workflow sends" if len(live.workflows) == 1 else "workflows send"
+            reasons.append(f"its {send} mail: {first_and_more([quoted(one) for one in live.workflows])}")
+        effect = ": users cannot verify addresses or reset passwords" if live.needs_mail else ""
         wanted = server.wanted.get(realm)
-        gets_mail = wanted is not None and not wanted.disabled
-        if live.needs_mail and not live.has_mail and not gets_mail:
-            verb = "is" if len(live.needs_mail) == 1 else "are"
-            message = f"the realm has no e-mail settings, and {' and '.join(live.needs_mail)} {verb} on"
-            where = wanted.entry.location if wanted else None
-            hint = "give the realm e-mail settings, or turn that off: users cannot verify addresses or reset passwords"
-            yield Problem(message, hint, (), where, realm)
+        where = wanted.entry.location if wanted else None
+        message = f"the realm has no e-mail settings, and {', and '.join(reasons)}"
+        yield Problem(message, f"give the realm e-mail settings, or turn that off{effect}", (), where, realm)
 
 
 @server_rule("unknown-email-theme", Severity.WARNING)

@@ -252,6 +252,7 @@ class Call:
     query: Mapping[str, str]
     authorization: str
     content_type: str
+    accept: str
     raw_body: bytes
 
     def caller(self) -> Caller:
