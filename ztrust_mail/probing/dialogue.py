@@ -182,6 +182,8 @@ class SmtpDialogue:
     def _ehlo(self) -> str:
         line = self._open_line
         reply = self._reply = line.reply_of(*line.ehlo())
+        if reply.code != _DONE and self._takes_helo(line):
+            return f"takes HELO only, and so offers neither STARTTLS nor a login: {reply}"
         if reply.code != _DONE:
             hint = "give a name that the relay accepts as --ehlo-name; servers greet with the name of their machine"
             name = quoted(line.local_hostname)
@@ -197,6 +199,14 @@ class SmtpDialogue:
             self._warning = RelayProblem("relay-offers-starttls", message, hint, Severity.WARNING)
             return message
         return ", ".join(features)[:200] or "no features"
+
+    def _takes_helo(self, line: SmtpLine) -> bool:
+        """Tell whether a relay that refuses EHLO takes HELO instead: servers go on with that, without STARTTLS."""
+        self._outcome = replace(self._outcome, features=())
+        try:
+            return line.helo()[0] == _DONE
+        except (OSError, smtplib.SMTPException):
+            return False
 
     def _starttls(self) -> str:
         line = self._open_line

@@ -123,6 +123,21 @@ def test_a_mail_in_clear_text_that_should_be_encrypted_fails_the_test(ztrust_san
     assert [(one.rule, one.severity) for one in run.findings] == [("starttls-downgrade", Severity.CRITICAL)]
 
 
+def test_a_relay_that_refuses_ehlo_and_takes_helo_is_a_downgrade(
+    ztrust_sandbox: Sandbox, odd_relays: OddRelays
+) -> None:
+    def play(talk: Talk) -> None:
+        talk.say(b"220 hi\r\n")
+        while (word := talk.hear()[:4].upper()) != b"QUIT":
+            talk.say({b"EHLO": b"502 what?\r\n", b"DATA": b"354 go\r\n"}.get(word, b"250 OK\r\n"))
+            while word == b"DATA" and talk.hear() != b".":
+                pass
+            talk.say(b"250 OK\r\n" if word == b"DATA" else b"")
+
+    run = run_tests(ztrust_sandbox, {"acme": entry(odd_relays(play).port, security="starttls")})
+    assert (rules(run), run.exit_status) == (["starttls-downgrade"], ExitStatus.DIFFERS)
+
+
 def test_a_relay_that_got_a_mail_is_probed_up_to_the_encryption_without_a_login(
     odd_relays: OddRelays, examine: tuple[FakeGateway, Examiner]
 ) -> None:

@@ -44,7 +44,8 @@ def test_a_plain_relay_goes_through_all_stages(odd_relays: OddRelays, look) -> N
         (answering(banner=b"\x00\x00\r\n"), Stage.BANNER, "relay-protocol"),
         (lambda talk: talk.close(), Stage.BANNER, "relay-closed"),
         (lambda talk: (talk.say(b"220 hi\r\n"), talk.hear(), talk.close()), Stage.EHLO, "relay-closed"),
-        (answering({"EHLO": b"504 5.5.2 need a name\r\n"}), Stage.EHLO, "relay-ehlo"),
+        (answering({word: b"504 5.5.2 need a name\r\n" for word in ("EHLO", "HELO")}), Stage.EHLO, "relay-ehlo"),
+        (lambda talk: (talk.say(b"220 hi\r\n"), talk.hear(), talk.say(b"421 (EHLO)\r\n")), Stage.EHLO, "relay-ehlo"),
         (answering({"EHLO": b"250-x\r\n" + b"250-y\r\n" * 20_000}), Stage.EHLO, "relay-protocol"),
         (answering({"MAIL": b"550 5.7.1 Sender address rejected\r\n"}), Stage.SENDER, "relay-sender"),
         (answering({"MAIL": b"451 4.7.1 later\r\n"}), Stage.SENDER, "relay-defers"),
@@ -65,6 +66,15 @@ def test_what_a_relay_refuses_or_breaks_has_a_stage_and_a_rule(odd_relays, look,
     assert failure(outcome) == (stage, rule)
     after = outcome.stages[[one.stage for one in outcome.stages].index(stage) + 1 :]
     assert {one.status for one in after} == {ProbeStatus.NOT_TESTED}
+
+
+def test_a_relay_that_takes_helo_only_is_asked_on_and_offers_no_starttls(odd_relays: OddRelays, look) -> None:
+    relay = odd_relays(answering({"EHLO": b"502 5.5.1 what?\r\n"}))
+    outcome = look(relay.settings(), to="a@b.example")
+    assert outcome.status is ProbeStatus.OK
+    assert outcome.stage(Stage.EHLO).detail.startswith("takes HELO only")
+    outcome = look(relay.settings(Security.STARTTLS))
+    assert failure(outcome) == (Stage.STARTTLS, "relay-no-starttls")
 
 
 def _with_message(script):
