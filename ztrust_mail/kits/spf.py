@@ -80,10 +80,12 @@ def look_up_spf(client: DnsClient, domain: str) -> SpfFacts:
 
 
 def _terms(parsed: ParsedSPFRecord | None) -> Iterator[tuple[str, str]]:
-    """Yield kind and value of all terms, those of included records too."""
+    """Yield kind and value of all terms that let a relay send, those of included records too."""
     if parsed is None:
         return
     for one in cast("list[Mapping[str, object]]", parsed["mechanisms"]):
+        if one["action"] != "pass":  # such as -ip4, which says that this relay may not
+            continue
         yield str(one["mechanism"]), str(one["value"]).lower().rstrip(".")
         yield from _terms(cast("ParsedSPFRecord | None", one.get("parsed")))
     if redirect := parsed["redirect"]:

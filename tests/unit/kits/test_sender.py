@@ -33,6 +33,7 @@ ZONES: Mapping[str, Records] = {
         "two.odd.example": ['TXT "v=spf1 -all"', 'TXT "v=spf1 ~all"'],
         "blank.odd.example": ['TXT " v=spf1 -all"'],
         "syntax.odd.example": ['TXT "v=spf1 ip4:999.1.1.1 -all"'],
+        "denied.odd.example": ['TXT "v=spf1 -include:mailgun.org ?ip4:203.0.113.1 -all"'],
         "open.odd.example": ['TXT "v=spf1 +all"'],
         "void.odd.example": ['TXT "v=spf1 a:n1.odd.example a:n2.odd.example a:n3.odd.example -all"'],
         "circle.odd.example": ['TXT "v=spf1 include:circle2.odd.example -all"'],
@@ -132,6 +133,11 @@ def test_a_provider_that_is_not_included_is_a_warning(server) -> None:
     assert told(run, "relay in SPF") == ("warning", "spf-relay")
     assert "include:_spf.google.com" in run.findings[0].hint
     assert run.exit_status is ExitStatus.OK
+
+
+@pytest.mark.parametrize(("host", "found"), [(MAILGUN, ("warning", "spf-relay")), ("203.0.113.1", ("not-tested", ""))])
+def test_terms_that_forbid_a_relay_do_not_list_it(server, host: str, found: tuple[str, str]) -> None:
+    assert told(check(server, acme=settings("denied.odd.example", host)), "relay in SPF") == found
 
 
 @pytest.mark.parametrize(
