@@ -77,7 +77,7 @@ class M365Kit(RelayKit):
             return ("No realm is on Microsoft 365.",), ""
         ready = sum(one.realm in concerned and one.exit_status is ExitStatus.OK for one in run.realms)
         said = f"{ready:,} of {pluralise(len(concerned), 'realm')} on Microsoft 365 can log in with a token."
-        return (said,), "ztrust-mail plan SPEC..." if ready == len(run.realms) - _skipped(run) else ""
+        return (said,), "ztrust-mail plan SPEC..." if ready == len(run.realms) - _count_skipped(run) else ""
 
     def _is_here(self, fields: FieldMap) -> bool:
         host = str(fields.get(HOST, "")).casefold().removesuffix(".")
@@ -87,7 +87,7 @@ class M365Kit(RelayKit):
         return fields is not None and self._is_here(fields) and fields.get(LOGIN) is Login.BASIC
 
 
-def _skipped(run: CheckRun) -> int:
+def _count_skipped(run: CheckRun) -> int:
     return sum(one.status is CheckedStatus.SKIPPED for one in run.realms)
 
 
@@ -104,10 +104,10 @@ def _connection(seen: RelayOutcome) -> Iterator[CheckFact]:
     """Yield what failed before the token: then nothing is known about the login."""
     failure = seen.failure
     if failure and failure.stage not in (Stage.TOKEN, Stage.LOGIN, Stage.SENDER):
-        yield _failed(failure)
+        yield _report_failure(failure)
 
 
-def _failed(stage: StageOutcome) -> CheckFact:
+def _report_failure(stage: StageOutcome) -> CheckFact:
     """Return the fact that a stage failed, as the probe says it."""
     hint = stage.finding.hint if stage.finding else ""
     return fact_of(stage.stage.label, RelayProblem(stage.rule, stage.detail, hint))
@@ -155,10 +155,14 @@ def _login(seen: RelayOutcome) -> Iterator[CheckFact]:
         yield not_tested("login", stage.detail, problem)
     elif stage.status is not ProbeStatus.FAILED:
         yield ok("login", stage.detail)
-    elif stage.rule == "relay-login-refused" and seen.token is not None and ROLE in seen.token.roles:
+    elif _is_refused_for_good(stage) and seen.token is not None and ROLE in seen.token.roles:
         yield fact_of("login", RelayProblem("m365-service-principal", stage.detail, f"{_PRINCIPAL}; {_SEE}"))
     else:
-        yield _failed(stage)
+        yield _report_failure(stage)
+
+
+def _is_refused_for_good(stage: StageOutcome) -> bool:
+    return stage.rule == "relay-login-refused" and stage.reply is not None and stage.reply.code >= 500
 
 
 def _senders(seen: RelayOutcome, users: Sequence[Candidate]) -> Iterator[CheckFact]:
@@ -168,7 +172,7 @@ def _senders(seen: RelayOutcome, users: Sequence[Candidate]) -> Iterator[CheckFa
         return
     refused = {one.address for one in seen.senders if one.status is ProbeStatus.FAILED}
     if not refused:
-        yield ok(Stage.SENDER.label, stage.detail) if stage.status is ProbeStatus.OK else _failed(stage)
+        yield ok(Stage.SENDER.label, stage.detail) if stage.status is ProbeStatus.OK else _report_failure(stage)
         return
     realms = tuple(one.realm for one in users if sender_of(one.fields or {}) in refused)
     hint = (

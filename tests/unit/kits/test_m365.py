@@ -114,6 +114,12 @@ def test_a_refused_login_with_the_right_token_is_a_missing_service_principal(reh
     assert "New-ServicePrincipal -AppId" in run.findings[0].hint
 
 
+def test_a_login_that_is_refused_for_now_says_nothing_about_the_tenant(rehearse: Rehearse) -> None:
+    run = rehearse(None, {"AUTH XOAUTH2": b"454 4.7.0 Temporary authentication failure\r\n"})
+    assert [f.rule for f in run.findings] == ["relay-login-refused"]
+    assert "try again in some minutes" in run.findings[0].hint
+
+
 def test_no_token_says_what_the_authority_says(rehearse: Rehearse) -> None:
     run = rehearse({"error": "invalid_client"}, status=401)
     assert [f.rule for f in run.findings] == ["m365-token"]
