@@ -32,7 +32,7 @@ class _Row:
     is_likely: Test = lambda _: False
 
 
-def _answered(seen: Evidence) -> bool:
+def _has_answered(seen: Evidence) -> bool:
     return not seen.server_waited
 
 
@@ -96,7 +96,7 @@ def _is_untested_login(seen: Evidence) -> bool:
 
 
 TABLE = (
-    _Row("ehlo-name", _answered, _ehlo, "try the server's name: ztrust-mail probe {realm} --ehlo-name NAME"),
+    _Row("ehlo-name", _has_answered, _ehlo, "try the server's name: ztrust-mail probe {realm} --ehlo-name NAME"),
     _Row("source-address", _is_remote, _source, "see the relay's log for the server's address"),
     _Row("egress", _is_remote, _egress, "run the probe beside the server"),
     _Row(
@@ -115,7 +115,7 @@ TABLE = (
     ),
     _Row(
         "truststore",
-        lambda seen: _answered(seen) and seen.probe.relay.security is not Security.NONE,
+        lambda seen: _has_answered(seen) and seen.probe.relay.security is not Security.NONE,
         _truststore,
         "see its options --truststore-paths and --tls-hostname-verifier; before 27.0 a new authority needs a restart",
         lambda seen: seen.has_own_trust and not _is_untested_login(seen),
@@ -135,27 +135,27 @@ TABLE = (
     ),
     _Row(
         "secret",
-        lambda seen: _answered(seen) and _is_untested_login(seen),
+        lambda seen: _has_answered(seen) and _is_untested_login(seen),
         lambda seen: "the relay refuses the login or, after it, the sender or the recipient",
         _secret_check,
-        lambda seen: _answered(seen),
+        lambda seen: _has_answered(seen),
     ),
     _Row(
         "sender",
-        lambda seen: _answered(seen) and bool(seen.untested_sender) and not _is_untested_login(seen),
+        lambda seen: _has_answered(seen) and bool(seen.untested_sender) and not _is_untested_login(seen),
         lambda seen: f"the relay refuses the sender {seen.untested_sender}, about which it was not asked",
         "ztrust-mail probe {realm}",
         lambda seen: True,
     ),
     _Row(
         "recipient",
-        lambda seen: _answered(seen) and seen.is_untested(Stage.RECIPIENT) and not _is_untested_login(seen),
+        lambda seen: _has_answered(seen) and seen.is_untested(Stage.RECIPIENT) and not _is_untested_login(seen),
         lambda seen: "the relay refuses the recipient, whose address is not known here",
         "ztrust-mail probe {realm} --to ADDRESS",
     ),
     _Row(
         "message",
-        lambda seen: _answered(seen) and not _is_untested_login(seen),
+        lambda seen: _has_answered(seen) and not _is_untested_login(seen),
         lambda seen: "the relay refuses the message itself, such as its From address; the probe sent none",
         "ztrust-mail probe {realm} --to ADDRESS --send",
     ),
@@ -165,7 +165,7 @@ TABLE = (
 
 def _check_of(row: _Row, seen: Evidence) -> str:
     check = row.check if isinstance(row.check, str) else row.check(seen)
-    return check.format(realm=shell_word(seen.realm), host=seen.probe.relay.host)
+    return check.format(realm=shell_word(seen.realm), host=shell_word(seen.probe.relay.host))
 
 
 def find_possible_causes(seen: Evidence) -> tuple[PossibleCause, ...]:

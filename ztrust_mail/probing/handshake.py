@@ -47,7 +47,7 @@ class Handshake:
         if tls.is_plain_text(error) and not self._starttls and (greeting := self._plain_greeting()):
             message = f"the port speaks plain SMTP before TLS: it greets with {greeting}"
             return None, RelayProblem("relay-speaks-plain", message, "set relay.security: starttls for this port")
-        return self._failed(error)
+        return self._explain_failure(error)
 
     def _refused_certificate(self, code: int) -> tuple[TlsFacts | None, RelayProblem]:
         facts = self._look_again() or TlsFacts("", "", ())
@@ -55,7 +55,7 @@ class Handshake:
         problem = tls.certificate_problem(facts, self._relay.host, self._relay.address, starttls=self._starttls)
         return facts, problem
 
-    def _failed(self, error: ssl.SSLError) -> tuple[TlsFacts | None, RelayProblem]:
+    def _explain_failure(self, error: ssl.SSLError) -> tuple[TlsFacts | None, RelayProblem]:
         if tls.is_old_version(error):
             facts = self._look_again()
             version = f": it speaks {facts.version}" if facts else ""

@@ -39,16 +39,16 @@ def _lines(preset: Preset) -> Iterator[str]:
     yield ""
     yield "defaults:"
     yield "  relay:"
-    yield _commented(f"    preset: {preset.name}", f"{preset.host}, port {preset.port}, {preset.security}")
+    yield _add_comment(f"    preset: {preset.name}", f"{preset.host}, port {preset.port}, {preset.security}")
     if preset.regions:
-        yield _commented("", f"other regions: {first_and_more([*_other_regions(preset)])}")
+        yield _add_comment("", f"other regions: {first_and_more([*_other_regions(preset)])}")
     yield from _login(preset.login, preset)
     address, what = _SENDERS[preset.sender]
     yield "  sender:"
-    yield _commented(f"    address: {address}", what)
+    yield _add_comment(f"    address: {address}", what)
     yield ""
     yield "realms:"
-    yield _commented("  acme:", "the name of your realm")
+    yield _add_comment("  acme:", "the name of your realm")
     yield "    sender: {name: Acme Corp}"
 
 
@@ -61,23 +61,23 @@ def _login(login: PresetLogin, preset: Preset) -> Iterator[str]:
     if login.username_rule is UsernameRule.NONE:
         return
     permitted = "leave it out where the server's address is permitted"
-    yield _commented("    auth:", permitted) if login.optional else "    auth:"
+    yield _add_comment("    auth:", permitted) if login.optional else "    auth:"
     if login.username:
-        yield _commented(f"      username: {login.username}", "exactly this text")
+        yield _add_comment(f"      username: {login.username}", "exactly this text")
     else:
         username, what = _USERNAMES[login.username_rule]
-        yield _commented(f"      username: {username}", what)
+        yield _add_comment(f"      username: {username}", what)
     reference = f"{{env: {login.variable}}}"
     if not preset.oauth:
         secret = "secret key of that token" if login.username_rule is UsernameRule.TOKEN else login.secret
-        yield _commented(f"      password: {reference}", f"where the {secret} is; never the secret itself")
+        yield _add_comment(f"      password: {reference}", f"where the {secret} is; never the secret itself")
         return
     yield "      token:"
-    yield _commented(f"        url: {preset.oauth.token_url.replace('{tenant}', 'TENANT')}", "your tenant's id")
-    yield _commented("        client_id: 00000000-0000-0000-0000-000000000000", "of your application")
-    yield _commented(f"        client_secret: {reference}", "never the secret itself")
+    yield _add_comment(f"        url: {preset.oauth.token_url.replace('{tenant}', 'TENANT')}", "your tenant's id")
+    yield _add_comment("        client_id: 00000000-0000-0000-0000-000000000000", "of your application")
+    yield _add_comment(f"        client_secret: {reference}", "never the secret itself")
     yield f"        scope: {preset.oauth.scope}"
 
 
-def _commented(text: str, comment: str) -> str:
+def _add_comment(text: str, comment: str) -> str:
     return f"{text + '  ':<{_COLUMN}}# {comment}"

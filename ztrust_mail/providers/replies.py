@@ -58,7 +58,7 @@ def explain_reply(host: str, code: int, text: str) -> KnownReply | None:
     """
     rows = _by_code().get(code, ())
     plain = " ".join(text[:MAX_TEXT].casefold().split())
-    provider, enhanced = provider_of(host) if rows else "", _enhanced(plain)
+    provider, enhanced = provider_of(host) if rows else "", _find_enhanced(plain)
     fitting = (row for row in rows if row.fits(provider, enhanced, plain))
     return max(fitting, key=lambda row: row.weight, default=None)
 
@@ -68,7 +68,7 @@ def known_replies() -> tuple[KnownReply, ...]:
     return _replies()
 
 
-def _enhanced(text: str) -> str:
+def _find_enhanced(text: str) -> str:
     found = _ENHANCED.search(text)
     return found[1] if found else ""
 

@@ -84,6 +84,12 @@ def test_what_the_probe_sees_is_the_cause() -> None:
     assert judged.possible_causes == ()
 
 
+def test_a_command_to_copy_has_the_host_as_one_word() -> None:
+    judged = verdict(REFUSED, probe(replace(PLAIN, host="a;id")))
+    checks = {one.id: one.check for one in judged.possible_causes}
+    assert checks["resolution"] == "resolve the name on the server's machine: getent ahosts 'a;id'"
+
+
 def test_a_reply_of_the_reply_book_is_explained_in_its_words() -> None:
     reply = Reply(535, "5.7.139 Authentication unsuccessful, basic authentication is disabled.", "5.7.139")
     found = probe(replace(LOGIN, host="smtp.office365.com"), failing(Stage.LOGIN, "relay-login-refused", reply))
