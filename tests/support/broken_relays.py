@@ -141,6 +141,7 @@ class BrokenRelays:
         login = self._mail(self._relays.with_login(), "starttls", _auth("SMTP_PASSWORD"))
         yield Case("no STARTTLS offered, with login", login, SENT, "starttls-downgrade")
         required = self._mail(self._relays.failing(RelayFault.NO_STARTTLS), "starttls", _auth("SMTP_PASSWORD"))
+        yield Case("EHLO refused, HELO taken", self._raw(_helo_only, "starttls"), SENT, "starttls-downgrade")
         yield Case("no STARTTLS offered, and required", required, AT_ONCE, "relay-no-starttls")
         yield Case("STARTTLS required, `none` set", self._service("starttls"), AT_ONCE, "relay-needs-starttls")
 
@@ -214,6 +215,16 @@ def _knowing_the_probe(talk: Talk) -> None:
 def _closing_at_ehlo(talk: Talk) -> None:
     talk.say(b"220 hi\r\n")
     talk.hear()
+
+
+def _helo_only(talk: Talk) -> None:
+    """Refuse EHLO, take HELO and every mail."""
+    talk.say(b"220 old\r\n")
+    while (word := talk.hear()[:4].upper()) != b"QUIT":
+        talk.say({b"EHLO": b"502 5.5.1 what?\r\n", b"DATA": b"354 go\r\n"}.get(word, b"250 OK\r\n"))
+        while word == b"DATA" and talk.hear() != b".":
+            pass
+        talk.say(b"250 OK\r\n" if word == b"DATA" else b"")
 
 
 def _late(talk: Talk) -> None:
