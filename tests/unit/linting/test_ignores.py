@@ -35,6 +35,7 @@ def rules(result: LintResult) -> list[str]:
         "#ztrust-mail: ignore[port-25]",
         "# ztrust-mail: ignore[ port-25 ] our own network",
         "# ztrust-mail: ignore[port-25] # and more",
+        '# ztrust-mail: ignore[port-25] it\'s "our own" network',
     ],
 )
 def test_a_comment_ignores_a_rule_in_its_line(lint, comment):
@@ -56,6 +57,9 @@ def test_a_comment_in_another_line_ignores_nothing_and_is_reported(lint, lines):
 def test_a_text_that_looks_like_a_comment_ignores_nothing(lint):
     line = '  acme: {relay: {host: h.example, port: 25}, sender: {name: "x # ztrust-mail: ignore[port-25]"}}'
     assert rules(lint(line)) == ["port-25"]
+    assert rules(lint(line.replace('"}}', 's "}} # é'))) == ["port-25"]
+    commented = line.replace('"}}', '"}} # ztrust-mail: ignore[port-25] "ours"')
+    assert (rules(lint(commented)), lint(commented).ignored) == ([], 1)
 
 
 def test_several_rules_are_separated_by_commas_and_each_unused_one_is_reported(lint):
