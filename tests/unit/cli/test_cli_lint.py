@@ -46,6 +46,12 @@ def test_an_invalid_spec_is_status_2_for_both(cli: Cli, spec: str) -> None:
     assert [cli(command, spec).status for command in ("lint", "validate")] == [2, 2]
 
 
+def test_the_errors_of_an_invalid_spec_are_counted_once(cli: Cli, spec: str) -> None:
+    cli.write("mail.yaml", SPEC.replace("port: 25", "port: 99999, host: 'a b'"))
+    last = cli("lint", spec).out.splitlines()[-2:]
+    assert [line.startswith("Found ") for line in last] == [False, True]
+
+
 def test_a_typo_in_a_rule_is_refused_with_the_nearest_one(cli: Cli, spec: str) -> None:
     for command in ("lint", "validate"):
         ran = cli(command, spec, "--ignore", "prot-25")

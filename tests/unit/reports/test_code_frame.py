@@ -1,10 +1,11 @@
 """Code frames: the source line of a finding with a caret, for people at a terminal; one line each for a pipe."""
 
 import io
+from dataclasses import replace
 
 import pytest
 
-from ztrust_mail.core.findings import Excerpt, Finding, Location, error
+from ztrust_mail.core.findings import Excerpt, Finding, Location, Severity, error
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
 
@@ -43,6 +44,18 @@ def test_a_pipe_gets_one_line_that_problem_matchers_understand() -> None:
         "mail.yaml:9:14: error: unknown key `adress`; did you mean `address`? [unknown-key]\n"
         "Found 2 errors in 1 file.\n"
     )
+
+
+def test_a_warning_in_many_lines_is_shown_once_unless_details_are_wanted() -> None:
+    def warning(number: int) -> Finding:
+        return replace(finding(EXCERPT, line=number), severity=Severity.WARNING)
+
+    found = [warning(7), finding(EXCERPT, line=8), *map(warning, range(10, 16)), finding(EXCERPT, line=20)]
+    shown = plain(spec_finding_lines(found, Terminal(), 80, fold=True, count=False))
+    assert shown.count("warning: ") == 1
+    assert shown.count("error: ") == 2
+    assert "   = and 6 more lines: 10, 11, 12 and 3 more; --details shows each\n" in shown
+    assert plain(spec_finding_lines(found, Terminal(), 80)).count("warning: ") == 7
 
 
 def test_a_hint_too_long_for_the_line_comes_below() -> None:

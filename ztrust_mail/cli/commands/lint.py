@@ -69,7 +69,7 @@ def command(
         result = linting.lint_spec(checked, known.call(rules, found.lint, fail_on), session, realm)
         result, written = known.finish(result)
         verdict = [*filter(None, [written, *describe_hidden(result)]), _verdict(result)]
-        lines = spec_finding_lines(result.findings, sys.stdout)
+        lines = spec_finding_lines(result.findings, sys.stdout, fold=not output.display.details, count=False)
         done = of_lint(NAME, result, result.exit_status)
         output.finish_report(done, text.TextReport(lines, list(map(line, verdict))))
 

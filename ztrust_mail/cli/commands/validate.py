@@ -48,7 +48,7 @@ def command(
         status = ExitStatus.OK if result.is_valid else ExitStatus.USAGE
         verdict = [_success_line(result.spec)] if status is ExitStatus.OK else []
         verdict = [*map(line, filter(None, [written, *describe_hidden(result)])), *verdict]
-        lines = spec_finding_lines(result.findings, sys.stdout)
+        lines = spec_finding_lines(result.findings, sys.stdout, fold=not output.display.details)
         output.finish_report(of_lint(NAME, result, status), text.TextReport(lines, verdict))
 
 

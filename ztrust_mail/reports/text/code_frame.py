@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
 
-from ztrust_mail.core.findings import Excerpt, Finding, Severity
+from ztrust_mail.core.findings import Excerpt, Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, printable
 from ztrust_mail.reports.style import Line, Span, line
 from ztrust_mail.reports.text.findings import SEVERITY_STYLES, finding_lines
@@ -16,23 +16,29 @@ Cells = Sequence[tuple[str, int]]
 """The characters of a text as they are shown, each with the number of columns that it takes."""
 
 
-def spec_finding_lines(found: Sequence[Finding], stream: TextIO, width: int = 0) -> Iterator[Line]:
-    """Yield findings on a spec, and the count of its errors where there are several.
+def spec_finding_lines(
+    found: Sequence[Finding], stream: TextIO, width: int = 0, *, fold: bool = False, count: bool = True
+) -> Iterator[Line]:
+    """Yield findings on a spec, and with ``count`` the number of its errors where there are several.
 
-    A terminal gets code frames, ``width`` columns wide or as wide as it is. A pipe gets one line for each finding,
-    which problem matchers of editors and CI services understand.
+    A terminal gets code frames, ``width`` columns wide or as wide as it is; with ``fold``, a warning that a file has in
+    several lines is shown once. A pipe gets one line for each finding, which problem matchers of editors and CI
+    services understand.
     """
     if not stream.isatty():
         yield from finding_lines(found)
     else:
         columns = width or shutil.get_terminal_size().columns
-        for several in _group_realms(found):
-            yield from frame_lines(several, columns) if several[0].location else finding_lines(several)
-    yield from _count_lines(found)
+        for several, more in _fold_places(_group_realms(found), fold=fold):
+            yield from frame_lines(several, columns, more) if several[0].location else finding_lines(several)
+    yield from _count_lines(found) if count else ()
 
 
-def frame_lines(several: Sequence[Finding], width: int) -> Iterator[Line]:
-    """Yield the code frame of a finding, which several realms may have at one place."""
+def frame_lines(several: Sequence[Finding], width: int, more: Sequence[int] = ()) -> Iterator[Line]:
+    """Yield the code frame of a finding, which several realms may have at one place.
+
+    ``more`` are further lines of the file that have the same finding.
+    """
     found, realms = several[0], [one.realm for one in several if one.realm]
     severity = found.severity.value
     head, *rest = _wrap(f"{severity}: {found.message} [{found.rule}]", width, "")
@@ -52,6 +58,9 @@ def frame_lines(several: Sequence[Finding], width: int) -> Iterator[Line]:
         yield line(f"{gutter} | {carets[0]}", Span(carets[1] + label, SEVERITY_STYLES[found.severity]))
         hint = "" if is_short else hint
     yield from map(line, _wrap(hint, width, f"{gutter} = "))
+    if more:
+        others = f"and {pluralise(len(more), 'more line')}: {first_and_more([str(one) for one in more], 3)}"
+        yield from map(line, _wrap(f"{others}; --details shows each", width, f"{gutter} = "))
 
 
 def _group_realms(found: Iterable[Finding]) -> Iterable[Sequence[Finding]]:
@@ -60,6 +69,21 @@ def _group_realms(found: Iterable[Finding]) -> Iterable[Sequence[Finding]]:
     for one in dict.fromkeys(found):
         groups.setdefault(replace(one, realm=None) if one.location else one, []).append(one)
     return groups.values()
+
+
+def _fold_places(
+    groups: Iterable[Sequence[Finding]], *, fold: bool
+) -> Iterator[tuple[Sequence[Finding], Sequence[int]]]:
+    """Yield the groups, each with the lines of equal warnings and notes in the same file, which are left out."""
+    alike: dict[Finding | int, list[Sequence[Finding]]] = {}
+    for number, several in enumerate(groups):
+        one = several[0]
+        if fold and one.location and one.severity in (Severity.WARNING, Severity.NOTE):
+            alike.setdefault(replace(one, realm=None, location=Location(one.location.path)), []).append(several)
+        else:
+            alike[number] = [several]
+    for first, *others in alike.values():
+        yield first, [several[0].location.line for several in others if several[0].location]
 
 
 def _count_lines(found: Iterable[Finding]) -> Iterator[Line]:
