@@ -97,6 +97,7 @@ def test(
     spec: Spec | None = None,
     probe: bool | ProbeOptions = True,
     progress: Callable[[int, int], None] | None = None,
+    probed: Callable[[int, int], None] | None = None,
 ) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
@@ -106,8 +107,8 @@ def test(
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
     goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
-    of realms that are tested and of all realms. Raises :class:`Unsafe` before any mail where the policy
-    forbids what the spec says.
+    of realms that are tested and of all realms, then ``probed`` with those of relays, beginning with 0. Raises
+    :class:`Unsafe` before any mail where the policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -121,15 +122,17 @@ def test(
         wanted = resolve_wanted(spec, gateway, realms)
         refuse_forbidden(session.policy, wanted, "test")
         run = send_wanted(gateway, wanted, session.secrets, progress)
-    return _examine(session, run, probe) if probe else run
+    return _examine(session, run, probe, probed) if probe else run
 
 
-def _examine(session: Session, run: MailTestRun, probe: bool | ProbeOptions) -> MailTestRun:
+def _examine(
+    session: Session, run: MailTestRun, probe: bool | ProbeOptions, probed: Callable[[int, int], None] | None
+) -> MailTestRun:
     from ztrust_mail.diagnose.diagnosis import Examiner
     from ztrust_mail.probing.options import ProbeOptions
 
     options = ProbeOptions() if isinstance(probe, bool) else probe
-    return Examiner(session.gateway, session.secrets, session.opened.redactor, options).examine(run)
+    return Examiner(session.gateway, session.secrets, session.opened.redactor, options).examine(run, probed)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it wherever it is imported

@@ -143,6 +143,12 @@ class Output(AbstractContextManager["Output"]):
         """What to call with the numbers of realms that are done and of all realms, from any thread."""
         return self._activity
 
+    def count_relays(self, done: int, total: int) -> None:
+        """Show from any thread how many relays of tests are probed, after the tests themselves."""
+        if not done:
+            self._activity.switch("Probing the relays from here", "relay")
+        self._activity(done, total)
+
     def _check_outside(self, exports: str) -> None:
         files, self._files = self._files, []  # where one is refused, none is written
         for path in (*(path for _, path in files), *filter(None, [self.own.out])):

@@ -140,16 +140,23 @@ class Activity:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._done, self._total = 0, 0
+        self._what, self._noun = "", "realm"
 
     def __call__(self, done: int, total: int) -> None:
         """Show from now on how many realms are done; threads may call in another order than they count."""
         self._done, self._total = max(done, self._done), total
 
+    def switch(self, what: str, noun: str) -> None:
+        """Show from now on another part of the command's work, in which ``noun`` names what is counted."""
+        self._done, self._total = 0, 0
+        self._what, self._noun = printable(what), noun
+
     def start(self, what: str) -> None:
         """Begin to measure the time, unless that has begun."""
         stream = cast(TextIO, _BestEffortStream(self._given or sys.stderr))
         if self._thread is None and is_screen(stream):
-            self._thread = threading.Thread(target=self._run, args=(printable(what), stream), daemon=True)
+            self._what = printable(what)
+            self._thread = threading.Thread(target=self._run, args=(stream,), daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
@@ -158,13 +165,13 @@ class Activity:
         if self._thread:
             self._thread.join()
 
-    def _run(self, what: str, stream: TextIO) -> None:
+    def _run(self, stream: TextIO) -> None:
         began, wait, drawn = time.monotonic(), self._first, False
         while not self._ended.wait(wait):
-            counted = f"{self._done:,} of {pluralise(self._total, 'realm')}, " if self._total else ""
+            counted = f"{self._done:,} of {pluralise(self._total, self._noun)}, " if self._total else ""
             end = f" … {counted}{_format_seconds(time.monotonic() - began)}"
             room = max(style.width_of(stream) - 1 - len(end), 0)
-            stream.write(f"{_ERASE}{what[:room]}{end}")
+            stream.write(f"{_ERASE}{self._what[:room]}{end}")
             stream.flush()
             wait, drawn = self._interval, True
         if drawn:

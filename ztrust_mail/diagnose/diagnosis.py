@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -15,12 +15,12 @@ from ztrust_mail.diagnose.evidence import GIVES_UP_AFTER, OWN_TIMEOUTS, Evidence
 from ztrust_mail.diagnose.mail_test import MailTestOutcome, MailTestRun, MailTestStatus
 from ztrust_mail.diagnose.verdict import DOWNGRADE, Diagnosis, Verdict, judge
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN, Gateway, RealmCounter
 from ztrust_mail.model.fields import CONNECT_TIMEOUT, LOGIN, READ_TIMEOUT, SECURITY, Duration, FieldMap, Login, Security
 from ztrust_mail.probing.options import ProbeOptions
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageOutcome
 from ztrust_mail.probing.relay import Relay, relay_of, sender_of
-from ztrust_mail.probing.run import probe_relays
+from ztrust_mail.probing.run import ProgressCounter, probe_relays
 from ztrust_mail.secrets.store import SecretStore
 
 TEST_FAILED = "test-failed"
@@ -54,8 +54,11 @@ class Examiner:
     redactor: Redactor
     options: ProbeOptions
 
-    def examine(self, run: MailTestRun) -> MailTestRun:
-        """Return the run with a diagnosis for each relay that there is something to say about."""
+    def examine(self, run: MailTestRun, progress: RealmCounter | None = None) -> MailTestRun:
+        """Return the run with a diagnosis for each relay that there is something to say about.
+
+        ``progress`` gets the numbers of relays that are probed and of all, from any thread, first with 0.
+        """
         tested = {one.realm: one for one in run.outcomes if one.settings and _is_worth_a_probe(one)}
         relays = {
             realm: relay
@@ -64,7 +67,9 @@ class Examiner:
         }
         if not relays:
             return run
-        probes = self._probe(run, [tested[realm] for realm in relays], relays)
+        counter = ProgressCounter(progress, len(set(relays.values())))
+        counter.add(0)
+        probes = self._probe(run, [tested[realm] for realm in relays], relays, lambda _: counter.add(1))
         version = self._version() if any(one.status is MailTestStatus.FAILED for one in tested.values()) else ()
         seen = {realm: self._evidence(tested[realm], probes[relay], version) for realm, relay in relays.items()}
         verdicts = {realm: judge(one) for realm, one in seen.items()}
@@ -79,7 +84,11 @@ class Examiner:
             return ()
 
     def _probe(
-        self, run: MailTestRun, tested: Iterable[MailTestOutcome], relays: Mapping[str, Relay]
+        self,
+        run: MailTestRun,
+        tested: Iterable[MailTestOutcome],
+        relays: Mapping[str, Relay],
+        done: Callable[[Relay], None],
     ) -> dict[Relay, RelayOutcome]:
         """Return the outcome by relay. Those of sent mails only are probed up to the encryption, without a login."""
         failed: dict[Relay, dict[str, None]] = {}
@@ -92,9 +101,9 @@ class Examiner:
                 failed.setdefault(relay, {})[sender_of(one.settings or {})] = None
         wanted = {relay: [sender for sender in senders if sender] for relay, senders in failed.items()}
         whole = replace(self.options, to=run.account.email or "")
-        found = probe_relays(wanted, whole, self.store, self.redactor)
+        found = probe_relays(wanted, whole, self.store, self.redactor, done)
         rest = {relay: senders for relay, senders in sent.items() if relay not in failed}
-        found += probe_relays(rest, replace(self.options, until=Stage.EHLO_TLS), self.store, self.redactor)
+        found += probe_relays(rest, replace(self.options, until=Stage.EHLO_TLS), self.store, self.redactor, done)
         return {one.relay: one for one in found}
 
     def _evidence(self, one: MailTestOutcome, probe: RelayOutcome, version: Version) -> Evidence:

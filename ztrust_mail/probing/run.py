@@ -109,17 +109,17 @@ class _Use:
     senders: dict[str, None] = field(default_factory=dict)
 
 
-class _RealmCounter:
-    """Counts the realms whose relays are probed, for any number of threads."""
+class ProgressCounter:
+    """Counts realms or relays that are done, for any number of threads."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
         self._lock = threading.Lock()
 
-    def add(self, realms: int) -> None:
-        """Report that so many more realms are done."""
+    def add(self, number: int) -> None:
+        """Report that so many more are done."""
         with self._lock:
-            self._done += realms
+            self._done += number
             if self._progress:
                 self._progress(self._done, self._total)
 
@@ -146,7 +146,7 @@ def probe_realms(
             senders[realm] = relay, sender
         else:
             found[realm] = _without_relay(realm, relay)
-    counter = _RealmCounter(progress, sum(len(use.realms) for use in uses.values()))
+    counter = ProgressCounter(progress, sum(len(use.realms) for use in uses.values()))
     wanted = {one: [*use.senders] for one, use in uses.items()}
     outcomes = probe_relays(wanted, options, store, redactor, lambda relay: counter.add(len(uses[relay].realms)))
     outcomes = [replace(one, realms=tuple(uses[one.relay].realms)) for one in outcomes]

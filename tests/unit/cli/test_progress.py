@@ -327,6 +327,19 @@ def test_a_command_shows_how_many_realms_are_done_however_long_its_title_is() ->
     assert len(first) == 79
 
 
+def test_a_command_with_two_parts_counts_anew_in_the_second() -> None:
+    screen = WatchedScreen()
+    activity = Activity(screen, first=0.0, interval=0.01)
+    activity(7, 7)
+    activity.start("Sending test mails")
+    activity.switch("Probing the relays from here", "relay")
+    activity(1, 5)
+    screen.drawn.clear()
+    assert screen.drawn.wait(60)
+    activity.stop()
+    assert "Probing the relays from here … 1 of 5 relays, " in screen.getvalue()
+
+
 def test_a_short_command_and_a_pipe_show_no_activity() -> None:
     for stream in (Screen(), io.StringIO()):
         activity = Activity(stream, first=60.0)

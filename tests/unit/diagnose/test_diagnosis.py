@@ -123,6 +123,17 @@ def test_a_mail_in_clear_text_that_should_be_encrypted_fails_the_test(ztrust_san
     assert [(one.rule, one.severity) for one in run.findings] == [("starttls-downgrade", Severity.CRITICAL)]
 
 
+def test_the_probes_are_counted_after_the_tests(ztrust_sandbox: Sandbox, odd_relays: OddRelays) -> None:
+    counts: list[tuple[int, int]] = []
+    ports = [odd_relays(REFUSING).port for _ in range(2)]
+    run_tests(
+        ztrust_sandbox,
+        {name: entry(port) for name, port in zip(REALMS, [*ports, ports[0]], strict=True)},
+        probed=lambda done, total: counts.append((done, total)),
+    )
+    assert counts == [(0, 2), (1, 2), (2, 2)]
+
+
 def test_a_relay_that_refuses_ehlo_and_takes_helo_is_a_downgrade(
     ztrust_sandbox: Sandbox, odd_relays: OddRelays
 ) -> None:

@@ -54,5 +54,7 @@ def command(
         with api.connect(server, spec=loaded, config_path=config) as session:
             output.attach(session, "Sending test mails with")
             probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
-            run = api.test(session, realms, spec=loaded, probe=probe, progress=output.count_realms)
+            run = api.test(
+                session, realms, spec=loaded, probe=probe, progress=output.count_realms, probed=output.count_relays
+            )
         output.finish_report(of_tests(run))
