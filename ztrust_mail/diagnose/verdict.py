@@ -182,6 +182,15 @@ _NEXT: Mapping[str, str] = {
 """The next step where that of a probe does not fit a test."""
 
 
+_ELSEWHERE: Mapping[str, str] = {
+    "relay-name": "The server is another machine, and may know a name that this one does not.",
+    "relay-unreachable": "The server is another machine, and may reach a relay that this one does not.",
+    "relay-refuses": "The relay may treat the server's address in another way.",
+    "relay-closed": "The relay may treat the server's address in another way.",
+}
+"""Why the probe's failure need not be the server's, where that is another machine."""
+
+
 def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
     failed = _with_definite_check(seen, failed)
     relay, known = seen.probe.relay, _known_reply(seen, failed)
@@ -196,9 +205,12 @@ def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
     if failed.rule in ("relay-recipient", "relay-sender") and seen.offers_login and not seen.has_login:
         parts.append("The relay offers a login, and the settings have none: it may take such mails only after one.")
     parts += _time_remarks(seen, failed)
+    is_elsewhere = failed.rule in _ELSEWHERE and not seen.is_local_server and not seen.answer.is_sent
+    parts += [_ELSEWHERE[failed.rule]] if is_elsewhere else []
     hint = _NEXT.get(failed.rule, "").format(host=relay.host) or (failed.finding.hint if failed.finding else "")
     hint = _lower(known.next_step.rstrip(".")) if known else hint
     next_step = f"{hint}; then {_again(seen)}" if hint else _again(seen)
+    next_step += f"; or {_beside(seen)}" if is_elsewhere else ""
     severity = failed.finding.severity if failed.finding else Severity.ERROR
     observation = "" if "{reply}" in template or "{what}" in template else _what(failed)
     return Verdict(failed.rule, cause, " ".join(parts), next_step, severity, observation=observation)

@@ -90,6 +90,15 @@ def test_a_command_to_copy_has_the_host_as_one_word() -> None:
     assert checks["resolution"] == "resolve the name on the server's machine: getent ahosts 'a;id'"
 
 
+@pytest.mark.parametrize("rule", ["relay-name", "relay-unreachable", "relay-refuses", "relay-closed"])
+def test_a_relay_that_only_the_server_may_reach_is_to_be_probed_beside_it(rule: str) -> None:
+    found = probe(PLAIN, failing(Stage.CONNECT, rule))
+    elsewhere = verdict(REFUSED, found)
+    assert "server" in elsewhere.explanation
+    assert elsewhere.next_step.endswith("ztrust-mail probe acme --as kubernetes-job")
+    assert "kubernetes" not in verdict(REFUSED, found, is_local_server=True).next_step
+
+
 def test_a_reply_of_the_reply_book_is_explained_in_its_words() -> None:
     reply = Reply(535, "5.7.139 Authentication unsuccessful, basic authentication is disabled.", "5.7.139")
     found = probe(replace(LOGIN, host="smtp.office365.com"), failing(Stage.LOGIN, "relay-login-refused", reply))
