@@ -175,7 +175,7 @@ def _hint_for(rule: str) -> str:
 def _name_hint(own: CertificateFacts | None) -> str:
     usable = [name for name in own.names if not name.startswith("*.")] if own else []
     return (
-        f"set relay.host to {quoted(usable[0])}, or get a certificate for this name"
+        f"set relay.host to {quoted(usable[0])} if that is your relay, or get a certificate for this name"
         if usable
         else ("get a certificate for this name")
     )

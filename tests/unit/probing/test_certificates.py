@@ -98,6 +98,13 @@ def test_all_failed_checks_are_named(odd_relays, look, issue, ca_file) -> None:
     assert "`relay.invalid`" in outcome.failure.detail
 
 
+def test_a_name_of_a_certificate_is_no_order_to_connect_there(odd_relays, look, issue, ca_file) -> None:
+    relay = odd_relays(secured(issue("attacker.example")))
+    outcome = look(relay.settings(Security.STARTTLS, host="localhost"), ca_bundle=str(ca_file))
+    assert problems(outcome) == ("relay-certificate-name",)
+    assert "set relay.host to `attacker.example` if that is your relay, or" in outcome.failure.finding.hint
+
+
 def test_a_certificate_of_the_future_is_not_yet_valid(odd_relays, look, issue, ca_file) -> None:
     relay = odd_relays(secured(issue(begins=2)))
     outcome = look(relay.settings(Security.STARTTLS, host="localhost"), ca_bundle=str(ca_file))
