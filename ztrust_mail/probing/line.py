@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
+from ztrust_mail.core.redaction import QUOTES_A_SECRET
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.probing.deadline import Deadline
@@ -64,7 +65,12 @@ class Record:
     def show(self, data: bytes | str) -> str:
         """Return untrusted data as one printable line without secrets, cut to a moderate length."""
         text = data if isinstance(data, str) else data.decode("utf-8", "backslashreplace")
-        text = printable(self._redact(" ".join(text[:_MAX_SEARCHED].split())))
+        joined = " ".join(text.split())
+        searched = joined[:_MAX_SEARCHED]
+        found = self._redact(searched)
+        if found != searched and len(joined) > _MAX_SEARCHED:  # the beginning of one more secret may have moved up
+            return QUOTES_A_SECRET
+        text = printable(found)
         return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
     def add(self, data: bytes | str, *, sent: bool, encrypted: bool) -> None:

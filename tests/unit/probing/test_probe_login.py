@@ -8,7 +8,10 @@ import pytest
 from support.relays import OddRelays, Talk, answering
 
 from ztrust_mail.core.findings import Severity
+from ztrust_mail.core.redaction import Redactor
+from ztrust_mail.core.secret import Secret
 from ztrust_mail.model.fields import Login
+from ztrust_mail.probing.line import Record
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage
 
 PASSWORD = "pässwörd-Кана"
@@ -93,6 +96,15 @@ def test_a_relay_that_repeats_the_login_shows_no_secret(odd_relays: OddRelays, l
     outcome = log_in(odd_relays, look, scripted(reply))
     assert outcome.failure.rule == "relay-login-refused"
     assert_hidden(outcome)
+
+
+@pytest.mark.parametrize("filler", [" " * 3_990, "{secret}" * 102])
+def test_a_secret_at_the_end_of_what_is_searched_is_not_shown(filler: str) -> None:
+    secret = "s3cr3t-canary" * 3
+    redactor = Redactor()
+    redactor.add([Secret(secret)])
+    shown = Record("relay", redactor.redact).show(filler.format(secret=secret) + secret * 2)
+    assert "s3cr3t" not in shown
 
 
 def test_only_other_mechanisms_are_not_tested_or_wrong(odd_relays: OddRelays, look) -> None:
