@@ -188,7 +188,8 @@ class _Ensuring:
             plan = self._plan()
         result = self._apply(plan, own)
         names = self._to_test(result)
-        return Ensured(result, read.test(self.session, names) if names else None)
+        # A probe would take a service up to 20 seconds for a relay that only the server reaches.
+        return Ensured(result, read.test(self.session, names, probe=False) if names else None)
 
     def _plan(self) -> Plan:
         return read.plan(self.spec, self.session)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.cli import report_validator
+from support.relays import OddRelays, answering
 
 import ztrust_mail
 from ztrust_mail.api.onboarding import LONGEST_PAUSE, Ensured, wait_for_realms
@@ -23,6 +24,7 @@ from ztrust_mail.core.errors import (
     Unsafe,
     UsageError,
 )
+from ztrust_mail.core.findings import Severity
 from ztrust_mail.gateways.gateway import Reading
 from ztrust_mail.sandbox import Sandbox
 
@@ -147,6 +149,14 @@ def test_a_failed_test_mail_raises_and_says_how_to_test_again(ztrust_sandbox):
     with pytest.raises(MailTestFailed):
         ensure(ztrust_sandbox, {"acme": broken}, test="always")
     assert len(writes(ztrust_sandbox)) == 1
+
+
+def test_the_relay_is_left_to_the_server(ztrust_sandbox: Sandbox, odd_relays: OddRelays) -> None:
+    relay = odd_relays(answering({"MAIL": b"550 5.7.1 no\r\n"}))
+    with pytest.raises(MailTestFailed) as failed:
+        ensure(ztrust_sandbox, {"acme": settings(ztrust_sandbox, port=relay.port)})
+    assert relay.connections == 1
+    assert [one.rule for one in failed.value.findings if one.severity is Severity.ERROR] == ["test-failed"]
 
 
 def test_a_danger_is_refused_unless_it_is_allowed(ztrust_sandbox):
