@@ -43,6 +43,12 @@ def not_tested(reason: str, severity: Severity = Severity.NOTE) -> RelayProblem:
     return RelayProblem("relay-login-not-tested", f"login not tested: {reason}", severity=severity)
 
 
+def _leave_out(reason: str) -> NotTested:
+    """Return the exception for a login that cannot be tested, with a note, so that the relay does not count as ok."""
+    problem = not_tested(reason)
+    return NotTested(problem.message, problem)
+
+
 def mechanisms_of(line: SmtpLine) -> list[str]:
     """Return the mechanisms that the relay offers in its last EHLO reply."""
     offered: object = line.esmtp_features.get("auth", "")
@@ -60,7 +66,7 @@ def choose(kind: Login, offered: Collection[str]) -> list[str]:
         return found
     shown = ", ".join(sorted(offered))
     if kind is Login.BASIC and any(one in offered for one in _OTHERS):
-        raise NotTested(f"the relay offers only {quoted(shown)}, which this probe does not use")
+        raise _leave_out(f"the relay offers only {quoted(shown)}, which this probe does not use")
     message = f"the relay offers {quoted(shown)}, not {' or '.join(wanted)}"
     hint = "set relay.auth.token for a relay that wants OAuth" if kind is Login.BASIC else "set relay.auth.password"
     raise StageFailed(RelayProblem("relay-login-method", message, hint))
@@ -130,7 +136,7 @@ def fetch_token(
     from ztrust_mail.transport.token import ClientLogin
 
     if not relay.token_url.lower().startswith("https://"):
-        raise NotTested(f"the token URL {quoted(relay.token_url)} is not https")
+        raise _leave_out(f"the token URL {quoted(relay.token_url)} is not https")
     client = ClientLogin(relay.token_url, relay.token_client_id, secret, relay.token_scope)
     try:
         token = _fetch_in_time(client, deadline, redactor, ca_bundle)

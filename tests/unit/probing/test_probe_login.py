@@ -7,6 +7,7 @@ import base64
 import pytest
 from support.relays import OddRelays, Talk, answering
 
+from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
@@ -110,6 +111,7 @@ def test_a_secret_at_the_end_of_what_is_searched_is_not_shown(filler: str) -> No
 def test_only_other_mechanisms_are_not_tested_or_wrong(odd_relays: OddRelays, look) -> None:
     outcome = log_in(odd_relays, look, scripted(offer=b"250-x\r\n250 AUTH DIGEST-MD5 NTLM\r\n"))
     assert outcome.stage(Stage.LOGIN).status is ProbeStatus.NOT_TESTED
+    assert (outcome.status, outcome.exit_status) == (ProbeStatus.NOT_TESTED, ExitStatus.OK)
     outcome = log_in(odd_relays, look, scripted(offer=b"250-x\r\n250 AUTH XOAUTH2\r\n"))
     assert outcome.failure.rule == "relay-login-method"
 

@@ -150,3 +150,4 @@ def test_a_secret_is_not_sent_to_a_token_url_without_https(odd_relays, look) -> 
     outcome = look(relay, secret=SECRET, allow_clear_login=True)
     assert outcome.stage(Stage.TOKEN).status is ProbeStatus.NOT_TESTED
     assert outcome.stage(Stage.LOGIN).status is ProbeStatus.NOT_TESTED
+    assert outcome.status is ProbeStatus.NOT_TESTED
