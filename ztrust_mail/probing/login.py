@@ -32,7 +32,8 @@ _NOT_SUPPORTED = (500, 501, 502, 503, 504, 534)
 _OTHERS = ("DIGEST-MD5", "NTLM", "CRAM-MD5")
 """Mechanisms for passwords that servers may use and this probe does not."""
 
-_PASSWORDS = ("PLAIN", "LOGIN")
+_PASSWORDS = ("LOGIN", "PLAIN")
+"""The mechanisms that are tried, in the order of Java's mail library: the login is tested as servers make it."""
 
 
 CLEAR_LINE = "the line is not encrypted; --allow-clear-login sends the login all the same"
