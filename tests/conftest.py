@@ -17,6 +17,7 @@ pytest_plugins = [
     "support.canaries",
     "support.distributions",
     "support.fixtures",
+    "support.fleets",
     "support.journals",
     "support.kit",
     "support.postfix",

@@ -45,6 +45,7 @@ from ztrust_mail.probing.run import ProbedRealm, ProbedStatus, ProbeRun
 from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import Report
+from ztrust_mail.reports.server_result import ServerResult
 from ztrust_mail.settings import Server
 from ztrust_mail.settings.inventory import ListedServer
 from ztrust_mail.settings.limits import Limits, Window
@@ -201,6 +202,16 @@ def servers_report(text: str) -> reports.ServersReport:
     return reports.of_servers(ServerList(listed, (problem,), checks))
 
 
+def fleet_report(text: str, names: Sequence[str] = NAMES) -> reports.FleetReport:
+    """Return a run on two servers, one of which cannot be used."""
+    failed = reports.of_findings("plan", ExitStatus.UNREACHABLE, [finding(text, Severity.ERROR)])
+    servers = (
+        ServerResult("eu-1", plan_report(text, names), {"stage": text}),
+        ServerResult(text or "eu-2", failed, remark=f"not started: {text}"),
+    )
+    return reports.of_servers_run("plan", servers, ExitStatus.OK, text)
+
+
 def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) -> list[Report]:
     """Return at least one report of each kind, with the text in every place where others' text may be."""
     wanted = realm_plan(names[0], text).wanted
@@ -225,6 +236,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_check(CHECKED),
         servers_report(text),
         plan_report(text, names),
+        fleet_report(text, names),
         apply_report(text, names),
         drift_report(text, names),
         reports.of_run_diff(RunDiff(SERVER, runs[0], runs[1], diffs)),

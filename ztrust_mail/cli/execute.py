@@ -50,12 +50,6 @@ def require_terminal_or_yes(command: str, *, yes: bool) -> None:
         raise UsageError("stdin is not a terminal, so it cannot ask for confirmation", f"{hint}, then pass --yes")
 
 
-def confirm(question: str) -> bool:
-    """Ask on standard error, so that a redirected result stays whole. Any answer but yes is a no."""
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
 def plan_report(
     output: Output, command: str, plan: Plan, verdict: PlanVerdict, allow: frozenset[Reason], out: Path | None = None
 ) -> reports.PlanReport:
@@ -112,9 +106,8 @@ class _TerminalDialogue(Dialogue):
 
     def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
         report = plan_report(self.output, self.options.command, plan, verdict, self.options.allow)
-        self.output.print_preview(replace(report, next_step=""), asks=not self.yes)
         question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(self.output.title)}?"
-        if not self.yes and not confirm(question):
+        if not self.output.ask(replace(report, next_step=""), question, yes=self.yes):
             return False
         self.progress.start(len(plan.changed))
         return True
@@ -134,9 +127,9 @@ def execute(
 ) -> Execution[P]:
     """Make a plan, show it, and apply it when it is safe and the user agrees."""
     prepare(output, session, options, yes=yes)
-    with Progress() as progress:
+    with output.make_progress() as progress:
         dialogue = _TerminalDialogue(output, options, progress, yes)
-        return api.run_plan(session, make_plan, replace(options, progress=progress), dialogue)
+        return api.run_plan(session, make_plan, replace(options, progress=progress, cancel=output.cancel), dialogue)
 
 
 def finish(
@@ -150,7 +143,7 @@ def finish(
     if done.result is None:
         report = plan_report(output, options.command, done.plan, done.verdict, options.allow)
         if done.is_declined:
-            output.finish([line("Declined: nothing was written.")], report)
+            output.finish([line(output.declined)], report)
         output.finish_report(report.with_findings(more_findings), more=TextReport(verdict=more_lines))
     result = reports.of_result(done.result, more_findings)
     output.finish_report(replace(result, next_step=_continue_command(done.result)), more=TextReport(verdict=more_lines))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 from ztrust_mail.api import Session
 from ztrust_mail.cli.invocation import Display, current_display, fill_in_arguments
-from ztrust_mail.cli.progress import Activity, log_to_stderr
+from ztrust_mail.cli.progress import Activity, Progress, log_to_stderr
 from ztrust_mail.cli.protected_files import (
     ProtectedFiles,
     ReportFile,
@@ -26,7 +27,7 @@ from ztrust_mail.cli.streams import OutputError, interrupt_on_termination, is_to
 from ztrust_mail.core.errors import ExitStatus, SpecError, Unsafe, UsageError, ZtrustMailError
 from ztrust_mail.core.files import write_file
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.reports import style, text
 from ztrust_mail.reports.report import ApplyReport, OutputFormat, PlanReport, Report, load_format, of_findings
 from ztrust_mail.reports.style import Line
@@ -34,6 +35,7 @@ from ztrust_mail.reports.text.code_frame import spec_finding_lines
 from ztrust_mail.reports.text.findings import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
 
+R = TypeVar("R", bound=Report)
 _GRAVE = (Severity.ERROR.value, Severity.CRITICAL.value)
 
 
@@ -44,7 +46,8 @@ class Output(AbstractContextManager["Output"]):
     Text has the result on standard output, with all that a saved copy needs; standard error has progress, questions,
     and errors that end the command. With another format every end of the command is one document, also an internal
     error and an interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL;
-    ``can_test`` tells whether it can send test mails.
+    ``can_test`` tells whether it can send test mails. ``declined`` says why a plan was not applied. Setting ``cancel``
+    ends an apply after the writes under way.
     """
 
     command: str
@@ -60,6 +63,8 @@ class Output(AbstractContextManager["Output"]):
     can_test: bool = False
     _findings: tuple[Finding, ...] = ()
     _shown: tuple[Finding, ...] = ()
+    declined: str = "Declined: nothing was written."
+    cancel: threading.Event = field(default_factory=threading.Event)
     _finished: bool = False
     _resume: str = ""
 
@@ -115,6 +120,11 @@ class Output(AbstractContextManager["Output"]):
         return self.format is not OutputFormat.TEXT
 
     @property
+    def is_one_of_several(self) -> bool:
+        """Whether the command runs on several servers, of which this output is for one."""
+        return False
+
+    @property
     def is_attached(self) -> bool:
         """Whether the server is known."""
         return bool(self._server)
@@ -137,6 +147,19 @@ class Output(AbstractContextManager["Output"]):
         log_to_stderr(verbose=self.display.verbose, quiet=self.display.quiet)
         if not self.display.quiet:
             self._activity.start(what)
+
+    def show_new_activity(self, what: str) -> None:
+        """Show that something goes on with servers after a question was answered."""
+        self._activity.stop()
+        self._activity = Activity()
+        self._activity.switch(what, "server")
+        self.show_activity(what)
+
+    def count_servers(self, done: int, total: int) -> None:
+        """Show from any thread how many of several servers are done."""
+        if not done:
+            self._activity.switch(f"{self.command} on {pluralise(total, 'server')}", "server")
+        self._activity(done, total)
 
     @property
     def count_realms(self) -> Callable[[int, int], None]:
@@ -175,14 +198,26 @@ class Output(AbstractContextManager["Output"]):
         else:
             self._print(lines, sys.stderr)
 
+    def make_progress(self) -> Progress:
+        """Return what shows the progress of an apply."""
+        return Progress()
+
+    def ask(self, report: PlanReport, question: str, *, yes: bool) -> bool:
+        """Show a plan and return whether to write it, by asking unless the user said ``yes`` beforehand."""
+        self.print_preview(report, asks=not yes)
+        return yes or confirm(question)
+
     def print_preview(self, report: PlanReport, *, asks: bool) -> None:
         """Print a plan before it is applied; with a document to standard error, and only if a question follows.
 
         Raises :class:`OutputError` where it cannot be written: then nothing may be written to the server.
         """
-        self._activity.stop()
         shown, self._shown = self._text_of(self._complete(report)), (*self._findings, *report.findings)
-        shown = shown._replace(verdict=[*shown.verdict, style.line()])
+        self.show_preview(shown._replace(verdict=[*shown.verdict, style.line()]), asks=asks)
+
+    def show_preview(self, shown: text.TextReport, *, asks: bool) -> None:
+        """Print lines as :meth:`print_preview` prints those of a plan."""
+        self._activity.stop()
         try:
             if self.is_document and not asks:
                 self._record([*shown.body, *shown.verdict])
@@ -216,7 +251,7 @@ class Output(AbstractContextManager["Output"]):
         new = tuple(one for one in report.findings if one not in self._shown)
         return text.TextFormat(details=self.display.details).render(replace(report, findings=new))
 
-    def _complete(self, report: Report) -> Report:
+    def _complete(self, report: R) -> R:
         found = (*self._findings, *report.findings)
         specs = tuple(map(str, self.own.specs))
         return replace(report, server=report.server or self._server, title=self.title, findings=found, specs=specs)
@@ -281,6 +316,12 @@ class Output(AbstractContextManager["Output"]):
 
     def _fill_in(self, text: str) -> str:
         return fill_in_arguments(text, self._resume)
+
+
+def confirm(question: str) -> bool:
+    """Ask on standard error, so that a redirected result stays whole. Any answer but yes is a no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _why_not_written(path: Path, report: str) -> str:

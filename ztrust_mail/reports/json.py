@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.findings import Finding
@@ -178,6 +178,17 @@ class JsonFormat(ReportFormat[Data]):
         from ztrust_mail.reports.json_servers import server_data
 
         return _data(report, more={"servers": [server_data(one, report.listed) for one in report.listed.servers]})
+
+    def fleet(self, report: reports.FleetReport) -> Data:
+        """Return one object per server, with its whole report; the summary counts the realms of all."""
+        rows: list[Mapping[str, JsonLike]] = []
+        counts: Counter[str] = Counter({"realms": 0})
+        for one in report.servers:
+            data = _fill_in_hints(self.render(one.report), one.fill_in)
+            assert isinstance(data, Mapping)  # what render returns
+            counts.update(cast("Mapping[str, int]", data["summary"]))
+            rows.append({"name": one.name, "labels": dict(one.labels), "result": one.result, "report": data})
+        return {**_data(report, more={"servers": rows}), "summary": dict(counts)}
 
 
 FORMAT = JsonFormat()

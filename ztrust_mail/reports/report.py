@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.saved import SavedPlan
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
+    from ztrust_mail.reports.server_result import ServerResult
     from ztrust_mail.specfile.resolve import Desired
 
 
@@ -228,6 +229,15 @@ class ServersReport(Report):
     listed: ServerList
 
 
+@dataclass(frozen=True, kw_only=True)
+class FleetReport(Report):
+    """What became of each server of a run on several."""
+
+    kind: ClassVar[str] = "fleet"
+
+    servers: tuple[ServerResult, ...]
+
+
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
     return FindingsReport(command, status, findings=tuple(found))
@@ -326,6 +336,15 @@ def of_presets(presets: Sequence[Preset], *, whole: bool = False) -> PresetsRepo
 def of_servers(found: ServerList, next_step: str = "") -> ServersReport:
     """Report the servers of the settings."""
     return ServersReport("servers", found.exit_status, findings=found.findings, next_step=next_step, listed=found)
+
+
+def of_servers_run(
+    command: str, servers: Iterable[ServerResult], status: ExitStatus, next_step: str = ""
+) -> FleetReport:
+    """Report a run on several servers; ``status`` comes on top of those of the servers."""
+    several = tuple(servers)
+    worst = ExitStatus.worst([status, *(one.report.exit_status for one in several)])
+    return FleetReport(command, worst, next_step=next_step, servers=several)
 
 
 class OutputFormat(StrEnum):
@@ -443,3 +462,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def servers(self, report: ServersReport) -> Rendered_co:
         """Render the servers of the settings."""
+
+    @abstractmethod
+    def fleet(self, report: FleetReport) -> Rendered_co:
+        """Render what became of each server of a run on several."""

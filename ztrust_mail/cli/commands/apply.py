@@ -11,7 +11,9 @@ from ztrust_mail import api
 from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import execute, finish
+from ztrust_mail.cli.execute import execute, finish, require_terminal_or_yes
+from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -37,7 +39,8 @@ NAME = "apply"
 @options.input_file("--plan", "FILE", "Apply a saved plan.")
 @options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
 @options.flag("--resume", help="Write only the realms that the last run left.")
-@options.server
+@selecting
+@order
 @options.realm
 @options.secrets
 @options.writing()
@@ -49,7 +52,8 @@ def command(
     plan: str | None,
     expect_digest: str | None,
     resume: bool,
-    server: str | None,
+    servers: ServerFlags,
+    order: str | None,
     realm: Sequence[str],
     secrets: SecretMode,
     writing: WriteFlags,
@@ -62,28 +66,35 @@ def command(
     Asks for confirmation on a terminal unless --yes is given.
     """
     with Output(NAME, format, report, ProtectedFiles(specs, plan, settings=config)) as output:
-        apply_options = writing.apply_options(NAME)
+        apply_options, stages = writing.apply_options(NAME), parse_order(order, servers)
         if plan is not None:
             if specs or realm or secrets is not SecretMode.AUTO:
                 hint = "leave out SPEC, --realm and --secrets, or save a new plan with them"
                 raise UsageError("--plan cannot be combined with SPEC, --realm or --secrets", hint)
+            refuse_several(servers, "--plan", "a saved plan is for the server that it was made on")
             saved = api.load_plan(plan, expect_digest)
             waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
             apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
-            with api.connect(server, plan=saved, config_path=config) as session:
+            with api.connect(servers.only, plan=saved, config_path=config) as session:
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)
             finish(output, apply_options, done)
         _check_spec_options(specs, realm, expect_digest, resume=resume)
+        if servers.are_several:
+            require_terminal_or_yes(NAME, yes=writing.yes)
         spec = api.load_spec(specs)
         apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
-        with api.connect(server, spec=spec, config_path=config) as session:
-            if resume:
-                make_plan = partial(_plan_of_rest, output, session, spec, secrets)
-            else:
-                make_plan = partial(_plan_of_spec, output, session, spec, realm, secrets)
-            done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-        finish(output, apply_options, done)
+
+        def apply(output: Output, server: str | None) -> None:
+            with api.connect(server, spec=spec, config_path=config) as session:
+                if resume:
+                    make_plan = partial(_plan_of_rest, output, session, spec, secrets)
+                else:
+                    make_plan = partial(_plan_of_spec, output, session, spec, realm, secrets)
+                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+            finish(output, apply_options, done)
+
+        run_on_servers(output, servers, config, apply, yes=writing.yes, order=stages)
 
 
 def _check_spec_options(
@@ -112,6 +123,10 @@ def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretM
     left = api.find_unfinished(session)
     if left is None:
         _finish_if_all_arrived(output, session)
+        if output.is_one_of_several:
+            output.finish(
+                [line("Nothing to resume: the last run left no realm.")], of_findings(NAME, ExitStatus.OK, ())
+            )
     return api.plan(spec, session, left=_resumable(left, spec), secrets=secrets)
 
 

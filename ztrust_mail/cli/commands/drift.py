@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
+from ztrust_mail.cli.fleet.options import ServerFlags, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat
@@ -27,7 +29,7 @@ class Uncovered(StrEnum):
 
 @options.command(NAME)
 @options.specs()
-@options.server
+@selecting
 @options.realm
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
@@ -37,7 +39,7 @@ class Uncovered(StrEnum):
 @options.config
 def command(
     specs: Sequence[str],
-    server: str | None,
+    servers: ServerFlags,
     realm: Sequence[str],
     uncovered: Uncovered,
     fail_on: FailOn,
@@ -54,12 +56,16 @@ def command(
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         spec = api.load_spec(specs)
-        with api.connect(server, spec=spec, config_path=config) as session:
-            output.attach(session)
-            if uncovered is Uncovered.FAIL:
-                require(session.gateway, Operation.UNCOVERED)
-            found = api.drift(spec, session, realms=realm, lint=rules.lint_options).failing_on(fail_on)
-        strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
-        result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
-        step = next_command("apply") if found.plan.changed else ""
-        output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))
+
+        def check(output: Output, server: str | None) -> None:
+            with api.connect(server, spec=spec, config_path=config) as session:
+                output.attach(session)
+                if uncovered is Uncovered.FAIL:
+                    require(session.gateway, Operation.UNCOVERED)
+                found = api.drift(spec, session, realms=realm, lint=rules.lint_options).failing_on(fail_on)
+            strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
+            result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
+            step = next_command("apply") if found.plan.changed else ""
+            output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))
+
+        run_on_servers(output, servers, config, check)

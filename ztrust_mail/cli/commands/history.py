@@ -8,9 +8,9 @@ from typing import NoReturn, Self
 from ztrust_mail import api
 from ztrust_mail.api import Session
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import confirm, require_terminal_or_yes
+from ztrust_mail.cli.execute import require_terminal_or_yes
 from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted

@@ -6,6 +6,8 @@ from pathlib import Path
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import check_preview, finish_with_plan
+from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat, Preview
 from ztrust_mail.cli.output import Output
@@ -18,7 +20,7 @@ NAME = "plan"
 
 @options.command(NAME)
 @options.specs()
-@options.server
+@selecting
 @options.realm
 @options.secrets
 @options.no_secrets
@@ -31,7 +33,7 @@ NAME = "plan"
 @options.config
 def command(
     specs: Sequence[str],
-    server: str | None,
+    servers: ServerFlags,
     realm: Sequence[str],
     secrets: SecretMode,
     no_secrets: bool,
@@ -48,10 +50,15 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(specs, out=out, settings=config)) as output:
         allowed = parse_allow(allow)
         check_preview(output, preview)
+        refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
         spec = api.load_spec(specs)
-        with api.connect(server, spec=spec, config_path=config) as session:
-            output.attach(session)
-            made = api.plan(
-                spec, session, realms=realm, secrets=secrets, resolve=not no_secrets, lint=rules.lint_options
-            )
-            finish_with_plan(output, session, made, preview, allowed, spec)
+
+        def show(output: Output, server: str | None) -> None:
+            with api.connect(server, spec=spec, config_path=config) as session:
+                output.attach(session)
+                made = api.plan(
+                    spec, session, realms=realm, secrets=secrets, resolve=not no_secrets, lint=rules.lint_options
+                )
+                finish_with_plan(output, session, made, preview, allowed, spec)
+
+        run_on_servers(output, servers, config, show)

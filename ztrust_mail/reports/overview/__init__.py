@@ -18,6 +18,7 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.grouping import list_realms, name_realms
 from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
 from ztrust_mail.reports.report import ReportFormat
+from ztrust_mail.reports.server_result import FLEET_HEADS, row_of
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text import TextFormat
 from ztrust_mail.reports.text.plan import display_after, remark_statements
@@ -218,6 +219,23 @@ class OverviewFormat(ReportFormat[Overview]):
             answer = f"{check.status.value}: {check.detail}" if check else ""
             rows.append((one.title, url, " ".join(describe_labels(one)), facts, answer))
         return _overview(report, tables=[Table("Servers", heads, tuple(rows))])
+
+    def fleet(self, report: reports.FleetReport) -> Overview:
+        """Return the realms of all servers, each with its server's name, and a table of the servers."""
+        rows: list[RealmRow] = []
+        found: list[Finding] = []
+        tables = [Table("Servers", FLEET_HEADS, tuple(map(row_of, report.servers)))]
+        for one in report.servers:
+            shown = _fill_in(self.render(one.report), one.fill_in)
+            rows += (_of_server(one.name, row) for row in shown.realms)
+            found += (replace(each, message=f"{one.name}: {each.message}") for each in shown.findings)
+            tables += (replace(table, heading=f"{one.name}: {table.heading}") for table in shown.tables)
+        return _overview(report.with_findings(found), rows, tables)
+
+
+def _of_server(server: str, row: RealmRow) -> RealmRow:
+    name = f"{server}/{row.realm}"
+    return replace(row, realm=name, findings=tuple(replace(one, realm=name) for one in row.findings))
 
 
 def _overview(report: reports.Report, realms: Iterable[RealmRow] = (), tables: Iterable[Table] = ()) -> Overview:

@@ -142,6 +142,12 @@ class TextFormat(ReportFormat[TextReport]):
         lines = [*server_list_lines(report.listed), *([line()] if notes else []), *notes, line()]
         return TextReport(lines, server_list_verdict(report))
 
+    def fleet(self, report: reports.FleetReport) -> TextReport:
+        """Return the text of each server, and a table of all."""
+        from ztrust_mail.reports.text.fleet import fleet_body, fleet_verdict
+
+        return TextReport(fleet_body(report, self.render, details=self._details), fleet_verdict(report))
+
 
 FORMAT = TextFormat()
 

@@ -1,0 +1,208 @@
+"""Commands on several servers: who is worked on, what is printed where, and how they end."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+from support.cli import Cli
+from support.fleets import Fleet
+
+ALL = ("--config", "fleet.toml", "--server", "*")
+
+
+def table_of(out: str) -> list[list[str]]:
+    """Return the cells of the table at the end of a text."""
+    lines = out.splitlines()
+    start = max(number for number, line in enumerate(lines) if line.startswith("SERVER "))
+    end = next(number for number in range(start, len(lines)) if re.match(r"\d+ servers?: ", lines[number]))
+    return [line.split(maxsplit=5) for line in lines[start + 1 : end]]
+
+
+def test_drift_of_six_servers_ends_with_a_table_and_no_failure_ends_another(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("drift", fleet.spec, *ALL)
+    assert ran.status == 2
+    assert table_of(ran.out) == [
+        ["dev", "dev", "2", "2", "0", "drifted"],
+        ["eu-1", "prod", "2", "2", "0", "drifted"],
+        ["eu-2", "prod", "2", "2", "0", "drifted"],
+        ["down", "lab", "–", "–", "–", "unreachable: connection refused"],
+        ["locked-out", "lab", "–", "–", "–", "login refused"],
+        ["broken", "lab", "–", "–", "–", "not run: the URL of server `broken` is not an http(s) URL"],
+    ]
+    assert "6 servers: 3 drifted, 1 unreachable, 1 login refused, 1 not run. Exit status 2.\n" in ran.out
+    assert ran.err == ""
+
+
+def test_the_text_of_each_server_is_whole_and_its_next_step_is_for_it_alone(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("plan", fleet.spec, *ALL, "--parallel", "8")
+    sections = ran.out.split("== ")[1:]
+    assert [section.split()[0] for section in sections] == ["dev", "eu-1", "eu-2", "down", "locked-out", "broken"]
+    for name, section in zip(fleet.sandboxes, sections, strict=False):
+        assert f"{name} ({fleet[name].url}), as admin" in section
+        assert section.count("Plan: 2 realms to change") == 1
+        assert f"ztrust-mail apply mail.yaml --server {name} --config fleet.toml" in section
+
+
+def test_a_run_in_sync_shows_the_table_alone_unless_details_are_wanted(cli: Cli, fleet: Fleet) -> None:
+    chosen = ("--config", "fleet.toml", "--label", "stage=prod")
+    assert cli("apply", fleet.spec, *chosen, "--yes").status == 0
+    ran = cli("drift", fleet.spec, *chosen)
+    assert ran.status == 0
+    assert ran.out.startswith("SERVER  STAGE  REALMS  CHANGE  FAILED  RESULT\n")
+    assert ran.out.endswith("\n2 servers: 2 in sync. Exit status 0.\n")
+    assert "== eu-1 (stage=prod, region=eu)\n" in cli("drift", fleet.spec, *chosen, "--details").out
+
+
+def test_json_has_one_object_per_server_with_the_report_of_that_server_alone(cli: Cli, fleet: Fleet) -> None:
+    report = cli.json("plan", fleet.spec, *ALL)
+    assert (report["command"], report["server"], report["realms"], report["exit_status"]) == ("plan", "", [], 2)
+    assert report["summary"] == {"realms": 6, "changed": 6}
+    assert [one["name"] for one in report["servers"]] == ["dev", "eu-1", "eu-2", "down", "locked-out", "broken"]
+    statuses = [one["report"]["exit_status"] for one in report["servers"]]
+    assert statuses == [1, 1, 1, 3, 3, 2]
+    alone = cli.json("plan", fleet.spec, "--config", "fleet.toml", "--server", "eu-1")
+    assert report["servers"][1] == {
+        "name": "eu-1",
+        "labels": {"stage": "prod", "region": "eu"},
+        "result": "would change",
+        "report": alone,
+    }
+
+
+@pytest.mark.parametrize("format", ["markdown", "html", "junit", "sarif", "github", "gitlab"])
+def test_every_format_names_the_servers(cli: Cli, fleet: Fleet, format: str) -> None:
+    ran = cli("drift", fleet.spec, *ALL, "--format", format)
+    assert ran.status == 2
+    for name in ("eu-1", "eu-2", "down", "locked-out"):
+        assert name in ran.out
+
+
+def test_report_files_hold_all_servers(cli: Cli, fleet: Fleet) -> None:
+    cli("drift", fleet.spec, *ALL, "--report", "text=all.txt", "--report", "json=all.json")
+    assert "6 servers: " in (cli.folder / "all.txt").read_text(encoding="utf-8")
+    assert '"name": "eu-2"' in (cli.folder / "all.json").read_text(encoding="utf-8")
+
+
+def test_a_spec_for_another_server_is_refused_for_that_server_alone(cli: Cli, fleet: Fleet) -> None:
+    cli.write(
+        "guarded.yaml", (cli.folder / "mail.yaml").read_text().replace("realms:", "server: [eu-1, eu-2]\nrealms:")
+    )
+    report = cli.json("plan", "guarded.yaml", "--config", "fleet.toml", "--server", "dev", "--server", "eu-*")
+    dev, *others = (one["report"] for one in report["servers"])
+    assert dev["findings"][0]["message"] == "the spec is meant for server `eu-1` or `eu-2`, not for `dev`"
+    assert [one["exit_status"] for one in others] == [1, 1]
+    assert fleet["dev"].requests == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("plan", ["--server", "eu-*", "--out", "plan.json"], "--out needs one server"),
+        ("apply", ["--server", "eu-*", "--plan", "plan.json"], "--plan needs one server"),
+        ("apply", ["--server", "eu-1", "--order", "stage=prod"], "--order needs several servers"),
+        ("apply", ["--server", "eu-*", "--order", "prod", "--yes"], "--order has `prod`, which is not NAME=VALUE"),
+        ("apply", ["--server", "eu-*", "--order", "a=b,a=b", "--yes"], "--order names `a=b` twice"),
+        ("apply", ["--server", "eu-*", "--order", "stage=dev", "--yes"], "the server `eu-1` is in no stage of --order"),
+        ("apply", ["--server", "eu-*"], "stdin is not a terminal"),
+        ("drift", ["--server", "q*"], "no server matches `q*`"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_request(
+    cli: Cli, fleet: Fleet, command: str, options: list[str], message: str
+) -> None:
+    specs = [] if "--plan" in options else [fleet.spec]
+    ran = cli(command, *specs, "--config", "fleet.toml", *options)
+    assert ran.status == 2
+    assert message in ran.err
+    assert all(sandbox.requests == () for sandbox in fleet.sandboxes.values())
+
+
+# apply
+
+
+def test_apply_writes_what_can_be_written_and_names_the_servers_that_are_left(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("apply", fleet.spec, *ALL, "--yes")
+    assert ran.status == 2
+    assert fleet.writes() == {"dev": 2, "eu-1": 2, "eu-2": 2}
+    results = {row[0]: row[-1] for row in table_of(ran.out)}
+    assert sorted(results[name] for name in fleet.sandboxes) == [f"applied (run {number})" for number in (1, 2, 3)]
+    left = "--server down --server locked-out --server broken"
+    assert f"Next: ztrust-mail apply mail.yaml {left} --config fleet.toml\n" in ran.out
+
+
+def test_apply_asks_once_for_all_servers_and_a_no_writes_nothing(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--server", "down", typed="n\n")
+    assert ran.err.count("[y/N]") == 1
+    assert "Write to 4 realms on 2 servers (eu-1 and eu-2)? [y/N]" in ran.err
+    assert ran.status == 3
+    assert fleet.writes() == {"dev": 0, "eu-1": 0, "eu-2": 0}
+    assert "3 servers: 2 declined, 1 unreachable. Exit status 3.\n" in ran.out
+    assert ran.out.count("Declined; nothing was written.") == 2
+
+
+def test_apply_after_a_yes_writes_all(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", typed="y\n")
+    assert ran.status == 0
+    assert fleet.writes() == {"dev": 0, "eu-1": 2, "eu-2": 2}
+
+
+def test_more_servers_than_may_be_worked_on_at_once_are_all_asked_about(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--server", "dev", "--parallel", "1",
+              typed="y\n")  # fmt: skip
+    assert "on 3 servers" in ran.err
+    assert fleet.writes() == {"dev": 2, "eu-1": 2, "eu-2": 2}
+
+
+def test_servers_are_written_at_the_same_time(cli: Cli, fleet: Fleet) -> None:
+    both = threading.Barrier(2)  # broken, and so an error, if the second server does not come to its write
+    for name in ("eu-1", "eu-2"):
+        fleet[name].faults.before_write = lambda realm: both.wait(30) and None if realm == "acme" else None
+    assert cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--yes").status == 0
+    assert not both.broken
+
+
+def test_a_dangerous_plan_is_refused_for_its_server_alone(cli: Cli, fleet: Fleet) -> None:
+    for number in range(12):
+        for name in ("dev", "eu-1"):
+            fleet[name].create_realm(f"tenant-{number}", {"host": "old.example.com", "from": "a@b.example"})
+    glob = '  "tenant-*": {sender: {address: a@b.example}, relay: {host: new.example.com, security: none}}\n'
+    fleet["eu-2"].create_realm("tenant-1")
+    cli.write("mail.yaml", (cli.folder / "mail.yaml").read_text() + glob)
+    report = cli.json("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--yes")
+    refused, applied = report["servers"]
+    assert (refused["result"], refused["report"]["exit_status"]) == ("refused: mass-change", 5)
+    assert (applied["report"]["exit_status"], report["exit_status"]) == (0, 5)
+    assert fleet.writes() == {"dev": 0, "eu-1": 0, "eu-2": 3}
+
+
+def test_stages_are_written_in_order_and_the_next_does_not_begin_after_a_failure(cli: Cli, fleet: Fleet) -> None:
+    order = ("--config", "fleet.toml", "--server", "dev", "--server", "eu-*", "--order", "stage=dev,stage=prod")
+    fleet["dev"].faults.failing_realms = {"globex"}
+    report = cli.json("apply", fleet.spec, *order, "--yes")
+    assert [one["report"]["exit_status"] for one in report["servers"]] == [4, 1, 1]
+    assert {one["result"] for one in report["servers"][1:]} == {"not started: stage=dev failed"}
+    assert {name: fleet.writes()[name] for name in ("eu-1", "eu-2")} == {"eu-1": 0, "eu-2": 0}
+    fleet["dev"].faults.failing_realms = set()
+    seen: list[int] = []
+    fleet["eu-1"].faults.before_write = lambda _: seen.append(bool(fleet["dev"].smtp("globex")))
+    assert cli("apply", fleet.spec, *order, "--yes").status == 0
+    assert seen == [1, 1]
+
+
+def test_a_failed_canary_of_a_stage_stops_the_next(cli: Cli, fleet: Fleet) -> None:
+    order = ("--config", "fleet.toml", "--server", "dev", "--server", "eu-*", "--order", "stage=dev,stage=prod")
+    ran = cli("apply", fleet.spec, *order, "--canary", "1", "--yes")  # nothing listens at the relay
+    assert [row[-1] for row in table_of(ran.out)][1:] == ["not started: stage=dev failed"] * 2
+    assert fleet.writes() == {"dev": 1, "eu-1": 0, "eu-2": 0}
+
+
+def test_resume_ends_well_on_a_server_where_nothing_is_left(cli: Cli, fleet: Fleet) -> None:
+    chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")
+    fleet["eu-1"].faults.failing_realms = {"globex"}
+    assert cli("apply", fleet.spec, *chosen).status == 4
+    fleet["eu-1"].faults.failing_realms = set()
+    report = cli.json("apply", fleet.spec, *chosen, "--resume")
+    assert [one["report"]["exit_status"] for one in report["servers"]] == [0, 0]
+    assert [row["realm"] for row in report["servers"][0]["report"]["realms"]] == ["globex"]

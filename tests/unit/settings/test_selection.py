@@ -1,0 +1,77 @@
+"""Servers selected by name, glob and label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.fleets import entry
+from support.settings_files import named
+
+from ztrust_mail.core.errors import ZtrustMailError
+from ztrust_mail.settings import Settings
+from ztrust_mail.settings.selection import ServerSelection, is_glob, select_servers
+
+ENTRIES = [
+    entry("eu-1", "https://eu-1.example.com", 'stage = "prod", region = "eu"'),
+    entry("eu-2", "https://eu-2.example.com", 'stage = "test", region = "eu"'),
+    entry("us-1", "https://us-1.example.com", 'stage = "prod", region = "us"'),
+    entry("broken", "nonsense", 'stage = "lab"'),
+    entry("twin", "https://EU-1.example.com/", 'stage = "twins"'),
+]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return named(tmp_path, "\n".join(ENTRIES))
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "expected"),
+    [
+        (["us-1", "eu-1"], [], ["us-1", "eu-1"]),
+        (["eu-*"], [], ["eu-1", "eu-2"]),
+        (["eu-?", "eu-1", "us*"], [], ["eu-1", "eu-2", "us-1"]),
+        ([], ["stage=prod"], ["eu-1", "us-1"]),
+        ([], ["stage=prod", "region=eu"], ["eu-1"]),
+        (["eu-*"], ["stage=test"], ["eu-2"]),
+        (["https://other.example.com", "us-1"], [], ["https://other.example.com", "us-1"]),
+        (["broken", "us-1"], [], ["broken", "us-1"]),
+    ],
+)
+def test_a_selection_has_each_server_once_in_the_order_given(
+    settings: Settings, names: list[str], labels: list[str], expected: list[str]
+) -> None:
+    found = select_servers(settings, ServerSelection(tuple(names), tuple(labels)), {})
+    assert [one.name for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("selection", "message", "hint"),
+    [
+        (ServerSelection(("eu-1", "us*", "eu-3")), "no server `eu-3` in ", "did you mean `eu-2`?"),
+        (ServerSelection(("q*",)), "no server matches `q*`", "known servers: eu-1, eu-2, us-1, broken and twin"),
+        (ServerSelection(labels=("stage=prdo",)), "no server has the label `stage=prdo`", "did you mean `prod`?"),
+        (ServerSelection(labels=("sage=prod",)), "no server has a label `sage`", "did you mean `stage`?"),
+        (ServerSelection(labels=("stage",)), "the label `stage` has no `=`", "--label NAME=VALUE"),
+        (ServerSelection(("us*",), ("region=eu",)), "no server among us-1 has `region=eu`", "fewer labels"),
+        (ServerSelection(("eu-1",), every=True), "--all-servers cannot be combined", "leave out"),
+        (ServerSelection(every=True), "`eu-1` and `twin` have the same URL", "leave one of them out"),
+    ],
+)
+def test_a_selection_that_means_nothing_or_one_server_twice_is_refused(
+    settings: Settings, selection: ServerSelection, message: str, hint: str
+) -> None:
+    with pytest.raises(ZtrustMailError) as raised:
+        select_servers(settings, selection, {})
+    assert message in raised.value.message
+    assert hint in raised.value.hint
+
+
+def test_settings_without_servers_have_none_to_select() -> None:
+    with pytest.raises(ZtrustMailError, match="the settings have no servers"):
+        select_servers(Settings(), ServerSelection(every=True), {})
+
+
+def test_a_question_mark_in_a_url_makes_no_glob() -> None:
+    assert [is_glob(one) for one in ("eu-?", "https://a.example/?x", "file:///srv/a*")] == [True, False, False]

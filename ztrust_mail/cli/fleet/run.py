@@ -1,0 +1,196 @@
+"""Runs one command on several servers, each in a thread of its own, and reports on all of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NoReturn
+
+from ztrust_mail import settings as config
+from ztrust_mail.cli.fleet.options import ServerFlags, Stage
+from ztrust_mail.cli.fleet.server_output import ServerOutput
+from ztrust_mail.cli.fleet.turns import Answer, Turns
+from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.output import Output, confirm
+from ztrust_mail.cli.streams import interrupt_on_termination
+from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.reports import text
+from ztrust_mail.reports.report import of_servers_run
+from ztrust_mail.reports.server_result import ServerResult
+from ztrust_mail.reports.style import Line, line
+from ztrust_mail.reports.text.fleet import section_lines, table_lines
+from ztrust_mail.settings.selection import SelectedServer, select_servers
+
+Work = Callable[[Output, str | None], None]
+"""Does the work of a command on one server, given its output and the value of ``--server``, and exits."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_on_servers(
+    output: Output,
+    servers: ServerFlags,
+    settings_path: str | None,
+    work: Work,
+    *,
+    yes: bool = True,
+    order: Sequence[Stage] = (),
+) -> None:
+    """Do the work of a command on each server that was asked for, and exit.
+
+    A server's failure ends no other. Where the work asks whether to write, one question is asked for all servers,
+    unless the user said ``yes`` beforehand; then they are written stage by stage as ``order`` says, if it is given.
+    Raises :class:`UsageError` where the servers cannot be selected.
+    """
+    if not servers.are_several:
+        work(output, servers.only)
+        return
+    selected = select_servers(config.load(settings_path), servers.selection)
+    FleetRun(output, selected, servers.parallel, order).run(work, yes=yes)
+
+
+class FleetRun:
+    """A run on several servers. The main thread asks and waits; each server has a thread."""
+
+    def __init__(
+        self, output: Output, selected: Sequence[SelectedServer], parallel: int, order: Sequence[Stage]
+    ) -> None:
+        self._output, self._order = output, order
+        self._turns = Turns([one.name for one in selected], parallel)
+        self._stages = _split_into_stages(selected, order)
+        self._outputs = {one.name: ServerOutput.of(output, one, self._turns) for one in selected}
+        self._is_declined = False
+
+    def run(self, work: Work, *, yes: bool) -> NoReturn:
+        """Do the work on all servers, and exit with the status that takes precedence."""
+        interrupt_on_termination()
+        self._output.show_activity(f"{self._output.command} on {pluralise(len(self._outputs), 'server')}")
+        self._count()
+        for one in self._outputs.values():
+            threading.Thread(target=self._work_on, args=(one, work), daemon=True).start()
+        self._wait(self._turns.wait_until_asked)
+        if self._turns.asking():
+            self._decide(yes=yes)
+        self._wait(lambda: self._turns.wait_until_done([*self._outputs]))
+        results = [one.result for one in self._outputs.values()]
+        status = ExitStatus.INTERRUPTED if self._turns.cancel.is_set() else ExitStatus.OK
+        self._output.finish_report(of_servers_run(self._output.command, results, status, self._next_command(results)))
+
+    def _work_on(self, output: ServerOutput, work: Work) -> None:
+        with suppress(SystemExit, Exception), output.scope(), output:
+            try:
+                with self._turns.slot():
+                    work(output, output.server.name)
+            except Exception as e:
+                if not isinstance(e, ZtrustMailError):
+                    output.report_internal_error(e)
+                raise  # output makes it the server's report
+        self._count()
+
+    def _count(self) -> None:
+        self._output.count_servers(self._turns.number_done, len(self._outputs))
+
+    def _wait(self, until: Callable[[], None]) -> None:
+        while True:
+            try:
+                return until()
+            except KeyboardInterrupt:
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Let writes under way finish; at a second Ctrl-C, wait no longer for servers that are only read."""
+        is_first = not self._turns.cancel.is_set()
+        self._turns.interrupt()
+        for one in self._outputs.values():
+            one.stop_waiting()
+            if not is_first and self._turns.may_be_abandoned(one.server.name):
+                one.abandon()
+        if is_first:
+            with suppress(KeyboardInterrupt):
+                message = "what is under way on each server finishes, and nothing else begins"
+                _LOG.info(message, extra={"rule": "interrupted"})
+
+    def _decide(self, *, yes: bool) -> None:
+        """Show what would be written to which server, ask, and let the servers go on."""
+        asking = self._turns.asking()
+        try:
+            is_agreed = self._show_and_ask(asking, yes=yes)
+        except KeyboardInterrupt:
+            self._interrupt()
+            return
+        except BaseException:
+            self._refuse(asking, "declined")
+            raise
+        if not is_agreed:
+            self._is_declined = True
+            self._refuse(asking, "declined")
+            return
+        self._output.show_new_activity(f"{self._output.command} on {pluralise(len(asking), 'server')}")
+        if self._order:
+            self._go_by_stage(asking)
+        for name in asking:
+            self._turns.answer(name, Answer.YES)
+
+    def _show_and_ask(self, asking: Sequence[str], *, yes: bool) -> bool:
+        previews = [one.preview_result for one in self._outputs.values()]
+        render = text.TextFormat(details=self._output.display.details).render
+        body: list[Line] = []
+        realms = 0
+        for one in previews:
+            if one.name in asking:
+                rendered = render(one.report)
+                body += section_lines(one, [*rendered.body, *rendered.verdict])
+                realms += one.counts.changed or 0 if one.counts else 0
+        self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=not yes)
+        where = f"{pluralise(len(asking), 'server')} ({first_and_more(asking)})"
+        return yes or confirm(f"Write to {pluralise(realms, 'realm')} on {where}?")
+
+    def _refuse(self, names: Sequence[str], remark: str) -> None:
+        for name in names:
+            output = self._outputs[name]
+            output.remark = remark
+            output.declined = f"{remark[0].upper()}{remark[1:]}; nothing was written."
+            self._turns.answer(name, Answer.NO)
+
+    def _go_by_stage(self, asking: Sequence[str]) -> None:
+        """Write the servers of each stage, and stop after one in which a server failed."""
+        failed = ""
+        for stage, members in self._stages.items():
+            asked = [name for name in members if name in asking]
+            if failed:
+                self._refuse(asked, f"not started: {failed} failed")
+                continue
+            for name in asked:
+                self._turns.answer(name, Answer.YES)
+            self._wait(partial(self._turns.wait_until_done, members))
+            if any(self._outputs[name].result.report.exit_status is not ExitStatus.OK for name in members):
+                failed = "=".join(stage)
+
+    def _next_command(self, results: Sequence[ServerResult]) -> str:
+        """Return the command that continues: an apply of what differs, or the same for servers that are not done."""
+        name = self._output.command
+        statuses = [one.report.exit_status for one in results]
+        if name in ("plan", "drift") and ExitStatus.DIFFERS in statuses and ExitStatus.UNSAFE not in statuses:
+            return next_command("apply")
+        rest = [one.name for one in results if one.report.exit_status is not ExitStatus.OK]
+        if name in ("apply", "rotate") and rest and not self._is_declined:
+            return next_command(name, server=rest, label=None, all_servers=None)
+        return ""
+
+
+def _split_into_stages(selected: Sequence[SelectedServer], order: Sequence[Stage]) -> dict[Stage, list[str]]:
+    """Return the servers of each stage. Raises :class:`UsageError` for a server in none."""
+    stages: dict[Stage, list[str]] = {stage: [] for stage in order}
+    for one in selected:
+        stage = next((known for known in order if one.labels.get(known[0]) == known[1]), None)
+        if order and stage is None:
+            has = ", ".join(f"{name}={value}" for name, value in one.labels.items()) or "no labels"
+            hint = "name its stage as well, or leave it out with --label or --server"
+            raise UsageError(f"the server {quoted(one.name)} is in no stage of --order: it has {has}", hint)
+        if stage is not None:
+            stages[stage].append(one.name)
+    return stages

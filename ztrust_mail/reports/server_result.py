@@ -1,0 +1,162 @@
+"""What a run on several servers did on one of them: a report, and a row of the table of all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import first_and_more
+from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.style import Line
+
+STAGE = "stage"
+"""The label that the table shows."""
+
+FLEET_HEADS = ("SERVER", "STAGE", "REALMS", "CHANGE", "FAILED", "RESULT")
+UNKNOWN = "–"
+"""Stands for a number that is not known, and for a label that a server does not have."""
+
+_CHANGED = ("changed", "applied")
+_FAILED = ("failed", "missing", "unreadable", "skipped")
+_OF_ERRORS = {
+    ExitStatus.INTERRUPTED: "interrupted",
+    ExitStatus.BUG: "internal error",
+    ExitStatus.USAGE: "not run",
+    ExitStatus.UNSAFE: "refused",
+    ExitStatus.UNREACHABLE: "unreachable",
+}
+_OF_REPORTS = {
+    ExitStatus.INTERRUPTED: "interrupted",
+    ExitStatus.BUG: "internal error",
+    ExitStatus.USAGE: "failed",
+    ExitStatus.UNSAFE: "refused",
+    ExitStatus.UNREACHABLE: "unreachable",
+    ExitStatus.PARTIAL: "failed in part",
+}
+
+
+_SAID_BY_WORD = {"login-refused": "login refused", "interrupted": "interrupted", "locked": "locked"}
+"""What a server came to, by the rule of the error that ended its run, where no more has to be said."""
+
+_LONGEST = 60
+"""How many characters of an error the table shows: the text above it has all."""
+
+
+class RealmCounts(NamedTuple):
+    """How many realms a report has, how many of them changed or would change, and how many failed."""
+
+    realms: int
+    changed: int | None
+    failed: int
+
+
+@dataclass(frozen=True)
+class ServerResult:
+    """One server of a run on several.
+
+    ``lines`` are its text as the command shows it, None to render the report. ``remark`` takes the place of what the
+    report comes to, as for a server whose turn never came. ``fill_in`` returns a hint with the user's own arguments.
+    """
+
+    name: str
+    report: reports.Report
+    labels: Mapping[str, str] = field(default_factory=dict)
+    lines: tuple[Line, ...] | None = None
+    remark: str = ""
+    fill_in: Callable[[str], str] = field(default=str, compare=False)
+
+    @property
+    def word(self) -> str:
+        """What became of the server, in a word or two that other servers share."""
+        return self.remark.partition(":")[0] if self.remark else _word_of(self.report)
+
+    @property
+    def result(self) -> str:
+        """What became of the server, with the run or the reason."""
+        return self.remark or f"{self.word}{_detail_of(self.report)}"
+
+    @property
+    def counts(self) -> RealmCounts | None:
+        """The numbers of realms, None where the report has no realms."""
+        return _count_realms(self.report)
+
+
+def row_of(one: ServerResult) -> tuple[str, ...]:
+    """Return the row of a server in the table of all, with the columns of :data:`FLEET_HEADS`."""
+    counts = one.counts
+    numbers = [UNKNOWN] * 3 if counts is None else [UNKNOWN if number is None else f"{number:,}" for number in counts]
+    return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, one.result
+
+
+def _word_of(report: reports.Report) -> str:
+    status = report.exit_status
+    if isinstance(report, reports.FindingsReport) and status is not ExitStatus.OK:
+        found = _error_of(report)
+        if found and found.rule in _SAID_BY_WORD:
+            return _SAID_BY_WORD[found.rule]
+        return _OF_ERRORS.get(status, "failed")
+    if isinstance(report, reports.ApplyReport) and report.result.stopped and status is not ExitStatus.INTERRUPTED:
+        return "stopped"
+    if status in _OF_REPORTS:
+        return _OF_REPORTS[status]
+    is_ok = status is ExitStatus.OK
+    match report:
+        case reports.PlanReport():
+            return "would change" if report.plan.changed else "in sync"
+        case reports.ApplyReport():
+            return "applied" if is_ok else "test failed"
+        case reports.DriftReport():
+            return "in sync" if is_ok else "drifted"
+        case reports.MailTestReport() | reports.ProbeReport():
+            return "passed" if is_ok else "test failed"
+        case reports.ChecksReport():
+            return "all checks passed" if is_ok else "differs"
+    return "done" if is_ok else "differs"
+
+
+def _detail_of(report: reports.Report) -> str:
+    match report:
+        case reports.ApplyReport() if report.result.run:
+            run = f"run {report.result.run}"
+            return f" ({run}): {report.result.stopped}" if report.result.stopped else f" ({run})"
+        case reports.PlanReport() if report.refusal:
+            reasons = dict.fromkeys(one.reason.value for one in report.refused)
+            return f": {first_and_more(list(reasons)) if reasons else report.refusal.message}"
+        case reports.FindingsReport() if (found := _error_of(report)) and found.rule not in _SAID_BY_WORD:
+            return f": {_shorten(found.message)}"
+    return ""
+
+
+def _error_of(report: reports.Report) -> Finding | None:
+    return next((one for one in report.findings if one.severity is Severity.ERROR), None)
+
+
+def _shorten(message: str) -> str:
+    """Return the end of an error's message, which has the cause: that of a whole message names the server first."""
+    cause = message.rpartition(": ")[2]
+    return cause if len(cause) <= _LONGEST else f"{cause[: _LONGEST - 1]}…"
+
+
+def _count_realms(report: reports.Report) -> RealmCounts | None:
+    match report:
+        case reports.PlanReport():
+            return _count([one.status.value for one in report.plan.realms], report.plan.unnamed)
+        case reports.DriftReport():
+            return _count([one.status.value for one in report.drift.plan.realms], report.drift.plan.unnamed)
+        case reports.ApplyReport():
+            return _count([one.status.value for one in report.result.realms], report.result.plan.unnamed)
+        case reports.MailTestReport() | reports.ProbeReport():
+            rows = report.run.outcomes if isinstance(report, reports.MailTestReport) else report.run.realms
+            statuses = [one.status.value for one in rows]
+            return RealmCounts(len(statuses), None, statuses.count("failed"))
+    return None
+
+
+def _count(statuses: Sequence[str], unnamed: int) -> RealmCounts:
+    numbers = Counter(statuses)
+    changed, failed = (sum(numbers[one] for one in several) for several in (_CHANGED, _FAILED))
+    return RealmCounts(len(statuses) + unnamed, changed, failed)
