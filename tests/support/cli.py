@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,6 +140,18 @@ def sandbox_fixture(cli: Cli, ztrust_sandbox: Sandbox) -> Sandbox:
     """A running sandbox that the environment of ``cli`` names, with its administrator's login."""
     cli.use(ztrust_sandbox)
     return ztrust_sandbox
+
+
+@pytest.fixture
+def default_signals() -> Iterator[None]:
+    """Give the signals that end a run their default handlers, as in a new process, and restore them."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def run_process(

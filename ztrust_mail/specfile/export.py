@@ -85,13 +85,16 @@ def to_yaml(
     head: str = "",
     *,
     because: str = "the server hides the value",
+    server: str = "",
 ) -> str:
     """Return a spec with these entries; None means a realm without e-mail.
 
     A reference in place of a masked secret gets a comment with the reason, ``because``. Host, port and security that
-    are exactly those of a preset become its name.
+    are exactly those of a preset become its name. With ``server``, the spec is guarded for the server of that name.
     """
     body: dict[str, Node] = {"version": 1}
+    if server:
+        body["server"] = server
     if defaults:
         body["defaults"] = _nest(_name_preset(defaults))
     entries = {name: None if leaves is None else _name_preset(leaves) for name, leaves in realms.items()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
 import threading
 
 import pytest
-from support.cli import Cli
-from support.fleets import Fleet
+from support.cli import Cli, on_terminal, raising
+from support.fleets import Fleet, entry
 
 ALL = ("--config", "fleet.toml", "--server", "*")
 
@@ -206,3 +208,114 @@ def test_resume_ends_well_on_a_server_where_nothing_is_left(cli: Cli, fleet: Fle
     report = cli.json("apply", fleet.spec, *chosen, "--resume")
     assert [one["report"]["exit_status"] for one in report["servers"]] == [0, 0]
     assert [row["realm"] for row in report["servers"][0]["report"]["realms"]] == ["globex"]
+
+
+# The other commands
+
+
+def test_test_and_doctor_and_probe_ask_each_server(cli: Cli, fleet: Fleet) -> None:
+    for sandbox in fleet.sandboxes.values():
+        host, port = sandbox.mail.host, str(sandbox.mail.port)
+        sandbox.edit_smtp("acme", {"host": host, "port": port, "from": "a@acme.example"})
+    chosen = ("--config", "fleet.toml", "--server", "eu-*", "--server", "down")
+    for command, results in (
+        (("test", "acme", "--no-probe"), ["passed", "passed", "unreachable: connection refused"]),
+        (("probe", "acme"), ["passed", "passed", "unreachable: connection refused"]),
+        (("doctor",), ["all checks passed", "all checks passed", "unreachable"]),
+    ):
+        ran = cli(*command, *chosen)
+        assert [row[-1] for row in table_of(ran.out)] == results
+        assert ran.status == 3
+    assert [len(sandbox.mail.received) for sandbox in fleet.sandboxes.values()] == [0, 1, 1]
+
+
+def test_pull_makes_a_file_for_each_server_that_is_guarded_for_it(cli: Cli, fleet: Fleet) -> None:
+    chosen = ("--config", "fleet.toml", "--server", "eu-*", "--server", "locked-out")
+    assert cli("apply", fleet.spec, *chosen[:4], "--yes").status == 0
+    assert "need a folder" in cli("pull", *chosen).err
+    assert "`specs` is not a folder" in cli("pull", *chosen, "--out", "specs").err
+    (cli.folder / "specs").mkdir()
+    ran = cli("pull", *chosen, "--out", "specs")
+    assert ran.status == 3
+    assert sorted(path.name for path in (cli.folder / "specs").iterdir()) == ["eu-1.yaml", "eu-2.yaml"]
+    assert f"Pulled 3 realms from {fleet['eu-1'].url} into specs/eu-1.yaml." in ran.out
+    assert cli("plan", "specs/eu-1.yaml", "--config", "fleet.toml", "--server", "eu-1").status == 0
+    assert "meant for server `eu-1`" in cli("plan", "specs/eu-1.yaml", "--config", "fleet.toml", "--server", "dev").err
+    again = cli("pull", *chosen[:4], "--out", "specs")
+    assert (again.status, again.out.count("already exists")) == (2, 4)
+
+
+def test_rotate_writes_the_secret_on_each_server_and_says_where_it_is_still_used(
+    cli: Cli, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "relay-password")
+    login = "auth: {username: apikey, password: {env: SMTP_PASSWORD}}"
+    text = (cli.folder / "mail.yaml").read_text().replace("security: none", f"security: tls, {login}")
+    spec, chosen = cli.write("login.yaml", text), ("--config", "fleet.toml", "--server", "eu-*", "--yes")
+    assert cli("apply", spec, *chosen).status == 0
+    monkeypatch.setenv("SMTP_PASSWORD", "another-password")
+    rotated = ("rotate", "env:SMTP_PASSWORD", spec, *chosen, "--canary", "0")
+    assert "stdin is not a terminal" in cli(*(word for word in rotated if word != "--yes")).err
+    ran = cli(*rotated)
+    assert (ran.status, fleet.writes()) == (0, {"dev": 0, "eu-1": 4, "eu-2": 4})
+    assert ran.out.count("no realm uses it any more") == 2
+    for name in ("eu-1", "eu-2"):
+        assert fleet[name].smtp("acme")["password"] == "another-password"
+    assert "--out needs one server" in cli(*rotated[:-2], "--out", "plan.json").err
+
+
+@pytest.mark.parametrize("options", [["--as", "kubernetes-job"], ["--relay", "h.example:25"]])
+def test_a_probe_for_one_place_takes_no_several_servers(cli: Cli, fleet: Fleet, options: list[str]) -> None:
+    ran = cli("probe", "--config", fleet.settings, "--server", "eu-*", *options)
+    assert ran.status == 2
+
+
+# Interruptions
+
+
+@pytest.mark.usefixtures("default_signals")
+def test_an_interruption_finishes_the_writes_under_way_on_each_server_and_all_can_be_resumed(
+    cli: Cli, fleet: Fleet
+) -> None:
+    cli.set(CONNECTIONS="1")
+    both = threading.Barrier(2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
+    for name in ("eu-1", "eu-2"):
+        fleet[name].faults.before_write = lambda _: both.wait(30) and None
+    chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")
+    ran = cli("apply", fleet.spec, *chosen, "--format", "json")
+    assert (ran.status, ran.json["status"]) == (130, "interrupted")
+    assert ran.err.count("what is under way on each server finishes, and nothing else begins [interrupted]") == 1
+    assert fleet.writes() == {"dev": 0, "eu-1": 1, "eu-2": 1}
+    for name in ("eu-1", "eu-2"):
+        fleet[name].faults.before_write = None
+    assert cli("apply", fleet.spec, *chosen, "--resume").status == 0
+    assert fleet.writes() == {"dev": 0, "eu-1": 2, "eu-2": 2}
+
+
+def test_an_interruption_at_the_question_writes_nothing_on_any_server(
+    cli: Cli, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("support.cli.Keyboard.readline", raising(KeyboardInterrupt()))
+    ran = cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", typed="")
+    assert ran.status == 130
+    assert [row[-1] for row in table_of(ran.out)] == ["interrupted", "interrupted"]
+    assert fleet.writes() == {"dev": 0, "eu-1": 0, "eu-2": 0}
+    assert (
+        cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--yes").status == 0
+    )  # no lock is left
+
+
+def test_a_second_ctrl_c_no_longer_waits_for_a_server_that_is_only_read(cli: Cli, fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        cli.write("fleet.toml", (cli.folder / "fleet.toml").read_text() + entry("silent", url, 'stage = "lab"'))
+        command = ("drift", fleet.spec, "--config", "fleet.toml", "--server", "dev", "--server", "silent")
+        with on_terminal(*command) as terminal:
+            terminal.wait_for("drift on 2 servers … 1 of 2 servers")
+            terminal.type("\x03")
+            terminal.wait_for("what is under way on each server")
+            terminal.type("\x03")
+            terminal.wait_for("Exit status 130.")
+            lines = terminal.shown.decode().splitlines()
+    results = [line for line in lines if line.startswith(("dev  ", "silent  "))]
+    assert ["drifted" in results[0], "interrupted" in results[1]] == [True, True]

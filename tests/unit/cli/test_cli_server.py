@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -359,18 +358,6 @@ def test_an_interruption_at_the_question_writes_nothing(
     assert ran.err.endswith("[y/N] Interrupted.\n")
     assert (ran.status, ran.json["status"], ran.json["server"]) == (130, "interrupted", sandbox.url)
     assert writes(sandbox) == []
-
-
-@pytest.fixture
-def default_signals() -> Iterator[None]:
-    """Give the signals that end a run their default handlers, as in a new process, and restore them."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("default_signals")

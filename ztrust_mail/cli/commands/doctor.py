@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
+from ztrust_mail.cli.fleet.options import ServerFlags, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -16,7 +18,7 @@ NAME = "doctor"
 
 
 @options.command(NAME)
-@options.server
+@selecting
 @options.realm
 @options.flag("--setup-commands", help="Print the kcadm commands that create a service account with the least rights.")
 @options.flag("--capabilities", help="Also list what can be done with the product.")
@@ -24,7 +26,7 @@ NAME = "doctor"
 @options.report
 @options.config
 def command(
-    server: str | None,
+    servers: ServerFlags,
     realm: Sequence[str],
     setup_commands: bool,
     capabilities: bool,
@@ -39,14 +41,15 @@ def command(
     """
     from ztrust_mail.gateways.capabilities import Operation, require
 
-    with (
-        Output(NAME, format, report, ProtectedFiles(settings=config)) as output,
-        api.connect(server, config_path=config) as session,
-    ):
-        output.attach(session, "Checking")
-        if setup_commands:
-            require(session.gateway, Operation.SET_UP)
-            commands = kcadm_lines(session.server, realm or ["REALM"])
-            output.finish_report(of_commands(NAME, commands))
-        found = api.doctor(session, realm, output.count_realms)
-        output.finish_report(of_examination(found, capabilities=capabilities))
+    def check(output: Output, server: str | None) -> None:
+        with api.connect(server, config_path=config) as session:
+            output.attach(session, "Checking")
+            if setup_commands:
+                require(session.gateway, Operation.SET_UP)
+                commands = kcadm_lines(session.server, realm or ["REALM"])
+                output.finish_report(of_commands(NAME, commands))
+            found = api.doctor(session, realm, output.count_realms)
+            output.finish_report(of_examination(found, capabilities=capabilities))
+
+    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+        run_on_servers(output, servers, config, check)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
+from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, beside_server, probing
@@ -29,7 +31,7 @@ NAME = "probe"
 @options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
 @probing
 @beside_server
-@options.server
+@selecting
 @options.result_format
 @options.report
 @options.config
@@ -38,7 +40,7 @@ def command(
     spec: Sequence[str],
     probing: ProbeFlags,
     beside: JobFlags,
-    server: str | None,
+    servers: ServerFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -51,7 +53,7 @@ def command(
     """
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         given, how, place = probing.given_relay(), probing.probe_options(), beside.place()
-        if given and (realms or spec or server):
+        if given and (realms or spec or servers.only or servers.are_several):
             raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
         if given and place:
             _print_jobs(output, api.write_probe_jobs(relay=given, options=how, place=place))
@@ -59,18 +61,25 @@ def command(
             output.show_activity(f"Probing {given.address}")
             output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=config)))
         loaded = api.load_spec(spec) if spec else None
-        session = _connect(server, loaded, config)
-        if place:
+        refuse_several(servers, place and "--as", "a job is made for the place of one server")
+
+        def probe(output: Output, server: str | None) -> None:
+            session = _connect(server, loaded, config)
+            if place:
+                with session or nullcontext():
+                    _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
             with session or nullcontext():
-                _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
-        if session is None:
-            output.show_activity("Probing the relays of the spec")
-            run = api.probe(None, realms, spec=loaded, options=how, config_path=config, progress=output.count_realms)
+                if session:
+                    output.attach(session, "Probing the relays of")
+                else:
+                    output.show_activity("Probing the relays of the spec")
+                path = None if session else config
+                run = api.probe(
+                    session, realms, spec=loaded, options=how, config_path=path, progress=output.count_realms
+                )
             output.finish_report(of_probe(run))
-        with session:
-            output.attach(session, "Probing the relays of")
-            run = api.probe(session, realms, spec=loaded, options=how, progress=output.count_realms)
-        output.finish_report(of_probe(run))
+
+        run_on_servers(output, servers, config, probe)
 
 
 def _print_jobs(output: Output, jobs: str) -> NoReturn:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import check_preview, execute, finish, finish_with_plan, prepare
+from ztrust_mail.cli.execute import (
+    check_preview,
+    execute,
+    finish,
+    finish_with_plan,
+    prepare,
+    require_terminal_or_yes,
+)
+from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -31,7 +40,8 @@ NAME = "rotate"
 @options.references_and_specs
 @options.text("--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay.")
 @options.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
-@options.server
+@selecting
+@order
 @options.realm
 @options.writing(canary="1")
 @options.previewing
@@ -43,7 +53,8 @@ def command(
     specs: Sequence[str],
     relay: str | None,
     user: str | None,
-    server: str | None,
+    servers: ServerFlags,
+    order: str | None,
     realm: Sequence[str],
     writing: WriteFlags,
     preview: Preview,
@@ -59,25 +70,32 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
         chosen = _parse_scope(words, specs, relay, user)
         check_preview(output, preview)
-        apply_options = _apply_options(writing)
+        apply_options, stages = _apply_options(writing), parse_order(order, servers)
+        refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
+        if servers.are_several and not preview.is_wanted:
+            require_terminal_or_yes(NAME, yes=writing.yes)
         spec = api.load_spec(specs)
         apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
-        with api.connect(server, spec=spec, config_path=config) as session:
-            make_plan = partial(api.rotate_plan, spec, session, chosen, realms=realm, allow=writing.allow)
-            if preview.is_wanted:
-                output.attach(session)
-                api.require_support(session, apply_options)
-                made = make_plan()
-                apply_options.waves.check(made.changed)
-                finish_with_plan(output, session, made, preview, apply_options.allow, spec)
-            prepare(output, session, apply_options, yes=writing.yes)
-            with session.lock(wait=apply_options.wait):  # to the end of the search for old values
-                output.add_findings(one.finding for one in api.settle(session))
-                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-                if done.verdict.refusal or done.is_declined:
-                    finish(output, apply_options, done)
-                found = api.leftovers(done.plan, session)
-        finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+
+        def rotate(output: Output, server: str | None) -> None:
+            with api.connect(server, spec=spec, config_path=config) as session:
+                make_plan = partial(api.rotate_plan, spec, session, chosen, realms=realm, allow=writing.allow)
+                if preview.is_wanted:
+                    output.attach(session)
+                    api.require_support(session, apply_options)
+                    made = make_plan()
+                    apply_options.waves.check(made.changed)
+                    finish_with_plan(output, session, made, preview, apply_options.allow, spec)
+                prepare(output, session, apply_options, yes=writing.yes)
+                with session.lock(wait=apply_options.wait):  # to the end of the search for old values
+                    output.add_findings(one.finding for one in api.settle(session))
+                    done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+                    if done.verdict.refusal or done.is_declined:
+                        finish(output, apply_options, done)
+                    found = api.leftovers(done.plan, session)
+            finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+
+        run_on_servers(output, servers, config, rotate, yes=writing.yes, order=stages)
 
 
 def _apply_options(writing: WriteFlags) -> ApplyOptions:

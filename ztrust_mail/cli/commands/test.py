@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
+from ztrust_mail.cli.fleet.options import ServerFlags, selecting
+from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -26,7 +28,7 @@ NAME = "test"
 @options.flag("--no-probe", help="Do not look at the relays from this machine, too.")
 @options.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
 @options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
-@options.server
+@selecting
 @options.result_format
 @options.report
 @options.config
@@ -36,7 +38,7 @@ def command(
     no_probe: bool,
     ehlo_name: str | None,
     ca_bundle: str | None,
-    server: str | None,
+    servers: ServerFlags,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -51,10 +53,14 @@ def command(
 
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         loaded = api.load_spec(spec) if spec else None
-        with api.connect(server, spec=loaded, config_path=config) as session:
-            output.attach(session, "Sending test mails with")
-            probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
-            run = api.test(
-                session, realms, spec=loaded, probe=probe, progress=output.count_realms, probed=output.count_relays
-            )
-        output.finish_report(of_tests(run))
+        probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
+
+        def test(output: Output, server: str | None) -> None:
+            with api.connect(server, spec=loaded, config_path=config) as session:
+                output.attach(session, "Sending test mails with")
+                run = api.test(
+                    session, realms, spec=loaded, probe=probe, progress=output.count_realms, probed=output.count_relays
+                )
+            output.finish_report(of_tests(run))
+
+        run_on_servers(output, servers, config, test)

@@ -64,6 +64,7 @@ class FleetRun:
         self._stages = _split_into_stages(selected, order)
         self._outputs = {one.name: ServerOutput.of(output, one, self._turns) for one in selected}
         self._is_declined = False
+        self._interruptions = 0
 
     def run(self, work: Work, *, yes: bool) -> NoReturn:
         """Do the work on all servers, and exit with the status that takes precedence."""
@@ -97,9 +98,11 @@ class FleetRun:
     def _wait(self, until: Callable[[], None]) -> None:
         while True:
             try:
+                if self._interruptions:
+                    self._interrupt()
                 return until()
             except KeyboardInterrupt:
-                self._interrupt()
+                self._interruptions += 1
 
     def _interrupt(self) -> None:
         """Let writes under way finish; at a second Ctrl-C, wait no longer for servers that are only read."""
@@ -107,12 +110,11 @@ class FleetRun:
         self._turns.interrupt()
         for one in self._outputs.values():
             one.stop_waiting()
-            if not is_first and self._turns.may_be_abandoned(one.server.name):
+            if self._interruptions > 1 and self._turns.may_be_abandoned(one.server.name):
                 one.abandon()
         if is_first:
-            with suppress(KeyboardInterrupt):
-                message = "what is under way on each server finishes, and nothing else begins"
-                _LOG.info(message, extra={"rule": "interrupted"})
+            message = "what is under way on each server finishes, and nothing else begins"
+            _LOG.info(message, extra={"rule": "interrupted"})
 
     def _decide(self, *, yes: bool) -> None:
         """Show what would be written to which server, ask, and let the servers go on."""
@@ -120,7 +122,7 @@ class FleetRun:
         try:
             is_agreed = self._show_and_ask(asking, yes=yes)
         except KeyboardInterrupt:
-            self._interrupt()
+            self._interruptions += 1  # handled by the next wait
             return
         except BaseException:
             self._refuse(asking, "declined")
