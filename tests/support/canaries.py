@@ -209,6 +209,8 @@ WORK: list[tuple[str, ...]] = [
     ("apply", "mail.json", "--secrets", "write", "--canary", "1", *SURE),
     ("apply", "mail.json", "--resume", *SURE),
     ("drift", "mail.json"),
+    ("drift", "mail.json", "--server", "main", "--server", "http://127.0.0.1:1"),
+    ("apply", "mail.json", "--server", "main", "--server", "http://127.0.0.1:1", "--secrets", "write", *SURE),
     ("lint", "mail.json", "--server", "main", "--select", "all"),
     ("test", "acme", "globex"),
     ("test", "--spec", "mail.json"),

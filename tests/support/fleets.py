@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
+from support.bad_server import nobody
 from support.cli import Cli
 
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -53,15 +53,14 @@ def entry(name: str, url: str, labels: str, password: str = "admin") -> str:
 @pytest.fixture
 def fleet(cli: Cli) -> Iterator[Fleet]:
     """Three running servers, one of them slow, and three that cannot be used; the settings name them all."""
-    with ExitStack() as stack, socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))  # and nothing listens there
+    with ExitStack() as stack, nobody() as unused:
         options = {"dev": SandboxOptions(), "eu-1": SandboxOptions(slow_reads=0.05), "eu-2": SandboxOptions()}
         running = {name: stack.enter_context(Sandbox(given)) for name, given in options.items()}
         entries = [
             entry("dev", running["dev"].url, 'stage = "dev"'),
             entry("eu-1", running["eu-1"].url, 'stage = "prod", region = "eu"'),
             entry("eu-2", running["eu-2"].url, 'stage = "prod", region = "eu"'),
-            entry("down", f"http://127.0.0.1:{reserved.getsockname()[1]}", 'stage = "lab"'),
+            entry("down", unused, 'stage = "lab"'),
             entry("locked-out", running["dev"].url.replace("127.0.0.1", "localhost"), 'stage = "lab"', "wrong"),
             entry("broken", "nonsense", 'stage = "lab"'),
         ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
-from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.options import Preview
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
@@ -33,9 +33,6 @@ from ztrust_mail.specfile.entries import Spec
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
     from ztrust_mail.applying.outcome import Result
-
-SUGGESTED_CANARY = "2"
-"""How many realms the suggested command writes and tests first."""
 
 P = TypeVar("P", bound=Plan)
 

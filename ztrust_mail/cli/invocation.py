@@ -17,6 +17,9 @@ from ztrust_mail.reports.style import ColorMode
 DISPLAY = "ztrust_mail.display"
 """The key of the display options among what click's contexts share."""
 
+SUGGESTED_CANARY = "2"
+"""How many realms the suggested command writes and tests first."""
+
 _NOT_REPEATED = {"format", "report", "out", "force", "yes", "dry_run"}
 """Options that a next step leaves out: they name files that exist by then, skip the question, or write nothing."""
 

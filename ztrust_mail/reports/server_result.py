@@ -11,6 +11,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.report import PlanReport
 from ztrust_mail.reports.style import Line
 
 STAGE = "stage"
@@ -92,6 +93,11 @@ def row_of(one: ServerResult) -> tuple[str, ...]:
     return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, one.result
 
 
+def refused_reasons(report: reports.Report) -> list[str]:
+    """Return the dangers that a plan is refused for until they are allowed."""
+    return list(dict.fromkeys(one.reason.value for one in report.refused)) if isinstance(report, PlanReport) else []
+
+
 def _word_of(report: reports.Report) -> str:
     status = report.exit_status
     if isinstance(report, reports.FindingsReport) and status is not ExitStatus.OK:
@@ -124,8 +130,8 @@ def _detail_of(report: reports.Report) -> str:
             run = f"run {report.result.run}"
             return f" ({run}): {report.result.stopped}" if report.result.stopped else f" ({run})"
         case reports.PlanReport() if report.refusal:
-            reasons = dict.fromkeys(one.reason.value for one in report.refused)
-            return f": {first_and_more(list(reasons)) if reasons else report.refusal.message}"
+            reasons = refused_reasons(report)
+            return f": {first_and_more(reasons) if reasons else _shorten(report.refusal.message)}"
         case reports.FindingsReport() if (found := _error_of(report)) and found.rule not in _SAID_BY_WORD:
             return f": {_shorten(found.message)}"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import socket
@@ -38,13 +39,20 @@ def test_drift_of_six_servers_ends_with_a_table_and_no_failure_ends_another(cli:
 
 
 def test_the_text_of_each_server_is_whole_and_its_next_step_is_for_it_alone(cli: Cli, fleet: Fleet) -> None:
-    ran = cli("plan", fleet.spec, *ALL, "--parallel", "8")
+    ran = cli("plan", fleet.spec, *ALL, "--parallel", "8", "--details")
     sections = ran.out.split("== ")[1:]
     assert [section.split()[0] for section in sections] == ["dev", "eu-1", "eu-2", "down", "locked-out", "broken"]
     for name, section in zip(fleet.sandboxes, sections, strict=False):
         assert f"{name} ({fleet[name].url}), as admin" in section
         assert section.count("Plan: 2 realms to change") == 1
         assert f"ztrust-mail apply mail.yaml --server {name} --config fleet.toml" in section
+
+
+def test_what_several_servers_have_in_common_is_shown_once(cli: Cli, fleet: Fleet) -> None:
+    fleet["eu-1"].edit_smtp("acme", {"from": "old@acme.example"})
+    ran = cli("plan", fleet.spec, "--config", "fleet.toml", "--server", "dev", "--server", "eu-*")
+    assert [section.split()[0] for section in ran.out.split("== ")[1:]] == ["dev", "eu-1"]
+    assert ran.out.count("The same on 1 other server: eu-2\n") == 1
 
 
 def test_a_run_in_sync_shows_the_table_alone_unless_details_are_wanted(cli: Cli, fleet: Fleet) -> None:
@@ -141,7 +149,7 @@ def test_apply_asks_once_for_all_servers_and_a_no_writes_nothing(cli: Cli, fleet
     assert ran.status == 3
     assert fleet.writes() == {"dev": 0, "eu-1": 0, "eu-2": 0}
     assert "3 servers: 2 declined, 1 unreachable. Exit status 3.\n" in ran.out
-    assert ran.out.count("Declined; nothing was written.") == 2
+    assert "Declined; nothing was written.\nThe same on 1 other server: eu-2\n" in ran.out
 
 
 def test_apply_after_a_yes_writes_all(cli: Cli, fleet: Fleet) -> None:
@@ -172,11 +180,14 @@ def test_a_dangerous_plan_is_refused_for_its_server_alone(cli: Cli, fleet: Fleet
     glob = '  "tenant-*": {sender: {address: a@b.example}, relay: {host: new.example.com, security: none}}\n'
     fleet["eu-2"].create_realm("tenant-1")
     cli.write("mail.yaml", (cli.folder / "mail.yaml").read_text() + glob)
-    report = cli.json("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--yes")
+    chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")
+    report = cli.json("apply", fleet.spec, *chosen)
     refused, applied = report["servers"]
     assert (refused["result"], refused["report"]["exit_status"]) == ("refused: mass-change", 5)
     assert (applied["report"]["exit_status"], report["exit_status"]) == (0, 5)
     assert fleet.writes() == {"dev": 0, "eu-1": 0, "eu-2": 3}
+    again = "ztrust-mail apply mail.yaml --server eu-1 --allow mass-change --canary 2 --config fleet.toml"
+    assert f"If intended: {again}\n" in cli("apply", fleet.spec, *chosen).out.splitlines(keepends=True)[-1]
 
 
 def test_stages_are_written_in_order_and_the_next_does_not_begin_after_a_failure(cli: Cli, fleet: Fleet) -> None:
@@ -258,7 +269,8 @@ def test_rotate_writes_the_secret_on_each_server_and_says_where_it_is_still_used
     assert "stdin is not a terminal" in cli(*(word for word in rotated if word != "--yes")).err
     ran = cli(*rotated)
     assert (ran.status, fleet.writes()) == (0, {"dev": 0, "eu-1": 4, "eu-2": 4})
-    assert ran.out.count("no realm uses it any more") == 2
+    assert ran.out.count("no realm uses it any more") == 1
+    assert ran.out.count("The same on 1 other server: eu-2\n") == 2
     for name in ("eu-1", "eu-2"):
         assert fleet[name].smtp("acme")["password"] == "another-password"
     assert "--out needs one server" in cli(*rotated[:-2], "--out", "plan.json").err
@@ -273,14 +285,34 @@ def test_a_probe_for_one_place_takes_no_several_servers(cli: Cli, fleet: Fleet, 
 # Interruptions
 
 
+def event_of_log(logger: str, request: pytest.FixtureRequest) -> threading.Event:
+    """Return an event that is set when a logger logs something."""
+    logged = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logged.set()
+
+    listener = Listener()
+    logging.getLogger(logger).addHandler(listener)
+    request.addfinalizer(lambda: logging.getLogger(logger).removeHandler(listener))
+    return logged
+
+
 @pytest.mark.usefixtures("default_signals")
 def test_an_interruption_finishes_the_writes_under_way_on_each_server_and_all_can_be_resumed(
-    cli: Cli, fleet: Fleet
+    cli: Cli, fleet: Fleet, request: pytest.FixtureRequest
 ) -> None:
     cli.set(CONNECTIONS="1")
     both = threading.Barrier(2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT))
+
+    def write(_: str) -> None:
+        both.wait(30)
+        assert noticed.wait(30)
+
+    noticed = event_of_log("ztrust_mail.cli.fleet.run", request)
     for name in ("eu-1", "eu-2"):
-        fleet[name].faults.before_write = lambda _: both.wait(30) and None
+        fleet[name].faults.before_write = write
     chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")
     ran = cli("apply", fleet.spec, *chosen, "--format", "json")
     assert (ran.status, ran.json["status"]) == (130, "interrupted")

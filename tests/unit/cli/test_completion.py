@@ -135,6 +135,11 @@ def test_servers_come_from_the_settings_that_the_line_or_the_environment_names(c
     assert words("plan --server ") == ["demo"]
 
 
+def test_labels_come_from_the_settings_with_their_values(cli: Cli) -> None:
+    cli.write("ztrust-mail.toml", "[servers.a]\nlabels = {stage = 'dev'}\n[servers.b]\nlabels = {stage = 'prod'}\n")
+    assert words("drift --label sta") == ["stage=dev", "stage=prod"]
+
+
 BROKEN = {
     "tab.yaml": "version: 1\n\trealms: {}\n",
     "list.yaml": "[1]\n",

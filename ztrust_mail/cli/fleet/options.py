@@ -49,7 +49,10 @@ selecting = options.gather(
             "--server", metavar="NAME|GLOB|URL", multiple=True,
             help="Servers of the settings file, or a URL; repeatable.", shell_complete=completion.server_names,
         ),
-        options.texts("--label", "NAME=VALUE", "Only servers with this label; repeatable, all have to match."),
+        options.texts(
+            "--label", "NAME=VALUE", "Only servers with this label; repeatable, all have to match.",
+            suggest=completion.server_labels,
+        ),
         options.flag("--all-servers", help="All servers of the settings file."),
         options.number("--parallel", "N", 4, 1, MOST_PARALLEL, "How many servers to work on at once."),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,16 +14,17 @@ from ztrust_mail import settings as config
 from ztrust_mail.cli.fleet.options import ServerFlags, Stage
 from ztrust_mail.cli.fleet.server_output import ServerOutput
 from ztrust_mail.cli.fleet.turns import Answer, Turns
-from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import of_servers_run
-from ztrust_mail.reports.server_result import ServerResult
-from ztrust_mail.reports.style import Line, line
-from ztrust_mail.reports.text.fleet import section_lines, table_lines
+from ztrust_mail.reports.server_result import ServerResult, refused_reasons
+from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.fleet import group_lines, table_lines
 from ztrust_mail.settings.selection import SelectedServer, select_servers
 
 Work = Callable[[Output, str | None], None]
@@ -140,13 +142,9 @@ class FleetRun:
     def _show_and_ask(self, asking: Sequence[str], *, yes: bool) -> bool:
         previews = [one.preview_result for one in self._outputs.values()]
         render = text.TextFormat(details=self._output.display.details).render
-        body: list[Line] = []
-        realms = 0
-        for one in previews:
-            if one.name in asking:
-                rendered = render(one.report)
-                body += section_lines(one, [*rendered.body, *rendered.verdict])
-                realms += one.counts.changed or 0 if one.counts else 0
+        changing = [one for one in previews if one.name in asking]
+        realms = sum(one.counts.changed or 0 for one in changing if one.counts)
+        body = [*group_lines(changing, render, details=self._output.display.details)]
         self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=not yes)
         where = f"{pluralise(len(asking), 'server')} ({first_and_more(asking)})"
         return yes or confirm(f"Write to {pluralise(realms, 'realm')} on {where}?")
@@ -175,13 +173,23 @@ class FleetRun:
     def _next_command(self, results: Sequence[ServerResult]) -> str:
         """Return the command that continues: an apply of what differs, or the same for servers that are not done."""
         name = self._output.command
-        statuses = [one.report.exit_status for one in results]
-        if name in ("plan", "drift") and ExitStatus.DIFFERS in statuses and ExitStatus.UNSAFE not in statuses:
-            return next_command("apply")
+        if name in ("plan", "drift"):
+            differs = any(one.report.exit_status in (ExitStatus.DIFFERS, ExitStatus.UNSAFE) for one in results)
+            return next_command("apply", **self._confirmation(results)) if differs else ""
         rest = [one.name for one in results if one.report.exit_status is not ExitStatus.OK]
-        if name in ("apply", "rotate") and rest and not self._is_declined:
-            return next_command(name, server=rest, label=None, all_servers=None)
-        return ""
+        if name not in ("apply", "rotate") or not rest or self._is_declined:
+            return ""
+        chosen = {"server": rest, "label": None, "all_servers": None} if len(rest) < len(results) else {}
+        return next_command(name, **chosen, **self._confirmation(results))
+
+    def _confirmation(self, results: Sequence[ServerResult]) -> dict[str, object]:
+        """Return the options that confirm the dangers of all servers; a mass change gets a canary where it can."""
+        reasons = list(dict.fromkeys(one for result in results for one in refused_reasons(result.report)))
+        changes: dict[str, object] = {"allow": ",".join(reasons)} if reasons else {}
+        refused = [self._outputs[one.name] for one in results if refused_reasons(one.report)]
+        if Reason.MASS_CHANGE in reasons and "--canary" not in sys.argv and all(one.can_test for one in refused):
+            changes["canary"] = SUGGESTED_CANARY
+        return changes
 
 
 def _split_into_stages(selected: Sequence[SelectedServer], order: Sequence[Stage]) -> dict[Stage, list[str]]:

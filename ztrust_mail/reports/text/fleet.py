@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
-from ztrust_mail.core.text import pluralise
+from ztrust_mail.core.text import first_and_more, pluralise, shell_word
 from ztrust_mail.reports.report import FleetReport, Report
-from ztrust_mail.reports.server_result import FLEET_HEADS, STAGE, ServerResult, row_of
-from ztrust_mail.reports.style import HANG, Line, Span, line
+from ztrust_mail.reports.server_result import FLEET_HEADS, STAGE, ServerResult, refused_reasons, row_of
+from ztrust_mail.reports.style import HANG, Line, Span, line, plain
 from ztrust_mail.reports.text.lines import command_line
 
 if TYPE_CHECKING:
@@ -25,17 +27,36 @@ _QUIET = ("in sync",)
 
 def fleet_body(report: FleetReport, render: Callable[[Report], TextReport], *, details: bool = False) -> Iterator[Line]:
     """Yield the text of each server below its name. With ``details`` also of those in sync."""
-    for one in report.servers:
-        if details or not _is_quiet(one):
-            yield from section_lines(one, _text_of(one, render))
+    yield from group_lines([one for one in report.servers if details or not _is_quiet(one)], render, details=details)
 
 
-def section_lines(one: ServerResult, lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield the name of a server, its labels, and its text."""
-    labels = ", ".join(f"{name}={value}" for name, value in one.labels.items())
-    yield line(Span(f"== {one.name}", "bold"), Span(f" ({labels})" if labels else "", "dim"))
-    yield from lines
-    yield line()
+def group_lines(
+    servers: Iterable[ServerResult], render: Callable[[Report], TextReport], *, details: bool = False
+) -> Iterator[Line]:
+    """Yield the text of each server below its name; what several have in common once, unless ``details`` are wanted."""
+    groups: dict[str, list[ServerResult]] = {}
+    texts: dict[str, list[Line]] = {}
+    for one in servers:
+        lines = list(_text_of(one, render))
+        key = one.name if details else _without_server(one, plain(lines))
+        groups.setdefault(key, []).append(one)
+        texts.setdefault(key, lines)
+    for key, (first, *others) in groups.items():
+        labels = ", ".join(f"{name}={value}" for name, value in first.labels.items())
+        yield line(Span(f"== {first.name}", "bold"), Span(f" ({labels})" if labels else "", "dim"))
+        yield from texts[key]
+        if others:
+            names = [one.name for one in others]
+            yield line(f"The same on {pluralise(len(names), 'other server')}: ", Span(first_and_more(names), "bold"))
+        yield line()
+
+
+def _without_server(one: ServerResult, shown: str) -> str:
+    """Return a text without what names its server, and without the run, to find servers with the same."""
+    shown = shown.replace(f"--server {shell_word(one.name)}", "--server").replace(f"{one.name} (", "(")
+    for url in filter(None, (one.report.server, urlsplit(one.report.server).netloc)):
+        shown = shown.replace(url, "")
+    return re.sub(r"\(run \d+\)", "(run)", shown)
 
 
 def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
@@ -64,7 +85,8 @@ def fleet_verdict(report: FleetReport) -> Iterator[Line]:
     status = f"Exit status {int(report.exit_status)}."
     yield line(Span(f"{pluralise(len(report.servers), 'server')}: ", "bold"), f"{counts}. {status}")
     if report.next_step:
-        yield command_line("Next", report.next_step)
+        is_refused = any(refused_reasons(one.report) for one in report.servers)
+        yield command_line("If intended" if is_refused else "Next", report.next_step)
 
 
 def _is_quiet(one: ServerResult) -> bool:

@@ -1,0 +1,58 @@
+"""A run on several servers, with work that a test gives."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from support.fleets import Fleet
+
+from ztrust_mail.cli.fleet.options import ServerFlags
+from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.output import Output
+from ztrust_mail.core.errors import ExitStatus, Unsafe
+from ztrust_mail.reports.report import of_findings
+
+PASSWORD = "correct-horse"
+
+
+def test_an_internal_error_ends_its_server_alone_and_shows_where_but_no_value(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(output: Output, server: str | None) -> None:
+        if server == "eu-1":
+            raise ValueError(PASSWORD)
+        if server == "eu-2":
+            raise Unsafe("no")
+        output.finish_report(of_findings("drift", ExitStatus.OK, ()))
+
+    with pytest.raises(SystemExit) as ended, Output("drift") as output:
+        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 2), fleet.settings, work)
+    assert ended.value.code == 70
+    out = capsys.readouterr().out
+    assert "3 servers: 1 done, 1 internal error, 1 refused. Exit status 70.\n" in out
+    assert "in work\ninternal error: ValueError; please report the lines above\n" in out
+    assert PASSWORD not in out
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_no_more_servers_are_worked_on_at_once_than_asked_for(fleet: Fleet, parallel: int) -> None:
+    guard, one_too_many = threading.Lock(), threading.Event()
+    under_way: list[str | None] = []
+    seen: list[str | None] = []
+
+    def work(output: Output, server: str | None) -> None:
+        with guard:
+            seen.append(server)
+            under_way.append(server)
+            if len(under_way) > parallel:
+                one_too_many.set()
+        one_too_many.wait(0.2)  # time for another server to begin, which does not
+        with guard:
+            under_way.remove(server)
+        output.finish_report(of_findings("drift", ExitStatus.OK, ()))
+
+    with pytest.raises(SystemExit), Output("drift") as output:
+        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, parallel), fleet.settings, work)
+    assert sorted(map(str, seen)) == ["dev", "eu-1", "eu-2"]
+    assert not one_too_many.is_set()
