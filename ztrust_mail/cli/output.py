@@ -137,7 +137,7 @@ class Output(AbstractContextManager["Output"]):
         self._server = session.server.url
         self.title = f"{session.server.name} ({self._server})" if session.server.name else self._server
         if session.server.gateway == FILES:
-            self._check_outside(folder_of(session.server.url))
+            self.check_outside_exports(folder_of(session.server.url))
         self.can_test = session.opened.capabilities.test
         self._findings += session.findings
         self.show_activity(f"{activity} {self.title}")
@@ -172,7 +172,8 @@ class Output(AbstractContextManager["Output"]):
             self._activity.switch("Probing the relays from here", "relay")
         self._activity(done, total)
 
-    def _check_outside(self, exports: str) -> None:
+    def check_outside_exports(self, exports: str) -> None:
+        """Raise :class:`UsageError` where a report or a saved plan would overwrite a realm export of that folder."""
         files, self._files = self._files, []  # where one is refused, none is written
         for path in (*(path for _, path in files), *filter(None, [self.own.out])):
             check_outside(path, exports)

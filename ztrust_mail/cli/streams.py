@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from ztrust_mail.core.errors import UsageError
@@ -95,6 +97,24 @@ def interrupt_on_termination() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def handle_interruptions(handler: Callable[[], None]) -> Iterator[None]:
+    """Call ``handler`` for signals that would raise :class:`KeyboardInterrupt`, until the end of the block."""
+    import signal
+    import threading
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [number for name in names if (number := getattr(signal, name, None)) is not None]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.default_int_handler]
+    for number in ours:
+        signal.signal(number, lambda *_: handler())
+    try:
+        yield
+    finally:
+        for number in ours:
             signal.signal(number, signal.default_int_handler)
 
 

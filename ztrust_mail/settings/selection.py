@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import ConfigError, UsageError
@@ -35,9 +35,10 @@ class ServerSelection:
 
 @dataclass(frozen=True)
 class SelectedServer:
-    """A server of a selection, by the name or URL that ``--server`` takes. A broken entry may be selected, too."""
+    """A server of a selection, by the name or URL that ``--server`` takes; ``url`` is empty for a broken entry."""
 
     name: str
+    url: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +63,7 @@ def select_servers(
     names = [name for given in selection.names for name in _find_names(settings, entries, given, environ)]
     wanted = [_parse_label(entries, one) for one in selection.labels]
     found = [
-        SelectedServer(name, labels)
+        SelectedServer(name, _url_of(settings, name, environ), labels)
         for name in dict.fromkeys(names if selection.names else entries)
         if (labels := labels_of(entries.get(name, {}))).items() >= set(wanted)
     ]
@@ -70,7 +71,7 @@ def select_servers(
         where = f" among {_list_names(list(dict.fromkeys(names)))}" if selection.names else ""
         hint = "give fewer labels; all of them have to match"
         raise UsageError(f"no server{where} has {' and '.join(map(quoted, selection.labels))}", hint)
-    _refuse_shared_urls(settings, found, environ)
+    _refuse_shared_urls(found)
     return tuple(found)
 
 
@@ -110,23 +111,23 @@ def _parse_label(entries: Mapping[str, Table], given: str) -> tuple[str, str]:
     raise UsageError(f"no server has a label {quoted(name)}", hint)
 
 
-def _refuse_shared_urls(settings: Settings, found: Sequence[SelectedServer], environ: Variables) -> None:
+def _url_of(settings: Settings, name: str, environ: Variables) -> str:
+    try:
+        return choose_server(settings, name, (), environ).url
+    except ConfigError:  # reported when the server's turn comes, without holding up the others
+        return ""
+
+
+def _refuse_shared_urls(found: Sequence[SelectedServer]) -> None:
     """Raise :class:`UsageError` where two servers have one URL: each would wait for the lock of the other."""
     seen: dict[str, str] = {}
-    for name, url in _urls_of(settings, found, environ):
-        if url in seen:
-            message = f"{quoted(seen[url])} and {quoted(name)} have the same URL {quote_server(url)}"
+    for one in found:
+        if one.url in seen:
+            message = f"{quoted(seen[one.url])} and {quoted(one.name)} have the same URL {quote_server(one.url)}"
             hint = "leave one of them out: one run at a time can work on a server"
             raise UsageError(f"{message}, so that they are one server", hint)
-        seen[url] = name
-
-
-def _urls_of(settings: Settings, found: Sequence[SelectedServer], environ: Variables) -> Iterator[tuple[str, str]]:
-    for one in found:
-        try:
-            yield one.name, choose_server(settings, one.name, (), environ).url
-        except ConfigError:  # reported when the server's turn comes, without holding up the others
-            continue
+        if one.url:
+            seen[one.url] = one.name
 
 
 def _list_names(names: Sequence[str]) -> str:

@@ -129,6 +129,17 @@ def test_what_cannot_be_meant_is_refused_before_any_request(
     assert all(sandbox.requests == () for sandbox in fleet.sandboxes.values())
 
 
+def test_no_report_is_written_among_the_realm_exports_of_a_server(cli: Cli, fleet: Fleet) -> None:
+    exported = cli.write("exports/acme-realm.json", '{"realm": "acme", "smtpServer": {}}')
+    text = f'[servers.files]\nurl = "file://{cli.folder / "exports"}"\n'
+    cli.write("fleet.toml", (cli.folder / "fleet.toml").read_text() + text)
+    chosen = ("--config", "fleet.toml", "--server", "dev", "--server", "files")
+    ran = cli("drift", fleet.spec, *chosen, "--report", "json=exports/drift.json")
+    assert (ran.status, fleet["dev"].requests) == (2, ())
+    assert [path.name for path in (cli.folder / exported).parent.iterdir()] == ["acme-realm.json"]
+    assert cli.json("drift", fleet.spec, *chosen)["servers"][1]["result"] == "failed in part"  # globex is missing
+
+
 # apply
 
 

@@ -16,7 +16,7 @@ from ztrust_mail.cli.fleet.server_output import ServerOutput
 from ztrust_mail.cli.fleet.turns import Answer, Turns
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.output import Output, confirm
-from ztrust_mail.cli.streams import interrupt_on_termination
+from ztrust_mail.cli.streams import handle_interruptions, interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.planning.safety import Reason
@@ -26,6 +26,7 @@ from ztrust_mail.reports.server_result import ServerResult, refused_reasons
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
 from ztrust_mail.settings.selection import SelectedServer, select_servers
+from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
 """Does the work of a command on one server, given its output and the value of ``--server``, and exits."""
@@ -52,6 +53,9 @@ def run_on_servers(
         work(output, servers.only)
         return
     selected = select_servers(config.load(settings_path), servers.selection)
+    for one in selected:
+        if is_file_url(one.url):
+            output.check_outside_exports(config.folder_of(one.url))
     FleetRun(output, selected, servers.parallel, order).run(work, yes=yes)
 
 
@@ -67,18 +71,20 @@ class FleetRun:
         self._outputs = {one.name: ServerOutput.of(output, one, self._turns) for one in selected}
         self._is_declined = False
         self._interruptions = 0
+        self._is_asking = False
 
     def run(self, work: Work, *, yes: bool) -> NoReturn:
         """Do the work on all servers, and exit with the status that takes precedence."""
         interrupt_on_termination()
         self._output.show_activity(f"{self._output.command} on {pluralise(len(self._outputs), 'server')}")
         self._count()
-        for one in self._outputs.values():
-            threading.Thread(target=self._work_on, args=(one, work), daemon=True).start()
-        self._wait(self._turns.wait_until_asked)
-        if self._turns.asking():
-            self._decide(yes=yes)
-        self._wait(lambda: self._turns.wait_until_done([*self._outputs]))
+        with handle_interruptions(self._on_signal):
+            for one in self._outputs.values():
+                threading.Thread(target=self._work_on, args=(one, work), daemon=True).start()
+            self._wait(self._turns.are_all_asked)
+            if self._turns.asking():
+                self._decide(yes=yes)
+            self._wait(partial(self._turns.are_done, [*self._outputs]))
         results = [one.result for one in self._outputs.values()]
         status = ExitStatus.INTERRUPTED if self._turns.cancel.is_set() else ExitStatus.OK
         self._output.finish_report(of_servers_run(self._output.command, results, status, self._next_command(results)))
@@ -97,24 +103,25 @@ class FleetRun:
     def _count(self) -> None:
         self._output.count_servers(self._turns.number_done, len(self._outputs))
 
-    def _wait(self, until: Callable[[], None]) -> None:
-        while True:
-            try:
-                if self._interruptions:
-                    self._interrupt()
-                return until()
-            except KeyboardInterrupt:
-                self._interruptions += 1
+    def _wait(self, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            if self._turns.wait_for_news():
+                self._interrupt()
+
+    def _on_signal(self) -> None:
+        if self._is_asking:
+            raise KeyboardInterrupt
+        self._turns.note_signal()
 
     def _interrupt(self) -> None:
         """Let writes under way finish; at a second Ctrl-C, wait no longer for servers that are only read."""
-        is_first = not self._turns.cancel.is_set()
+        self._interruptions += 1
         self._turns.interrupt()
         for one in self._outputs.values():
             one.stop_waiting()
             if self._interruptions > 1 and self._turns.may_be_abandoned(one.server.name):
                 one.abandon()
-        if is_first:
+        if self._interruptions == 1:
             message = "what is under way on each server finishes, and nothing else begins"
             _LOG.info(message, extra={"rule": "interrupted"})
 
@@ -122,12 +129,17 @@ class FleetRun:
         """Show what would be written to which server, ask, and let the servers go on."""
         asking = self._turns.asking()
         try:
+            self._is_asking = True
             is_agreed = self._show_and_ask(asking, yes=yes)
+            self._is_asking = False
         except KeyboardInterrupt:
-            self._interruptions += 1  # handled by the next wait
+            self._is_asking = False
+            self._interrupt()
             return
-        except BaseException:
+        except BaseException:  # such as standard output that cannot be written
+            self._is_asking = False
             self._refuse(asking, "declined")
+            self._wait(partial(self._turns.are_done, [*self._outputs]))
             raise
         if not is_agreed:
             self._is_declined = True
@@ -166,7 +178,7 @@ class FleetRun:
                 continue
             for name in asked:
                 self._turns.answer(name, Answer.YES)
-            self._wait(partial(self._turns.wait_until_done, members))
+            self._wait(partial(self._turns.are_done, members))
             if any(self._outputs[name].result.report.exit_status is not ExitStatus.OK for name in members):
                 failed = "=".join(stage)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from queue import SimpleQueue
 
 
 class Answer(Enum):
@@ -17,7 +18,10 @@ class Answer(Enum):
 
 
 class Turns:
-    """What the threads of all servers and the main thread tell each other. Servers are known by name."""
+    """What the threads of all servers and the main thread tell each other. Servers are known by name.
+
+    The main thread waits at a queue alone, which a signal may interrupt at any point without harm.
+    """
 
     def __init__(self, names: list[str], parallel: int) -> None:
         self.cancel = threading.Event()
@@ -27,6 +31,7 @@ class Turns:
         self._asking: set[str] = set()
         self._answers: dict[str, Answer] = {}
         self._done: set[str] = set()
+        self._news: SimpleQueue[bool] = SimpleQueue()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -48,7 +53,7 @@ class Turns:
         try:
             with self._changed:
                 self._asking.add(name)
-                self._changed.notify_all()
+                self._news.put(False)
                 self._changed.wait_for(lambda: self.cancel.is_set() or name in self._answers)
                 answer = self._answers.setdefault(name, Answer.INTERRUPTED)
         finally:
@@ -64,7 +69,7 @@ class Turns:
                 return False
             keep()
             self._done.add(name)
-            self._changed.notify_all()
+            self._news.put(False)
             return True
 
     def answer(self, name: str, answer: Answer) -> None:
@@ -87,15 +92,21 @@ class Turns:
         """How many servers are done."""
         return len(self._done)
 
-    def wait_until_asked(self) -> None:
-        """Wait until every server is done or waits for an answer."""
-        with self._changed:
-            self._changed.wait_for(lambda: all(one in self._done or one in self._asking for one in self._names))
+    def are_all_asked(self) -> bool:
+        """Tell whether every server is done or waits for an answer."""
+        return all(one in self._done or one in self._asking for one in self._names)
 
-    def wait_until_done(self, names: list[str]) -> None:
-        """Wait until servers are done."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._done.issuperset(names))
+    def are_done(self, names: Sequence[str]) -> bool:
+        """Tell whether servers are done."""
+        return self._done.issuperset(names)
+
+    def wait_for_news(self) -> bool:
+        """Wait until a server is done or asks, or a signal came; return whether it was a signal."""
+        return self._news.get()
+
+    def note_signal(self) -> None:
+        """End a wait for news. May be called by the handler of a signal, in whatever the thread was interrupted."""
+        self._news.put(True)
 
     def interrupt(self) -> None:
         """Let writes under way finish, and begin nothing else."""
