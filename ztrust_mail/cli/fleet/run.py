@@ -81,9 +81,12 @@ class FleetRun:
         with handle_interruptions(self._on_signal):
             for one in self._outputs.values():
                 threading.Thread(target=self._work_on, args=(one, work), daemon=True).start()
-            self._wait(self._turns.are_all_asked)
-            if self._turns.asking():
-                self._decide(yes=yes)
+            if yes:
+                self._agree([*self._outputs])
+            else:
+                self._wait(self._turns.are_all_asked)
+                if asking := self._turns.asking():
+                    self._ask_about(asking)
             self._wait(partial(self._turns.are_done, [*self._outputs]))
         results = [one.result for one in self._outputs.values()]
         status = ExitStatus.INTERRUPTED if self._turns.cancel.is_set() else ExitStatus.OK
@@ -125,12 +128,11 @@ class FleetRun:
             message = "what is under way on each server finishes, and nothing else begins"
             _LOG.info(message, extra={"rule": "interrupted"})
 
-    def _decide(self, *, yes: bool) -> None:
+    def _ask_about(self, asking: Sequence[str]) -> None:
         """Show what would be written to which server, ask, and let the servers go on."""
-        asking = self._turns.asking()
         try:
             self._is_asking = True
-            is_agreed = self._show_and_ask(asking, yes=yes)
+            is_agreed = self._show_and_ask(asking)
             self._is_asking = False
         except KeyboardInterrupt:
             self._is_asking = False
@@ -146,37 +148,37 @@ class FleetRun:
             self._refuse(asking, "declined")
             return
         self._output.show_new_activity(f"{self._output.command} on {pluralise(len(asking), 'server')}")
-        if self._order:
-            self._go_by_stage(asking)
-        for name in asking:
-            self._turns.answer(name, Answer.YES)
+        self._agree(asking)
 
-    def _show_and_ask(self, asking: Sequence[str], *, yes: bool) -> bool:
+    def _show_and_ask(self, asking: Sequence[str]) -> bool:
         previews = [one.preview_result for one in self._outputs.values()]
         render = text.TextFormat(details=self._output.display.details).render
         changing = [one for one in previews if one.name in asking]
         realms = sum(one.counts.changed or 0 for one in changing if one.counts)
         body = [*group_lines(changing, render, details=self._output.display.details)]
-        self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=not yes)
+        self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=True)
         where = f"{pluralise(len(asking), 'server')} ({first_and_more(asking)})"
-        return yes or confirm(f"Write to {pluralise(realms, 'realm')} on {where}?")
+        return confirm(f"Write to {pluralise(realms, 'realm')} on {where}?")
 
     def _refuse(self, names: Sequence[str], remark: str) -> None:
         for name in names:
             output = self._outputs[name]
-            output.remark = remark
+            output.refusal = remark
             output.declined = f"{remark[0].upper()}{remark[1:]}; nothing was written."
             self._turns.answer(name, Answer.NO)
 
-    def _go_by_stage(self, asking: Sequence[str]) -> None:
-        """Write the servers of each stage, and stop after one in which a server failed."""
+    def _agree(self, names: Sequence[str]) -> None:
+        """Let servers be written, also those that have not asked yet; with an order, stage by stage."""
+        if not self._order:
+            for name in names:
+                self._turns.answer(name, Answer.YES)
+            return
         failed = ""
         for stage, members in self._stages.items():
-            asked = [name for name in members if name in asking]
             if failed:
-                self._refuse(asked, f"not started: {failed} failed")
+                self._refuse(members, f"not started: {failed} failed")
                 continue
-            for name in asked:
+            for name in members:
                 self._turns.answer(name, Answer.YES)
             self._wait(partial(self._turns.are_done, members))
             if any(self._outputs[name].result.report.exit_status is not ExitStatus.OK for name in members):

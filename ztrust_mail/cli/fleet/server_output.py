@@ -30,12 +30,16 @@ _SELECTING = ("server", "label", "all_servers", "parallel", "order")
 
 @dataclass
 class ServerOutput(Output):
-    """Collects the output for one server. ``context`` is the command as typed for this server alone."""
+    """Collects the output for one server. ``context`` is the command as typed for this server alone.
+
+    ``refusal`` is what the table of all servers says where the answer is no.
+    """
 
     server: SelectedServer = field(default_factory=lambda: SelectedServer(""))
     turns: Turns = field(default_factory=lambda: Turns([], 1))
     context: click.Context | None = None
     remark: str = ""
+    refusal: str = ""
     preview: PlanReport | None = None
     _collected: list[Line] = field(default_factory=list)
     _session: Session | None = None
@@ -116,10 +120,15 @@ class ServerOutput(Output):
         return Progress(stream=io.StringIO())
 
     def ask(self, report: PlanReport, question: str, *, yes: bool) -> bool:
-        """Keep the plan for the question about all servers, and wait for the answer."""
+        """Keep the plan for the question about all servers, or show it above the result; wait for the answer."""
         self.preview = self._complete(report)
+        if yes:
+            shown = self._text_of(self.preview)
+            self._collected += self._record([*shown.body, *shown.verdict, line()])
         self._shown = (*self._findings, *report.findings)
-        return self.turns.wait_for_answer(self.server.name)
+        is_agreed = self.turns.wait_for_answer(self.server.name)
+        self.remark = "" if is_agreed else self.refusal
+        return is_agreed
 
     def _print(self, lines: Iterable[Line], stream: TextIO) -> None:
         self._collected += self._record(lines)

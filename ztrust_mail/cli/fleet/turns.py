@@ -117,4 +117,5 @@ class Turns:
 
     def may_be_abandoned(self, name: str) -> bool:
         """Tell whether nothing is lost where a server is not waited for: it is neither done nor being written."""
-        return name not in self._done and self._answers.get(name) is not Answer.YES
+        is_written = name in self._asking and self._answers.get(name) is Answer.YES
+        return name not in self._done and not is_written
