@@ -10,7 +10,7 @@ from support.settings_files import named
 
 from ztrust_mail.core.errors import ZtrustMailError
 from ztrust_mail.settings import Settings
-from ztrust_mail.settings.selection import ServerSelection, is_glob, select_servers
+from ztrust_mail.settings.selection import ServerSelection, is_glob, resolve_selection
 
 ENTRIES = [
     entry("eu-1", "https://eu-1.example.com", 'stage = "prod", region = "eu"'),
@@ -42,7 +42,7 @@ def settings(tmp_path: Path) -> Settings:
 def test_a_selection_has_each_server_once_in_the_order_given(
     settings: Settings, names: list[str], labels: list[str], expected: list[str]
 ) -> None:
-    found = select_servers(settings, ServerSelection(tuple(names), tuple(labels)), {})
+    found = resolve_selection(settings, ServerSelection(tuple(names), tuple(labels)), {})
     assert [one.name for one in found] == expected
 
 
@@ -52,9 +52,10 @@ def test_a_selection_has_each_server_once_in_the_order_given(
         (ServerSelection(("eu-1", "us*", "eu-3")), "no server `eu-3` in ", "did you mean `eu-2`?"),
         (ServerSelection(("q*",)), "no server matches `q*`", "known servers: eu-1, eu-2, us-1, broken and twin"),
         (ServerSelection(labels=("stage=prdo",)), "no server has the label `stage=prdo`", "did you mean `prod`?"),
-        (ServerSelection(labels=("sage=prod",)), "no server has a label `sage`", "did you mean `stage`?"),
-        (ServerSelection(labels=("stage",)), "the label `stage` has no `=`", "--label NAME=VALUE"),
+        (ServerSelection(labels=("sage=prod",)), "no server has the label `sage=prod`", "did you mean `stage`?"),
+        (ServerSelection(labels=("stage",)), "`stage` is not a label", "write NAME=VALUE"),
         (ServerSelection(("us*",), ("region=eu",)), "no server among us-1 has `region=eu`", "fewer labels"),
+        (ServerSelection(labels=("region=us", "stage=test")), "has `region=us` and `stage=test`", "fewer labels"),
         (ServerSelection(("eu-1",), every=True), "--all-servers cannot be combined", "leave out"),
         (ServerSelection(every=True), "`eu-1` and `twin` have the same URL", "leave one of them out"),
     ],
@@ -63,14 +64,14 @@ def test_a_selection_that_means_nothing_or_one_server_twice_is_refused(
     settings: Settings, selection: ServerSelection, message: str, hint: str
 ) -> None:
     with pytest.raises(ZtrustMailError) as raised:
-        select_servers(settings, selection, {})
+        resolve_selection(settings, selection, {})
     assert message in raised.value.message
     assert hint in raised.value.hint
 
 
 def test_settings_without_servers_have_none_to_select() -> None:
     with pytest.raises(ZtrustMailError, match="the settings have no servers"):
-        select_servers(Settings(), ServerSelection(every=True), {})
+        resolve_selection(Settings(), ServerSelection(every=True), {})
 
 
 def test_a_question_mark_in_a_url_makes_no_glob() -> None:

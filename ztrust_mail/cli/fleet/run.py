@@ -25,7 +25,7 @@ from ztrust_mail.reports.report import of_servers_run
 from ztrust_mail.reports.server_result import ServerResult, refused_reasons
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
-from ztrust_mail.settings.selection import SelectedServer, select_servers
+from ztrust_mail.settings.selection import SelectedServer, resolve_selection
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
@@ -52,7 +52,7 @@ def run_on_servers(
     if not servers.are_several:
         work(output, servers.only)
         return
-    selected = select_servers(config.load(settings_path), servers.selection)
+    selected = resolve_selection(config.load(settings_path), servers.selection)
     for one in selected:
         if is_file_url(one.url):
             output.check_outside_exports(config.folder_of(one.url))
