@@ -201,8 +201,9 @@ def entry_keys() -> str:
     """Return the table of the keys of an entry that are no fields."""
     schema = json.loads(schema_text("spec"))
     entry = schema["$defs"]["entry"]["properties"]
-    keys = ("disabled", "expect.min", "vars")
-    nodes = (entry["disabled"], entry["expect"]["properties"]["min"], _resolved(schema, entry["vars"]))
+    keys = ("disabled", "expect.min", "vars", "servers", "overlay")
+    of_servers = (_resolved(schema, entry["servers"]), entry["overlay"])
+    nodes = (entry["disabled"], entry["expect"]["properties"]["min"], _resolved(schema, entry["vars"]), *of_servers)
     rows = [(f"`{key}`", node["description"]) for key, node in zip(keys, nodes, strict=True)]
     return _table(("key of an entry", "meaning"), rows)
 

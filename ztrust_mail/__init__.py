@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Session,
         apply,
         check,
+        compare,
         connect,
         dangers,
         diff,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         ensure,
         explain,
         find_unfinished,
+        fit_spec,
         forget,
         history,
         leftovers,
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
     from ztrust_mail.planning.planners.rotate import RelayLogin
     from ztrust_mail.planning.run_diff import RunDiff
+    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.kubernetes_job import JobPlace
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.outcome import RelayOutcome, Stage
@@ -144,6 +147,7 @@ __all__ = [
     "Secret",
     "SecretError",
     "SecretMode",
+    "ServerDiff",
     "ServerError",
     "ServerList",
     "ServerRefused",
@@ -165,6 +169,7 @@ __all__ = [
     "aio",
     "apply",
     "check",
+    "compare",
     "connect",
     "dangers",
     "diff",
@@ -173,6 +178,7 @@ __all__ = [
     "ensure",
     "explain",
     "find_unfinished",
+    "fit_spec",
     "forget",
     "history",
     "leftovers",
@@ -240,6 +246,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
     "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
     "ztrust_mail.planning.run_diff": ("RunDiff",),
+    "ztrust_mail.planning.server_diff": ("ServerDiff",),
     "ztrust_mail.providers.presets": ("Preset",),
     "ztrust_mail.probing.kubernetes_job": ("JobPlace",),
     "ztrust_mail.probing.options": ("ProbeOptions",),

@@ -105,12 +105,14 @@ async def connect(server: str | None = None, **keywords: Unpack[ConnectKeywords]
 
 
 check = _in_thread(api.check)
+compare = _in_thread(api.compare)
 dangers = _in_thread(api.dangers)
 diff = _in_thread(api.diff)
 doctor = _in_thread(api.doctor)
 drift = _in_thread(api.drift)
 explain = _in_thread(api.explain)
 find_unfinished = _in_thread(api.find_unfinished)
+fit_spec = _in_thread(api.fit_spec)
 forget = _in_thread(api.forget)
 history = _in_thread(api.history)
 leftovers = _in_thread(api.leftovers)

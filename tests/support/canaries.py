@@ -183,6 +183,10 @@ password = "{canary("admin")}"
 url = "{url}"
 client_id = "other"
 client_secret = "{canary("client")}"
+[servers.twin]
+url = "{url.replace("127.0.0.1", "localhost")}"
+username = "admin"
+password = "{canary("admin")}"
 [allow]
 command = true
 {more}"""
@@ -225,6 +229,7 @@ WORK: list[tuple[str, ...]] = [
     ("history",),
     ("history", "1"),
     ("diff", "1", "2"),
+    ("compare", "--server", "main", "--server", "twin"),
     ("show", "plan.json"),
     ("revert", "--dry-run"),
     ("revert", "--realm", "acme", "--out", "revert.json", "--force"),

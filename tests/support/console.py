@@ -66,17 +66,22 @@ def run_page(text: str, folder: Path) -> Iterator[tuple[Step, str]]:
         for block in (*blocks(text, "yaml"), *blocks(text, "hcl")):
             if name := re.match(r"# (\w+\.(?:yaml|tf))\n", block):
                 (folder / name[1]).write_text(block.replace(SHOWN_PORT, port), encoding="utf-8")
-        environ = sandbox_environ(folder, sandbox.url)
-        for block in blocks(text, "console"):
-            for step in steps(block):
-                if export := re.fullmatch(r"export (\w+)=(\S+)", step.command):
-                    environ[export[1]] = export[2]
-                    continue
-                done = subprocess.run(
-                    ["bash", "-c", step.command], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
-                )  # fmt: skip
-                yield step, done.stdout.replace(sandbox.url, SHOWN_URL).replace(port, SHOWN_PORT)
+        for step, real in run_steps(text, folder, sandbox_environ(folder, sandbox.url)):
+            yield step, real.replace(sandbox.url, SHOWN_URL).replace(port, SHOWN_PORT)
+
+
+def run_steps(text: str, folder: Path, environ: dict[str, str]) -> Iterator[tuple[Step, str]]:
+    """Run the commands of a page's console blocks in order, in one folder. Yield each with its real output."""
+    for block in blocks(text, "console"):
+        for step in steps(block):
+            if export := re.fullmatch(r"export (\w+)=(\S+)", step.command):
+                environ[export[1]] = export[2]
+                continue
+            done = subprocess.run(
+                ["bash", "-c", step.command], cwd=folder, env=environ, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            yield step, done.stdout
 
 
 def matches(shown: str, real: str) -> bool:

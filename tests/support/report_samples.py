@@ -26,6 +26,7 @@ from ztrust_mail.planning.past_runs import PastRun, PastWrite
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
 from ztrust_mail.planning.safety import Danger, Reason
+from ztrust_mail.planning.server_diff import ServerDiff
 from ztrust_mail.probing.outcome import (
     AddressOutcome,
     CertificateFacts,
@@ -240,6 +241,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         apply_report(text, names),
         drift_report(text, names),
         reports.of_run_diff(RunDiff(SERVER, runs[0], runs[1], diffs)),
+        reports.of_server_diff(ServerDiff("dev", text, (SERVER, SERVER), (*diffs, RealmDiff(names[2], only=text)))),
         reports.of_tests(MailTestRun(SERVER, ACCOUNT, outcomes)),
         checks_report(text),
         reports.of_explained(wanted, ExitStatus.OK),

@@ -14,6 +14,7 @@ A typical use::
 from __future__ import annotations
 
 from ztrust_mail.api.checking import KITS, CheckOptions, check
+from ztrust_mail.api.comparing import compare
 from ztrust_mail.api.inventory import servers
 from ztrust_mail.api.journal import (
     diff,
@@ -42,7 +43,8 @@ from ztrust_mail.api.run import (
     run_plan,
     settle,
 )
-from ztrust_mail.api.session import Session, connect, load_spec
+from ztrust_mail.api.session import Session, connect
+from ztrust_mail.api.specs import fit_spec, load_spec
 from ztrust_mail.api.write import apply, dangers, fit_to_file, load_plan, plan_saved, refuse, save_plan, spec_digest
 from ztrust_mail.core.results import ResultMethods, make_report
 
@@ -61,6 +63,7 @@ __all__ = [
     "apply",
     "check",
     "closed_window_note",
+    "compare",
     "connect",
     "dangers",
     "diff",
@@ -69,6 +72,7 @@ __all__ = [
     "ensure",
     "explain",
     "find_unfinished",
+    "fit_spec",
     "fit_to_file",
     "forget",
     "history",

@@ -11,6 +11,7 @@ from ztrust_mail import settings as config
 from ztrust_mail.api.probing import Means, job_of, resolve_offline, stored_jobs
 from ztrust_mail.api.read import refuse_forbidden, resolve_wanted
 from ztrust_mail.api.session import Session
+from ztrust_mail.api.specs import fit_spec, require_server
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.secrets.sources import GivenSecrets, Secrets
@@ -109,8 +110,10 @@ def _candidates(
         stored = stored_jobs(session.gateway, realms)
         return [Candidate(realm, job, is_in_spec=False) for realm, job in stored.items()]
     if session is None:
+        require_server(spec)
         wanted = resolve_offline(spec, realms)
     else:
+        spec = fit_spec(spec, session)
         session.gateway.login()
         wanted = resolve_wanted(spec, session.gateway, realms)
     refuse_forbidden(policy, wanted, "check")

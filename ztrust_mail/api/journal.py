@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.api.read import lock_note
 from ztrust_mail.api.session import Session
+from ztrust_mail.api.specs import fit_spec
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.journal.records import Run
 from ztrust_mail.planning.compare import SecretMode
@@ -127,7 +128,7 @@ def rotate_plan(
     from ztrust_mail.planning.planners.rotate import plan_rotation, refuse_mass_change
     from ztrust_mail.planning.safety import parse_allow
 
-    allowed = parse_allow(allow)
+    allowed, spec = parse_allow(allow), fit_spec(spec, session)
     with session.journal_state_in_background() as memory:
         context = session.planning_context(SecretMode.WRITE, memory)
         rotation = plan_rotation(spec, session.gateway, context, references, realms=realms)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ztrust_mail import settings as config
+from ztrust_mail.api.specs import find_unknown_servers, target_of, texts_of
 from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
 from ztrust_mail.linting.check import SERVER_RULES, find_in_spec, find_on_server
 from ztrust_mail.linting.ignores import drop_ignored, find_unused
+from ztrust_mail.linting.registry import RULES
 from ztrust_mail.linting.result import LintResult
 from ztrust_mail.linting.rules.server import needs_mail
 from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules
@@ -49,9 +52,22 @@ class LintCall:
         return read_baseline(self.baseline)
 
 
-def validate(given: Given) -> tuple[Spec, list[Finding]]:
-    """Return the valid part of a spec, and all findings; offline. The lint rules are those that are on by default."""
-    result = lint_spec(check_spec(given), LintCall(LintOptions()))
+def validate(
+    given: Given,
+    *,
+    server: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> tuple[Spec, list[Finding]]:
+    """Return the valid part of a spec, and all findings; offline. The lint rules are those that are on by default.
+
+    With the name of a server, they are those of the spec as this server has it. Else what only a server knows is left
+    open. The other arguments are those of :func:`load_spec`. Raises :class:`ConfigError`, :class:`UsageError`.
+    """
+    environ = config.Environment(environ)  # else an exception would hold the variables as locals of this function
+    checked = check_spec(given, server=server, variables=variables, config_path=config_path, environ=environ)
+    result = lint_spec(checked, LintCall(LintOptions()))
     return result.spec, list(result.findings)
 
 
@@ -63,9 +79,14 @@ def lint(
     options: LintOptions | None = None,
     baseline: Path | str | None = None,
     fail_on: Severity = Severity.WARNING,
+    variables: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
 ) -> LintResult:
     """Return what the lint rules find in a spec and, with a session, on its realms on the server.
 
+    With a session, the spec is the one that its server has. ``variables``, ``config_path`` and ``environ`` are those of
+    :func:`load_spec`.
     ``realms`` are globs that limit what is asked of the server. ``options`` select and ignore rules, and give the day
     for rules with a date. A finding of the ``baseline`` file is counted, not returned. ``fail_on`` is the lowest
     severity that counts for the exit status. Raises :class:`UsageError` for an unknown rule or a bad baseline, and
@@ -73,30 +94,48 @@ def lint(
     """
     settings = session.lint if session else LintSettings()
     call = LintCall(options or LintOptions(), settings, Path(baseline) if baseline else None, fail_on=fail_on)
-    return lint_spec(check_spec(given), call, session, realms)
+    environ = config.Environment(environ)
+    checked = check_spec(given, variables=variables, config_path=config_path, environ=environ)
+    return lint_spec(checked, call, session, realms)
 
 
-def check_spec(given: Given) -> Validation:
-    """Return the valid part of a spec and all its problems of correctness."""
-    return load.validate(given, KEYCLOAK.attribute_names)
+def check_spec(
+    given: Given,
+    *,
+    server: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> Validation:
+    """Return the valid part of a spec and all its problems of correctness, as :func:`validate` does."""
+    environ = config.Environment(environ)
+    checked = load.validate(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
+    if server is None:
+        unknown = find_unknown_servers(checked.spec, config_path, environ) if checked.spec.is_limited else ()
+        return checked.with_problems(unknown)
+    chosen = config.choose_server(config.load(config_path, environ), server, checked.spec.servers, environ)
+    return checked.fit_to(target_of(chosen))
 
 
 def lint_spec(
     checked: Validation, call: LintCall, session: Session | None = None, realms: Sequence[str] = ()
 ) -> LintResult:
     """Return what the lint rules find, as :func:`lint` does. An invalid spec is not compared with the server."""
+    if session:
+        checked = checked.fit_to(target_of(session.server))
     selection, baseline = choose_rules(call.options, call.settings), call.read_baseline()
     if not checked.has_valid_form:
         return LintResult(checked.spec, tuple(checked.findings()), is_valid=False, fail_on=call.fail_on)
     is_valid = not has_errors(checked.problems)
     asked = session if is_valid else None
     found, failed = find_in_spec(checked.spec, checked.wanted, selection), list[Finding]()
+    found += (one for one in checked.problems if one.rule in RULES and selection.keeps(one))
     if asked:
         on_server, failed = _lint_server(checked.spec, asked, selection, realms)
         found += on_server
     kept, used = drop_ignored(found, checked.spec.ignores)
     ignored = len(found) - len(kept)
-    if is_valid:  # else a rule may have had nothing to run on
+    if is_valid and not checked.spec.is_limited:  # else a rule may have had nothing to run on
         kept += find_unused(checked.spec.ignores, used, selection, with_server=bool(asked))
     result = LintResult(
         checked.spec,
@@ -108,13 +147,23 @@ def lint_spec(
         fail_on=call.fail_on,
     )
     if baseline:
-        judged = selection.rules - (frozenset() if asked else {rule.rule for rule in SERVER_RULES})
+        judged = _judged_rules(checked.spec, selection, with_server=bool(asked))
         compared = compare_with_baseline(kept, baseline, Identifier(checked.spec, baseline.path), judged)
         kept = [*compared.new, *(() if call.is_new else report_gone(compared.gone, baseline.path))]
         result = replace(result, known=compared.known, rows=compared.rows)
     placed = [one for one in (*failed, *kept) if one.location]
     unplaced = [one for one in (*failed, *kept) if not one.location]
-    return replace(result, findings=(*checked.findings(placed), *unplaced))
+    return replace(result, findings=(*checked.findings(placed, without=RULES), *unplaced))
+
+
+def _judged_rules(spec: Spec, selection: RuleSelection, *, with_server: bool) -> frozenset[str]:
+    """Return the rules whose findings in a baseline are fixed if this run does not find them.
+
+    There is none where entries are for certain servers: another server may have the finding.
+    """
+    if spec.is_limited:
+        return frozenset()
+    return selection.rules - (frozenset() if with_server else {rule.rule for rule in SERVER_RULES})
 
 
 def _lint_server(

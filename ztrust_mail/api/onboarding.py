@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal, Unpack, cast
 from ztrust_mail.api import read
 from ztrust_mail.api.keywords import LoginKeywords, Sealed, check_login, hide
 from ztrust_mail.api.run import run_plan
-from ztrust_mail.api.session import Session, connect, load_spec
+from ztrust_mail.api.session import Session, connect
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
+from ztrust_mail.api.specs import load_spec
 from ztrust_mail.core.errors import ExitStatus, RealmMissing, UsageError, ZtrustMailError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.results import ResultMethods, flatten

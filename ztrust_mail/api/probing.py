@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail import settings as config
 from ztrust_mail.api.read import match_realms, refuse_forbidden, resolve_wanted
 from ztrust_mail.api.session import Session
+from ztrust_mail.api.specs import fit_spec, require_server
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.globs import is_selected
@@ -119,8 +120,10 @@ def _jobs_of(
             raise UsageError("there is nothing to probe", "give a relay, a spec, or a session with a server")
         return session.server.url, stored_jobs(session.gateway, realms)
     if session is None:
+        require_server(spec)
         wanted = resolve_offline(spec, realms)
     else:
+        spec = fit_spec(spec, session)
         if spec.globs:
             session.gateway.login()
         wanted = resolve_wanted(spec, session.gateway, realms)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.api.linting import lint_plan
 from ztrust_mail.api.session import Session
+from ztrust_mail.api.specs import fit_spec, require_server
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.globs import is_selected
@@ -53,6 +54,7 @@ def plan(
     """
     from ztrust_mail.planning.planners.from_spec import plan_selection, select_realms
 
+    spec = fit_spec(spec, session)
     with session.journal_state_in_background() as memory:
         recall = (lambda: left.within(memory())) if left else memory
         context = session.planning_context(secrets, recall, resolve=resolve)
@@ -71,6 +73,7 @@ def drift(spec: Spec, session: Session, *, realms: Sequence[str] = (), lint: Lin
     from ztrust_mail.drift_detection.drift import explain_drift
     from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_selection, select_realms
 
+    spec = fit_spec(spec, session)
     with session.journal_state_in_background() as memory:
         context = PlanningContext(policy=session.policy, moves=False)
         selected = select_realms(spec, session.gateway, realms, everything=True)
@@ -113,7 +116,7 @@ def test(
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
 
-    gateway = session.gateway
+    gateway, spec = session.gateway, fit_spec(spec, session) if spec else None
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
@@ -212,12 +215,16 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
 def explain(spec: Spec, realm: str) -> Desired:
     """Return the settings of one realm with the place where each value is defined; offline.
 
-    Raises :class:`UsageError` where no entry covers the realm.
+    Raises :class:`UsageError` where no entry covers the realm, and where the spec has entries for certain servers and
+    is not fitted to one by :func:`fit_spec`.
     """
+    require_server(spec)
     matching = match(spec, [realm])
     entry = matching.entries.get(realm)
     if entry is None:
         hint = did_you_mean(realm, [e.name for e in spec.entries]) or "add an entry, or a glob that matches it"
+        if elsewhere := next((e for e in spec.written if e.name == realm and e.limit), None):
+            hint = f"the one at {elsewhere.location} is for other servers: {elsewhere.limit}"
         raise UsageError(f"no entry of the spec covers the realm {quoted(realm)}", hint)
     if tie := matching.ties.get(realm):
         return Desired(realm, entry, findings=(tie,))

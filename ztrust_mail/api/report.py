@@ -32,6 +32,7 @@ def _report_of(result: ResultMethods) -> Report:
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import dangers
+    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.reports import report as reports
 
@@ -59,6 +60,8 @@ def _report_of(result: ResultMethods) -> Report:
             return reports.of_run_diff(result)
         case LintResult():
             return reports.of_lint("lint", result, result.exit_status)
+        case ServerDiff():
+            return reports.of_server_diff(result)
         case Pulled():
             return reports.of_findings("pull", result.exit_status, result.findings)
     raise TypeError(f"{type(result).__name__} has no report")

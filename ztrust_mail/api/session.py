@@ -1,4 +1,4 @@
-"""Loads specs and connects to servers; the other functions need both."""
+"""Connects to servers; the other functions need a session."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from ztrust_mail import settings as config
 from ztrust_mail.api.keywords import LoginKeywords, check_login, hide, refuse_untrusted, use_login
-from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import JournalState
-from ztrust_mail.linting import loading
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
@@ -31,7 +28,6 @@ from ztrust_mail.settings import LintSettings, Server
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.settings.references import known_references
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.load import Paths
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
@@ -247,15 +243,6 @@ def _local_user() -> str:
     except (OSError, KeyError, ImportError):  # no such user on this machine, as in some containers
         user = "unknown"
     return f"{user} on {platform.node() or 'this machine'}"
-
-
-def load_spec(given: Paths | SpecDict) -> Spec:
-    """Return the spec in a file, files, a folder or a dict.
-
-    Raises :class:`SpecError` with all problems of all files. A type checker finds a misspelt key of a dict; data that
-    comes from elsewhere has to be cast to ``SpecDict``.
-    """
-    return loading.load_spec(given, KEYCLOAK.attribute_names)
 
 
 def connect(

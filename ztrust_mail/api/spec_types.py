@@ -114,6 +114,8 @@ class EntryDict(TypedDict, total=False):
     templates: TemplatesDict | Literal[False]
     extra: Mapping[str, str | Literal[False]]
     vars: Mapping[str, str]
+    servers: str | Sequence[str] | Mapping[str, str | Sequence[str]]
+    overlay: bool
     disabled: bool
     expect: ExpectDict
 
@@ -123,5 +125,7 @@ class SpecDict(TypedDict, total=False):
 
     version: Literal[1]
     server: str | Sequence[str]
+    servers: str | Sequence[str] | Mapping[str, str | Sequence[str]]
+    overlay: bool
     defaults: DefaultsDict
     realms: Mapping[str, EntryDict]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ztrust_mail.api.keywords import refuse_unknown
 from ztrust_mail.api.run import run_plan
 from ztrust_mail.api.session import Session
+from ztrust_mail.api.specs import fit_spec
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import quoted, to_iso
 from ztrust_mail.specfile.entries import Spec
@@ -76,7 +77,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     if plan.url != session.gateway.url:
         message = f"the plan was made for {quoted(plan.url)}, and this is {quoted(session.gateway.url)}"
         raise UsageError(message, "make a plan for this server, or connect to the other one")
-    options = _apply_options(keywords)
+    options = _apply_options(keywords, session)
     done = run_plan(session, lambda: plan, options)
     if done.verdict.refusal:
         raise done.verdict.refusal
@@ -84,7 +85,7 @@ def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Re
     return replace(result, own_findings=(*done.settled, *result.own_findings))
 
 
-def _apply_options(given: ApplyKeywords) -> ApplyOptions:
+def _apply_options(given: ApplyKeywords, session: Session) -> ApplyOptions:
     from ztrust_mail.applying.options import ApplyOptions, Waves
     from ztrust_mail.planning.safety import parse_allow
 
@@ -96,14 +97,14 @@ def _apply_options(given: ApplyKeywords) -> ApplyOptions:
         given.get("progress"),
         given.get("cancel") or threading.Event(),
         given.get("command", "apply"),
-        spec_digest(spec) if spec else "",
+        spec_digest(fit_spec(spec, session)) if spec else "",
         given.get("plan_digest", ""),
         given.get("message", ""),
     )
 
 
 def spec_digest(spec: Spec) -> str:
-    """Return the digest of all files of a spec."""
+    """Return the digest of all files of a spec, and of what was filled in by :func:`fit_spec`."""
     from ztrust_mail.planning import plan as digests
 
     return digests.of_spec(spec)
@@ -123,7 +124,7 @@ def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
     """
     from ztrust_mail.planning import saved
 
-    gateway = session.gateway
+    gateway, spec = session.gateway, fit_spec(spec, session) if spec else None
     issuer, created = gateway.account(with_email=False).issuer, to_iso(datetime.now(UTC))
     return saved.to_text(plan, spec, dialect=gateway.dialect, issuer=issuer, created=created)
 

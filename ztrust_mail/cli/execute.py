@@ -69,7 +69,9 @@ def _plan_command(output: Output, name: str, plan: Plan, verdict: PlanVerdict, o
 
     A mass change and a saved rotation get a canary where the server can test one of their realms.
     """
-    changes: dict[str, object] = {"plan": out, "specs": None, "realm": None, "secrets": None} if out else {}
+    changes: dict[str, object] = (
+        {"plan": out, "specs": None, "var": None, "realm": None, "secrets": None} if out else {}
+    )
     if reasons := list(dict.fromkeys(danger.reason for danger in verdict.dangers)):
         changes["allow"] = ",".join(reasons)
     needs_canary = Reason.MASS_CHANGE in reasons or (out and name == "rotate")

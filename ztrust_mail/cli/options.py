@@ -17,6 +17,7 @@ from ztrust_mail.cli.invocation import DISPLAY
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.secret import has_kind
+from ztrust_mail.core.text import shell_word
 from ztrust_mail.model.fields import Duration, Kind
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.compare import SecretMode
@@ -262,9 +263,28 @@ def number_argument(name: str, metavar: str, most: int, help: str, *, required: 
     return argument(name, metavar, help, type=click.IntRange(1, most), required=required)
 
 
-server = text(
-    "--server", metavar="NAME|URL", help="A server of the settings file, or its URL.", suggest=completion.server_names
-)
+def _only_one(context: click.Context, _: click.Parameter, servers: tuple[str, ...]) -> str | None:
+    """Return the server that was given; click reports several."""
+    if len(servers) > 1:
+        message = (
+            f"--server was given {len(servers)} times ({', '.join(servers)}), but `{context.info_name}` works on one."
+        )
+        two = " ".join(f"--server {shell_word(one)}" for one in servers[:2])
+        hint = f"Run it once for each, or see what differs: ztrust-mail compare {two}"
+        raise click.UsageError(f"{message} {hint}", context)
+    return servers[0] if servers else None
+
+
+def _servers(help: str, callback: Callable[..., object] | None = None) -> Declaration:
+    return click.option(
+        "--server", metavar="NAME|URL", multiple=True, help=help, shell_complete=completion.server_names,
+        callback=callback,
+    )  # fmt: skip
+
+
+server = _servers("A server of the settings file, or its URL.", _only_one)
+servers = _servers("A server of the settings file, or its URL; give two.")
+variables = texts("--var", "NAME=VALUE", "The text of a placeholder in the spec; repeatable.")
 realm = texts("--realm", "GLOB", "Only realms that match; repeatable.", suggest=completion.realm_names)
 config = input_file("--config", "FILE", "The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")

@@ -32,6 +32,7 @@ from ztrust_mail.specfile.resolve import resolve_entry
 INCOMPLETE = "incomplete-spec"
 _SHOWN = 3  # problems of an incomplete spec, or lines to complete
 _BY_HAND = "left out; write it by hand"
+_FOR_ALL = "write it into a spec without `servers`, and convert that"
 _BECAUSE = "the value is not converted"
 _LEAVES_OUT = ("placeholder", "masked-value", "bad-value", "plain-secret")
 """The rules of warnings on a value that is left out."""
@@ -57,6 +58,13 @@ class SpecFormat(Format):
             wanted = resolve_entry(spec, entry, entry.name)
             findings.extend(wanted.findings)
             realms[entry.name] = wanted.fields
+        limited = [entry for entry in spec.written if entry.limit]
+        findings += [
+            warning(
+                "of-servers", f"left out {entry.phrase}: it is for certain servers", _FOR_ALL, location=entry.location
+            )
+            for entry in limited
+        ]
         return ReadResult(realms, tuple(findings), spec.digests, spec.servers)
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:

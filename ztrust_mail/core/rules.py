@@ -52,6 +52,7 @@ COMMANDS = (
     "apply",
     "history",
     "diff",
+    "compare",
     "revert",
     "rotate",
     "drift",

@@ -54,7 +54,7 @@ class Identifier:
     def __init__(self, spec: Spec, baseline: Path) -> None:
         self._folder = os.path.dirname(os.path.realpath(baseline))
         self._entries: dict[Location, str] = {}
-        for entry in (spec.defaults, *spec.entries):
+        for entry in (spec.defaults, *spec.entries, *spec.written):
             for place in (entry.location, *(setting.location for setting in entry.settings.values())):
                 self._entries.setdefault(place, entry.name or DEFAULTS)
         self.files = {self._relative(path) for path in spec.paths}

@@ -48,16 +48,19 @@ def find_on_server(view: ServerView, selection: RuleSelection) -> list[Finding]:
 
 def _find_in_entries(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> Iterator[Finding]:
     rules = [rule for rule in REALM_RULES if rule.rule in selection.rules]
-    found: dict[tuple[RealmRule, Location], tuple[Problem, list[Desired]]] = {}
+    found: dict[tuple[RealmRule, Location], tuple[Problem, dict[str, Desired]]] = {}
     enabled = [one for one in wanted if not one.disabled]
     for one in enabled:
         view = RealmView(one, selection.today, selection.limits)
         for rule in rules:
             for problem in rule.check(view):
-                found.setdefault((rule, _place(one, problem)), (problem, []))[1].append(one)
+                several = found.setdefault((rule, _place(one, problem)), (problem, {}))[1]
+                several.setdefault(one.entry.name, one)  # an entry with overlays is here more than once
     shared = {setting.location for setting in spec.defaults.settings.values()}
+    entries = len({one.entry.name for one in enabled})
     for (rule, place), (problem, several) in found.items():
-        yield _of_entries(_finding(rule, problem, place), several, is_default=place in shared, all=len(enabled))
+        finding = _finding(rule, problem, place)
+        yield _of_entries(finding, [*several.values()], is_default=place in shared, all=entries)
 
 
 def _of_entries(finding: Finding, several: Sequence[Desired], *, is_default: bool, all: int) -> Finding:

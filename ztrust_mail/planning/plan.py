@@ -153,8 +153,12 @@ def of_attributes(attributes: Attributes) -> str:
 
 
 def of_spec(spec: Spec) -> str:
-    """Return one digest of all spec files, in the order they were read. Their paths do not count."""
-    return of_json(list(spec.digests.values()))
+    """Return one digest of all spec files, in the order they were read, and of the variables that were filled in.
+
+    Paths do not count. A spec without such variables has the digest of its files alone.
+    """
+    files = list(spec.digests.values())
+    return of_json([files, dict(spec.filled)] if spec.filled else files)
 
 
 def of_plan(plan: Plan, dialect: Dialect) -> str:

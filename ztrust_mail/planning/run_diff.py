@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, UsageError
-from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret
@@ -20,6 +20,7 @@ from ztrust_mail.journal.records import Run, Write
 from ztrust_mail.model.fields import ABSENT, Masked, masked_fields
 from ztrust_mail.planning.compare import Change, SecretState, compare, secret_fields
 from ztrust_mail.planning.past_runs import MANY_RUNS
+from ztrust_mail.planning.plan import Status
 from ztrust_mail.planning.planners.secret_recovery import may_have_written
 from ztrust_mail.specfile.resolve import desired_from_journal
 
@@ -29,17 +30,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RealmDiff:
-    """How one realm differs. ``secrets`` says by field whether a masked secret is the same, by its fingerprint."""
+    """How one realm differs. ``secrets`` says by field whether a masked secret is the same, by its fingerprint.
+
+    ``only`` names the one server that has the realm, where two servers are compared.
+    """
 
     realm: str
     changes: tuple[Change, ...] = ()
     secrets: Mapping[str, SecretState] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    only: str = ""
 
     @property
     def is_different(self) -> bool:
         """Whether anything differs, as far as the journal knows."""
-        return bool(self.changes) or SecretState.CHANGED in self.secrets.values()
+        return bool(self.changes or self.only) or SecretState.CHANGED in self.secrets.values()
+
+    @property
+    def status(self) -> Status:
+        """The status in reports: unreadable where an error is among the findings."""
+        if has_errors(self.findings):
+            return Status.UNREADABLE
+        return Status.CHANGED if self.is_different else Status.IN_SYNC
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,7 +82,7 @@ class RunDiff(ResultMethods):
 
 
 @dataclass(frozen=True)
-class _State:
+class RealmState:
     """A realm's masked attributes, and the known fingerprints of its secrets by field."""
 
     attributes: Attributes
@@ -94,8 +106,8 @@ def compare_runs(
     for name in names:
         history = [write for write in journal.history_of(server, name) if not write.is_unplanned]
         if history:
-            states = (_state_after(dialect, history, run.number) for run in (first, second))
-            found.append(_compare_states(dialect, name, *states))
+            before, after = (_state_after(dialect, history, run.number) for run in (first, second))
+            found.append(compare_states(dialect, name, before, after))
     return RunDiff(server, first, second, tuple(found))
 
 
@@ -113,19 +125,19 @@ def _names_between(journal: Journal, first: Run, second: Run) -> Sequence[str]:
     return list(dict.fromkeys(name for n in (oldest, *sorted(numbers), newest) for name in journal.steps_by_realm(n)))
 
 
-def _state_after(dialect: Dialect, history: Sequence[Write], number: int) -> _State:
+def _state_after(dialect: Dialect, history: Sequence[Write], number: int) -> RealmState:
     """Return the state of a realm after a run; ``history`` has all its writes, newest first."""
     left = next((write for write in history if write.run <= number and may_have_written(write)), None)
     if left is None:
         later = [write for write in history if write.run > number] or history
-        return _State(later[-1].before)
+        return RealmState(later[-1].before)
     if left.step.is_done:
-        return _State(left.after or _predict_attributes(dialect, left), left.fingerprints)
+        return RealmState(left.after or _predict_attributes(dialect, left), left.fingerprints)
     if left.after is not None:
-        return _State(left.after)
+        return RealmState(left.after)
     message = f"the outcome of the write of run {left.run} is unknown; it is compared as if it had succeeded"
     note = Finding(Severity.NOTE, "in-doubt", message, "the next apply finds out", realm=left.realm)
-    return _State(_predict_attributes(dialect, left), findings=(note,))
+    return RealmState(_predict_attributes(dialect, left), findings=(note,))
 
 
 def _predict_attributes(dialect: Dialect, write: Write) -> Attributes:
@@ -142,8 +154,11 @@ def _predict_attributes(dialect: Dialect, write: Write) -> Attributes:
     return {**kept, **written}
 
 
-def _compare_states(dialect: Dialect, realm: str, first: _State, second: _State) -> RealmDiff:
-    before, after = dialect.decode(first.attributes), dialect.decode(second.attributes)
+def compare_states(
+    dialect: Dialect, realm: str, first: RealmState, second: RealmState, second_dialect: Dialect | None = None
+) -> RealmDiff:
+    """Compare two states of a realm, the second of which may be in another product's attributes."""
+    before, after = dialect.decode(first.attributes), (second_dialect or dialect).decode(second.attributes)
     gone = [name for name in first.attributes if name not in second.attributes and _is_unmanaged(dialect, name)]
     removed = {dialect.field_of_attribute(name): ABSENT for name in gone}
     wanted = {**after, **removed} if second.attributes else None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.run_diff import RealmDiff
     from ztrust_mail.planning.saved import SavedPlan
     from ztrust_mail.providers.presets import Preset
+    from ztrust_mail.specfile.entries import Variable
 
 SCHEMAS = "urn:ztrust-mail:schema:report:"
 SCHEMA = f"{SCHEMAS}1"
@@ -98,6 +99,15 @@ class JsonFormat(ReportFormat[Data]):
         numbers = {"from": found.first.number, "to": found.second.number}
         return _data(report, map(_realm_diff, found.realms), {"diff": numbers})
 
+    def comparison(self, report: reports.ComparisonReport) -> Data:
+        """Return the realms with their changes from the first server to the second."""
+        found = report.found
+        servers = {
+            "from": {"name": found.first, "url": found.urls[0]},
+            "to": {"name": found.second, "url": found.urls[1]},
+        }
+        return _data(report, map(_realm_diff, found.realms), {"compare": servers})
+
     def removal(self, report: reports.RemovalReport) -> Data:
         """Return how much was removed from the journal."""
         return _data(report, more={"removed": {"runs": report.runs, "writes": report.writes}})
@@ -155,10 +165,14 @@ class JsonFormat(ReportFormat[Data]):
                 "value": display_value(value),
                 "origin": str(origins[name]) if name in origins else None,
                 **({"preset": wanted.presets[name]} if name in wanted.presets else {}),
+                **({"overlay": True} if name in wanted.overlaid else {}),
+                **({"variables": _variables(wanted.variables[name])} if name in wanted.variables else {}),
             }
             for name, value in wanted.fields.items()
         ]
         more: Data = {"realm": wanted.realm, "entry": wanted.entry.name, "disabled": wanted.disabled}
+        if wanted.entry.overlays:
+            more = {**more, "overlays": [str(overlay.location) for overlay in wanted.entry.overlays]}
         return _data(report, more={**more, "settings": settings})
 
     def rules(self, report: reports.RulesReport) -> Data:
@@ -286,15 +300,18 @@ def _run(one: PastRun) -> Data:
 def _describe_file(saved: SavedPlan) -> Data:
     specs: list[JsonLike] = [{"path": path, "digest": digest} for path, digest in saved.specs.items()]
     plan: Data = {"digest": saved.digest, "created": saved.created, "tool_version": saved.tool_version, "spec": specs}
-    return {"plan": {**plan, "command": saved.command, "secrets": saved.secrets.value, "in_sync": saved.in_sync}}
+    filled: Data = {"filled": dict(saved.filled)} if saved.filled else {}
+    more: Data = {"command": saved.command, "secrets": saved.secrets.value, "in_sync": saved.in_sync, **filled}
+    return {"plan": {**plan, **more}}
 
 
 def _realm_diff(realm: RealmDiff) -> Data:
     return {
         "realm": realm.realm,
-        "status": (Status.CHANGED if realm.is_different else Status.IN_SYNC).value,
+        "status": realm.status.value,
         "changes": [change.as_dict() for change in realm.changes],
         "secrets": {name: state.value for name, state in realm.secrets.items()},
+        **({"only": realm.only} if realm.only else {}),
         "findings": _findings(realm.findings),
     }
 
@@ -312,6 +329,10 @@ def _write(realm: PastWrite) -> Data:
         "secrets": {name: str(ref) for name, ref in realm.secrets.items()},
         "error": write.error,
     }
+
+
+def _variables(used: Mapping[str, Variable]) -> list[JsonLike]:
+    return [{"name": name, "value": one.text, "origin": one.source or str(one.location)} for name, one in used.items()]
 
 
 def _preset(one: Preset) -> Data:

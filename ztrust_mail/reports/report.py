@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.reports.server_result import ServerResult
@@ -132,6 +133,15 @@ class DiffReport(Report):
     kind: ClassVar[str] = "diff"
 
     diff: RunDiff
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonReport(Report):
+    """How two servers differ; the findings of their realms are with these."""
+
+    kind: ClassVar[str] = "comparison"
+
+    found: ServerDiff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +297,12 @@ def of_run_diff(found: RunDiff) -> DiffReport:
     return DiffReport("diff", found.exit_status, found.url, diff=found)
 
 
+def of_server_diff(found: ServerDiff) -> ComparisonReport:
+    """Report how two servers differ."""
+    own = found.own_findings
+    return ComparisonReport("compare", found.exit_status, found.urls[0], findings=own, found=found)
+
+
 def of_removal(runs: int, writes: int) -> RemovalReport:
     """Report how much was removed from the journal."""
     return RemovalReport("history", ExitStatus.OK, runs=runs, writes=writes)
@@ -422,6 +438,10 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def diff(self, report: DiffReport) -> Rendered_co:
         """Render how what two runs left differs."""
+
+    @abstractmethod
+    def comparison(self, report: ComparisonReport) -> Rendered_co:
+        """Return how two servers differ."""
 
     @abstractmethod
     def removal(self, report: RemovalReport) -> Rendered_co:

@@ -20,13 +20,13 @@ from ztrust_mail.settings.inputs import PREFIX, Environment, Table
 from ztrust_mail.settings.references import SECRETS
 from ztrust_mail.settings.urls import FILES, is_file_url, is_same_url, quote_server
 
-_BOUNDED = ("connections", "timeout", "labels", "limits")
+_BOUNDED = ("connections", "timeout", "limits")
 """Keys that always apply: they affect neither the login nor what is written, and their values are bounded."""
 
 _ENVIRONMENTS = ("ca_bundle", "connections", "timeout")
 """What an entry with a login of its own still takes from the environment: no part of a login."""
 
-_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "vars")
+_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "labels", "vars")
 """Keys that are ignored with the environment's login."""
 
 

@@ -4,7 +4,7 @@ Each file is read in the language that its name tells.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,13 +14,23 @@ from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, SUFFIXES, file_bytes, f
 from ztrust_mail.core.findings import MAX_PROBLEMS, FileFindings, Finding, Location, error, has_errors, warning
 from ztrust_mail.settings import FILE_NAME as SETTINGS_NAME
 from ztrust_mail.specfile import schema
+from ztrust_mail.specfile.build import NO_VERSION, build
 from ztrust_mail.specfile.comments import find_ignores
-from ztrust_mail.specfile.entries import NO_VERSION, Spec, build
-from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER
-from ztrust_mail.specfile.problems import check_entries
+from ztrust_mail.specfile.entries import Spec, Variable
+from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER, SERVER
+from ztrust_mail.specfile.problems import (
+    NO_TEXTS,
+    Texts,
+    check_any_server,
+    check_entries,
+    find_unused_texts,
+    keep_reliable,
+)
 from ztrust_mail.specfile.readers.document import START, Broken, Document, Parsed, SourceText, decode
 from ztrust_mail.specfile.readers.excerpts import attach_excerpts
 from ztrust_mail.specfile.resolve import Desired
+from ztrust_mail.specfile.stages import check_stages, fit_to_server, placeholders_used
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Given = Paths | Mapping[str, object]
@@ -33,58 +43,89 @@ _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
 class Validation:
     """The valid parts of a spec, what each entry without errors wants, and what is wrong with the spec.
 
-    ``has_valid_form`` tells that every file could be read and has the right form, so that what is missing in an entry
-    is really missing.
+    ``form`` are the problems of its files, ``problems`` these and those of its entries. ``has_valid_form`` tells that
+    every file could be read and has the right form, so that what is missing in an entry is really missing.
     """
 
     spec: Spec
     wanted: tuple[Desired, ...]
+    form: FileFindings
     problems: FileFindings
     has_valid_form: bool
     documents: tuple[Document, ...]
 
-    def findings(self, more: Iterable[Finding] = ()) -> list[Finding]:
-        """Return all findings in order, with ``more`` among them."""
-        found = FileFindings()
-        found.extend((*self.problems, *more))
+    def findings(self, more: Iterable[Finding] = (), *, without: Collection[str] = ()) -> list[Finding]:
+        """Return all findings in order, ``without`` the problems of some rules, and with ``more`` among them."""
+        found = _joined((one for one in self.problems if one.rule not in without), more)
         return _add_excerpts(found.in_order(), self.documents)
 
+    def with_problems(self, more: Iterable[Finding]) -> "Validation":
+        """Return the same with more problems of its form."""
+        more = tuple(more)
+        return replace(self, form=_joined(self.form, more), problems=_joined(self.problems, more))
 
-def load(given: Given, native_names: Mapping[str, str]) -> Validation:
+    def fit_to(self, target: Target) -> "Validation":
+        """Return what is valid, wanted and wrong on one server alone; the same where a file has a wrong form."""
+        if not self.has_valid_form:
+            return self
+        spec, in_stage = fit_to_server(self.spec, target)
+        problems, wanted = check_entries(spec)
+        is_valid = not has_errors(in_stage)
+        found = _joined(self.form, in_stage, problems if is_valid else keep_reliable(problems))
+        return replace(self, spec=spec, wanted=wanted, problems=found, has_valid_form=is_valid)
+
+
+def load(given: Given, native_names: Mapping[str, str], texts: Texts = NO_TEXTS) -> Validation:
     """Return the spec in files, folders or a dict, with its warnings as problems.
 
     ``native_names`` maps the attribute names of the dialect at hand to fields.
     Raises :class:`SpecError` with all findings when any of them is an error.
     """
     read = _documents(given)
-    spec, found, unread = _read(read, native_names)
-    problems, wanted = ([], ()) if unread else check_entries(spec)
-    found.extend(f for f in problems if f.rule == BAD_PLACEHOLDER)  # a bad value fails its realm only
-    loaded = Validation(spec, wanted, found, True, tuple(read[0]))
+    spec, form, unread = _read(read, native_names, texts)
+    spec, problems, wanted = (spec, (), ()) if unread else check_any_server(spec, texts)
+    found = _joined(form, (f for f in problems if f.rule == BAD_PLACEHOLDER))  # a bad value fails its realm only
+    loaded = Validation(spec, wanted, form, found, True, tuple(read[0]))
     if has_errors(found):
         raise SpecError(loaded.findings())
     return loaded
 
 
-def validate(given: Given, native_names: Mapping[str, str]) -> Validation:
+def validate(given: Given, native_names: Mapping[str, str], texts: Texts = NO_TEXTS) -> Validation:
     """Return the valid parts of the spec, and all its problems of correctness; offline."""
-    return _validate(_documents(given), native_names)
+    return _validate(_documents(given), native_names, texts)
 
 
 def validate_text(text: str, native_names: Mapping[str, str]) -> list[Finding]:
     """Return all problems of correctness of a YAML text as a spec of its own."""
-    return _validate((*read_text(STDIN, text), ()), native_names).findings()
+    return _validate((*read_text(STDIN, text), ()), native_names, NO_TEXTS).findings()
 
 
-def _validate(read: _Documents, native_names: Mapping[str, str]) -> Validation:
-    spec, found, unread = _read(read, native_names)
-    problems, wanted = check_entries(spec)
-    has_valid_form = not has_errors(found)
-    if not has_valid_form:  # a field may be missing only because its value is invalid
-        reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
-        problems = [f for f in problems if f.rule in reliable]
-    found.extend(problems)
-    return Validation(spec, wanted, found, has_valid_form, tuple(read[0]))
+def _validate(read: _Documents, native_names: Mapping[str, str], texts: Texts) -> Validation:
+    spec, form, unread = _read(read, native_names, texts)
+    spec, problems, wanted = check_any_server(spec, texts)
+    has_valid_form = not has_errors(form)
+    if not has_valid_form:
+        problems = keep_reliable(problems, unread=unread)
+    return Validation(spec, wanted, form, _joined(form, problems), has_valid_form, tuple(read[0]))
+
+
+def fit(spec: Spec, target: Target) -> Spec:
+    """Return the spec as one server has it. Raises :class:`SpecError` where it has no text for a placeholder."""
+    fitted, found = fit_to_server(spec, target)
+    if spec.late or spec.is_limited or SERVER in placeholders_used(spec.written):
+        found.extend(f for f in check_entries(fitted)[0] if f.rule == BAD_PLACEHOLDER)
+    findings = found.in_order()
+    if has_errors(findings):
+        raise SpecError(findings)
+    return replace(fitted, warnings=tuple(dict.fromkeys((*spec.warnings, *findings))))
+
+
+def _joined(*several: Iterable[Finding]) -> FileFindings:
+    found = FileFindings()
+    for findings in several:
+        found.extend(findings)
+    return found
 
 
 def _add_excerpts(findings: list[Finding], documents: Iterable[Document]) -> list[Finding]:
@@ -95,7 +136,7 @@ def _add_excerpts(findings: list[Finding], documents: Iterable[Document]) -> lis
     return findings
 
 
-def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, FileFindings, bool]:
+def _read(read: _Documents, native_names: Mapping[str, str], texts: Texts) -> tuple[Spec, FileFindings, bool]:
     """Return the spec, the findings on its form, and whether a part of it could not be read."""
     documents, unreadable, folders = read
     found = FileFindings()
@@ -111,8 +152,13 @@ def _read(read: _Documents, native_names: Mapping[str, str]) -> tuple[Spec, File
             checked.append((document, value))
     spec, in_whole = build(checked, native_names)
     digests = {document.path: document.digest for document in documents}
-    spec = replace(spec, digests=digests, folders=folders, ignores=tuple(find_ignores(documents)))
+    given = {name: Variable(text, Location(""), "--var") for name, text in texts.given.items()}
+    ignores = tuple(find_ignores(documents))
+    spec = replace(spec, digests=digests, folders=folders, ignores=ignores, given=given)
+    found.extend(check_stages(spec))
     found.extend(f for f in in_whole if not (unread and f.rule == NO_VERSION))
+    if not has_errors(found):
+        found.extend(find_unused_texts(spec))
     return spec, found, unread
 
 

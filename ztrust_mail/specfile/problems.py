@@ -1,26 +1,56 @@
 """Finds what is wrong with the entries of a spec after their levels are merged and placeholders replaced."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from ztrust_mail.core.findings import FileFindings, Finding, Location
-from ztrust_mail.specfile import placeholders
-from ztrust_mail.specfile.entries import Entry, Spec
-from ztrust_mail.specfile.resolve import Desired, resolve_entry
+from ztrust_mail.core.findings import FileFindings, Finding, Location, warning
+from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.specfile.entries import Entry, Spec, Variable
+from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER, SERVER, placeholders_of
+from ztrust_mail.specfile.resolve import Desired, merge, resolve_entry
+from ztrust_mail.specfile.stages import placeholders_used
 
 SAMPLE_REALM = "x"
 """The name used for the realms of a glob, which are unknown offline."""
 
 
+@dataclass(frozen=True)
+class Texts:
+    """Texts of placeholders that no file of the spec has.
+
+    ``given`` are those of options. ``of_servers`` returns the names of variables that servers of the settings have; it
+    is called where the spec uses a name that is unknown otherwise.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    of_servers: Callable[[], Collection[str]] = tuple
+
+
+NO_TEXTS = Texts()
+
+
+def check_any_server(spec: Spec, texts: Texts) -> tuple[Spec, Sequence[Finding], tuple[Desired, ...]]:
+    """Return the spec with the placeholders that only a server has a text for, and what :func:`check_entries` does."""
+    late = frozenset(name for entry in spec.written if entry.limit for name in entry.variables)
+    spec = replace(spec, late=late)
+    problems, wanted = check_entries(spec)
+    if any(f.rule == BAD_PLACEHOLDER for f in problems) and (names := texts.of_servers()):
+        spec = replace(spec, late=late | frozenset(names))
+        problems, wanted = check_entries(spec)
+    return spec, problems, wanted
+
+
 def check_entries(spec: Spec) -> tuple[list[Finding], tuple[Desired, ...]]:
     """Return the errors of all entries, and what each entry without errors wants.
 
-    A glob stands for a realm with a sample name.
+    A glob stands for a realm with a sample name. If the spec is not fitted to a server, the entries of all servers are
+    checked, and what only a server knows is a sample, too.
     """
     found: dict[Finding, list[Entry]] = {}
     bound, usable = FileFindings(), []
-    for entry in spec.entries:
-        result = resolve_entry(spec, entry, SAMPLE_REALM if entry.is_glob else entry.name)
+    sample = spec if spec.target else _for_any_server(spec)
+    for entry in sample.entries:
+        result = resolve_entry(sample, entry, SAMPLE_REALM if entry.is_glob else entry.name)
         if not result.findings:
             usable.append(result)
         for finding in _drop_sample_names(spec, entry, result.findings):
@@ -36,19 +66,55 @@ def check_entries(spec: Spec) -> tuple[list[Finding], tuple[Desired, ...]]:
     return problems, tuple(usable)
 
 
+def keep_reliable(problems: Iterable[Finding], *, unread: bool = False) -> list[Finding]:
+    """Return the problems of entries that count beside others: a field may be missing because its value is bad."""
+    reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
+    return [f for f in problems if f.rule in reliable]
+
+
+def find_unused_texts(spec: Spec) -> Iterator[Finding]:
+    """Yield a warning for each variable of an option that no value of the spec uses."""
+    used = placeholders_used(spec.written) if spec.given else frozenset()
+    for name in spec.given:
+        if name not in used:
+            message = f"--var {name} is not used: no value of the spec has the placeholder {quoted('{' + name + '}')}"
+            hint = did_you_mean(name, used) or "leave it out, or use it in the spec"
+            yield warning("unused-variable", message, hint)
+
+
+def _for_any_server(spec: Spec) -> Spec:
+    """Return the spec with the entries of all servers, and a sample text for what only a server knows."""
+    where = spec.defaults.location
+    known = {name: Variable(SAMPLE_REALM, where) for name in (*spec.late, SERVER)}
+    defaults = replace(spec.defaults, variables={**known, **spec.defaults.variables})
+    if not spec.is_limited:
+        return replace(spec, defaults=defaults)
+    bases = [entry for entry in spec.written if entry.name and not entry.is_overlay]
+    refined = [
+        replace(base, settings=merge(base.settings, one.settings), variables={**base.variables, **one.variables})
+        for one in spec.written
+        if one.is_overlay and not one.disabled
+        for base in bases
+        if base.name == one.name and not base.disabled
+    ]
+    return replace(spec, defaults=defaults, entries=(*bases, *refined))
+
+
 def _only_realm(entries: list[Entry]) -> str | None:
     """Return the realm to name for a problem with a value in the defaults, None if several have it."""
     return entries[0].name if len(entries) == 1 and not entries[0].is_glob else None
 
 
 def _drop_sample_names(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
-    """Yield the findings, except on a glob's values that contain the realm's name: a sample name proves nothing."""
+    """Yield the findings, except on values with a sample text, which proves nothing.
+
+    A sample stands for the name of a glob's realm, and for what only a server knows. Where a part of the spec is for
+    certain servers, that part may have a field that is missing here.
+    """
     by_name: set[Location] = set()
-    if entry.is_glob and findings:
+    samples = {*(("realm", "realm.slug") if entry.is_glob else ()), *(() if spec.target else (SERVER, *spec.late))}
+    if samples and findings:
         settings = (*spec.defaults.settings.values(), *entry.settings.values())
-        by_name = {setting.location for setting in settings if _uses_realm(str(setting.value))}
-    return (f for f in findings if not (f.rule == "bad-value" and f.location in by_name))
-
-
-def _uses_realm(text: str) -> bool:
-    return any(name in ("realm", "realm.slug") for name in placeholders.names_in(text))
+        by_name = {one.location for one in settings if not samples.isdisjoint(placeholders_of(one.value))}
+    unsure = "missing-field" if spec.is_limited and not spec.target else ""
+    return (f for f in findings if f.rule != unsure and not (f.rule == "bad-value" and f.location in by_name))

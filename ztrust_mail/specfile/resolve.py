@@ -35,7 +35,7 @@ from ztrust_mail.model.fields import (
 )
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.specfile import placeholders
-from ztrust_mail.specfile.entries import Entry, Setting, Spec
+from ztrust_mail.specfile.entries import Entry, Setting, Spec, Variable
 
 _SHOWN = 3  # of the globs that tie
 
@@ -45,7 +45,8 @@ class Desired:
     """One realm's desired settings.
 
     ``fields`` is empty if the realm is disabled or ``findings`` holds an error. ``origins`` holds the place of each
-    value; a field without a place is this tool's default. ``presets`` names the preset of each value that is from one.
+    value; a field without a place is this tool's default. ``presets`` names the preset of each value that is from one,
+    ``variables`` the placeholders that were filled in; ``overlaid`` are the fields that an overlay set.
     ``expires`` is the date in ISO form on which the secret of the login expires, empty where the spec does not say.
     """
 
@@ -56,11 +57,25 @@ class Desired:
     findings: tuple[Finding, ...] = ()
     presets: Mapping[str, str] = field(default_factory=dict)
     expires: str = ""
+    variables: Mapping[str, Mapping[str, Variable]] = field(default_factory=dict)
+    overlaid: frozenset[str] = frozenset()
 
     @property
     def disabled(self) -> bool:
         """Whether the realm is to have no e-mail settings."""
         return self.entry.disabled
+
+    def describe_origin(self, name: str) -> str:
+        """Return where a field's value is defined, its preset, and where its placeholders are; empty by default."""
+        if name not in self.origins:
+            return ""
+        parts = [str(self.origins[name])]
+        if name in self.presets:
+            parts.append(f"preset {self.presets[name]}")
+        if name in self.overlaid:
+            parts.append("overlay")
+        used = self.variables.get(name, {}).items()
+        return ", ".join([*parts, *(f"{{{key}}}: {one.source or one.location}" for key, one in used)])
 
 
 def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
@@ -181,9 +196,10 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
     if entry.disabled:
         return Desired(realm, entry, origins={"disabled": entry.location})
     settings = _drop_unused_username(merge(spec.defaults.settings, entry.settings))
-    variables = {n: v.text for n, v in {**spec.defaults.variables, **entry.variables}.items()}
+    variables = placeholders.variables_of(spec, entry)
     utf8 = UTF8 in settings and settings[UTF8].value is True
-    values = variables | placeholders.builtin(realm)
+    built_in = placeholders.builtin(realm)
+    values = {**built_in, **{n: v.text for n, v in variables.items()}, **built_in}  # in this order in hints
     fields: dict[str, FieldValue] = {}
     findings: list[Finding] = []
     for name, setting in settings.items():
@@ -193,8 +209,7 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
             elif is_removable(name):
                 fields[name] = ABSENT
         except BadValue as bad:
-            message = f"`{name}` {bad.problem}"
-            findings.append(error(bad.rule, message, bad.hint, setting.location, realm, name))
+            findings.append(placeholders.explain_bad_value(spec, name, setting, bad, realm))
             if len(findings) > MAX_PROBLEMS:
                 break
     if not findings:
@@ -211,6 +226,8 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
         {name: setting.location for name, setting in places.items()},
         presets={name: setting.preset for name, setting in places.items() if setting.preset},
         expires=expires,
+        variables=placeholders.used_variables(places, variables),
+        overlaid=frozenset(name for name, setting in places.items() if setting.overlay),
     )
 
 

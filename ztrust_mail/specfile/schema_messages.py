@@ -127,6 +127,7 @@ class ProblemReporter:
         where = self.document.locate_key((*e.pointer, str(e.instance)))
         wanted = {
             "realms": "a realm's name or glob has 1 to 255 characters, no / and no control characters",
+            "servers": "a label's name has 1 to 64 characters and no control characters",
             "vars": "a variable's name has lower-case letters, digits and _, and is not realm",
             "messages": "a locale is written such as en, de or pt-BR",
             "text": "a message's key has 1 to 255 letters, digits, dots, - and _, and does not end with a dot",
@@ -246,6 +247,8 @@ def _say_pattern(e: SchemaProblem, shown: str) -> Wording:
 def _say_properties(e: SchemaProblem, _: str) -> Wording:
     if _is_reference(e.pointer):
         return "bad-reference", "must hold exactly one kind of reference", _SECRET_HINT
+    if e.keyword == "minProperties":
+        return "empty", "is empty", f"leave the key out, or write a value such as {e.example}"
     return "disabled-with-keys", "is disabled and has other keys", "keep disabled alone, or remove it"
 
 

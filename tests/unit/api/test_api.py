@@ -87,6 +87,7 @@ def test_all_errors_and_the_types_of_results_are_exported():
         "Pulled",
         "Result",
         "RunDiff",
+        "ServerDiff",
         "ServerList",
     }
     assert {one.__name__ for one in ResultMethods.__subclasses__()} == results

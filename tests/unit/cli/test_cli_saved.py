@@ -126,13 +126,13 @@ def test_a_plan_cannot_be_saved_into_a_folder_of_specs(cli: Cli, sandbox: Sandbo
     assert sandbox.requests == ()
 
 
-@pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--secrets", "write"]])
+@pytest.mark.parametrize("more", [["mail.yaml"], ["--realm", "acme"], ["--secrets", "write"], ["--var", "a=b"]])
 def test_a_saved_plan_takes_no_options_that_would_change_it(
     cli: Cli, sandbox: Sandbox, plan: str, more: list[str]
 ) -> None:
     ran = cli("apply", "--plan", "plan.json", "--yes", *more)
     assert ran.status == 2
-    assert "--plan cannot be combined with SPEC, --realm or --secrets" in ran.err
+    assert "--plan cannot be combined with SPEC, --realm, --var or --secrets" in ran.err
 
 
 def test_a_refusal_names_every_realm_in_json(cli: Cli, sandbox: Sandbox, plan: str) -> None:

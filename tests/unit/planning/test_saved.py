@@ -508,7 +508,7 @@ def is_taken(fields: FieldMap) -> bool:
 def a_spec_comes_to(fields: FieldMap) -> bool:
     try:
         wanted = explain(one_realm(entry_of(fields)), "acme")
-    except (SpecError, TypeError, AttributeError):  # a spec cannot even be written
+    except (SpecError, UsageError, TypeError, AttributeError):  # a spec cannot be written, or is for other servers
         return False
     return sorted(map(repr, typed(wanted.fields))) == sorted(map(repr, typed(fields))) and not wanted.findings
 

@@ -39,11 +39,11 @@ def test_a_bad_label_or_variable_is_refused_with_its_place(tmp_path: Path, key: 
     assert message in refused(named(tmp_path, entry(url=f'"{URL}"', **{key: value}))).message
 
 
-def test_with_the_environments_login_the_variables_of_an_untrusted_entry_are_ignored_and_its_labels_count() -> None:
+def test_with_the_environments_login_the_labels_and_variables_of_an_untrusted_entry_are_ignored() -> None:
     settings = found(entry(url=f'"{URL}"', labels='{stage = "prod"}', vars='{relay = "evil.example"}'))
     server = choose_server(settings, environ={"ZTRUST_MAIL_URL": URL, "ZTRUST_MAIL_PASSWORD": "p"})
-    assert (server.labels, server.vars) == ({"stage": "prod"}, {})
-    assert "`vars`" in server.findings[0].message
+    assert (server.labels, server.vars) == ({}, {})
+    assert "`labels`, `vars`" in server.findings[0].message
 
 
 def test_the_schema_has_the_same_patterns() -> None:

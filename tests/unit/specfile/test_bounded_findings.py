@@ -11,7 +11,7 @@ from support.cli import Cli
 import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import MAX_PROBLEMS, FileFindings, Finding, Location, Severity, error
-from ztrust_mail.specfile.entries import MAX_GLOBS
+from ztrust_mail.specfile.build import MAX_GLOBS
 
 BASE = {"sender": {"address": "a@b.example"}, "relay": {"host": "h.example"}}
 MANY = MAX_PROBLEMS + 500

@@ -57,12 +57,12 @@ def test_a_lone_brace_is_refused(template):
         ("{relm}", "did you mean `realm`?"),
         ("{realm.slugg}", "did you mean `realm.slug`?"),
         ("{Region}", "did you mean `region`?"),
-        ("{xyz}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
-        ("{}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
+        ("{xyz}", "known: realm, realm.slug, region, empty, and a server's variables; write {{ for a brace"),
+        ("{}", "known: realm, realm.slug, region, empty, and a server's variables; write {{ for a brace"),
         ("{ realm }", "did you mean `realm`?"),
         ("{realm!r}", "did you mean `realm`?"),
         ("{realm.__class__}", "did you mean `realm`?"),
-        ("{0}", "known: realm, realm.slug, region, empty; write {{ for a brace"),
+        ("{0}", "known: realm, realm.slug, region, empty, and a server's variables; write {{ for a brace"),
     ],
 )
 def test_an_unknown_placeholder_is_refused_with_the_one_that_was_meant(template, hint):

@@ -43,7 +43,7 @@ def leaves(node, path=()) -> Iterator[tuple[str, dict, bool]]:
     name = ".".join(path)
     if "properties" in shape and shape is not SPEC["$defs"]["secret"]:
         for key, child in shape["properties"].items():
-            if (path or key not in ("vars", "disabled", "expect", "extra")) and (*path, key) != (
+            if (path or key not in ("vars", "disabled", "expect", "servers", "overlay", "extra")) and (*path, key) != (
                 "templates",
                 "messages",
             ):
@@ -87,7 +87,7 @@ def test_defaults_and_entries_take_the_same_settings():
     of_defaults = {name: shape for name, shape, _ in leaves(SPEC["$defs"]["defaults"])}
     assert of_defaults == {name: shape for name, (shape, _) in LEAVES.items()}
     more = SPEC["$defs"]["entry"]["properties"].keys() - SPEC["$defs"]["defaults"]["properties"].keys()
-    assert more == {"disabled", "expect"}
+    assert more == {"disabled", "expect", "servers", "overlay"}
 
 
 TYPES = {

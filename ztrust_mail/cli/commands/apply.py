@@ -17,6 +17,7 @@ from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
@@ -39,6 +40,7 @@ NAME = "apply"
 @options.input_file("--plan", "FILE", "Apply a saved plan.")
 @options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
 @options.flag("--resume", help="Write only the realms that the last run left.")
+@options.variables
 @selecting
 @order
 @options.realm
@@ -52,6 +54,7 @@ def command(
     plan: str | None,
     expect_digest: str | None,
     resume: bool,
+    var: Sequence[str],
     servers: ServerFlags,
     order: str | None,
     realm: Sequence[str],
@@ -68,9 +71,7 @@ def command(
     with Output(NAME, format, report, ProtectedFiles(specs, plan, settings=config)) as output:
         apply_options, stages = writing.apply_options(NAME), parse_order(order, servers)
         if plan is not None:
-            if specs or realm or secrets is not SecretMode.AUTO:
-                hint = "leave out SPEC, --realm and --secrets, or save a new plan with them"
-                raise UsageError("--plan cannot be combined with SPEC, --realm or --secrets", hint)
+            _check_plan_options(specs, realm, var, secrets)
             refuse_several(servers, "--plan", "a saved plan is for the server that it was made on")
             saved = api.load_plan(plan, expect_digest)
             waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
@@ -82,19 +83,29 @@ def command(
         _check_spec_options(specs, realm, expect_digest, resume=resume)
         if servers.are_several:
             require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = api.load_spec(specs)
-        apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
+        spec = load_spec(specs, var, config)
 
         def apply(output: Output, server: str | None) -> None:
             with api.connect(server, spec=spec, config_path=config) as session:
+                fitted = api.fit_spec(spec, session)
+                own = replace(apply_options, spec_digest=api.spec_digest(fitted))
                 if resume:
-                    make_plan = partial(_plan_of_rest, output, session, spec, secrets)
+                    make_plan = partial(_plan_of_rest, output, session, fitted, secrets)
                 else:
-                    make_plan = partial(_plan_of_spec, output, session, spec, realm, secrets)
-                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-            finish(output, apply_options, done)
+                    make_plan = partial(_plan_of_spec, output, session, fitted, realm, secrets)
+                done = execute(output, session, make_plan, own, yes=writing.yes)
+            finish(output, own, done)
 
         run_on_servers(output, servers, config, apply, yes=writing.yes, order=stages)
+
+
+def _check_plan_options(
+    specs: Sequence[str], realms: Sequence[str], variables: Sequence[str], secrets: SecretMode
+) -> None:
+    """Raise :class:`UsageError` where the options do not fit an apply of a saved plan."""
+    if specs or realms or variables or secrets is not SecretMode.AUTO:
+        hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
+        raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
 
 
 def _check_spec_options(

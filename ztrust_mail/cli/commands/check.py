@@ -14,6 +14,7 @@ from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_optional_spec
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.reports.report import of_check
@@ -72,6 +73,7 @@ _checking = options.gather(
 @click.option("--for", "kit", type=click.Choice(api.KITS), required=True, help="The switch to check for.")
 @options.input_file("--spec", "SPEC", "Check the realms of a spec.", multiple=True, suggest=completion.spec_files)
 @_checking
+@options.variables
 @options.server
 @options.result_format
 @options.report
@@ -81,6 +83,7 @@ def command(
     kit: str,
     spec: Sequence[str],
     checking: CheckFlags,
+    var: Sequence[str],
     server: str | None,
     format: OutputFormat,
     report: Sequence[str],
@@ -94,7 +97,7 @@ def command(
     """
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
         how = checking.check_options()
-        loaded = api.load_spec(spec) if spec else None
+        loaded = load_optional_spec(spec, var, config)
         session = _connect(server, loaded, config)
         if session is None:
             output.show_activity("Checking the spec")

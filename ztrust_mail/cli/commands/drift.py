@@ -13,6 +13,7 @@ from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.reports.report import of_drift
@@ -29,6 +30,7 @@ class Uncovered(StrEnum):
 
 @options.command(NAME)
 @options.specs()
+@options.variables
 @selecting
 @options.realm
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
@@ -39,6 +41,7 @@ class Uncovered(StrEnum):
 @options.config
 def command(
     specs: Sequence[str],
+    var: Sequence[str],
     servers: ServerFlags,
     realm: Sequence[str],
     uncovered: Uncovered,
@@ -55,7 +58,7 @@ def command(
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
-        spec = api.load_spec(specs)
+        spec = load_spec(specs, var, config)
 
         def check(output: Output, server: str | None) -> None:
             with api.connect(server, spec=spec, config_path=config) as session:

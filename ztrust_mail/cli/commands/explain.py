@@ -8,6 +8,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
@@ -27,21 +28,29 @@ NAME = "explain"
     required=True,
     shell_complete=completion.explain_words,
 )
+@options.variables
+@options.server
 @options.page_format
-def command(words: Sequence[str], format: OutputFormat) -> None:
+@options.config
+def command(
+    words: Sequence[str], var: Sequence[str], server: str | None, format: OutputFormat, config: str | None
+) -> None:
     """Show a realm's settings and where each value is defined.
 
-    Works offline. FIELD is a field or a group of fields, such as relay.port or sender.
+    Works offline; --server names the server of the settings whose variables and overlays count.
+    FIELD is a field or a group of fields, such as relay.port or sender.
     """
     with Output(NAME, format) as output:
         specs, realm, field = _split(words)
-        spec = api.load_spec(specs)
+        spec = load_spec(specs, var, config)
+        if server is not None:
+            spec = api.fit_spec(spec, server, config_path=config)
         wanted = api.explain(spec, realm)
         if field:
             shown = wanted.presets if field == PRESET else [name for name in wanted.fields if is_within(name, field)]
             wanted = replace(wanted, fields={name: wanted.fields[name] for name in shown})
         status = ExitStatus.PARTIAL if wanted.findings else ExitStatus.OK
-        output.add_findings(note_not_inherited(spec, wanted.entry))
+        output.add_findings(note_not_inherited(spec, [wanted.entry]))
         output.finish_report(of_explained(wanted, status, not_inherited(spec, wanted.entry)))
 
 

@@ -14,6 +14,7 @@ from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, c
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import parse_variables
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.reports import text
@@ -29,6 +30,7 @@ NAME = "lint"
 
 @options.command(NAME)
 @options.specs()
+@options.variables
 @options.server
 @options.realm
 @choosing
@@ -44,6 +46,7 @@ NAME = "lint"
 @options.config
 def command(
     specs: Sequence[str],
+    var: Sequence[str],
     server: str | None,
     realm: Sequence[str],
     rules: LintFlags,
@@ -62,7 +65,8 @@ def command(
         known.check(output)
         if realm and not server:
             raise UsageError("--realm limits what is asked of a server", "name the server: --server NAME")
-        found, checked, session = settings.load(config), linting.check_spec(specs), None
+        found, session = settings.load(config), None
+        checked = linting.check_spec(specs, variables=parse_variables(var), config_path=config)
         if server:
             session = stack.enter_context(api.connect(server, spec=checked.spec, config_path=config))
             output.attach(session)

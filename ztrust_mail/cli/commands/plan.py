@@ -12,6 +12,7 @@ from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat, Preview
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import parse_allow
 
@@ -20,6 +21,7 @@ NAME = "plan"
 
 @options.command(NAME)
 @options.specs()
+@options.variables
 @selecting
 @options.realm
 @options.secrets
@@ -33,6 +35,7 @@ NAME = "plan"
 @options.config
 def command(
     specs: Sequence[str],
+    var: Sequence[str],
     servers: ServerFlags,
     realm: Sequence[str],
     secrets: SecretMode,
@@ -51,7 +54,7 @@ def command(
         allowed = parse_allow(allow)
         check_preview(output, preview)
         refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
-        spec = api.load_spec(specs)
+        spec = load_spec(specs, var, config)
 
         def show(output: Output, server: str | None) -> None:
             with api.connect(server, spec=spec, config_path=config) as session:

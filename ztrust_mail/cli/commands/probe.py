@@ -14,6 +14,7 @@ from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, beside_server, probing
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_optional_spec
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.reports.report import of_commands, of_probe
 
@@ -31,6 +32,7 @@ NAME = "probe"
 @options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
 @probing
 @beside_server
+@options.variables
 @selecting
 @options.result_format
 @options.report
@@ -40,6 +42,7 @@ def command(
     spec: Sequence[str],
     probing: ProbeFlags,
     beside: JobFlags,
+    var: Sequence[str],
     servers: ServerFlags,
     format: OutputFormat,
     report: Sequence[str],
@@ -60,7 +63,7 @@ def command(
         if given:
             output.show_activity(f"Probing {given.address}")
             output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=config)))
-        loaded = api.load_spec(spec) if spec else None
+        loaded = load_optional_spec(spec, var, config)
         refuse_several(servers, place and "--as", "a job is made for the place of one server")
 
         def probe(output: Output, server: str | None) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
@@ -23,6 +23,7 @@ from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind
 from ztrust_mail.core.text import closest_word, quoted
@@ -31,7 +32,10 @@ from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports.text.plan import leftover_lines
 
 if TYPE_CHECKING:
+    from ztrust_mail.api import Session
     from ztrust_mail.applying.options import ApplyOptions
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.specfile.entries import Spec
 
 NAME = "rotate"
 
@@ -40,6 +44,7 @@ NAME = "rotate"
 @options.references_and_specs
 @options.text("--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay.")
 @options.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
+@options.variables
 @selecting
 @order
 @options.realm
@@ -53,6 +58,7 @@ def command(
     specs: Sequence[str],
     relay: str | None,
     user: str | None,
+    var: Sequence[str],
     servers: ServerFlags,
     order: str | None,
     realm: Sequence[str],
@@ -74,28 +80,41 @@ def command(
         refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = api.load_spec(specs)
-        apply_options = replace(apply_options, spec_digest=api.spec_digest(spec))
+        spec = load_spec(specs, var, config)
 
         def rotate(output: Output, server: str | None) -> None:
             with api.connect(server, spec=spec, config_path=config) as session:
-                make_plan = partial(api.rotate_plan, spec, session, chosen, realms=realm, allow=writing.allow)
+                fitted = api.fit_spec(spec, session)
+                own = replace(apply_options, spec_digest=api.spec_digest(fitted))
+                make_plan = partial(api.rotate_plan, fitted, session, chosen, realms=realm, allow=writing.allow)
                 if preview.is_wanted:
-                    output.attach(session)
-                    api.require_support(session, apply_options)
-                    made = make_plan()
-                    apply_options.waves.check(made.changed)
-                    finish_with_plan(output, session, made, preview, apply_options.allow, spec)
-                prepare(output, session, apply_options, yes=writing.yes)
-                with session.lock(wait=apply_options.wait):  # to the end of the search for old values
+                    _finish_with_preview(output, session, fitted, make_plan, own, preview)
+                prepare(output, session, own, yes=writing.yes)
+                with session.lock(wait=own.wait):  # to the end of the search for old values
                     output.add_findings(one.finding for one in api.settle(session))
-                    done = execute(output, session, make_plan, apply_options, yes=writing.yes)
+                    done = execute(output, session, make_plan, own, yes=writing.yes)
                     if done.verdict.refusal or done.is_declined:
-                        finish(output, apply_options, done)
+                        finish(output, own, done)
                     found = api.leftovers(done.plan, session)
-            finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+            finish(output, own, done, list(leftover_lines(found, done.plan.references)), found)
 
         run_on_servers(output, servers, config, rotate, yes=writing.yes, order=stages)
+
+
+def _finish_with_preview(
+    output: Output,
+    session: Session,
+    spec: Spec,
+    make_plan: Callable[[], Plan],
+    apply_options: ApplyOptions,
+    preview: Preview,
+) -> NoReturn:
+    """Show the plan, save it if asked to, and exit."""
+    output.attach(session)
+    api.require_support(session, apply_options)
+    made = make_plan()
+    apply_options.waves.check(made.changed)
+    finish_with_plan(output, session, made, preview, apply_options.allow, spec)
 
 
 def _apply_options(writing: WriteFlags) -> ApplyOptions:

@@ -9,6 +9,7 @@ from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_optional_spec
 from ztrust_mail.reports.report import of_tests
 
 NAME = "test"
@@ -28,6 +29,7 @@ NAME = "test"
 @options.flag("--no-probe", help="Do not look at the relays from this machine, too.")
 @options.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
 @options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
+@options.variables
 @selecting
 @options.result_format
 @options.report
@@ -38,6 +40,7 @@ def command(
     no_probe: bool,
     ehlo_name: str | None,
     ca_bundle: str | None,
+    var: Sequence[str],
     servers: ServerFlags,
     format: OutputFormat,
     report: Sequence[str],
@@ -52,7 +55,7 @@ def command(
     from ztrust_mail.probing.options import ProbeOptions  # which the help of all commands does not need
 
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
-        loaded = api.load_spec(spec) if spec else None
+        loaded = load_optional_spec(spec, var, config)
         probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
 
         def test(output: Output, server: str | None) -> None:

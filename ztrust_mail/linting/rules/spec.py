@@ -28,7 +28,7 @@ MAILS_A_DAY = 20
 @spec_rule("no-realms", Severity.WARNING)
 def no_realms(view: SpecView) -> Iterator[Problem]:
     """Yield a problem if the spec is empty."""
-    if not view.spec.entries:
+    if not view.spec.entries and not any(entry.name for entry in view.spec.written):
         where = Location(view.spec.paths[0]) if view.spec.paths else None
         yield Problem("the spec contains no realm", "add entries under `realms`", (), where)
 
@@ -38,7 +38,7 @@ def odd_name(view: SpecView) -> Iterator[Problem]:
     """Yield a problem for each name that is probably a typo."""
     hint = "realm names must match exactly"
     exact: dict[str, Entry] = {}
-    for entry in view.spec.entries:
+    for entry in {one.name: one for one in view.spec.written if one.name}.values():
         if entry.name.strip() != entry.name:
             yield Problem(f"{quoted(entry.name)} begins or ends with a space", hint, (), entry.location)
         same = exact.setdefault(entry.name.lower(), entry)
@@ -53,11 +53,11 @@ def login_not_inherited(view: SpecView) -> Iterator[Problem]:
     yield from _find_not_inherited(view.spec, view.spec.entries)
 
 
-def note_not_inherited(spec: Spec, entry: Entry) -> list[Finding]:
-    """Return a note on what one entry does not inherit."""
+def note_not_inherited(spec: Spec, entries: Iterable[Entry]) -> list[Finding]:
+    """Return notes on what some entries do not inherit."""
     return [
         Finding(login_not_inherited.severity, login_not_inherited.rule, one.message, one.hint, one.location, None, HOST)
-        for one in _find_not_inherited(spec, [entry])
+        for one in _find_not_inherited(spec, entries)
     ]
 
 
@@ -99,7 +99,7 @@ def not_inherited(spec: Spec, entry: Entry) -> tuple[str, ...]:
 def credential_limit(view: SpecView) -> Iterator[Problem]:
     """Yield a problem for each login that more realms share than the provider's limit bears."""
     sharing: dict[tuple[FieldValue | None, ...], list[Desired]] = {}
-    for wanted in view.wanted:
+    for wanted in {one.entry.name: one for one in view.wanted}.values():
         login = wanted.fields.get(LOGIN)
         if isinstance(login, Login) and login is not Login.NONE:
             secret = wanted.fields.get(LOGIN_SECRETS[login])

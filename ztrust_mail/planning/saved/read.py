@@ -198,6 +198,7 @@ def _to_plan(data: Object, name: str, *, expected: bool) -> SavedPlan:
         in_sync=cast("int", data["in_sync"]),
         expected=expected,
         command=str(data.get("command", APPLY)),
+        filled={name: str(text) for name, text in _object(data.get("filled", {})).items()},
     )
 
 

@@ -115,6 +115,7 @@ class SavedPlan:
     ``specs`` holds the digest of each spec file by path, ``folders`` the folders that were read for spec files.
     ``in_sync`` counts the realms that need no change. ``expected`` is True if the user gave the plan's digest.
     ``path`` is the file that it was read from, ``command`` what the plan is for, such as ``revert 7``.
+    ``filled`` are the placeholders that were filled in from the server or from options.
     """
 
     url: str
@@ -131,6 +132,7 @@ class SavedPlan:
     in_sync: int = 0
     expected: bool = False
     path: str = field(default="FILE", compare=False)
+    filled: Mapping[str, str] = field(default_factory=dict)
     command: str = APPLY
 
     def within(self, memory: JournalState) -> JournalState:
@@ -174,6 +176,8 @@ class SavedPlan:
         yield f"Plan made{maker} at {self.created}, with ztrust-mail {self.tool_version}"
         if self.specs:
             yield f"Made of {first_and_more(list(self.specs), SHOWN_SPECS)}"
+        if self.filled:
+            yield f"Filled in: {', '.join(f'{name}={text}' for name, text in self.filled.items())}"
         yield f"Digest {self.digest}"
         if self.in_sync:
             yield f"{pluralise(self.in_sync, 'realm')} needed no change."
@@ -233,6 +237,7 @@ def to_text(plan: Plan, spec: Spec | None, *, dialect: Dialect, issuer: str, cre
         "secrets": plan.secrets.value,
         "spec": [{"path": path, "digest": digest} for path, digest in spec.digests.items()] if spec else [],
         "folders": list(spec.folders) if spec else [],
+        **({"filled": dict(spec.filled)} if spec and spec.filled else {}),
         "realms": [_realm(realm, dialect) for realm in plan.changed],
         "in_sync": sum(realm.status is Status.IN_SYNC for realm in plan.realms),
         "uncovered": list(plan.uncovered),

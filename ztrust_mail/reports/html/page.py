@@ -41,7 +41,7 @@ _VERDICTS: Mapping[ExitStatus, tuple[str, str]] = {
     ExitStatus.INTERRUPTED: ("Interrupted", BAD),
 }
 
-_CHANGED: Mapping[str, str] = {"drift": "drifted", "diff": "different"}
+_CHANGED: Mapping[str, str] = {"drift": "drifted", "diff": "different", "compare": "different"}
 """What a changed realm is called by a command; elsewhere it is to change."""
 
 _WARNED = Severity.WARNING.value

@@ -13,7 +13,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, to_second
 from ztrust_mail.model.serialize import display_short
 from ztrust_mail.planning.compare import Action, Change
-from ztrust_mail.planning.plan import RealmPlan, Status
+from ztrust_mail.planning.plan import RealmPlan
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.grouping import list_realms, name_realms
 from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
@@ -104,14 +104,13 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def diff(self, report: reports.DiffReport) -> Overview:
         """Return how realms differ from one run to another; each that does is a finding."""
-        rows = []
-        for realm in report.diff.realms:
-            status = Status.CHANGED if realm.is_different else Status.IN_SYNC
-            differs = [_diff_finding(realm)] if realm.is_different else []
-            secrets = ", ".join(f"{name}: {state.value}" for name, state in realm.secrets.items())
-            changes = tuple(map(_change, realm.changes))
-            rows.append(RealmRow(realm.realm, status.value, changes, (*realm.findings, *differs), secrets))
-        return _overview(report, rows)
+        return _overview(report, [_diff_row(realm, _diff_finding(realm)) for realm in report.diff.realms])
+
+    def comparison(self, report: reports.ComparisonReport) -> Overview:
+        """Return how realms differ from one server to the other; each that does is a finding."""
+        found = report.found
+        servers = f"{found.first} and {found.second}"
+        return _overview(report, [_diff_row(realm, _server_diff_finding(realm, servers)) for realm in found.realms])
 
     def removal(self, report: reports.RemovalReport) -> Overview:
         """Return how much was removed from the journal, which the verdict says."""
@@ -178,9 +177,10 @@ class OverviewFormat(ReportFormat[Overview]):
         """Return a realm's resolved settings, each with the place that it comes from."""
         wanted = report.wanted
         rows = tuple(
-            (name, display_short(value), str(wanted.origins.get(name, ""))) for name, value in wanted.fields.items()
+            (name, display_short(value), wanted.describe_origin(name)) for name, value in wanted.fields.items()
         )
         heading = f"{wanted.realm} uses entry {wanted.entry.name} ({wanted.entry.location})"
+        heading += "".join(f", with the overlay for {one.limit} ({one.location})" for one in wanted.entry.overlays)
         heading += "; no e-mail at all: the entry is disabled" if wanted.disabled else ""
         return _overview(report, tables=[Table(heading, ("field", "value", "defined at"), rows)])
 
@@ -314,6 +314,19 @@ def _drift_finding(realm: RealmPlan, severity: Severity) -> Finding:
     message = f"differs from the spec: {_describe_changes(realm.changes)}"
     hint = "restore the spec's values: ztrust-mail apply SPEC..."
     return Finding(severity, "drifted", message, hint, realm=realm.realm)
+
+
+def _diff_row(realm: RealmDiff, differs: Finding) -> RealmRow:
+    parts = [f"{name}: {state.value}" for name, state in realm.secrets.items()]
+    note = ", ".join([f"only on {realm.only}", *parts] if realm.only else parts)
+    found = (*realm.findings, *([differs] if realm.is_different else []))
+    return RealmRow(realm.realm, realm.status.value, tuple(map(_change, realm.changes)), found, note)
+
+
+def _server_diff_finding(realm: RealmDiff, servers: str) -> Finding:
+    differs = f"differs between {servers}: {_describe_changes(realm.changes)}"
+    message = f"is only on {realm.only}" if realm.only else differs
+    return Finding(Severity.NOTE, "servers-differ", message, realm=realm.realm)
 
 
 def _diff_finding(realm: RealmDiff) -> Finding:

@@ -15,7 +15,7 @@ from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import printable
 from ztrust_mail.reports.grouping import Block, Statement, group_realms
 
-CHANGE_RULES = frozenset({"drifted", "planned-change", "runs-differ"})
+CHANGE_RULES = frozenset({"drifted", "planned-change", "runs-differ", "servers-differ"})
 """The rules of findings that only say which changes a realm has: a format that shows changes leaves them out."""
 
 GRAVE = (Severity.CRITICAL, Severity.ERROR)

@@ -84,6 +84,12 @@ class TextFormat(ReportFormat[TextReport]):
 
         return TextReport(diff_body(report, details=self._details), diff_verdict(report))
 
+    def comparison(self, report: reports.ComparisonReport) -> TextReport:
+        """Return how two servers differ, realms that differ alike once."""
+        from ztrust_mail.reports.text.history import comparison_body, comparison_verdict
+
+        return TextReport(comparison_body(report, details=self._details), comparison_verdict(report))
+
     def removal(self, report: reports.RemovalReport) -> TextReport:
         """Return one line with the numbers."""
         removed = f"Removed: {pluralise(report.runs, 'run')} and {pluralise(report.writes, 'write')}."
@@ -158,6 +164,8 @@ def _explanation_lines(report: reports.ExplanationReport) -> Iterator[Line]:
     wanted = report.wanted
     yield from finding_lines(report.findings)
     yield line(Span(wanted.realm, "bold"), f"  uses entry {wanted.entry.name} ({wanted.entry.location})")
+    for overlay in wanted.entry.overlays:
+        yield line(f"  with the overlay for {overlay.limit} ({overlay.location})")
     if wanted.disabled:
         yield line("  no e-mail at all: the entry is disabled")
     elif not wanted.fields and not wanted.findings:
@@ -166,8 +174,7 @@ def _explanation_lines(report: reports.ExplanationReport) -> Iterator[Line]:
     names, texts = max(map(len, values), default=0), min(max(map(len, values.values()), default=0), 36)
     for name, text in values.items():
         why = "not inherited: another relay" if name in report.not_inherited else "by default"
-        preset = f", preset {wanted.presets[name]}" if name in wanted.presets else ""
-        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(f"{wanted.origins.get(name, why)}{preset}", "dim"))
+        yield line(f"  {name:<{names}}  {text:<{texts}}  ", Span(wanted.describe_origin(name) or why, "dim"))
 
 
 def file_content(command: str, lines: Iterable[Line]) -> str:

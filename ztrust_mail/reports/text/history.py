@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import pluralise, printable, to_minute, to_period
 from ztrust_mail.journal.records import Outcome, Run, Step
 from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.planning.compare import Action, SecretState
 from ztrust_mail.planning.run_diff import RealmDiff
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
-from ztrust_mail.reports.report import DiffReport
+from ztrust_mail.reports.report import ComparisonReport, DiffReport
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
 from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.reports.text.lines import block_lines, value_lines
@@ -143,6 +144,37 @@ def diff_verdict(report: DiffReport) -> Iterator[Line]:
     yield line(Span("Diff: ", "bold"), f"{counts}.{unknown}")
 
 
+def comparison_body(report: ComparisonReport, *, details: bool = False) -> Iterator[Line]:
+    """Yield the two servers, how realms differ, those that differ alike once, and the findings."""
+    found = report.found
+    yield line(f"From {found.first}  {found.urls[0]}")
+    yield line(f"to {found.second}  {found.urls[1]}")
+    yield line()
+    for block in group_realms([_describe_diff(realm) for realm in found.realms if _is_shown(realm)], details=details):
+        yield from block_lines([block], describe_block, statement_lines)
+        yield line()
+    of_realms = (one for realm in found.realms for one in realm.findings)
+    notes = list(finding_lines([*report.findings, *of_realms], fold=not details))
+    yield from [*notes, line()] if notes else []
+
+
+def comparison_verdict(report: ComparisonReport) -> Iterator[Line]:
+    """Yield how many realms differ, are on one server only, and could not be compared."""
+    realms = report.found.realms
+    unread = sum(has_errors(realm.findings) for realm in realms)
+    different = sum(realm.is_different and not realm.only for realm in realms)
+    parts = [f"{pluralise(different, 'realm')} different"]
+    for name in (report.found.first, report.found.second):
+        if number := sum(realm.only == name for realm in realms):
+            parts.append(f"{number:,} only on {name}")
+    parts.append(f"{len(realms) - unread - sum(realm.is_different for realm in realms):,} the same")
+    if unread:
+        parts.append(f"{unread:,} could not be read")
+    secrets = sum(SecretState.UNKNOWN in realm.secrets.values() for realm in realms)
+    unknown = f" Passwords not compared: {pluralise(secrets, 'realm')}." if secrets else ""
+    yield line(Span("Compare: ", "bold"), f"{', '.join(parts)}.{unknown}")
+
+
 def _describe_run(run: Run) -> str:
     return f"{run.number}: {run.command}, {to_minute(run.started)}, by {run.who}"
 
@@ -153,6 +185,8 @@ def _is_shown(realm: RealmDiff) -> bool:
 
 def _describe_diff(realm: RealmDiff) -> Said:
     statements = [change_statement(change) for change in realm.changes]
+    if realm.only:
+        statements.append(make_remark(f"only on {realm.only}"))
     for name, state in realm.secrets.items():
         if state is SecretState.CHANGED:
             statements.append(Statement(Action.CHANGE.value, name, ("another secret",)))

@@ -1,0 +1,120 @@
+"""Loads specs, and fits them to a server: its name, its labels and its variables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ztrust_mail import settings as config
+from ztrust_mail.api.spec_types import SpecDict
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.findings import Finding, warning
+from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.linting import loading
+from ztrust_mail.settings.texts import BUILT_IN, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.load import Paths
+from ztrust_mail.specfile.placeholders import NAME_SERVER
+from ztrust_mail.specfile.problems import Texts
+
+if TYPE_CHECKING:
+    from ztrust_mail.api.session import Session
+
+
+def load_spec(
+    given: Paths | SpecDict,
+    *,
+    variables: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> Spec:
+    """Return the spec in a file, files, a folder or a dict.
+
+    ``variables`` are texts of placeholders; they win over those of a server and of the spec. ``config_path`` and
+    ``environ`` are those of :func:`ztrust_mail.connect`: the settings are read where the spec has a placeholder that
+    only a server may have a variable for. A type checker finds a misspelt key of a dict; data that comes from elsewhere
+    has to be cast to ``SpecDict``.
+
+    Raises :class:`SpecError` with all problems of all files, :class:`UsageError` for a bad variable.
+    """
+    return loading.load_spec(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
+
+
+def fit_spec(
+    spec: Spec,
+    server: Session | str,
+    *,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> Spec:
+    """Return the spec as one server has it: its entries with overlays, and its variables filled in.
+
+    ``server`` is a session, or the name of a server in the settings. Functions that take a spec and a session do this
+    themselves. Raises :class:`SpecError` where the server has no text for a placeholder or two overlays conflict.
+    """
+    if not isinstance(server, str):
+        return loading.fit_spec(spec, target_of(server.server))
+    settings = config.load(config_path, environ)
+    return loading.fit_spec(spec, target_of(config.choose_server(settings, server, spec.servers, environ)))
+
+
+def require_server(spec: Spec) -> None:
+    """Raise :class:`UsageError` where no server was chosen and a realm's settings depend on it."""
+    if spec.is_limited and spec.target is None:
+        message = "the spec has entries for certain servers, so a realm's settings depend on the server"
+        raise UsageError(message, NAME_SERVER)
+
+
+def find_unknown_servers(spec: Spec, config_path: str | None, environ: config.Variables) -> Iterator[Finding]:
+    """Yield a warning for each limit that no server of the settings fits, or that names one that they do not have."""
+    settings = config.load(config_path, environ)
+    entries = {**settings.untrusted.servers, **settings.servers}
+    tables = {name: entry.get("labels") for name, entry in entries.items()}
+    targets = [
+        Target(name, {key: str(text) for key, text in table.items()} if isinstance(table, Mapping) else {})
+        for name, table in tables.items()
+    ]
+    limits = {str(entry.limit): entry for entry in reversed(spec.written) if entry.limit}
+    for entry in limits.values() if targets else ():
+        assert entry.limit is not None
+        unknown = next((name for name in entry.limit.exact_names if name not in entries), "")
+        if unknown or not any(entry.limit.fits(target) for target in targets):
+            meant = quoted(unknown or str(entry.limit))
+            message = f"{entry.phrase} is for {meant}, and the settings have no such server"
+            hint = did_you_mean(unknown, entries) if unknown else ""
+            yield warning("unknown-server", message, hint or "correct `servers`, or add the server", entry.location)
+
+
+def target_of(server: config.Server) -> Target:
+    """Return what a spec may know of a server."""
+    return Target(server.name, server.labels, server.vars)
+
+
+def texts_of(variables: Mapping[str, str] | None, config_path: str | None, environ: config.Variables) -> Texts:
+    """Return the texts of placeholders from options, and a way to those of servers. Raises :class:`UsageError`."""
+
+    def of_servers() -> frozenset[str]:
+        settings = config.load(config_path, environ)
+        entries = (*settings.servers.values(), *settings.untrusted.servers.values())
+        tables = (entry.get("vars") for entry in entries)
+        return frozenset(name for table in tables if isinstance(table, Mapping) for name in table)
+
+    environ = config.Environment(environ)  # else an exception would hold the variables as locals of this function
+    return Texts(_checked(variables or {}), of_servers)
+
+
+def _checked(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Return variables with names and texts that a spec may have. Raises :class:`UsageError`."""
+    for name, text in variables.items():
+        if not re.fullmatch(VARIABLE_NAME, name) or name in BUILT_IN:
+            hint = "write lower-case letters, digits and _, beginning with a letter"
+            if name in BUILT_IN:
+                hint = "{server} is the name of the server: choose it by --server; {realm} is the realm's own"
+            raise UsageError(f"{quoted(name)} cannot be the name of a variable", hint)
+        if not re.fullmatch(VARIABLE_VALUE, text) or not 0 < len(text) <= MAX_LENGTH:
+            hint = f"give a text of 1 to {MAX_LENGTH} characters without line breaks"
+            raise UsageError(f"the variable {quoted(name)} has a text that a spec cannot have", hint)
+    return dict(variables)
