@@ -172,7 +172,15 @@ def test_a_wrong_variable_is_refused(cli: Cli, stages: dict[str, Sandbox], given
 
 
 @pytest.mark.parametrize(
-    "command", [("plan", "mail.yaml"), ("drift", "mail.yaml"), ("doctor",), ("history",), ("pull",), ("test",)]
+    "command",
+    [
+        ("validate", "mail.yaml"),
+        ("explain", "mail.yaml", "acme"),
+        ("lint", "mail.yaml"),
+        ("history",),
+        ("revert",),
+        ("diff", "1", "2"),
+    ],
 )
 def test_a_command_for_one_server_refuses_two(cli: Cli, stages: dict[str, Sandbox], command: tuple[str, ...]) -> None:
     ran = cli(*command, "--server", "dev", "--server", "prod")
