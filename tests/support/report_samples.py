@@ -45,8 +45,7 @@ from ztrust_mail.probing.relay import Relay
 from ztrust_mail.probing.run import ProbedRealm, ProbedStatus, ProbeRun
 from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.report import Report
-from ztrust_mail.reports.server_result import ServerResult
+from ztrust_mail.reports.report import Report, ServerResult
 from ztrust_mail.settings import Server
 from ztrust_mail.settings.inventory import ListedServer
 from ztrust_mail.settings.limits import Limits, Window

@@ -103,10 +103,10 @@ def texts_of(variables: Mapping[str, str] | None, config_path: str | None, envir
         return frozenset(name for table in tables if isinstance(table, Mapping) for name in table)
 
     environ = config.Environment(environ)  # else an exception would hold the variables as locals of this function
-    return Texts(_checked(variables or {}), of_servers)
+    return Texts(_check_variables(variables or {}), of_servers)
 
 
-def _checked(variables: Mapping[str, str]) -> Mapping[str, str]:
+def _check_variables(variables: Mapping[str, str]) -> Mapping[str, str]:
     """Return variables with names and texts that a spec may have. Raises :class:`UsageError`."""
     for name, text in variables.items():
         if not re.fullmatch(VARIABLE_NAME, name) or name in BUILT_IN:

@@ -99,7 +99,7 @@ def check_servers(
     A server that takes longer than ``deadline`` seconds counts as unreachable, and holds up no other. ``wait_for``
     waits that many seconds for checks.
     """
-    usable = [(one, open_gateway(_hurried(one.server, deadline))) for one in listed if one.server]
+    usable = [(one, open_gateway(_limit_time(one.server, deadline))) for one in listed if one.server]
     rounds = math.ceil(len(usable) / AT_ONCE)
     pool = ThreadPoolExecutor(AT_ONCE)
     futures = {one.name: pool.submit(_check, one, gateway) for one, gateway in usable}
@@ -111,10 +111,10 @@ def check_servers(
         pool.shutdown(wait=False, cancel_futures=True)
     late = f"no answer within {deadline:g} s", "check the URL, or try again later"
     done = {name: future.result() for name, future in futures.items() if future.done() and not future.cancelled()}
-    return {one.name: done.get(one.name) or _failed(one, *late) for one, _ in usable}
+    return {one.name: done.get(one.name) or _make_failure(one, *late) for one, _ in usable}
 
 
-def _hurried(server: Server, deadline: float) -> Server:
+def _limit_time(server: Server, deadline: float) -> Server:
     """Return a server whose login is over, or has failed, within the deadline."""
     return replace(server, timeout=min(server.timeout, deadline / 2))
 
@@ -125,11 +125,11 @@ def _check(one: ListedServer, gateway: Gateway) -> ReachCheck:
         gateway.login()
         account = gateway.account(with_email=False)
     except ServerRefused as e:
-        return _failed(one, e.message, e.hint, ReachStatus.REFUSED, e.rule)
+        return _make_failure(one, e.message, e.hint, ReachStatus.REFUSED, e.rule)
     except ServerError as e:
-        return _failed(one, e.message, e.hint, rule=e.rule)
+        return _make_failure(one, e.message, e.hint, rule=e.rule)
     except ZtrustMailError as e:
-        return _failed(one, e.message, e.hint, ReachStatus.BROKEN, e.rule)
+        return _make_failure(one, e.message, e.hint, ReachStatus.BROKEN, e.rule)
     finally:
         gateway.close()
     seconds = time.monotonic() - began
@@ -138,7 +138,7 @@ def _check(one: ListedServer, gateway: Gateway) -> ReachCheck:
     return ReachCheck(ReachStatus.OK, account.phrase, seconds)
 
 
-def _failed(
+def _make_failure(
     one: ListedServer, message: str, hint: str, status: ReachStatus = ReachStatus.UNREACHABLE, rule: str = ""
 ) -> ReachCheck:
     found = Finding(Severity.ERROR, rule or "servers", f"server {quoted(one.title)}: {message}", hint)

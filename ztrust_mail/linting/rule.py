@@ -24,7 +24,7 @@ from ztrust_mail.model.fields import (
     Security,
 )
 from ztrust_mail.providers.presets import Preset, look_up, provider_of
-from ztrust_mail.settings.lint import Limits
+from ztrust_mail.settings.lint import DayLimits
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired
 
@@ -49,7 +49,7 @@ class RealmView:
 
     wanted: Desired
     today: date = date.min
-    limits: Limits = field(default_factory=Limits)
+    limits: DayLimits = field(default_factory=DayLimits)
 
     @property
     def fields(self) -> FieldMap:
@@ -155,7 +155,7 @@ class ServerView:
     themes: frozenset[str] | None = None
     senders: tuple[str, ...] | None = None
     secrets: Mapping[str, datetime] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
+    limits: DayLimits = field(default_factory=DayLimits)
 
     def stays_without_mail(self, realm: str) -> bool:
         """Tell whether a realm has no e-mail settings and gets none from the spec."""

@@ -10,7 +10,7 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.linting.registry import RULES
-from ztrust_mail.settings.lint import Limits, LintSettings
+from ztrust_mail.settings.lint import DayLimits, LintSettings
 
 ALL, DEFAULT = "all", "default"
 
@@ -37,7 +37,7 @@ class RuleSelection:
 
     rules: frozenset[str]
     today: date
-    limits: Limits = field(default_factory=Limits)
+    limits: DayLimits = field(default_factory=DayLimits)
 
     def keeps(self, finding: Finding) -> bool:
         """Tell whether a finding counts: it is of no lint rule, or of one that counts."""

@@ -27,7 +27,7 @@ def note_needed_secrets(planned: Sequence[RealmPlan], gateway: Gateway, mode: Se
     The server's version is asked for only if there is such a realm; an unknown one counts as new.
     """
     can = gateway.capabilities
-    needs = {realm.realm: found for realm in planned if (found := _needed(realm, gateway, mode))}
+    needs = {realm.realm: found for realm in planned if (found := _find_needed(realm, gateway, mode))}
     if not needs or not (can.keep_secrets and can.test) or _is_older(gateway):
         return list(planned)
     return [
@@ -36,7 +36,7 @@ def note_needed_secrets(planned: Sequence[RealmPlan], gateway: Gateway, mode: Se
     ]
 
 
-def _needed(realm: RealmPlan, gateway: Gateway, mode: SecretMode) -> tuple[str, ...]:
+def _find_needed(realm: RealmPlan, gateway: Gateway, mode: SecretMode) -> tuple[str, ...]:
     """Return the fields of masked secrets that a change of a realm drops and that cannot be written with it."""
     if realm.live is None or not _changes(realm):
         return ()

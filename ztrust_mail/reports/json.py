@@ -18,6 +18,7 @@ from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
+from ztrust_mail.reports.server_result import result_of
 from ztrust_mail.reports.style import disarm_document, escape_in_json
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class JsonFormat(ReportFormat[Data]):
             data = _fill_in_hints(self.render(one.report), one.fill_in)
             assert isinstance(data, Mapping)  # what render returns
             counts.update(cast("Mapping[str, int]", data["summary"]))
-            rows.append({"name": one.name, "labels": dict(one.labels), "result": one.result, "report": data})
+            rows.append({"name": one.name, "labels": dict(one.labels), "result": result_of(one), "report": data})
         return {**_data(report, more={"servers": rows}), "summary": dict(counts)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
-    from ztrust_mail.reports.server_result import ServerResult
+    from ztrust_mail.reports.style import Line
     from ztrust_mail.specfile.resolve import Desired
 
 
@@ -237,6 +237,22 @@ class ServersReport(Report):
     kind: ClassVar[str] = "servers"
 
     listed: ServerList
+
+
+@dataclass(frozen=True)
+class ServerResult:
+    """One server of a run on several.
+
+    ``lines`` are its text as the command shows it, None to render the report. ``remark`` takes the place of what the
+    report comes to, as for a server whose turn never came. ``fill_in`` returns a hint with the user's own arguments.
+    """
+
+    name: str
+    report: Report
+    labels: Mapping[str, str] = field(default_factory=dict)
+    lines: tuple[Line, ...] | None = None
+    remark: str = ""
+    fill_in: Callable[[str], str] = field(default=str, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,16 @@
-"""What a run on several servers did on one of them: a report, and a row of the table of all."""
+"""What a run on several servers came to on one of them, in a word and in a row of the table of all."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.report import PlanReport
-from ztrust_mail.reports.style import Line
+from ztrust_mail.reports.report import PlanReport, ServerResult
 
 STAGE = "stage"
 """The label that the table shows."""
@@ -55,42 +53,21 @@ class RealmCounts(NamedTuple):
     failed: int
 
 
-@dataclass(frozen=True)
-class ServerResult:
-    """One server of a run on several.
+def word_of(one: ServerResult) -> str:
+    """Return what became of a server, in a word or two that other servers share."""
+    return one.remark.partition(":")[0] if one.remark else _word_of(one.report)
 
-    ``lines`` are its text as the command shows it, None to render the report. ``remark`` takes the place of what the
-    report comes to, as for a server whose turn never came. ``fill_in`` returns a hint with the user's own arguments.
-    """
 
-    name: str
-    report: reports.Report
-    labels: Mapping[str, str] = field(default_factory=dict)
-    lines: tuple[Line, ...] | None = None
-    remark: str = ""
-    fill_in: Callable[[str], str] = field(default=str, compare=False)
-
-    @property
-    def word(self) -> str:
-        """What became of the server, in a word or two that other servers share."""
-        return self.remark.partition(":")[0] if self.remark else _word_of(self.report)
-
-    @property
-    def result(self) -> str:
-        """What became of the server, with the run or the reason."""
-        return self.remark or f"{self.word}{_detail_of(self.report)}"
-
-    @property
-    def counts(self) -> RealmCounts | None:
-        """The numbers of realms, None where the report has no realms."""
-        return _count_realms(self.report)
+def result_of(one: ServerResult) -> str:
+    """Return what became of a server, with the run or the reason."""
+    return one.remark or f"{word_of(one)}{_detail_of(one.report)}"
 
 
 def row_of(one: ServerResult) -> tuple[str, ...]:
     """Return the row of a server in the table of all, with the columns of :data:`FLEET_HEADS`."""
-    counts = one.counts
+    counts = count_realms(one.report)
     numbers = [UNKNOWN] * 3 if counts is None else [UNKNOWN if number is None else f"{number:,}" for number in counts]
-    return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, one.result
+    return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, result_of(one)
 
 
 def refused_reasons(report: reports.Report) -> list[str]:
@@ -147,7 +124,8 @@ def _shorten(message: str) -> str:
     return cause if len(cause) <= _LONGEST else f"{cause[: _LONGEST - 1]}…"
 
 
-def _count_realms(report: reports.Report) -> RealmCounts | None:
+def count_realms(report: reports.Report) -> RealmCounts | None:
+    """Return the numbers of realms, None where the report has no realms."""
     match report:
         case reports.PlanReport():
             return _count([one.status.value for one in report.plan.realms], report.plan.unnamed)

@@ -124,16 +124,16 @@ def seal(table: object, known: Keys) -> None:
         return
     for key, value in table.items():
         if known.get(key, Secret) is Secret:
-            table[key] = _sealed(value, [*SecretKind] if key in known else ())
+            table[key] = _seal(value, [*SecretKind] if key in known else ())
 
 
-def _sealed(value: object, kinds: Collection[str] = ()) -> object:
+def _seal(value: object, kinds: Collection[str] = ()) -> object:
     """Return a value with all of its texts as secrets, but those of references of these kinds."""
     if isinstance(value, str):
         return Secret(value)
     if isinstance(value, dict):
-        return {k: v if k in kinds and isinstance(v, str | list) else _sealed(v) for k, v in value.items()}
-    return [_sealed(item) for item in value] if isinstance(value, list) else value
+        return {k: v if k in kinds and isinstance(v, str | list) else _seal(v) for k, v in value.items()}
+    return [_seal(item) for item in value] if isinstance(value, list) else value
 
 
 MAX_BYTES = 1_000_000

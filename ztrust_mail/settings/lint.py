@@ -12,7 +12,7 @@ MAX_DAYS = 3650
 
 
 @dataclass(frozen=True)
-class Limits:
+class DayLimits:
     """How many days before an expiry or a deprecation, and after a rotation, a rule reports it."""
 
     expiry: int = 30
@@ -26,14 +26,14 @@ class LintSettings:
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: DayLimits = field(default_factory=DayLimits)
 
 
 def read_lint(path: Path, table: Table) -> LintSettings:
     """Return the table ``[lint]`` of a settings file. Raises :class:`ConfigError`."""
     check_keys(path, "lint.", table, LINT_KEYS)
-    usual = Limits()
-    limits = Limits(
+    usual = DayLimits()
+    limits = DayLimits(
         _days(path, table, "expiry_days", usual.expiry),
         _days(path, table, "deprecation_days", usual.deprecation),
         _days(path, table, "secret_days", usual.secret),

@@ -56,13 +56,13 @@ class Validation:
 
     def findings(self, more: Iterable[Finding] = (), *, without: Collection[str] = ()) -> list[Finding]:
         """Return all findings in order, ``without`` the problems of some rules, and with ``more`` among them."""
-        found = _joined((one for one in self.problems if one.rule not in without), more)
+        found = _join((one for one in self.problems if one.rule not in without), more)
         return _add_excerpts(found.in_order(), self.documents)
 
     def with_problems(self, more: Iterable[Finding]) -> "Validation":
         """Return the same with more problems of its form."""
         more = tuple(more)
-        return replace(self, form=_joined(self.form, more), problems=_joined(self.problems, more))
+        return replace(self, form=_join(self.form, more), problems=_join(self.problems, more))
 
     def fit_to(self, target: Target) -> "Validation":
         """Return what is valid, wanted and wrong on one server alone; the same where a file has a wrong form."""
@@ -71,7 +71,7 @@ class Validation:
         spec, in_stage = fit_to_server(self.spec, target)
         problems, wanted = check_entries(spec)
         is_valid = not has_errors(in_stage)
-        found = _joined(self.form, in_stage, problems if is_valid else keep_reliable(problems))
+        found = _join(self.form, in_stage, problems if is_valid else keep_reliable(problems))
         return replace(self, spec=spec, wanted=wanted, problems=found, has_valid_form=is_valid)
 
 
@@ -84,7 +84,7 @@ def load(given: Given, native_names: Mapping[str, str], texts: Texts = NO_TEXTS)
     read = _documents(given)
     spec, form, unread = _read(read, native_names, texts)
     spec, problems, wanted = (spec, (), ()) if unread else check_any_server(spec, texts)
-    found = _joined(form, (f for f in problems if f.rule == BAD_PLACEHOLDER))  # a bad value fails its realm only
+    found = _join(form, (f for f in problems if f.rule == BAD_PLACEHOLDER))  # a bad value fails its realm only
     loaded = Validation(spec, wanted, form, found, True, tuple(read[0]))
     if has_errors(found):
         raise SpecError(loaded.findings())
@@ -107,7 +107,7 @@ def _validate(read: _Documents, native_names: Mapping[str, str], texts: Texts) -
     has_valid_form = not has_errors(form)
     if not has_valid_form:
         problems = keep_reliable(problems, unread=unread)
-    return Validation(spec, wanted, form, _joined(form, problems), has_valid_form, tuple(read[0]))
+    return Validation(spec, wanted, form, _join(form, problems), has_valid_form, tuple(read[0]))
 
 
 def fit(spec: Spec, target: Target) -> Spec:
@@ -121,7 +121,7 @@ def fit(spec: Spec, target: Target) -> Spec:
     return replace(fitted, warnings=tuple(dict.fromkeys((*spec.warnings, *findings))))
 
 
-def _joined(*several: Iterable[Finding]) -> FileFindings:
+def _join(*several: Iterable[Finding]) -> FileFindings:
     found = FileFindings()
     for findings in several:
         found.extend(findings)

@@ -30,7 +30,7 @@ def fit_to_server(spec: Spec, target: Target) -> tuple[Spec, FileFindings]:
     defaults = next((entry for entry in chosen if not entry.name), NO_DEFAULTS)
     entries = tuple(entry for entry in chosen if entry.name)
     fitted = replace(spec, entries=entries, defaults=defaults, target=target)
-    return replace(fitted, filled=_filled(fitted)), found
+    return replace(fitted, filled=_texts_filled_in(fitted)), found
 
 
 def check_stages(spec: Spec) -> Iterator[Finding]:
@@ -163,18 +163,18 @@ def _conflict(one: Entry, other: Entry) -> tuple[str, Location, Location] | None
         return f"`{shared[0]}`", one.location, other.location
     if one.disabled or other.disabled:
         return "`disabled` and other values", one.location, other.location
-    dropped = _dropped(one.settings, other.settings) or _dropped(other.settings, one.settings)
+    dropped = _first_dropped(one.settings, other.settings) or _first_dropped(other.settings, one.settings)
     if dropped:
         return f"`{dropped}` and a host or kind of login that drops it", one.location, other.location
     return None
 
 
-def _dropped(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> str:
+def _first_dropped(below: Mapping[str, Setting], above: Mapping[str, Setting]) -> str:
     merged = merge(below, above)
     return next((name for name in below if name not in merged), "")
 
 
-def _filled(spec: Spec) -> Mapping[str, str]:
+def _texts_filled_in(spec: Spec) -> Mapping[str, str]:
     """Return the texts of placeholders that are not from the spec's files, as far as the spec uses them."""
     assert spec.target is not None
     texts = {SERVER: spec.target.name, **spec.target.variables, **{n: one.text for n, one in spec.given.items()}}

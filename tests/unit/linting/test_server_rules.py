@@ -12,7 +12,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.check import find_on_server
 from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
 from ztrust_mail.linting.selection import LintOptions, choose_rules
-from ztrust_mail.settings.lint import Limits, LintSettings
+from ztrust_mail.settings.lint import DayLimits, LintSettings
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
 
@@ -83,5 +83,5 @@ def test_a_field_that_is_newer_than_the_server_is_found_where_its_version_is_kno
 @pytest.mark.parametrize(("days", "limit", "found"), [(365, 365, 0), (366, 365, 1), (31, 30, 1)])
 def test_a_secret_that_was_not_rotated_for_long_is_found(days: int, limit: int, found: int) -> None:
     since = datetime(2026, 11, 29, tzinfo=UTC) - timedelta(days=days)
-    settings = LintSettings(limits=Limits(secret=limit))
+    settings = LintSettings(limits=DayLimits(secret=limit))
     assert len(rules(replace(VIEW, secrets={"acme": since, "not in the spec": since}), settings)) == found

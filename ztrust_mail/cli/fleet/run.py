@@ -13,7 +13,7 @@ from typing import NoReturn
 from ztrust_mail import settings as config
 from ztrust_mail.cli.fleet.options import ServerFlags, Stage
 from ztrust_mail.cli.fleet.server_output import ServerOutput
-from ztrust_mail.cli.fleet.turns import Answer, Turns
+from ztrust_mail.cli.fleet.turns import Permission, Turns
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.streams import handle_interruptions, interrupt_on_termination
@@ -21,8 +21,8 @@ from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports import text
-from ztrust_mail.reports.report import of_servers_run
-from ztrust_mail.reports.server_result import ServerResult, refused_reasons
+from ztrust_mail.reports.report import ServerResult, of_servers_run
+from ztrust_mail.reports.server_result import count_realms, refused_reasons
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
 from ztrust_mail.settings.selection import SelectedServer, resolve_selection
@@ -154,7 +154,7 @@ class FleetRun:
         previews = [one.preview_result for one in self._outputs.values()]
         render = text.TextFormat(details=self._output.display.details).render
         changing = [one for one in previews if one.name in asking]
-        realms = sum(one.counts.changed or 0 for one in changing if one.counts)
+        realms = sum(counts.changed or 0 for one in changing if (counts := count_realms(one.report)))
         body = [*group_lines(changing, render, details=self._output.display.details)]
         self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=True)
         where = f"{pluralise(len(asking), 'server')} ({first_and_more(asking)})"
@@ -165,13 +165,13 @@ class FleetRun:
             output = self._outputs[name]
             output.refusal = remark
             output.declined = f"{remark[0].upper()}{remark[1:]}; nothing was written."
-            self._turns.answer(name, Answer.NO)
+            self._turns.answer(name, Permission.NO)
 
     def _agree(self, names: Sequence[str]) -> None:
         """Let servers be written, also those that have not asked yet; with an order, stage by stage."""
         if not self._order:
             for name in names:
-                self._turns.answer(name, Answer.YES)
+                self._turns.answer(name, Permission.YES)
             return
         failed = ""
         for stage, members in self._stages.items():
@@ -179,7 +179,7 @@ class FleetRun:
                 self._refuse(members, f"not started: {failed} failed")
                 continue
             for name in members:
-                self._turns.answer(name, Answer.YES)
+                self._turns.answer(name, Permission.YES)
             self._wait(partial(self._turns.are_done, members))
             if any(self._outputs[name].result.report.exit_status is not ExitStatus.OK for name in members):
                 failed = "=".join(stage)

@@ -19,8 +19,7 @@ from ztrust_mail.cli.progress import Progress
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.reports import text
-from ztrust_mail.reports.report import PlanReport, Report, of_findings
-from ztrust_mail.reports.server_result import ServerResult
+from ztrust_mail.reports.report import PlanReport, Report, ServerResult, of_findings
 from ztrust_mail.reports.style import Line, line
 from ztrust_mail.settings.selection import SelectedServer
 
@@ -66,7 +65,7 @@ class ServerOutput(Output):
     @property
     def result(self) -> ServerResult:
         """What became of the server; interrupted where its command has not ended."""
-        report = self._report or self._interrupted()
+        report = self._report or self._interruption()
         return ServerResult(
             self.server.name, report, self.server.labels, tuple(self._collected), self.remark, self.fill_in
         )
@@ -85,7 +84,7 @@ class ServerOutput(Output):
 
     def abandon(self) -> None:
         """End without waiting for what the server's thread does."""
-        self.turns.finish(self.server.name, lambda: self._keep(self._interrupted(), [line("Interrupted.")]))
+        self.turns.finish(self.server.name, lambda: self._keep(self._interruption(), [line("Interrupted.")]))
 
     def report_internal_error(self, e: Exception) -> None:
         """Collect where an internal error happened, without values, which may be secrets."""
@@ -143,7 +142,7 @@ class ServerOutput(Output):
         self._report = report
         self._collected += lines
 
-    def _interrupted(self) -> Report:
+    def _interruption(self) -> Report:
         found = [Finding(Severity.ERROR, "interrupted", "interrupted")]
         return of_findings(self.command, ExitStatus.INTERRUPTED, found)
 

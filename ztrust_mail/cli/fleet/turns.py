@@ -9,7 +9,7 @@ from enum import Enum
 from queue import SimpleQueue
 
 
-class Answer(Enum):
+class Permission(Enum):
     """Whether a server may be written."""
 
     YES = "yes"
@@ -29,7 +29,7 @@ class Turns:
         self._slots = threading.Semaphore(parallel)
         self._changed = threading.Condition()
         self._asking: set[str] = set()
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, Permission] = {}
         self._done: set[str] = set()
         self._news: SimpleQueue[bool] = SimpleQueue()
 
@@ -55,12 +55,12 @@ class Turns:
                 self._asking.add(name)
                 self._news.put(False)
                 self._changed.wait_for(lambda: self.cancel.is_set() or name in self._answers)
-                answer = self._answers.setdefault(name, Answer.INTERRUPTED)
+                answer = self._answers.setdefault(name, Permission.INTERRUPTED)
         finally:
             self._slots.acquire()
-        if answer is Answer.INTERRUPTED:
+        if answer is Permission.INTERRUPTED:
             raise KeyboardInterrupt
-        return answer is Answer.YES
+        return answer is Permission.YES
 
     def finish(self, name: str, keep: Callable[[], None] = lambda: None) -> bool:
         """Note that a server is done, and call ``keep`` if it was not done before. Returns whether that is so."""
@@ -72,7 +72,7 @@ class Turns:
             self._news.put(False)
             return True
 
-    def answer(self, name: str, answer: Answer) -> None:
+    def answer(self, name: str, answer: Permission) -> None:
         """Let a server go on that waits for an answer."""
         with self._changed:
             self._answers.setdefault(name, answer)
@@ -117,5 +117,5 @@ class Turns:
 
     def may_be_abandoned(self, name: str) -> bool:
         """Tell whether nothing is lost where a server is not waited for: it is neither done nor being written."""
-        is_written = name in self._asking and self._answers.get(name) is Answer.YES
+        is_written = name in self._asking and self._answers.get(name) is Permission.YES
         return name not in self._done and not is_written

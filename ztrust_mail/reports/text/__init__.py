@@ -2,23 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.style import WIDTH, Line, Span, line, plain
 from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.lines import TextReport
+
+__all__ = ["HEADING", "NOTHING", "TextFormat", "TextReport"]
 
 HEADING = "ztrust-mail report: "
 """How the first line of a text report begins, by which a later one is permitted to replace it."""
-
-
-class TextReport(NamedTuple):
-    """A report as lines: the whole result, and what it comes to with what to do next."""
-
-    body: Iterable[Line] = ()
-    verdict: Iterable[Line] = ()
 
 
 NOTHING = TextReport()

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, pluralise, shell_word
-from ztrust_mail.reports.report import FleetReport, Report
-from ztrust_mail.reports.server_result import FLEET_HEADS, STAGE, ServerResult, refused_reasons, row_of
+from ztrust_mail.reports.report import FleetReport, Report, ServerResult
+from ztrust_mail.reports.server_result import FLEET_HEADS, STAGE, refused_reasons, row_of, word_of
 from ztrust_mail.reports.style import HANG, Line, Span, line, plain
-from ztrust_mail.reports.text.lines import command_line
-
-if TYPE_CHECKING:
-    from ztrust_mail.reports.text import TextReport
+from ztrust_mail.reports.text.lines import TextReport, command_line
 
 _NUMBERS = ("REALMS", "CHANGE", "FAILED")
 _COLORS = {ExitStatus.OK: "green", ExitStatus.DIFFERS: "yellow"}
@@ -80,7 +76,7 @@ def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
 def fleet_verdict(report: FleetReport) -> Iterator[Line]:
     """Yield the table, how many servers came to what, and what to do next."""
     yield from table_lines(report.servers)
-    words = Counter(one.word for one in report.servers)
+    words = Counter(word_of(one) for one in report.servers)
     counts = ", ".join(f"{number:,} {word}" for word, number in words.items())
     status = f"Exit status {int(report.exit_status)}."
     yield line(Span(f"{pluralise(len(report.servers), 'server')}: ", "bold"), f"{counts}. {status}")
@@ -91,7 +87,7 @@ def fleet_verdict(report: FleetReport) -> Iterator[Line]:
 
 def _is_quiet(one: ServerResult) -> bool:
     grave = [found for found in one.report.findings if found.severity is not Severity.NOTE]
-    return one.word in _QUIET and not grave
+    return word_of(one) in _QUIET and not grave
 
 
 def _text_of(one: ServerResult, render: Callable[[Report], TextReport]) -> Iterable[Line]:

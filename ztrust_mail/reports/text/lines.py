@@ -1,6 +1,7 @@
 """Lines that several reports have: the server, blocks of realms, values, and commands to copy."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from ztrust_mail.reports.grouping import Block, Statement, name_realm, name_realms
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
@@ -10,6 +11,13 @@ REMOVED = "remove"
 
 _EXAMPLE, _MOST_NAME = " " * 8, 30
 """What indents an example, and the most columns to which names of realms are padded."""
+
+
+class TextReport(NamedTuple):
+    """A report as lines: the whole result, and what it comes to with what to do next."""
+
+    body: Iterable[Line] = ()
+    verdict: Iterable[Line] = ()
 
 
 def server_lines(title: str, account: object, intro: Iterable[str] = ()) -> Iterator[Line]:
