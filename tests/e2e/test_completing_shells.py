@@ -100,7 +100,7 @@ def test_bash_offers_every_server_realm_and_reason(bash: CompletingShell) -> Non
     assert bash.complete("ztrust-mail plan --server ", ALL).split()[3:] == ["production", "staging"]
     assert bash.complete("ztrust-mail plan mail.yaml --realm t", ALL).split()[4:] == [r"tenant-\*"]
     assert bash.complete("ztrust-mail plan --allow needed-mail,", ALL).split()[3:] == [
-        f"needed-mail,{reason}" for reason in ("mass-change", "weaker-security", "lost-secret", "all")
+        f"needed-mail,{reason}" for reason in ("mass-change", "weaker-security", "lost-secret", "window", "all")
     ]
 
 
