@@ -79,8 +79,7 @@ def choose_server(
     entries = {**settings.untrusted.servers, **settings.servers}  # the user's own entry takes precedence
     chosen = option or environ.get("server") or _infer_server(settings, entries, guard, environ)
     if "://" in chosen or is_file_url(chosen):
-        named = [name for name, entry in entries.items() if is_same_url(entry.get("url"), chosen)]
-        name, in_force = next((n for n in named if n in guard), ""), EntryInForce({"url": chosen}, environ)
+        name, in_force = _find_by_url(settings, entries, chosen, guard, environ)
     else:
         name, in_force = chosen, _find_entry(settings, entries, chosen, environ)
     if guard and name not in guard:
@@ -108,6 +107,35 @@ def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, env
     )
     where = " and ".join(settings.paths) or "the settings (there is no file)"
     raise ConfigError(f"no server {quote_server(name)} in {where}", hint)
+
+
+def _find_by_url(
+    settings: Settings, entries: Mapping[str, Table], url: str, guard: Sequence[str], environ: Environment
+) -> tuple[str, EntryInForce]:
+    """Return the name that the guard gives a URL, and what is in force there.
+
+    The login is the environment's. Of trusted entries with this URL, the limits always count. Labels and variables
+    count with the name, since a spec has other entries and values without them.
+    """
+    named = [name for name, entry in entries.items() if _is_at(entry, url)]
+    name = next((one for one in named if one in guard), "")
+    kept: dict[str, object] = {"url": url}
+    own = sorted((one for one in named if one in settings.servers), key=lambda one: one != name)
+    for one in own:
+        entry = settings.servers[one]
+        check_entry(settings.path, one, entry)
+        read_limits(one, entry)  # a bad one is reported under the entry's name
+        if one == name:
+            kept |= {key: entry[key] for key in ("labels", "vars") if key in entry}
+        if "limits" in entry:
+            kept.setdefault("limits", entry["limits"])
+    return name, EntryInForce(kept, environ)
+
+
+def _is_at(entry: Table, url: str) -> bool:
+    """Tell whether an entry is for the server at a URL, with or without the path of its profile."""
+    own, path = entry.get("url"), PROFILES.get(str(entry.get("profile")), "")
+    return is_same_url(own, url) or (bool(path) and isinstance(own, str) and is_same_url(f"{own}{path}", url))
 
 
 def _overlay(path: str, name: str, entry: Table, environ: Environment) -> EntryInForce:

@@ -21,6 +21,19 @@ def at(hours: float) -> datetime:
     return SATURDAY + timedelta(hours=hours)
 
 
+@pytest.mark.parametrize("url", [URL, f"{URL}/"])
+def test_the_limits_of_a_server_count_too_where_it_is_given_by_its_url(tmp_path: Path, url: str) -> None:
+    own = named(tmp_path, entry(url=f'"{URL}"', limits="{windows = []}"))
+    server = choose_server(own, url, environ={})
+    assert (server.name, server.limits) == ("", Limits(windows=()))
+    assert choose_server(own, "https://other.example.com", environ={}).limits == Limits()
+
+
+def test_the_url_of_an_entry_with_a_profile_has_its_path(tmp_path: Path) -> None:
+    text = entry(url=f'"{URL}"', gateway='"ztrust"', profile='"V1"', limits="{windows = []}")
+    assert choose_server(named(tmp_path, text), f"{URL}/auth", environ={}).limits == Limits(windows=())
+
+
 def test_a_server_has_the_limits_of_its_entry(tmp_path: Path) -> None:
     windows = '[{cron = " 0 22  * * SAT", duration = "6h"}, {cron = "0 1 * * *", duration = "90m", timezone = "UTC"}]'
     text = entry(url=f'"{URL}"', limits=f"{{requests_per_second = 2.5, windows = {windows}}}")
