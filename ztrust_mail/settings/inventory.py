@@ -114,7 +114,8 @@ def _list_one(settings: Settings, environ: Environment, name: str, path: str, en
     texts = {k: v for k, v in labels.items() if isinstance(v, str)} if isinstance(labels, dict) else {}
     try:
         server = choose_server(settings, name or environ.get("url"), environ=environ)
-        return ListedServer(name, path, texts, server, dict(_find_sources(server, environ, entry)))
+        sources = dict(_find_sources(server, environ, entry))
+        return ListedServer(name, path, server.labels, server, sources)  # those in force: no untrusted ones
     except ConfigError as e:
         message, hint, rule = e.message, e.hint, e.rule
     where = Location(path)

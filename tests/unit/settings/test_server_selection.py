@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.fleets import entry
-from support.settings_files import named
+from support.settings_files import found, named
 
 from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.settings import Settings
+from ztrust_mail.settings import Settings, choose_server
 from ztrust_mail.settings.selection import ServerSelection, is_glob, resolve_selection
 
 ENTRIES = [
@@ -76,3 +76,20 @@ def test_settings_without_servers_have_none_to_select() -> None:
 
 def test_a_question_mark_in_a_url_makes_no_glob() -> None:
     assert [is_glob(one) for one in ("eu-?", "https://a.example/?x", "file:///srv/a*")] == [True, False, False]
+
+
+def test_a_label_in_an_untrusted_file_selects_no_server_of_the_environments_login() -> None:
+    settings = found('[servers.x]\nlabels = {stage = "dev"}\n')
+    environ = {"ZTRUST_MAIL_URL": "https://prod.example.com", "ZTRUST_MAIL_TOKEN": "t"}
+    with pytest.raises(ZtrustMailError, match="no server has the label `stage=dev`"):
+        resolve_selection(settings, ServerSelection(labels=("stage=dev",)), environ)
+
+
+def test_a_url_that_the_guard_names_has_the_labels_and_variables_of_its_entry(tmp_path: Path) -> None:
+    url = "https://eu-1.example.com"
+    settings = named(tmp_path, f"{ENTRIES[4]}{ENTRIES[0]}vars = {{domain = 'eu.example'}}")
+    server = choose_server(settings, url, ("eu-1",), {})
+    assert (server.name, server.vars) == ("eu-1", {"domain": "eu.example"})
+    assert server.labels == {"stage": "prod", "region": "eu"}
+    assert not server.password
+    assert not choose_server(settings, url, (), {}).labels
