@@ -16,7 +16,7 @@ from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings, Untrusted
-from ztrust_mail.settings.inputs import PREFIX, Environment, Table
+from ztrust_mail.settings.inputs import PREFIX, Environment, Table, variable_of
 from ztrust_mail.settings.references import SECRETS
 from ztrust_mail.settings.urls import FILES, is_file_url, is_same_url, quote_server
 
@@ -63,6 +63,9 @@ def limit_entry(found: Untrusted, name: str, environ: Environment) -> EntryInFor
     if not chosen_by_user and (is_file_url(str(url)) or entry.get("gateway") == FILES):
         message = f"only {found.path}, found in the working folder, names the realm files {quote_server(str(url))}"
         raise ConfigError(message, f"choose them with --server URL, or trust the file with --config {found.path}")
+    if is_elsewhere and url is None and not has_own_login:
+        message = f"the login of server {quoted(name)} is in variables of its own, and none of them names its URL"
+        raise ConfigError(message, f"set {variable_of(name, 'url')} to the login's own server", UNTRUSTED_RULE)
     if has_own_login or (not chosen_by_user and not meant and not environ.has_login()):
         return EntryInForce(entry, environ.limited_to(_ENVIRONMENTS), isolated=True)
     if not chosen_by_user:

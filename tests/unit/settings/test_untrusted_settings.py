@@ -184,8 +184,18 @@ def test_a_url_given_by_option_takes_only_a_name_for_the_guard_from_an_untrusted
     evil: str, environ: Mapping[str, str]
 ) -> None:
     environ = {**environ, "ZTRUST_MAIL_PASSWORD": HIDDEN}
+    evil += "limits = {windows = []}\nlabels = {stage = 'evil'}\nvars = {domain = 'evil.example'}\n"
     server = choose_server(found(evil), URL, ("main",), environ)
     assert server == Server(url=URL, name="main", password=Secret(HIDDEN))
+
+
+@pytest.mark.parametrize("key", ["USERNAME", "PASSWORD", "TOKEN"])
+def test_a_login_for_one_server_does_not_go_to_the_general_url(key: str) -> None:
+    environ = {f"ZTRUST_MAIL_MAIN_{key}": HIDDEN, "ZTRUST_MAIL_URL": OTHER}
+    settings = found(entry(connections="3"))
+    refusal = refused(settings, "main", environ=environ)
+    assert refusal.hint == "set ZTRUST_MAIL_MAIN_URL to the login's own server"
+    assert choose_server(settings, "main", environ={**environ, "ZTRUST_MAIL_MAIN_URL": URL}).url == URL
 
 
 def test_a_url_given_by_option_counts_whatever_an_untrusted_file_says() -> None:
