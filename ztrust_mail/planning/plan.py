@@ -153,11 +153,16 @@ def of_attributes(attributes: Attributes) -> str:
 
 
 def of_spec(spec: Spec) -> str:
-    """Return one digest of all spec files, in the order they were read, and of the variables that were filled in.
+    """Return one digest of all spec files, in the order they were read, and of what is from a server or an option.
 
-    Paths do not count. A spec without such variables has the digest of its files alone.
+    That are the variables that were filled in, and the labels that chose entries. Paths do not count. A spec without
+    any has the digest of its files alone.
     """
     files = list(spec.digests.values())
+    labels = spec.target.labels if spec.target else {}
+    chosen = {key: labels[key] for one in spec.written if one.limit for key in one.limit.labels if key in labels}
+    if chosen:
+        return of_json([files, dict(spec.filled), chosen])
     return of_json([files, dict(spec.filled)] if spec.filled else files)
 
 

@@ -100,6 +100,15 @@ def test_a_run_is_not_resumed_with_other_variables(cli: Cli, stages: dict[str, S
     assert cli("apply", "mail.yaml", "--server", "prod", "--resume", *SURE).status == 0
 
 
+def test_a_change_of_a_label_that_chooses_entries_changes_the_digest(cli: Cli, stages: dict[str, Sandbox]) -> None:
+    cli.write("prod.yaml", PROD)
+    loaded = api.load_spec(["mail.yaml", "prod.yaml"])
+    before = api.spec_digest(api.fit_spec(loaded, "prod"))
+    text = Path("settings.toml").read_text(encoding="utf-8").replace('stage = "prod"', 'stage = "test"')
+    Path("settings.toml").write_text(text, encoding="utf-8")
+    assert api.spec_digest(api.fit_spec(loaded, "prod")) != before
+
+
 def test_validate_and_explain_take_a_server_of_the_settings_and_send_nothing(
     cli: Cli, stages: dict[str, Sandbox]
 ) -> None:
