@@ -9,6 +9,7 @@ from support.fleets import Fleet
 
 from ztrust_mail.cli.fleet.options import ServerFlags
 from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.fleet.turns import Permission, Turns
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, Unsafe
 from ztrust_mail.reports.report import of_findings
@@ -56,3 +57,25 @@ def test_no_more_servers_are_worked_on_at_once_than_asked_for(fleet: Fleet, para
         run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, parallel), fleet.settings, work)
     assert sorted(map(str, seen)) == ["dev", "eu-1", "eu-2"]
     assert not one_too_many.is_set()
+
+
+def test_nothing_is_written_after_ctrl_c_although_the_answer_was_yes_beforehand() -> None:
+    turns = Turns(["dev"], 1)
+    turns.answer("dev", Permission.YES)
+    with turns.slot():
+        turns.interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            turns.wait_for_answer("dev")
+    assert turns.may_be_abandoned("dev")
+
+
+def test_a_report_that_cannot_be_made_ends_its_server_alone(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(output: Output, server: str | None) -> None:
+        if server == "eu-1":
+            del output.own  # so that no report of this server can be completed
+        output.finish_report(of_findings("drift", ExitStatus.OK, ()))
+
+    with pytest.raises(SystemExit) as ended, Output("drift") as output:
+        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 2), fleet.settings, work)
+    assert ended.value.code == 70
+    assert "3 servers: 2 done, 1 internal error. Exit status 70.\n" in capsys.readouterr().out

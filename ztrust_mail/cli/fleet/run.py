@@ -101,6 +101,7 @@ class FleetRun:
                 if not isinstance(e, ZtrustMailError):
                     output.report_internal_error(e)
                 raise  # output makes it the server's report
+        output.end_without_report()
         self._count()
 
     def _count(self) -> None:

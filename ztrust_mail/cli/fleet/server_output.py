@@ -86,6 +86,11 @@ class ServerOutput(Output):
         """End without waiting for what the server's thread does."""
         self.turns.finish(self.server.name, lambda: self._keep(self._interruption(), [line("Interrupted.")]))
 
+    def end_without_report(self) -> None:
+        """End a server whose report could not be made, so that the others do not wait for it; else do nothing."""
+        found = [Finding(Severity.ERROR, "bug", "internal error: its report could not be made")]
+        self.turns.finish(self.server.name, lambda: self._keep(of_findings(self.command, ExitStatus.BUG, found), []))
+
     def report_internal_error(self, e: Exception) -> None:
         """Collect where an internal error happened, without values, which may be secrets."""
         frames = traceback.extract_tb(e.__traceback__)

@@ -55,7 +55,9 @@ class Turns:
                 self._asking.add(name)
                 self._news.put(False)
                 self._changed.wait_for(lambda: self.cancel.is_set() or name in self._answers)
-                answer = self._answers.setdefault(name, Permission.INTERRUPTED)
+                if self.cancel.is_set():  # also where the answer was yes beforehand
+                    self._answers[name] = Permission.INTERRUPTED
+                answer = self._answers[name]
         finally:
             self._slots.acquire()
         if answer is Permission.INTERRUPTED:
