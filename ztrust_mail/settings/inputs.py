@@ -210,7 +210,8 @@ def _read_bytes(path: Path, *, pipes: bool) -> bytes:
     """Return the bytes of a file, without waiting for the writer of a pipe. Raises :class:`OSError`."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+        found = os.fstat(file.fileno())
+        mode, pipe = found.st_mode, (found.st_dev, found.st_ino)
         is_pipe = pipes and stat.S_ISFIFO(mode)
         if is_pipe:
             os.set_blocking(file.fileno(), True)
@@ -219,9 +220,17 @@ def _read_bytes(path: Path, *, pipes: bool) -> bytes:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise OSError(0, f"it is larger than {MAX_BYTES // 10**6} MB, the limit for settings")
-    if is_pipe and not data:  # a failed command must not mean settings without a policy
+    if not is_pipe:
+        return data
+    if data:
+        _PIPES[pipe] = Secret(data.decode("latin-1"))
+    elif pipe not in _PIPES:  # a failed command must not mean settings without a policy
         raise OSError(0, "the pipe is empty")
-    return data
+    return _PIPES[pipe].reveal().encode("latin-1")
+
+
+_PIPES: dict[tuple[int, int], Secret] = {}
+"""What pipes gave, by device and inode: a run reads its settings several times, and a pipe gives its text once."""
 
 
 def _most_parts(text: Secret) -> int:

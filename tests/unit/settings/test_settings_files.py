@@ -114,7 +114,8 @@ def test_a_named_pipe_is_read(tmp_path: Path) -> None:
     late = threading.Timer(0.01, lambda: (os.write(writing, POLICY.encode()), os.close(writing)))
     late.start()
     try:
-        assert load(f"/dev/fd/{reading}", {}).policy.relays == ("smtp.example.com",)
+        for _ in range(2):  # a run reads its settings several times, and a pipe gives its text once
+            assert load(f"/dev/fd/{reading}", {}).policy.relays == ("smtp.example.com",)
     finally:
         late.join()
         os.close(reading)
