@@ -156,6 +156,7 @@ class Listener(ABC):
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._open: set[socket.socket] = set()
+        self._accepted: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._socket = _bound(0)
         self._listens = False
@@ -187,9 +188,10 @@ class Listener(ABC):
                 self._socket.close()
                 self._socket = _bound(self.port)  # so that nobody else takes the port
             self._listens = False
-            for connection in self._open:
+            for connection in self._open | self._accepted:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
+            self._accepted.clear()  # what they sent before is not served later
 
     @contextmanager
     def kept(self, connection: socket.socket) -> Iterator[BinaryIO]:
@@ -218,11 +220,17 @@ class Listener(ABC):
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):  # until it is closed
             while True:
-                self._start(self._serve_quietly, listener.accept()[0])
+                connection = listener.accept()[0]
+                with self._lock:
+                    if listener is self._socket:
+                        self._accepted.add(connection)
+                self._start(self._serve_quietly, connection)
 
     def _serve_quietly(self, connection: socket.socket) -> None:
         with suppress(OSError, ValueError):
             self._serve(connection)
+        with self._lock:
+            self._accepted.discard(connection)
 
 
 class BadServer(Listener):

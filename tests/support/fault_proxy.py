@@ -138,7 +138,8 @@ class FaultProxy(Listener):
             self._keep_back(client, rule)
             return False
         server.connect()
-        self._note(number)
+        if not self._may_forward(client, number):
+            return False
         answer = server.ask(request)
         self._note(number, int(answer.words[1]))
         if rule is not None and not self._comes_through(client, rule, answer):
@@ -146,7 +147,15 @@ class FaultProxy(Listener):
         client.sendall(answer.head + answer.raw)
         return not answer.closes
 
-    def _note(self, number: int, status: int | None = None) -> None:
+    def _may_forward(self, client: socket.socket, number: int) -> bool:
+        """Note that a request is forwarded, unless its connection was broken by :meth:`refuse` before."""
+        with self._lock:
+            if client not in self._accepted:
+                return False
+            self._exchanges[number] = replace(self._exchanges[number], forwarded=True)
+            return True
+
+    def _note(self, number: int, status: int) -> None:
         with self._lock:
             self._exchanges[number] = replace(self._exchanges[number], forwarded=True, status=status)
 
