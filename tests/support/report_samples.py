@@ -19,7 +19,7 @@ from ztrust_mail.drift_detection.drift import Drift
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import Outcome, Run, Step, Write
-from ztrust_mail.kits.result import CheckedRealm, CheckedStatus, CheckedSubject, CheckRun, fact_of, not_tested, ok
+from ztrust_mail.kits.result import CheckedRealm, CheckedSubject, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import Login, Masked, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
 from ztrust_mail.planning.past_runs import PastRun, PastWrite
@@ -95,8 +95,8 @@ CHECKED = CheckRun(
     SERVER,
     (CheckedSubject("acme.example via smtp.example.com", ("acme",), FACTS),),
     (
-        CheckedRealm("acme", CheckedStatus.FAILED, "acme.example via smtp.example.com", (LOST,), ExitStatus.DIFFERS),
-        CheckedRealm("master", CheckedStatus.SKIPPED),
+        CheckedRealm("acme", ProbedStatus.FAILED, "acme.example via smtp.example.com", (LOST,), ExitStatus.DIFFERS),
+        CheckedRealm("master", ProbedStatus.SKIPPED),
     ),
     PROBED.relays,
     ("A sentence.",),

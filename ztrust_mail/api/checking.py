@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
-from ztrust_mail.api.probing import Means, job_of, resolve_offline, stored_jobs
+from ztrust_mail.api.probing import SecretAccess, job_of, resolve_offline, stored_jobs
 from ztrust_mail.api.read import refuse_forbidden, resolve_wanted
 from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import fit_spec, require_server
@@ -62,19 +62,19 @@ def check(
     ``m365-oauth`` also says which live realms still log in with a password. The other arguments are those of
     :func:`ztrust_mail.probe`. Raises :class:`UsageError`, also where an extra is missing.
     """
-    from ztrust_mail.kits.kit import CheckMeans
+    from ztrust_mail.kits.kit import CheckContext
     from ztrust_mail.probing.options import ProbeOptions
 
     environ, secrets = config.Environment(environ), GivenSecrets(secrets)  # else an exception would show them
     options = options or CheckOptions()
     chosen = _find_kit(kit, options)
     if session is None:
-        means = Means.from_settings(config_path, environ, secrets)
+        access = SecretAccess.from_settings(config_path, environ, secrets)
     else:
-        means = Means(session.policy, session.secrets, session.opened.redactor)
-    candidates = _candidates(session, realms, spec, means.policy, with_live=chosen.needs_live)
+        access = SecretAccess(session.policy, session.secrets, session.opened.redactor)
+    candidates = _candidates(session, realms, spec, access.policy, with_live=chosen.needs_live)
     done = _Counter(progress, len(candidates)).add
-    given = CheckMeans(options.probe or ProbeOptions(), means.store, means.redactor, done)
+    given = CheckContext(options.probe or ProbeOptions(), access.store, access.redactor, done)
     return chosen.run(session.server.url if session else "", candidates, given)
 
 

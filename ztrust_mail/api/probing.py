@@ -56,13 +56,13 @@ def probe(
     environ, secrets = config.Environment(environ), GivenSecrets(secrets)  # else an exception would show them
     options = options or ProbeOptions()
     if session is None:
-        means = Means.from_settings(config_path, environ, secrets)
+        access = SecretAccess.from_settings(config_path, environ, secrets)
     else:
-        means = Means(session.policy, session.secrets, session.opened.redactor)
+        access = SecretAccess(session.policy, session.secrets, session.opened.redactor)
     if relay is not None:
-        return probe_given(relay, options, means.store, means.redactor)
-    url, jobs = _jobs_of(session, realms, spec, means.policy)
-    return probe_realms(url, jobs, options, means.store, means.redactor, progress)
+        return probe_given(relay, options, access.store, access.redactor)
+    url, jobs = _jobs_of(session, realms, spec, access.policy)
+    return probe_realms(url, jobs, options, access.store, access.redactor, progress)
 
 
 def write_probe_jobs(
@@ -74,7 +74,7 @@ def write_probe_jobs(
     options: ProbeOptions | None = None,
     place: JobPlace | None = None,
 ) -> str:
-    """Return Kubernetes jobs as YAML that make the probes of :func:`probe` beside the server, one for each relay.
+    """Return Kubernetes jobs as YAML that make the probes of :func:`probe` next to the server, one for each relay.
 
     Resolves no secret and looks at no relay: the jobs name a Kubernetes secret, see :class:`JobPlace`.
     """
@@ -96,7 +96,7 @@ def write_probe_jobs(
 
 
 @dataclass(frozen=True, repr=False)
-class Means:
+class SecretAccess:
     """What probes and checks work with: the policy for specs, the secrets, and what keeps them out of texts."""
 
     policy: Policy
@@ -104,7 +104,7 @@ class Means:
     redactor: Redactor
 
     @classmethod
-    def from_settings(cls, path: str | None, environ: config.Environment, secrets: GivenSecrets) -> Means:
+    def from_settings(cls, path: str | None, environ: config.Environment, secrets: GivenSecrets) -> SecretAccess:
         """Return them without a server: only the relay that a spec names receives a secret."""
         found, redactor = config.load(path, environ), Redactor()
         reach = Reach(found.permissions, found.paths, environ.reveal(), given=secrets)

@@ -134,11 +134,10 @@ def judge_alignment(client: DnsClient, found: DmarcFacts, sender: str, envelope:
         return ok(name, "From and envelope sender belong to one organisation")
     mode = "strict (aspf=s)" if found.is_strict else "relaxed"
     message = f"the envelope sender's domain is not aligned with From ({mode}), so SPF does not count for DMARC"
-    hint = (
-        f"set envelope_from to an address of the From domain; else mails depend on DKIM alone ({_fate(found.policy)})"
-    )
+    effect = _effect_of(found.policy)
+    hint = f"set envelope_from to an address of the From domain; else mails depend on DKIM alone ({effect})"
     return fact_of(name, RelayProblem("dmarc-alignment", message, hint, Severity.WARNING), field=ENVELOPE_FROM)
 
 
-def _fate(policy: str) -> str:
+def _effect_of(policy: str) -> str:
     return f"receivers {policy} the others" if policy in _STRICT else "the policy is none"

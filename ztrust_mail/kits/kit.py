@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Generic, TypeVar
 
-from ztrust_mail.core.errors import ExitStatus, RealmError, RealmMissing, RealmUnreadable
-from ztrust_mail.core.findings import Finding, Location, Severity
+from ztrust_mail.core.errors import RealmError
+from ztrust_mail.core.findings import Finding, Location
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.kits.result import (
     CheckedRealm,
-    CheckedStatus,
     CheckedSubject,
     CheckFact,
     CheckRun,
@@ -22,7 +21,7 @@ from ztrust_mail.kits.result import (
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.probing.options import ProbeOptions
 from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem
-from ztrust_mail.probing.run import Job
+from ztrust_mail.probing.run import Job, ProbedStatus, realm_without_relay
 from ztrust_mail.secrets.store import SecretStore
 
 Subject = TypeVar("Subject")
@@ -60,7 +59,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, repr=False)
-class CheckMeans:
+class CheckContext:
     """What kits work with. ``done`` is called from any thread with a number of realms that are done."""
 
     probe: ProbeOptions
@@ -83,7 +82,7 @@ class Kit(ABC, Generic[Subject, Seen]):
         """Return what to look at for a realm; a fact or a finding if that is clear; None if it is not concerned."""
 
     @abstractmethod
-    def probe(self, uses: Mapping[Subject, Sequence[Candidate]], means: CheckMeans) -> Mapping[Subject, Seen]:
+    def probe(self, uses: Mapping[Subject, Sequence[Candidate]], context: CheckContext) -> Mapping[Subject, Seen]:
         """Look at each subject once."""
 
     @abstractmethod
@@ -98,7 +97,7 @@ class Kit(ABC, Generic[Subject, Seen]):
         """Return sentences on what the result comes to, and the command to run next."""
         return (), ""
 
-    def run(self, url: str, candidates: Sequence[Candidate], means: CheckMeans) -> CheckRun:
+    def run(self, url: str, candidates: Sequence[Candidate], context: CheckContext) -> CheckRun:
         """Check realms, each distinct subject once. ``url`` is the server's, empty without one."""
         uses: dict[Subject, list[Candidate]] = {}
         found: dict[str, CheckedRealm] = {}
@@ -111,7 +110,7 @@ class Kit(ABC, Generic[Subject, Seen]):
                 loose.setdefault(selected, []).append(one)
             else:
                 uses.setdefault(selected, []).append(one)
-        seen = self.probe(uses, means)
+        seen = self.probe(uses, context)
         subjects = [_subject_of(fact, users) for fact, users in loose.items()]
         judged = [(self.judge(subject, seen[subject], users), users) for subject, users in uses.items()]
         for subject, users in [*zip(subjects, loose.values(), strict=True), *judged]:
@@ -133,24 +132,15 @@ def _subject_of(fact: CheckFact, users: Sequence[Candidate]) -> CheckedSubject:
 
 
 def _without_subject(realm: str, reason: RealmError | Finding | None) -> CheckedRealm:
-    if reason is None:
-        return CheckedRealm(realm, CheckedStatus.SKIPPED)
-    if isinstance(reason, Finding):
-        return CheckedRealm(realm, CheckedStatus.FAILED, "", (reason,), ExitStatus.PARTIAL)
-    statuses: Mapping[type[Exception], CheckedStatus] = {
-        RealmMissing: CheckedStatus.MISSING,
-        RealmUnreadable: CheckedStatus.UNREADABLE,
-    }
-    finding = Finding(Severity.ERROR, reason.rule or "realm-failed", reason.message, reason.hint, realm=realm)
-    status = statuses.get(type(reason), CheckedStatus.FAILED)
-    return CheckedRealm(realm, status, "", (finding,), ExitStatus.PARTIAL)
+    found = realm_without_relay(realm, reason)
+    return CheckedRealm(realm, found.status, "", found.findings, found.exit_status)
 
 
 def _judge_realm(user: Candidate, subject: CheckedSubject) -> CheckedRealm:
     """Return a realm with the findings of the facts that are about it."""
     own = [one for one in subject.facts if one.concerns(user.realm)]
     findings = tuple(_finding(one.problem, one.field, user, subject.name) for one in own if one.problem)
-    status = CheckedStatus(status_of(own).value)
+    status = ProbedStatus(status_of(own).value)
     return CheckedRealm(user.realm, status, subject.name, findings, exit_status_of(own))
 
 

@@ -11,10 +11,11 @@ from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.kits.kit import Candidate
 from ztrust_mail.kits.relay_kit import RelayKit
-from ztrust_mail.kits.result import CheckedStatus, CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
+from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import HOST, LOGIN, LOGIN_SECRETS, USERNAME, FieldMap, Login
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, RelayProblem, Stage, StageOutcome, TokenFacts
 from ztrust_mail.probing.relay import Relay, relay_of, sender_of
+from ztrust_mail.probing.run import ProbedStatus
 
 HOSTS = ("smtp.office365.com", "smtp-legacy.office365.com", "smtp.office365.us", "smtp.partner.outlook.cn")
 """The hosts of Microsoft 365 for clients, those of its national clouds too."""
@@ -88,7 +89,7 @@ class M365Kit(RelayKit):
 
 
 def _count_skipped(run: CheckRun) -> int:
-    return sum(one.status is CheckedStatus.SKIPPED for one in run.realms)
+    return sum(one.status is ProbedStatus.SKIPPED for one in run.realms)
 
 
 def _password(candidate: Candidate) -> CheckFact:

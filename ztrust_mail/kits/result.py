@@ -5,25 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, MailTestFailed, ZtrustMailError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, RelayProblem
-
-
-class CheckedStatus(StrEnum):
-    """How the check of one realm ended; ``skipped`` is a realm that the check does not concern."""
-
-    FAILED = "failed"
-    WARNING = "warning"
-    OK = "ok"
-    NOT_TESTED = "not-tested"
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    SKIPPED = "skipped"
+from ztrust_mail.probing.run import ProbedStatus
 
 
 @dataclass(frozen=True)
@@ -95,10 +83,10 @@ class CheckedSubject:
 
 @dataclass(frozen=True)
 class CheckedRealm:
-    """One realm. ``subject`` is the name of what it uses, empty if the check does not concern it."""
+    """One realm. ``subject`` is the name of what it uses, empty if the check does not concern it (``skipped``)."""
 
     realm: str
-    status: CheckedStatus
+    status: ProbedStatus
     subject: str = ""
     findings: tuple[Finding, ...] = ()
     exit_status: ExitStatus = ExitStatus.OK

@@ -11,7 +11,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.kits.dmarc import DmarcFacts, judge_alignment, judge_dmarc, look_up_dmarc
 from ztrust_mail.kits.dns_client import LOOKUP_SECONDS, DnsClient, DnsFailed, domain_of
-from ztrust_mail.kits.kit import Candidate, CheckMeans, Kit
+from ztrust_mail.kits.kit import Candidate, CheckContext, Kit
 from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.kits.spf import SpfFacts, judge_relay, judge_spf, look_up_spf
 from ztrust_mail.model.fields import ENVELOPE_FROM, HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, FieldMap
@@ -74,18 +74,18 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
         return SenderUse(sender, envelope, domain_of(_text(fields, REPLY_TO_ADDRESS)), host)
 
     def probe(
-        self, uses: Mapping[SenderUse, Sequence[Candidate]], means: CheckMeans
+        self, uses: Mapping[SenderUse, Sequence[Candidate]], context: CheckContext
     ) -> Mapping[SenderUse, SenderFacts]:
         """Look up the records of each domain once, several domains at a time."""
         with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
             try:
-                return self._look_up(pool, uses, means)
+                return self._look_up(pool, uses, context)
             except BaseException:  # an interruption does not wait for the look-ups that have not begun
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _look_up(
-        self, pool: ThreadPoolExecutor, uses: Mapping[SenderUse, Sequence[Candidate]], means: CheckMeans
+        self, pool: ThreadPoolExecutor, uses: Mapping[SenderUse, Sequence[Candidate]], context: CheckContext
     ) -> dict[SenderUse, SenderFacts]:
         client = self._client
         spf = _each(pool, [one.envelope for one in uses], lambda name: look_up_spf(client, name))
@@ -105,7 +105,7 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
                 judge_mail("replies", mail[one.reply], REPLY_TO_ADDRESS) if one.reply else None,
                 judge_mail("bounces", mail[one.envelope], ENVELOPE_FROM),
             )
-            means.done(len(users))
+            context.done(len(users))
         return seen
 
     def judge(self, subject: SenderUse, seen: SenderFacts, users: Sequence[Candidate]) -> CheckedSubject:

@@ -8,10 +8,11 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.kits.kit import Candidate
 from ztrust_mail.kits.relay_kit import RelayKit
-from ztrust_mail.kits.result import CheckedStatus, CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
+from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import LOGIN, SECURITY, Login, Security
 from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem, Stage
 from ztrust_mail.probing.relay import Relay, relay_of
+from ztrust_mail.probing.run import ProbedStatus
 
 
 class StarttlsKit(RelayKit):
@@ -39,7 +40,7 @@ class StarttlsKit(RelayKit):
         """Return how many realms lose their mail."""
         lost = len(run.affected)
         who = f"{pluralise(lost, 'realm')} lose{'s its' if lost == 1 else ' their'}" if lost else "No realm loses its"
-        open_ends = sum(one.status is CheckedStatus.NOT_TESTED for one in run.realms)
+        open_ends = sum(one.status is ProbedStatus.NOT_TESTED for one in run.realms)
         unknown = f"; of {pluralise(open_ends, 'realm')} it is not known" if open_ends else ""
         return (f"{who} mail when StartTLS becomes mandatory{unknown}.",), ""
 

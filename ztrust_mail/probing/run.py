@@ -145,7 +145,7 @@ def probe_realms(
             use.senders |= {sender: None} if sender else {}
             senders[realm] = relay, sender
         else:
-            found[realm] = _without_relay(realm, relay)
+            found[realm] = realm_without_relay(realm, relay)
     counter = ProgressCounter(progress, sum(len(use.realms) for use in uses.values()))
     wanted = {one: [*use.senders] for one, use in uses.items()}
     outcomes = probe_relays(wanted, options, store, redactor, lambda relay: counter.add(len(uses[relay].realms)))
@@ -156,7 +156,8 @@ def probe_realms(
     return ProbeRun(url, tuple(outcomes), tuple(found[realm] for realm in jobs))
 
 
-def _without_relay(realm: str, job: RealmError | Finding | None) -> ProbedRealm:
+def realm_without_relay(realm: str, job: RealmError | Finding | None) -> ProbedRealm:
+    """Return how a realm came out that has no relay to probe, for the reason that is its job."""
     if job is None:
         return ProbedRealm(realm, ProbedStatus.SKIPPED)
     if isinstance(job, Finding):

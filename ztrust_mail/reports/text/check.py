@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ztrust_mail.core.text import first_and_more, pluralise
-from ztrust_mail.kits.result import CheckedStatus, CheckedSubject, CheckFact
+from ztrust_mail.kits.result import CheckedSubject, CheckFact
 from ztrust_mail.probing.outcome import ProbeStatus
+from ztrust_mail.probing.run import ProbedStatus
 from ztrust_mail.reports.grouping import name_realms
 from ztrust_mail.reports.report import CheckReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
@@ -38,7 +39,7 @@ def check_body(report: CheckReport, *, details: bool = False) -> Iterator[Line]:
             yield line()
         yield _heading(group)
         yield from _fact_lines(group[0].facts)
-    skipped = [one.realm for one in run.realms if one.status is CheckedStatus.SKIPPED]
+    skipped = [one.realm for one in run.realms if one.status is ProbedStatus.SKIPPED]
     if skipped:
         yield from [line()] if groups else []
         yield line(Span(name_realms(skipped), "bold"), "  not concerned")
@@ -95,7 +96,7 @@ def check_run_verdict(report: CheckReport) -> Iterator[Line]:
     """Yield the numbers of realms, what they come to, and the command to run next."""
     run = report.run
     numbers = Counter(one.status for one in run.realms)
-    parts = [f"{numbers[status]:,} {_word(status)}" for status in CheckedStatus if numbers[status]]
+    parts = [f"{numbers[status]:,} {_word(status)}" for status in ProbedStatus if numbers[status]]
     yield line()
     yield line(Span(f"Checked {pluralise(len(run.realms), 'realm')}: ", "bold"), f"{', '.join(parts) or 'none'}.")
     yield from map(line, run.closing)
@@ -103,5 +104,5 @@ def check_run_verdict(report: CheckReport) -> Iterator[Line]:
         yield command_line("Switch them with", report.next_step)
 
 
-def _word(status: CheckedStatus) -> str:
-    return "not concerned" if status is CheckedStatus.SKIPPED else status.value.replace("-", " ")
+def _word(status: ProbedStatus) -> str:
+    return "not concerned" if status is ProbedStatus.SKIPPED else status.value.replace("-", " ")
