@@ -149,7 +149,7 @@ probing = options.gather(
 
 @dataclass(frozen=True)
 class JobFlags:
-    """The options of a job beside the server, as a person typed them."""
+    """The options of a job next to the server, as a person typed them."""
 
     run_as: str | None
     namespace: str | None
@@ -166,21 +166,21 @@ class JobFlags:
             return JobPlace(**given)
         if given:
             name = next(iter(given)).replace("_", "-")
-            raise UsageError(f"--{name} is for a job beside the server", f"add --as {KUBERNETES_JOB}")
+            raise UsageError(f"--{name} is for a job next to the server", f"add --as {KUBERNETES_JOB}")
         return None
 
 
 KUBERNETES_JOB = "kubernetes-job"
 
-beside_server = options.gather(
-    "beside",
+job_options = options.gather(
+    "job",
     JobFlags,
     (
         click.option(
             "--as",
             "run_as",
             type=click.Choice([KUBERNETES_JOB]),
-            help="Print a job that makes the same probe beside the server, instead of probing.",
+            help="Print a job that makes the same probe next to the server, instead of probing.",
         ),
         options.text("--namespace", metavar="NAME", help="With --as: the server's namespace."),
         options.text("--service-account", metavar="NAME", help="With --as: the server's service account."),
@@ -188,4 +188,4 @@ beside_server = options.gather(
         options.text("--secret", metavar="NAME/KEY", help="With --as: the Kubernetes secret with the password."),
     ),
 )
-"""Declare the options of a job; the function gets a ``beside`` of type :class:`JobFlags`."""
+"""Declare the options of a job; the function gets a ``job`` of type :class:`JobFlags`."""

@@ -98,7 +98,7 @@ def _is_untested_login(seen: Evidence) -> bool:
 TABLE = (
     _Row("ehlo-name", _has_answered, _ehlo, "try the server's name: ztrust-mail probe {realm} --ehlo-name NAME"),
     _Row("source-address", _is_remote, _source, "see the relay's log for the server's address"),
-    _Row("egress", _is_remote, _egress, "run the probe beside the server"),
+    _Row("egress", _is_remote, _egress, "run the probe next to the server"),
     _Row(
         "loopback",
         lambda seen: seen.is_loopback,

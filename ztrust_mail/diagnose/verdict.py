@@ -210,7 +210,7 @@ def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
     hint = _NEXT.get(failed.rule, "").format(host=relay.host) or (failed.finding.hint if failed.finding else "")
     hint = _lower(known.next_step.rstrip(".")) if known else hint
     next_step = f"{hint}; then {_again(seen)}" if hint else _again(seen)
-    next_step += f"; or {_beside(seen)}" if is_elsewhere else ""
+    next_step += f"; or {_suggest_job(seen)}" if is_elsewhere else ""
     severity = failed.finding.severity if failed.finding else Severity.ERROR
     observation = "" if "{reply}" in template or "{what}" in template else _what(failed)
     return Verdict(failed.rule, cause, " ".join(parts), next_step, severity, observation=observation)
@@ -229,8 +229,8 @@ def _again(seen: Evidence) -> str:
     return f"ztrust-mail test {shell_word(seen.realm)}"
 
 
-def _beside(seen: Evidence) -> str:
-    return f"run the same probe beside the server: ztrust-mail probe {shell_word(seen.realm)} --as kubernetes-job"
+def _suggest_job(seen: Evidence) -> str:
+    return f"run the same probe next to the server: ztrust-mail probe {shell_word(seen.realm)} --as kubernetes-job"
 
 
 def _known_reply(seen: Evidence, failed: StageOutcome) -> KnownReply | None:
@@ -261,14 +261,14 @@ def _judge_two_failures(seen: Evidence, failed: StageOutcome) -> Verdict:
     waited = f"The server waited {seen.answer.seconds:.0f} s for an answer, where this machine gets one at once."
     own = f"From here the relay fails, too, at {failed.stage.label}: {_what(failed)}."
     causes = find_possible_causes(seen)
-    return Verdict(SERVER_TIMEOUT, waited, own, _beside(seen), possible_causes=causes)
+    return Verdict(SERVER_TIMEOUT, waited, own, _suggest_job(seen), possible_causes=causes)
 
 
 def _judge_difference(seen: Evidence) -> Verdict:
     causes = find_possible_causes(seen)
     if seen.server_waited:
         waited = f"The server waited {seen.answer.seconds:.0f} s in vain for the relay, which answers this machine."
-        return Verdict(SERVER_TIMEOUT, waited, _first_of(causes), _beside(seen), possible_causes=causes)
+        return Verdict(SERVER_TIMEOUT, waited, _first_of(causes), _suggest_job(seen), possible_causes=causes)
     if causes and causes[0].id == "secret":
         cause = "The relay works from here up to the login, which was not tested."
         login = seen.probe.stage(Stage.LOGIN)
@@ -277,7 +277,7 @@ def _judge_difference(seen: Evidence) -> Verdict:
             LOGIN_UNKNOWN, cause, _first_of(causes), causes[0].check, possible_causes=causes, observation=why
         )
     cause = "The relay accepts all that this machine asks for, and fails for the server."
-    return Verdict(SERVER_ONLY, cause, _first_of(causes), _beside(seen), possible_causes=causes)
+    return Verdict(SERVER_ONLY, cause, _first_of(causes), _suggest_job(seen), possible_causes=causes)
 
 
 def _first_of(causes: tuple[PossibleCause, ...]) -> str:

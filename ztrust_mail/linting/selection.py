@@ -69,7 +69,7 @@ def explain_unknown(word: str, what: str) -> tuple[str, str]:
     from ztrust_mail.core.rules import registry
 
     if word in registry():
-        return f"{quoted(word)} is no lint rule, so it cannot be selected or ignored", "fix what it reports"
+        return f"{quoted(word)} is not a lint rule, so it cannot be selected or ignored", "fix what it reports"
     return f"unknown {what}", did_you_mean(word, (*RULES, *_groups())) or "all rules: ztrust-mail rule"
 
 

@@ -1,4 +1,4 @@
-"""Writes Kubernetes jobs that make the same probes beside the server, where its network and its names are."""
+"""Writes Kubernetes jobs that make the same probes next to the server, where its network and its names are."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _write_job(number: int, relay: Relay, senders: Sequence[str], options: Probe
 
 def _comments(name: str, relay: Relay, options: ProbeOptions, place: JobPlace) -> Iterator[str]:
     space = f" -n {place.namespace}" if place.namespace else ""
-    yield f"# Probes {printable(str(relay))} beside the server. Save as probe.yaml, then:\n"
+    yield f"# Probes {printable(str(relay))} next to the server. Save as probe.yaml, then:\n"
     yield f"#   kubectl apply{space} -f probe.yaml\n"
     yield f"#   kubectl logs{space} --follow --pod-running-timeout=1m job/{name}\n"
     yield "# NetworkPolicies that select the server's pods by their labels do not select this one.\n"

@@ -79,7 +79,7 @@ def test_an_error_cannot_be_ignored(lint):
 
 def test_ignoring_an_error_that_is_not_there_is_reported_as_impossible(lint):
     (found,) = lint("  acme: {relay: {host: h.example}} # ztrust-mail: ignore[out-of-range]").findings
-    assert found.message == "`out-of-range` is no lint rule, so it cannot be selected or ignored"
+    assert found.message == "`out-of-range` is not a lint rule, so it cannot be selected or ignored"
 
 
 @pytest.mark.parametrize("rule", ["needs-mail", "no-envelope-from"])

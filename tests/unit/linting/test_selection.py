@@ -57,7 +57,7 @@ def test_the_options_take_the_place_of_what_the_settings_select_and_add_to_what_
     [
         ("prot-25", "unknown lint rule or group `prot-25` in select", "did you mean `port-25`?"),
         ("Relay", "unknown lint rule or group `Relay` in select", "did you mean `relay`?"),
-        ("bad-value", "`bad-value` is no lint rule, so it cannot be selected or ignored", "fix what it reports"),
+        ("bad-value", "`bad-value` is not a lint rule, so it cannot be selected or ignored", "fix what it reports"),
     ],
 )
 def test_a_word_that_is_no_lint_rule_is_refused(word: str, message: str, hint: str) -> None:

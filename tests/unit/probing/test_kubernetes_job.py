@@ -1,4 +1,4 @@
-"""Jobs that make a probe beside the server: valid, without secrets, and the same probe."""
+"""Jobs that make a probe next to the server: valid, without secrets, and the same probe."""
 
 from __future__ import annotations
 

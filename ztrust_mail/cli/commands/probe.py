@@ -12,7 +12,7 @@ from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
 from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, write_output
-from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, beside_server, probing
+from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, job_options, probing
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.cli.spec_options import load_optional_spec
 from ztrust_mail.core.errors import NoServerChosen, UsageError
@@ -31,7 +31,7 @@ NAME = "probe"
 )
 @options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
 @probing
-@beside_server
+@job_options
 @options.variables
 @selecting
 @options.result_format
@@ -41,7 +41,7 @@ def command(
     realms: Sequence[str],
     spec: Sequence[str],
     probing: ProbeFlags,
-    beside: JobFlags,
+    job: JobFlags,
     var: Sequence[str],
     servers: ServerFlags,
     format: OutputFormat,
@@ -55,7 +55,7 @@ def command(
     No mail is sent without --send. --verbose shows the dialogue.
     """
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
-        given, how, place = probing.given_relay(), probing.probe_options(), beside.place()
+        given, how, place = probing.given_relay(), probing.probe_options(), job.place()
         if given and (realms or spec or servers.only or servers.are_several):
             raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
         if given and place:

@@ -49,7 +49,7 @@ def loopback_relay(realm: RealmView) -> Iterator[Problem]:
     """Yield a problem if the relay is on the identity server's own machine, unless a preset says so."""
     if is_loopback(realm.host) and HOST not in realm.wanted.presets:
         message = f"the relay {quoted(realm.host)} is the identity server's own machine or container"
-        yield Problem(message, "right where a relay runs beside the server; else write the relay's name", (HOST,))
+        yield Problem(message, "right where a relay runs next to the server; else write the relay's name", (HOST,))
 
 
 def is_loopback(host: str) -> bool:
