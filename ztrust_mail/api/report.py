@@ -16,10 +16,18 @@ def render_report(result: ResultMethods) -> dict[str, JsonLike]:
     """Return a result as the JSON report of the command that has it."""
     from ztrust_mail.reports.json import FORMAT
 
-    return dict(FORMAT.render(_report_of(result)))
+    return dict(FORMAT.render(report_of(result)))
 
 
-def _report_of(result: ResultMethods) -> Report:
+def render_text(result: ResultMethods) -> str:
+    """Return a result as the text for people that the command which has it prints."""
+    from ztrust_mail.reports.text import TextFormat
+
+    return TextFormat().document(report_of(result))
+
+
+def report_of(result: ResultMethods) -> Report:
+    """Return a result as the report of the command that has it."""
     from ztrust_mail.api.onboarding import Ensured
     from ztrust_mail.api.pull_spec import Pulled
     from ztrust_mail.applying.outcome import Result

@@ -182,7 +182,7 @@ class Session:
         """
         if not self.journal_for_reading:
             raise UsageError("there is no journal yet", "the first apply creates it")
-        with self.journal.lease(self.gateway.url, _local_user()):
+        with self.journal.lease(self.gateway.url, local_user()):
             yield self.journal
 
     def planning_context(
@@ -202,7 +202,7 @@ class Session:
     @property
     def identity(self) -> str:
         """The account on the server, and the user on this machine, for the journal."""
-        return f"{self.gateway.account(with_email=False)}, {_local_user()}"
+        return f"{self.gateway.account(with_email=False)}, {local_user()}"
 
     @contextmanager
     def lock(
@@ -237,7 +237,8 @@ class Session:
                 self._holds.remove(hold)
 
 
-def _local_user() -> str:
+def local_user() -> str:
+    """Return the user of this process and the machine, for the journal."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # no such user on this machine, as in some containers

@@ -244,7 +244,7 @@ def _new_run(plan: Plan, context: ApplyContext, options: ApplyOptions) -> NewRun
     gateway = context.gateway
     plan_digest = options.plan_digest or of_plan(plan, gateway.dialect)
     message = context.secrets.redact(options.message)
-    return NewRun(gateway.url, options.command, context.who, options.spec_digest, plan_digest, message)
+    return NewRun(gateway.url, options.command, context.who, options.spec_digest, plan_digest, message, options.request)
 
 
 def _find_unsupported(plan: Plan, gateway: Gateway) -> dict[str, tuple[Finding, ...]]:

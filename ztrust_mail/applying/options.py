@@ -134,6 +134,7 @@ class ApplyOptions:
     ``progress`` is called, from any thread, with each realm that was written or has failed. Setting ``cancel`` lets
     the writes under way finish and skips the rest. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in
     the journal, as is ``message``, which says why; without ``plan_digest`` it is the digest of the plan itself.
+    ``request`` is the number of the request in the journal that the plan is applied for.
 
     Raises :class:`UsageError` for a message that is not one line of printable text, or is too long.
     """
@@ -147,6 +148,7 @@ class ApplyOptions:
     spec_digest: str = ""
     plan_digest: str = ""
     message: str = ""
+    request: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.message) > LONGEST_MESSAGE:

@@ -32,6 +32,7 @@ GROUPS: Mapping[str, str] = {
     "apply": "Applying",
     "saved": "Saved plans",
     "journal": "The journal",
+    "fleet": "Requests and workers",
     "revert": "Reverting",
     "rotate": "Rotating secrets",
     "drift": "Drift",

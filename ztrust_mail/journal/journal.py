@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,7 +21,7 @@ from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Row, Transaction, Value, location_of
 from ztrust_mail.journal.errors import RULE
 from ztrust_mail.journal.lease import DEFAULT_TIMING, UNMONITORED, Lease, Monitor, Timing, hold_lease, lost_to_another
-from ztrust_mail.journal.opening import SALT_SIZE, open_at
+from ztrust_mail.journal.opening import QUEUE, SALT_SIZE, open_at, set_meta
 from ztrust_mail.journal.records import (
     Holder,
     LastKnown,
@@ -41,6 +41,7 @@ from ztrust_mail.journal.records import (
     write_of,
     write_values,
 )
+from ztrust_mail.journal.requests import RequestTable
 
 _COST, _BLOCK, _PARALLEL, _SIZE = 2**14, 8, 1, 32
 _MAX_THREADS: Final = 8  # each takes 16 MB
@@ -112,6 +113,10 @@ def _query_number(transaction: Transaction, sql: str, **values: Value) -> int:
     return next((int(row["number"]) for row in transaction.query(sql, **values) if row["number"] is not None), 0)
 
 
+def _known_queue(transaction: Transaction) -> str | None:
+    return next((row["value"] for row in transaction.query(queries.META) if row["name"] == QUEUE), None)
+
+
 _FINAL_STEPS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
 
 
@@ -152,6 +157,25 @@ class Journal:
     def where(self) -> str:
         """The journal as messages name it: file or database, without login."""
         return self._database.where
+
+    @property
+    def requests(self) -> RequestTable:
+        """The requests in this journal."""
+        return RequestTable(self._database)
+
+    def prepare_queue(self, version: str, apply: Callable[[Transaction, str | None], None]) -> None:
+        """Have the tables of a queue created beside those of the journal, or migrated to a version of theirs.
+
+        ``apply`` gets the version that was applied before, None if there was none. Only one program at a time calls it.
+        """
+        with self._database.reading() as transaction:
+            if _known_queue(transaction) == version:
+                return
+        with self._database.migrating() as transaction:
+            known = _known_queue(transaction)
+            if known is None or known < version:
+                apply(transaction, known)
+                set_meta(transaction, QUEUE, version)
 
     def begin(self, run: NewRun, writes: Sequence[Write]) -> int:
         """Store a run and its intended writes, and return the run's number."""
@@ -195,6 +219,10 @@ class Journal:
     def run(self, number: int) -> Run | None:
         """Return one run."""
         return next((run_of(row) for row in self._rows(queries.RUN, run=number)), None)
+
+    def run_of_request(self, request: int) -> Run | None:
+        """Return the newest run that was made for a request."""
+        return next((run_of(row) for row in self._rows(queries.RUN_OF_REQUEST, request=request)), None)
 
     def writes(self, run: int) -> list[Write]:
         """Return the writes of a run, in the order of the plan."""

@@ -19,13 +19,14 @@ from ztrust_mail.journal.database import Database, JournalLocation, Transaction,
 from ztrust_mail.journal.errors import RULE, not_a_journal
 from ztrust_mail.journal.sqlite import SqliteDatabase
 
-VERSIONS: Final = ("0001", "0002", "0003")
+VERSIONS: Final = ("0001", "0002", "0003", "0004")
 """All versions of the schema, oldest first. Each has a file in ``migrations``; a published one never changes."""
 
 HEAD: Final = VERSIONS[-1]
 
-SALT, WRITTEN_BY = "salt", "written_by"
-"""Names in ``meta``: the salt of the fingerprints, as hex digits, and the program that made or migrated the journal."""
+SALT, WRITTEN_BY, QUEUE = "salt", "written_by", "queue"
+"""Names in ``meta``: the salt of the fingerprints, as hex digits, the program that made or migrated the journal, and
+the version of the tables of the queue, if there are any."""
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
@@ -89,11 +90,12 @@ def _apply(transaction: Transaction, database: Database, version: str, *, is_new
     transaction.execute(queries.DELETE_VERSION)
     transaction.execute(queries.INSERT_VERSION, {"version": version})
     if is_new:
-        _set_meta(transaction, SALT, new_salt().hex())
-    _set_meta(transaction, WRITTEN_BY, __version__)
+        set_meta(transaction, SALT, new_salt().hex())
+    set_meta(transaction, WRITTEN_BY, __version__)
 
 
-def _set_meta(transaction: Transaction, name: str, value: str) -> None:
+def set_meta(transaction: Transaction, name: str, value: str) -> None:
+    """Store what the journal says about itself."""
     transaction.execute(queries.DELETE_META, {"name": name})
     transaction.execute(queries.INSERT_META, {"name": name, "value": value})
 

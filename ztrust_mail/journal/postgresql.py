@@ -116,6 +116,11 @@ class PostgresqlTransaction(Transaction):
         self._connection = connection
         self._where = where
 
+    @property
+    def connection(self) -> _Connection:
+        """The connection that the transaction is on, for statements of a library."""
+        return self._connection
+
     def query(self, sql: str, /, **values: Value) -> list[Row]:
         if not values:
             return [*self._connection.execute(sql.encode())]

@@ -11,7 +11,7 @@ from ztrust_mail.journal.records import NOT_KEPT
 # The journal about itself
 
 VERSIONS_TABLE: Final = "alembic_version"
-TABLES: Final = frozenset(("meta", "runs", "writes", "leases"))
+TABLES: Final = frozenset(("meta", "runs", "writes", "leases", "journal_requests", "journal_servers"))
 VERSION: Final = "SELECT version_num FROM alembic_version"
 DELETE_VERSION: Final = "DELETE FROM alembic_version"
 INSERT_VERSION: Final = "INSERT INTO alembic_version (version_num) VALUES (:version)"
@@ -23,8 +23,8 @@ INSERT_META: Final = "INSERT INTO meta (name, value) VALUES (:name, :value)"
 # Runs and their writes
 
 NEW_RUN: Final = """
-INSERT INTO runs (server, command, who, spec_digest, plan_digest, message, tool_version, outcome, started)
-VALUES (:server, :command, :who, :spec_digest, :plan_digest, :message, :tool_version, :outcome, :started)
+INSERT INTO runs (server, command, who, spec_digest, plan_digest, message, request, tool_version, outcome, started)
+VALUES (:server, :command, :who, :spec_digest, :plan_digest, :message, :request, :tool_version, :outcome, :started)
 RETURNING number
 """
 NEW_WRITE: Final = """
@@ -41,6 +41,7 @@ END_OF_RUN: Final = "UPDATE runs SET outcome = :outcome, ended = coalesce(ended,
 NEWEST_RUNS: Final = "SELECT * FROM runs ORDER BY number DESC LIMIT :limit"
 NEWEST_RUNS_ON: Final = "SELECT * FROM runs WHERE server = :server ORDER BY number DESC LIMIT :limit"
 RUN: Final = "SELECT * FROM runs WHERE number = :run"
+RUN_OF_REQUEST: Final = "SELECT * FROM runs WHERE request = :request ORDER BY number DESC LIMIT 1"
 NEWEST_RUN_IF_LEFT: Final = """
 SELECT * FROM runs WHERE outcome IN ('running', 'stopped', 'interrupted', 'failed') AND number = (
     SELECT max(number) FROM runs
@@ -96,6 +97,93 @@ WHERE server = :server AND step IN ('verified', 'accepted') GROUP BY realm, fing
 
 UNKEPT: Final = f"{NOT_KEPT}%"
 """The value of ``:not_kept``."""
+
+
+# Requests
+
+KNOW_SERVER: Final = """
+INSERT INTO journal_servers (server, name, queue) VALUES (:server, :name, :queue)
+ON CONFLICT (server) DO UPDATE SET name = excluded.name, queue = excluded.queue
+"""
+"""Stores a server and locks its row to the end of the transaction."""
+
+LOCK_SERVER: Final = "UPDATE journal_servers SET name = name WHERE server = :server"
+"""Locks the row of a server to the end of the transaction: a request that is being added is then seen or not there."""
+
+NEW_REQUEST: Final = """
+INSERT INTO journal_requests (server, name, queue, kind, content, digest, request_key, priority, who, message,
+    tool_version, state, attempts, is_cancelled, summary, report, report_text, submitted, due)
+VALUES (:server, :name, :queue, :kind, :content, :digest, :request_key, :priority, :who, :message,
+    :tool_version, 'waiting', 0, 0, '', '', '', :now, :now)
+RETURNING number
+"""
+SAME_REQUEST: Final = """
+SELECT * FROM journal_requests WHERE digest = :digest AND state IN ('waiting', 'running')
+UNION ALL SELECT * FROM journal_requests WHERE server = :server AND request_key = :request_key AND request_key <> ''
+"""
+REQUEST: Final = "SELECT * FROM journal_requests WHERE number = :number"
+_LISTED: Final = """
+SELECT number, server, name, queue, kind, '' AS content, digest, request_key, priority, who, message, tool_version,
+    state, attempts, is_cancelled, exit_status, summary, '' AS report,
+    '' AS report_text, submitted, due, started, ended
+FROM journal_requests
+"""
+NEWEST_REQUESTS: Final = f"{_LISTED} ORDER BY number DESC LIMIT :limit"
+UNFINISHED_REQUESTS: Final = f"{_LISTED} WHERE state IN ('waiting', 'running') ORDER BY number LIMIT :limit"
+REQUESTS_TO_TAKE: Final = """
+SELECT * FROM journal_requests
+WHERE server = :server AND (state = 'running' OR state = 'waiting' AND due <= :now)
+ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, priority DESC, number LIMIT :limit
+"""
+"""What a drain takes next. A running request is one whose worker was killed: only one drain works on a server."""
+
+TAKE_REQUEST: Final = """
+UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
+WHERE number = :number AND attempts = :attempts AND state IN ('waiting', 'running')
+"""
+END_OF_REQUEST: Final = """
+UPDATE journal_requests SET state = :state, exit_status = :exit_status, summary = :summary, report = :report,
+    report_text = :report_text, ended = :now
+WHERE number = :number AND attempts = :attempts AND state = 'running'
+"""
+"""Stores how a request ended, unless another drain has taken it since."""
+
+REQUEST_AGAIN: Final = """
+UPDATE journal_requests SET state = 'waiting', due = :due, summary = :summary, attempts = attempts - :uncounted
+WHERE number = :number AND attempts = :attempts AND state = 'running'
+"""
+CANCEL_REQUEST: Final = """
+UPDATE journal_requests SET is_cancelled = 1,
+    state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
+    ended = CASE state WHEN 'waiting' THEN :now ELSE ended END
+WHERE number = :number AND state IN ('waiting', 'running')
+"""
+RETRY_REQUEST: Final = """
+UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, due = :now, exit_status = NULL,
+    summary = '', report = '', report_text = '', started = NULL, ended = NULL
+WHERE number = :number AND state IN ('failed', 'dead', 'cancelled')
+"""
+CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'running' AND is_cancelled = 1"
+SERVERS_WITH_WORK: Final = """
+SELECT s.server, s.name, s.queue, max(r.priority) AS priority FROM journal_servers AS s
+JOIN journal_requests AS r ON r.server = s.server
+WHERE (r.state = 'running' OR r.state = 'waiting' AND r.due <= :now) AND NOT EXISTS ({without})
+GROUP BY s.server, s.name, s.queue ORDER BY priority DESC, s.server
+"""
+"""``{without}`` is a query about ``s.server``: servers for which it finds a row are left out."""
+
+NOTHING: Final = "SELECT 1 WHERE 1 = 0"
+AHEAD: Final = """
+SELECT count(*) AS number FROM journal_requests
+WHERE server = :server AND state IN ('waiting', 'running')
+AND (priority > :priority OR priority = :priority AND number < :number)
+"""
+REQUEST_COUNTS: Final = """
+SELECT queue, state, count(*) AS number, min(submitted) AS oldest FROM journal_requests GROUP BY queue, state
+"""
+PRUNE_REQUESTS: Final = """
+DELETE FROM journal_requests WHERE ended < :before AND state IN ('done', 'failed', 'dead', 'cancelled')
+"""
 
 
 # Leases

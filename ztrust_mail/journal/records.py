@@ -123,7 +123,8 @@ class Step(StrEnum):
 class NewRun:
     """A run about to begin.
 
-    ``who`` names the account, and the person as far as the machine knows. ``message`` says why the run was made.
+    ``who`` names the account, and the person as far as the machine knows. ``message`` says why the run was made,
+    ``request`` is the number of the request that it was made for.
     """
 
     server: str
@@ -132,6 +133,7 @@ class NewRun:
     spec_digest: str = ""
     plan_digest: str = ""
     message: str = ""
+    request: int | None = None
 
 
 @dataclass(frozen=True)
@@ -207,13 +209,14 @@ def run_values(run: NewRun) -> Values:
         "spec_digest": run.spec_digest,
         "plan_digest": run.plan_digest,
         "message": printable(run.message),
+        "request": run.request,
     }
 
 
 def run_of(row: Row) -> Run:
     """Return the run in a row. Raises :class:`JournalError` if it is damaged."""
-    with _report_damage(f"run {row['number']}"):
-        times = {"started": _time(row["started"]), "ended": _time_if_any(row["ended"])}
+    with report_damage(f"run {row['number']}"):
+        times = {"started": time_of(row["started"]), "ended": time_if_any(row["ended"])}
         return Run(**{**row, "outcome": Outcome(row["outcome"]), **times})
 
 
@@ -235,7 +238,7 @@ def write_values(write: Write, run: int, server: str, position: int) -> Values:
 
 def write_of(row: Row) -> Write:
     """Return the write in a row. Raises :class:`JournalError` if it is damaged."""
-    with _report_damage(f"run {row['run']}, realm {quoted(row['realm'])}"):
+    with report_damage(f"run {row['run']}, realm {quoted(row['realm'])}"):
         return Write(
             realm=row["realm"],
             before=_attributes(row["before"]),
@@ -245,8 +248,8 @@ def write_of(row: Row) -> Write:
             after=None if row["after"] is None else _attributes(row["after"]),
             error=row["error"],
             run=row["run"],
-            started=_time_if_any(row["started"]),
-            ended=_time_if_any(row["ended"]),
+            started=time_if_any(row["started"]),
+            ended=time_if_any(row["ended"]),
         )
 
 
@@ -262,21 +265,21 @@ def last_known(rows: Iterable[Row]) -> dict[str, LastKnown]:
 def secret_times(rows: Iterable[Row]) -> dict[str, datetime]:
     """Return when each realm's present secret was first written: :data:`queries.SECRET_TIMES` has it last."""
     newest = {row["realm"]: row for row in rows}
-    with _report_damage("the times of its writes"):
+    with report_damage("the times of its writes"):
         return {
-            r: _time(row["since"]) for r, row in newest.items() if row["since"] and _attributes(row["fingerprints"])
+            r: time_of(row["since"]) for r, row in newest.items() if row["since"] and _attributes(row["fingerprints"])
         }
 
 
 def holder_of(row: Row) -> tuple[Holder, datetime]:
     """Return the holder in a row of ``leases``, and when that lease ends. Raises :class:`JournalError` if damaged."""
-    with _report_damage("its leases"):
-        return Holder(row["who"], _time(row["since"]), row["run"]), _time(row["expires"])
+    with report_damage("its leases"):
+        return Holder(row["who"], time_of(row["since"]), row["run"]), time_of(row["expires"])
 
 
 def step_of(text: str) -> Step:
     """Return the step that a row names. Raises :class:`JournalError` if it is none."""
-    with _report_damage(f"the step {quoted(text)}"):
+    with report_damage(f"the step {quoted(text)}"):
         return Step(text)
 
 
@@ -298,17 +301,19 @@ def _fields(text: str) -> FieldMap:
     return {intern(name): value for name, value in serialize.from_json(json.loads(text)).items()}
 
 
-def _time(stored: str | datetime) -> datetime:
+def time_of(stored: str | datetime) -> datetime:
     """Return a time in UTC; SQLite stores it as text without a zone."""
     return as_utc(datetime.fromisoformat(stored) if isinstance(stored, str) else stored)
 
 
-def _time_if_any(stored: str | datetime | None) -> datetime | None:
-    return None if stored is None else _time(stored)
+def time_if_any(stored: str | datetime | None) -> datetime | None:
+    """Return a time in UTC, or None."""
+    return None if stored is None else time_of(stored)
 
 
 @contextmanager
-def _report_damage(what: str) -> Iterator[None]:
+def report_damage(what: str) -> Iterator[None]:
+    """Raise :class:`JournalError` where a row cannot be read."""
     try:
         yield
     except (ValueError, TypeError, AttributeError):

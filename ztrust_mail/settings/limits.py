@@ -63,10 +63,15 @@ class Limits:
         """Tell whether realms may be written at a time."""
         return self.windows is None or any(window.is_open(now) for window in self.windows)
 
+    def next_opening(self, now: datetime) -> datetime | None:
+        """Return when the next window opens after a time, None if none ever does."""
+        openings = [at for window in self.windows or () if (at := window.next_opening(now))]
+        return min(openings) if openings else None
+
     def describe_closing(self, now: datetime) -> str:
         """Return when realms may be written again, as a clause for people."""
-        openings = [at for window in self.windows or () if (at := window.next_opening(now))]
-        return f"the next window opens at {to_minute(min(openings))}" if openings else "no window ever opens"
+        opening = self.next_opening(now)
+        return f"the next window opens at {to_minute(opening)}" if opening else "no window ever opens"
 
 
 def read_limits(server: str, entry: Table) -> Limits:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ztrust_mail.core.data import of_bytes, of_json
 from ztrust_mail.core.errors import SpecError
@@ -33,8 +34,21 @@ from ztrust_mail.specfile.resolve import Desired
 from ztrust_mail.specfile.stages import check_stages, fit_to_server, placeholders_used
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-Given = Paths | Mapping[str, object]
-"""A spec as callers give it: a path, several paths, or the data itself."""
+
+
+@dataclass(frozen=True)
+class SpecFiles:
+    """The data of spec files by path, without comments: a spec on its way to another machine.
+
+    Relative secret files start from ``folder`` there.
+    """
+
+    files: Mapping[str, Mapping[str, object]]
+    folder: str = "."
+
+
+Given = Paths | Mapping[str, object] | SpecFiles
+"""A spec as callers give it: a path, several paths, the data itself, or the data of files."""
 
 _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
 
@@ -162,7 +176,18 @@ def _read(read: _Documents, native_names: Mapping[str, str], texts: Texts) -> tu
     return spec, found, unread
 
 
+def read_data(given: Given) -> dict[str, Mapping[str, object]]:
+    """Return the data of each file of a spec by its path. Raises :class:`SpecError` where one cannot be read."""
+    documents, findings, _ = _documents(given)
+    if has_errors(findings):
+        raise SpecError(findings)
+    return {document.path: cast("Mapping[str, object]", document.value) for document in documents}
+
+
 def _documents(given: Given) -> _Documents:
+    if isinstance(given, SpecFiles):
+        read = [from_dict(data, given.folder, path) for path, data in given.files.items()]
+        return [document for document, _ in read], [one for _, findings in read for one in findings], ()
     if isinstance(given, Mapping):
         document, findings = from_dict(given)
         return [document], findings, ()
@@ -211,15 +236,15 @@ def read_text(path: str, text: str, folder: str = "", digest: str = "") -> tuple
     return documents, source.findings
 
 
-def from_dict(data: Mapping[str, object], base: str = ".") -> tuple[Document, list[Finding]]:
+def from_dict(data: Mapping[str, object], base: str = ".", path: str = "<dict>") -> tuple[Document, list[Finding]]:
     """Return a dict as a document without lines, and findings for the parts left out as they are not JSON data.
 
     Relative secret files start from the folder ``base``.
     """
     from ztrust_mail.specfile.readers.json import to_plain  # most specs are files in YAML
 
-    value, findings = to_plain(data, "<dict>")
-    return Document("<dict>", os.path.realpath(base), value, digest=of_json(value)), findings
+    value, findings = to_plain(data, path)
+    return Document(path, os.path.realpath(base), value, digest=of_json(value)), findings
 
 
 def parse(source: SourceText) -> Parsed:

@@ -1,0 +1,201 @@
+"""Works off the requests of one server, in order, until none is left or it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from ztrust_mail import api
+from ztrust_mail.api.session import Session, local_user
+from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
+from ztrust_mail.core.text import pluralise, quoted
+from ztrust_mail.fleet.execute import Call, Postponed, end_of, end_of_error, execute, has_lost_server, is_transient
+from ztrust_mail.fleet.execute import until_window as find_closed_window
+from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
+from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStored, Work, read_content
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.lease import LOCKED, Monitor
+from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.settings import PROCESS, Variables
+
+_LOG: Final = logging.getLogger("ztrust_mail.fleet")
+
+_SENDS_ONLY_MAIL: Final = (TestSpec.kind, TestStored.kind)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often a request is attempted, and how many seconds pass after the first failure; then four times as many."""
+
+    attempts: int = 5
+    first_pause: float = 5.0
+    longest_pause: float = 300.0
+    watch: float = 1.0
+    """How many seconds pass before the journal is asked again whether a request was cancelled."""
+
+    def pause_after(self, attempts: int) -> timedelta:
+        """Return how long a request waits that was attempted so often."""
+        return timedelta(seconds=min(self.first_pause * 4 ** (attempts - 1), self.longest_pause))
+
+
+@dataclass(frozen=True)
+class DrainOptions:
+    """Where a drain finds the settings, and how it works. Setting ``stop`` lets it end after the writes under way."""
+
+    config_path: str | None = None
+    environ: Variables = PROCESS
+    stop: threading.Event = field(default_factory=threading.Event)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class Drain:
+    """Works off the requests of a server. Only one drain at a time works on a server, on whatever machine.
+
+    The lease on the requests of a server expires 60 s after a worker was killed. Until then no other drain begins;
+    then one takes the requests that the worker left as running.
+    """
+
+    def __init__(self, journal: Journal, server: str, options: DrainOptions) -> None:
+        self._journal, self._server, self._options = journal, server, options
+        self._requests = journal.requests
+        self._lost = threading.Event()
+
+    def run(self) -> int:
+        """Work off all requests that are due, and return how many ended. Raises :class:`JournalError`.
+
+        Returns 0 at once where another drain works on the server.
+        """
+        ended = 0
+        while self._has_work():
+            try:
+                with self._journal.lease(f"requests of {self._server}", local_user(), monitor=Monitor(self._lost.set)):
+                    ended += self._work_off()
+            except Unsafe as e:
+                if e.rule == LOCKED:
+                    return ended
+                raise
+        return ended
+
+    def _has_work(self) -> bool:
+        """Tell whether requests are due: also asked after the lease was released, as one may have come meanwhile."""
+        return not self._is_stopping and bool(self._requests.waiting_for(self._server, limit=1))
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._options.stop.is_set() or self._lost.is_set()
+
+    def _work_off(self) -> int:
+        ended = 0
+        while not self._is_stopping:
+            chosen = choose_batch(self._requests.waiting_for(self._server))
+            batch = self._requests.take(chosen) if chosen else []
+            if not batch:
+                break
+            was_killed = chosen[0].state is RequestState.RUNNING
+            ended += sum(map(self._is_ended, batch, self._do(batch, was_killed=was_killed)))
+        return ended
+
+    def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
+        """Do the work of requests that were taken together; return how each ended, in the same order.
+
+        ``was_killed`` says that an earlier worker was killed while it worked on it; it is then one request.
+        """
+        first = batch[0]
+        if ended := self._without_work(first, was_killed=was_killed):
+            return [ended]
+        _LOG.info("%s of %s: %s", _describe(batch), quoted(first.name or first.server), first.kind)
+        try:
+            ends = self._call(batch)
+        except JournalError:
+            raise
+        except ZtrustMailError as e:
+            if is_transient(e):
+                return [Postponed(f"{e.message}; {e.hint}" if e.hint else e.message)] * len(batch)
+            return [end_of_error(one.kind, e) for one in batch]
+        return [ends[one.number] for one in batch]
+
+    def _without_work(self, request: StoredRequest, *, was_killed: bool) -> RequestEnd | None:
+        """Return how a request ends that must not be attempted again, None for all others."""
+        if request.is_cancelled:
+            return RequestEnd(RequestState.CANCELLED, summary="cancelled; its worker had been killed before")
+        if request.attempts > self._options.retry.attempts:
+            tried = f"given up after {self._options.retry.attempts} attempts"
+            why = request.summary or "each time, its worker ended before the request did"
+            return RequestEnd(RequestState.DEAD, summary=f"{tried}: {why}")
+        if request.kind in _SENDS_ONLY_MAIL and was_killed:
+            why = "its worker was killed; test mails may have been sent, and are not sent twice"
+            return RequestEnd(RequestState.FAILED, summary=why)
+        return None
+
+    def _call(self, batch: Sequence[StoredRequest]) -> Ends:
+        with self._connect(batch[0]) as session, self._watching(batch) as cancel:
+            if batch[0].kind == OnboardRealms.kind:
+                return Batch(Call(batch[0], session, cancel), batch).run()
+            [request] = batch
+            work = read_content(request.kind, request.content, request.tool_version)
+            return {request.number: self._execute(Call(request, session, cancel), work)}
+
+    def _execute(self, call: Call, work: Work) -> RequestEnd | Postponed:
+        if not isinstance(work, CheckDrift | TestSpec | TestStored) and (closed := find_closed_window(call.session)):
+            return closed
+        result = execute(call, work)
+        if result.exit_status is ExitStatus.INTERRUPTED:
+            if self._is_stopping:
+                return Postponed("the worker was stopped", counted=False)
+            return RequestEnd(RequestState.CANCELLED, int(result.exit_status), str(result))
+        if has_lost_server(result) and not isinstance(work, TestSpec | TestStored):
+            return Postponed(str(result))
+        return end_of(result)
+
+    def _connect(self, request: StoredRequest) -> Session:
+        options = self._options
+        session = api.connect(request.name or request.server, config_path=options.config_path, environ=options.environ)
+        if session.gateway.url != request.server:
+            session.close()
+            here, there = quoted(session.server.url), quoted(request.server)
+            message = f"the settings of this worker have {here} as server {quoted(request.name)}, not {there}"
+            raise Unsafe(message, "correct the settings of one of the two, then: ztrust-mail requests N --retry")
+        return session
+
+    @contextmanager
+    def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
+        """Yield an event that is set when the drain is to stop, or all requests of the batch are cancelled."""
+        cancel, done = threading.Event(), threading.Event()
+        numbers = {one.number for one in batch}
+
+        def watch() -> None:
+            while not done.wait(self._options.retry.watch) and not cancel.is_set():
+                with suppress(JournalError):  # the next look may succeed; a run that needs the journal stops by itself
+                    if self._is_stopping or numbers <= self._requests.cancelled():
+                        cancel.set()
+
+        watcher = threading.Thread(target=watch, name="cancelled requests", daemon=True)
+        watcher.start()
+        try:
+            yield cancel
+        finally:
+            done.set()
+            watcher.join()
+
+    def _is_ended(self, request: StoredRequest, end: RequestEnd | Postponed) -> bool:
+        """Store how a request ended or that it waits, and tell which of the two it is."""
+        policy = self._options.retry
+        if isinstance(end, Postponed) and end.counted and request.attempts >= policy.attempts:
+            end = RequestEnd(RequestState.DEAD, summary=f"given up after {policy.attempts} attempts: {end.why}")
+        if isinstance(end, Postponed):
+            pause = policy.pause_after(request.attempts) if end.counted else end.pause
+            self._requests.put_back(request, end.why, pause, counted=end.counted)
+            return False
+        self._requests.end(request, end)
+        _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
+        return True
+
+
+def _describe(batch: Sequence[StoredRequest]) -> str:
+    more = f" and {pluralise(len(batch) - 1, 'more request')}" if batch[1:] else ""
+    return f"request {batch[0].number}{more}"

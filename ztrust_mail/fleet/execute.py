@@ -1,0 +1,241 @@
+"""Does the work of one request on a server, as the command of the same name would."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ztrust_mail import api
+from ztrust_mail.api.report import report_of
+from ztrust_mail.api.session import Session
+from ztrust_mail.core.errors import (
+    CIRCUIT_OPEN,
+    ConfigError,
+    ExitStatus,
+    ServerError,
+    ServerRefused,
+    Unsafe,
+    ZtrustMailError,
+)
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import quoted
+from ztrust_mail.fleet.work import (
+    KINDS,
+    ApplySavedPlan,
+    ApplySpec,
+    CheckDrift,
+    RotateSecrets,
+    TestSpec,
+    TestStored,
+    WithSpec,
+    Work,
+)
+from ztrust_mail.journal.lease import LOCKED
+from ztrust_mail.journal.records import Outcome
+from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.planning.safety import Reason, parse_allow
+
+if TYPE_CHECKING:
+    from ztrust_mail.api import Ensured
+    from ztrust_mail.applying.options import ApplyOptions, Waves
+    from ztrust_mail.applying.outcome import Result
+    from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.reports.report import Report
+    from ztrust_mail.specfile.entries import Spec
+
+    WorkResult = Result | Drift | MailTestRun | Ensured
+
+WAIT_FOR_LOCK: Final = 60.0
+"""Seconds to wait for a run of somebody else on the server."""
+
+MAX_REPORT: Final = 1_000_000
+"""How many characters of a report the journal keeps."""
+
+LONGEST_WAIT: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Postponed:
+    """A request that is to wait again: ``why``, and for how long. ``counted`` means that an attempt has failed."""
+
+    why: str
+    pause: timedelta = timedelta()
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that is worked on. Setting ``cancel`` lets the writes under way finish and ends it."""
+
+    request: StoredRequest
+    session: Session
+    cancel: threading.Event
+
+    def options(self, allow: frozenset[Reason], waves: Waves | None = None) -> ApplyOptions:
+        """Return how a plan is applied for the request."""
+        from ztrust_mail.applying.options import ApplyOptions, Waves
+
+        return ApplyOptions(
+            allow,
+            waves or Waves(),
+            WAIT_FOR_LOCK,
+            cancel=self.cancel,
+            message=self.request.message,
+            request=self.request.number,
+        )
+
+
+def execute(call: Call, work: Work) -> WorkResult:
+    """Do the work of a request and return its result. Raises :class:`ZtrustMailError` where nothing was done."""
+    match work:
+        case ApplySpec():
+            return _apply(call, work)
+        case ApplySavedPlan():
+            return _apply_saved(call, work)
+        case RotateSecrets():
+            return _rotate(call, work)
+        case CheckDrift():
+            return api.drift(load_for(call, work), call.session, realms=work.realms)
+        case TestSpec():
+            return api.test(call.session, work.realms, spec=load_for(call, work))
+        case TestStored():
+            return api.test(call.session, work.realms)
+    raise TypeError(f"no worker does {type(work).__name__}")
+
+
+def load_for(call: Call, work: WithSpec) -> Spec:
+    """Return the spec of a request as the server has it. Raises :class:`ConfigError` if it is for another server."""
+    spec = work.load()
+    check_guard(spec, call.session)
+    return api.fit_spec(spec, call.session)
+
+
+def check_guard(spec: Spec, session: Session) -> None:
+    """Raise :class:`ConfigError` if a spec is for another server."""
+    if spec.servers and session.server.name not in spec.servers:
+        wanted = " or ".join(map(quoted, spec.servers))
+        message = f"the spec is meant for server {wanted}, not for {quoted(session.server.name or session.server.url)}"
+        raise ConfigError(message, "submit it for that server")
+
+
+def _apply(call: Call, work: ApplySpec) -> Result:
+    spec = load_for(call, work)
+    options = replace(call.options(parse_allow(work.allow), work.waves), spec_digest=api.spec_digest(spec))
+    make_plan = partial(api.plan, spec, call.session, realms=work.realms, secrets=SecretMode(work.secrets))
+    return _run(call.session, make_plan, options)
+
+
+def _apply_saved(call: Call, work: ApplySavedPlan) -> Result:
+    from ztrust_mail.planning.saved import from_text
+
+    saved = from_text(work.plan)
+    options = call.options(parse_allow(work.allow), work.waves)
+    options = replace(options, command=saved.applying, plan_digest=saved.digest)
+    return _run(call.session, partial(_plan_left, call, saved), options)
+
+
+def _plan_left(call: Call, saved: SavedPlan) -> Plan:
+    """Return the saved plan, or what a killed worker has left of it."""
+    run = call.session.journal.run_of_request(call.request.number)
+    if run is None:
+        return api.plan_saved(saved, call.session)
+    left = api.find_unfinished(call.session)
+    if left and left.run.number == run.number:
+        return api.plan_saved(saved, call.session, left=left)
+    if run.outcome in (Outcome.DONE, Outcome.RESUMED):
+        return replace(saved.as_plan, realms=())
+    hint = f"see: ztrust-mail history {run.number}"
+    raise Unsafe(f"run {run.number} applied a part of this plan, and another run followed", hint, "plan-stale")
+
+
+def _rotate(call: Call, work: RotateSecrets) -> Result:
+    from ztrust_mail.applying.options import Waves
+
+    spec, allow = load_for(call, work), parse_allow(work.allow) | {Reason.MASS_CHANGE}
+    waves = replace(work.waves or Waves("1"), per_credential=True)
+    options = replace(call.options(allow, waves), command="rotate", spec_digest=api.spec_digest(spec))
+    make_plan = partial(api.rotate_plan, spec, call.session, work.references, realms=work.realms, allow=work.allow)
+    with call.session.lock(wait=options.wait, cancel=call.cancel):  # to the end of the search for old values
+        settled = tuple(one.finding for one in api.settle(call.session))
+        done = api.run_plan(call.session, make_plan, options)
+        if done.verdict.refusal:
+            raise done.verdict.refusal
+        found = api.leftovers(done.plan, call.session)
+    result = done.result or _unchanged(done.plan, "rotate")
+    return replace(result, own_findings=(*settled, *result.own_findings, *found))
+
+
+def _run(session: Session, make_plan: Callable[[], Plan], options: ApplyOptions) -> Result:
+    done = api.run_plan(session, make_plan, options)
+    if done.verdict.refusal:
+        raise done.verdict.refusal
+    result = done.result or _unchanged(done.plan, options.command)
+    return replace(result, own_findings=(*done.settled, *result.own_findings))
+
+
+def _unchanged(plan: Plan, command: str) -> Result:
+    from ztrust_mail.applying.outcome import Result
+
+    return Result.of_unchanged(plan, command)
+
+
+def end_of(result: WorkResult) -> RequestEnd:
+    """Return how a request ends that has a result. A drift that was found is an answer, no failure."""
+    from ztrust_mail.drift_detection.drift import Drift
+
+    is_answer = isinstance(result, Drift) and result.exit_status is ExitStatus.DIFFERS
+    is_done = is_answer or result.exit_status is ExitStatus.OK
+    return _end(RequestState.DONE if is_done else RequestState.FAILED, report_of(result), str(result))
+
+
+def end_of_error(kind: str, e: ZtrustMailError) -> RequestEnd:
+    """Return how a request ends that raised an error."""
+    from ztrust_mail.reports.report import of_findings
+
+    command = KINDS[kind].command if kind in KINDS else "apply"
+    own = Finding(Severity.ERROR, e.rule or command, e.message, e.hint)
+    findings = e.findings if e.findings and not isinstance(e, Unsafe) else (own, *e.findings)
+    return _end(RequestState.FAILED, of_findings(command, e.exit_status, findings), e.message)
+
+
+def _end(state: RequestState, report: Report, summary: str) -> RequestEnd:
+    from ztrust_mail.reports.json import FORMAT
+    from ztrust_mail.reports.text import TextFormat
+
+    data, text = json.dumps(FORMAT.render(report)), TextFormat().document(report)
+    if len(data) > MAX_REPORT:
+        data = ""
+    if len(text) > MAX_REPORT:
+        text = f"{text[:MAX_REPORT]}\n… (the rest is not stored)\n"
+    return RequestEnd(state, int(report.exit_status), summary, data, text)
+
+
+def is_transient(e: ZtrustMailError) -> bool:
+    """Tell whether an error may be gone in a while: the server is down, or another run has the lock on it."""
+    is_down = isinstance(e, ServerError) and not isinstance(e, ServerRefused)
+    return is_down or (isinstance(e, Unsafe) and e.rule == LOCKED)
+
+
+def has_lost_server(result: WorkResult) -> bool:
+    """Tell whether a result is incomplete because the server went down, or no longer answered."""
+    return result.exit_status is ExitStatus.UNREACHABLE or any(one.rule == CIRCUIT_OPEN for one in result.findings)
+
+
+def until_window(session: Session) -> Postponed | None:
+    """Return until when to wait where the server may not be written now, None where it may."""
+    limits, now = session.server.limits, session.clock()
+    if limits.is_open(now):
+        return None
+    opening = limits.next_opening(now)
+    if opening is None:
+        return None
+    return Postponed(limits.describe_closing(now), min(opening - now, LONGEST_WAIT), counted=False)

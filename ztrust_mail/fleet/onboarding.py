@@ -1,0 +1,196 @@
+"""Onboards the realms of many requests at once: one reading of the server, one run, each request judged by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from ztrust_mail import api
+from ztrust_mail.api.run import with_policy
+from ztrust_mail.core.errors import ZtrustMailError
+from ztrust_mail.fleet.execute import Call, Postponed, check_guard, end_of, end_of_error, has_lost_server, until_window
+from ztrust_mail.fleet.work import OnboardRealms, read_content
+from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.planning.plan import Plan, Status
+from ztrust_mail.planning.safety import Reason, parse_allow
+from ztrust_mail.specfile.resolve import Desired
+
+if TYPE_CHECKING:
+    from ztrust_mail.api import Ensured
+    from ztrust_mail.applying.outcome import RealmOutcome, Result
+    from ztrust_mail.diagnose.mail_test import MailTestRun
+
+LONGEST_PAUSE: Final = timedelta(seconds=30)
+"""How long to wait at most before a realm that does not exist yet is looked for again."""
+
+_JUDGED: Final = frozenset(Reason) - {Reason.WINDOW}
+"""The dangers of the common plan: each request was judged for these by itself."""
+
+Ends = Mapping[int, RequestEnd | Postponed]
+"""By the number of a request, how it ended or that it waits."""
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """The realms of one request, and what is wanted of each."""
+
+    request: StoredRequest
+    work: OnboardRealms
+    wanted: tuple[Desired, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the realms."""
+        return frozenset(one.realm for one in self.wanted)
+
+    def part_of(self, plan: Plan) -> Plan:
+        """Return what a common plan says of these realms."""
+        return replace(plan, realms=tuple(one for one in plan.realms if one.realm in self.names))
+
+
+def choose_batch(waiting: Sequence[StoredRequest]) -> list[StoredRequest]:
+    """Return the requests to take next: the first one, and if it onboards, those after it that can join it.
+
+    No two of them name the same realm. What a killed worker had taken is done alone, as it may have killed it.
+    """
+    batch, names = list(waiting[:1]), set[str]()
+    if not waiting or not _may_join(waiting[0]):
+        return batch
+    names.update(_names_of(waiting[0]))
+    for one in waiting[1:]:
+        if not _may_join(one):
+            break
+        if names.isdisjoint(new := _names_of(one)):
+            batch.append(one)
+        names.update(new)
+    return batch
+
+
+def _may_join(request: StoredRequest) -> bool:
+    return request.kind == OnboardRealms.kind and request.state is RequestState.WAITING
+
+
+def _names_of(request: StoredRequest) -> Collection[str]:
+    try:
+        work = read_content(request.kind, request.content, request.tool_version)
+    except ZtrustMailError:  # it fails when it is done
+        return ()
+    return [*work.entries] if isinstance(work, OnboardRealms) else ()
+
+
+@dataclass
+class Batch:
+    """Requests that are onboarded together. ``refused`` has those whose part of the plan is not permitted."""
+
+    call: Call
+    requests: Sequence[StoredRequest]
+    ends: dict[int, RequestEnd | Postponed] = field(default_factory=dict)
+    missing: dict[int, Plan] = field(default_factory=dict)
+
+    def run(self) -> Ends:
+        """Onboard all realms that exist, and return how each request ended. Raises :class:`ZtrustMailError`."""
+        if closed := until_window(self.call.session):
+            return {one.number: closed for one in self.requests}
+        if not self._accepted:
+            return self.ends
+        options = replace(self.call.options(_JUDGED), request=min(self._accepted))
+        done = api.run_plan(self.call.session, self._plan, options)
+        if done.verdict.refusal:
+            raise done.verdict.refusal
+        result = done.result or _unchanged(done.plan)
+        tests = self._test(result)
+        for one in self._accepted.values():
+            if one.request.number not in self.ends:
+                ensured = _ensured_of(one, result, tests)
+                self.ends[one.request.number] = self._end_of(ensured)
+        return self.ends
+
+    def _end_of(self, ensured: Ensured) -> RequestEnd | Postponed:
+        if ensured.result.interrupted:
+            return Postponed("the worker was stopped", counted=False)
+        if has_lost_server(ensured):
+            return Postponed("the server went down")
+        return end_of(ensured)
+
+    @cached_property
+    def _accepted(self) -> dict[int, Onboarding]:
+        """The requests that can be planned; the others have ended."""
+        found = {}
+        for request in self.requests:
+            try:
+                found[request.number] = self._read(request)
+            except ZtrustMailError as e:
+                self.ends[request.number] = end_of_error(request.kind, e)
+        return found
+
+    def _read(self, request: StoredRequest) -> Onboarding:
+        work = read_content(request.kind, request.content, request.tool_version)
+        assert isinstance(work, OnboardRealms)
+        spec = work.load()
+        check_guard(spec, self.call.session)
+        spec = api.fit_spec(spec, self.call.session)
+        parse_allow(work.allow)
+        return Onboarding(request, work, tuple(api.explain(spec, realm) for realm in work.entries))
+
+    def _plan(self) -> Plan:
+        """Return the plan of all realms that exist and whose request is permitted."""
+        from ztrust_mail.planning.planners.from_spec import plan_wanted
+
+        session = self.call.session
+        wanted = [one for onboarding in self._accepted.values() for one in onboarding.wanted]
+        with session.journal_state_in_background() as memory:
+            plan = plan_wanted(wanted, session.gateway, session.planning_context(SecretMode.AUTO, memory))
+        plan = with_policy(plan, session.policy)
+        left = set[str]()
+        for one in self._accepted.values():
+            left |= self._permitted(one, one.part_of(plan))
+        return replace(plan, realms=tuple(one for one in plan.realms if one.realm in left))
+
+    def _permitted(self, one: Onboarding, part: Plan) -> set[str]:
+        """Return the realms of a request to be written now, and end the request where it is refused or has to wait."""
+        number = one.request.number
+        self.ends.pop(number, None)
+        if refusal := api.judge(part, parse_allow(one.work.allow)).refusal:
+            self.ends[number] = end_of_error(one.request.kind, refusal)
+            return set()
+        missing = [realm.realm for realm in part.realms if realm.status is Status.MISSING]
+        if missing and (pause := self._pause_of(one)):
+            self.ends[number] = Postponed(f"waits for the realm {missing[0]}", pause, counted=False)
+            return {realm.realm for realm in part.realms} - {*missing}
+        return {realm.realm for realm in part.realms}
+
+    def _pause_of(self, one: Onboarding) -> timedelta | None:
+        """Return how long to wait for a realm before it is looked for again, None where the time is over."""
+        age = self.call.session.journal.requests.now() - one.request.submitted
+        left = timedelta(seconds=one.work.wait_for_realm) - age
+        return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE) if left > timedelta() else None
+
+    def _test(self, result: Result) -> MailTestRun | None:
+        """Have the server send a test mail for each realm that was written, where its request asks for it."""
+        asked = {realm for one in self._accepted.values() if one.work.test for realm in one.names}
+        names = [one.realm for one in result.realms if one.realm in asked and _was_given_mail(one)]
+        return api.test(self.call.session, names, probe=False) if names and not self.call.cancel.is_set() else None
+
+
+def _was_given_mail(one: RealmOutcome) -> bool:
+    return one.status is Status.APPLIED and not one.plan.wanted.disabled
+
+
+def _ensured_of(one: Onboarding, result: Result, tests: MailTestRun | None) -> Ensured:
+    """Return what a common run did to the realms of one request."""
+    from ztrust_mail.api import Ensured
+
+    realms = tuple(realm for realm in result.realms if realm.realm in one.names)
+    own = replace(result, plan=one.part_of(result.plan), realms=realms)
+    outcomes = tuple(test for test in tests.outcomes if test.realm in one.names) if tests else ()
+    return Ensured(own, replace(tests, outcomes=outcomes) if tests and outcomes else None)
+
+
+def _unchanged(plan: Plan) -> Result:
+    from ztrust_mail.applying.outcome import Result
+
+    return Result.of_unchanged(plan, "apply")

@@ -1,0 +1,93 @@
+"""The engine that wakes workers: by jobs of Procrastinate, in the PostgreSQL database of the journal.
+
+A job holds no work, only the URL of a server: whoever gets it drains the requests of that server. Of each server at
+most one job waits and at most one runs. The job is stored in the transaction that stores the request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from procrastinate import App, SyncPsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.schema import SchemaManager, migrations_path
+
+from ztrust_mail.core.errors import JournalError
+from ztrust_mail.fleet.engine import Engine
+from ztrust_mail.journal.errors import RULE
+from ztrust_mail.journal.postgresql import PostgresqlTransaction
+
+if TYPE_CHECKING:
+    from ztrust_mail.fleet.drain import DrainOptions
+    from ztrust_mail.journal.database import Transaction
+    from ztrust_mail.journal.journal import Journal
+    from ztrust_mail.journal.requests import BusyServer
+
+DRAIN: Final = "ztrust-mail drain"
+"""The name of the task that a job runs."""
+_WAITING_JOB: Final = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'"
+
+_JOB_OF_SERVER: Final = """
+SELECT 1 FROM procrastinate_jobs AS j WHERE j.queueing_lock = s.server AND j.status = 'todo'
+UNION ALL SELECT 1 FROM procrastinate_jobs AS j WHERE j.lock = s.server AND j.status = 'doing'
+"""
+
+
+class WorkerEngine(Engine):
+    """Requests in a journal in PostgreSQL, done by workers."""
+
+    def __init__(self, journal: Journal, options: DrainOptions) -> None:
+        super().__init__(journal, options)
+        self._app = App(connector=SyncPsycopgConnector())  # never opened: jobs are stored on the journal's connections
+        journal.prepare_queue(newest_schema(), apply_schema)
+
+    def _wake(self, transaction: Transaction, server: BusyServer) -> None:
+        """Store a job for a server, unless one waits already.
+
+        The caller has locked the row of the server. Whoever runs that other job locks it, too, before it looks for
+        requests; so it sees this one.
+        """
+        assert isinstance(transaction, PostgresqlTransaction)
+        if transaction.query(_WAITING_JOB, lock=server.server):
+            return
+        defer = self._app.configure_task(
+            DRAIN,
+            queue=server.queue,
+            lock=server.server,
+            queueing_lock=server.server,
+            priority=server.priority,
+            connection=transaction.connection,
+        ).defer
+        try:
+            with transaction.connection.transaction():  # a savepoint: a conflict must not undo the request
+                defer(server=server.server)
+        except AlreadyEnqueued:
+            pass
+        except ConnectorException as e:
+            raise JournalError("the job for a worker cannot be stored", str(e.__cause__ or e), RULE) from None
+
+    def wake_all(self) -> int:
+        """Store a job for each server that has requests which are due and no job; return the number of these servers.
+
+        Such requests were put back, or their worker was killed.
+        """
+        found = self.journal.requests.busy_servers(without=_JOB_OF_SERVER)
+        for server in found:
+            with self.journal.requests.waking(server) as transaction:
+                self._wake(transaction, server)
+        return len(found)
+
+
+def newest_schema() -> str:
+    """Return the name of the newest migration of Procrastinate's tables."""
+    return max(path.stem for path in migrations_path.glob("*.sql"))
+
+
+def apply_schema(transaction: Transaction, known: str | None) -> None:
+    """Create Procrastinate's tables, or migrate them from the version that the journal knows."""
+    if known is None:
+        transaction.execute(SchemaManager.get_schema())
+        return
+    for path in sorted(migrations_path.glob("*.sql")):
+        if path.stem > known:
+            transaction.execute(path.read_text(encoding="utf-8"))

@@ -1,0 +1,324 @@
+"""What requests ask for: one class for each kind, which the journal holds as JSON."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
+
+from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
+from ztrust_mail.api.specs import load_spec
+from ztrust_mail.core.data import JsonLike
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import quoted
+from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.secrets.sources import RUN_SECRETS
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.load import Paths, SpecFiles, read_data
+
+if TYPE_CHECKING:
+    from ztrust_mail.applying.options import Waves
+
+FORMAT: Final = 1
+"""The version of the content of requests that this program writes, and the newest that it understands."""
+
+MAX_CONTENT: Final = 10_000_000
+"""How many characters the content of a request may have."""
+
+SpecSource: TypeAlias = "Paths | SpecDict | SpecFiles"
+Content: TypeAlias = Mapping[str, JsonLike]
+
+
+@dataclass(frozen=True)
+class Work(ABC):
+    """What a request asks a worker to do on one server. Holds names and references, never a secret.
+
+    Work with a higher ``priority`` is done first.
+    """
+
+    kind: ClassVar[str]
+    command: ClassVar[str]
+    """The command that does the same, under whose name errors are reported."""
+    priority: ClassVar[int] = 0
+
+    @abstractmethod
+    def to_content(self) -> Content:
+        """Return this as JSON data. Reads and validates a spec: raises :class:`SpecError`, :class:`UsageError`."""
+
+    @classmethod
+    @abstractmethod
+    def from_content(cls, content: Content) -> Work:
+        """Return what :meth:`to_content` returned. Raises :class:`ValueError` for anything else."""
+
+
+@dataclass(frozen=True)
+class WithSpec(Work):
+    """Work that a spec describes. ``realms`` are globs, ``variables`` texts of placeholders."""
+
+    spec: SpecSource
+    realms: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def to_content(self) -> Content:
+        others = {one.name: _to_json(getattr(self, one.name)) for one in fields(self) if one.name != "spec"}
+        return {"spec": _spec_content(self.spec, self.variables), **others}
+
+    @classmethod
+    def from_content(cls, content: Content) -> WithSpec:
+        if set(content) != {one.name for one in fields(cls)}:
+            raise ValueError
+        return cls(**{name: _PARSERS.get(name, _texts)(value) for name, value in content.items()})
+
+    def load(self) -> Spec:
+        """Return the spec. Raises :class:`SpecError`."""
+        # SpecFiles is what a request holds; the library's own types are narrower on purpose.
+        return load_spec(cast("Paths", self.spec), variables=self.variables)
+
+
+@dataclass(frozen=True)
+class _Writing(WithSpec):
+    """Work that writes. ``allow`` names the dangers that are intended, ``waves`` splits the work."""
+
+    allow: Sequence[str] = ()
+    waves: Waves | None = None
+
+
+@dataclass(frozen=True)
+class ApplySpec(_Writing):
+    """Plan a spec and apply it, within the policy of the worker. ``secrets`` is as the option of that name."""
+
+    kind: ClassVar[str] = "apply"
+    command: ClassVar[str] = "apply"
+    priority: ClassVar[int] = 20
+    secrets: Literal["auto", "write", "keep"] = "auto"
+
+
+@dataclass(frozen=True)
+class RotateSecrets(_Writing):
+    """Write the new values of secrets wherever ``references`` are used, such as ``env:SMTP_PASSWORD``."""
+
+    kind: ClassVar[str] = "rotate"
+    command: ClassVar[str] = "rotate"
+    priority: ClassVar[int] = 20
+    references: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class CheckDrift(WithSpec):
+    """Compare a server with a spec, and say who probably changed it."""
+
+    kind: ClassVar[str] = "drift"
+    command: ClassVar[str] = "drift"
+
+
+@dataclass(frozen=True)
+class TestSpec(WithSpec):
+    """Have the server send a test mail for each realm, with the settings of a spec."""
+
+    __test__ = False  # not a test class, whatever its name looks like to pytest
+    kind: ClassVar[str] = "test"
+    command: ClassVar[str] = "test"
+    priority: ClassVar[int] = 10
+
+
+@dataclass(frozen=True)
+class TestStored(Work):
+    """Have the server send a test mail for each realm, with the settings that it stores. ``realms`` are globs."""
+
+    __test__ = False
+    kind: ClassVar[str] = "test-stored"
+    command: ClassVar[str] = "test"
+    priority: ClassVar[int] = 10
+    realms: Sequence[str] = ()
+
+    def to_content(self) -> Content:
+        return {"realms": list(self.realms)}
+
+    @classmethod
+    def from_content(cls, content: Content) -> TestStored:
+        return cls(_texts(content["realms"]))
+
+
+@dataclass(frozen=True)
+class ApplySavedPlan(Work):
+    """Apply a plan that was saved and reviewed. ``plan`` is the text of the file."""
+
+    kind: ClassVar[str] = "apply-plan"
+    command: ClassVar[str] = "apply"
+    priority: ClassVar[int] = 20
+    plan: str
+    allow: Sequence[str] = ()
+    waves: Waves | None = None
+
+    def to_content(self) -> Content:
+        from ztrust_mail.planning.saved import from_text
+
+        from_text(self.plan)  # raises where it is no plan, or was altered
+        return {"plan": self.plan, "allow": list(self.allow), "waves": _to_json(self.waves)}
+
+    @classmethod
+    def from_content(cls, content: Content) -> ApplySavedPlan:
+        return cls(_text(content["plan"]), _texts(content["allow"]), _waves_of(content["waves"]))
+
+
+@dataclass(frozen=True)
+class OnboardRealms(Work):
+    """Give realms these e-mail settings, whatever they have now.
+
+    Realms that do not exist yet are waited for, ``wait_for_realm`` seconds at most. With ``test``, the server sends a
+    test mail for each realm that was written. ``defaults`` are settings that all realms start from.
+    """
+
+    kind: ClassVar[str] = "onboard"
+    command: ClassVar[str] = "apply"
+    priority: ClassVar[int] = 30
+    entries: Mapping[str, EntryDict]
+    defaults: DefaultsDict = field(default_factory=DefaultsDict)
+    test: bool = True
+    wait_for_realm: float = 300.0
+    allow: Sequence[str] = ()
+
+    @property
+    def spec(self) -> SpecDict:
+        """The realms and the defaults as a spec."""
+        return {"version": 1, "defaults": self.defaults, "realms": self.entries}
+
+    def load(self) -> Spec:
+        """Return the spec. Raises :class:`SpecError`."""
+        files = SpecFiles({"<request>": cast("Mapping[str, object]", self.spec)}, RUN_SECRETS)
+        return load_spec(cast("Paths", files))
+
+    def to_content(self) -> Content:
+        if globs := [name for name in self.entries if "*" in name or "?" in name]:
+            hint = "submit an ApplySpec for globs"
+            raise UsageError(f"onboarding takes names of realms, and {quoted(globs[0])} is a glob", hint)
+        if not self.entries:
+            raise UsageError("the onboarding names no realm", "give {realm: settings}")
+        spec = _spec_content(self.spec, {})
+        [data] = cast("Mapping[str, Content]", spec).values()
+        others: Content = {"test": self.test, "wait_for_realm": self.wait_for_realm, "allow": list(self.allow)}
+        return {"entries": data.get("realms", {}), "defaults": data.get("defaults", {}), **others}
+
+    @classmethod
+    def from_content(cls, content: Content) -> OnboardRealms:
+        entries, defaults = _mapping(content["entries"]), _mapping(content["defaults"])
+        test, wait = content["test"], content["wait_for_realm"]
+        if not isinstance(test, bool) or isinstance(wait, bool) or not isinstance(wait, int | float):
+            raise ValueError
+        allow = _texts(content["allow"])
+        return cls(cast("Mapping[str, EntryDict]", entries), cast("DefaultsDict", defaults), test, float(wait), allow)
+
+
+KINDS: Final[Mapping[str, type[Work]]] = {
+    one.kind: one for one in (ApplySpec, ApplySavedPlan, CheckDrift, TestSpec, TestStored, RotateSecrets, OnboardRealms)
+}
+
+
+def write_content(work: Work) -> str:
+    """Return the content of a request.
+
+    Raises :class:`SpecError`, :class:`UsageError` where a worker could not do it.
+    """
+    text = json.dumps({"format": FORMAT, **work.to_content()}, sort_keys=True, separators=(",", ":"))
+    if len(text) > MAX_CONTENT:
+        message = f"the request has {len(text):,} characters, and may have {MAX_CONTENT:,}"
+        raise UsageError(message, "split the spec, and submit one request for each part")
+    return text
+
+
+def read_content(kind: str, text: str, tool_version: str) -> Work:
+    """Return the work in a request. Raises :class:`UsageError` where this program does not understand it."""
+    try:
+        content = json.loads(text)
+        version = content.pop("format")
+        if version == FORMAT:
+            return KINDS[kind].from_content(content)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        message = "the request cannot be read: its content is not what this program writes"
+        raise UsageError(message, "submit it again; if that does not help, report it") from None
+    message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
+    raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
+
+
+def _spec_content(given: SpecSource, variables: Mapping[str, str]) -> JsonLike:
+    """Return the data of a valid spec by file. Raises where it is not valid, or has a secret that no worker finds."""
+    data = given.files if isinstance(given, SpecFiles) else read_data(cast("Paths", given))
+    spec = load_spec(cast("Paths", given), variables=variables)
+    for entry in spec.written or (spec.defaults, *spec.entries):
+        for setting in entry.settings.values():
+            _require_absolute(setting.value, entry.phrase)
+    return cast("JsonLike", data)
+
+
+def _require_absolute(value: object, where: str) -> None:
+    if isinstance(value, SecretRef) and value.kind is SecretKind.FILE and not value.argument[0].startswith("/"):
+        message = f"{where} takes a secret from the file {quoted(value.argument[0])}, which only this machine has"
+        raise UsageError(message, f"write where the worker has it, such as file: {RUN_SECRETS}/NAME", "request-file")
+
+
+def _spec_of(data: JsonLike) -> SpecFiles:
+    if not isinstance(data, Mapping) or not all(isinstance(one, Mapping) for one in data.values()):
+        raise ValueError
+    return SpecFiles(cast("Mapping[str, Mapping[str, object]]", data), RUN_SECRETS)
+
+
+def _to_json(value: object) -> JsonLike:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
+        return [str(one) for one in value]
+    return dict(value) if isinstance(value, Mapping) else dict(vars(value))
+
+
+def _waves_of(data: JsonLike) -> Waves | None:
+    from ztrust_mail.applying.options import Waves
+
+    if data is None:
+        return None
+    values = _any_mapping(data)
+    canary, size, stop_after, per_credential = (values[one.name] for one in fields(Waves))
+    if not (isinstance(size, int) and isinstance(stop_after, int) and isinstance(per_credential, bool)):
+        raise ValueError
+    return Waves(_text(canary), size, stop_after, per_credential)
+
+
+def _variables_of(data: JsonLike) -> dict[str, str]:
+    return {name: _text(value) for name, value in _any_mapping(data).items()}
+
+
+def _mode_of(data: JsonLike) -> str:
+    return SecretMode(_text(data)).value
+
+
+def _any_mapping(data: JsonLike) -> Content:
+    if not isinstance(data, Mapping):
+        raise ValueError
+    return data
+
+
+def _mapping(data: JsonLike) -> dict[str, JsonLike]:
+    return dict(_any_mapping(data))
+
+
+def _text(data: JsonLike) -> str:
+    if not isinstance(data, str):
+        raise ValueError
+    return data
+
+
+def _texts(data: JsonLike) -> tuple[str, ...]:
+    if not isinstance(data, list):
+        raise ValueError
+    return tuple(_text(one) for one in data)
+
+
+_PARSERS: Final[Mapping[str, Callable[[JsonLike], Any]]] = {
+    "spec": _spec_of,
+    "variables": _variables_of,
+    "waves": _waves_of,
+    "secrets": _mode_of,
+}
+"""How the parts of a spec's work are read; all others are lists of texts. Each raises :class:`ValueError`."""

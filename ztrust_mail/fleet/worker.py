@@ -1,0 +1,196 @@
+"""A worker: drains the requests of servers as jobs for them arrive, and sweeps up what others have left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import DeleteJobCondition, Status
+
+from ztrust_mail.core.errors import JournalError, ZtrustMailError
+from ztrust_mail.fleet.queue import DRAIN
+
+if TYPE_CHECKING:
+    from ztrust_mail.fleet.queue import WorkerEngine
+    from ztrust_mail.journal.database import PostgresqlUrl
+
+_LOG: Final = logging.getLogger("ztrust_mail.worker")
+
+_CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+"""What a restart of the database causes; a pool that gets no connection raises a kind of the first."""
+
+
+@dataclass(frozen=True)
+class WorkerTiming:
+    """In seconds. A worker without a heartbeat for ``stalled_after`` is dead, and a sweep takes its jobs away.
+
+    The lease on the requests of a server lasts 60 s: longer than ``stalled_after``, so the drain that follows a killed
+    worker may find the lease still held and ends at once; the next sweep begins another one.
+    """
+
+    heartbeat: float = 10.0
+    stalled_after: float = 30.0
+    sweep: float = 10.0
+    poll: float = 5.0
+    reconnect: float = 2.0
+    longest_reconnect: float = 30.0
+    prune: float = 3600.0
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Which queues a worker serves, and on how many servers it works at once."""
+
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 4
+    keep: timedelta = timedelta(days=90)
+    timing: WorkerTiming = field(default_factory=WorkerTiming)
+
+
+@dataclass
+class WorkerState:
+    """What a health check asks for. Threads may read it."""
+
+    is_connected: bool = False
+    is_stopping: bool = False
+    draining: set[str] = field(default_factory=set)
+    last_sweep: float = 0.0
+    """The time of the loop's clock at which the last sweep ended, 0 before the first."""
+
+
+class Worker:
+    """Runs until it is told to stop. ``sweeps`` are called at each sweep, such as the one that submits schedules."""
+
+    def __init__(
+        self,
+        engine: WorkerEngine,
+        url: PostgresqlUrl,
+        options: WorkerOptions,
+        sweeps: tuple[Callable[[], object], ...] = (),
+    ) -> None:
+        self._engine, self._url, self._options = engine, url, options
+        self._sweeps = (*sweeps, engine.wake_all)
+        self._stop = asyncio.Event()
+        self.state = WorkerState()
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT; then finish the writes under way and put the rest back."""
+        asyncio.run(self._run())
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(self._options.concurrency + 2, "ztrust-mail worker"))
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(one, self.stop)
+        pause = self._options.timing.reconnect
+        while not self._stop.is_set():
+            began = loop.time()
+            try:
+                await self._work()
+            except (ConnectorException, psycopg.Error) as e:
+                if not isinstance(cause := e.__cause__ or e, _CONNECTION_ERRORS):
+                    raise
+                _LOG.warning("the database cannot be reached (%s); trying again", type(cause).__name__)
+            self.state.is_connected = False
+            if loop.time() - began > self._options.timing.longest_reconnect:
+                pause = self._options.timing.reconnect
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), pause)
+            pause = min(2 * pause, self._options.timing.longest_reconnect)
+
+    def stop(self) -> None:
+        """Let the worker end. A second signal ends the process at once."""
+        loop = asyncio.get_running_loop()
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(one)
+        self.state.is_stopping = True
+        self._engine.options.stop.set()
+        self._stop.set()
+
+    async def _work(self) -> None:
+        """Work until the connection is lost or the worker is to stop."""
+        timing, options = self._options.timing, self._options
+        app = self._make_app()
+        async with app.open_async():
+            self.state.is_connected = True
+            _LOG.info("serving the queues %s, %d servers at once", ", ".join(options.queues), options.concurrency)
+            work = app.run_worker_async(
+                queues=[*options.queues],
+                concurrency=options.concurrency,
+                install_signal_handlers=False,
+                delete_jobs=DeleteJobCondition.ALWAYS,
+                fetch_job_polling_interval=timing.poll,
+                update_heartbeat_interval=timing.heartbeat,
+                stalled_worker_timeout=timing.stalled_after,
+            )
+            await _until_first_ends(work, self._sweep_until_stopped(app), self._stop.wait())
+
+    def _make_app(self) -> App:
+        arguments = {**self._url.connection_arguments(), "client_encoding": "utf8", "connect_timeout": "10"}
+        app = App(
+            connector=PsycopgConnector(
+                kwargs={**arguments, "application_name": "ztrust-mail worker", "prepare_threshold": None},
+                min_size=1,
+                max_size=self._options.concurrency + 2,
+                timeout=30.0,
+            )
+        )
+        app.task(name=DRAIN)(self._drain)
+        return app
+
+    def _drain(self, server: str) -> None:
+        self.state.draining.add(server)
+        try:
+            self._engine.drain(server)
+        except ZtrustMailError as e:
+            _LOG.warning("the requests of %s wait for the next sweep: %s", server, e.message)
+        finally:
+            self.state.draining.discard(server)
+
+    async def _sweep_until_stopped(self, app: App) -> None:
+        loop, pruned = asyncio.get_running_loop(), 0.0
+        while True:
+            await self._free_stalled(app)
+            for sweep in self._sweeps:
+                try:
+                    await asyncio.to_thread(sweep)
+                except JournalError as e:
+                    _LOG.warning("a sweep failed: %s", e.message)
+            if not pruned or loop.time() - pruned > self._options.timing.prune:
+                with suppress(JournalError):
+                    await asyncio.to_thread(self._engine.journal.requests.prune, self._options.keep)
+                pruned = loop.time()
+            self.state.last_sweep = loop.time()
+            await asyncio.sleep(self._options.timing.sweep)
+
+    async def _free_stalled(self, app: App) -> None:
+        """Remove the jobs of dead workers, so that another job for the same server can run."""
+        manager = app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._options.timing.stalled_after):
+            if job.task_name == DRAIN and job.id is not None:
+                _LOG.warning("a worker died while it worked on %s", job.lock)
+                with suppress(ConnectorException):  # another worker was faster
+                    await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+
+
+async def _until_first_ends(*several: Awaitable[object]) -> None:
+    """Wait until one of several ends, cancel the others and wait for them. Raises what the first has raised."""
+    tasks = [asyncio.ensure_future(one) for one in several]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

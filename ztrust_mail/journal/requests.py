@@ -1,0 +1,317 @@
+"""Requests in the journal: work that someone asked for, to be done by a worker, each with its state and outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from ztrust_mail._version import __version__
+from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.text import printable
+from ztrust_mail.journal import queries
+from ztrust_mail.journal.database import Database, Row, Transaction, Value
+from ztrust_mail.journal.records import report_damage, time_if_any, time_of
+
+MAX_TAKEN: Final = 500
+"""How many requests of a server are looked at when the next ones are taken."""
+
+
+class RequestState(StrEnum):
+    """What has become of a request."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    """A worker works on it, or was killed while it did."""
+    DONE = "done"
+    FAILED = "failed"
+    """It ended, and not all of it was done."""
+    DEAD = "dead"
+    """It was given up after several attempts."""
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the request has ended."""
+        return self not in (RequestState.WAITING, RequestState.RUNNING)
+
+
+@dataclass(frozen=True)
+class NewRequest:
+    """A request about to be stored.
+
+    ``server`` is a URL, ``name`` the name that the settings give that server, if any. ``content`` is JSON; it holds
+    names and references, never a secret. Of two requests with the same ``digest``, only one waits or runs at a time.
+    Of two with the same ``key`` for a server, only the first is ever done. ``who`` submitted it, ``message`` says why.
+    """
+
+    server: str
+    name: str
+    queue: str
+    kind: str
+    content: str
+    digest: str
+    key: str = ""
+    priority: int = 0
+    who: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class StoredRequest(NewRequest):
+    """A request in the journal; times are in UTC.
+
+    It is not taken before ``due``. ``attempts`` is how often it was taken. ``summary`` says in one line how it ended or
+    why it waits. ``report`` is the report of its result as JSON, ``report_text`` as text for people. ``content`` and
+    the reports are empty in lists.
+    """
+
+    number: int = 0
+    tool_version: str = ""
+    state: RequestState = RequestState.WAITING
+    attempts: int = 0
+    is_cancelled: bool = False
+    exit_status: int | None = None
+    summary: str = ""
+    report: str = ""
+    report_text: str = ""
+    submitted: datetime = datetime.min
+    due: datetime = datetime.min
+    started: datetime | None = None
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True)
+class RequestEnd:
+    """How a request ended."""
+
+    state: RequestState
+    exit_status: int | None = None
+    summary: str = ""
+    report: str = ""
+    report_text: str = ""
+
+
+@dataclass(frozen=True)
+class BusyServer:
+    """A server with requests that may be taken now, and the highest priority among them."""
+
+    server: str
+    name: str
+    queue: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class RequestCount:
+    """How many requests of a queue are in a state, and when the oldest was submitted."""
+
+    queue: str
+    state: RequestState
+    number: int
+    oldest: datetime
+
+
+class RequestTable:
+    """The requests of a journal. Every method raises :class:`JournalError` when the database fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def adding(self, request: NewRequest) -> Iterator[tuple[StoredRequest, Transaction]]:
+        """Store a request, and yield it with the transaction that stores it, which ends with the block.
+
+        Where the same request waits, runs, or has the same key, yields that one and stores nothing.
+        """
+        with self._database.writing() as transaction:
+            place: dict[str, Value] = {"server": request.server, "name": request.name, "queue": request.queue}
+            transaction.execute(queries.KNOW_SERVER, place)
+            same = transaction.query(
+                queries.SAME_REQUEST, digest=request.digest, server=request.server, request_key=request.key
+            )
+            number = same[-1]["number"] if same else self._insert(transaction, request)
+            yield _one(transaction, number), transaction
+
+    def _insert(self, transaction: Transaction, request: NewRequest) -> int:
+        values: dict[str, Value] = {**vars(request), "request_key": request.key, "tool_version": __version__}
+        del values["key"]
+        texts = {"who": printable(request.who), "message": printable(request.message)}
+        [row] = transaction.query(queries.NEW_REQUEST, **{**values, **texts}, now=transaction.now())
+        number: int = row["number"]
+        return number
+
+    def get(self, number: int) -> StoredRequest:
+        """Return a request. Raises :class:`UsageError` if there is none with this number."""
+        with self._database.reading() as transaction:
+            return _one(transaction, number)
+
+    def newest(self, limit: int = 50) -> list[StoredRequest]:
+        """Return the newest requests, newest first."""
+        with self._database.reading() as transaction:
+            return [request_of(row) for row in transaction.query(queries.NEWEST_REQUESTS, limit=limit)]
+
+    def unfinished(self, limit: int = 1000) -> list[StoredRequest]:
+        """Return the oldest requests that wait or run, oldest first."""
+        with self._database.reading() as transaction:
+            return [request_of(row) for row in transaction.query(queries.UNFINISHED_REQUESTS, limit=limit)]
+
+    def ahead_of(self, request: StoredRequest) -> int:
+        """Return how many requests of the same server come before one."""
+        values: dict[str, Value] = {
+            "server": request.server,
+            "priority": request.priority,
+            "number": request.number,
+        }
+        with self._database.reading() as transaction:
+            [row] = transaction.query(queries.AHEAD, **values)
+        number: int = row["number"]
+        return number
+
+    def waiting_for(self, server: str, *, limit: int = MAX_TAKEN) -> list[StoredRequest]:
+        """Return what may be taken next, in order: first what a killed worker has left.
+
+        Waits until the requests that are being added are stored.
+        """
+        with self._database.writing() as transaction:
+            transaction.execute(queries.LOCK_SERVER, {"server": server})
+            rows = transaction.query(queries.REQUESTS_TO_TAKE, server=server, now=transaction.now(), limit=limit)
+            return [request_of(row) for row in rows]
+
+    def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
+        """Mark requests as running, and return those that have not been cancelled or taken meanwhile.
+
+        Only who has the lease on the requests of the server may do so.
+        """
+        with self._database.writing() as transaction:
+            now = transaction.now()
+            rows: list[dict[str, Value]] = [
+                {"number": one.number, "attempts": one.attempts, "now": now} for one in requests
+            ]
+            transaction.execute(queries.TAKE_REQUEST, *rows)
+            found = [(one, _one(transaction, one.number)) for one in requests]
+        return [
+            taken
+            for before, taken in found
+            if taken.state is RequestState.RUNNING and taken.attempts == before.attempts + 1
+        ]
+
+    def end(self, request: StoredRequest, end: RequestEnd) -> bool:
+        """Store how a request ended. Returns false if another worker has taken it meanwhile, and stores nothing."""
+        values: dict[str, Value] = {
+            "number": request.number,
+            "attempts": request.attempts,
+            "state": end.state.value,
+            "exit_status": end.exit_status,
+            "summary": printable(end.summary),
+            "report": end.report,
+            "report_text": end.report_text,
+        }
+        with self._database.writing() as transaction:
+            return bool(transaction.execute(queries.END_OF_REQUEST, {**values, "now": transaction.now()}))
+
+    def put_back(self, request: StoredRequest, why: str, pause: timedelta, *, counted: bool = True) -> None:
+        """Let a running request wait again for at least ``pause``; unless ``counted``, this attempt does not count."""
+        values: dict[str, Value] = {
+            "number": request.number,
+            "attempts": request.attempts,
+            "summary": printable(why),
+            "uncounted": 0 if counted else 1,
+        }
+        with self._database.writing() as transaction:
+            transaction.execute(queries.REQUEST_AGAIN, {**values, "due": transaction.now() + pause})
+
+    def cancel(self, number: int) -> StoredRequest:
+        """Cancel a request that waits, or ask its worker to stop; return it. Has no effect on one that has ended."""
+        with self._database.writing() as transaction:
+            transaction.execute(queries.CANCEL_REQUEST, {"number": number, "now": transaction.now()})
+            return _one(transaction, number)
+
+    def cancelled(self) -> set[int]:
+        """Return the numbers of the running requests that are to stop."""
+        with self._database.reading() as transaction:
+            return {row["number"] for row in transaction.query(queries.CANCELLED_AMONG)}
+
+    @contextmanager
+    def retrying(self, number: int) -> Iterator[tuple[StoredRequest, Transaction]]:
+        """Let a request that failed, is dead or was cancelled wait again; yields as :meth:`adding` does.
+
+        Raises :class:`UsageError` if it is in another state, or the same request waits or runs.
+        """
+        with self._database.writing() as transaction:
+            before = _one(transaction, number)
+            if before.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
+                hint = f"see: ztrust-mail requests {number}"
+                raise UsageError(f"request {number} is {before.state} and cannot be tried again", hint)
+            transaction.execute(
+                queries.KNOW_SERVER, {"server": before.server, "name": before.name, "queue": before.queue}
+            )
+            same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key="")
+            if same:
+                message = f"request {same[0]['number']} asks for the same as request {number}, and has not ended"
+                raise UsageError(message, f"see: ztrust-mail requests {same[0]['number']}")
+            transaction.execute(queries.RETRY_REQUEST, {"number": number, "now": transaction.now()})
+            yield _one(transaction, number), transaction
+
+    def busy_servers(self, without: str = queries.NOTHING) -> list[BusyServer]:
+        """Return the servers with requests that may be taken now, those with the highest priority first.
+
+        ``without`` is an SQL query about ``s.server``; servers for which it finds a row are left out.
+        """
+        with self._database.reading() as transaction:
+            rows = transaction.query(queries.SERVERS_WITH_WORK.format(without=without), now=transaction.now())
+        return [BusyServer(row["server"], row["name"], row["queue"], row["priority"]) for row in rows]
+
+    def has_key(self, server: str, key: str) -> bool:
+        """Tell whether a request with this key was submitted for a server."""
+        with self._database.reading() as transaction:
+            return bool(transaction.query(queries.SAME_REQUEST, digest="", server=server, request_key=key))
+
+    def counts(self) -> list[RequestCount]:
+        """Return how many requests of each queue are in each state."""
+        with self._database.reading() as transaction:
+            rows = transaction.query(queries.REQUEST_COUNTS)
+        with report_damage("its requests"):
+            return [
+                RequestCount(row["queue"], RequestState(row["state"]), row["number"], time_of(row["oldest"]))
+                for row in rows
+            ]
+
+    def prune(self, keep: timedelta) -> int:
+        """Delete the requests that ended longer ago than ``keep``; return how many there were."""
+        with self._database.writing() as transaction:
+            return transaction.execute(queries.PRUNE_REQUESTS, {"before": transaction.now() - keep})
+
+    def now(self) -> datetime:
+        """Return the time of the clock that all users of the journal share."""
+        with self._database.reading() as transaction:
+            return transaction.now()
+
+    @contextmanager
+    def waking(self, server: BusyServer) -> Iterator[Transaction]:
+        """Yield a transaction that holds the lock on a server's requests, to wake a worker."""
+        with self._database.writing() as transaction:
+            transaction.execute(queries.LOCK_SERVER, {"server": server.server})
+            yield transaction
+
+
+def _one(transaction: Transaction, number: int) -> StoredRequest:
+    rows = transaction.query(queries.REQUEST, number=number)
+    if not rows:
+        raise UsageError(f"there is no request {number}", "list the requests with: ztrust-mail requests")
+    return request_of(rows[0])
+
+
+def request_of(row: Row) -> StoredRequest:
+    """Return the request in a row. Raises :class:`JournalError` if it is damaged."""
+    with report_damage(f"request {row['number']}"):
+        values = {name: value for name, value in row.items() if name != "request_key"}
+        times = {name: time_of(row[name]) for name in ("submitted", "due")}
+        ends = {name: time_if_any(row[name]) for name in ("started", "ended")}
+        state, is_cancelled = RequestState(row["state"]), bool(row["is_cancelled"])
+        return StoredRequest(
+            **{**values, **times, **ends, "key": row["request_key"], "state": state, "is_cancelled": is_cancelled}
+        )
