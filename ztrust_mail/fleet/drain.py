@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -14,13 +14,13 @@ from ztrust_mail import api
 from ztrust_mail.api.session import Session, local_user
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
 from ztrust_mail.core.text import pluralise, quoted
-from ztrust_mail.fleet.execute import Call, Postponed, end_of, end_of_error, execute, has_lost_server, is_transient
+from ztrust_mail.fleet.execute import Call, end_of, end_of_error, execute, has_lost_server, is_transient
 from ztrust_mail.fleet.execute import until_window as find_closed_window
 from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
 from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStored, Work, read_content
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import LOCKED, Monitor
-from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.settings import PROCESS, Variables
 
 _LOG: Final = logging.getLogger("ztrust_mail.fleet")
@@ -97,7 +97,9 @@ class Drain:
             if not batch:
                 break
             was_killed = chosen[0].state is RequestState.RUNNING
-            ended += sum(map(self._is_ended, batch, self._do(batch, was_killed=was_killed)))
+            outcomes = [self._limit(*one) for one in zip(batch, self._do(batch, was_killed=was_killed), strict=True)]
+            self._requests.store(outcomes)
+            ended += sum(isinstance(end, RequestEnd) for _, end in outcomes)
         return ended
 
     def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
@@ -182,18 +184,19 @@ class Drain:
             done.set()
             watcher.join()
 
-    def _is_ended(self, request: StoredRequest, end: RequestEnd | Postponed) -> bool:
-        """Store how a request ended or that it waits, and tell which of the two it is."""
+    def _limit(
+        self, request: StoredRequest, end: RequestEnd | Postponed
+    ) -> tuple[StoredRequest, RequestEnd | Postponed]:
+        """Return a request with its outcome: it waits longer after each attempt, and is dead after the last."""
         policy = self._options.retry
-        if isinstance(end, Postponed) and end.counted and request.attempts >= policy.attempts:
-            end = RequestEnd(RequestState.DEAD, summary=f"given up after {policy.attempts} attempts: {end.why}")
-        if isinstance(end, Postponed):
-            pause = policy.pause_after(request.attempts) if end.counted else end.pause
-            self._requests.put_back(request, end.why, pause, counted=end.counted)
-            return False
-        self._requests.end(request, end)
-        _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
-        return True
+        if isinstance(end, Postponed) and end.counted:
+            if request.attempts < policy.attempts:
+                end = replace(end, pause=policy.pause_after(request.attempts))
+            else:
+                end = RequestEnd(RequestState.DEAD, summary=f"given up after {policy.attempts} attempts: {end.why}")
+        if isinstance(end, RequestEnd):
+            _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
+        return request, end
 
 
 def _describe(batch: Sequence[StoredRequest]) -> str:

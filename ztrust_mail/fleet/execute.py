@@ -37,7 +37,7 @@ from ztrust_mail.fleet.work import (
 )
 from ztrust_mail.journal.lease import LOCKED
 from ztrust_mail.journal.records import Outcome
-from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import Reason, parse_allow
 
@@ -61,15 +61,6 @@ MAX_REPORT: Final = 1_000_000
 """How many characters of a report the journal keeps."""
 
 LONGEST_WAIT: Final = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Postponed:
-    """A request that is to wait again: ``why``, and for how long. ``counted`` means that an attempt has failed."""
-
-    why: str
-    pause: timedelta = timedelta()
-    counted: bool = True
 
 
 @dataclass(frozen=True)

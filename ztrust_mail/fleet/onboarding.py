@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.fleet.execute import Call, Postponed, check_guard, end_of, end_of_error, has_lost_server, until_window
+from ztrust_mail.fleet.execute import Call, check_guard, end_of, end_of_error, has_lost_server, until_window
 from ztrust_mail.fleet.work import OnboardRealms, read_content
-from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
+from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.safety import Reason, parse_allow

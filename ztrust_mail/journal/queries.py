@@ -141,6 +141,7 @@ TAKE_REQUEST: Final = """
 UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
 WHERE number = :number AND attempts = :attempts AND state IN ('waiting', 'running')
 """
+RUNNING_REQUESTS: Final = "SELECT * FROM journal_requests WHERE server = :server AND state = 'running'"
 END_OF_REQUEST: Final = """
 UPDATE journal_requests SET state = :state, exit_status = :exit_status, summary = :summary, report = :report,
     report_text = :report_text, ended = :now

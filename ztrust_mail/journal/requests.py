@@ -96,6 +96,15 @@ class RequestEnd:
 
 
 @dataclass(frozen=True)
+class Postponed:
+    """A running request that is to wait again: ``why``, and for how long. ``counted``: this attempt has failed."""
+
+    why: str
+    pause: timedelta = timedelta()
+    counted: bool = True
+
+
+@dataclass(frozen=True)
 class BusyServer:
     """A server with requests that may be taken now, and the highest priority among them."""
 
@@ -182,7 +191,7 @@ class RequestTable:
             return [request_of(row) for row in rows]
 
     def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
-        """Mark requests as running, and return those that have not been cancelled or taken meanwhile.
+        """Mark requests of one server as running, and return those that have not been cancelled or taken meanwhile.
 
         Only who has the lease on the requests of the server may do so.
         """
@@ -192,37 +201,21 @@ class RequestTable:
                 {"number": one.number, "attempts": one.attempts, "now": now} for one in requests
             ]
             transaction.execute(queries.TAKE_REQUEST, *rows)
-            found = [(one, _one(transaction, one.number)) for one in requests]
-        return [
-            taken
-            for before, taken in found
-            if taken.state is RequestState.RUNNING and taken.attempts == before.attempts + 1
-        ]
+            running = transaction.query(queries.RUNNING_REQUESTS, server=requests[0].server)
+        found = {one.number: one for one in map(request_of, running)}
+        taken = [(one, found[one.number]) for one in requests if one.number in found]
+        return [one for before, one in taken if one.attempts == before.attempts + 1]
 
-    def end(self, request: StoredRequest, end: RequestEnd) -> bool:
-        """Store how a request ended. Returns false if another worker has taken it meanwhile, and stores nothing."""
-        values: dict[str, Value] = {
-            "number": request.number,
-            "attempts": request.attempts,
-            "state": end.state.value,
-            "exit_status": end.exit_status,
-            "summary": printable(end.summary),
-            "report": end.report,
-            "report_text": end.report_text,
-        }
+    def store(self, outcomes: Sequence[tuple[StoredRequest, RequestEnd | Postponed]]) -> None:
+        """Store what has become of running requests, except of those that another worker has taken meanwhile."""
+        ends = [_end_values(request, end) for request, end in outcomes if isinstance(end, RequestEnd)]
         with self._database.writing() as transaction:
-            return bool(transaction.execute(queries.END_OF_REQUEST, {**values, "now": transaction.now()}))
-
-    def put_back(self, request: StoredRequest, why: str, pause: timedelta, *, counted: bool = True) -> None:
-        """Let a running request wait again for at least ``pause``; unless ``counted``, this attempt does not count."""
-        values: dict[str, Value] = {
-            "number": request.number,
-            "attempts": request.attempts,
-            "summary": printable(why),
-            "uncounted": 0 if counted else 1,
-        }
-        with self._database.writing() as transaction:
-            transaction.execute(queries.REQUEST_AGAIN, {**values, "due": transaction.now() + pause})
+            now = transaction.now()
+            if ends:
+                transaction.execute(queries.END_OF_REQUEST, *({**one, "now": now} for one in ends))
+            again = [_pause_values(request, end, now) for request, end in outcomes if isinstance(end, Postponed)]
+            if again:
+                transaction.execute(queries.REQUEST_AGAIN, *again)
 
     def cancel(self, number: int) -> StoredRequest:
         """Cancel a request that waits, or ask its worker to stop; return it. Has no effect on one that has ended."""
@@ -296,6 +289,28 @@ class RequestTable:
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server.server})
             yield transaction
+
+
+def _end_values(request: StoredRequest, end: RequestEnd) -> dict[str, Value]:
+    return {
+        "number": request.number,
+        "attempts": request.attempts,
+        "state": end.state.value,
+        "exit_status": end.exit_status,
+        "summary": printable(end.summary),
+        "report": end.report,
+        "report_text": end.report_text,
+    }
+
+
+def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict[str, Value]:
+    return {
+        "number": request.number,
+        "attempts": request.attempts,
+        "summary": printable(end.why),
+        "uncounted": 0 if end.counted else 1,
+        "due": now + end.pause,
+    }
 
 
 def _one(transaction: Transaction, number: int) -> StoredRequest:

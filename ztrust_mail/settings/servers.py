@@ -58,7 +58,6 @@ class Server:
     labels: Mapping[str, str] = field(default_factory=dict)
     vars: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    queue: str = "default"
     isolated: bool = False
     findings: tuple[Finding, ...] = ()
 
