@@ -1,21 +1,24 @@
-"""Lists the servers of the settings, and says of each how to log in, without resolving anything."""
+"""Lists the servers of the settings, says of each how to log in, and selects some; resolves no secret."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.findings import Finding, Location, Severity, error, warning
+from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
 from ztrust_mail.settings.file import Settings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
 from ztrust_mail.settings.references import SECRETS
+from ztrust_mail.settings.selection import ServerSelection, is_glob, is_url, parse_labels
 from ztrust_mail.settings.servers import Server, choose_server
 from ztrust_mail.settings.urls import FILES, quote_server
 
+_LISTED = 10
 CLEAR_TEXT = "clear text in the settings"
 """The source of a secret that is neither a reference nor a variable."""
 
@@ -48,6 +51,15 @@ class ListedServer:
         if server.has_given_token:
             return "the token's owner"
         return server.username or f"client {server.client_id}"
+
+
+@dataclass(frozen=True)
+class SelectedServer:
+    """A server of a selection, by the name or URL that ``--server`` takes; ``url`` is empty for a broken entry."""
+
+    name: str
+    url: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_servers(settings: Settings, environ: Variables = PROCESS) -> tuple[ListedServer, ...]:
@@ -97,16 +109,33 @@ def select_servers(listed: Sequence[ListedServer], wanted: Mapping[str, str]) ->
     return tuple(one for one in listed if wanted.items() <= one.labels.items())
 
 
-def parse_labels(texts: Iterable[str]) -> dict[str, str]:
-    """Return labels given as ``stage=prod``. Raises :class:`UsageError` for other texts, and for two of one name."""
-    labels: dict[str, str] = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not (name and sign and value):
-            raise UsageError(f"{quoted(text)} is not a label", "write NAME=VALUE, such as stage=prod")
-        if labels.setdefault(name, value) != value:
-            raise UsageError(f"the label {quoted(name)} is given with two values", "no server has both; give one")
-    return labels
+def resolve_selection(
+    settings: Settings, selection: ServerSelection, environ: Variables = PROCESS
+) -> tuple[SelectedServer, ...]:
+    """Return the servers of a selection, each once, in the order of the names and then of the settings.
+
+    Raises :class:`UsageError` where nothing fits or two servers have one URL, :class:`ConfigError` for an unknown name.
+    """
+    if selection.every and (selection.names or selection.labels):
+        hint = "leave out --all-servers, or --server and --label"
+        raise UsageError("--all-servers cannot be combined with --server or --label", hint)
+    wanted, listed = parse_labels(selection.labels), [one for one in list_servers(settings, environ) if one.name]
+    if not listed and (selection.every or selection.labels):
+        raise UsageError("the settings have no servers", "see: ztrust-mail docs settings")
+    fitting = {
+        one.name: SelectedServer(one.name, one.server.url if one.server else "", one.labels)
+        for one in select_servers(listed, wanted)
+    }
+    known = [one.name for one in listed]
+    given = selection.names or known
+    names = list(dict.fromkeys(name for one in given for name in _find_names(settings, known, one, environ)))
+    urls = {} if wanted else {name: _at_url(settings, name, environ) for name in names if is_url(name)}
+    found = [(fitting | urls)[name] for name in names if name in fitting or name in urls]
+    if not found:
+        where, labels = first_and_more(names, _LISTED), " and ".join(map(quoted, selection.labels))
+        raise UsageError(f"no server among {where} has {labels}", "give fewer labels; all of them have to match")
+    _refuse_shared_urls(found)
+    return tuple(found)
 
 
 def _list_one(settings: Settings, environ: Environment, name: str, path: str, entry: Table) -> ListedServer:
@@ -139,3 +168,32 @@ def _find_sources(server: Server, environ: Environment, entry: Table) -> Iterato
             yield key, CLEAR_TEXT
         else:
             yield key, f"variable {PREFIX}{key.upper()}"
+
+
+def _at_url(settings: Settings, url: str, environ: Variables) -> SelectedServer:
+    server = choose_server(settings, url, (), environ)
+    return SelectedServer(url, server.url, server.labels)
+
+
+def _find_names(settings: Settings, known: Collection[str], given: str, environ: Variables) -> Sequence[str]:
+    if given in known or is_url(given):
+        return [given]
+    if not is_glob(given):
+        choose_server(settings, given, (), environ)  # raises, and knows what to suggest
+    matching = [name for name in known if glob_matches(given, name)]
+    if not matching:
+        hint = f"known servers: {first_and_more([*known], _LISTED)}"
+        raise UsageError(f"no server matches {quoted(given)}", hint)
+    return matching
+
+
+def _refuse_shared_urls(found: Sequence[SelectedServer]) -> None:
+    """Raise :class:`UsageError` where two servers have one URL: each would wait for the lock of the other."""
+    seen: dict[str, str] = {}
+    for one in found:
+        if one.url in seen:
+            message = f"{quoted(seen[one.url])} and {quoted(one.name)} have the same URL {quote_server(one.url)}"
+            hint = "leave one of them out: one run at a time can work on a server"
+            raise UsageError(f"{message}, so that they are one server", hint)
+        if one.url:
+            seen[one.url] = one.name

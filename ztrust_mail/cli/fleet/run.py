@@ -25,7 +25,7 @@ from ztrust_mail.reports.report import ServerResult, of_servers_run
 from ztrust_mail.reports.server_result import count_realms, refused_reasons
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
-from ztrust_mail.settings.selection import SelectedServer, resolve_selection
+from ztrust_mail.settings.inventory import SelectedServer, resolve_selection
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]

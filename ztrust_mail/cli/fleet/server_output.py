@@ -21,7 +21,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import PlanReport, Report, ServerResult, of_findings
 from ztrust_mail.reports.style import Line, line
-from ztrust_mail.settings.selection import SelectedServer
+from ztrust_mail.settings.inventory import SelectedServer
 
 _SELECTING = ("server", "label", "all_servers", "parallel", "order")
 """The parameters that a command for one of the servers has in another way, or not at all."""
