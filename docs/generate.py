@@ -62,7 +62,7 @@ STATUSES: Mapping[ExitStatus, str] = {
     ExitStatus.INTERRUPTED: "interrupted",
 }
 
-WITHOUT_VARIABLE = ("profile", "labels", "vars", "limits")
+WITHOUT_VARIABLE = ("profile", "labels", "vars", "limits", "queue")
 """Keys of a server that no environment variable can set."""
 
 Schema = Mapping[str, Any]

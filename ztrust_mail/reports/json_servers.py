@@ -24,6 +24,7 @@ def server_data(one: ListedServer, found: ServerList) -> Mapping[str, JsonLike]:
         "gateway": server.gateway if server else None,
         "account": one.account,
         "secrets": dict(one.sources),
+        "queue": server.queue if server else None,
         "limits": _limits(server.limits, server.connections) if server else None,
         "problem": one.problem.message if one.problem else None,
         "check": _check(check) if check else None,

@@ -47,6 +47,7 @@ SERVER_KEYS: Keys = {
     "labels": dict,
     "vars": dict,
     "limits": dict,
+    "queue": str,
 }
 ALLOW_KEYS: Keys = {"command": bool, "plain_http": bool, "secret_folders": list}
 JOURNAL_KEYS: Keys = {"url": Secret}

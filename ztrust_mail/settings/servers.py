@@ -14,7 +14,7 @@ from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, check_en
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
 from ztrust_mail.settings.limits import Limits, read_limits
 from ztrust_mail.settings.references import LoginReferences, read_references
-from ztrust_mail.settings.texts import read_labels, read_vars
+from ztrust_mail.settings.texts import DEFAULT_QUEUE, read_labels, read_queue, read_vars
 from ztrust_mail.settings.untrusted import EntryInForce, limit_entry, report_ignored
 from ztrust_mail.settings.urls import FILES, check_file_url, check_url, is_file_url, is_same_url, quote_server
 
@@ -37,7 +37,8 @@ class Server:
     ``profile`` is the version of ZTrust, empty if unknown. ``login`` has the references of secrets, which are resolved
     when the server is used; such a secret is None here. ``isolated`` means that an untrusted file chose the server
     and its login, so that no reference in a spec is resolved for it. ``labels`` are what servers are selected by, and
-    ``vars`` the values of placeholders in specs. ``findings`` warn of settings that were ignored.
+    ``vars`` the values of placeholders in specs. The workers of ``queue`` serve it. ``findings`` warn of settings that
+    were ignored.
     """
 
     url: str
@@ -58,6 +59,7 @@ class Server:
     labels: Mapping[str, str] = field(default_factory=dict)
     vars: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    queue: str = DEFAULT_QUEUE
     isolated: bool = False
     findings: tuple[Finding, ...] = ()
 
@@ -114,8 +116,8 @@ def _find_by_url(
 ) -> tuple[str, EntryInForce]:
     """Return the name that the guard gives a URL, and what is in force there.
 
-    The login is the environment's. Of trusted entries with this URL, the limits always count. Labels and variables
-    count with the name, since a spec has other entries and values without them.
+    The login is the environment's. Of trusted entries with this URL, limits and queue always count. Labels and
+    variables count with the name, since a spec has other entries and values without them.
     """
     named = [name for name, entry in entries.items() if _is_at(entry, url)]
     name = next((one for one in named if one in guard), "")
@@ -125,10 +127,12 @@ def _find_by_url(
         entry = settings.servers[one]
         check_entry(settings.path, one, entry)
         read_limits(one, entry)  # a bad one is reported under the entry's name
+        read_queue(one, entry)
         if one == name:
             kept |= {key: entry[key] for key in ("labels", "vars") if key in entry}
-        if "limits" in entry:
-            kept.setdefault("limits", entry["limits"])
+        for key in ("limits", "queue"):
+            if key in entry:
+                kept.setdefault(key, entry[key])
     return name, EntryInForce(kept, environ)
 
 
@@ -190,16 +194,15 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         return environ.secret(key)
 
     if is_file_url(url := value("url")) or value("gateway") == FILES:
-        labels, variables, limits = read_labels(name, entry), read_vars(name, entry), read_limits(name, entry)
-        return Server(check_file_url(url, name, entry), name, FILES, labels=labels, vars=variables, limits=limits)
+        return replace(_without_login(name, entry), url=check_file_url(url, name, entry), gateway=FILES)
     own_login = "token" not in entry and ("username" in entry or "client_secret" in entry)
     if value("gateway") in HTTPS_ONLY and url.lower().startswith("http:"):
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
         raise ConfigError(message, "write https://; nothing was sent", "plain-http")
     profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
-    server = Server(
+    server = replace(
+        _without_login(name, entry),
         url=_with_path(check_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
-        name=name,
         gateway=value("gateway", "keycloak"),
         profile=profile,
         realm=_login_realm(value("realm", DEFAULT_REALM)),
@@ -212,15 +215,20 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
         timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
         plain_http=permissions.plain_http,
-        labels=read_labels(name, entry),
-        vars=read_vars(name, entry),
-        limits=read_limits(name, entry),
     )
     if server.gateway not in GATEWAYS:
         hint = did_you_mean(server.gateway, GATEWAYS) or f"known: {', '.join(GATEWAYS)}"
         where = f"for server {quoted(name)}" if "gateway" in entry else f"in {PREFIX}GATEWAY"
         raise ConfigError(f"unknown gateway {quoted(server.gateway)} {where}", hint)
     return server
+
+
+def _without_login(name: str, entry: Table) -> Server:
+    """Return a server with the keys that every product has, realm files too; its URL is not known yet."""
+    labels, variables = read_labels(name, entry), read_vars(name, entry)
+    return Server(
+        "", name, labels=labels, vars=variables, limits=read_limits(name, entry), queue=read_queue(name, entry)
+    )
 
 
 def _profile(profile: str, gateway: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads the tables of texts in a server's entry: labels, which servers are selected by, and variables for specs."""
+"""Reads the words in a server's entry: labels, by which it is selected, variables for specs, and its queue."""
 
 import re
 from collections.abc import Mapping
@@ -17,6 +17,10 @@ VARIABLE_VALUE = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029\u202A-\u202E\u2066-
 """No control, line or direction characters: as in a spec's own variables."""
 
 MAX_LENGTH = 255
+NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+"""The name of a queue or of a schedule."""
+
+DEFAULT_QUEUE = "default"
 
 
 def read_labels(server: str, entry: Table) -> Mapping[str, str]:
@@ -44,6 +48,15 @@ def read_vars(server: str, entry: Table) -> Mapping[str, str]:
         if not re.fullmatch(VARIABLE_VALUE, value):
             _refuse(server, f"vars.{name}", "contains a control character", "remove it")
     return variables
+
+
+def read_queue(server: str, entry: Table) -> str:
+    """Return the queue in a server's entry. Raises :class:`ConfigError` for a bad name."""
+    queue = entry.get("queue", DEFAULT_QUEUE)
+    if not isinstance(queue, str) or not re.fullmatch(NAME, queue):
+        hint = "write up to 63 lower-case letters, digits, . _ and -, such as eu"
+        raise ConfigError(f"{quoted(f'servers.{server}.queue')} is {quoted(queue)}", hint)
+    return queue
 
 
 def _read_texts(server: str, entry: Table, key: str) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ _BOUNDED = ("connections", "timeout", "limits")
 _ENVIRONMENTS = ("ca_bundle", "connections", "timeout")
 """What an entry with a login of its own still takes from the environment: no part of a login."""
 
-_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "labels", "vars")
+_IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "labels", "vars", "queue")
 """Keys that are ignored with the environment's login."""
 
 

@@ -14,7 +14,7 @@ FILES = "realm_files"
 """The gateway for realm files."""
 
 _START = "file://"
-_KEYS = ("url", "gateway", "labels", "vars", "limits")
+_KEYS = ("url", "gateway", "labels", "vars", "limits", "queue")
 
 
 def is_file_url(url: str) -> bool:
@@ -25,7 +25,7 @@ def is_file_url(url: str) -> bool:
 def check_file_url(url: str, name: str, entry: Table) -> str:
     """Return the canonical URL of realm files, links followed. Raises :class:`ConfigError`.
 
-    ``entry`` is the server's entry in the settings, which may have only a URL, a gateway, labels, vars and limits.
+    ``entry`` is the server's entry in the settings; most of its keys, such as those of a login, are refused here.
     """
     what = f"server {quoted(name)}" if name else "the server"
     if entry.get("gateway", FILES) != FILES:

@@ -36,6 +36,7 @@ url = "http://127.0.0.1:9"
 client_id = "mailer"
 client_secret = "s3cr3t-in-clear"
 limits = {{requests_per_second = 5, windows = []}}
+queue = "eu"
 
 [servers.broken]
 urll = "https://id.example.com"
@@ -52,7 +53,7 @@ def test_the_servers_are_listed_with_their_logins_and_problems_and_nothing_is_se
     assert "keycloak; admin; password from env:DEV_PASSWORD; stage=dev region=eu" in ran.out
     assert "keycloak; admin; password from variable ZTRUST_MAIL_LEGACY_PASSWORD; stage=prod" in ran.out
     down = "client mailer; client_secret from clear text in the settings; 5 requests per second; written only: never"
-    assert down in ran.out
+    assert f"{down}; queue eu\n" in ran.out
     assert "broken  broken\n" in ran.out
     assert "s.toml: error: unknown key `servers.broken.urll`; did you mean `url`? [broken-server]" in ran.out
     assert "warning: `dev` and `legacy` have the same URL" in ran.out
@@ -66,6 +67,7 @@ def test_the_servers_are_listed_with_their_logins_and_problems_and_nothing_is_se
 
 def test_a_check_logs_in_to_each_server(cli: Cli, settings: str) -> None:
     report = cli.json("servers", "--check")
+    assert [one["queue"] for one in report["servers"]] == ["default", "default", "eu", None]
     states = {one["name"]: (one["check"] or {}).get("status") for one in report["servers"]}
     assert states == {"dev": "ok", "legacy": "refused", "down": "unreachable", "broken": None}
     assert {one["rule"] for one in report["findings"]} >= {"login-refused", "unreachable", "broken-server"}

@@ -980,6 +980,7 @@ def test_the_schema_is_a_schema_and_knows_the_same_keys_and_types(schema: dict) 
         "client_id": plain.client_id,
         "connections": plain.connections,
         "timeout": f"{plain.timeout:g}s",
+        "queue": plain.queue,
     }
 
 
@@ -1001,6 +1002,10 @@ NO_WINDOWS = (
     '[{cron = "* * * * *", duration = "6h", timezone = ""}]',
     '[{cron = "* * * * *", duration = "6h", zone = "UTC"}]',
 )
+GOOD_NAMES = ("default", "eu", "0", "eu-1.a_b", "a" * 63)
+"""Names of queues and schedules."""
+
+BAD_NAMES = ("", "EU", "-eu", ".eu", "e u", "eu/1", "é", "a" * 64)
 GOOD = [
     "",
     *(entry(url=f'"{URL}"', **{key: ref}) for key in SECRETS for ref in REFERENCES),
@@ -1033,12 +1038,16 @@ GOOD = [
     *(entry(url=f'"{URL}"', gateway=f'"{g}"') for g in config.GATEWAYS if g != config.FILES),
     entry(url='"file:///srv/exports"'),
     entry(url='"file:///srv/exports"', gateway='"realm_files"'),
+    entry(url='"file:///srv/exports"', labels='{stage = "lab"}', vars='{a = "b"}', limits="{}", queue='"lab"'),
+    *(entry(url=f'"{URL}"', queue=f'"{name}"') for name in GOOD_NAMES),
 ]
 BAD = [
     *(entry(url=f'"{URL}"', **{key: ref}) for key in SECRETS for ref in NO_REFERENCES),
     *(entry(url=f'"{URL}"', limits=f"{{windows = {windows}}}") for windows in NO_WINDOWS),
     *(entry(url=f'"{URL}"', limits=f"{{requests_per_second = {n}}}") for n in ("0", "0.09", "1001", "true", '"5"')),
     *(entry(url=f'"{URL}"', limits=limits) for limits in ("5", "{connections = 3}")),
+    *(entry(url=f'"{URL}"', queue=f'"{name}"') for name in BAD_NAMES),
+    entry(url=f'"{URL}"', queue="1"),
     "servers = 1\n",
     "[server.main]\n",
     "[servers]\nmain = 1\n",

@@ -1,4 +1,4 @@
-"""Labels and variables of a server."""
+"""Labels, variables and the queue of a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from support.settings_files import entry, found, named, refused
 
 from ztrust_mail.settings import choose_server
-from ztrust_mail.settings.texts import BUILT_IN, LABEL_NAME, LABEL_VALUE, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
+from ztrust_mail.settings.texts import (
+    BUILT_IN,
+    LABEL_NAME,
+    LABEL_VALUE,
+    MAX_LENGTH,
+    NAME,
+    VARIABLE_NAME,
+    VARIABLE_VALUE,
+)
 
 URL = "https://id.example.com"
 
@@ -39,11 +47,36 @@ def test_a_bad_label_or_variable_is_refused_with_its_place(tmp_path: Path, key: 
     assert message in refused(named(tmp_path, entry(url=f'"{URL}"', **{key: value}))).message
 
 
-def test_with_the_environments_login_the_labels_and_variables_of_an_untrusted_entry_are_ignored() -> None:
-    settings = found(entry(url=f'"{URL}"', labels='{stage = "prod"}', vars='{relay = "evil.example"}'))
+@pytest.mark.parametrize("url", [URL, "file:///srv/exports"])
+def test_a_server_has_the_queue_of_its_entry_or_else_the_default(tmp_path: Path, url: str) -> None:
+    assert choose_server(named(tmp_path, entry(url=f'"{url}"', queue='"eu-1"')), environ={}).queue == "eu-1"
+    assert choose_server(named(tmp_path, entry(url=f'"{url}"')), environ={}).queue == "default"
+
+
+def test_a_bad_queue_is_refused_with_its_place(tmp_path: Path) -> None:
+    settings = named(tmp_path, entry(url=f'"{URL}"', queue='"EU west"'))
+    for option in ("main", URL):
+        refusal = refused(settings, option)
+        assert refusal.message == "`servers.main.queue` is `EU west`"
+        assert "lower-case letters" in refusal.hint
+
+
+def test_the_queue_of_a_server_counts_too_where_it_is_given_by_its_url(tmp_path: Path) -> None:
+    twins = entry(url=f'"{URL}"', queue='"eu"') + entry(url=f'"{URL}/"', queue='"us"').replace("main", "twin")
+    settings = named(tmp_path, twins)
+    assert choose_server(settings, URL, environ={}).queue == "eu"
+    assert choose_server(settings, URL, ("twin",), environ={}).queue == "us"
+    assert choose_server(settings, "https://other.example.com", environ={}).queue == "default"
+
+
+def test_with_the_environments_login_labels_variables_and_queue_of_an_untrusted_entry_are_ignored() -> None:
+    settings = found(
+        entry(url=f'"{URL}"', labels='{stage = "prod"}', vars='{relay = "evil.example"}', queue='"elsewhere"')
+    )
     server = choose_server(settings, environ={"ZTRUST_MAIL_URL": URL, "ZTRUST_MAIL_PASSWORD": "p"})
-    assert (server.labels, server.vars) == ({}, {})
-    assert "`labels`, `vars`" in server.findings[0].message
+    assert (server.labels, server.vars, server.queue) == ({}, {}, "default")
+    assert "`labels`, `vars`, `queue`" in server.findings[0].message
+    assert server.findings[0].message.endswith("no labels, no vars, queue `default`")
 
 
 def test_the_schema_has_the_same_patterns() -> None:
@@ -52,5 +85,6 @@ def test_the_schema_has_the_same_patterns() -> None:
     labels, variables = keys["labels"], keys["vars"]
     assert (labels["propertyNames"]["pattern"], labels["additionalProperties"]["pattern"]) == (LABEL_NAME, LABEL_VALUE)
     assert variables["propertyNames"] == {"pattern": VARIABLE_NAME, "not": {"enum": [*BUILT_IN]}}
+    assert keys["queue"]["pattern"] == NAME
     value = variables["additionalProperties"]
     assert (value["pattern"], value["maxLength"]) == (VARIABLE_VALUE, MAX_LENGTH)

@@ -9,6 +9,7 @@ from ztrust_mail.reports.report import ServersReport
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
 from ztrust_mail.reports.text.lines import command_line
 from ztrust_mail.settings.inventory import ListedServer
+from ztrust_mail.settings.texts import DEFAULT_QUEUE
 
 _STYLES = {
     ReachStatus.OK: "green",
@@ -21,7 +22,7 @@ _MOST_NAME = 24
 
 
 def server_list_lines(found: ServerList) -> Iterator[Line]:
-    """Yield for each server a line with name and URL, one with login, labels and limits, and one of its check."""
+    """Yield for each server a line with name and URL, one with login, limits, queue and labels, one of its check."""
     width = min(max((len(one.title) for one in found.servers), default=0), _MOST_NAME)
     for one in found.servers:
         check, server = found.checks.get(one.name), one.server
@@ -46,6 +47,8 @@ def server_facts(one: ListedServer) -> Iterator[str]:
             yield f"{rate:g} requests per second"
         if server.limits.windows is not None:
             yield f"written only: {', '.join(map(str, server.limits.windows)) or 'never'}"
+        if server.queue != DEFAULT_QUEUE:
+            yield f"queue {server.queue}"
     yield from [" ".join(describe_labels(one))] if one.labels else []
 
 
