@@ -225,7 +225,8 @@ def settings_keys(table: str) -> Callable[[], str]:
     """Return a function that renders the keys of a table of the settings."""
 
     def render() -> str:
-        node = json.loads(schema_text("settings"))["properties"][table]
+        schema = json.loads(schema_text("settings"))
+        node = (schema["properties"] | schema["$defs"])[table]
         rows = [
             (f"`{key}`", _values(one), _shown_default(one), one["description"])
             for key, one in _leaves(node["properties"])
@@ -393,6 +394,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "keys of policy": settings_keys("policy"),
     "keys of journal": settings_keys("journal"),
     "keys of lint": settings_keys("lint"),
+    "keys of fleet": settings_keys("fleet"),
+    "keys of a schedule": settings_keys("schedule"),
     "formats of convert": conversions,
     "presets": presets,
     "replies": replies,

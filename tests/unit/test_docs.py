@@ -26,6 +26,8 @@ from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import FIELDS
 from ztrust_mail.settings.file import SERVER_KEYS
+from ztrust_mail.settings.fleet import FLEET_KEYS
+from ztrust_mail.settings.schedules import SCHEDULE_KEYS
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -170,7 +172,7 @@ def test_every_command_status_field_and_setting_is_documented():
     assert [name for name in COMMANDS if f"`{name}" not in commands or f"## {name}\n" not in PAGES["docs/cli.md"]] == []
     assert [int(status) for status in ExitStatus if f"\n| {int(status)} | " not in PAGES["docs/exit-status.md"]] == []
     assert [name for name in FIELDS if f"### `{name}`\n" not in spec] == []
-    known = (*SERVER_KEYS, *settings.file.ALLOW_KEYS, *settings.file.JOURNAL_KEYS)
+    known = (*SERVER_KEYS, *settings.file.ALLOW_KEYS, *settings.file.JOURNAL_KEYS, *SCHEDULE_KEYS, *FLEET_KEYS)
     assert [key for key in known if f"| `{key}` |" not in servers] == []
 
 

@@ -1,13 +1,15 @@
-"""Settings: the servers, how to log in to them, what a spec is permitted to do, and its policy.
+"""Settings: the servers, how to log in to them, what a spec is permitted to do, its policy, and workers.
 
 A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one read. Otherwise the file in the user's config
 folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.untrusted`.
 """
 
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
+from ztrust_mail.settings.fleet import FleetSettings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.lint import LintSettings
 from ztrust_mail.settings.policy import Policy
+from ztrust_mail.settings.schedules import Schedule
 from ztrust_mail.settings.servers import (
     DEFAULT_CLIENT,
     DEFAULT_CONNECTIONS,
@@ -34,9 +36,11 @@ __all__ = [
     "PREFIX",
     "PROCESS",
     "Environment",
+    "FleetSettings",
     "LintSettings",
     "Permissions",
     "Policy",
+    "Schedule",
     "Server",
     "Settings",
     "Variables",

@@ -1,5 +1,7 @@
 """Finds and reads the settings files, and limits what an untrusted file may set."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +13,7 @@ from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
+from ztrust_mail.settings.fleet import FleetSettings, read_fleet
 from ztrust_mail.settings.inputs import (
     PREFIX,
     PROCESS,
@@ -26,11 +29,20 @@ from ztrust_mail.settings.inputs import (
 from ztrust_mail.settings.lint import LintSettings, read_lint
 from ztrust_mail.settings.policy import Policy, read_policy
 from ztrust_mail.settings.references import SECRETS
+from ztrust_mail.settings.schedules import Schedule, read_schedules
 
 FILE_NAME = "ztrust-mail.toml"
 UNTRUSTED_RULE = "untrusted-settings"
 
-TABLES: Keys = {"servers": dict, "allow": dict, "policy": dict, "journal": dict, "lint": dict}
+TABLES: Keys = {
+    "servers": dict,
+    "allow": dict,
+    "policy": dict,
+    "journal": dict,
+    "lint": dict,
+    "schedules": dict,
+    "fleet": dict,
+}
 SERVER_KEYS: Keys = {
     "url": str,
     "gateway": str,
@@ -86,6 +98,8 @@ class Settings:
     policy: Policy = field(default_factory=Policy)
     journal: Secret | None = None
     lint: LintSettings = field(default_factory=LintSettings)
+    schedules: tuple[Schedule, ...] = ()
+    fleet: FleetSettings = field(default_factory=FleetSettings)
     untrusted: Untrusted = field(default_factory=Untrusted)
     findings: tuple[Finding, ...] = ()
 
@@ -93,6 +107,11 @@ class Settings:
     def paths(self) -> tuple[str, ...]:
         """The files that were read."""
         return tuple(path for path in (self.untrusted.path, self.path) if path)
+
+    @property
+    def trusted(self) -> Settings:
+        """The settings without the servers that an untrusted file adds, for work that nobody watches."""
+        return replace(self, untrusted=Untrusted())
 
 
 def load(given: str | None = None, environ: Variables = PROCESS) -> Settings:
@@ -165,7 +184,7 @@ def _read(path: Path, *, named: bool = False) -> Settings:
 def _parse(path: Path, *, named: bool) -> Settings:
     data = _seal_passwords(read_toml(path, named=named))
     check_keys(path, "", data, TABLES)
-    servers, allow, policy, journal, lint = (cast("Table", data.get(name, {})) for name in TABLES)
+    servers, allow, policy, journal, lint, schedules, fleet = (cast("Table", data.get(name, {})) for name in TABLES)
     for name, entry in servers.items():
         if not isinstance(entry, dict):
             raise ConfigError(
@@ -179,6 +198,8 @@ def _parse(path: Path, *, named: bool) -> Settings:
         policy=read_policy(path, policy),
         journal=_journal(path, journal),
         lint=read_lint(path, lint),
+        schedules=read_schedules(path, schedules),
+        fleet=read_fleet(path, fleet),
     )
 
 
@@ -192,6 +213,8 @@ def _with_untrusted(own: Settings, path: Path) -> Settings:
         "allow": found.permissions != Permissions(),
         "policy": found.policy != Policy(path=str(path)),
         "journal": found.journal is not None,
+        "schedules": bool(found.schedules),
+        "fleet": found.fleet != FleetSettings(),
     }
     ignored = [f"[{name}]" for name, given in asked.items() if given]
     lint = found.lint if own.lint == LintSettings() else own.lint

@@ -191,7 +191,7 @@ def read_toml(path: Path, *, named: bool) -> dict[str, object]:
     except RecursionError:
         problem, hint = "nested too deeply", "settings are texts, numbers and lists in tables"
     except ValueError:  # Python refuses numbers of more than 4,300 digits
-        problem, hint = "a number is too long", "no number in settings has more than 3 digits"
+        problem, hint = "a number is too long", "no number in settings has more than 4 digits"
     raise ConfigError(f"{where}: {problem}", hint)
 
 

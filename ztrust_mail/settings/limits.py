@@ -43,7 +43,7 @@ class Window:
 
     def _starts(self, after: datetime) -> Iterator[datetime]:
         """Yield the openings after a time, in order."""
-        return parse_cron(self.cron, after.astimezone(_zone_of(self.timezone)))
+        return parse_cron(self.cron, after.astimezone(zone_of(self.timezone)))
 
     def __str__(self) -> str:
         """Return the window as text for people."""
@@ -83,21 +83,46 @@ def read_limits(server: str, entry: Table) -> Limits:
     return Limits(_read_rate(where, table), _read_windows(where, table))
 
 
-def parse_cron(text: str, after: datetime) -> CronSim:
-    """Return an iterator over the times after ``after`` that a cron expression names. Raises :class:`ValueError`."""
-    from cronsim import CronSim, CronSimError  # only some servers have windows
+def parse_cron(text: str, start: datetime, *, reverse: bool = False) -> CronSim:
+    """Return an iterator over the times after ``start``, or before it, that a cron expression names.
+
+    Raises :class:`ValueError` for a text that is no cron expression.
+    """
+    from cronsim import CronSim, CronSimError  # only some settings have windows or schedules
 
     if len(text.split()) != len(("minute", "hour", "day", "month", "weekday")):
         raise ValueError
     try:
-        return CronSim(text, after)
+        return CronSim(text, start, reverse)
     except CronSimError:
         raise ValueError from None
 
 
-def _zone_of(name: str) -> tzinfo:
+def zone_of(name: str) -> tzinfo:
     """Return a time zone; UTC also where the system has no time zone database."""
     return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def read_cron(place: str, table: Table) -> str:
+    """Return the cron expression in a table, with single spaces. Raises :class:`ConfigError`; ``place`` begins it."""
+    cron = table.get("cron", "")
+    try:
+        parse_cron(cron if isinstance(cron, str) else "", datetime(2000, 1, 1, tzinfo=UTC))
+    except ValueError:
+        hint = "write minute, hour, day, month and weekday, such as 0 22 * * SAT"
+        raise ConfigError(f"{place} is no cron expression: {quoted(cron)}", hint) from None
+    return " ".join(str(cron).split())
+
+
+def read_timezone(place: str, table: Table) -> str:
+    """Return the time zone in a table, UTC by default. Raises :class:`ConfigError`; ``place`` begins its message."""
+    zone = table.get("timezone", "UTC")
+    try:
+        zone_of(zone if isinstance(zone, str) else "")
+    except (ValueError, OSError, KeyError):  # a path, a folder, or no such zone
+        hint = "write a name of the time zone database, such as Europe/Berlin, or UTC"
+        raise ConfigError(f"{place} is unknown: {quoted(zone)}", hint) from None
+    return str(zone)
 
 
 def _read_rate(where: str, table: Table) -> float | None:
@@ -122,26 +147,14 @@ def _read_windows(where: str, table: Table) -> tuple[Window, ...] | None:
 
 def _read_window(where: str, table: Table) -> Window:
     _check_names(where, table, WINDOW_KEYS, {})
-    cron, duration, zone = (table.get(key, default) for key, default in zip(WINDOW_KEYS, ("", "", "UTC"), strict=True))
+    duration = table.get("duration", "")
     if not isinstance(duration, str) or not re.fullmatch(DURATION, duration):
         hint = "write minutes or hours, such as 90m or 6h; 168h at most"
         raise ConfigError(f"{quoted(f'{where}.duration')} is {quoted(duration)}", hint)
-    try:
-        _zone_of(zone if isinstance(zone, str) else "")
-    except (ValueError, OSError, KeyError):  # a path, a folder, or no such zone
-        zone = None
-    if not isinstance(zone, str):
-        hint = "write a name of the time zone database, such as Europe/Berlin, or UTC"
-        raise ConfigError(f"{quoted(f'{where}.timezone')} is unknown: {quoted(table['timezone'])}", hint)
-    try:
-        parse_cron(cron if isinstance(cron, str) else "", datetime(2000, 1, 1, tzinfo=UTC))
-    except ValueError:
-        cron = None
-    if not isinstance(cron, str):
-        hint = "write minute, hour, day, month and weekday, such as 0 22 * * SAT"
-        raise ConfigError(f"{quoted(f'{where}.cron')} is no cron expression: {quoted(table.get('cron', ''))}", hint)
+    zone = read_timezone(quoted(f"{where}.timezone"), table)
+    cron = read_cron(quoted(f"{where}.cron"), table)
     span = timedelta(minutes=int(duration[:-1]) * (60 if duration.endswith("h") else 1))
-    return Window(" ".join(cron.split()), span, zone)
+    return Window(cron, span, zone)
 
 
 def _check_names(where: str, table: Table, known: tuple[str, ...], hints: dict[str, str]) -> None:

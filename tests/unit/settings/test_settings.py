@@ -19,7 +19,17 @@ from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret, SecretKind
 from ztrust_mail.model.fields import Security
-from ztrust_mail.settings import Permissions, Policy, Server, Settings, choose_server, is_loopback, journal_url, load
+from ztrust_mail.settings import (
+    FleetSettings,
+    Permissions,
+    Policy,
+    Server,
+    Settings,
+    choose_server,
+    is_loopback,
+    journal_url,
+    load,
+)
 from ztrust_mail.settings import policy as policies
 from ztrust_mail.settings.file import ALLOW_KEYS, JOURNAL_KEYS, JOURNAL_URL, SERVER_KEYS, TABLES, Untrusted
 from ztrust_mail.settings.references import KINDS, SECRETS
@@ -30,6 +40,8 @@ OTHER = "https://other.example.com"
 DATABASE = f"postgresql://mail:{HIDDEN}@db.example.com/journal"
 JOURNAL = f'[journal]\nurl = "{DATABASE}"\n'
 POLICY = '[policy]\nrelays = ["smtp.example.com"]\n'
+SCHEDULE = '[schedules.nightly]\ndrift = ["specs"]\ncron = "0 3 * * *"\n'
+FLEET = '[fleet]\nrun_by = "workers"\n'
 ALLOW_ALL = '[allow]\ncommand = true\nplain_http = true\nsecret_folders = ["/srv/keys"]\n'
 
 
@@ -120,13 +132,17 @@ def test_a_link_in_the_working_folder_to_the_users_file_is_not_trusted(user_fold
         (JOURNAL, "[journal] is ignored"),
         (POLICY + JOURNAL, "[policy] and [journal] are ignored"),
         (ALLOW_ALL + POLICY, "[allow] and [policy] are ignored"),
+        (SCHEDULE, "[schedules] is ignored"),
+        (FLEET, "[fleet] is ignored"),
+        ("[fleet]\nkeep_days = 1\n" + SCHEDULE, "[schedules] and [fleet] are ignored"),
     ],
 )
-def test_a_policy_and_a_journal_of_a_file_in_the_working_folder_are_ignored_with_one_warning(
+def test_tables_that_only_trusted_settings_have_are_ignored_in_the_working_folder_with_one_warning(
     text: str, named: str
 ) -> None:
     settings = found(text)
     assert (settings.policy, settings.journal) == (Policy(), None)
+    assert (settings.schedules, settings.fleet) == ((), FleetSettings())
     (finding,) = settings.findings
     assert finding.message.startswith(named)
     assert HIDDEN not in repr(settings)
@@ -134,13 +150,15 @@ def test_a_policy_and_a_journal_of_a_file_in_the_working_folder_are_ignored_with
 
 def test_a_file_in_the_working_folder_removes_nothing_of_the_users_own_file(user_folder: Path) -> None:
     own = user_folder / config.FILE_NAME
-    own.write_text(POLICY + JOURNAL + ALLOW_ALL + entry(url=f'"{URL}"'), encoding="utf-8")
+    own.write_text(POLICY + JOURNAL + ALLOW_ALL + SCHEDULE + FLEET + entry(url=f'"{URL}"'), encoding="utf-8")
     alone = load(None, {})
     settings = found('[policy]\nrelays = ["*"]\n' + entry(url=f'"{OTHER}"'))
     assert (settings.policy.relays, settings.policy.path) == (("smtp.example.com",), str(own))
     assert settings.journal == Secret(DATABASE)
     assert settings.permissions == Permissions(command=True, plain_http=True, secret_folders=("/srv/keys",))
-    assert replace(settings, untrusted=Untrusted(), findings=()) == alone
+    assert [one.name for one in settings.schedules] == ["nightly"]
+    assert settings.fleet == FleetSettings(run_by_workers=True)
+    assert replace(settings.trusted, findings=()) == alone
 
 
 def test_an_unreadable_policy_of_the_user_is_an_error(user_folder: Path) -> None:
@@ -1016,6 +1034,11 @@ GOOD = [
     ALLOW_ALL,
     POLICY,
     JOURNAL,
+    SCHEDULE,
+    *(SCHEDULE.replace("nightly", f'"{name}"') for name in GOOD_NAMES),
+    *(SCHEDULE.replace('["specs"]', drift) for drift in ('"a"', '["a", "/b"]')),
+    *(SCHEDULE + keys for keys in ('servers = ["a", "*"]', 'labels = ["a=b", "c=d="]', 'timezone = "Europe/Berlin"')),
+    *(f"[fleet]\n{keys}\n" for keys in ("", 'run_by = "here"', 'run_by = "workers"\nkeep_days = 3650')),
     '[policy]\nrelays = []\nsender_domains = ["*"]\nminimum_security = "starttls"\n',
     *(
         f'[policy]\nrelays = ["{p}"]\n'
@@ -1061,6 +1084,16 @@ BAD = [
     "[policy.secrets]\nvault = ['']\n",
     "[journal]\nurl = 'journal.db'\n",
     "[journal]\nurl = ''\n",
+    "[schedules]\nnightly = 1\n",
+    "[schedules.nightly]\n",
+    *(SCHEDULE.replace("nightly", f'"{name}"') for name in BAD_NAMES),
+    *(SCHEDULE.replace('["specs"]', drift) for drift in ('""', "[]", "1", '[""]', "[1]", '"\\u001b"', '["\\u0085"]')),
+    *(SCHEDULE.replace("0 3 * * *", cron) for cron in ("", "0 3 * *", "@daily")),
+    *(f"{SCHEDULE}servers = {servers}" for servers in ('"a"', "[]", '[""]', '["file:///a"]', '["https://a.b"]')),
+    *(f"{SCHEDULE}labels = {labels}" for labels in ('"a=b"', "[]", '["a"]', '["a="]', '["=b"]', '["a=\\u001b"]')),
+    *(f"{SCHEDULE}{keys}" for keys in ('timezone = ""', 'every = "1h"')),
+    *(f"[fleet]\n{keys}\n" for keys in ('run_by = "cloud"', "keep_days = 0", "keep_days = 3651", "keep_days = 1.5")),
+    "[fleet]\nx = 1\n",
     "[allow]\nsecret_folders = [1]\n",
     '[allow]\nsecret_folders = [""]\n',
     *(

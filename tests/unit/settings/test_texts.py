@@ -79,6 +79,11 @@ def test_with_the_environments_login_labels_variables_and_queue_of_an_untrusted_
     assert server.findings[0].message.endswith("no labels, no vars, queue `default`")
 
 
+def test_an_untrusted_entry_with_a_login_of_its_own_has_its_own_queue() -> None:
+    server = choose_server(found(entry(url=f'"{URL}"', token='"own"', queue='"eu"')), environ={})
+    assert (server.isolated, server.queue) == (True, "eu")
+
+
 def test_the_schema_has_the_same_patterns() -> None:
     text = resources.files("ztrust_mail").joinpath("schemas/settings.schema.json").read_text(encoding="utf-8")
     keys = json.loads(text)["$defs"]["server"]["properties"]
