@@ -12,6 +12,7 @@ from typing import Self
 from ztrust_mail.api.session import local_user
 from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.text import quoted
 from ztrust_mail.fleet.drain import Drain, DrainOptions
 from ztrust_mail.fleet.work import Work, write_content
 from ztrust_mail.journal.database import Transaction
@@ -43,11 +44,15 @@ class Engine:
         """Store a request for a server and return it, or the one that is there already.
 
         Of two with the same ``key`` for a server only the first is ever done; without a key, a request that is the same
-        as one that waits or runs is that one. Raises :class:`SpecError`, :class:`UsageError`, :class:`JournalError`.
+        as one that waits or runs is that one. Raises :class:`ZtrustMailError` where it could not be done.
         """
         if len(key) > MAX_KEY:
             raise UsageError(f"the key has {len(key):,} characters, and may have {MAX_KEY}", "use a shorter one")
+        if server.isolated:
+            message = f"the server {quoted(server.name)} is only in a settings file that is not trusted"
+            raise UsageError(message, "name the file with --config, or add the server to your own settings")
         content = write_content(work)
+        work.check(server)
         new = NewRequest(
             server.url,
             server.name,

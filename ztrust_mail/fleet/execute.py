@@ -15,7 +15,6 @@ from ztrust_mail.api.report import report_of
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
-    ConfigError,
     ExitStatus,
     ServerError,
     ServerRefused,
@@ -23,7 +22,6 @@ from ztrust_mail.core.errors import (
     ZtrustMailError,
 )
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import quoted
 from ztrust_mail.fleet.work import (
     KINDS,
     ApplySavedPlan,
@@ -32,8 +30,8 @@ from ztrust_mail.fleet.work import (
     RotateSecrets,
     TestSpec,
     TestStored,
-    WithSpec,
     Work,
+    fit_to,
 )
 from ztrust_mail.journal.lease import LOCKED
 from ztrust_mail.journal.records import Outcome
@@ -50,7 +48,6 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.saved import SavedPlan
     from ztrust_mail.reports.report import Report
-    from ztrust_mail.specfile.entries import Spec
 
     WorkResult = Result | Drift | MailTestRun | Ensured
 
@@ -95,31 +92,16 @@ def execute(call: Call, work: Work) -> WorkResult:
         case RotateSecrets():
             return _rotate(call, work)
         case CheckDrift():
-            return api.drift(load_for(call, work), call.session, realms=work.realms)
+            return api.drift(fit_to(work.load(), call.session.server), call.session, realms=work.realms)
         case TestSpec():
-            return api.test(call.session, work.realms, spec=load_for(call, work))
+            return api.test(call.session, work.realms, spec=fit_to(work.load(), call.session.server))
         case TestStored():
             return api.test(call.session, work.realms)
     raise TypeError(f"no worker does {type(work).__name__}")
 
 
-def load_for(call: Call, work: WithSpec) -> Spec:
-    """Return the spec of a request as the server has it. Raises :class:`ConfigError` if it is for another server."""
-    spec = work.load()
-    check_guard(spec, call.session)
-    return api.fit_spec(spec, call.session)
-
-
-def check_guard(spec: Spec, session: Session) -> None:
-    """Raise :class:`ConfigError` if a spec is for another server."""
-    if spec.servers and session.server.name not in spec.servers:
-        wanted = " or ".join(map(quoted, spec.servers))
-        message = f"the spec is meant for server {wanted}, not for {quoted(session.server.name or session.server.url)}"
-        raise ConfigError(message, "submit it for that server")
-
-
 def _apply(call: Call, work: ApplySpec) -> Result:
-    spec = load_for(call, work)
+    spec = fit_to(work.load(), call.session.server)
     options = replace(call.options(parse_allow(work.allow), work.waves), spec_digest=api.spec_digest(spec))
     make_plan = partial(api.plan, spec, call.session, realms=work.realms, secrets=SecretMode(work.secrets))
     return _run(call.session, make_plan, options)
@@ -151,7 +133,7 @@ def _plan_left(call: Call, saved: SavedPlan) -> Plan:
 def _rotate(call: Call, work: RotateSecrets) -> Result:
     from ztrust_mail.applying.options import Waves
 
-    spec, allow = load_for(call, work), parse_allow(work.allow) | {Reason.MASS_CHANGE}
+    spec, allow = fit_to(work.load(), call.session.server), parse_allow(work.allow) | {Reason.MASS_CHANGE}
     waves = replace(work.waves or Waves("1"), per_credential=True)
     options = replace(call.options(allow, waves), command="rotate", spec_digest=api.spec_digest(spec))
     make_plan = partial(api.rotate_plan, spec, call.session, work.references, realms=work.realms, allow=work.allow)

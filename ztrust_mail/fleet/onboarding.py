@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.fleet.execute import Call, check_guard, end_of, end_of_error, has_lost_server, until_window
-from ztrust_mail.fleet.work import OnboardRealms, read_content
+from ztrust_mail.fleet.execute import Call, end_of, end_of_error, has_lost_server, until_window
+from ztrust_mail.fleet.work import OnboardRealms, fit_to, read_content
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, Status
@@ -130,9 +130,7 @@ class Batch:
     def _read(self, request: StoredRequest) -> Onboarding:
         work = read_content(request.kind, request.content, request.tool_version)
         assert isinstance(work, OnboardRealms)
-        spec = work.load()
-        check_guard(spec, self.call.session)
-        spec = api.fit_spec(spec, self.call.session)
+        spec = fit_to(work.load(), self.call.session.server)
         parse_allow(work.allow)
         return Onboarding(request, work, tuple(api.explain(spec, realm) for realm in work.entries))
 

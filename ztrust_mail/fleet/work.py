@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
-from ztrust_mail.api.specs import load_spec
+from ztrust_mail.api.specs import load_spec, target_of
 from ztrust_mail.core.data import JsonLike
-from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
+from ztrust_mail.linting.loading import fit_spec
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import RUN_SECRETS
 from ztrust_mail.specfile.entries import Spec
@@ -21,6 +22,7 @@ from ztrust_mail.specfile.load import Paths, SpecFiles, read_data
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import Waves
+    from ztrust_mail.settings import Server
 
 FORMAT: Final = 1
 """The version of the content of requests that this program writes, and the newest that it understands."""
@@ -45,6 +47,10 @@ class Work(ABC):
     priority: ClassVar[int] = 0
 
     @abstractmethod
+    def check(self, server: Server) -> None:
+        """Raise :class:`ZtrustMailError` where this cannot be done on a server, as far as that can be told offline."""
+
+    @abstractmethod
     def to_content(self) -> Content:
         """Return this as JSON data. Reads and validates a spec: raises :class:`SpecError`, :class:`UsageError`."""
 
@@ -61,6 +67,9 @@ class WithSpec(Work):
     spec: SpecSource
     realms: Sequence[str] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self, server: Server) -> None:
+        fit_to(self.load(), server)
 
     def to_content(self) -> Content:
         others = {one.name: _to_json(getattr(self, one.name)) for one in fields(self) if one.name != "spec"}
@@ -134,6 +143,9 @@ class TestStored(Work):
     priority: ClassVar[int] = 10
     realms: Sequence[str] = ()
 
+    def check(self, server: Server) -> None:
+        """Do nothing: what the server stores is known only there."""
+
     def to_content(self) -> Content:
         return {"realms": list(self.realms)}
 
@@ -152,6 +164,11 @@ class ApplySavedPlan(Work):
     plan: str
     allow: Sequence[str] = ()
     waves: Waves | None = None
+
+    def check(self, server: Server) -> None:
+        from ztrust_mail.planning.saved import check_server, from_text
+
+        check_server(from_text(self.plan), server.url, issuer="")
 
     def to_content(self) -> Content:
         from ztrust_mail.planning.saved import from_text
@@ -191,6 +208,9 @@ class OnboardRealms(Work):
         files = SpecFiles({"<request>": cast("Mapping[str, object]", self.spec)}, RUN_SECRETS)
         return load_spec(cast("Paths", files))
 
+    def check(self, server: Server) -> None:
+        fit_to(self.load(), server)
+
     def to_content(self) -> Content:
         if globs := [name for name in self.entries if "*" in name or "?" in name]:
             hint = "submit an ApplySpec for globs"
@@ -215,6 +235,15 @@ class OnboardRealms(Work):
 KINDS: Final[Mapping[str, type[Work]]] = {
     one.kind: one for one in (ApplySpec, ApplySavedPlan, CheckDrift, TestSpec, TestStored, RotateSecrets, OnboardRealms)
 }
+
+
+def fit_to(spec: Spec, server: Server) -> Spec:
+    """Return a spec as a server has it. Raises :class:`ConfigError` if it is meant for another server."""
+    if spec.servers and server.name not in spec.servers:
+        wanted = " or ".join(map(quoted, spec.servers))
+        message = f"the spec is meant for server {wanted}, not for {quoted(server.name or server.url)}"
+        raise ConfigError(message, "submit it for that server")
+    return fit_spec(spec, target_of(server))
 
 
 def write_content(work: Work) -> str:
