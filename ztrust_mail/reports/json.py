@@ -293,6 +293,7 @@ def _run(one: PastRun) -> Data:
         "spec_digest": run.spec_digest,
         "plan_digest": run.plan_digest,
         "message": run.message,
+        "request": run.request,
         "tool_version": run.tool_version,
         "realms": [_write(realm) for realm in one.realms],
     }

@@ -80,6 +80,8 @@ def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
     yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)
     yield line(f"  {to_period(run.started, run.ended or run.started)}, by {run.who}")
     yield line(f"  realms: {_steps(one.steps)}")
+    if run.request is not None:
+        yield line(f"  request: {run.request}")
     if run.message:
         yield line("  message: ", Span("", HANG), run.message)
     for block in group_realms(map(_describe_realm, one.realms), details=details):
