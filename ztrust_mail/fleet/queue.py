@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 DRAIN: Final = "ztrust-mail drain"
 """The name of the task that a job runs."""
-_WAITING_JOB: Final = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'"
+_WAITING_JOB: Final = "SELECT id, priority FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'"
+_RAISE_PRIORITY: Final = "UPDATE procrastinate_jobs SET priority = :priority WHERE id = :id AND status = 'todo'"
 
 _JOB_OF_SERVER: Final = """
 SELECT 1 FROM procrastinate_jobs AS j WHERE j.queueing_lock = s.server AND j.status = 'todo'
@@ -48,7 +49,9 @@ class WorkerEngine(Engine):
         requests; so it sees this one.
         """
         assert isinstance(transaction, PostgresqlTransaction)
-        if transaction.query(_WAITING_JOB, lock=server.server):
+        for row in transaction.query(_WAITING_JOB, lock=server.server):
+            if row["priority"] < server.priority:
+                transaction.execute(_RAISE_PRIORITY, {"id": row["id"], "priority": server.priority})
             return
         defer = self._app.configure_task(
             DRAIN,
