@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -30,17 +30,24 @@ _SENDS_ONLY_MAIL: Final = (TestSpec.kind, TestStored.kind)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a request is attempted, and how many seconds pass after the first failure; then four times as many."""
+    """When to give up, in seconds and attempts.
+
+    A request is dead when its worker was killed in each of ``attempts``, or when its server could not be used for
+    ``patience`` after it was submitted. Until then it waits a quarter of its age, within the two bounds.
+    """
 
     attempts: int = 5
-    first_pause: float = 5.0
+    patience: float = 86_400.0
+    shortest_pause: float = 5.0
     longest_pause: float = 300.0
     watch: float = 1.0
     """How many seconds pass before the journal is asked again whether a request was cancelled."""
 
-    def pause_after(self, attempts: int) -> timedelta:
-        """Return how long a request waits that was attempted so often."""
-        return timedelta(seconds=min(self.first_pause * 4 ** (attempts - 1), self.longest_pause))
+    def pause_at(self, age: timedelta) -> timedelta | None:
+        """Return how long a request of an age waits for its server, None where it is given up."""
+        if age.total_seconds() >= self.patience:
+            return None
+        return timedelta(seconds=min(max(age.total_seconds() / 4, self.shortest_pause), self.longest_pause))
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Drain:
         self._journal, self._server, self._options = journal, server, options
         self._requests = journal.requests
         self._lost = threading.Event()
+        self._is_down = False
 
     def run(self) -> int:
         """Work off all requests that are due, and return how many ended. Raises :class:`JournalError`.
@@ -83,7 +91,7 @@ class Drain:
 
     def _has_work(self) -> bool:
         """Tell whether requests are due: also asked after the lease was released, as one may have come meanwhile."""
-        return not self._is_stopping and bool(self._requests.waiting_for(self._server, limit=1))
+        return not self._is_stopping and not self._is_down and bool(self._requests.waiting_for(self._server, limit=1))
 
     @property
     def _is_stopping(self) -> bool:
@@ -91,15 +99,18 @@ class Drain:
 
     def _work_off(self) -> int:
         ended = 0
-        while not self._is_stopping:
+        while not self._is_stopping and not self._is_down:
             chosen = choose_batch(self._requests.waiting_for(self._server))
             batch = self._requests.take(chosen) if chosen else []
             if not batch:
                 break
             was_killed = chosen[0].state is RequestState.RUNNING
-            outcomes = [self._limit(*one) for one in zip(batch, self._do(batch, was_killed=was_killed), strict=True)]
+            outcomes = list(zip(batch, self._do(batch, was_killed=was_killed), strict=True))
             self._requests.store(outcomes)
-            ended += sum(isinstance(end, RequestEnd) for _, end in outcomes)
+            for request, end in outcomes:
+                if isinstance(end, RequestEnd):
+                    ended += 1
+                    _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
         return ended
 
     def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
@@ -117,9 +128,24 @@ class Drain:
             raise
         except ZtrustMailError as e:
             if is_transient(e):
-                return [Postponed(f"{e.message}; {e.hint}" if e.hint else e.message)] * len(batch)
+                return self._wait_for_server(batch, e.message)
             return [end_of_error(one.kind, e) for one in batch]
+        if lost := [one for one in batch if isinstance(end := ends[one.number], Postponed) and end.is_server_down]:
+            waiting = self._wait_for_server(lost, "the server went down")
+            ends = {**ends, **{one.number: end for one, end in zip(lost, waiting, strict=True)}}
         return [ends[one.number] for one in batch]
+
+    def _wait_for_server(self, batch: Sequence[StoredRequest], why: str) -> list[RequestEnd | Postponed]:
+        """Let requests wait for a server that cannot be used now, and all others for it; this drain ends."""
+        self._is_down = True
+        now, retry = self._requests.now(), self._options.retry
+        pauses = [retry.pause_at(now - one.submitted) for one in batch]
+        shortest = min(filter(None, pauses), default=timedelta(seconds=retry.shortest_pause))
+        self._requests.hold_back(self._server, shortest)
+        _LOG.warning("the requests of %s wait: %s", quoted(self._server), why)
+        hours = f"{retry.patience / 3600:g} hours"
+        dead = RequestEnd(RequestState.DEAD, summary=f"given up after {hours}: {why}")
+        return [Postponed(why, pause) if pause else dead for pause in pauses]
 
     def _without_work(self, request: StoredRequest, *, was_killed: bool) -> RequestEnd | None:
         """Return how a request ends that must not be attempted again, None for all others."""
@@ -127,8 +153,7 @@ class Drain:
             return RequestEnd(RequestState.CANCELLED, summary="cancelled; its worker had been killed before")
         if request.attempts > self._options.retry.attempts:
             tried = f"given up after {self._options.retry.attempts} attempts"
-            why = request.summary or "each time, its worker ended before the request did"
-            return RequestEnd(RequestState.DEAD, summary=f"{tried}: {why}")
+            return RequestEnd(RequestState.DEAD, summary=f"{tried}: each time, its worker ended before the request did")
         if request.kind in _SENDS_ONLY_MAIL and was_killed:
             why = "its worker was killed; test mails may have been sent, and are not sent twice"
             return RequestEnd(RequestState.FAILED, summary=why)
@@ -148,10 +173,10 @@ class Drain:
         result = execute(call, work)
         if result.exit_status is ExitStatus.INTERRUPTED:
             if self._is_stopping:
-                return Postponed("the worker was stopped", counted=False)
+                return Postponed("the worker was stopped")
             return RequestEnd(RequestState.CANCELLED, int(result.exit_status), str(result))
         if has_lost_server(result) and not isinstance(work, TestSpec | TestStored):
-            return Postponed(str(result))
+            return Postponed(str(result), is_server_down=True)
         return end_of(result)
 
     def _connect(self, request: StoredRequest) -> Session:
@@ -183,20 +208,6 @@ class Drain:
         finally:
             done.set()
             watcher.join()
-
-    def _limit(
-        self, request: StoredRequest, end: RequestEnd | Postponed
-    ) -> tuple[StoredRequest, RequestEnd | Postponed]:
-        """Return a request with its outcome: it waits longer after each attempt, and is dead after the last."""
-        policy = self._options.retry
-        if isinstance(end, Postponed) and end.counted:
-            if request.attempts < policy.attempts:
-                end = replace(end, pause=policy.pause_after(request.attempts))
-            else:
-                end = RequestEnd(RequestState.DEAD, summary=f"given up after {policy.attempts} attempts: {end.why}")
-        if isinstance(end, RequestEnd):
-            _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
-        return request, end
 
 
 def _describe(batch: Sequence[StoredRequest]) -> str:

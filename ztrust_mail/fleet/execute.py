@@ -211,4 +211,4 @@ def until_window(session: Session) -> Postponed | None:
     opening = limits.next_opening(now)
     if opening is None:
         return None
-    return Postponed(limits.describe_closing(now), min(opening - now, LONGEST_WAIT), counted=False)
+    return Postponed(limits.describe_closing(now), min(opening - now, LONGEST_WAIT))

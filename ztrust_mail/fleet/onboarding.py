@@ -111,9 +111,9 @@ class Batch:
 
     def _end_of(self, ensured: Ensured) -> RequestEnd | Postponed:
         if ensured.result.interrupted:
-            return Postponed("the worker was stopped", counted=False)
+            return Postponed("the worker was stopped")
         if has_lost_server(ensured):
-            return Postponed("the server went down")
+            return Postponed("the server went down", is_server_down=True)
         return end_of(ensured)
 
     @cached_property
@@ -157,7 +157,7 @@ class Batch:
             return set()
         missing = [realm.realm for realm in part.realms if realm.status is Status.MISSING]
         if missing and (pause := self._pause_of(one)):
-            self.ends[number] = Postponed(f"waits for the realm {missing[0]}", pause, counted=False)
+            self.ends[number] = Postponed(f"waits for the realm {missing[0]}", pause)
             return {realm.realm for realm in part.realms} - {*missing}
         return {realm.realm for realm in part.realms}
 

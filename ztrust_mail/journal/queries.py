@@ -150,8 +150,11 @@ WHERE number = :number AND attempts = :attempts AND state = 'running'
 """Stores how a request ended, unless another drain has taken it since."""
 
 REQUEST_AGAIN: Final = """
-UPDATE journal_requests SET state = 'waiting', due = :due, summary = :summary, attempts = attempts - :uncounted
+UPDATE journal_requests SET state = 'waiting', due = :due, summary = :summary, attempts = attempts - 1
 WHERE number = :number AND attempts = :attempts AND state = 'running'
+"""
+HOLD_BACK: Final = """
+UPDATE journal_requests SET due = :due WHERE server = :server AND state = 'waiting' AND due < :due
 """
 CANCEL_REQUEST: Final = """
 UPDATE journal_requests SET is_cancelled = 1,

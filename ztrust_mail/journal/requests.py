@@ -64,9 +64,9 @@ class NewRequest:
 class StoredRequest(NewRequest):
     """A request in the journal; times are in UTC.
 
-    It is not taken before ``due``. ``attempts`` is how often it was taken. ``summary`` says in one line how it ended or
-    why it waits. ``report`` is the report of its result as JSON, ``report_text`` as text for people. ``content`` and
-    the reports are empty in lists.
+    It is not taken before ``due``. ``attempts`` is how often it was taken and not put back. ``summary`` says in one
+    line how it ended or why it waits. ``report`` is the report of its result as JSON, ``report_text`` as text for
+    people. ``content`` and the reports are empty in lists.
     """
 
     number: int = 0
@@ -97,11 +97,14 @@ class RequestEnd:
 
 @dataclass(frozen=True)
 class Postponed:
-    """A running request that is to wait again: ``why``, and for how long. ``counted``: this attempt has failed."""
+    """A running request that is to wait again: ``why``, and for how long. It does not count as an attempt.
+
+    ``is_server_down`` tells that no other request for the server can be done now either.
+    """
 
     why: str
     pause: timedelta = timedelta()
-    counted: bool = True
+    is_server_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,12 @@ class RequestTable:
             if again:
                 transaction.execute(queries.REQUEST_AGAIN, *again)
 
+    def hold_back(self, server: str, pause: timedelta) -> None:
+        """Let all requests that wait for a server wait for at least ``pause`` from now."""
+        with self._database.writing() as transaction:
+            values: dict[str, Value] = {"server": server, "due": transaction.now() + pause}
+            transaction.execute(queries.HOLD_BACK, values)
+
     def cancel(self, number: int) -> StoredRequest:
         """Cancel a request that waits, or ask its worker to stop; return it. Has no effect on one that has ended."""
         with self._database.writing() as transaction:
@@ -308,7 +317,6 @@ def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict
         "number": request.number,
         "attempts": request.attempts,
         "summary": printable(end.why),
-        "uncounted": 0 if end.counted else 1,
         "due": now + end.pause,
     }
 
