@@ -119,6 +119,7 @@ RETURNING number
 """
 SAME_REQUEST: Final = """
 SELECT * FROM journal_requests WHERE digest = :digest AND state IN ('waiting', 'running')
+    AND :request_key IN ('', request_key)
 UNION ALL SELECT * FROM journal_requests WHERE server = :server AND request_key = :request_key AND request_key <> ''
 """
 REQUEST: Final = "SELECT * FROM journal_requests WHERE number = :number"
@@ -129,10 +130,12 @@ SELECT number, server, name, queue, kind, '' AS content, digest, request_key, pr
 FROM journal_requests
 """
 NEWEST_REQUESTS: Final = f"{_LISTED} ORDER BY number DESC LIMIT :limit"
-UNFINISHED_REQUESTS: Final = f"{_LISTED} WHERE state IN ('waiting', 'running') ORDER BY number LIMIT :limit"
+UNFINISHED_REQUESTS: Final = f"{_LISTED} WHERE state IN ('waiting', 'running') ORDER BY +number LIMIT :limit"
+"""The plus sign sorts those few requests, instead of a search through all in the order of their numbers."""
+
 REQUESTS_TO_TAKE: Final = """
 SELECT * FROM journal_requests
-WHERE server = :server AND (state = 'running' OR state = 'waiting' AND due <= :now)
+WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now)
 ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, priority DESC, number LIMIT :limit
 """
 """What a drain takes next. A running request is one whose worker was killed: only one drain works on a server."""
@@ -171,7 +174,7 @@ CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'run
 SERVERS_WITH_WORK: Final = """
 SELECT s.server, s.name, s.queue, max(r.priority) AS priority FROM journal_servers AS s
 JOIN journal_requests AS r ON r.server = s.server
-WHERE (r.state = 'running' OR r.state = 'waiting' AND r.due <= :now) AND NOT EXISTS ({without})
+WHERE r.state IN ('waiting', 'running') AND (r.state = 'running' OR r.due <= :now) AND NOT EXISTS ({without})
 GROUP BY s.server, s.name, s.queue ORDER BY priority DESC, s.server
 """
 """``{without}`` is a query about ``s.server``: servers for which it finds a row are left out."""

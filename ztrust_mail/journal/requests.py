@@ -44,8 +44,9 @@ class NewRequest:
     """A request about to be stored.
 
     ``server`` is a URL, ``name`` the name that the settings give that server, if any. ``content`` is JSON; it holds
-    names and references, never a secret. Of two requests with the same ``digest``, only one waits or runs at a time.
-    Of two with the same ``key`` for a server, only the first is ever done. ``who`` submitted it, ``message`` says why.
+    names and references, never a secret. Of two with the same ``key`` for a server, only the first is ever done.
+    Of those without a key, only one with the same ``digest`` waits or runs at a time. ``who`` submitted it, ``message``
+    says why.
     """
 
     server: str

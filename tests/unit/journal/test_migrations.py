@@ -29,6 +29,7 @@ from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Fingerprints, open_journal
 from ztrust_mail.journal.opening import HEAD, VERSIONS
 from ztrust_mail.journal.records import LastKnown, Outcome, Step
+from ztrust_mail.journal.requests import RequestState
 
 VERSION = "SELECT version_num FROM alembic_version"
 EARLIER_FINGERPRINTS = (
@@ -36,6 +37,8 @@ EARLIER_FINGERPRINTS = (
     "6d02a4e653021003fc1c7a1aa1b6dfbb073e82569dcdc89139924dbf8c89958b",
     "53b21f2fbeba17892431f15e3c9867360741ca3e17149a8148f07fdee4ea303c",
     "e6dbcf52473560dd428ca588497ded24be9c1e7ea5518f9cddb2035e18bdea9e",
+    "ced6279fea425513cd1139880e69077339b4abf7922926899adac2edd4d56494",
+    "b4da1f8206d5609d9635af0087e9b4b3ce743bcdaaa938e09d719ff908dcbabd",
 )
 """The fingerprint of ``geheim`` in each of the journals that an earlier release made."""
 OLD_RUN = (
@@ -99,7 +102,8 @@ def test_the_journal_of_an_earlier_release_shows_its_history(released_url: Secre
 
 
 def test_runs_from_before_messages_have_an_empty_one(released_url: Secret, request: pytest.FixtureRequest) -> None:
-    messages = {"0003": ["SMTP password leaked, ticket 42", "", "Launch of Acme"]}
+    recent = ["SMTP password leaked, ticket 42", "", "Launch of Acme"]
+    messages = {"0003": recent, "0004": recent}
     with journal_at(released_url) as journal:
         found = [run.message for run in journal.runs()]
         number = journal.begin(replace(RUN, message="Ümzug"), [])
@@ -116,6 +120,22 @@ def test_the_journal_of_an_earlier_release_has_its_fingerprints(released_url: Se
     assert taken in EARLIER_FINGERPRINTS
 
 
+@pytest.mark.parametrize("released_url", VERSIONS[3:], indirect=True)
+def test_the_journal_of_an_earlier_release_has_its_requests(released_url: Secret) -> None:
+    with journal_at(released_url) as journal:
+        assert [(one.number, one.state, one.key, one.attempts) for one in journal.requests.newest()] == [
+            (3, RequestState.DONE, "", 1),
+            (2, RequestState.WAITING, "", 0),
+            (1, RequestState.RUNNING, "order 4711", 1),
+        ]
+        done = journal.requests.get(3)
+        assert (done.exit_status, done.summary, done.report_text) == (0, "1 realm: works", "acme works\n")
+        assert [one.number for one in journal.requests.waiting_for(SERVER)] == [1, 2]
+        run = journal.run_of_request(1)
+        assert run
+        assert run.number == 3
+
+
 def test_the_journal_of_an_earlier_release_accepts_new_runs(released_url: Secret) -> None:
     with journal_at(released_url) as journal, journal.lease(SERVER, "eve"):
         number = begun(journal, "acme", step=Step.VERIFIED)
@@ -128,7 +148,7 @@ def test_the_journal_of_an_earlier_release_accepts_new_runs(released_url: Secret
 def test_a_new_journal_has_the_tables_of_an_earlier_release(released_url: Secret) -> None:
     with journal_at(released_url):
         earlier = columns(released_url)
-    tables = ("writes", "runs", "meta", "leases", "alembic_version")
+    tables = ("writes", *sorted(queries.TABLES - {"writes"}), queries.VERSIONS_TABLE)  # writes refer to runs
     change(released_url, *(f"DROP TABLE {name}" for name in tables))
     with journal_at(released_url):
         assert columns(released_url) == earlier

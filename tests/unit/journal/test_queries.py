@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -22,7 +23,11 @@ realms:
   "*": {sender: {address: a@b.example}, relay: {host: h.example, security: none}}
 """
 VERBS = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")
-STATEMENTS = {n: text for n, text in vars(sql).items() if isinstance(text, str) and text.lstrip().startswith(VERBS)}
+STATEMENTS = {
+    name: text.replace("{without}", sql.NOTHING)
+    for name, text in vars(sql).items()
+    if not name.startswith("_") and isinstance(text, str) and text.lstrip().startswith(VERBS)
+}
 
 
 def steps_through(journal: Journal, statement: str) -> list[str]:
@@ -31,6 +36,24 @@ def steps_through(journal: Journal, statement: str) -> list[str]:
     with journal._database.reading() as transaction:
         connection = transaction._connection  # type: ignore[attr-defined]  # SQLite's own
         return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+
+LISTS = {
+    "NEWEST_REQUESTS": "reads the newest in the order of the table, up to a limit",
+    "REQUEST_COUNTS": "counts all",
+}
+"""Statements that are meant to read the table of requests from one end, and why."""
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - LISTS))
+def test_no_statement_scans_all_requests(journal: Journal, name: str) -> None:
+    steps = steps_through(journal, STATEMENTS[name])
+    assert not [step for step in steps if re.fullmatch("SCAN (journal_requests|r|s)", step)]
+
+
+@pytest.mark.parametrize("name", ["RUN_OF_REQUEST"])
+def test_no_statement_about_one_request_scans_all_runs(journal: Journal, name: str) -> None:
+    assert not [step for step in steps_through(journal, STATEMENTS[name]) if step.startswith("SCAN runs")]
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS))

@@ -24,9 +24,12 @@ CREATE TABLE journal_requests (
     started $time,
     ended $time
 );
-CREATE UNIQUE INDEX requests_by_digest ON journal_requests (digest) WHERE state IN ('waiting', 'running');
+CREATE UNIQUE INDEX requests_by_digest ON journal_requests (digest, request_key)
+    WHERE state IN ('waiting', 'running');
 CREATE UNIQUE INDEX requests_by_key ON journal_requests (server, request_key) WHERE request_key <> '';
 CREATE INDEX requests_left ON journal_requests (server, priority, number) WHERE state IN ('waiting', 'running');
+CREATE INDEX requests_to_stop ON journal_requests (number) WHERE state = 'running' AND is_cancelled = 1;
+CREATE INDEX requests_by_end ON journal_requests (ended) WHERE ended IS NOT NULL;
 
 -- One row for each server that ever had a request. A transaction that adds or takes requests locks it.
 CREATE TABLE journal_servers (
@@ -38,3 +41,4 @@ CREATE TABLE journal_servers (
 
 -- The request that a run was made for.
 ALTER TABLE runs ADD COLUMN request INTEGER;
+CREATE INDEX runs_by_request ON runs (request) WHERE request IS NOT NULL;
