@@ -31,6 +31,7 @@ from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
+    from ztrust_mail.journal.lease import Timing
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.planners.from_spec import PlanningContext
     from ztrust_mail.planning.saved import SavedPlan
@@ -76,7 +77,7 @@ class Session:
 
     ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
     is None for the journal in the user's state folder. ``lint`` says which lint rules count. ``clock`` returns the
-    time, for the windows of the server.
+    time, for the windows of the server. ``lease`` is the timing of the lock on the server, None for the usual one.
     """
 
     server: Server
@@ -87,6 +88,7 @@ class Session:
     journal_url: Secret | None = None
     lint: LintSettings = field(default_factory=LintSettings)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
+    lease: Timing | None = None
     _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -124,9 +126,11 @@ class Session:
     def journal(self) -> Journal:
         """The journal, created where there is none. Raises :class:`JournalError`."""
         from ztrust_mail.journal.journal import open_journal
+        from ztrust_mail.journal.lease import DEFAULT_TIMING
 
         with self._opening:  # from Python 3.12 on, threads may come here at once; a lease belongs to one journal
-            opened: Journal | None = vars(self).get("journal") or open_journal(self.journal_url, writable=True)
+            opened: Journal | None = vars(self).get("journal")
+            opened = opened or open_journal(self.journal_url, writable=True, timing=self.lease or DEFAULT_TIMING)
             vars(self)["journal"] = opened
         assert opened is not None  # a writable one is created
         return opened

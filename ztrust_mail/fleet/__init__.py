@@ -73,9 +73,9 @@ def open_engine(
     """
     environ = config.Environment(environ)
     url = config.journal_url(config.load(config_path, environ), environ)
-    journal = open_journal(url, writable=True)
-    assert journal is not None  # a writable one is created
     options = options or DrainOptions(config_path, environ)
+    journal = open_journal(url, writable=True, timing=options.lease)
+    assert journal is not None  # a writable one is created
     if location_of(url).url is None:
         return Engine(journal, options)
     try:

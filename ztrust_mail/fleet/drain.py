@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -19,7 +19,7 @@ from ztrust_mail.fleet.execute import until_window as find_closed_window
 from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
 from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStored, Work, read_content
 from ztrust_mail.journal.journal import Journal
-from ztrust_mail.journal.lease import LOCKED, Monitor
+from ztrust_mail.journal.lease import DEFAULT_TIMING, LOCKED, Monitor, Timing
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.settings import PROCESS, Variables
 
@@ -52,12 +52,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class DrainOptions:
-    """Where a drain finds the settings, and how it works. Setting ``stop`` lets it end after the writes under way."""
+    """Where a drain finds the settings, and how it works. Setting ``stop`` lets it end after the writes under way.
+
+    ``lease`` says how long the leases on a server and its requests last after their holder was killed.
+    """
 
     config_path: str | None = None
     environ: Variables = PROCESS
     stop: threading.Event = field(default_factory=threading.Event)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    lease: Timing = DEFAULT_TIMING
 
 
 class Drain:
@@ -181,7 +185,9 @@ class Drain:
 
     def _connect(self, request: StoredRequest) -> Session:
         options = self._options
-        session = api.connect(request.name or request.server, config_path=options.config_path, environ=options.environ)
+        server = request.name or request.server
+        session = api.connect(server, config_path=options.config_path, environ=options.environ)
+        session = replace(session, lease=options.lease)
         if session.gateway.url != request.server:
             session.close()
             here, there = quoted(session.server.url), quoted(request.server)

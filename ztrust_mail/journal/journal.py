@@ -120,14 +120,14 @@ def _known_queue(transaction: Transaction) -> str | None:
 _FINAL_STEPS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
 
 
-def open_journal(url: Secret | None, *, writable: bool) -> Journal | None:
-    """Open the journal at a URL, in the user's state folder without one.
+def open_journal(url: Secret | None, *, writable: bool, timing: Timing = DEFAULT_TIMING) -> Journal | None:
+    """Open the journal at a URL, in the user's state folder without one. ``timing`` is that of its leases.
 
     If there is none, creates it for writing and returns None for reading. An old one is migrated.
     Raises :class:`JournalError` if it cannot be opened, is damaged, or is newer than this program.
     """
     opened = open_at(location_of(url), writable=writable)
-    return Journal(opened.database, opened.salt) if opened else None
+    return Journal(opened.database, opened.salt, timing) if opened else None
 
 
 class Journal:
