@@ -28,6 +28,8 @@ _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 _CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
 """What a restart of the database causes; a pool that gets no connection raises a kind of the first."""
+_TAKEN_FOR_DEAD: Final = psycopg.errors.ForeignKeyViolation
+"""What a worker gets that wants a job after others have deleted it, as it was without a heartbeat for too long."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,13 @@ class Worker:
             try:
                 await self._work()
             except (ConnectorException, psycopg.Error) as e:
-                if not isinstance(cause := e.__cause__ or e, _CONNECTION_ERRORS):
+                cause = e.__cause__ or e
+                if isinstance(cause, _TAKEN_FOR_DEAD):
+                    _LOG.warning("other workers took this one for dead, as it was late; registering again")
+                elif isinstance(cause, _CONNECTION_ERRORS):
+                    _LOG.warning("the database cannot be reached (%s); trying again", type(cause).__name__)
+                else:
                     raise
-                _LOG.warning("the database cannot be reached (%s); trying again", type(cause).__name__)
             self.state.is_connected = False
             if loop.time() - began > self._options.timing.longest_reconnect:
                 pause = self._options.timing.reconnect
