@@ -109,12 +109,39 @@ def check_spec(
 ) -> Validation:
     """Return the valid part of a spec and all its problems of correctness, as :func:`validate` does."""
     environ = config.Environment(environ)
-    checked = load.validate(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
+    read = read_spec(given, variables=variables, config_path=config_path, environ=environ)
+    return check_for_server(read, server, config_path=config_path, environ=environ)
+
+
+def read_spec(
+    given: Given,
+    *,
+    variables: Mapping[str, str] | None = None,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> Validation:
+    """Return the valid part of a spec and its problems on any server, to be checked for one server or several."""
+    environ = config.Environment(environ)
+    return load.validate(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
+
+
+def check_for_server(
+    read: Validation,
+    server: str | None,
+    *,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> Validation:
+    """Return what is valid and wrong on a server of the settings.
+
+    Without a server, what only a server knows is left open, and limits to unknown servers are problems too.
+    """
+    environ = config.Environment(environ)
     if server is None:
-        unknown = find_unknown_servers(checked.spec, config_path, environ) if checked.spec.is_limited else ()
-        return checked.with_problems(unknown)
-    chosen = config.choose_server(config.load(config_path, environ), server, checked.spec.servers, environ)
-    return checked.fit_to(target_of(chosen))
+        unknown = find_unknown_servers(read.spec, config_path, environ) if read.spec.is_limited else ()
+        return read.with_problems(unknown)
+    chosen = config.choose_server(config.load(config_path, environ), server, read.spec.servers, environ)
+    return read.fit_to(target_of(chosen))
 
 
 def lint_spec(

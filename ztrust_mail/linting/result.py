@@ -49,6 +49,15 @@ class LintResult(ResultMethods):
         return ExitStatus.worst([*invalid, *unread, *found])
 
     @property
+    def scope(self) -> str:
+        """How many realms and globs the valid part of the spec has entries for, and in how many files."""
+        spec = self.spec
+        names = {entry.name: entry for entry in (spec.entries if spec.target else spec.written) if entry.name}
+        globs = sum(entry.is_glob for entry in names.values())
+        exact, files = pluralise(len(names) - globs, "realm"), pluralise(len(spec.paths), "file")
+        return f"{exact} and {pluralise(globs, 'glob')} in {files}"
+
+    @property
     def summary(self) -> str:
         """How many findings there are of each severity."""
         counts = Counter(one.severity for one in self.findings)

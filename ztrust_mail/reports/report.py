@@ -63,12 +63,14 @@ class Report:
 class FindingsReport(Report):
     """Findings alone: of ``validate`` and ``lint``, and of every command that ends with an error.
 
-    ``hidden`` counts findings of lint that are not shown: ``ignored`` by comments in a spec, and in the ``baseline``.
+    ``hidden`` counts findings of lint that are not shown: ``ignored`` by comments in a spec, and in the ``baseline``;
+    it is None for an error. ``counts`` says what a checked spec has, or how many findings where it is invalid.
     """
 
     kind: ClassVar[str] = "findings"
 
     hidden: Mapping[str, int] | None = None
+    counts: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +274,8 @@ def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> F
 def of_lint(command: str, found: LintResult, status: ExitStatus) -> FindingsReport:
     """Report what lint found, and how much it does not show."""
     hidden = {"ignored": found.ignored, "baseline": found.known}
-    return FindingsReport(command, status, found.url, found.findings, hidden=hidden)
+    counts = found.scope if found.is_valid else found.summary
+    return FindingsReport(command, status, found.url, found.findings, hidden=hidden, counts=counts)
 
 
 def of_conversion(status: ExitStatus, found: Iterable[Finding], converted: str | None) -> ConversionReport:

@@ -19,6 +19,8 @@ FLEET_HEADS = ("SERVER", "STAGE", "REALMS", "CHANGE", "FAILED", "RESULT")
 UNKNOWN = "–"
 """Stands for a number that is not known, and for a label that a server does not have."""
 
+IN_SYNC, VALID = "in sync", "valid"
+
 _CHANGED = ("changed", "applied")
 _FAILED = ("failed", "missing", "unreadable", "skipped")
 _OF_ERRORS = {
@@ -77,6 +79,8 @@ def refused_reasons(report: reports.Report) -> list[str]:
 
 def _word_of(report: reports.Report) -> str:
     status = report.exit_status
+    if isinstance(report, reports.FindingsReport) and report.hidden is not None:
+        return VALID if status is ExitStatus.OK else "invalid"
     if isinstance(report, reports.FindingsReport) and status is not ExitStatus.OK:
         found = _error_of(report)
         if found and found.rule in _SAID_BY_WORD:
@@ -89,11 +93,11 @@ def _word_of(report: reports.Report) -> str:
     is_ok = status is ExitStatus.OK
     match report:
         case reports.PlanReport():
-            return "would change" if report.plan.changed else "in sync"
+            return "would change" if report.plan.changed else IN_SYNC
         case reports.ApplyReport():
             return "applied" if is_ok else "test failed"
         case reports.DriftReport():
-            return "in sync" if is_ok else "drifted"
+            return IN_SYNC if is_ok else "drifted"
         case reports.MailTestReport() | reports.ProbeReport():
             return "passed" if is_ok else "test failed"
         case reports.ChecksReport():
@@ -109,6 +113,8 @@ def _detail_of(report: reports.Report) -> str:
         case reports.PlanReport() if report.refusal:
             reasons = refused_reasons(report)
             return f": {first_and_more(reasons) if reasons else _shorten(report.refusal.message)}"
+        case reports.FindingsReport() if report.hidden is not None:
+            return f": {report.counts}"
         case reports.FindingsReport() if (found := _error_of(report)) and found.rule not in _SAID_BY_WORD:
             return f": {_shorten(found.message)}"
     return ""

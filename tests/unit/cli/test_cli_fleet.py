@@ -20,7 +20,7 @@ def table_of(out: str) -> list[list[str]]:
     lines = out.splitlines()
     start = max(number for number, line in enumerate(lines) if line.startswith("SERVER "))
     end = next(number for number in range(start, len(lines)) if re.match(r"\d+ servers?: ", lines[number]))
-    return [line.split(maxsplit=5) for line in lines[start + 1 : end]]
+    return [re.split(" {2,}", line) for line in lines[start + 1 : end]]
 
 
 def test_drift_of_six_servers_ends_with_a_table_and_no_failure_ends_another(cli: Cli, fleet: Fleet) -> None:
@@ -386,3 +386,66 @@ def test_a_second_ctrl_c_no_longer_waits_for_a_server_that_is_only_read(cli: Cli
             lines = terminal.shown.decode().splitlines()
     results = [line for line in lines if line.startswith(("dev  ", "silent  "))]
     assert ["drifted" in results[0], "interrupted" in results[1]] == [True, True]
+
+
+STAGED = """\
+version: 1
+realms:
+  acme: {sender: {address: no-reply@acme.example}, relay: {host: smtp.example.com}}
+  globex:
+    servers: {region: eu}
+    sender: {address: "no-reply@{domain}"}
+    relay: {host: smtp.example.com}
+"""
+
+
+def test_validate_checks_the_spec_as_each_server_has_it_and_sends_nothing(cli: Cli, fleet: Fleet) -> None:
+    spec = cli.write("staged.yaml", STAGED)
+    text = (
+        (cli.folder / "fleet.toml")
+        .read_text()
+        .replace("[servers.eu-1]", '[servers.eu-1]\nvars = {domain = "eu.example"}')
+    )
+    cli.write("fleet.toml", text)
+    ran = cli("validate", spec, *ALL)
+    assert (ran.status, ran.err) == (2, "")
+    assert table_of(ran.out) == [
+        ["dev", "dev", "valid: 1 realm and 0 globs in 1 file"],
+        ["eu-1", "prod", "valid: 2 realms and 0 globs in 1 file"],
+        ["eu-2", "prod", "invalid: 1 error"],
+        ["down", "lab", "valid: 1 realm and 0 globs in 1 file"],
+        ["locked-out", "lab", "valid: 1 realm and 0 globs in 1 file"],
+        ["broken", "lab", "not run: the URL of server `broken` is not an http(s) URL"],
+    ]
+    assert ran.out.endswith("6 servers: 4 valid, 1 invalid, 1 not run. Exit status 2.\n")
+    assert "== eu-2 (stage=prod, region=eu)\nstaged.yaml:6:23: error: " in ran.out
+    assert all(sandbox.requests == () for sandbox in fleet.sandboxes.values())
+
+
+def test_validate_on_several_servers_is_valid_where_all_are_and_json_has_an_object_for_each(
+    cli: Cli, fleet: Fleet
+) -> None:
+    chosen = ("--config", "fleet.toml", "--server", "dev", "--server", "eu-*")
+    ran = cli("validate", fleet.spec, *chosen)
+    assert (ran.status, ran.out.splitlines()[-1]) == (0, "3 servers: 3 valid. Exit status 0.")
+    report = cli.json("validate", fleet.spec, *chosen)
+    assert [(one["name"], one["report"]["exit_status"]) for one in report["servers"]] == [
+        ("dev", 0), ("eu-1", 0), ("eu-2", 0)
+    ]  # fmt: skip
+    alone = cli.json("validate", fleet.spec, "--config", "fleet.toml", "--server", "eu-1")
+    assert report["servers"][1]["report"] == alone
+    labelled = cli.json("validate", fleet.spec, "--config", "fleet.toml", "--label", "stage=prod")
+    assert [one["name"] for one in labelled["servers"]] == ["eu-1", "eu-2"]
+
+
+def test_validate_reads_a_spec_from_a_pipe_once_for_all_servers(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("validate", "-", *ALL[:2], "--server", "dev", "--server", "eu-1", stdin=STAGED)
+    assert ran.status == 2
+    assert "dev     dev    valid: 1 realm and 0 globs in 1 file\n" in ran.out
+    assert "eu-1    prod   invalid: 1 error\n" in ran.out
+
+
+def test_validate_writes_no_baseline_for_several_servers(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("validate", fleet.spec, *ALL, "--baseline", "known.json", "--write-baseline")
+    assert (ran.status, "--write-baseline needs one server" in ran.err) == (2, True)
+    assert not (cli.folder / "known.json").exists()

@@ -183,7 +183,6 @@ def test_a_wrong_variable_is_refused(cli: Cli, stages: dict[str, Sandbox], given
 @pytest.mark.parametrize(
     "command",
     [
-        ("validate", "mail.yaml"),
         ("explain", "mail.yaml", "acme"),
         ("lint", "mail.yaml"),
         ("history",),

@@ -11,13 +11,13 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, pluralise, shell_word
 from ztrust_mail.reports.report import FleetReport, Report, ServerResult
-from ztrust_mail.reports.server_result import FLEET_HEADS, STAGE, refused_reasons, row_of, word_of
+from ztrust_mail.reports.server_result import FLEET_HEADS, IN_SYNC, UNKNOWN, VALID, refused_reasons, row_of, word_of
 from ztrust_mail.reports.style import HANG, Line, Span, line, plain
 from ztrust_mail.reports.text.lines import TextReport, command_line
 
 _NUMBERS = ("REALMS", "CHANGE", "FAILED")
 _COLORS = {ExitStatus.OK: "green", ExitStatus.DIFFERS: "yellow"}
-_QUIET = ("in sync",)
+_QUIET = (IN_SYNC, VALID)
 """What a server is left out of the details for, unless something is found there: the table says it."""
 
 
@@ -56,11 +56,11 @@ def _without_server(one: ServerResult, shown: str) -> str:
 
 
 def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
-    """Yield the table; without the column of stages where no server has one."""
+    """Yield the table, without the columns of which no server has a value."""
     several = tuple(servers)
-    has_stage = any(STAGE in one.labels for one in several)
-    kept = [number for number, head in enumerate(FLEET_HEADS) if has_stage or head != "STAGE"]
-    rows = [tuple(row[number] for number in kept) for row in (FLEET_HEADS, *map(row_of, several))]
+    cells_of_all = [row_of(one) for one in several]
+    kept = [number for number in range(len(FLEET_HEADS)) if any(row[number] != UNKNOWN for row in cells_of_all)]
+    rows = [tuple(row[number] for number in kept) for row in (FLEET_HEADS, *cells_of_all)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     heads = rows[0]
     for row, one in zip(rows, (None, *several), strict=True):
