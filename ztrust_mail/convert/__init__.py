@@ -31,11 +31,14 @@ __all__ = [
     "Destination",
     "Format",
     "ReadResult",
+    "SpecFormat",
     "Style",
     "WriteResult",
+    "check_pair",
     "convert",
     "format_named",
     "style_of",
+    "write_settings",
 ]
 
 
@@ -63,20 +66,43 @@ def convert(
     globs: Sequence[str] = (),
     destination: Destination | None = None,
 ) -> WriteResult:
-    """Return the settings in a file or folder in another format, with the findings on both.
+    """Return the settings in a file or folder in another format.
 
-    A part of the files that cannot be read is left out: an error says which, and the status is PARTIAL. The status
-    DIFFERS says that the text must be completed before it can be used.
+    Raises as :func:`check_pair` and :func:`write_settings` do, which explain the arguments.
+    """
+    check_pair(source, target, style)
+    return write_settings(source.read(path), target, path, style, globs, destination)
+
+
+def check_pair(source: Format, target: Format, style: Style | None) -> None:
+    """Raise :class:`UsageError` if both formats are the same or the target has no styles.
 
     ``style`` says how a product's settings are written; with a style, source and target may be the same product.
-    ``globs`` limit the result to the realms they match.
-
-    Raises :class:`SpecError` with every finding if nothing can be read, and :class:`UsageError` if both formats
-    are the same, the target has no styles, no realm is chosen, or the files hold no e-mail settings.
     """
-    _check_pair(source, target, style)
+    if style and not isinstance(target, Product):
+        raise UsageError(f"the format {quoted(target.name)} has no styles", "leave out --as")
+    if source is target and not style:
+        raise UsageError(f"--from and --to are both {quoted(source.name)}", "give two different formats")
+
+
+def write_settings(
+    extract: ReadResult,
+    target: Format,
+    path: str,
+    style: Style | None = None,
+    globs: Sequence[str] = (),
+    destination: Destination | None = None,
+) -> WriteResult:
+    """Return the settings read from ``path`` in another format, with the findings on both.
+
+    A part of the files that cannot be read is left out: an error says which, and the status is PARTIAL. The status
+    DIFFERS says that the text must be completed before it can be used. ``globs`` limit the result to the realms they
+    match.
+
+    Raises :class:`SpecError` with every finding if nothing can be read, and :class:`UsageError` if no realm is chosen
+    or the files hold no e-mail settings.
+    """
     destination = destination or Destination()
-    extract = source.read(path)
     found = [f for f in extract.findings if f.realm is None or is_selected(f.realm, globs)]
     commented = extract.unnamed if isinstance(target, SpecFormat) and not globs else ()
     found += [_unnamed_realm(one, warning if commented else error) for one in extract.unnamed if not globs]
@@ -96,13 +122,6 @@ def convert(
     last = [f for f in written.findings if f.rule == INCOMPLETE] + [_not_converted(len(errors))] * bool(errors)
     status = ExitStatus.worst([written.status, ExitStatus.PARTIAL if errors else ExitStatus.OK])
     return WriteResult(written.text, (*_limit(found), *_limit(new), *last), status)
-
-
-def _check_pair(source: Format, target: Format, style: Style | None) -> None:
-    if style and not isinstance(target, Product):
-        raise UsageError(f"the format {quoted(target.name)} has no styles", "leave out --as")
-    if source is target and not style:
-        raise UsageError(f"--from and --to are both {quoted(source.name)}", "give two different formats")
 
 
 def _sound_realms(extract: ReadResult, target: Format, found: Sequence[Finding]) -> dict[str, FieldMap]:

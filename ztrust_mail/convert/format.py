@@ -52,8 +52,9 @@ class UnnamedRealm:
 class ReadResult:
     """The settings found in files, by realm. An empty map is a realm without e-mail; secrets are references.
 
-    Of a spec, ``digests`` are those of the bytes of each file, and ``servers`` the names of its server guard. Files of
-    other tools may hold a password in clear, which a digest would help to guess: they have none.
+    Of a spec, ``digests`` are those of the bytes of each file, and ``servers`` the server that it is fitted to, else
+    the names of its server guard. Files of other tools may hold a password in clear, which a digest would help to
+    guess: they have none.
     """
 
     realms: Mapping[str, FieldMap]

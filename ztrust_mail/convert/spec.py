@@ -17,6 +17,7 @@ from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.loading import load_spec
 from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, REPLY_TO_NAME, FieldMap, Raw, extra_field, field_of
+from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.export import (
     Leaves,
     is_valid_entry_name,
@@ -27,12 +28,12 @@ from ztrust_mail.specfile.export import (
     unused_login_fields,
 )
 from ztrust_mail.specfile.load import validate_text
+from ztrust_mail.specfile.placeholders import NAME_SERVER
 from ztrust_mail.specfile.resolve import resolve_entry
 
 INCOMPLETE = "incomplete-spec"
 _SHOWN = 3  # problems of an incomplete spec, or lines to complete
 _BY_HAND = "left out; write it by hand"
-_FOR_ALL = "write it into a spec without `servers`, and convert that"
 _BECAUSE = "the value is not converted"
 _LEAVES_OUT = ("placeholder", "masked-value", "bad-value", "plain-secret")
 """The rules of warnings on a value that is left out."""
@@ -45,8 +46,14 @@ class SpecFormat(Format):
     title = "a spec"
 
     def read(self, path: str) -> ReadResult:
-        """Return the settings of each realm that the spec names; globs cannot be expanded offline."""
-        spec = load_spec(path, KEYCLOAK.attribute_names)
+        """Return the settings of each realm that the spec names, see :meth:`read_spec`."""
+        return self.read_spec(load_spec(path, KEYCLOAK.attribute_names))
+
+    def read_spec(self, spec: Spec) -> ReadResult:
+        """Return the settings of each realm that a spec names; globs cannot be expanded offline.
+
+        Entries for certain servers are left out unless the spec is fitted to a server.
+        """
         findings = list(spec.warnings)
         realms: dict[str, FieldMap] = {}
         for entry in spec.entries:
@@ -58,14 +65,12 @@ class SpecFormat(Format):
             wanted = resolve_entry(spec, entry, entry.name)
             findings.extend(wanted.findings)
             realms[entry.name] = wanted.fields
-        limited = [entry for entry in spec.written if entry.limit]
-        findings += [
-            warning(
-                "of-servers", f"left out {entry.phrase}: it is for certain servers", _FOR_ALL, location=entry.location
-            )
-            for entry in limited
-        ]
-        return ReadResult(realms, tuple(findings), spec.digests, spec.servers)
+        for entry in spec.written if spec.target is None else ():
+            if entry.limit:
+                message = f"left out {entry.phrase}: it is for certain servers"
+                findings.append(warning("of-servers", message, NAME_SERVER, location=entry.location))
+        servers = (spec.target.name,) if spec.target and spec.target.name else spec.servers
+        return ReadResult(realms, tuple(findings), spec.digests, servers)
 
     def write(self, realms: Mapping[str, FieldMap]) -> WriteResult:
         """Return a YAML spec with an entry for each realm."""

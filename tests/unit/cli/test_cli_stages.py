@@ -158,10 +158,50 @@ def test_validate_warns_of_servers_that_the_settings_do_not_have(
 def test_what_is_for_certain_servers_is_never_left_out_in_silence(cli: Cli, stages: dict[str, Sandbox]) -> None:
     cli.write("mail.yaml", SPEC.replace("{domain}", "x.example").replace("{server}", "s").replace("globex: {}", PLAY))
     ran = cli("convert", "mail.yaml", "--from", "spec", "--to", "realm-export")
-    assert "left out the entry `globex`: it is for certain servers" in ran.err
+    assert "left out the entry `globex`: it is for certain servers; name the server: --server NAME" in ran.err
     for command in (("explain", "mail.yaml", "acme"), ("probe", "--spec", "mail.yaml", "acme")):
         ran = cli(*command)
         assert (ran.status, "settings depend on the server" in ran.err) == (2, True), ran
+
+
+def test_convert_fills_in_a_server_of_the_settings_and_sends_nothing(cli: Cli, stages: dict[str, Sandbox]) -> None:
+    cli.write("mail/mail.yaml", SPEC.replace("globex: {}", PLAY))
+    cli.write("mail/prod.yaml", PROD)
+    command = ("convert", "mail", "--from", "spec", "--to", "keycloak-config-cli")
+    assert "`sender.address` uses `{domain}`, which depends on the server" in cli(*command).err
+    shown = {name: cli(*command, "--server", name) for name in stages}
+    assert [one.status for one in shown.values()] == [0, 0]
+    assert ("realm: globex" in shown["dev"].out, "realm: globex" in shown["prod"].out) == (True, False)
+    for name, sender in (("dev", "dev"), ("prod", "Acme")):
+        for text in (f"from: no-reply@{name}.example", f"fromDisplayName: {sender}", f"$(env:SMTP_{name.upper()})"):
+            assert text in shown[name].out.replace('"', "")
+        assert "certain servers" not in shown[name].err
+    given = cli(*command, "--server", "prod", "--var", "domain=x.example")
+    assert (given.status, "smtp.x.example" in given.out) == (0, True)
+    assert [len(one.requests) for one in stages.values()] == [0, 0]
+
+
+def test_a_sheet_names_the_server_that_the_spec_was_converted_for(cli: Cli, stages: dict[str, Sandbox]) -> None:
+    cli.write("mail.yaml", SPEC.replace("version: 1", "version: 1\nserver: [dev, prod]"))
+    sheet = ("convert", "mail.yaml", "--from", "spec", "--to", "oneaccess", "--as", "text")
+    assert "# Server: prod\n" in cli(*sheet, "--server", "prod", "--realm", "acme").out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--from", "realm-export", "--to", "spec", "--server", "prod"), "--var and --server are for a spec as input"),
+        (("--from", "realm-export", "--to", "spec", "--var", "a=b"), "--var and --server are for a spec as input"),
+        (("--from", "spec", "--to", "keycloak", "--server", "prdo"), "did you mean `prod`?"),
+        (("--from", "spec", "--to", "keycloak", "--var", "domain"), "has no `=`"),
+        (("--from", "spec", "--to", "keycloak", "--out", "settings.toml", "--force"), "the command reads this file"),
+    ],
+)
+def test_convert_refuses_a_server_or_variable_that_cannot_be_meant(
+    cli: Cli, stages: dict[str, Sandbox], options: tuple[str, ...], said: str
+) -> None:
+    ran = cli("convert", "mail.yaml", "--config", "settings.toml", *options)
+    assert (ran.status, said in ran.err) == (2, True), ran.err
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,26 @@ from pathlib import Path
 
 import click
 
+from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.protected_files import check_not_input
-from ztrust_mail.convert import FORMATS, Destination, Style, convert, format_named, style_of
+from ztrust_mail.cli.spec_options import load_spec
+from ztrust_mail.convert import (
+    FORMATS,
+    Destination,
+    Format,
+    ReadResult,
+    SpecFormat,
+    Style,
+    check_pair,
+    format_named,
+    style_of,
+    write_settings,
+)
 from ztrust_mail.convert.product import Product
+from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.text import shell_word
 from ztrust_mail.reports.report import of_conversion
@@ -44,35 +58,56 @@ NAME = "convert"
     type=options.OneOf(Style),
     help="Form of a product's settings; by default the name of --out decides.",
 )
+@options.variables
+@options.server
 @options.file("--out", "Write the result to a file; - is standard output.")
 @options.force
 @options.page_format
+@options.config
 def command(
     path: str,
     source: str,
     target: str,
     realm: Sequence[str],
     style: Style | None,
+    var: Sequence[str],
+    server: str | None,
     out: Path | None,
     force: bool,
     format: OutputFormat,
+    config: str | None,
 ) -> None:
     """Turn settings kept for one tool into those of another.
 
     Works offline. Secrets become references, and what the target cannot hold is reported. A product that
     has only a form gets a sheet to type from. Ends with status 1 if the written spec must be completed,
-    with status 4 if a part of the files cannot be read; the last line says how to go on.
+    with status 4 if a part of the files cannot be read; the last line says how to go on. --server and --var fill in
+    what a spec leaves open for a server of the settings; that server is not asked.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)
-        check_not_input(out, path)
+        check_pair(reader, writer, style)
+        for read in filter(None, (path, config)):
+            check_not_input(out, read)
         check_output_file(out, force=force)
         if style is None and out is not None and isinstance(writer, Product):
             style = style_of(out.suffix)
         named = shell_word(str(out)) if out is not None and str(out) != STDIN else "FILE"
-        written = convert(reader, writer, path, style, realm, Destination(named, datetime.now(UTC)))
+        extract = _read(reader, path, var, server, config)
+        written = write_settings(extract, writer, path, style, realm, Destination(named, datetime.now(UTC)))
         in_report = output.is_document and out is None
         output.print_findings(written.findings, fold=True)
         if not in_report:
-            write_output(out, written.text, force=force)
+            write_output(out, written.text, force=force, settings=config)
         output.finish((), of_conversion(written.status, written.findings, written.text if in_report else None))
+
+
+def _read(reader: Format, path: str, var: Sequence[str], server: str | None, config: str | None) -> ReadResult:
+    """Return the settings in a file or folder; those of a spec as a server has it, if one is named."""
+    if isinstance(reader, SpecFormat):
+        spec = load_spec([path], var, config)
+        return reader.read_spec(spec if server is None else api.fit_spec(spec, server, config_path=config))
+    if var or server is not None:
+        hint = "leave them out: files of other tools are the same for every server"
+        raise UsageError("--var and --server are for a spec as input", hint)
+    return reader.read(path)

@@ -25,8 +25,8 @@ _MOST_FILES = 3
 class Source:
     """Where the settings of a sheet come from.
 
-    ``digests`` are those of the files of a spec, ``servers`` the names of its server guard. ``findings`` are those on
-    the files; a sheet shows them at the values that they concern.
+    ``digests`` are those of the files of a spec, ``servers`` its servers as in :class:`ReadResult`. ``findings`` are
+    those on the files; a sheet shows them at the values that they concern.
     """
 
     path: str = ""
