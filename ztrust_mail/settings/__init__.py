@@ -7,6 +7,7 @@ folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file i
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
 from ztrust_mail.settings.fleet import FleetSettings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
+from ztrust_mail.settings.limits import MAX_CONNECTIONS
 from ztrust_mail.settings.lint import LintSettings
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.settings.schedules import Schedule
@@ -16,7 +17,6 @@ from ztrust_mail.settings.servers import (
     DEFAULT_REALM,
     DEFAULT_TIMEOUT,
     GATEWAYS,
-    MAX_CONNECTIONS,
     MAX_TIMEOUT,
     Server,
     choose_server,

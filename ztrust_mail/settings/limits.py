@@ -1,4 +1,4 @@
-"""Limits of a server: how fast requests may be sent to it, and when its realms may be written."""
+"""Limits of a server: how many requests may be sent at once and in a second, and when its realms may be written."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ztrust_mail.settings.inputs import Table
 if TYPE_CHECKING:
     from cronsim import CronSim
 
-LIMIT_KEYS = ("requests_per_second", "windows")
+LIMIT_KEYS = ("connections", "requests_per_second", "windows")
 WINDOW_KEYS = ("cron", "duration", "timezone")
+MAX_CONNECTIONS = 64
 SLOWEST, FASTEST = 0.1, 1_000.0
 DURATION = r"^([1-9][0-9]{0,3}m|[1-9][0-9]?h|1[0-5][0-9]h|16[0-8]h)$"
 """Up to a week, which is 168 hours."""
@@ -54,10 +55,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one server. None means no limit; no windows at all mean that nothing may be written."""
+    """The limits of one server. None means no limit; no windows at all mean that nothing may be written.
+
+    ``connections`` is None where they are given elsewhere: those in force are the server's.
+    """
 
     requests_per_second: float | None = None
     windows: tuple[Window, ...] | None = None
+    connections: int | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Tell whether realms may be written at a time."""
@@ -78,9 +83,11 @@ def read_limits(server: str, entry: Table) -> Limits:
     """Return the limits in a server's entry. Raises :class:`ConfigError` for a bad one."""
     table = cast("Table", entry.get("limits", {}))
     where = f"servers.{server}.limits"
-    hints = {"connections": "write connections above, among the keys of the server"}
-    _check_names(where, table, LIMIT_KEYS, hints)
-    return Limits(_read_rate(where, table), _read_windows(where, table))
+    _check_names(where, table, LIMIT_KEYS)
+    if "connections" in table and "connections" in entry:
+        message = f"{quoted(f'servers.{server}.connections')} and {quoted(f'{where}.connections')} are the same limit"
+        raise ConfigError(message, "remove one of the two")
+    return Limits(_read_rate(where, table), _read_windows(where, table), _read_connections(where, table))
 
 
 def parse_cron(text: str, start: datetime, *, reverse: bool = False) -> CronSim:
@@ -125,6 +132,16 @@ def read_timezone(place: str, table: Table) -> str:
     return str(zone)
 
 
+def _read_connections(where: str, table: Table) -> int | None:
+    given = table.get("connections")
+    if given is None:
+        return None
+    if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= MAX_CONNECTIONS:
+        return given
+    hint = f"write a whole number from 1 to {MAX_CONNECTIONS}"
+    raise ConfigError(f"{quoted(f'{where}.connections')} is {quoted(given)}", hint)
+
+
 def _read_rate(where: str, table: Table) -> float | None:
     rate = table.get("requests_per_second")
     if rate is None:
@@ -146,7 +163,7 @@ def _read_windows(where: str, table: Table) -> tuple[Window, ...] | None:
 
 
 def _read_window(where: str, table: Table) -> Window:
-    _check_names(where, table, WINDOW_KEYS, {})
+    _check_names(where, table, WINDOW_KEYS)
     duration = table.get("duration", "")
     if not isinstance(duration, str) or not re.fullmatch(DURATION, duration):
         hint = "write minutes or hours, such as 90m or 6h; 168h at most"
@@ -157,8 +174,8 @@ def _read_window(where: str, table: Table) -> Window:
     return Window(cron, span, zone)
 
 
-def _check_names(where: str, table: Table, known: tuple[str, ...], hints: dict[str, str]) -> None:
+def _check_names(where: str, table: Table, known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
-            hint = hints.get(key) or did_you_mean(key, known) or f"known here: {', '.join(known)}"
+            hint = did_you_mean(key, known) or f"known here: {', '.join(known)}"
             raise ConfigError(f"unknown key {quoted(f'{where}.{key}')}", hint)

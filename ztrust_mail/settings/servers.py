@@ -12,7 +12,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, check_entry
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
-from ztrust_mail.settings.limits import Limits, read_limits
+from ztrust_mail.settings.limits import MAX_CONNECTIONS, Limits, read_limits
 from ztrust_mail.settings.references import LoginReferences, read_references
 from ztrust_mail.settings.texts import DEFAULT_QUEUE, read_labels, read_queue, read_vars
 from ztrust_mail.settings.untrusted import EntryInForce, limit_entry, report_ignored
@@ -26,7 +26,7 @@ PROFILES = {"V1": "/auth", "V2": "", "V3": "", "V4": ""}
 """ZTrust's versions, with the path under which each has its admin API."""
 
 DEFAULT_REALM, DEFAULT_CLIENT, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT = "master", "admin-cli", 8, 10.0
-MAX_CONNECTIONS, MAX_TIMEOUT = 64, 600.0
+MAX_TIMEOUT = 600.0
 _LISTED = 10
 
 
@@ -200,8 +200,9 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         message = f"the URL of {quoted(name or 'the server')} is plain http, and its product requires https"
         raise ConfigError(message, "write https://; nothing was sent", "plain-http")
     profile = _profile(str(entry.get("profile", "")), value("gateway"), name)
+    common = _without_login(name, entry)
     server = replace(
-        _without_login(name, entry),
+        common,
         url=_with_path(check_url(url, name, plain_http=permissions.plain_http), PROFILES.get(profile, "")),
         gateway=value("gateway", "keycloak"),
         profile=profile,
@@ -212,7 +213,7 @@ def _server(permissions: Permissions, name: str, entry: Table, environ: Environm
         password=secret("password"),
         token=None if own_login else secret("token"),
         ca_bundle=_ca_bundle(value("ca_bundle")),
-        connections=_connections(value("connections", str(DEFAULT_CONNECTIONS))),
+        connections=common.limits.connections or _connections(value("connections", str(DEFAULT_CONNECTIONS))),
         timeout=_seconds(value("timeout", f"{DEFAULT_TIMEOUT:g}s")),
         plain_http=permissions.plain_http,
     )

@@ -42,6 +42,20 @@ def test_a_server_has_the_limits_of_its_entry(tmp_path: Path) -> None:
     assert list(map(str, limits.windows or ())) == ["0 22 * * SAT for 6h (UTC)", "0 1 * * * for 90m (UTC)"]
 
 
+def test_connections_may_be_given_among_the_limits(tmp_path: Path) -> None:
+    own = named(tmp_path, entry(url=f'"{URL}"', limits="{connections = 3}"))
+    environ = {"ZTRUST_MAIL_CONNECTIONS": "5"}
+    assert choose_server(own, "main", environ=environ).connections == 3
+    assert choose_server(own, URL, environ=environ).connections == 3
+    assert choose_server(own, "https://other.example.com", environ=environ).connections == 5
+
+
+def test_connections_given_twice_are_refused_with_the_fix(tmp_path: Path) -> None:
+    refusal = refused(named(tmp_path, entry(url=f'"{URL}"', connections="4", limits="{connections = 3}")))
+    assert refusal.message == "`servers.main.connections` and `servers.main.limits.connections` are the same limit"
+    assert refusal.hint == "remove one of the two"
+
+
 def test_an_untrusted_entry_may_limit_itself() -> None:
     settings = found(entry(url=f'"{URL}"', limits="{windows = []}"))
     environ = {"ZTRUST_MAIL_URL": URL, "ZTRUST_MAIL_PASSWORD": "p"}
@@ -78,7 +92,11 @@ def test_the_next_opening_is_the_earliest_of_all_windows() -> None:
 @pytest.mark.parametrize(
     ("limits", "message", "hint"),
     [
-        ("{connections = 3}", "unknown key `servers.main.limits.connections`", "among the keys of the server"),
+        ("{connections = 0}", "`servers.main.limits.connections` is `0`", "from 1 to 64"),
+        ("{connections = 65}", "`servers.main.limits.connections` is `65`", "from 1 to 64"),
+        ("{connections = true}", "`servers.main.limits.connections` is `True`", "from 1 to 64"),
+        ("{connections = '4'}", "`servers.main.limits.connections` is `4`", "from 1 to 64"),
+        ("{conections = 4}", "unknown key `servers.main.limits.conections`", "did you mean `connections`?"),
         ("{window = []}", "unknown key `servers.main.limits.window`", "did you mean `windows`?"),
         ("{requests_per_second = 0}", "`servers.main.limits.requests_per_second` is `0`", "from 0.1 to 1,000"),
         ("{requests_per_second = nan}", "`servers.main.limits.requests_per_second` is `nan`", "from 0.1 to 1,000"),

@@ -1030,6 +1030,7 @@ GOOD = [
     *(entry(url=f'"{URL}"', limits=f"{{windows = {windows}}}") for windows in WINDOWS),
     *(entry(url=f'"{URL}"', limits=f"{{requests_per_second = {rate}}}") for rate in ("0.1", "1", "1000", "2.5")),
     entry(url=f'"{URL}"', labels='{stage = "prod"}', vars='{a = "b"}', limits="{}"),
+    *(entry(url=f'"{URL}"', limits=f"{{connections = {n}}}") for n in ("1", "64")),
     TWO,
     ALLOW_ALL,
     POLICY,
@@ -1068,9 +1069,13 @@ BAD = [
     *(entry(url=f'"{URL}"', **{key: ref}) for key in SECRETS for ref in NO_REFERENCES),
     *(entry(url=f'"{URL}"', limits=f"{{windows = {windows}}}") for windows in NO_WINDOWS),
     *(entry(url=f'"{URL}"', limits=f"{{requests_per_second = {n}}}") for n in ("0", "0.09", "1001", "true", '"5"')),
-    *(entry(url=f'"{URL}"', limits=limits) for limits in ("5", "{connections = 3}")),
     *(entry(url=f'"{URL}"', queue=f'"{name}"') for name in BAD_NAMES),
     entry(url=f'"{URL}"', queue="1"),
+    *(
+        entry(url=f'"{URL}"', limits=limits)
+        for limits in ("5", *(f"{{connections = {n}}}" for n in ("0", "65", "'4'")))
+    ),
+    entry(url=f'"{URL}"', connections="4", limits="{connections = 3}"),
     "servers = 1\n",
     "[server.main]\n",
     "[servers]\nmain = 1\n",
