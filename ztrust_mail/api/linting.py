@@ -141,7 +141,7 @@ def check_for_server(
         unknown = find_unknown_servers(read.spec, config_path, environ) if read.spec.is_limited else ()
         return read.with_problems(unknown)
     chosen = config.choose_server(config.load(config_path, environ), server, read.spec.servers, environ)
-    return read.fit_to(target_of(chosen))
+    return read.with_problems(chosen.findings).fit_to(target_of(chosen))
 
 
 def lint_spec(

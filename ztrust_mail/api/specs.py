@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
@@ -57,8 +58,9 @@ def fit_spec(
     """
     if not isinstance(server, str):
         return loading.fit_spec(spec, target_of(server.server))
-    settings = config.load(config_path, environ)
-    return loading.fit_spec(spec, target_of(config.choose_server(settings, server, spec.servers, environ)))
+    chosen = config.choose_server(config.load(config_path, environ), server, spec.servers, environ)
+    fitted = loading.fit_spec(spec, target_of(chosen))
+    return replace(fitted, warnings=(*fitted.warnings, *chosen.findings))
 
 
 def require_server(spec: Spec) -> None:

@@ -79,11 +79,11 @@ def list_servers(settings: Settings, environ: Variables = PROCESS) -> tuple[List
 def report_servers(listed: Sequence[ListedServer]) -> Iterator[Finding]:
     """Yield broken entries as errors, a URL of several servers as a warning, and secrets in clear text as notes."""
     yield from (one.problem for one in listed if one.problem)
+    yield from dict.fromkeys(found for one in listed if one.server for found in one.server.findings)
     by_url: dict[str, list[ListedServer]] = {}
     for one in listed:
         if one.server:
             by_url.setdefault(one.server.url, []).append(one)
-            yield from one.server.findings
     for url, several in by_url.items():
         if len(several) > 1:
             names = " and ".join(quoted(one.title) for one in several)

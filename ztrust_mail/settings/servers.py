@@ -2,12 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from ztrust_mail.core.errors import ConfigError, NoServerChosen
-from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
 from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, check_entry
@@ -90,8 +90,9 @@ def choose_server(
     server = _server(settings.permissions, name, in_force.entry, in_force.environ)
     refs = in_force.references
     login = LoginReferences(refs, environ, settings.paths) if refs else LoginReferences()
-    findings = report_ignored(settings, chosen, in_force.ignored, vars(server))
-    return replace(server, login=login, isolated=in_force.isolated, findings=tuple(findings))
+    ignored = report_ignored(settings, chosen, in_force.ignored, vars(server))
+    findings = (*_report_shared_variables(settings, name), *ignored)
+    return replace(server, login=login, isolated=in_force.isolated, findings=findings)
 
 
 def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, environ: Environment) -> EntryInForce:
@@ -161,6 +162,20 @@ def _require_own_variables(name: str, names: Iterable[str], environ: Environment
         if others := [other for other in names if other != name and variable_of(other, key) == variable]:
             message = f"the variable {variable} could be for {quoted(name)} or {quoted(others[0])}"
             raise ConfigError(message, "rename one of the two servers in the settings")
+
+
+def _report_shared_variables(settings: Settings, name: str) -> Iterator[Finding]:
+    """Warn of other servers whose names give the same names of variables, such as ``prod-eu`` and ``prod.eu``.
+
+    A login in such a variable is refused; a spec's secret in one that ``{server}`` names would be that of both.
+    """
+    own, found = settings.servers, settings.untrusted
+    path, names = (settings.path, own) if name in own else (found.path, {**own, **found.servers})
+    same = [quoted(one) for one in names if variable_of(one, "") == variable_of(name, "")]
+    if name and len(same) > 1:
+        variable = variable_of(name, "")
+        message = f"{' and '.join(same)} have the same variables: {variable}… for the login, and those that a spec"
+        yield warning("shared-variables", f"{message} names by `{{server}}`", "rename one of them", Location(path))
 
 
 def _infer_server(settings: Settings, entries: Mapping[str, Table], guard: Sequence[str], environ: Environment) -> str:

@@ -181,6 +181,18 @@ def test_convert_fills_in_a_server_of_the_settings_and_sends_nothing(cli: Cli, s
     assert [len(one.requests) for one in stages.values()] == [0, 0]
 
 
+def test_a_spec_is_warned_of_two_servers_whose_names_give_the_same_variables(
+    cli: Cli, stages: dict[str, Sandbox]
+) -> None:
+    text = Path("settings.toml").read_text(encoding="utf-8") + '[servers.Prod]\nurl = "https://id.example.com"\n'
+    Path("settings.toml").write_text(text, encoding="utf-8")
+    command = ("mail.yaml", "--server", "prod", "--format", "json")
+    for name in ("validate", "plan", "drift"):
+        rules = [one["rule"] for one in cli(name, *command).json["findings"]]
+        assert rules.count("shared-variables") == 1, name
+    assert "[shared-variables]" in cli("convert", "mail.yaml", "--from", "spec", "--to", "ansible", *command[1:3]).err
+
+
 def test_a_sheet_names_the_server_that_the_spec_was_converted_for(cli: Cli, stages: dict[str, Sandbox]) -> None:
     cli.write("mail.yaml", SPEC.replace("version: 1", "version: 1\nserver: [dev, prod]"))
     sheet = ("convert", "mail.yaml", "--from", "spec", "--to", "oneaccess", "--as", "text")

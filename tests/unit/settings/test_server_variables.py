@@ -10,9 +10,11 @@ from support.settings_files import entry, found, named, refused
 
 from ztrust_mail.api.keywords import use_login
 from ztrust_mail.core.errors import ConfigError
+from ztrust_mail.core.findings import Location
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.settings import Environment, Server, choose_server
 from ztrust_mail.settings.inputs import SERVER_VARIABLES, variable_of
+from ztrust_mail.settings.inventory import list_servers, report_servers
 
 URL = "https://id.example.com"
 OTHER = "https://other.example.com"
@@ -63,6 +65,23 @@ def test_a_variable_that_could_be_for_two_servers_is_refused(tmp_path: Path) -> 
     refusal = refused(settings, "prod_eu", environ={"ZTRUST_MAIL_PROD_EU_PASSWORD": "p"})
     assert refusal.message == "the variable ZTRUST_MAIL_PROD_EU_PASSWORD could be for `prod_eu` or `prod-eu`"
     assert choose_server(settings, "prod_eu", environ={"ZTRUST_MAIL_DEV_PASSWORD": "p"}).url == OTHER
+
+
+def test_servers_whose_names_give_the_same_variables_are_reported(tmp_path: Path) -> None:
+    settings = named(tmp_path, f'{TWO}[servers."prod.eu"]\nurl = "{OTHER}"\n')
+    for name in ("prod-eu", "prod.eu"):
+        [finding] = choose_server(settings, name, environ={}).findings
+        assert (finding.rule, finding.location) == ("shared-variables", Location(settings.path))
+        assert finding.message.startswith("`prod-eu` and `prod.eu` have the same variables: ZTRUST_MAIL_PROD_EU_…")
+    assert choose_server(settings, "dev", environ={}).findings == ()
+    assert [one.rule for one in report_servers(list_servers(settings, {}))].count("shared-variables") == 1
+
+
+def test_an_untrusted_server_is_not_reported_for_a_trusted_one(tmp_path: Path, user_folder: Path) -> None:
+    (user_folder / "ztrust-mail.toml").write_text(TWO, encoding="utf-8")
+    settings = found(f'[servers.prod_eu]\nurl = "{OTHER}"\n')
+    assert choose_server(settings, "prod-eu", environ={}).findings == ()
+    assert [one.rule for one in choose_server(settings, "prod_eu", environ={}).findings] == ["shared-variables"]
 
 
 def test_an_untrusted_file_cannot_spoil_the_variable_of_a_trusted_server(tmp_path: Path, user_folder: Path) -> None:
