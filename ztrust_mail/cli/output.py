@@ -183,6 +183,12 @@ class Output(AbstractContextManager["Output"]):
         """Put findings into the result however the command ends."""
         self._findings += tuple(found)
 
+    def take_new_findings(self) -> tuple[Finding, ...]:
+        """Return the findings that were not shown so far, for a caller that shows them now."""
+        new = tuple(one for one in self._findings if one not in self._shown)
+        self._shown += new
+        return new
+
     def print_findings(self, found: Iterable[Finding], *, fold: bool = False) -> None:
         """Print findings to standard error, for a command whose standard output is no report. A document has them.
 

@@ -11,7 +11,7 @@ from ztrust_mail.core.findings import Finding, Location, Severity, error, warnin
 from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
-from ztrust_mail.settings.file import Settings
+from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
 from ztrust_mail.settings.references import SECRETS
 from ztrust_mail.settings.selection import ServerSelection, is_glob, is_url, parse_labels
@@ -114,14 +114,69 @@ def resolve_selection(
 ) -> tuple[SelectedServer, ...]:
     """Return the servers of a selection, each once, in the order of the names and then of the settings.
 
-    Raises :class:`UsageError` where nothing fits or two servers have one URL, :class:`ConfigError` for an unknown name.
+    A server that only an untrusted file names has to be named exactly, see :func:`report_left_out`. Raises
+    :class:`UsageError` where nothing fits or two servers have one URL, :class:`ConfigError` for an unknown name.
     """
     if selection.every and (selection.names or selection.labels):
         hint = "leave out --all-servers, or --server and --label"
         raise UsageError("--all-servers cannot be combined with --server or --label", hint)
-    wanted, listed = parse_labels(selection.labels), [one for one in list_servers(settings, environ) if one.name]
-    if not listed and (selection.every or selection.labels):
+    listed, left_out = _list_named(settings, selection, environ)
+    if not (settings.servers or settings.untrusted.servers) and (selection.every or selection.labels):
         raise UsageError("the settings have no servers", "see: ztrust-mail docs settings")
+    try:
+        found = _find_servers(settings, selection, listed, environ)
+    except UsageError:
+        if left_out:
+            raise UsageError(*_describe_left_out(settings, left_out)) from None
+        raise
+    _refuse_shared_urls(found)
+    return tuple(found)
+
+
+def report_left_out(
+    settings: Settings, selection: ServerSelection, environ: Variables = PROCESS
+) -> tuple[Finding, ...]:
+    """Return a warning if a glob, a label or ``every`` fits servers that only an untrusted file names.
+
+    Else the author of the file could add servers to a run.
+    """
+    _, left_out = _list_named(settings, selection, environ)
+    if not left_out:
+        return ()
+    message, hint = _describe_left_out(settings, left_out)
+    return (warning(UNTRUSTED_RULE, message, hint, Location(settings.untrusted.path)),)
+
+
+def _list_named(
+    settings: Settings, selection: ServerSelection, environ: Variables
+) -> tuple[list[ListedServer], list[str]]:
+    """Return the servers that may be selected, and the names of others that would fit but are not trusted."""
+    listed = [one for one in list_servers(settings, environ) if one.name]
+    selectable = [one for one in listed if one.name in settings.servers or one.name in selection.names]
+    wanted = parse_labels(selection.labels)
+    left_out = [
+        one.name
+        for one in listed
+        if one not in selectable
+        and wanted.items() <= one.labels.items()
+        and (not selection.names or any(is_glob(name) and glob_matches(name, one.name) for name in selection.names))
+    ]
+    return selectable, left_out
+
+
+def _describe_left_out(settings: Settings, names: Sequence[str]) -> tuple[str, str]:
+    path = settings.untrusted.path
+    message = (
+        f"left out {pluralise(len(names), 'server')} ({first_and_more(names, _LISTED)}), which only {path} names: the"
+        " file in the working folder is not trusted"
+    )
+    return message, f"name each by --server, or trust the file with --config {path}"
+
+
+def _find_servers(
+    settings: Settings, selection: ServerSelection, listed: Sequence[ListedServer], environ: Variables
+) -> list[SelectedServer]:
+    wanted = parse_labels(selection.labels)
     fitting = {
         one.name: SelectedServer(one.name, one.server.url if one.server else "", one.labels)
         for one in select_servers(listed, wanted)
@@ -134,8 +189,36 @@ def resolve_selection(
     if not found:
         where, labels = first_and_more(names, _LISTED), " and ".join(map(quoted, selection.labels))
         raise UsageError(f"no server among {where} has {labels}", "give fewer labels; all of them have to match")
-    _refuse_shared_urls(found)
-    return tuple(found)
+    return found
+
+
+def _at_url(settings: Settings, url: str, environ: Variables) -> SelectedServer:
+    server = choose_server(settings, url, (), environ)
+    return SelectedServer(url, server.url, server.labels)
+
+
+def _find_names(settings: Settings, known: Collection[str], given: str, environ: Variables) -> Sequence[str]:
+    if given in known or is_url(given):
+        return [given]
+    if not is_glob(given):
+        choose_server(settings, given, (), environ)  # raises, and knows what to suggest
+    matching = [name for name in known if glob_matches(given, name)]
+    if not matching:
+        hint = f"known servers: {first_and_more([*known], _LISTED)}"
+        raise UsageError(f"no server matches {quoted(given)}", hint)
+    return matching
+
+
+def _refuse_shared_urls(found: Sequence[SelectedServer]) -> None:
+    """Raise :class:`UsageError` where two servers have one URL: each would wait for the lock of the other."""
+    seen: dict[str, str] = {}
+    for one in found:
+        if one.url in seen:
+            message = f"{quoted(seen[one.url])} and {quoted(one.name)} have the same URL {quote_server(one.url)}"
+            hint = "leave one of them out: one run at a time can work on a server"
+            raise UsageError(f"{message}, so that they are one server", hint)
+        if one.url:
+            seen[one.url] = one.name
 
 
 def _list_one(settings: Settings, environ: Environment, name: str, path: str, entry: Table) -> ListedServer:
@@ -168,32 +251,3 @@ def _find_sources(server: Server, environ: Environment, entry: Table) -> Iterato
             yield key, CLEAR_TEXT
         else:
             yield key, f"variable {PREFIX}{key.upper()}"
-
-
-def _at_url(settings: Settings, url: str, environ: Variables) -> SelectedServer:
-    server = choose_server(settings, url, (), environ)
-    return SelectedServer(url, server.url, server.labels)
-
-
-def _find_names(settings: Settings, known: Collection[str], given: str, environ: Variables) -> Sequence[str]:
-    if given in known or is_url(given):
-        return [given]
-    if not is_glob(given):
-        choose_server(settings, given, (), environ)  # raises, and knows what to suggest
-    matching = [name for name in known if glob_matches(given, name)]
-    if not matching:
-        hint = f"known servers: {first_and_more([*known], _LISTED)}"
-        raise UsageError(f"no server matches {quoted(given)}", hint)
-    return matching
-
-
-def _refuse_shared_urls(found: Sequence[SelectedServer]) -> None:
-    """Raise :class:`UsageError` where two servers have one URL: each would wait for the lock of the other."""
-    seen: dict[str, str] = {}
-    for one in found:
-        if one.url in seen:
-            message = f"{quoted(seen[one.url])} and {quoted(one.name)} have the same URL {quote_server(one.url)}"
-            hint = "leave one of them out: one run at a time can work on a server"
-            raise UsageError(f"{message}, so that they are one server", hint)
-        if one.url:
-            seen[one.url] = one.name

@@ -449,3 +449,31 @@ def test_validate_writes_no_baseline_for_several_servers(cli: Cli, fleet: Fleet)
     ran = cli("validate", fleet.spec, *ALL, "--baseline", "known.json", "--write-baseline")
     assert (ran.status, "--write-baseline needs one server" in ran.err) == (2, True)
     assert not (cli.folder / "known.json").exists()
+
+
+@pytest.fixture(name="mixed")
+def mixed_fixture(cli: Cli, fleet: Fleet) -> Fleet:
+    """The user's own file has the server ``dev``; the working folder's has all."""
+    own = entry("dev", fleet["dev"].url, 'stage = "dev"')
+    folder = "ztrust-mail/ztrust-mail.toml"
+    cli.write(f"../home/{folder}", own)
+    cli.write("ztrust-mail.toml", (cli.folder / "fleet.toml").read_text())
+    return fleet
+
+
+def test_servers_that_only_a_found_file_names_are_left_out_and_named_once(cli: Cli, mixed: Fleet) -> None:
+    ran = cli("drift", mixed.spec, "--all-servers")
+    assert ran.out.startswith("ztrust-mail.toml: warning: left out 5 servers (eu-1, eu-2, down, locked-out and broken)")
+    assert ran.out.count("left out") == 1
+    assert [row[0] for row in table_of(ran.out)] == ["dev"]
+    report = cli.json("drift", mixed.spec, "--server", "*")
+    assert [one["name"] for one in report["servers"]] == ["dev"]
+    assert [one["rule"] for one in report["findings"]] == ["untrusted-settings"]
+    assert [mixed[name].requests for name in ("eu-1", "eu-2")] == [(), ()]
+
+
+def test_servers_that_are_left_out_are_named_before_the_question(cli: Cli, mixed: Fleet) -> None:
+    ran = cli("apply", mixed.spec, "--server", "*", "--allow", "all", typed="n\n")
+    assert "on 1 server (dev)? [y/N]" in ran.err
+    assert ran.out.index("left out 5 servers") < ran.out.index("Plan: 2 realms") < ran.out.index("Declined")
+    assert ran.out.count("left out") == 1

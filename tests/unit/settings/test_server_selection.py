@@ -10,7 +10,7 @@ from support.settings_files import found, named
 
 from ztrust_mail.core.errors import ZtrustMailError
 from ztrust_mail.settings import Settings, choose_server
-from ztrust_mail.settings.inventory import resolve_selection
+from ztrust_mail.settings.inventory import report_left_out, resolve_selection
 from ztrust_mail.settings.selection import ServerSelection, is_glob
 
 ENTRIES = [
@@ -94,3 +94,55 @@ def test_a_url_that_the_guard_names_has_the_labels_and_variables_of_its_entry(tm
     assert server.labels == {"stage": "prod", "region": "eu"}
     assert not server.password
     assert not choose_server(settings, url, (), {}).labels
+
+
+@pytest.fixture
+def mixed(user_folder: Path) -> Settings:
+    """The user's own ``eu-1``, and a found file with ``eu-1``, ``eu-2`` and ``us-1``."""
+    (user_folder / "ztrust-mail.toml").write_text(ENTRIES[0], encoding="utf-8")
+    return found("\n".join(ENTRIES[:3]))
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected", "left_out"),
+    [
+        (ServerSelection(every=True), ["eu-1"], "2 servers (eu-2 and us-1)"),
+        (ServerSelection(("eu-*",)), ["eu-1"], "1 server (eu-2)"),
+        (ServerSelection(labels=("stage=prod",)), ["eu-1"], "1 server (us-1)"),
+        (ServerSelection(("eu-*",), ("stage=prod",)), ["eu-1"], ""),
+        (ServerSelection(("eu-1", "eu-2")), ["eu-1", "eu-2"], ""),
+        (ServerSelection(("eu-*", "eu-2")), ["eu-1", "eu-2"], ""),
+        (ServerSelection(("us-1", "*")), ["us-1", "eu-1"], "1 server (eu-2)"),
+    ],
+)
+def test_a_server_that_only_an_untrusted_file_names_is_selected_by_its_exact_name_alone(
+    mixed: Settings, selection: ServerSelection, expected: list[str], left_out: str
+) -> None:
+    assert [one.name for one in resolve_selection(mixed, selection, {})] == expected
+    reported = report_left_out(mixed, selection, {})
+    assert len(reported) == bool(left_out)
+    for one in reported:
+        assert one.rule == "untrusted-settings"
+        assert one.message.startswith(f"left out {left_out}, which only ztrust-mail.toml names")
+
+
+@pytest.mark.parametrize(
+    "selection", [ServerSelection(("us-*",)), ServerSelection(("eu-1", "us-*")), ServerSelection(("us-*", "http://x"))]
+)
+def test_a_glob_that_only_servers_of_an_untrusted_file_match_is_refused(
+    mixed: Settings, selection: ServerSelection
+) -> None:
+    with pytest.raises(ZtrustMailError, match="left out 1 server") as raised:
+        resolve_selection(mixed, selection, {})
+    assert "--config ztrust-mail.toml" in raised.value.hint
+
+
+def test_a_server_of_the_url_in_the_environment_is_left_out_too_where_only_an_untrusted_file_names_it() -> None:
+    settings = found("\n".join(ENTRIES[:2]))
+    environ = {"ZTRUST_MAIL_URL": "https://eu-1.example.com", "ZTRUST_MAIL_TOKEN": "t"}
+    with pytest.raises(ZtrustMailError, match=r"left out 2 servers \(eu-1 and eu-2\)"):
+        resolve_selection(settings, ServerSelection(every=True), environ)
+
+
+def test_nothing_is_left_out_of_trusted_settings(settings: Settings) -> None:
+    assert report_left_out(settings, ServerSelection(every=True), {}) == ()

@@ -24,8 +24,9 @@ from ztrust_mail.reports import text
 from ztrust_mail.reports.report import ServerResult, of_servers_run
 from ztrust_mail.reports.server_result import count_realms, refused_reasons
 from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
-from ztrust_mail.settings.inventory import SelectedServer, resolve_selection
+from ztrust_mail.settings.inventory import SelectedServer, report_left_out, resolve_selection
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
@@ -52,7 +53,9 @@ def run_on_servers(
     if not servers.are_several:
         work(output, servers.only)
         return
-    selected = resolve_selection(config.load(settings_path), servers.selection)
+    settings = config.load(settings_path)
+    selected = resolve_selection(settings, servers.selection)
+    output.add_findings(report_left_out(settings, servers.selection))
     for one in selected:
         if is_file_url(one.url):
             output.check_outside_exports(config.folder_of(one.url))
@@ -156,7 +159,8 @@ class FleetRun:
         render = text.TextFormat(details=self._output.display.details).render
         changing = [one for one in previews if one.name in asking]
         realms = sum(counts.changed or 0 for one in changing if (counts := count_realms(one.report)))
-        body = [*group_lines(changing, render, details=self._output.display.details)]
+        notes = finding_lines(self._output.take_new_findings())
+        body = [*notes, *group_lines(changing, render, details=self._output.display.details)]
         self._output.show_preview(text.TextReport(body, [*table_lines(previews), line()]), asks=True)
         where = f"{pluralise(len(asking), 'server')} ({first_and_more(asking)})"
         return confirm(f"Write to {pluralise(realms, 'realm')} on {where}?")

@@ -147,7 +147,9 @@ class TextFormat(ReportFormat[TextReport]):
         """Return the text of each server, and a table of all."""
         from ztrust_mail.reports.text.fleet import fleet_body, fleet_verdict
 
-        return TextReport(fleet_body(report, self.render, details=self._details), fleet_verdict(report))
+        notes = [*finding_lines(report.findings), *([line()] if report.findings else [])]
+        body = fleet_body(report, self.render, details=self._details)
+        return TextReport([*notes, *body], fleet_verdict(report))
 
 
 FORMAT = TextFormat()
