@@ -147,7 +147,14 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     another server, or where one of its specs or realms changed since, naming them.
     """
     from ztrust_mail.planning.planners.from_spec import plan_wanted
-    from ztrust_mail.planning.saved import cannot_see, check_live, check_run, check_server, check_specs
+    from ztrust_mail.planning.saved import (
+        cannot_see,
+        check_live,
+        check_run,
+        check_server,
+        check_specs,
+        find_other_variables,
+    )
 
     gateway = session.gateway
     if left:
@@ -156,7 +163,7 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     check_server(saved, gateway.url, issuer="")  # before anything is sent
     gateway.login()
     check_server(saved, gateway.url, gateway.account(with_email=False).issuer)
-    notes = check_specs(saved)
+    notes = (*check_specs(saved), *find_other_variables(saved, session.server))
     with session.journal_state_in_background() as memory:
         context = session.planning_context(saved.secrets, lambda: saved.within(memory()))
         made = plan_wanted([one.desired for one in saved.realms], gateway, context)

@@ -91,6 +91,20 @@ def test_a_saved_plan_has_what_was_filled_in_and_is_applied_as_reviewed(cli: Cli
     assert "altered" in cli("show", "p.json").err
 
 
+def test_a_saved_plan_is_applied_as_reviewed_with_a_warning_where_a_variable_changed(
+    cli: Cli, stages: dict[str, Sandbox]
+) -> None:
+    assert cli("plan", "mail.yaml", "--server", "prod", "--out", "p.json", "--allow", "all").status == 1
+    for options in (("--server", "prod"), ("--server", stages["prod"].url)):
+        assert "plan-other-variables" not in cli("apply", "--plan", "p.json", *options, typed="n\n").out
+    text = Path("settings.toml").read_text(encoding="utf-8").replace('"prod.example"', '"new.example"')
+    Path("settings.toml").write_text(text, encoding="utf-8")
+    ran = cli("apply", "--plan", "p.json", "--server", "prod", *SURE)
+    assert ran.status == 0
+    assert ran.out.count("other variables than the server has: domain=prod.example (now new.example)") == 1
+    assert stages["prod"].smtp("acme")["host"] == "smtp.prod.example"
+
+
 def test_a_run_is_not_resumed_with_other_variables(cli: Cli, stages: dict[str, Sandbox]) -> None:
     cli.monkeypatch.delenv("SMTP_PROD")
     assert cli("apply", "mail.yaml", "--server", "prod", *SURE).status == 4

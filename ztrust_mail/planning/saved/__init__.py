@@ -1,6 +1,14 @@
 """Saved plans: written to a file for review, and later applied exactly as reviewed, or refused."""
 
-from ztrust_mail.planning.saved.checks import STALE, cannot_see, check_live, check_run, check_server, check_specs
+from ztrust_mail.planning.saved.checks import (
+    STALE,
+    cannot_see,
+    check_live,
+    check_run,
+    check_server,
+    check_specs,
+    find_other_variables,
+)
 from ztrust_mail.planning.saved.read import from_text, load
 from ztrust_mail.planning.saved.write import (
     APPLY,
@@ -26,6 +34,7 @@ __all__ = [
     "check_server",
     "check_specs",
     "digest_of",
+    "find_other_variables",
     "fit_to_file",
     "from_text",
     "load",

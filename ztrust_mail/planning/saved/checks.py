@@ -17,7 +17,7 @@ from ztrust_mail.core.files import (
     is_spec_in,
     read_regular_file,
 )
-from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.findings import Finding, Severity, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import first_and_more, pluralise, quoted, shell_word
 from ztrust_mail.dialects.dialect import Dialect
@@ -27,6 +27,7 @@ from ztrust_mail.planning.compare import compare
 from ztrust_mail.planning.plan import of_attributes
 from ztrust_mail.planning.saved.write import PlannedRealm, SavedPlan
 from ztrust_mail.secrets.sources import RUN_SECRETS
+from ztrust_mail.specfile.placeholders import SERVER
 
 STALE = "plan-stale"
 """The rule of a refusal because a realm changed after the plan was made."""
@@ -133,6 +134,20 @@ def _missing_specs(paths: Sequence[str]) -> Iterator[Finding]:
         message = f"cannot check {pluralise(len(paths), 'spec file')} of the plan from here: {_some(paths)}"
         hint = "the plan is applied as saved, even if its spec changed since"
         yield Finding(Severity.NOTE, "plan-spec-absent", message, hint)
+
+
+def find_other_variables(saved: SavedPlan, server: config.Server) -> tuple[Finding, ...]:
+    """Return a warning about texts that the plan was filled in with and that the server now has otherwise.
+
+    The plan is applied all the same: it has what was reviewed, and its text may be that of an option, which wins.
+    """
+    now = {**server.vars, **({SERVER: server.name} if server.name else {})}
+    other = [f"{name}={text} (now {now[name]})" for name, text in saved.filled.items() if now.get(name, text) != text]
+    if not other:
+        return ()
+    message = f"the plan was made with other variables than the server has: {first_and_more(other)}"
+    hint = f"it is applied as reviewed; for the variables of now, {saved.renewal}"
+    return (warning("plan-other-variables", message, hint),)
 
 
 def check_run(saved: SavedPlan, run: Run) -> None:
