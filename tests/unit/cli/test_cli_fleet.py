@@ -6,7 +6,10 @@ import logging
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from support.cli import Cli, on_terminal, raising
@@ -477,3 +480,27 @@ def test_servers_that_are_left_out_are_named_before_the_question(cli: Cli, mixed
     assert "on 1 server (dev)? [y/N]" in ran.err
     assert ran.out.index("left out 5 servers") < ran.out.index("Plan: 2 realms") < ran.out.index("Declined")
     assert ran.out.count("left out") == 1
+
+
+@pytest.mark.parametrize("options", [("--yes",), ("--yes", "--quiet"), ("--yes", "--order", "stage=prod")])
+def test_nothing_is_written_on_any_server_where_the_result_cannot_be_shown(
+    cli: Cli, fleet: Fleet, options: tuple[str, ...]
+) -> None:
+    command = ("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", *options)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ztrust_mail", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"the result cannot be written: No space left on device; nothing was written" in done.stderr
+    assert sum(fleet.writes().values()) == 0
+
+
+def test_an_apply_without_a_question_says_first_which_servers_it_works_on(cli: Cli, fleet: Fleet) -> None:
+    ran = cli("apply", fleet.spec, "--config", "fleet.toml", "--server", "eu-*", "--yes")
+    assert ran.out.startswith("Working on 2 servers: eu-1 and eu-2.\n\n")
+    assert "Working on" not in cli("plan", fleet.spec, "--config", "fleet.toml", "--server", "eu-*").out

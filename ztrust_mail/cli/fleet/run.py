@@ -32,6 +32,8 @@ from ztrust_mail.settings.urls import is_file_url
 Work = Callable[[Output, str | None], None]
 """Does the work of a command on one server, given its output and the value of ``--server``, and exits."""
 
+_WRITING = ("apply", "rotate")
+_LISTED = 10
 _LOG = logging.getLogger(__name__)
 
 
@@ -79,6 +81,8 @@ class FleetRun:
     def run(self, work: Work, *, yes: bool) -> NoReturn:
         """Do the work on all servers, and exit with the status that takes precedence."""
         interrupt_on_termination()
+        if yes and self._output.command in _WRITING:
+            self._announce()
         self._output.show_activity(f"{self._output.command} on {pluralise(len(self._outputs), 'server')}")
         self._count()
         with handle_interruptions(self._on_signal):
@@ -94,6 +98,12 @@ class FleetRun:
         results = [one.result for one in self._outputs.values()]
         status = ExitStatus.INTERRUPTED if self._turns.cancel.is_set() else ExitStatus.OK
         self._output.finish_report(of_servers_run(self._output.command, results, status, self._next_command(results)))
+
+    def _announce(self) -> None:
+        """Print which servers are worked on. Raises :class:`OutputError` where a result could not be shown later."""
+        names = first_and_more([*self._outputs], _LISTED)
+        said = line(f"Working on {pluralise(len(self._outputs), 'server')}: {names}.")
+        self._output.show_preview(text.TextReport([], [said, line()]), asks=False)
 
     def _work_on(self, output: ServerOutput, work: Work) -> None:
         with suppress(SystemExit, Exception), output.scope(), output:
@@ -196,7 +206,7 @@ class FleetRun:
             differs = any(one.report.exit_status in (ExitStatus.DIFFERS, ExitStatus.UNSAFE) for one in results)
             return next_command("apply", **self._confirmation(results)) if differs else ""
         rest = [one.name for one in results if one.report.exit_status is not ExitStatus.OK]
-        if name not in ("apply", "rotate") or not rest or self._is_declined:
+        if name not in _WRITING or not rest or self._is_declined:
             return ""
         chosen = {"server": rest, "label": None, "all_servers": None} if len(rest) < len(results) else {}
         return next_command(name, **chosen, **self._confirmation(results))
