@@ -29,19 +29,12 @@ def render_text(result: ResultMethods) -> str:
 def report_of(result: ResultMethods) -> Report:
     """Return a result as the report of the command that has it."""
     from ztrust_mail.api.onboarding import Ensured
-    from ztrust_mail.api.pull_spec import Pulled
     from ztrust_mail.applying.outcome import Result
-    from ztrust_mail.diagnose.doctor import DoctorReport
-    from ztrust_mail.diagnose.mail_test import MailTestRun
-    from ztrust_mail.diagnose.servers import ServerList
     from ztrust_mail.drift_detection.drift import Drift
-    from ztrust_mail.kits.result import CheckRun
-    from ztrust_mail.linting.result import LintResult
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import dangers
     from ztrust_mail.planning.server_diff import ServerDiff
-    from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.reports import report as reports
 
     match result:
@@ -51,6 +44,28 @@ def report_of(result: ResultMethods) -> Report:
             return reports.of_result(result)
         case Drift():
             return reports.of_drift(result, result.exit_status)
+        case Ensured():
+            done = reports.of_result(result.result, result.tests.findings if result.tests else ())
+            return replace(done, command="ensure", exit_status=result.exit_status)
+        case RunDiff():
+            return reports.of_run_diff(result)
+        case ServerDiff():
+            return reports.of_server_diff(result)
+    return _report_of_reading(result)
+
+
+def _report_of_reading(result: ResultMethods) -> Report:
+    """Return the report of a verb that compares nothing with a spec or a run: it only reads, tests or checks."""
+    from ztrust_mail.api.pull_spec import Pulled
+    from ztrust_mail.diagnose.doctor import DoctorReport
+    from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.diagnose.servers import ServerList
+    from ztrust_mail.kits.result import CheckRun
+    from ztrust_mail.linting.result import LintResult
+    from ztrust_mail.probing.run import ProbeRun
+    from ztrust_mail.reports import report as reports
+
+    match result:
         case MailTestRun():
             return reports.of_tests(result)
         case ProbeRun():
@@ -59,17 +74,10 @@ def report_of(result: ResultMethods) -> Report:
             return reports.of_check(result)
         case DoctorReport():
             return reports.of_examination(result)
-        case Ensured():
-            done = reports.of_result(result.result, result.tests.findings if result.tests else ())
-            return replace(done, command="ensure", exit_status=result.exit_status)
         case ServerList():
             return reports.of_servers(result)
-        case RunDiff():
-            return reports.of_run_diff(result)
         case LintResult():
             return reports.of_lint("lint", result, result.exit_status)
-        case ServerDiff():
-            return reports.of_server_diff(result)
         case Pulled():
             return reports.of_findings("pull", result.exit_status, result.findings)
     raise TypeError(f"{type(result).__name__} has no report")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -280,15 +280,24 @@ def connect(
     settings = config.load(config_path, environ)
     logins = known_references(settings.path, settings.servers)  # out of a spec's reach, whatever login is given
     settings, environ = use_login(settings, environ, sealed)
-    guard = spec.servers if spec else ()
-    if plan is None:
-        chosen = config.choose_server(settings, server, guard, environ)
-    else:
-        from ztrust_mail.planning.saved.checks import choose_server_of  # most runs have no saved plan
-
-        chosen = choose_server_of(plan, settings, server, guard, environ)
+    chosen = _choose_server(plan, settings, server, spec.servers if spec else (), environ)
     refuse_untrusted(chosen, sealed)
     reach = Reach(settings.permissions, settings.paths, environ.reveal(), chosen.isolated, secrets, reserved=logins)
     journal = config.journal_url(settings, environ)
     findings = (*settings.findings, *chosen.findings)
     return Session(chosen, open_gateway(chosen), reach, findings, settings.policy, journal, settings.lint)
+
+
+def _choose_server(
+    plan: SavedPlan | None,
+    settings: config.Settings,
+    server: str | None,
+    guard: Sequence[str],
+    environ: config.Environment,
+) -> Server:
+    """Return the server that the arguments, the settings or the environment choose; the plan's, if there is one."""
+    if plan is None:
+        return config.choose_server(settings, server, guard, environ)
+    from ztrust_mail.planning.saved.checks import choose_server_of  # most runs have no saved plan
+
+    return choose_server_of(plan, settings, server, guard, environ)
