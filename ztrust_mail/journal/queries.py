@@ -144,7 +144,9 @@ TAKE_REQUEST: Final = """
 UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
 WHERE number = :number AND attempts = :attempts AND state IN ('waiting', 'running')
 """
-RUNNING_REQUESTS: Final = "SELECT * FROM journal_requests WHERE server = :server AND state = 'running'"
+RUNNING_REQUESTS: Final = """
+SELECT * FROM journal_requests WHERE server = :server AND state IN ('waiting', 'running') AND state = 'running'
+"""
 END_OF_REQUEST: Final = """
 UPDATE journal_requests SET state = :state, exit_status = :exit_status, summary = :summary, report = :report,
     report_text = :report_text, ended = :now
@@ -157,7 +159,8 @@ UPDATE journal_requests SET state = 'waiting', due = :due, summary = :summary, a
 WHERE number = :number AND attempts = :attempts AND state = 'running'
 """
 HOLD_BACK: Final = """
-UPDATE journal_requests SET due = :due WHERE server = :server AND state = 'waiting' AND due < :due
+UPDATE journal_requests SET due = :due
+WHERE server = :server AND state IN ('waiting', 'running') AND state = 'waiting' AND due < :due
 """
 CANCEL_REQUEST: Final = """
 UPDATE journal_requests SET is_cancelled = 1,
