@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from ztrust_mail.drift_detection.drift import Drift
 from ztrust_mail.gateways.capabilities import Operation, Support
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.journal.records import Outcome, Run, Step, Write
+from ztrust_mail.journal.request_list import RequestList, RequestStatus
+from ztrust_mail.journal.requests import RequestState, StoredRequest
 from ztrust_mail.kits.result import CheckedRealm, CheckedSubject, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import Login, Masked, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
@@ -45,7 +48,9 @@ from ztrust_mail.probing.relay import Relay
 from ztrust_mail.probing.run import ProbedRealm, ProbedStatus, ProbeRun
 from ztrust_mail.providers.presets import all_presets
 from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import Report, ServerResult
+from ztrust_mail.reports.text import HEADING
 from ztrust_mail.settings import Server
 from ztrust_mail.settings.inventory import ListedServer
 from ztrust_mail.settings.limits import Limits, Window
@@ -212,6 +217,42 @@ def fleet_report(text: str, names: Sequence[str] = NAMES) -> reports.FleetReport
     return reports.of_servers_run("plan", servers, ExitStatus.OK, text)
 
 
+def request(text: str, number: int = 12, state: RequestState = RequestState.DONE) -> StoredRequest:
+    """Return a request with a report that has a finding and a realm with another one."""
+    found = {
+        "severity": "error", "rule": "google", "message": text, "hint": text, "path": "mail.yaml", "line": 3,
+        "column": None, "realm": None, "field": None,
+    }  # fmt: skip
+    realms = [
+        {"realm": text or "acme", "status": "failed", "changes": [], "findings": [{**found, "realm": text or "acme"}]}
+    ]
+    whole = FORMAT.render(reports.of_findings("apply", ExitStatus.PARTIAL, ()))
+    report = json.dumps({**whole, "realms": realms, "summary": {"realms": 1, "failed": 1}, "findings": [found]})
+    return StoredRequest(
+        SERVER, text, "default", "apply", "{}", "digest", text, 20, text, text, number, "1.0", state, 1,
+        exit_status=4 if state.is_final else None, summary=text, report=report, report_text=f"{HEADING}apply\n{text}\n",
+        submitted=STARTED, due=STARTED, started=STARTED, ended=STARTED if state.is_final else None,
+    )  # fmt: skip
+
+
+def request_reports(text: str) -> list[Report]:
+    """Return a report of each kind about requests."""
+    waiting = [request(text, number, RequestState.WAITING) for number in range(20, 25)]
+    counts = {RequestState.WAITING: 5, RequestState.RUNNING: 1, RequestState.FAILED: 1}
+    running = request(text, 13, RequestState.RUNNING)
+    failed = request(text, state=RequestState.FAILED)
+    steps = RequestStatus(running, 0, 7, {Step.VERIFIED: 3, Step.PLANNED: 1})
+    several = [RequestStatus(waiting[0], 2), steps, RequestStatus(failed)]
+    dead = replace(request(text, state=RequestState.DEAD), report="", report_text="", exit_status=None)
+    return [
+        reports.of_request_list(RequestList((running, *waiting), (failed,), counts), next_step=text),
+        reports.of_requests("apply", several, ExitStatus.OK, "ztrust-mail requests 12 --follow"),
+        reports.of_requests("requests", several, ExitStatus.OK, whole=True),
+        reports.of_request_result("apply", failed),
+        reports.of_request_result("apply", dead),
+    ]
+
+
 def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) -> list[Report]:
     """Return at least one report of each kind, with the text in every place where others' text may be."""
     wanted = realm_plan(names[0], text).wanted
@@ -244,4 +285,5 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_tests(MailTestRun(SERVER, ACCOUNT, outcomes)),
         checks_report(text),
         reports.of_explained(wanted, ExitStatus.OK),
+        *request_reports(text),
     ]

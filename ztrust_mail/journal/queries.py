@@ -130,9 +130,19 @@ SELECT number, server, name, queue, kind, '' AS content, digest, request_key, pr
 FROM journal_requests
 """
 NEWEST_REQUESTS: Final = f"{_LISTED} ORDER BY number DESC LIMIT :limit"
-UNFINISHED_REQUESTS: Final = f"{_LISTED} WHERE state IN ('waiting', 'running') ORDER BY +number LIMIT :limit"
+BRIEF_REQUEST: Final = f"{_LISTED} WHERE number = :number"
+_OF_SERVER: Final = "(:server = '' OR server = :server)"
+UNFINISHED_REQUESTS: Final = f"""
+{_LISTED} WHERE state IN ('waiting', 'running') AND {_OF_SERVER} ORDER BY +number LIMIT :limit
+"""
 """The plus sign sorts those few requests, instead of a search through all in the order of their numbers."""
 
+ENDED_REQUESTS: Final = f"""
+{_LISTED} WHERE state NOT IN ('waiting', 'running') AND {_OF_SERVER} ORDER BY number DESC LIMIT :limit
+"""
+COUNTS_BY_STATE: Final = """
+SELECT state, count(*) AS number FROM journal_requests WHERE (:server = '' OR server = :server) GROUP BY state
+"""
 REQUESTS_TO_TAKE: Final = """
 SELECT * FROM journal_requests
 WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now)

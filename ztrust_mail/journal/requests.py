@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from ztrust_mail._version import __version__
-from ztrust_mail.core.errors import UsageError
+from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import printable
 from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Row, Transaction, Value
@@ -83,6 +83,21 @@ class StoredRequest(NewRequest):
     due: datetime = datetime.min
     started: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def final_status(self) -> ExitStatus:
+        """The exit status of a command that waited for the request."""
+        if self.exit_status is not None:
+            return ExitStatus(self.exit_status)
+        return _STATUSES.get(self.state, ExitStatus.OK)
+
+
+_STATUSES: Final = {
+    RequestState.FAILED: ExitStatus.PARTIAL,
+    RequestState.DEAD: ExitStatus.PARTIAL,
+    RequestState.CANCELLED: ExitStatus.INTERRUPTED,
+}
+"""What requests come to that ended without a result."""
 
 
 @dataclass(frozen=True)
@@ -162,15 +177,34 @@ class RequestTable:
         with self._database.reading() as transaction:
             return _one(transaction, number)
 
+    def get_brief(self, number: int) -> StoredRequest:
+        """Return a request without content and reports, which may be large; else as :meth:`get` does."""
+        with self._database.reading() as transaction:
+            return _one(transaction, number, queries.BRIEF_REQUEST)
+
     def newest(self, limit: int = 50) -> list[StoredRequest]:
         """Return the newest requests, newest first."""
         with self._database.reading() as transaction:
             return [request_of(row) for row in transaction.query(queries.NEWEST_REQUESTS, limit=limit)]
 
-    def unfinished(self, limit: int = 1000) -> list[StoredRequest]:
-        """Return the oldest requests that wait or run, oldest first."""
+    def unfinished(self, limit: int = 1000, server: str = "") -> list[StoredRequest]:
+        """Return the oldest requests that wait or run, oldest first; of one server, or of all."""
         with self._database.reading() as transaction:
-            return [request_of(row) for row in transaction.query(queries.UNFINISHED_REQUESTS, limit=limit)]
+            rows = transaction.query(queries.UNFINISHED_REQUESTS, server=server, limit=limit)
+        return [request_of(row) for row in rows]
+
+    def ended(self, limit: int = 50, server: str = "") -> list[StoredRequest]:
+        """Return the newest requests that have ended, newest first; of one server, or of all."""
+        with self._database.reading() as transaction:
+            rows = transaction.query(queries.ENDED_REQUESTS, server=server, limit=limit)
+        return [request_of(row) for row in rows]
+
+    def count_by_state(self, server: str = "") -> dict[RequestState, int]:
+        """Return how many requests are in each state; of one server, or of all."""
+        with self._database.reading() as transaction:
+            rows = transaction.query(queries.COUNTS_BY_STATE, server=server)
+        with report_damage("its requests"):
+            return {RequestState(row["state"]): row["number"] for row in rows}
 
     def ahead_of(self, request: StoredRequest) -> int:
         """Return how many requests of the same server come before one."""
@@ -322,8 +356,8 @@ def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict
     }
 
 
-def _one(transaction: Transaction, number: int) -> StoredRequest:
-    rows = transaction.query(queries.REQUEST, number=number)
+def _one(transaction: Transaction, number: int, sql: str = queries.REQUEST) -> StoredRequest:
+    rows = transaction.query(sql, number=number)
     if not rows:
         raise UsageError(f"there is no request {number}", "list the requests with: ztrust-mail requests")
     return request_of(rows[0])

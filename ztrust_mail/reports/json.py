@@ -205,6 +205,30 @@ class JsonFormat(ReportFormat[Data]):
             rows.append({"name": one.name, "labels": dict(one.labels), "result": result_of(one), "report": data})
         return {**_data(report, more={"servers": rows}), "summary": dict(counts)}
 
+    def request_list(self, report: reports.RequestListReport) -> Data:
+        """Return requests without their reports, and how many of all are in each state."""
+        from ztrust_mail.reports.json_requests import request_data
+
+        counts = {state.value: number for state, number in report.listed.counts.items()}
+        rows: list[JsonLike] = [*map(request_data, report.listed.requests)]
+        return _data(report, more={"requests": rows, "counts": counts})
+
+    def requests(self, report: reports.RequestsReport) -> Data:
+        """Return requests with how far each came; with ``whole`` also with their reports."""
+        from ztrust_mail.reports.json_requests import status_data
+
+        return _data(report, more={"requests": [status_data(one, whole=report.whole) for one in report.requests]})
+
+    def request_result(self, report: reports.RequestResultReport) -> Data:
+        """Return the report that the worker stored, with the findings of this program in front."""
+        from ztrust_mail.reports.json_requests import stored_report
+
+        stored, own = stored_report(report.request), _data(report)
+        if stored is None:
+            return own
+        found = [*cast("Sequence[JsonLike]", own["findings"]), *cast("Sequence[JsonLike]", stored["findings"])]
+        return {**stored, "findings": found}
+
 
 FORMAT = JsonFormat()
 

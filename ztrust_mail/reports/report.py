@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.findings import Finding
+from ztrust_mail.core.findings import Finding, Severity
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import Result
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.diagnose.servers import ServerList
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.journal.request_list import RequestList, RequestStatus
+    from ztrust_mail.journal.requests import StoredRequest
     from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.planning.past_runs import PastRun
@@ -266,6 +268,34 @@ class FleetReport(Report):
     servers: tuple[ServerResult, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RequestListReport(Report):
+    """The requests in the journal that have not ended, and the newest others."""
+
+    kind: ClassVar[str] = "request_list"
+
+    listed: RequestList
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsReport(Report):
+    """Certain requests, as they are now; with ``whole`` each with all that is known of it, else in a sentence."""
+
+    kind: ClassVar[str] = "requests"
+
+    requests: tuple[RequestStatus, ...]
+    whole: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestResultReport(Report):
+    """The report of a command that a worker carried out, as the worker stored it with the request."""
+
+    kind: ClassVar[str] = "request_result"
+
+    request: StoredRequest
+
+
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
     """Report findings alone."""
     return FindingsReport(command, status, findings=tuple(found))
@@ -380,6 +410,35 @@ def of_servers_run(
     several = tuple(servers)
     worst = ExitStatus.worst([status, *(one.report.exit_status for one in several)])
     return FleetReport(command, worst, next_step=next_step, servers=several)
+
+
+def of_request_list(found: RequestList, server: str = "", next_step: str = "") -> RequestListReport:
+    """Report the requests in the journal."""
+    return RequestListReport("requests", ExitStatus.OK, server, next_step=next_step, listed=found)
+
+
+def of_requests(
+    command: str, found: Iterable[RequestStatus], status: ExitStatus, next_step: str = "", *, whole: bool = False
+) -> RequestsReport:
+    """Report certain requests; ``whole`` shows all that is known of each."""
+    several = tuple(found)
+    servers = {one.request.server for one in several}
+    server = servers.pop() if len(servers) == 1 else ""
+    return RequestsReport(command, status, server, next_step=next_step, requests=several, whole=whole)
+
+
+def of_request_result(command: str, request: StoredRequest) -> RequestResultReport:
+    """Report what a worker's report says of a request that has ended; why there is none is a finding."""
+    rule = _RULES.get(request.state.value, command)
+    hint = f"try it again with: ztrust-mail requests {request.number} --retry"
+    message = f"request {request.number} is {request.state}{f': {request.summary}' if request.summary else ''}"
+    is_missing = not request.report and request.final_status is not ExitStatus.OK
+    found = (Finding(Severity.ERROR, rule, message, hint),) if is_missing else ()
+    return RequestResultReport(command, request.final_status, request.server, found, request=request)
+
+
+_RULES = {"dead": "dead-request", "cancelled": "cancelled-request"}
+"""The rules of requests that ended without a report, by their state."""
 
 
 class OutputFormat(StrEnum):
@@ -505,3 +564,15 @@ class ReportFormat(ABC, Generic[Rendered_co]):
     @abstractmethod
     def fleet(self, report: FleetReport) -> Rendered_co:
         """Render what became of each server of a run on several."""
+
+    @abstractmethod
+    def request_list(self, report: RequestListReport) -> Rendered_co:
+        """Render the requests in the journal."""
+
+    @abstractmethod
+    def requests(self, report: RequestsReport) -> Rendered_co:
+        """Render certain requests."""
+
+    @abstractmethod
+    def request_result(self, report: RequestResultReport) -> Rendered_co:
+        """Render the report of a worker."""

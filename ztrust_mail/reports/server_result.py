@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.reports import report as reports
+from ztrust_mail.reports.json_requests import stored_counts
 from ztrust_mail.reports.report import PlanReport, ServerResult
 
 STAGE = "stage"
@@ -77,6 +78,12 @@ def refused_reasons(report: reports.Report) -> list[str]:
     return list(dict.fromkeys(one.reason.value for one in report.refused)) if isinstance(report, PlanReport) else []
 
 
+def list_requests(several: Iterable[reports.Report]) -> list[int]:
+    """Return the numbers of the requests that reports are about and that have not ended."""
+    found = (one for report in several if isinstance(report, reports.RequestsReport) for one in report.requests)
+    return [one.request.number for one in found if not one.request.state.is_final]
+
+
 def _word_of(report: reports.Report) -> str:
     status = report.exit_status
     if isinstance(report, reports.FindingsReport) and report.hidden is not None:
@@ -88,10 +95,14 @@ def _word_of(report: reports.Report) -> str:
         return _OF_ERRORS.get(status, "failed")
     if isinstance(report, reports.ApplyReport) and report.result.stopped and status is not ExitStatus.INTERRUPTED:
         return "stopped"
+    if isinstance(report, reports.RequestsReport):
+        return report.requests[0].request.state.value
     if status in _OF_REPORTS:
         return _OF_REPORTS[status]
     is_ok = status is ExitStatus.OK
     match report:
+        case reports.RequestResultReport():
+            return report.request.state.value
         case reports.PlanReport():
             return "would change" if report.plan.changed else IN_SYNC
         case reports.ApplyReport():
@@ -110,6 +121,10 @@ def _detail_of(report: reports.Report) -> str:
         case reports.ApplyReport() if report.result.run:
             run = f"run {report.result.run}"
             return f" ({run}): {report.result.stopped}" if report.result.stopped else f" ({run})"
+        case reports.RequestsReport():
+            return f" (request {report.requests[0].request.number})"
+        case reports.RequestResultReport():
+            return f" (request {report.request.number})"
         case reports.PlanReport() if report.refusal:
             reasons = refused_reasons(report)
             return f": {first_and_more(reasons) if reasons else _shorten(report.refusal.message)}"
@@ -143,6 +158,10 @@ def count_realms(report: reports.Report) -> RealmCounts | None:
             rows = report.run.outcomes if isinstance(report, reports.MailTestReport) else report.run.realms
             statuses = [one.status.value for one in rows]
             return RealmCounts(len(statuses), None, statuses.count("failed"))
+        case reports.RequestResultReport() if (numbers := stored_counts(report.request)) is not None:
+            is_test = report.request.kind.startswith("test")
+            changed = None if is_test else sum(numbers.get(one, 0) for one in _CHANGED)
+            return RealmCounts(numbers["realms"], changed, sum(numbers.get(one, 0) for one in _FAILED))
     return None
 
 

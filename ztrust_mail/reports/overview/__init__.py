@@ -232,6 +232,27 @@ class OverviewFormat(ReportFormat[Overview]):
             tables += (replace(table, heading=f"{one.name}: {table.heading}") for table in shown.tables)
         return _overview(report.with_findings(found), rows, tables)
 
+    def request_list(self, report: reports.RequestListReport) -> Overview:
+        """Return the requests as a table."""
+        from ztrust_mail.reports.overview.requests import request_table
+
+        return _overview(report, tables=[request_table(report.listed.requests)])
+
+    def requests(self, report: reports.RequestsReport) -> Overview:
+        """Return certain requests as a table; what went wrong in one that is shown whole is a finding."""
+        from ztrust_mail.reports.overview.requests import request_table, stored_findings
+
+        requests = [one.request for one in report.requests]
+        found = [each for one in requests if report.whole for each in stored_findings(one)]
+        return _overview(report.with_findings(found), tables=[request_table(requests)])
+
+    def request_result(self, report: reports.RequestResultReport) -> Overview:
+        """Return the realms and findings of the report that a worker stored."""
+        from ztrust_mail.reports.overview.requests import stored_findings, stored_realms
+
+        found = report.with_findings(stored_findings(report.request))
+        return replace(_overview(found, stored_realms(report.request)), text=report.request.report_text)
+
 
 def _of_server(server: str, row: RealmRow) -> RealmRow:
     name = f"{server}/{row.realm}"

@@ -8,13 +8,9 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.style import WIDTH, Line, Span, line, plain
 from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.lines import TextReport
+from ztrust_mail.reports.text.lines import HEADING, TextReport
 
 __all__ = ["HEADING", "NOTHING", "TextFormat", "TextReport"]
-
-HEADING = "ztrust-mail report: "
-"""How the first line of a text report begins, by which a later one is permitted to replace it."""
-
 
 NOTHING = TextReport()
 
@@ -150,6 +146,27 @@ class TextFormat(ReportFormat[TextReport]):
         notes = [*finding_lines(report.findings), *([line()] if report.findings else [])]
         body = fleet_body(report, self.render, details=self._details)
         return TextReport([*notes, *body], fleet_verdict(report))
+
+    def request_list(self, report: reports.RequestListReport) -> TextReport:
+        """Return a table of requests, equal ones in one row."""
+        from ztrust_mail.reports.text.requests import request_table, request_table_verdict
+
+        notes = [*finding_lines(report.findings)]
+        table = request_table(report.listed, details=self._details)
+        return TextReport([*notes, *([line()] if notes else []), *table], request_table_verdict(report))
+
+    def requests(self, report: reports.RequestsReport) -> TextReport:
+        """Return a sentence for each request, or all that is known of it."""
+        from ztrust_mail.reports.text.requests import request_lines, requests_verdict
+
+        body = request_lines(report) if report.whole else ()
+        return TextReport([*finding_lines(report.findings), *body], requests_verdict(report))
+
+    def request_result(self, report: reports.RequestResultReport) -> TextReport:
+        """Return the text of the worker's report, and what became of the request."""
+        from ztrust_mail.reports.text.requests import stored_lines, stored_verdict
+
+        return TextReport([*finding_lines(report.findings), *stored_lines(report.request)], stored_verdict(report))
 
 
 FORMAT = TextFormat()

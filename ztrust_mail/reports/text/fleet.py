@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, pluralise, shell_word
-from ztrust_mail.reports.report import FleetReport, Report, ServerResult
+from ztrust_mail.reports.report import FleetReport, Report, RequestsReport, ServerResult
 from ztrust_mail.reports.server_result import FLEET_HEADS, IN_SYNC, UNKNOWN, VALID, refused_reasons, row_of, word_of
 from ztrust_mail.reports.style import HANG, Line, Span, line, plain
 from ztrust_mail.reports.text.lines import TextReport, command_line
@@ -18,7 +18,7 @@ from ztrust_mail.reports.text.lines import TextReport, command_line
 _NUMBERS = ("REALMS", "CHANGE", "FAILED")
 _COLORS = {ExitStatus.OK: "green", ExitStatus.DIFFERS: "yellow"}
 _QUIET = (IN_SYNC, VALID)
-"""What a server is left out of the details for, unless something is found there: the table says it."""
+"""What a server is left out of the details for, as for requests, unless something is found: the table says it."""
 
 
 def fleet_body(report: FleetReport, render: Callable[[Report], TextReport], *, details: bool = False) -> Iterator[Line]:
@@ -87,7 +87,7 @@ def fleet_verdict(report: FleetReport) -> Iterator[Line]:
 
 def _is_quiet(one: ServerResult) -> bool:
     grave = [found for found in one.report.findings if found.severity is not Severity.NOTE]
-    return word_of(one) in _QUIET and not grave
+    return (word_of(one) in _QUIET or isinstance(one.report, RequestsReport)) and not grave
 
 
 def _text_of(one: ServerResult, render: Callable[[Report], TextReport]) -> Iterable[Line]:

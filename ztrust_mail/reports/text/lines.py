@@ -6,6 +6,9 @@ from typing import NamedTuple
 from ztrust_mail.reports.grouping import Block, Statement, name_realm, name_realms
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
 
+HEADING = "ztrust-mail report: "
+"""How the first line of a text report begins, by which a later one is permitted to replace it."""
+
 REMOVED = "remove"
 """The kind of a statement whose value goes away."""
 

@@ -1,0 +1,72 @@
+"""Requests as people look at them: those of a server or of all, and one with how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.records import Step
+from ztrust_mail.journal.requests import RequestState, StoredRequest
+
+MAX_UNFINISHED: Final = 10_000
+"""How many requests that wait or run are listed; the counts are of all."""
+
+
+@dataclass(frozen=True)
+class RequestStatus:
+    """A request as it is now.
+
+    ``ahead`` is how many requests of its server come before it while it waits. ``run`` is the newest run that was made
+    for it, 0 for none, and ``steps`` is how many of its realms reached each step.
+    """
+
+    request: StoredRequest
+    ahead: int = 0
+    run: int = 0
+    steps: Mapping[Step, int] = field(default_factory=dict)
+
+    @property
+    def realms(self) -> int:
+        """How many realms the run writes."""
+        return sum(self.steps.values())
+
+    @property
+    def realms_done(self) -> int:
+        """How many of these realms are no longer to be written."""
+        return self.realms - self.steps.get(Step.PLANNED, 0) - self.steps.get(Step.WRITING, 0)
+
+
+@dataclass(frozen=True)
+class RequestList:
+    """The requests that wait or run, oldest first, the newest ended ones, and how many of all are in each state."""
+
+    unfinished: tuple[StoredRequest, ...] = ()
+    ended: tuple[StoredRequest, ...] = ()
+    counts: Mapping[RequestState, int] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> tuple[StoredRequest, ...]:
+        """All requests of the list."""
+        return *self.unfinished, *self.ended
+
+
+def list_requests(journal: Journal, server: str = "", limit: int = 20) -> RequestList:
+    """Return the requests for a server, or for all without one; ``limit`` is how many ended ones to return."""
+    table = journal.requests
+    return RequestList(
+        tuple(table.unfinished(MAX_UNFINISHED, server)),
+        tuple(table.ended(limit, server)),
+        table.count_by_state(server),
+    )
+
+
+def status_of(journal: Journal, request: StoredRequest) -> RequestStatus:
+    """Return how many requests come before one that waits, and else how far its run came."""
+    if request.state is RequestState.WAITING:
+        return RequestStatus(request, journal.requests.ahead_of(request))
+    run = journal.run_of_request(request.number)
+    if run is None:
+        return RequestStatus(request)
+    return RequestStatus(request, 0, run.number, journal.steps([run.number])[run.number])

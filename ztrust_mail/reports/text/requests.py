@@ -1,0 +1,199 @@
+"""Requests as lines of text: a table of many, a sentence or a page about one, and the report of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.core.text import pluralise, printable, quoted, to_minute, to_second
+from ztrust_mail.journal.request_list import RequestList, RequestStatus
+from ztrust_mail.journal.requests import RequestState, StoredRequest
+from ztrust_mail.reports.report import RequestListReport, RequestResultReport, RequestsReport
+from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
+from ztrust_mail.reports.text.lines import HEADING, command_line
+
+_HEADS: Final = ("REQUEST", "SERVER", "WORK", "STATE", "SUBMITTED (UTC)", "BY")
+_MOST: Final = (13, 20, 11, 15, 16)
+"""The most columns of each but the last, which has the rest."""
+_FOLD_FROM: Final = 4
+"""From how many on equal requests are one row."""
+
+_STYLES: Final = {
+    RequestState.DONE: "green",
+    RequestState.RUNNING: "green",
+    RequestState.FAILED: "red",
+    RequestState.DEAD: "red",
+    RequestState.CANCELLED: "yellow",
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Equal requests of one server."""
+
+    requests: Sequence[StoredRequest]
+
+    @property
+    def first(self) -> StoredRequest:
+        return self.requests[0]
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells of the table."""
+        numbers = sorted(one.number for one in self.requests)
+        state = _word(self.first)
+        is_one = len(numbers) == 1
+        return (
+            str(numbers[0]) if is_one else f"{numbers[0]}…{numbers[-1]}",
+            title_of(self.first),
+            self.first.kind,
+            state if is_one else f"{len(numbers):,} {state}",
+            f"{min(one.submitted for one in self.requests):%Y-%m-%d %H:%M}",
+            self.first.who if len({one.who for one in self.requests}) == 1 else "several",
+        )
+
+    @property
+    def remark(self) -> str:
+        """What the line below the row says: how it ended, why it waits, or why it was submitted."""
+        remarks = {summary_of(one) or one.message for one in self.requests}
+        return remarks.pop() if len(remarks) == 1 else ""
+
+
+def title_of(request: StoredRequest) -> str:
+    """Return the server of a request as people know it."""
+    return request.name or request.server
+
+
+def summary_of(request: StoredRequest) -> str:
+    """Return how a request ended or why it waits, without the server, which is named next to it."""
+    return request.summary.removeprefix(f"{request.server}: ")
+
+
+def _word(request: StoredRequest) -> str:
+    return "cancelling" if request.is_cancelled and not request.state.is_final else request.state.value
+
+
+def request_table(found: RequestList, *, details: bool = False) -> Iterator[Line]:
+    """Yield the requests as a table of 80 columns; equal ones of a server in one row, unless ``details``."""
+    if not found.requests:
+        return
+    rows = _fold(found, details=details)
+    table = [_HEADS, *(one.cells for one in rows)]
+    widths = [min(max(map(len, column)), most) for column, most in zip(zip(*table, strict=True), _MOST, strict=False)]
+    widths.append(max(WIDTH - sum(widths) - 2 * len(widths), len(_HEADS[-1])))
+    yield line(Span("  ".join(map(_fit, _HEADS, widths)).rstrip(), "bold"))
+    for one in rows:
+        cells = [*map(_fit, one.cells, widths)]
+        state = Span(cells[3], _STYLES.get(one.first.state, ""))
+        start, end = "  ".join(cells[:3]), "  ".join(cells[4:]).rstrip()
+        yield line(f"{start}  ", state, f"  {end}")
+        if one.remark:
+            yield line(" " * (widths[0] + 2), Span("", HANG), Span(one.remark, "dim"))
+
+
+def _fold(found: RequestList, *, details: bool) -> list[_Row]:
+    running = [one for one in found.unfinished if one.state is RequestState.RUNNING]
+    waiting = [one for one in found.unfinished if one.state is not RequestState.RUNNING]
+    groups: dict[object, list[StoredRequest]] = {}
+    for one in (*running, *waiting, *found.ended):
+        key = one.server, one.kind, _word(one), summary_of(one)
+        groups.setdefault(one.number if details else key, []).append(one)
+    rows: list[_Row] = []
+    for several in groups.values():
+        rows += [_Row(several)] if len(several) >= _FOLD_FROM else [_Row([one]) for one in several]
+    places = {one.number: place for place, one in enumerate((*running, *waiting, *found.ended))}
+    return sorted(rows, key=lambda row: places[row.first.number])
+
+
+def _fit(cell: str, width: int) -> str:
+    cell = printable(cell)
+    return cell.ljust(width) if len(cell) <= width else f"{cell[: width - 1]}…"
+
+
+def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
+    """Yield how many requests there are in each state, and what to do next."""
+    if not report.listed.counts:
+        where = f" for {report.title or report.server}" if report.server else ""
+        yield line(f"No requests{where}.")
+        return
+    counts = report.listed.counts
+    numbers = ", ".join(f"{counts[state]:,} {state}" for state in RequestState if state in counts)
+    yield line(Span("Requests: ", "bold"), f"{numbers}.")
+    if report.next_step:
+        yield command_line("Show one", report.next_step)
+
+
+def sentence(one: RequestStatus) -> str:
+    """Return what a request does now: ``request 12 on `prod` is waiting (2 ahead)``."""
+    request = one.request
+    said = f"request {request.number} on {quoted(title_of(request))} is {_word(request)}"
+    if request.state is RequestState.WAITING:
+        said += f" ({one.ahead:,} ahead)"
+    elif request.state is RequestState.RUNNING:
+        said += f" ({one.realms_done:,} of {pluralise(one.realms, 'realm')})" if one.steps else ""
+        return f"{said}, and stops between two realms" if request.is_cancelled else said
+    return f"{said}: {summary}" if (summary := summary_of(request)) else said
+
+
+def requests_verdict(report: RequestsReport) -> Iterator[Line]:
+    """Yield a sentence for each request, and what to do next."""
+    if not report.whole:
+        for one in report.requests:
+            text = sentence(one)
+            yield line(f"{text[0].upper()}{text[1:]}.")
+    left = [one.request.number for one in report.requests if not one.request.state.is_final]
+    if report.exit_status is ExitStatus.INTERRUPTED and left:
+        yield line("It goes on without this command." if len(left) == 1 else "They go on without this command.")
+        yield command_line("Cancel", f"ztrust-mail requests {' '.join(map(str, left))} --cancel")
+    if report.next_step:
+        yield command_line("Follow", report.next_step)
+
+
+def request_lines(report: RequestsReport) -> Iterator[Line]:
+    """Yield all that is known of each request."""
+    for number, one in enumerate(report.requests):
+        if number:
+            yield line()
+        yield from _whole(one)
+
+
+def _whole(one: RequestStatus) -> Iterator[Line]:
+    request = one.request
+    state = Span(_word(request), _STYLES.get(request.state, ""))
+    yield line(Span(f"Request {request.number}", "bold"), f"  {request.kind}  ", state)
+    yield line("  ", request.server, f", server {quoted(request.name)}" if request.name else "")
+    yield line(f"  submitted: {to_second(request.submitted)}, by {request.who}; queue {request.queue}")
+    if request.started:
+        ended = f", ended {to_second(request.ended)}" if request.ended else ""
+        yield line(f"  started: {to_second(request.started)}{ended}")
+    if request.attempts:
+        yield line(f"  attempts: {request.attempts}")
+    if request.state is RequestState.WAITING:
+        yield line(f"  waiting: {one.ahead:,} ahead, not before {to_second(request.due)}")
+    if one.run:
+        steps = ", ".join(f"{number:,} {step}" for step, number in one.steps.items())
+        yield line(f"  run: {one.run}, realms: {steps or 'none'}")
+    for name, text in (("key", request.key), ("message", request.message), ("summary", summary_of(request))):
+        if text:
+            yield line(f"  {name}: ", Span("", HANG), text)
+    if request.report_text:
+        yield line()
+        yield from stored_lines(request)
+
+
+def stored_lines(request: StoredRequest) -> Iterator[Line]:
+    """Yield the text of the report that a worker stored."""
+    for number, one in enumerate(request.report_text.splitlines()):
+        if number or not one.startswith(HEADING):
+            yield line(one)
+
+
+def stored_verdict(report: RequestResultReport) -> Iterator[Line]:
+    """Yield what became of the request."""
+    request = report.request
+    color = "green" if report.exit_status is ExitStatus.OK else _STYLES.get(request.state, "")
+    ended = f" at {to_minute(request.ended)}" if request.ended else ""
+    said = f"Request {request.number} on {quoted(title_of(request))} is "
+    yield line(said, Span(request.state.value, color), f"{ended}.")
