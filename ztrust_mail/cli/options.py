@@ -263,6 +263,11 @@ def number_argument(name: str, metavar: str, most: int, help: str, *, required: 
     return argument(name, metavar, help, type=click.IntRange(1, most), required=required)
 
 
+def numbers_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
+    """Declare an argument that takes any number of whole numbers from 1 on."""
+    return argument(name, metavar, help, type=click.IntRange(1, most), nargs=-1, required=False)
+
+
 def _only_one(context: click.Context, _: click.Parameter, servers: tuple[str, ...]) -> str | None:
     """Return the server that was given; click reports several."""
     if len(servers) > 1:

@@ -6,7 +6,7 @@ import io
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import NoReturn, TextIO, TypeVar
 
 from ztrust_mail.api import Session
 from ztrust_mail.cli.invocation import Display, current_display, fill_in_arguments
-from ztrust_mail.cli.progress import Activity, Progress, log_to_stderr
+from ztrust_mail.cli.progress import Activity, Progress, is_screen, log_to_stderr
 from ztrust_mail.cli.protected_files import (
     ProtectedFiles,
     ReportFile,
@@ -165,6 +165,25 @@ class Output(AbstractContextManager["Output"]):
     def count_realms(self) -> Callable[[int, int], None]:
         """What to call with the numbers of realms that are done and of all realms, from any thread."""
         return self._activity
+
+    def show_request(self, what: str, done: int, total: int, noun: str) -> None:
+        """Show on a terminal what a request does, how many of its realms are done, and for how long it is followed."""
+        self.show_activity(what)
+        self._activity.switch(what, noun)
+        self._activity(done, total)
+
+    def note_request(self, note: Line) -> None:
+        """Print that a request has another state, where no terminal shows it all the time."""
+        if not is_screen(sys.stderr):
+            self.print_note([note])
+
+    def wait_for_turn(self) -> bool:
+        """Wait until the server may be worked on, and return whether it may at all."""
+        return True
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Return a context in which the command waits for others to work, and may let other servers go on."""
+        return nullcontext()
 
     def count_relays(self, done: int, total: int) -> None:
         """Show from any thread how many relays of tests are probed, after the tests themselves."""

@@ -120,6 +120,7 @@ class Worker:
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(one)
         self.state.is_stopping = True
+        _LOG.info("stopping: the writes under way finish; a second signal ends the process at once")
         self._engine.options.stop.set()
         self._stop.set()
 

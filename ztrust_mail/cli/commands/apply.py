@@ -14,10 +14,20 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import execute, finish, require_terminal_or_yes
 from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
 from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.fleet.submit import (
+    Submission,
+    detaching,
+    is_for_workers,
+    load_for_workers,
+    read_plan,
+    refuse_options,
+    require_yes,
+    submit_on_servers,
+)
 from ztrust_mail.cli.options import OutputFormat, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
@@ -34,6 +44,12 @@ if TYPE_CHECKING:
 
 NAME = "apply"
 
+_NOT_CARRIED = {
+    "--resume": "a worker that takes a request again continues by itself",
+    "--wait": "a request waits for other runs by itself",
+}
+"""The options that no request carries, and why."""
+
 
 @options.command(NAME)
 @options.specs(required=False)
@@ -46,6 +62,7 @@ NAME = "apply"
 @options.realm
 @options.secrets
 @options.writing()
+@detaching
 @options.result_format
 @options.report
 @options.config
@@ -60,19 +77,31 @@ def command(
     realm: Sequence[str],
     secrets: SecretMode,
     writing: WriteFlags,
+    detach: bool,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
 ) -> None:
     """Show the plan, ask, write, and read back.
 
-    Asks for confirmation on a terminal unless --yes is given.
+    Asks for confirmation on a terminal unless --yes is given. With --detach, a worker makes the plan and writes.
     """
     with Output(NAME, format, report, ProtectedFiles(specs, plan, settings=config)) as output:
         apply_options, stages = writing.apply_options(NAME), parse_order(order, servers)
         if plan is not None:
             _check_plan_options(specs, realm, var, secrets)
             refuse_several(servers, "--plan", "a saved plan is for the server that it was made on")
+        else:
+            _check_spec_options(specs, realm, expect_digest, resume=resume)
+        if is_for_workers(config, detach=detach):
+            refuse_options({"--resume": resume, "--wait": writing.wait}, _NOT_CARRIED, detach=detach)
+            require_yes(NAME, yes=writing.yes)
+            if plan is not None:
+                submission = _submission_of_plan(plan, expect_digest, writing)
+            else:
+                submission = _submission_of_spec(specs, var, config, realm, secrets, writing)
+            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
+        if plan is not None:
             saved = api.load_plan(plan, expect_digest)
             waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
             apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
@@ -80,7 +109,6 @@ def command(
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)
             finish(output, apply_options, done)
-        _check_spec_options(specs, realm, expect_digest, resume=resume)
         if servers.are_several:
             require_terminal_or_yes(NAME, yes=writing.yes)
         spec = load_spec(specs, var, config)
@@ -97,6 +125,32 @@ def command(
             finish(output, own, done)
 
         run_on_servers(output, servers, config, apply, yes=writing.yes, order=stages)
+
+
+def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlags) -> Submission:
+    """Return what to submit for a saved plan. Raises as :func:`ztrust_mail.load_plan` does."""
+    from ztrust_mail.fleet import ApplySavedPlan
+
+    saved = api.load_plan(plan, expect_digest)
+    waves = replace(writing.apply_options(NAME).waves, per_credential=saved.command == ROTATE)
+    return Submission(ApplySavedPlan(read_plan(saved), writing.allow, waves), plan=saved, message=writing.message)
+
+
+def _submission_of_spec(
+    specs: Sequence[str],
+    var: Sequence[str],
+    config: str | None,
+    realms: Sequence[str],
+    secrets: SecretMode,
+    writing: WriteFlags,
+) -> Submission:
+    """Return what to submit for a spec. Raises as :func:`ztrust_mail.load_spec` does."""
+    from ztrust_mail.fleet import ApplySpec
+
+    spec, files = load_for_workers(specs, var, config)
+    waves = writing.apply_options(NAME).waves
+    work = ApplySpec(files, realms, parse_variables(var), writing.allow, waves, secrets.value)
+    return Submission(work, spec.servers, message=writing.message)
 
 
 def _check_plan_options(

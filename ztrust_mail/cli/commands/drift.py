@@ -8,17 +8,30 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.fleet.options import ServerFlags, selecting
 from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.fleet.submit import (
+    Submission,
+    detaching,
+    is_for_workers,
+    load_for_workers,
+    refuse_options,
+    submit_on_servers,
+)
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.reports.report import of_drift
 
 NAME = "drift"
+
+_NOT_CARRIED = dict.fromkeys(
+    ("--uncovered", "--fail-on", "--select", "--ignore"), "a request asks for the whole comparison"
+)
+"""The options that no request carries, and why."""
 
 
 class Uncovered(StrEnum):
@@ -36,6 +49,7 @@ class Uncovered(StrEnum):
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
 @choosing
+@detaching
 @options.result_format
 @options.report
 @options.config
@@ -47,6 +61,7 @@ def command(
     uncovered: Uncovered,
     fail_on: FailOn,
     rules: LintFlags,
+    detach: bool,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -55,9 +70,16 @@ def command(
 
     Needs no secret and writes nothing. The journal and the server's admin events show who probably changed it.
     """
+    from ztrust_mail import fleet
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
+        if is_for_workers(config, detach=detach):
+            given = {"--uncovered": uncovered is Uncovered.FAIL, "--fail-on": fail_on is not FailOn.ANY}
+            refuse_options({**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach)
+            whole, files = load_for_workers(specs, var, config)
+            work = fleet.CheckDrift(files, realm, parse_variables(var))
+            submit_on_servers(output, servers, config, Submission(work, whole.servers, detach=detach))
         spec = load_spec(specs, var, config)
 
         def check(output: Output, server: str | None) -> None:

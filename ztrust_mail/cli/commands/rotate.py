@@ -20,10 +20,19 @@ from ztrust_mail.cli.execute import (
 )
 from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
 from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.fleet.submit import (
+    Submission,
+    detaching,
+    is_for_workers,
+    load_for_workers,
+    refuse_options,
+    require_yes,
+    submit_on_servers,
+)
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind
 from ztrust_mail.core.text import closest_word, quoted
@@ -39,6 +48,14 @@ if TYPE_CHECKING:
 
 NAME = "rotate"
 
+_NOT_CARRIED = {
+    "--relay": "a request names the references",
+    "--wait": "a request waits for other runs by itself",
+    "--dry-run": "the plan is made here",
+    "--out": "the plan is made here",
+}
+"""The options that no request carries, and why."""
+
 
 @options.command(NAME)
 @options.references_and_specs
@@ -50,6 +67,7 @@ NAME = "rotate"
 @options.realm
 @options.writing(canary="1")
 @options.previewing
+@detaching
 @options.result_format
 @options.report
 @options.config
@@ -64,6 +82,7 @@ def command(
     realm: Sequence[str],
     writing: WriteFlags,
     preview: Preview,
+    detach: bool,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -73,11 +92,22 @@ def command(
     For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
     changes their number. At the end, lists realms that may still use an old value.
     """
+    from ztrust_mail.fleet import RotateSecrets
+
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
         chosen = _parse_scope(words, specs, relay, user)
         check_preview(output, preview)
         apply_options, stages = _apply_options(writing), parse_order(order, servers)
         refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
+        if detach or (not preview.is_wanted and is_for_workers(config, detach=False)):
+            given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
+            refuse_options(given, _NOT_CARRIED, detach=detach)
+            require_yes(NAME, yes=writing.yes)
+            whole, files = load_for_workers(specs, var, config)
+            waves, references = apply_options.waves, [word for word in words if has_kind(word)]
+            work = RotateSecrets(files, realm, parse_variables(var), writing.allow, waves, references)
+            submission = Submission(work, whole.servers, None, writing.message, detach, stages)
+            submit_on_servers(output, servers, config, submission)
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=writing.yes)
         spec = load_spec(specs, var, config)

@@ -6,13 +6,26 @@ from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.fleet.options import ServerFlags, selecting
 from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.fleet.submit import (
+    Submission,
+    detaching,
+    is_for_workers,
+    load_for_workers,
+    refuse_options,
+    submit_on_servers,
+)
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_optional_spec
+from ztrust_mail.cli.spec_options import load_optional_spec, parse_variables
 from ztrust_mail.reports.report import of_tests
 
 NAME = "test"
+
+_NOT_CARRIED = dict.fromkeys(
+    ("--no-probe", "--ehlo-name", "--ca-bundle"), "the worker probes from its own machine, with its own authorities"
+)
+"""The options that no request carries, and why."""
 
 
 @options.command(NAME)
@@ -31,6 +44,7 @@ NAME = "test"
 @options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
 @options.variables
 @selecting
+@detaching
 @options.result_format
 @options.report
 @options.config
@@ -42,6 +56,7 @@ def command(
     ca_bundle: str | None,
     var: Sequence[str],
     servers: ServerFlags,
+    detach: bool,
     format: OutputFormat,
     report: Sequence[str],
     config: str | None,
@@ -55,6 +70,10 @@ def command(
     from ztrust_mail.probing.options import ProbeOptions  # which the help of all commands does not need
 
     with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+        if is_for_workers(config, detach=detach):
+            given = {"--no-probe": no_probe, "--ehlo-name": ehlo_name, "--ca-bundle": ca_bundle}
+            refuse_options(given, _NOT_CARRIED, detach=detach)
+            submit_on_servers(output, servers, config, _submission(realms, spec, var, config, detach=detach))
         loaded = load_optional_spec(spec, var, config)
         probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
 
@@ -67,3 +86,16 @@ def command(
             output.finish_report(of_tests(run))
 
         run_on_servers(output, servers, config, test)
+
+
+def _submission(
+    realms: Sequence[str], specs: Sequence[str], var: Sequence[str], config: str | None, *, detach: bool
+) -> Submission:
+    """Return what to submit. Raises as :func:`ztrust_mail.load_spec` does."""
+    from ztrust_mail.fleet import TestSpec, TestStored
+
+    if not specs:
+        load_optional_spec(specs, var, config)
+        return Submission(TestStored(realms), detach=detach)
+    spec, files = load_for_workers(specs, var, config)
+    return Submission(TestSpec(files, realms, parse_variables(var)), spec.servers, detach=detach)

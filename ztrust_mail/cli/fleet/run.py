@@ -22,7 +22,7 @@ from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import ServerResult, of_servers_run
-from ztrust_mail.reports.server_result import count_realms, refused_reasons
+from ztrust_mail.reports.server_result import count_realms, list_requests, refused_reasons
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.findings import finding_lines
 from ztrust_mail.reports.text.fleet import group_lines, table_lines
@@ -202,6 +202,8 @@ class FleetRun:
     def _next_command(self, results: Sequence[ServerResult]) -> str:
         """Return the command that continues: an apply of what differs, or the same for servers that are not done."""
         name = self._output.command
+        if numbers := list_requests(one.report for one in results):
+            return f"ztrust-mail requests {' '.join(map(str, sorted(numbers)))} --follow"
         if name in ("plan", "drift"):
             differs = any(one.report.exit_status in (ExitStatus.DIFFERS, ExitStatus.UNSAFE) for one in results)
             return next_command("apply", **self._confirmation(results)) if differs else ""

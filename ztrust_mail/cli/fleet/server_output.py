@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
@@ -119,6 +119,19 @@ class ServerOutput(Output):
     def show_activity(self, what: str) -> None:
         """Show nothing: the run on all servers has a line of its own."""
 
+    def note_request(self, note: Line) -> None:
+        """Print nothing: the report of the request follows."""
+
+    def wait_for_turn(self) -> bool:
+        """Wait for the answer to all servers, or for the stage of this one."""
+        is_agreed = self.turns.wait_for_answer(self.server.name)
+        self.remark = "" if is_agreed else self.refusal
+        return is_agreed
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Return a context in which another server has the slot of this one."""
+        return self.turns.without_slot()
+
     def make_progress(self) -> Progress:
         """Return what shows nothing."""
         return Progress(stream=io.StringIO())
@@ -130,9 +143,7 @@ class ServerOutput(Output):
             shown = self._text_of(self.preview)
             self._collected += self._record([*shown.body, *shown.verdict, line()])
         self._shown = (*self._findings, *report.findings)
-        is_agreed = self.turns.wait_for_answer(self.server.name)
-        self.remark = "" if is_agreed else self.refusal
-        return is_agreed
+        return self.wait_for_turn()
 
     def _print(self, lines: Iterable[Line], stream: TextIO) -> None:
         self._collected += self._record(lines)

@@ -44,6 +44,15 @@ class Turns:
         finally:
             self._slots.release()
 
+    @contextmanager
+    def without_slot(self) -> Iterator[None]:
+        """Let another server have the slot of this one, which only waits for what others do."""
+        self._slots.release()
+        try:
+            yield
+        finally:
+            self._slots.acquire()
+
     def wait_for_answer(self, name: str) -> bool:
         """Return whether a server may be written, once that is known; meanwhile, another server has its slot.
 

@@ -1,0 +1,120 @@
+"""``requests``: what workers were asked to do, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from ztrust_mail import settings
+from ztrust_mail.cli import options
+from ztrust_mail.cli.fleet.follow import Follower, finish_interrupted
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.streams import interrupt_on_termination
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.journal.journal import Journal, open_journal
+from ztrust_mail.journal.request_list import RequestList, list_requests, status_of
+from ztrust_mail.reports.report import of_request_list, of_requests
+
+if TYPE_CHECKING:
+    from ztrust_mail.core.secret import Secret
+    from ztrust_mail.journal.requests import StoredRequest
+
+NAME = "requests"
+LARGEST_REQUEST = 2**31 - 1
+
+
+@options.command(NAME)
+@options.numbers_argument("numbers", "[N...]", LARGEST_REQUEST, "Requests to show in detail.")
+@options.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
+@options.flag("--cancel", help="Cancel the requests; those under way stop between two realms.")
+@options.flag("--retry", help="Let requests that failed, are dead or were cancelled wait again.")
+@options.server
+@options.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
+@options.result_format
+@options.report
+@options.config
+def command(
+    numbers: Sequence[int],
+    follow: bool,
+    cancel: bool,
+    retry: bool,
+    server: str | None,
+    limit: int,
+    format: OutputFormat,
+    report: Sequence[str],
+    config: str | None,
+) -> None:
+    """List what workers were asked to do, or show, follow, cancel or retry certain requests.
+
+    Lists requests that wait or run, and the newest that have ended, of all servers. Sends nothing to a server.
+    """
+    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+        numbers = list(dict.fromkeys(numbers))
+        _check_options(numbers, server, {"--follow": follow, "--cancel": cancel, "--retry": retry})
+        if cancel or retry:
+            _change(output, numbers, config, retry=retry, follow=follow)
+        url = _url_of(server, config)
+        journal = open_journal(_journal_url(config), writable=False)
+        if journal is None:
+            if numbers:
+                raise UsageError("there is no request: there is no journal yet", "the first request creates it")
+            output.finish_report(of_request_list(RequestList(), url))
+        with journal:
+            if numbers:
+                _show(output, journal, numbers, follow=follow)
+            found = list_requests(journal, url, limit)
+        newest = max((one.number for one in found.requests), default=0)
+        output.finish_report(of_request_list(found, url, f"ztrust-mail requests {newest}" if newest else ""))
+
+
+def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, bool]) -> None:
+    """Raise :class:`UsageError` where the options do not fit each other."""
+    given = [name for name, is_given in verbs.items() if is_given]
+    if given and not numbers:
+        raise UsageError(f"{given[0]} needs the numbers of requests", "list them with: ztrust-mail requests")
+    if numbers and server:
+        raise UsageError("--server cannot be combined with numbers of requests", "leave out one of the two")
+    if "--cancel" in given and "--retry" in given:
+        raise UsageError("--cancel and --retry exclude each other", "pass one of them")
+
+
+def _journal_url(config_path: str | None) -> Secret | None:
+    return settings.journal_url(settings.load(config_path))
+
+
+def _url_of(server: str | None, config_path: str | None) -> str:
+    return settings.choose_server(settings.load(config_path), server).url if server else ""
+
+
+def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, retry: bool, follow: bool) -> NoReturn:
+    """Cancel requests or let them wait again, and exit. Stops at the first that cannot be retried."""
+    from ztrust_mail import fleet
+
+    with fleet.open_engine(config_path) as engine:
+        for number in numbers:
+            engine.status(number)  # so that nothing is changed where one of them does not exist
+        change: Callable[[int], StoredRequest] = engine.retry if retry else engine.cancel
+        for number in numbers:
+            change(number)
+        if follow:
+            _show(output, engine.journal, numbers, follow=True)
+        statuses = [status_of(engine.journal, engine.status(number)) for number in numbers]
+    shown = " ".join(map(str, numbers))
+    step = f"ztrust-mail requests {shown} --follow" if retry else ""
+    output.finish_report(of_requests(NAME, statuses, ExitStatus.OK, step))
+
+
+def _show(output: Output, journal: Journal, numbers: Sequence[int], *, follow: bool) -> NoReturn:
+    """Show requests with all that is known of them, with ``follow`` when they have ended, and exit."""
+    status = ExitStatus.OK
+    if follow:
+        interrupt_on_termination()
+        try:
+            ended = Follower(output, journal).follow(numbers)
+        except KeyboardInterrupt:
+            finish_interrupted(output, journal, numbers)
+        status = ExitStatus.worst(one.final_status for one in ended)
+    found = [status_of(journal, journal.requests.get(number)) for number in numbers]
+    output.finish_report(of_requests(NAME, found, status, whole=True))

@@ -1,0 +1,61 @@
+"""``worker``: do the requests for servers as they come, until the process is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ztrust_mail import settings
+from ztrust_mail.cli import options
+from ztrust_mail.cli.output import Output, exit_with
+from ztrust_mail.cli.worker_log import log_lines
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.text import quoted
+
+if TYPE_CHECKING:
+    from ztrust_mail.core.secret import Secret
+
+NAME = "worker"
+DEFAULT_QUEUE = "default"
+MOST_SERVERS = 64
+
+
+@options.command(NAME)
+@options.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
+@options.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
+@options.config
+def command(queue: Sequence[str], concurrency: int, config: str | None) -> None:
+    """Do what was submitted with --detach or by services, until the process is told to stop.
+
+    Needs a journal in PostgreSQL. SIGTERM and Ctrl-C let the writes under way finish and put the rest back; a second
+    one ends the process at once. Logs to standard error.
+    """
+    from ztrust_mail import fleet
+
+    with Output(NAME) as output:
+        if empty := [one for one in queue if not one.strip()]:
+            raise UsageError(f"--queue {quoted(empty[0])} names no queue", "name it as the settings of a server do")
+        loaded = settings.load(config)
+        url = settings.journal_url(loaded)
+        fleet.require_workers(url)
+        log_lines(verbose=output.display.verbose)
+        keep = timedelta(days=loaded.fleet.keep_days)
+        _work(url, config, tuple(dict.fromkeys(queue)), concurrency, keep)
+        exit_with(ExitStatus.OK)
+
+
+def _work(url: Secret | None, config: str | None, queues: tuple[str, ...], concurrency: int, keep: timedelta) -> None:
+    """Work until the process is told to stop. Raises :class:`UsageError` without the extra."""
+    from ztrust_mail import fleet
+    from ztrust_mail.journal.database import parse_url
+
+    assert url is not None  # a journal in PostgreSQL has one
+    with fleet.open_engine(config) as engine:  # which needs the extra, too
+        from ztrust_mail.fleet.queue import WorkerEngine
+        from ztrust_mail.fleet.worker import Worker, WorkerOptions
+
+        assert isinstance(engine, WorkerEngine)  # for a journal in PostgreSQL
+        work = WorkerOptions(queues, concurrency, keep)
+        sweeps = ()  # what each sweep does besides waking workers, such as submitting what schedules ask for
+        Worker(engine, parse_url(url), work, sweeps).run()

@@ -1,0 +1,96 @@
+"""Follows requests until they have ended, and shows how far they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from ztrust_mail.cli.streams import interrupt_on_termination
+from ztrust_mail.core.errors import ExitStatus, JournalError
+from ztrust_mail.journal.request_list import RequestStatus, status_of
+from ztrust_mail.reports.report import of_request_result, of_requests
+from ztrust_mail.reports.style import line
+from ztrust_mail.reports.text.requests import sentence
+
+if TYPE_CHECKING:
+    from ztrust_mail.cli.output import Output
+    from ztrust_mail.journal.journal import Journal
+    from ztrust_mail.journal.requests import StoredRequest
+
+INTERVAL: Final = 0.5
+"""Seconds between two looks at a request."""
+
+PATIENCE: Final = 120.0
+"""How many seconds the journal may be out of reach, as while its database is restarted."""
+
+
+class Follower:
+    """Looks at requests in a journal again and again, and shows their progress."""
+
+    def __init__(
+        self, output: Output, journal: Journal, interval: float = INTERVAL, patience: float = PATIENCE
+    ) -> None:
+        self._output, self._journal = output, journal
+        self._interval, self._patience = interval, patience
+        self._said: dict[int, str] = {}
+
+    def follow(self, numbers: Sequence[int]) -> list[StoredRequest]:
+        """Wait until requests have ended, and return them in the same order.
+
+        Raises :class:`KeyboardInterrupt`, :class:`UsageError`, and :class:`JournalError` if that is out of reach.
+        """
+        while True:
+            statuses = self._look(numbers)
+            if all(one.request.state.is_final for one in statuses):
+                return [self._journal.requests.get(number) for number in numbers]
+            self._show(statuses)
+            if self._output.cancel.wait(self._interval):
+                raise KeyboardInterrupt
+
+    def _look(self, numbers: Sequence[int]) -> list[RequestStatus]:
+        """Return how far requests came; asks again for a while where the journal is out of reach."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return [status_of(self._journal, self._journal.requests.get_brief(one)) for one in numbers]
+            except JournalError:
+                if time.monotonic() > deadline:
+                    raise
+            if self._output.cancel.wait(self._interval):
+                raise KeyboardInterrupt
+
+    def _show(self, statuses: Sequence[RequestStatus]) -> None:
+        left = [one for one in statuses if not one.request.state.is_final]
+        if len(statuses) == 1:
+            self._output.show_request(sentence(left[0]), left[0].realms_done, left[0].realms, "realm")
+        else:
+            self._output.show_request("Following", len(statuses) - len(left), len(statuses), "request")
+        for one in statuses:
+            self._say(one)
+
+    def _say(self, one: RequestStatus) -> None:
+        """Write a line where a request has another state than before."""
+        state = one.request.state.value
+        if self._said.setdefault(one.request.number, "") != state:
+            self._said[one.request.number] = state
+            self._output.note_request(line(f"{sentence(one)[0].upper()}{sentence(one)[1:]}."))
+
+
+def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> NoReturn:
+    """Follow a request that a command has submitted, and exit with its report and its status."""
+    interrupt_on_termination()
+    try:
+        with output.waiting():
+            [ended] = Follower(output, journal).follow([request.number])
+    except KeyboardInterrupt:
+        finish_interrupted(output, journal, [request.number])
+    output.finish_report(of_request_result(output.command, ended))
+
+
+def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int]) -> NoReturn:
+    """Exit while requests go on: say what they do, and how to cancel them."""
+    statuses = [status_of(journal, journal.requests.get_brief(one)) for one in numbers]
+    left = " ".join(str(one.request.number) for one in statuses if not one.request.state.is_final)
+    step = f"ztrust-mail requests {left} --follow" if left else ""
+    output.finish_report(of_requests(output.command, statuses, ExitStatus.INTERRUPTED, step))

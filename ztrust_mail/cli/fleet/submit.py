@@ -1,0 +1,133 @@
+"""Has workers do what a command asks for: submits a request for each server, and follows it unless detached."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ztrust_mail import settings as config
+from ztrust_mail.cli import options
+from ztrust_mail.cli.fleet.options import ServerFlags, Stage
+from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.spec_options import load_spec
+from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.files import STDIN, read_regular_file
+from ztrust_mail.core.text import quoted
+from ztrust_mail.journal.request_list import status_of
+from ztrust_mail.reports.report import of_findings, of_requests
+from ztrust_mail.reports.style import line
+from ztrust_mail.settings.urls import is_file_url
+from ztrust_mail.specfile.load import SpecFiles, read_data
+
+if TYPE_CHECKING:
+    from ztrust_mail.fleet import Engine, Work
+    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.specfile.entries import Spec
+
+MAX_PLAN = 100_000_000
+"""How many bytes of a saved plan are read at most; how large a request may be is checked when it is submitted."""
+
+detaching = options.flag("--detach", help="Have a worker do it and return at once; see: ztrust-mail requests.")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What to submit for each server of a command. ``guard`` are the servers that the spec is for, if it names any.
+
+    ``plan`` is a saved plan to be applied. With ``detach`` the command ends at once, otherwise with the request.
+    """
+
+    work: Work
+    guard: Sequence[str] = ()
+    plan: SavedPlan | None = None
+    message: str = ""
+    detach: bool = True
+    order: Sequence[Stage] = ()
+
+
+def is_for_workers(config_path: str | None, *, detach: bool) -> bool:
+    """Tell whether workers do what a command asks for: by ``--detach``, or by the settings."""
+    return detach or config.load(config_path).fleet.run_by_workers
+
+
+def refuse_options(given: Mapping[str, object], reasons: Mapping[str, str], *, detach: bool) -> None:
+    """Raise :class:`UsageError` for an option that was given and that no request carries, with the reason."""
+    for name, reason in reasons.items():
+        if given[name]:
+            cause = "--detach" if detach else '`run_by = "workers"` in the settings'
+            raise UsageError(f"{name} cannot be combined with {cause}: {reason}", f"leave out {name}")
+
+
+def require_yes(command: str, *, yes: bool) -> None:
+    """Raise :class:`UsageError` where a command that writes was not confirmed, since a worker cannot ask."""
+    if not yes:
+        review = next_command("plan") if command == "apply" else next_command(command, dry_run=True, detach=None)
+        raise UsageError("a worker cannot ask for confirmation", f"review `{review}`, then pass --yes")
+
+
+def load_for_workers(specs: Sequence[str], given: Sequence[str], config_path: str | None) -> tuple[Spec, SpecFiles]:
+    """Return a spec, and the data of its files for a request. ``given`` are the values of ``--var``.
+
+    Raises :class:`UsageError` for a spec that can be read only once, and as :func:`ztrust_mail.load_spec` does.
+    """
+    for one in specs:
+        if one == STDIN:
+            raise UsageError("a request cannot have its spec from standard input", "save it to a file, and name that")
+        if os.path.exists(one) and not os.path.isfile(one) and not os.path.isdir(one):
+            raise UsageError(f"{quoted(one)} can be read only once", "save it to a file, and name that")
+    return load_spec(specs, given, config_path), SpecFiles(read_data(specs))
+
+
+def read_plan(saved: SavedPlan) -> str:
+    """Return the text of a saved plan. Raises :class:`UsageError` where the file is another plan by now."""
+    from ztrust_mail.planning.saved import from_text
+
+    text = read_regular_file(saved.path, MAX_PLAN).decode("utf-8-sig")
+    if from_text(text).digest != saved.digest:
+        raise UsageError(f"the plan {quoted(saved.path, 255)} was replaced while it was read", "run the command again")
+    return text
+
+
+def submit_on_servers(output: Output, servers: ServerFlags, config_path: str | None, submission: Submission) -> None:
+    """Submit a request for each server that was asked for, and exit: at once, or when all have ended."""
+    from ztrust_mail import fleet
+
+    if submission.order and submission.detach:
+        hint = "leave out --detach, or submit stage by stage with --label"
+        raise UsageError("--order cannot be combined with --detach: requests of several servers do not wait", hint)
+    fleet.require_workers(config.journal_url(config.load(config_path)))
+    with fleet.open_engine(config_path) as engine:
+        work = partial(_submit, engine, config_path, submission)
+        run_on_servers(output, servers, config_path, work, order=submission.order)
+
+
+def _submit(
+    engine: Engine, config_path: str | None, submission: Submission, output: Output, server: str | None
+) -> None:
+    from ztrust_mail.cli.fleet.follow import follow_to_end
+
+    chosen = _choose_server(submission, config.load(config_path), server)
+    if is_file_url(chosen.url):
+        hint = "run the command here, without --detach, or name a server"
+        raise UsageError(f"{quoted(chosen.url)} are realm exports on this machine, which no worker has", hint)
+    if not output.wait_for_turn():
+        output.finish([line(output.declined)], of_findings(output.command, ExitStatus.DIFFERS, ()))
+    request = engine.submit(submission.work, chosen, message=submission.message)
+    if submission.detach:
+        status = status_of(engine.journal, request)
+        step = f"ztrust-mail requests {request.number} --follow"
+        output.finish_report(of_requests(output.command, [status], ExitStatus.OK, step))
+    follow_to_end(output, engine.journal, request)
+
+
+def _choose_server(submission: Submission, settings: config.Settings, server: str | None) -> config.Server:
+    if submission.plan is None:
+        return config.choose_server(settings, server, submission.guard)
+    from ztrust_mail.planning.saved.checks import choose_server_of
+
+    return choose_server_of(submission.plan, settings, server, (), config.PROCESS)
