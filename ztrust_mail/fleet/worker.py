@@ -23,6 +23,7 @@ from ztrust_mail.fleet.queue import DRAIN
 if TYPE_CHECKING:
     from ztrust_mail.fleet.queue import WorkerEngine
     from ztrust_mail.journal.database import PostgresqlUrl
+    from ztrust_mail.journal.requests import RequestTable
 
 _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
@@ -84,6 +85,11 @@ class Worker:
         self._sweeps = (*sweeps, engine.wake_all)
         self._stop = asyncio.Event()
         self.state = WorkerState()
+
+    @property
+    def requests(self) -> RequestTable:
+        """The requests in the worker's journal."""
+        return self._engine.journal.requests
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; then finish the writes under way and put the rest back."""

@@ -1,0 +1,201 @@
+"""A worker's small HTTP server: ``/health`` for probes, ``/metrics`` for Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from ztrust_mail._version import __version__
+from ztrust_mail.core.errors import JournalError, UsageError
+from ztrust_mail.core.text import quoted
+from ztrust_mail.journal.requests import RequestState
+
+if TYPE_CHECKING:
+    from ztrust_mail.fleet.worker import WorkerState
+    from ztrust_mail.journal.requests import RequestCount, RequestTable
+
+_LOG: Final = logging.getLogger("ztrust_mail.worker")
+
+LOOPBACK: Final = "127.0.0.1"
+OLDEST_SWEEP: Final = 60.0
+"""How many seconds ago the last sweep of a healthy worker ended at most."""
+
+Clock = Callable[[], float]
+
+
+class Observed(Protocol):
+    """What is reported of a worker."""
+
+    @property
+    def state(self) -> WorkerState:
+        """What the worker does at the moment."""
+        ...
+
+    @property
+    def requests(self) -> RequestTable:
+        """The requests in the worker's journal."""
+        ...
+
+
+@contextmanager
+def serve_health(worker: Observed, address: str, clock: Clock = time.monotonic) -> Iterator[str]:
+    """Answer requests about a worker in a thread until the block ends; yield the URL.
+
+    ``address`` is ``HOST:PORT``, or a port of this machine's loopback address; port 0 takes any that is free. ``clock``
+    is that of the worker's event loop. Raises :class:`UsageError` for an address that cannot be used.
+    """
+    host, port = parse_address(address)
+    try:
+        server = _Server(host, port, worker, clock)
+    except OSError as e:
+        message = f"the worker cannot listen on {quoted(address)}: {e.strerror or e}"
+        raise UsageError(message, f"choose another address: ztrust-mail worker --listen {LOOPBACK}:9180") from None
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        _LOG.info("answering on %s/health and %s/metrics", server.url, server.url)
+        yield server.url
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port. Raises :class:`UsageError`."""
+    match = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):)?([0-9]{1,5})", text, re.ASCII)
+    if match is None or int(match[2]) > 0xFFFF:
+        hint = f"write HOST:PORT or a port, such as {LOOPBACK}:9180"
+        raise UsageError(f"{quoted(text)} is no address to listen on", hint)
+    return (match[1] or LOOPBACK).strip("[]"), int(match[2])
+
+
+def find_problem(state: WorkerState, now: float) -> str:
+    """Return in one line why a worker is not healthy, empty if it is. ``now`` is of the event loop's clock."""
+    if state.is_stopping:
+        return "stopping"
+    if not state.is_connected:
+        return "not connected to the database"
+    if not state.last_sweep:
+        return "no sweep has ended yet"
+    if (age := now - state.last_sweep) >= OLDEST_SWEEP:
+        return f"the last sweep ended {age:.0f} s ago"
+    return ""
+
+
+class WorkerCollector(Collector):
+    """What Prometheus reads: the state of a worker, and the requests of all queues in its journal."""
+
+    def __init__(self, worker: Observed, clock: Clock) -> None:
+        self._worker, self._clock = worker, clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics; without those of the requests while the database cannot be reached."""
+        state = self._worker.state
+        yield InfoMetricFamily("ztrust_mail_worker", "The version of the worker.", {"version": __version__})
+        yield _gauge("worker_connected", "1 while the worker is connected to the database.", state.is_connected)
+        yield _gauge("worker_draining_servers", "Servers that this worker works on.", len(state.draining))
+        if state.last_sweep:
+            age = self._clock() - state.last_sweep
+            yield _gauge("worker_last_sweep_age_seconds", "Seconds since the last sweep ended.", age)
+        try:
+            counts, now = self._worker.requests.counts(), self._worker.requests.now()
+        except JournalError:
+            return
+        yield _requests(counts)
+        ages = {one.queue: (now - one.oldest).total_seconds() for one in counts if one.state is RequestState.WAITING}
+        oldest = GaugeMetricFamily(
+            "ztrust_mail_oldest_waiting_request_age_seconds",
+            "Seconds since the oldest waiting request was submitted, 0 if none waits.",
+            labels=["queue"],
+        )
+        for queue in _queues(counts):
+            oldest.add_metric([queue], max(ages.get(queue, 0.0), 0.0))
+        yield oldest
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"ztrust_mail_{name}", text, value)
+
+
+def _requests(counts: Sequence[RequestCount]) -> GaugeMetricFamily:
+    """Return the number of requests, also where it is 0, so that a first dead request is an increase."""
+    family = GaugeMetricFamily("ztrust_mail_requests", "Requests in the journal.", labels=["queue", "state"])
+    numbers = {(one.queue, one.state): one.number for one in counts}
+    for queue in _queues(counts):
+        for state in RequestState:
+            family.add_metric([queue, state], numbers.get((queue, state), 0))
+    return family
+
+
+def _queues(counts: Sequence[RequestCount]) -> list[str]:
+    return sorted({one.queue for one in counts})
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers for a worker; each connection in a thread that does not hold up the end of the process."""
+
+    daemon_threads = True
+
+    def __init__(self, host: str, port: int, worker: Observed, clock: Clock) -> None:
+        self.worker, self.clock = worker, clock
+        self.registry = CollectorRegistry()
+        self.registry.register(WorkerCollector(worker, clock))
+        ProcessCollector(registry=self.registry)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+    @property
+    def url(self) -> str:
+        """The URL of the root."""
+        host, port = self.server_address[:2]
+        return f"http://[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host!s}:{port}"
+
+    def server_bind(self) -> None:
+        """Bind without looking up the host's name, which takes seconds where there is no name service."""
+        TCPServer.server_bind(self)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    timeout = 10.0
+    server: _Server
+    server_version = "ztrust-mail"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer a request."""
+        path = self.path.partition("?")[0]
+        if path == "/health":
+            problem = find_problem(self.server.worker.state, self.server.clock())
+            status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+            self._answer(status, f"{problem or 'ok'}\n".encode())
+        elif path == "/metrics":
+            self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_LATEST)
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"there are /health and /metrics\n")
+
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # the name is that of the base class
+        """Log nothing: probes come every few seconds."""
