@@ -57,7 +57,7 @@ def test_the_containerfile_passes_hadolint():
 
 
 def test_the_image_has_the_whole_package_the_extras_and_its_labels(image):
-    modules = {"html": "jinja2", "postgresql": "psycopg"}
+    modules = {"fleet": "procrastinate", "html": "jinja2", "postgresql": "psycopg"}
     assert f"[{','.join(modules)}]" in (ROOT / "Containerfile").read_text(encoding="utf-8")
     for extra in modules.keys() & user_extras().keys():
         imported = image.start(["/opt/ztrust-mail/bin/python", "-c", f"import {modules[extra]}"])
@@ -119,8 +119,10 @@ def test_every_manifest_is_valid_and_is_a_resource_of_a_kustomization():
     assert {path.resolve() for path in manifests()} <= listed
 
 
-@pytest.mark.parametrize("name", ["drift.yaml", "apply/apply.yaml"])
-def test_a_pod_has_no_rights_beyond_its_purpose(name):
+@pytest.mark.parametrize(
+    ("name", "writable"), [("drift.yaml", ["journal"]), ("apply/apply.yaml", ["journal"]), ("worker/worker.yaml", [])]
+)
+def test_a_pod_has_no_rights_beyond_its_purpose(name, writable):
     (container,) = pod(name)["containers"]
     assert pod(name)["automountServiceAccountToken"] is False
     assert pod(name)["securityContext"]["runAsNonRoot"] is True
@@ -129,7 +131,7 @@ def test_a_pod_has_no_rights_beyond_its_purpose(name):
         "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
     }  # fmt: skip
     assert container["resources"]["limits"]["memory"]
-    assert [mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == ["journal"]
+    assert [mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == writable
 
 
 def test_the_check_for_drift_excludes_another_and_gets_no_secret_of_a_spec():
@@ -139,11 +141,12 @@ def test_the_check_for_drift_excludes_another_and_gets_no_secret_of_a_spec():
     assert not [volume for volume in pod("drift.yaml")["volumes"] if "secret" in volume]
 
 
-def test_the_image_of_both_jobs_is_replaced_by_the_same_tag():
+def test_the_image_of_all_pods_is_replaced_by_the_same_tag():
     images = [yaml.safe_load(file.read_text())["images"] for file in MANIFESTS.glob("**/kustomization.yaml")
               if file.parent.name != "base"]  # fmt: skip
-    assert images[0] == images[1]
-    names = {pod(name)["containers"][0]["image"] for name in ("drift.yaml", "apply/apply.yaml")}
+    assert len(images) == 3
+    assert all(one == images[0] for one in images)
+    names = {pod(name)["containers"][0]["image"] for name in ("drift.yaml", "apply/apply.yaml", "worker/worker.yaml")}
     assert names == {images[0][0]["name"]}
 
 
