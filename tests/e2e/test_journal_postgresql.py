@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from support.journals import RUN, SERVER, begun, change, journal_at, make_old, write
 from support.postgresql import PostgresqlServer
@@ -16,9 +17,10 @@ from unit.journal.test_pruning import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import parse_url
 from ztrust_mail.journal.journal import Journal, open_journal
-from ztrust_mail.journal.postgresql import PostgresqlDatabase
+from ztrust_mail.journal.postgresql import PostgresqlDatabase, _to_psycopg
 from ztrust_mail.journal.records import Outcome, Step
 
 
@@ -238,3 +240,33 @@ def test_a_realm_name_that_postgresql_cannot_store_is_reported(journal: Journal,
     with pytest.raises(JournalError, match=r"cannot hold the name of a realm$"):
         journal.begin(RUN, [write(name)])
     assert journal.runs() == []
+
+
+_FILL = """
+INSERT INTO writes (run, realm, position, server, before, intent, fingerprints, step, error)
+SELECT 100 * place + run, 'tenant-' || realm, realm, 'http://id-' || place, '{}', '{}', '{}', 'verified', ''
+FROM generate_series(%s::int, %s::int) AS place, generate_series(1, 20) AS run, generate_series(1, 50) AS realm
+"""
+
+
+def _blocks_read_for_last_known(connection: psycopg.Connection) -> int:
+    """Return how many blocks PostgreSQL looks at to find the last known state of a server."""
+    query = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + _to_psycopg(queries.LAST_KNOWN)
+    row = connection.execute(query, {"server": "http://id-0", "not_kept": queries.UNKEPT}).fetchone()
+    assert row is not None
+    root = row[0][0]["Plan"]
+    assert root["Actual Rows"] == 50
+    return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
+
+
+def test_the_history_of_other_servers_does_not_slow_the_query_for_the_last_known_state(
+    journal: Journal, postgresql: PostgresqlServer, database: str
+) -> None:
+    with psycopg.connect(postgresql.url(database), autocommit=True) as connection:
+        connection.execute("ALTER TABLE writes SET (autovacuum_enabled = off), DROP CONSTRAINT writes_run_fkey")
+        connection.execute(_FILL, (0, 0))
+        connection.execute("ANALYZE")
+        alone = _blocks_read_for_last_known(connection)
+        connection.execute(_FILL, (1, 40))
+        connection.execute("ANALYZE")
+        assert _blocks_read_for_last_known(connection) < 3 * alone
