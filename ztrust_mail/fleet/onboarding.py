@@ -42,7 +42,7 @@ class Onboarding:
     work: OnboardRealms
     wanted: tuple[Desired, ...]
 
-    @property
+    @cached_property  # looked at once for each realm of the batch
     def names(self) -> frozenset[str]:
         """The names of the realms."""
         return frozenset(one.realm for one in self.wanted)
