@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from ztrust_mail import api
+from ztrust_mail import settings as config
 from ztrust_mail.api.session import Session, local_user
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
 from ztrust_mail.core.text import pluralise, quoted
@@ -193,7 +194,18 @@ class Drain:
             here, there = quoted(session.server.url), quoted(request.server)
             message = f"the settings of this worker have {here} as server {quoted(request.name)}, not {there}"
             raise Unsafe(message, "correct the settings of one of the two, then: ztrust-mail requests N --retry")
+        if not session.server.name:
+            self._require_known(session)
         return session
+
+    def _require_known(self, session: Session) -> None:
+        """Raise :class:`Unsafe` for a URL that is not in this worker's settings: it would get the general login."""
+        options = self._options
+        settings = config.load(options.config_path, options.environ)
+        if not config.has_server_at(settings, session.gateway.url, options.environ):
+            session.close()
+            message = f"the settings of this worker have no server {quoted(session.gateway.url, 200)}"
+            raise Unsafe(message, "add it to the settings of the worker, then: ztrust-mail requests N --retry")
 
     @contextmanager
     def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:

@@ -20,6 +20,7 @@ from ztrust_mail.settings.servers import (
     MAX_TIMEOUT,
     Server,
     choose_server,
+    has_server_at,
 )
 from ztrust_mail.settings.urls import FILES, folder_of, is_loopback
 
@@ -46,6 +47,7 @@ __all__ = [
     "Variables",
     "choose_server",
     "folder_of",
+    "has_server_at",
     "is_loopback",
     "journal_url",
     "load",

@@ -137,6 +137,15 @@ def _find_by_url(
     return name, EntryInForce(kept, environ)
 
 
+def has_server_at(settings: Settings, url: str, environ: Variables = PROCESS) -> bool:
+    """Tell whether the user's own settings or the environment name the server at a URL."""
+    environ = Environment(environ)
+    own = (environ.of_server(name).get("url") for name in settings.servers)
+    set_by_environment = (environ.get("url"), environ.get("server"), *own)
+    is_entry = any(_is_at(entry, url) for entry in settings.servers.values())
+    return is_entry or any(is_same_url(one, url) for one in set_by_environment)
+
+
 def _is_at(entry: Table, url: str) -> bool:
     """Tell whether an entry is for the server at a URL, with or without the path of its profile."""
     own, path = entry.get("url"), PROFILES.get(str(entry.get("profile")), "")

@@ -1,0 +1,121 @@
+"""Requests of somebody who can write into the database: they reach what the worker's settings name, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from support.journals import change, use_cheap_fingerprints
+
+from ztrust_mail import settings as config
+from ztrust_mail.api.spec_types import EntryDict
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.fleet import DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
+from ztrust_mail.journal.requests import RequestState, StoredRequest
+from ztrust_mail.sandbox import Sandbox, SandboxOptions
+
+LOGIN = {"ZTRUST_MAIL_USERNAME": "admin", "ZTRUST_MAIL_PASSWORD": "admin"}
+
+
+@dataclass
+class Target:
+    """A worker's server ``prod`` with its queue, and what somebody does to the rows in the database."""
+
+    sandbox: Sandbox
+    engine: Engine
+    settings: Path
+    journal: Secret
+    environ: dict[str, str]
+
+    def server(self, name: str = "prod") -> config.Server:
+        """Return a server of the settings."""
+        return config.choose_server(config.load(str(self.settings), self.environ), name, (), self.environ)
+
+    def submit(self, work: Work, name: str = "prod", **more: str) -> int:
+        """Submit work, and return the number of the request."""
+        return self.engine.submit(work, self.server(name), **more).number
+
+    def alter(self, number: int, **columns: str) -> None:
+        """Write other texts into the row of a request."""
+        texts = ", ".join(f"{name} = {_sql(text)}" for name, text in columns.items())
+        change(self.journal, f"UPDATE journal_requests SET {texts} WHERE number = {number}")
+
+    def do(self, number: int) -> StoredRequest:
+        """Drain the server of a request, and return the request as it is then."""
+        self.engine.drain(self.engine.status(number).server)
+        return self.engine.status(number)
+
+    def add_settings(self, text: str) -> None:
+        """Add lines to the settings."""
+        self.settings.write_text(f"{self.settings.read_text(encoding='utf-8')}\n{text}\n", encoding="utf-8")
+
+
+@pytest.fixture
+def target(tmp_path: Path, journal_url: Secret, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
+    """A server with an empty queue, whose worker has a login in its environment."""
+    use_cheap_fingerprints(monkeypatch)
+    settings, environ = tmp_path / "settings.toml", dict(LOGIN)
+    with Sandbox(SandboxOptions(realms=("acme", "globex", "initech"))) as sandbox:
+        entry = f'[servers.prod]\nurl = "{sandbox.url}"'
+        settings.write_text(f"{entry}\n[journal]\nurl = {json.dumps(journal_url.reveal())}\n", encoding="utf-8")
+        options = DrainOptions(str(settings), environ, retry=RetryPolicy(watch=0.01))
+        with open_engine(str(settings), environ, options=options) as engine:
+            yield Target(sandbox, engine, settings, journal_url, environ)
+
+
+def _sql(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def entry_for(address: str = "mail@acme.example") -> EntryDict:
+    """Return the settings of a realm without a login."""
+    relay = {"host": "127.0.0.1", "port": 25, "security": "none"}
+    return cast("EntryDict", {"sender": {"address": address}, "relay": relay})
+
+
+def onboard(realm: str = "acme", address: str = "mail@acme.example") -> OnboardRealms:
+    """Return work that onboards a realm without a test mail."""
+    return OnboardRealms({realm: entry_for(address)}, test=False, wait_for_realm=0.0)
+
+
+# Servers
+
+
+@pytest.mark.parametrize("has_url_as_name", [False, True])
+def test_a_url_that_the_settings_do_not_have_gets_no_login(target: Target, has_url_as_name: bool) -> None:
+    with Sandbox(SandboxOptions()) as elsewhere:
+        number = target.submit(onboard())
+        target.alter(number, server=elsewhere.url, name=elsewhere.url if has_url_as_name else "")
+        refused = target.do(number)
+        assert not elsewhere.requests
+    assert (refused.state, refused.exit_status) == (RequestState.FAILED, 5)
+    assert refused.summary == f"the settings of this worker have no server `{elsewhere.url}`"
+
+
+def test_files_of_the_worker_are_no_server(target: Target, tmp_path: Path) -> None:
+    export = tmp_path / "exports" / "acme.json"
+    export.parent.mkdir()
+    export.write_text('{"realm": "acme", "smtpServer": {}}', encoding="utf-8")
+    number = target.submit(onboard())
+    target.alter(number, server=export.parent.as_uri(), name="")
+    assert target.do(number).exit_status == 5
+    assert json.loads(export.read_text(encoding="utf-8"))["smtpServer"] == {}
+
+
+@pytest.mark.parametrize("variable", ["ZTRUST_MAIL_URL", "ZTRUST_MAIL_SERVER", "ZTRUST_MAIL_PROD_URL"])
+def test_a_server_in_the_environment_of_the_worker_may_be_named_by_its_url(target: Target, variable: str) -> None:
+    with Sandbox(SandboxOptions()) as other:
+        number = target.submit(onboard())
+        target.alter(number, server=other.url, name="")
+        target.environ[variable] = other.url
+        assert target.do(number).state is RequestState.DONE
+
+
+def test_a_server_of_the_settings_may_be_named_by_its_url(target: Target) -> None:
+    number = target.submit(onboard())
+    target.alter(number, name="")
+    assert target.do(number).state is RequestState.DONE
