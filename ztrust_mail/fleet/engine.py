@@ -59,7 +59,7 @@ class Engine:
             server.queue,
             work.kind,
             content,
-            of_json([server.url, work.kind, content]),
+            of_json([server.url, server.name, work.kind, content]),
             key,
             work.priority,
             local_user(),

@@ -55,14 +55,15 @@ class Onboarding:
 def choose_batch(waiting: Sequence[StoredRequest]) -> list[StoredRequest]:
     """Return the requests to take next: the first one, and if it onboards, those after it that can join it.
 
-    No two of them name the same realm. What a killed worker had taken is done alone, as it may have killed it.
+    No two of them name the same realm, and all name the server alike: another name has other variables and another
+    login. What a killed worker had taken is done alone, as it may have killed it.
     """
     batch, names = list(waiting[:1]), set[str]()
     if not waiting or not _may_join(waiting[0]):
         return batch
     names.update(_names_of(waiting[0]))
     for one in waiting[1:]:
-        if not _may_join(one):
+        if not _may_join(one) or one.name != waiting[0].name:
             break
         if names.isdisjoint(new := _names_of(one)):
             batch.append(one)

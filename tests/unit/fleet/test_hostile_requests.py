@@ -119,3 +119,26 @@ def test_a_server_of_the_settings_may_be_named_by_its_url(target: Target) -> Non
     number = target.submit(onboard())
     target.alter(number, name="")
     assert target.do(number).state is RequestState.DONE
+
+
+# Two names of one server
+
+
+@pytest.fixture
+def twins(target: Target) -> Target:
+    """A server that the settings name a second time, as ``twin``."""
+    target.add_settings(f'[servers.twin]\nurl = "{target.sandbox.url}"')
+    return target
+
+
+def test_each_request_of_a_batch_has_the_variables_of_the_name_it_was_submitted_for(twins: Target) -> None:
+    twins.submit(onboard("acme", "{server}@acme.example"), "prod")
+    number = twins.submit(onboard("globex", "{server}@acme.example"), "twin")
+    assert twins.do(number).state is RequestState.DONE
+    assert twins.sandbox.smtp("acme")["from"] == "prod@acme.example"
+    assert twins.sandbox.smtp("globex")["from"] == "twin@acme.example"
+
+
+def test_the_same_work_for_another_name_of_a_server_is_another_request(twins: Target) -> None:
+    work = onboard("acme", "{server}@acme.example")
+    assert twins.submit(work, "prod") != twins.submit(work, "twin")
