@@ -108,9 +108,9 @@ def _apply(call: Call, work: ApplySpec) -> Result:
 
 
 def _apply_saved(call: Call, work: ApplySavedPlan) -> Result:
-    from ztrust_mail.planning.saved import from_text
+    from ztrust_mail.planning.saved import from_text, move
 
-    saved = from_text(work.plan)
+    saved = move(from_text(work.plan))
     options = call.options(parse_allow(work.allow), work.waves)
     options = replace(options, command=saved.applying, plan_digest=saved.digest)
     return _run(call.session, partial(_plan_left, call, saved), options)

@@ -166,9 +166,11 @@ class ApplySavedPlan(Work):
     waves: Waves | None = None
 
     def check(self, server: Server) -> None:
-        from ztrust_mail.planning.saved import check_server, from_text
+        from ztrust_mail.planning.saved import check_before_move, check_server, from_text
 
-        check_server(from_text(self.plan), server.url, issuer="")
+        saved = from_text(self.plan)
+        check_server(saved, server.url, issuer="")
+        check_before_move(saved)
 
     def to_content(self) -> Content:
         from ztrust_mail.planning.saved import from_text

@@ -6,15 +6,26 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from support.journals import change, use_cheap_fingerprints
 
+from ztrust_mail import api
 from ztrust_mail import settings as config
 from ztrust_mail.api.spec_types import EntryDict
+from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.fleet import DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
+from ztrust_mail.fleet import (
+    ApplySavedPlan,
+    DrainOptions,
+    Engine,
+    OnboardRealms,
+    RetryPolicy,
+    Work,
+    open_engine,
+)
+from ztrust_mail.fleet.work import write_content
 from ztrust_mail.journal.requests import RequestState, StoredRequest
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
@@ -142,3 +153,75 @@ def test_each_request_of_a_batch_has_the_variables_of_the_name_it_was_submitted_
 def test_the_same_work_for_another_name_of_a_server_is_another_request(twins: Target) -> None:
     work = onboard("acme", "{server}@acme.example")
     assert twins.submit(work, "prod") != twins.submit(work, "twin")
+
+
+# Saved plans, whose paths are those of another machine
+
+
+@dataclass
+class Made:
+    """A folder with a spec, a secret next to it, and what a plan of it is."""
+
+    target: Target
+    folder: Path
+
+    def save(self, reference: str = "") -> str:
+        """Return the text of a plan of a file; with ``reference``, a realm's password comes from that file."""
+        entry: Any = entry_for()
+        if reference:
+            entry["relay"]["auth"] = {"username": "mail", "password": {"file": reference}}
+        spec_file = self.folder / "mail.json"
+        spec_file.write_text(json.dumps({"version": 1, "realms": {"acme": entry}}), encoding="utf-8")
+        spec = api.load_spec(str(spec_file))
+        with api.connect("prod", config_path=str(self.target.settings), environ=self.target.environ) as session:
+            return api.save_plan(api.plan(spec, session), spec, session)
+
+
+@pytest.fixture
+def made(target: Target, tmp_path: Path) -> Made:
+    """A folder on the machine of the worker that has a spec and a secret."""
+    folder = tmp_path / "spec"
+    folder.mkdir()
+    (folder / "password").write_text("geheim", encoding="utf-8")
+    return Made(target, folder)
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_plan_reaches_no_file_by_naming_a_folder_with_a_known_spec(made: Made, is_absolute: bool) -> None:
+    work = ApplySavedPlan(made.save(str(made.folder / "password") if is_absolute else "password"))
+    number = made.target.submit(onboard())
+    made.target.alter(number, kind=work.kind, content=write_content(work))
+    failed = made.target.do(number)
+    assert (failed.state, failed.exit_status) == (RequestState.FAILED, 4)
+    assert ("[secret-out-of-reach]" if is_absolute else "[secret-missing]") in failed.report_text
+    assert made.target.sandbox.smtp("acme") == {}
+
+
+def test_a_plan_reads_files_in_the_folders_that_the_worker_allows(made: Made) -> None:
+    made.target.add_settings(f"[allow]\nsecret_folders = [{json.dumps(str(made.folder))}]")
+    number = made.target.submit(ApplySavedPlan(made.save(str(made.folder / "password"))))
+    assert made.target.do(number).state is RequestState.DONE
+    assert made.target.sandbox.smtp("acme")["password"] == "geheim"
+
+
+def test_a_worker_does_not_look_at_the_paths_of_a_plan(made: Made) -> None:
+    """It would say which files it has: those of another machine have nothing to do with its own."""
+    number = made.target.submit(ApplySavedPlan(made.save()))
+    (made.folder / "mail.json").write_text("{}", encoding="utf-8")
+    (made.folder / "more.yaml").write_text("version: 1", encoding="utf-8")
+    done = made.target.do(number)
+    assert done.state is RequestState.DONE, done.report_text
+    assert str(made.folder) not in done.report_text
+
+
+def test_a_plan_whose_spec_has_changed_is_not_submitted(made: Made) -> None:
+    work = ApplySavedPlan(made.save())
+    (made.folder / "mail.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(Unsafe, match="stale plan: since it was made, 1 spec file changed"):
+        made.target.submit(work)
+
+
+def test_a_plan_with_a_relative_secret_file_is_not_submitted(made: Made) -> None:
+    with pytest.raises(UsageError, match="the plan takes a secret of realm `acme` from the file `password`") as e:
+        made.target.submit(ApplySavedPlan(made.save("password")))
+    assert e.value.rule == "request-file"

@@ -9,6 +9,7 @@ from ztrust_mail.planning.saved.checks import (
     check_specs,
     find_other_variables,
 )
+from ztrust_mail.planning.saved.moved import check_before_move, move
 from ztrust_mail.planning.saved.read import from_text, load
 from ztrust_mail.planning.saved.write import (
     APPLY,
@@ -29,6 +30,7 @@ __all__ = [
     "PlannedRealm",
     "SavedPlan",
     "cannot_see",
+    "check_before_move",
     "check_live",
     "check_run",
     "check_server",
@@ -38,5 +40,6 @@ __all__ = [
     "fit_to_file",
     "from_text",
     "load",
+    "move",
     "to_text",
 ]
