@@ -97,6 +97,7 @@ class Worker:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_report_unstored_end)
         loop.set_default_executor(ThreadPoolExecutor(self._options.concurrency + 2, "ztrust-mail worker"))
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(one, self.stop)
@@ -194,6 +195,17 @@ class Worker:
                 _LOG.warning("a worker died while it worked on %s", job.lock)
                 with suppress(ConnectorException):  # another worker was faster
                     await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+
+
+def _report_unstored_end(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log that the end of a job could not be stored: others took its worker for dead, or the database went down.
+
+    Procrastinate lets this be an error that nobody retrieves. A sweep removes the job, if no other worker has done so.
+    """
+    if isinstance(context.get("exception"), ConnectorException):
+        _LOG.warning("the end of a job could not be stored; a sweep removes the job")
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _until_first_ends(*several: Awaitable[object]) -> None:
