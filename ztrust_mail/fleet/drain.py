@@ -15,7 +15,15 @@ from ztrust_mail import settings as config
 from ztrust_mail.api.session import Session, local_user
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
 from ztrust_mail.core.text import pluralise, quoted
-from ztrust_mail.fleet.execute import Call, end_of, end_of_error, execute, has_lost_server, is_transient
+from ztrust_mail.fleet.execute import (
+    Call,
+    end_of,
+    end_of_error,
+    execute,
+    has_lost_server,
+    is_transient,
+    require_journal,
+)
 from ztrust_mail.fleet.execute import until_window as find_closed_window
 from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
 from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStored, Work, read_content
@@ -176,6 +184,7 @@ class Drain:
         if not isinstance(work, CheckDrift | TestSpec | TestStored) and (closed := find_closed_window(call.session)):
             return closed
         result = execute(call, work)
+        require_journal(result)
         if result.exit_status is ExitStatus.INTERRUPTED:
             if self._is_stopping:
                 return Postponed("the worker was stopped")

@@ -16,6 +16,7 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
     ExitStatus,
+    JournalError,
     ServerError,
     ServerRefused,
     Unsafe,
@@ -33,8 +34,9 @@ from ztrust_mail.fleet.work import (
     Work,
     fit_to,
 )
+from ztrust_mail.journal.errors import RULE as JOURNAL
 from ztrust_mail.journal.lease import LOCKED
-from ztrust_mail.journal.records import Outcome
+from ztrust_mail.journal.records import LOCK_LOST, Outcome
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import Reason, parse_allow
@@ -201,6 +203,16 @@ def is_transient(e: ZtrustMailError) -> bool:
 def has_lost_server(result: WorkResult) -> bool:
     """Tell whether a result is incomplete because the server went down, or no longer answered."""
     return result.exit_status is ExitStatus.UNREACHABLE or any(one.rule == CIRCUIT_OPEN for one in result.findings)
+
+
+def require_journal(result: WorkResult) -> None:
+    """Raise :class:`JournalError` where the journal stopped a run, or another run took the lock on the server.
+
+    The request is then left as if its worker had been killed: the next drain resumes it.
+    """
+    for one in result.findings:
+        if one.rule in (JOURNAL, LOCK_LOST) and one.severity is Severity.ERROR:
+            raise JournalError(one.message, one.hint, one.rule)
 
 
 def until_window(session: Session) -> Postponed | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.fleet.execute import Call, end_of, end_of_error, has_lost_server, until_window
+from ztrust_mail.fleet.execute import Call, end_of, end_of_error, has_lost_server, require_journal, until_window
 from ztrust_mail.fleet.work import OnboardRealms, fit_to, read_content
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
@@ -103,6 +103,7 @@ class Batch:
         if done.verdict.refusal:
             raise done.verdict.refusal
         result = done.result or _unchanged(done.plan)
+        require_journal(result)
         tests = self._test(result)
         for one in self._accepted.values():
             if one.request.number not in self.ends:
