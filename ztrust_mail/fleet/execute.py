@@ -15,6 +15,7 @@ from ztrust_mail.api.report import report_of
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
+    TOO_BUSY,
     ExitStatus,
     JournalError,
     ServerError,
@@ -58,6 +59,9 @@ WAIT_FOR_LOCK: Final = 60.0
 
 MAX_REPORT: Final = 1_000_000
 """How many characters of a report the journal keeps."""
+
+_OUTAGES: Final = frozenset((CIRCUIT_OPEN, TOO_BUSY, "not-read-back", "proxy", "reset", "slow", "unreachable"))
+"""The rules of errors that a server causes which goes down during a run."""
 
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
@@ -202,7 +206,8 @@ def is_transient(e: ZtrustMailError) -> bool:
 
 def has_lost_server(result: WorkResult) -> bool:
     """Tell whether a result is incomplete because the server went down, or no longer answered."""
-    return result.exit_status is ExitStatus.UNREACHABLE or any(one.rule == CIRCUIT_OPEN for one in result.findings)
+    is_lost = any(one.rule in _OUTAGES and one.severity is Severity.ERROR for one in result.findings)
+    return is_lost or result.exit_status is ExitStatus.UNREACHABLE
 
 
 def require_journal(result: WorkResult) -> None:
