@@ -6,12 +6,14 @@ import logging
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import Final
 
 from ztrust_mail.core.text import printable
 
 OURS: Final = "ztrust_mail"
 _QUEUE: Final = "procrastinate"
+_PACKAGE: Final = str(Path(__file__).parents[1])
 _WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
 
 
@@ -22,16 +24,15 @@ class _LineHandler(logging.Handler):
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         word = _WORDS.get(record.levelno, "")
         lines = [f"{moment} {word}{printable(self._message(record))}"]
-        if record.exc_info and record.exc_info[2] is not None:
-            frames = traceback.extract_tb(record.exc_info[2])
-            lines += [f"  {one.filename}:{one.lineno} in {one.name}" for one in frames]
+        frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
+        lines += [f"  {one.filename}:{one.lineno} in {one.name}" for one in frames if _PACKAGE in one.filename]
         print("\n".join(lines), file=sys.stderr, flush=True)
 
     def _message(self, record: logging.LogRecord) -> str:
         if record.name.partition(".")[0] == OURS:
             return record.getMessage()
         kind = record.exc_info[0] if record.exc_info else None
-        return f"{record.name}: {kind.__name__ if kind else 'a problem with a job'}"
+        return f"the queue reports {kind.__name__ if kind else 'a problem'} in {record.name}"
 
 
 def log_lines(*, verbose: bool = False) -> None:

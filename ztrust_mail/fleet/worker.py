@@ -126,6 +126,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)  # else Ctrl-C would wait for the threads, too
         self.state.is_stopping = True
         _LOG.info("stopping: the writes under way finish; a second signal ends the process at once")
         self._engine.options.stop.set()

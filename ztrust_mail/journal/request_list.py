@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from ztrust_mail.journal.journal import Journal
@@ -12,6 +13,12 @@ from ztrust_mail.journal.requests import RequestState, StoredRequest
 
 MAX_UNFINISHED: Final = 10_000
 """How many requests that wait or run are listed; the counts are of all."""
+
+PER_ROW: Final = 50
+"""How many ended requests are read for each that is to be shown."""
+
+IDLE_AFTER: Final = timedelta(seconds=30)
+"""After which time workers would have taken a request: they sweep every 10 s."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +47,33 @@ class RequestStatus:
 
 @dataclass(frozen=True)
 class RequestList:
-    """The requests that wait or run, oldest first, the newest ended ones, and how many of all are in each state."""
+    """The requests that wait or run, oldest first, the newest ended ones, and how many of all are in each state.
+
+    ``limit`` is how many ended ones to show; there are more of them, since a table shows equal ones in one row.
+    ``is_idle`` says that requests which are due have waited for a while, and none runs.
+    """
 
     unfinished: tuple[StoredRequest, ...] = ()
     ended: tuple[StoredRequest, ...] = ()
     counts: Mapping[RequestState, int] = field(default_factory=dict)
+    limit: int = 20
+    is_idle: bool = False
 
     @property
     def requests(self) -> tuple[StoredRequest, ...]:
-        """All requests of the list."""
-        return *self.unfinished, *self.ended
+        """All requests of the list, of the ended ones as many as are to be shown."""
+        return *self.unfinished, *self.ended[: self.limit]
 
 
 def list_requests(journal: Journal, server: str = "", limit: int = 20) -> RequestList:
-    """Return the requests for a server, or for all without one; ``limit`` is how many ended ones to return."""
+    """Return the requests for a server, or for all without one; ``limit`` is how many ended ones to show."""
     table = journal.requests
-    return RequestList(
-        tuple(table.unfinished(MAX_UNFINISHED, server)),
-        tuple(table.ended(limit, server)),
-        table.count_by_state(server),
-    )
+    unfinished = tuple(table.unfinished(MAX_UNFINISHED, server))
+    ended = tuple(table.ended(min(limit * PER_ROW, MAX_UNFINISHED), server))
+    long_ago = table.now() - IDLE_AFTER
+    is_running = any(one.state is RequestState.RUNNING for one in unfinished)
+    is_idle = not is_running and any(one.due < long_ago for one in unfinished)
+    return RequestList(unfinished, ended, table.count_by_state(server), limit, is_idle)
 
 
 def status_of(journal: Journal, request: StoredRequest) -> RequestStatus:

@@ -286,7 +286,7 @@ class RequestTable:
             transaction.execute(
                 queries.KNOW_SERVER, {"server": before.server, "name": before.name, "queue": before.queue}
             )
-            same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key="")
+            same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key=before.key)
             if same:
                 message = f"request {same[0]['number']} asks for the same as request {number}, and has not ended"
                 raise UsageError(message, f"see: ztrust-mail requests {same[0]['number']}")

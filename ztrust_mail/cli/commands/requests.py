@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import settings
@@ -13,12 +14,12 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.request_list import RequestList, list_requests, status_of
 from ztrust_mail.reports.report import of_request_list, of_requests
 
 if TYPE_CHECKING:
-    from ztrust_mail.core.secret import Secret
     from ztrust_mail.journal.requests import StoredRequest
 
 NAME = "requests"
@@ -56,7 +57,8 @@ def command(
         if cancel or retry:
             _change(output, numbers, config, retry=retry, follow=follow)
         url = _url_of(server, config)
-        journal = open_journal(_journal_url(config), writable=False)
+        journal_url = settings.journal_url(settings.load(config))
+        journal = open_journal(journal_url, writable=False)
         if journal is None:
             if numbers:
                 raise UsageError("there is no request: there is no journal yet", "the first request creates it")
@@ -65,6 +67,8 @@ def command(
             if numbers:
                 _show(output, journal, numbers, follow=follow)
             found = list_requests(journal, url, limit)
+        if location_of(journal_url).url is None:  # whoever uses a journal in a file does the requests in it
+            found = replace(found, is_idle=False)
         newest = max((one.number for one in found.requests), default=0)
         output.finish_report(of_request_list(found, url, f"ztrust-mail requests {newest}" if newest else ""))
 
@@ -78,10 +82,6 @@ def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, 
         raise UsageError("--server cannot be combined with numbers of requests", "leave out one of the two")
     if "--cancel" in given and "--retry" in given:
         raise UsageError("--cancel and --retry exclude each other", "pass one of them")
-
-
-def _journal_url(config_path: str | None) -> Secret | None:
-    return settings.journal_url(settings.load(config_path))
 
 
 def _url_of(server: str | None, config_path: str | None) -> str:

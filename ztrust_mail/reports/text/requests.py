@@ -94,17 +94,18 @@ def request_table(found: RequestList, *, details: bool = False) -> Iterator[Line
 
 
 def _fold(found: RequestList, *, details: bool) -> list[_Row]:
-    running = [one for one in found.unfinished if one.state is RequestState.RUNNING]
-    waiting = [one for one in found.unfinished if one.state is not RequestState.RUNNING]
     groups: dict[object, list[StoredRequest]] = {}
-    for one in (*running, *waiting, *found.ended):
+    by_state = sorted(found.unfinished, key=lambda one: one.state is not RequestState.RUNNING)
+    for one in (*by_state, *found.ended):
         key = one.server, one.kind, _word(one), summary_of(one)
         groups.setdefault(one.number if details else key, []).append(one)
     rows: list[_Row] = []
     for several in groups.values():
         rows += [_Row(several)] if len(several) >= _FOLD_FROM else [_Row([one]) for one in several]
-    places = {one.number: place for place, one in enumerate((*running, *waiting, *found.ended))}
-    return sorted(rows, key=lambda row: places[row.first.number])
+    places = {one.number: place for place, one in enumerate((*by_state, *found.ended))}
+    rows.sort(key=lambda row: places[row.first.number])
+    unfinished = sum(not row.first.state.is_final for row in rows)
+    return rows[: unfinished + found.limit]
 
 
 def _fit(cell: str, width: int) -> str:
@@ -121,6 +122,8 @@ def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
     counts = report.listed.counts
     numbers = ", ".join(f"{counts[state]:,} {state}" for state in RequestState if state in counts)
     yield line(Span("Requests: ", "bold"), f"{numbers}.")
+    if report.listed.is_idle:
+        yield command_line("None is running. If no worker is up, start one", "ztrust-mail worker")
     if report.next_step:
         yield command_line("Show one", report.next_step)
 
@@ -171,7 +174,8 @@ def _whole(one: RequestStatus) -> Iterator[Line]:
     if request.attempts:
         yield line(f"  attempts: {request.attempts}")
     if request.state is RequestState.WAITING:
-        yield line(f"  waiting: {one.ahead:,} ahead, not before {to_second(request.due)}")
+        due = f", not before {to_second(request.due)}" if request.due > request.submitted else ""
+        yield line(f"  waiting: {one.ahead:,} ahead{due}")
     if one.run:
         steps = ", ".join(f"{number:,} {step}" for step, number in one.steps.items())
         yield line(f"  run: {one.run}, realms: {steps or 'none'}")
