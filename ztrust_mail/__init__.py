@@ -1,7 +1,8 @@
 """E-mail settings of identity servers as code.
 
 The verbs of the command line as typed functions, their results and errors; see :mod:`ztrust_mail.api`, and
-:mod:`ztrust_mail.aio` for callers on an event loop. Nothing heavy is imported until it is used.
+:mod:`ztrust_mail.aio` for callers on an event loop. :mod:`ztrust_mail.fleet` has workers do them. Nothing heavy is
+imported until it is used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ztrust_mail._version import __version__
 
 if TYPE_CHECKING:
     from ztrust_mail import aio
+    from ztrust_mail import fleet as fleet
     from ztrust_mail.api import (
         CheckOptions,
         Ensured,
@@ -263,8 +265,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    if name == "aio":
-        return importlib.import_module("ztrust_mail.aio")
+    if name in ("aio", "fleet"):
+        return importlib.import_module(f"ztrust_mail.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME.get(name, "ztrust_mail.api")), name)

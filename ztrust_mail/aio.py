@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from ztrust_mail import api
 from ztrust_mail.api.keywords import LoginKeywords, hide
@@ -21,11 +21,12 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.api.spec_types import EntryDict
 from ztrust_mail.api.write import ApplyKeywords
 from ztrust_mail.secrets.sources import GivenSecrets, Secrets
-from ztrust_mail.settings import Variables
+from ztrust_mail.settings import PROCESS, Variables
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import Result
+    from ztrust_mail.fleet import StoredRequest, Work
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.saved import SavedPlan
 
@@ -102,6 +103,39 @@ async def connect(server: str | None = None, **keywords: Unpack[ConnectKeywords]
         yield session
     finally:
         await _run(session.close)
+
+
+class SubmitKeywords(TypedDict, total=False):
+    """The keyword arguments of :func:`submit`, which are those of :func:`ztrust_mail.fleet.submit`."""
+
+    key: str
+    message: str
+    config_path: str | None
+    environ: Variables
+
+
+async def submit(work: Work, server: str | None = None, **keywords: Unpack[SubmitKeywords]) -> StoredRequest:
+    """Store a request for a server, as :func:`ztrust_mail.fleet.submit` does.
+
+    Whether a submit that is cancelled was stored is unknown: give a ``key``, and submit it again.
+    """
+    from ztrust_mail import fleet
+
+    return await _run(lambda: fleet.submit(work, server, **keywords))
+
+
+async def status(number: int, *, config_path: str | None = None, environ: Variables = PROCESS) -> StoredRequest:
+    """Return a request as it is now, as :func:`ztrust_mail.fleet.status` does."""
+    from ztrust_mail import fleet
+
+    return await _run(lambda: fleet.status(number, config_path=config_path, environ=environ))
+
+
+async def cancel(number: int, *, config_path: str | None = None, environ: Variables = PROCESS) -> StoredRequest:
+    """Cancel a request, as :func:`ztrust_mail.fleet.cancel` does."""
+    from ztrust_mail import fleet
+
+    return await _run(lambda: fleet.cancel(number, config_path=config_path, environ=environ))
 
 
 check = _in_thread(api.check)

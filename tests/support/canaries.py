@@ -227,6 +227,7 @@ WORK: list[tuple[str, ...]] = [
     ("doctor",),
     ("servers", "--check"),
     ("history",),
+    ("requests",),
     ("history", "1"),
     ("diff", "1", "2"),
     ("compare", "--server", "main", "--server", "twin"),
@@ -264,6 +265,7 @@ REPORTING = {command[0] for command in WORK} | {"validate"}
 ELSEWHERE = {
     **dict.fromkeys(("completion", "docs", "help", "version"), "knows no secret"),
     "sandbox": "runs until it is stopped",
+    "worker": "runs until it is stopped, on PostgreSQL: tests/e2e/test_cli_workers.py",
     "demo": "has secrets of its own",
 }
 """Commands that are not tried, and why."""

@@ -188,14 +188,24 @@ def end_of_error(kind: str, e: ZtrustMailError) -> RequestEnd:
 
 def _end(state: RequestState, report: Report, summary: str) -> RequestEnd:
     from ztrust_mail.reports.json import FORMAT
-    from ztrust_mail.reports.text import TextFormat
 
-    data, text = json.dumps(FORMAT.render(report)), TextFormat().document(report)
+    data, text = json.dumps(FORMAT.render(report)), _text_of(report)
     if len(data) > MAX_REPORT:
         data = ""
     if len(text) > MAX_REPORT:
         text = f"{text[:MAX_REPORT]}\n… (the rest is not stored)\n"
     return RequestEnd(state, int(report.exit_status), summary, data, text)
+
+
+def _text_of(report: Report) -> str:
+    """Return a report as text; that of an apply below its plan, which a command here would have shown before."""
+    from ztrust_mail.reports.report import ApplyReport, of_plan
+    from ztrust_mail.reports.text import TextFormat, file_content
+
+    body, verdict = TextFormat().render(report)
+    plan = report.result.plan if isinstance(report, ApplyReport) else None
+    shown = TextFormat().render(of_plan(report.command, plan, report.exit_status)).body if plan else ()
+    return file_content(report.command, [*shown, *body, *verdict])
 
 
 def is_transient(e: ZtrustMailError) -> bool:

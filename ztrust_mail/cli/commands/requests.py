@@ -47,9 +47,10 @@ def command(
     report: Sequence[str],
     config: str | None,
 ) -> None:
-    """List what workers were asked to do, or show, follow, cancel or retry certain requests.
+    """List the requests to workers, or show some.
 
-    Lists requests that wait or run, and the newest that have ended, of all servers. Sends nothing to a server.
+    Lists those that wait or run, and the newest that have ended, of all servers; equal ones of a server in one row.
+    With numbers, shows, follows, cancels or retries these. Sends nothing to a server.
     """
     with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
         numbers = list(dict.fromkeys(numbers))
@@ -61,7 +62,9 @@ def command(
         journal = open_journal(journal_url, writable=False)
         if journal is None:
             if numbers:
-                raise UsageError("there is no request: there is no journal yet", "the first request creates it")
+                raise UsageError(
+                    f"there is no request {numbers[0]}: there is no journal yet", "the first request creates it"
+                )
             output.finish_report(of_request_list(RequestList(), url))
         with journal:
             if numbers:

@@ -26,10 +26,11 @@ MOST_SERVERS = 64
 @options.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
 @options.config
 def command(queue: Sequence[str], concurrency: int, config: str | None) -> None:
-    """Do what was submitted with --detach or by services, until the process is told to stop.
+    """Do the requests for servers as they come.
 
-    Needs a journal in PostgreSQL. SIGTERM and Ctrl-C let the writes under way finish and put the rest back; a second
-    one ends the process at once. Logs to standard error.
+    Does what was submitted with --detach or by services, until the process is told to stop. Needs a journal in
+    PostgreSQL. SIGTERM and Ctrl-C let the writes under way finish and put the rest back; a second one ends the process
+    at once. Logs a line for each event to standard error.
     """
     from ztrust_mail import fleet
 

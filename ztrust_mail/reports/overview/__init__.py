@@ -240,11 +240,13 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def requests(self, report: reports.RequestsReport) -> Overview:
         """Return certain requests as a table; what went wrong in one that is shown whole is a finding."""
-        from ztrust_mail.reports.overview.requests import request_table, stored_findings
+        from ztrust_mail.reports.overview.requests import request_table, stored_findings, stored_realms
 
         requests = [one.request for one in report.requests]
-        found = [each for one in requests if report.whole for each in stored_findings(one)]
-        return _overview(report.with_findings(found), tables=[request_table(requests)])
+        whole = requests if report.whole else []
+        found = [each for one in whole for each in stored_findings(one)]
+        rows = [_of_server(one.name or one.server, row) for one in whole for row in stored_realms(one)]
+        return _overview(report.with_findings(found), rows, [request_table(requests)])
 
     def request_result(self, report: reports.RequestResultReport) -> Overview:
         """Return the realms and findings of the report that a worker stored."""

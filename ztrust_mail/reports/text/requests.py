@@ -142,10 +142,9 @@ def sentence(one: RequestStatus) -> str:
 
 def requests_verdict(report: RequestsReport) -> Iterator[Line]:
     """Yield a sentence for each request, and what to do next."""
-    if not report.whole:
-        for one in report.requests:
-            text = sentence(one)
-            yield line(f"{text[0].upper()}{text[1:]}.")
+    for one in report.requests:
+        text = sentence(one)
+        yield line(f"{text[0].upper()}{text[1:]}.")
     left = [one.request.number for one in report.requests if not one.request.state.is_final]
     if report.exit_status is ExitStatus.INTERRUPTED and left:
         yield line("It goes on without this command." if len(left) == 1 else "They go on without this command.")
@@ -156,10 +155,9 @@ def requests_verdict(report: RequestsReport) -> Iterator[Line]:
 
 def request_lines(report: RequestsReport) -> Iterator[Line]:
     """Yield all that is known of each request."""
-    for number, one in enumerate(report.requests):
-        if number:
-            yield line()
+    for one in report.requests:
         yield from _whole(one)
+        yield line()
 
 
 def _whole(one: RequestStatus) -> Iterator[Line]:
@@ -179,7 +177,7 @@ def _whole(one: RequestStatus) -> Iterator[Line]:
     if one.run:
         steps = ", ".join(f"{number:,} {step}" for step, number in one.steps.items())
         yield line(f"  run: {one.run}, realms: {steps or 'none'}")
-    for name, text in (("key", request.key), ("message", request.message), ("summary", summary_of(request))):
+    for name, text in (("key", request.key), ("message", request.message)):
         if text:
             yield line(f"  {name}: ", Span("", HANG), text)
     if request.report_text:
