@@ -36,7 +36,12 @@ class _Occasion:
     @property
     def key(self) -> str:
         """The key of its requests, by which only the first worker submits them."""
-        return f"schedule {self.schedule.name} {self.due:%Y-%m-%dT%H:%MZ}"
+        return f"{self.prefix}{self.due:%Y-%m-%dT%H:%MZ}"
+
+    @property
+    def prefix(self) -> str:
+        """How the keys of all requests of the schedule begin."""
+        return f"schedule {self.schedule.name} "
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class ScheduleSweep:
         self._engine = engine
         self._clock = clock or engine.journal.requests.now
         self._submitted: dict[tuple[str, str], datetime] = {}
-        """By schedule and the URL of a server, the time for which there is a request."""
+        """By schedule and the URL of a server, the time for which nothing is left to submit."""
         self._logged: dict[tuple[str, str], str] = {}
         """By schedule and server, the last problem that was logged, with the time that was due."""
 
@@ -95,21 +100,31 @@ class ScheduleSweep:
                 self._submit(settings, _Occasion(schedule, due))
 
     def _submit(self, settings: config.Settings, occasion: _Occasion) -> None:
-        name, check = occasion.schedule.name, _Check(occasion.schedule.drift)
-        for server in self._find_servers(settings, occasion):
+        check = _Check(occasion.schedule.drift)
+        servers = [*self._find_servers(settings, occasion)]
+        unfinished = self._engine.journal.requests.unfinished() if servers else []
+        checked_soon = {one.server for one in unfinished if one.key.startswith(occasion.prefix)}
+        for server in servers:
+            if server.url in checked_soon:
+                self._submitted[occasion.schedule.name, server.url] = occasion.due
+                continue
             try:
                 check.to_content()
             except ZtrustMailError as e:
                 self._log_problem(occasion, "", e)
                 return
-            try:
-                self._engine.submit(check, server, key=occasion.key, message=f"schedule {name}")
-            except JournalError:
-                raise
-            except ZtrustMailError as e:
-                self._log_problem(occasion, server.name, e)
-            else:
-                self._submitted[name, server.url] = occasion.due
+            self._submit_for(server, check, occasion)
+
+    def _submit_for(self, server: config.Server, check: CheckDrift, occasion: _Occasion) -> None:
+        name = occasion.schedule.name
+        try:
+            self._engine.submit(check, server, key=occasion.key, message=f"schedule {name}")
+        except JournalError:
+            raise
+        except ZtrustMailError as e:  # the spec is not for this server, or has no value of a variable for it
+            self._log_problem(occasion, server.name, e)
+        else:
+            self._submitted[name, server.url] = occasion.due
 
     def _find_servers(self, settings: config.Settings, occasion: _Occasion) -> Iterator[config.Server]:
         """Yield the servers for which nobody has submitted a check yet."""

@@ -155,8 +155,8 @@ def test_a_check_is_submitted_for_each_server_of_the_selection(rig):
     rig.configure(schedule("prod", more='labels = ["stage=prod"]'), schedule("all", more=""))
     rig.sweep()
     assert [(name, key.split()[1]) for name, key in rig.submitted()] == [
-        ("eu-1", "prod"), ("eu-2", "prod"), ("dev", "all"),
-    ], "two that ask for the same are one request while it waits"  # fmt: skip
+        ("eu-1", "prod"), ("eu-2", "prod"), ("dev", "all"), ("eu-1", "all"), ("eu-2", "all"),
+    ]  # fmt: skip
 
 
 def test_the_spec_is_read_once_for_all_servers_and_not_at_all_when_all_is_submitted(rig, monkeypatch):
@@ -190,14 +190,18 @@ def test_a_schedule_that_is_removed_or_never_due_submits_nothing(rig):
     assert rig.requests() == []
 
 
-def test_a_check_that_still_waits_is_the_one_of_the_next_time_too(rig):
-    rig.configure(schedule("nightly"))
+def test_while_the_check_of_an_earlier_time_waits_no_second_one_is_stored(rig):
+    rig.configure(schedule("nightly", more=""), schedule("nightly-two"))
     rig.sweep()
+    [first, *_] = rig.journal.requests.unfinished()
+    [taken] = rig.journal.requests.take([first])
+    rig.journal.requests.store([(taken, RequestEnd(RequestState.DONE))])
     rig.now += timedelta(days=1)
     rig.sweep()
+    assert rig.submitted()[4:] == [("dev", "schedule nightly 2026-11-30T03:00Z")]
     end_all(rig.journal)
     rig.sweep()
-    assert len(rig.requests()) == 1
+    assert len(rig.requests()) == 5
 
 
 def test_a_broken_spec_is_logged_once_for_each_time_and_does_not_stop_other_schedules(rig, log):
