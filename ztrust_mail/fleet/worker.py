@@ -39,12 +39,14 @@ class WorkerTiming:
 
     The lease on the requests of a server lasts 60 s: longer than ``stalled_after``, so the drain that follows a killed
     worker may find the lease still held and ends at once; the next sweep begins another one.
+
+    A job that is stored while the last one of its server ends is not notified of again: it waits for ``poll``.
     """
 
     heartbeat: float = 10.0
     stalled_after: float = 30.0
     sweep: float = 10.0
-    poll: float = 5.0
+    poll: float = 0.5
     reconnect: float = 2.0
     longest_reconnect: float = 30.0
     prune: float = 3600.0
