@@ -277,6 +277,21 @@ def test_schedules_and_servers_of_a_file_in_the_working_folder_do_not_count(jour
     assert journal.requests.newest() == []
 
 
+def test_a_schedule_does_not_know_the_servers_of_a_file_in_the_working_folder(journal, tmp_path, monkeypatch, log):
+    (tmp_path / "mail.yaml").write_text(SPEC, encoding="utf-8")
+    own = tmp_path / "config" / "ztrust-mail" / "ztrust-mail.toml"
+    own.parent.mkdir(parents=True)
+    text = schedule("every", more="", drift=str(tmp_path / "mail.yaml")) + schedule("one", more='servers = ["added"]')
+    own.write_text(f"{entry('dev', 'https://dev.example.com', '')}\n{text}", encoding="utf-8")
+    (tmp_path / "ztrust-mail.toml").write_text(entry("added", "https://added.example.com", ""), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    ScheduleSweep(Engine(journal, DrainOptions(None, {})), lambda: NOW)()
+    assert [one.name for one in journal.requests.newest()] == ["dev"]
+    assert [message.partition(" in ")[0] for message in log.messages] == [
+        "schedule `one` checks nothing: no server `added`"
+    ]
+
+
 def test_a_journal_that_fails_ends_the_sweep_with_its_error(rig, journal_url):
     rig.configure(schedule("nightly"))
     change(journal_url, "DROP TABLE journal_requests")
