@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,9 @@ MOST_SERVERS = 64
 @options.command(NAME)
 @options.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
 @options.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
+@options.text("--listen", metavar="HOST:PORT", help="Answer on /health and /metrics there, by HTTP.")
 @options.config
-def command(queue: Sequence[str], concurrency: int, config: str | None) -> None:
+def command(queue: Sequence[str], concurrency: int, listen: str | None, config: str | None) -> None:
     """Do the requests for servers as they come.
 
     Does what was submitted with --detach or by services, until the process is told to stop. Needs a journal in
@@ -42,21 +44,32 @@ def command(queue: Sequence[str], concurrency: int, config: str | None) -> None:
         fleet.require_workers(url)
         log_lines(verbose=output.display.verbose)
         keep = timedelta(days=loaded.fleet.keep_days)
-        _work(url, config, tuple(dict.fromkeys(queue)), concurrency, keep)
+        _work(url, config, listen, tuple(dict.fromkeys(queue)), concurrency, keep)
         exit_with(ExitStatus.OK)
 
 
-def _work(url: Secret | None, config: str | None, queues: tuple[str, ...], concurrency: int, keep: timedelta) -> None:
-    """Work until the process is told to stop. Raises :class:`UsageError` without the extra."""
+def _work(
+    url: Secret | None,
+    config: str | None,
+    listen: str | None,
+    queues: tuple[str, ...],
+    concurrency: int,
+    keep: timedelta,
+) -> None:
+    """Work until the process is told to stop. Raises :class:`UsageError` without the extra, or for a bad address."""
     from ztrust_mail import fleet
     from ztrust_mail.journal.database import parse_url
 
     assert url is not None  # a journal in PostgreSQL has one
-    with fleet.open_engine(config) as engine:  # which needs the extra, too
+    with fleet.open_engine(config) as engine, ExitStack() as stack:  # which needs the extra, too
+        from ztrust_mail.fleet.health import serve_health
         from ztrust_mail.fleet.queue import WorkerEngine
+        from ztrust_mail.fleet.schedules import ScheduleSweep
         from ztrust_mail.fleet.worker import Worker, WorkerOptions
 
         assert isinstance(engine, WorkerEngine)  # for a journal in PostgreSQL
-        work = WorkerOptions(queues, concurrency, keep)
-        sweeps = ()  # what each sweep does besides waking workers, such as submitting what schedules ask for
-        Worker(engine, parse_url(url), work, sweeps).run()
+        worker_options = WorkerOptions(queues, concurrency, keep)
+        worker = Worker(engine, parse_url(url), worker_options, (ScheduleSweep(engine),))
+        if listen is not None:
+            stack.enter_context(serve_health(worker, listen))
+        worker.run()
