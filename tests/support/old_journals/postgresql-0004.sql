@@ -131,6 +131,7 @@ CREATE UNIQUE INDEX requests_by_key ON public.journal_requests USING btree (serv
 CREATE INDEX requests_left ON public.journal_requests USING btree (server, priority, number) WHERE (state = ANY (ARRAY['waiting'::text, 'running'::text]));
 CREATE INDEX requests_to_stop ON public.journal_requests USING btree (number) WHERE ((state = 'running'::text) AND (is_cancelled = 1));
 CREATE INDEX runs_by_request ON public.runs USING btree (request) WHERE (request IS NOT NULL);
+CREATE INDEX runs_by_server ON public.runs USING btree (server, number);
 CREATE INDEX writes_by_realm ON public.writes USING btree (server, realm, step, run);
 ALTER TABLE ONLY public.writes
     ADD CONSTRAINT writes_run_fkey FOREIGN KEY (run) REFERENCES public.runs(number);

@@ -104,6 +104,7 @@ CREATE INDEX requests_left ON journal_requests (server, priority, number) WHERE 
 CREATE INDEX requests_to_stop ON journal_requests (number) WHERE state = 'running' AND is_cancelled = 1;
 CREATE INDEX requests_by_end ON journal_requests (ended) WHERE ended IS NOT NULL;
 CREATE INDEX runs_by_request ON runs (request) WHERE request IS NOT NULL;
+CREATE INDEX runs_by_server ON runs (server, number);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('runs',3);
 INSERT INTO "sqlite_sequence" VALUES('journal_requests',3);

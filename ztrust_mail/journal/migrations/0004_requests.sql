@@ -42,3 +42,6 @@ CREATE TABLE journal_servers (
 -- The request that a run was made for.
 ALTER TABLE runs ADD COLUMN request INTEGER;
 CREATE INDEX runs_by_request ON runs (request) WHERE request IS NOT NULL;
+
+-- A journal of many servers has many runs, and each run looks for the newest ones of its server.
+CREATE INDEX runs_by_server ON runs (server, number);
