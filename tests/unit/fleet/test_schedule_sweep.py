@@ -17,7 +17,6 @@ from ztrust_mail.fleet import DrainOptions, Engine
 from ztrust_mail.fleet.schedules import LONGEST_MISSED, ScheduleSweep
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.requests import RequestEnd, RequestState, StoredRequest
-from ztrust_mail.specfile import load
 
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 SPEC = """\
@@ -159,19 +158,15 @@ def test_a_check_is_submitted_for_each_server_of_the_selection(rig):
     ]  # fmt: skip
 
 
-def test_the_spec_is_read_once_for_all_servers_and_not_at_all_when_all_is_submitted(rig, monkeypatch):
-    paths: list[str] = []
-    read = load.read_specs
-    monkeypatch.setattr(load, "read_specs", lambda given: paths.extend(given) or read(given))
+def test_the_spec_is_not_read_when_all_is_submitted(rig, log):
     rig.configure(schedule("nightly", more=""))
     rig.sweep()
-    assert len(rig.requests()) == 3
-    once = len(paths)
+    (rig.folder / "mail.yaml").unlink()
     rig.sweep()
     rig.restart()
     rig.sweep()
-    assert len(paths) == once
-    assert once <= 3, "as data, and to be checked"
+    assert len(rig.requests()) == 3
+    assert log.messages == []
 
 
 def test_a_server_that_is_added_to_the_settings_is_checked_without_a_restart(rig):
