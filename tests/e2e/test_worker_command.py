@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from support.listening_worker import ListeningWorker
 from support.postgresql import PostgresqlServer
-from support.processes import free_port, tail
+from support.processes import PATIENCE, free_port
 
 from ztrust_mail import fleet
 from ztrust_mail.sandbox import Sandbox
 
-PATIENCE = 60.0
 SPEC = """\
 version: 1
 realms:
   acme: {sender: {address: no-reply@acme.example}, relay: {host: smtp.example.com, security: none}}
 """
-
-
-@dataclass
-class Worker:
-    """A running process, and where it answers."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    def health(self) -> tuple[int, str]:
-        """Return status and text, 0 while nobody listens."""
-        try:
-            answer = httpx.get(f"{self.url}/health")
-        except httpx.TransportError:
-            return 0, ""
-        return answer.status_code, answer.text
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        families = text_string_to_metric_families(httpx.get(f"{self.url}/metrics").text)
-        found = [one for family in families for one in family.samples if one.name == name]
-        return next((one.value for one in found if labels.items() <= one.labels.items()), None)
-
-    def wait_until(self, is_true: Callable[[], bool]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not is_true():
-            assert time.monotonic() < end, tail(self.log)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(timeout=0.1)
-                pytest.fail(f"the worker ended\n{tail(self.log)}")
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -78,7 +39,7 @@ def settings(postgresql: PostgresqlServer, ztrust_sandbox: Sandbox, tmp_path: Pa
 
 
 @contextmanager
-def running(settings: Path, *options: str) -> Iterator[Worker]:
+def running(settings: Path, *options: str) -> Iterator[ListeningWorker]:
     """Run a worker that is always ended."""
     port, log = free_port(), settings.with_name("worker.log")
     command = [
@@ -95,7 +56,7 @@ def running(settings: Path, *options: str) -> Iterator[Worker]:
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
-        yield Worker(process, f"http://127.0.0.1:{port}", log)
+        yield ListeningWorker(process, port, log)
     finally:
         process.kill()
         process.wait()

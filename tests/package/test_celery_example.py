@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from support.distributions import ROOT, BareEnvironment, Distributions, make_environment
 from support.journals import expire_leases
 from support.postgresql import PostgresqlServer
-from support.processes import free_port, tail
+from support.processes import free_port, wait_until
 
 from ztrust_mail import fleet
 from ztrust_mail.core.secret import Secret
@@ -23,7 +22,6 @@ from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.state import Busy
 
 EXAMPLE = ROOT / "examples" / "celery"
-PATIENCE = 120.0
 ENTRY = {"sender": {"address": "no-reply@acme.example"}, "relay": {"host": "smtp.example.com", "security": "none"}}
 WORK = fleet.OnboardRealms({"acme": ENTRY}, test=False)
 SUBMIT = """
@@ -111,16 +109,6 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def wait_until(is_true: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for something that a worker does."""
-    end = time.monotonic() + PATIENCE
-    while not is_true():
-        assert time.monotonic() < end, tail(log)
-        with suppress(subprocess.TimeoutExpired):
-            worker.wait(timeout=0.1)
-            pytest.fail(f"the worker ended\n{tail(log)}")
 
 
 @pytest.fixture

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from support.distributions import ROOT, user_extras
 from support.image import Image, Mount, build
+from support.listening_worker import ListeningWorker
 from support.pods import Cluster
+from support.processes import free_port
 
+from ztrust_mail import fleet
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -193,6 +197,34 @@ def test_the_jobs_find_drift_fix_it_and_find_none(image, cluster, served):
     edited = cluster.run(image, pod("drift.yaml"))
     assert edited.returncode == 1
     assert "out of band" in edited.stdout, "the check for drift reads the journal that the apply wrote"
+
+
+def test_a_worker_of_the_deployment_onboards_a_realm_and_stops_in_order(image, cluster, served, postgresql, tmp_path):
+    worker_pod, port, log = pod("worker/worker.yaml"), free_port(), tmp_path / "worker.log"
+    worker_pod["containers"][0]["args"][-1] = f"127.0.0.1:{port}"
+    url = postgresql.url(postgresql.empty_database())
+    in_cluster = replace(cluster, secrets={**cluster.secrets, "ztrust-mail-journal": {"url": url}})
+    environ = {"ZTRUST_MAIL_JOURNAL": url}
+    config = tmp_path / "submitter.toml"
+    config.write_text(f'[servers.production]\nurl = "{served.url}"\n', encoding="utf-8")
+    login = {"username": "apikey", "password": {"file": "/run/secrets/ztrust-mail/smtp-password"}}
+    relay = {"host": "127.0.0.1", "port": served.mail.port, "security": "none", "auth": login}
+    work = fleet.OnboardRealms({"acme": {"sender": {"address": "no-reply@acme.example.com"}, "relay": relay}})
+    process = in_cluster.launch(image, worker_pod, log)
+    try:
+        worker = ListeningWorker(process, port, log)
+        worker.wait_until(lambda: worker.health() == (200, "ok\n"))
+        number = fleet.submit(work, "production", config_path=str(config), environ=environ).number
+        worker.wait_until(lambda: fleet.status(number, config_path=str(config), environ=environ).state.is_final)
+        request = fleet.status(number, config_path=str(config), environ=environ)
+        assert request.state is fleet.RequestState.DONE, request.summary
+        assert worker.stop() == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert served.smtp("acme")["password"] == RELAY_SECRET
+    assert served.mail.wait_for(1)[0].login == "apikey"
+    assert RELAY_SECRET not in log.read_text(encoding="utf-8")
 
 
 def files_of(root: Path) -> set[tuple[Path, float]]:

@@ -82,17 +82,36 @@ class Image:
         writable: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the root file system."""
+        return subprocess.run(
+            self._command(command, environ, mounts, user, writable=writable),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,
+            check=False,
+        )  # fmt: skip
+
+    def launch(
+        self, arguments: Sequence[str], environ: Mapping[str, str], mounts: Sequence[Mount], user: str, log: Path
+    ) -> subprocess.Popen[bytes]:
+        """Begin a container with a read-only root file system, whose output goes to a file; the caller ends it."""
+        command = [*json.loads(self.said["ENTRYPOINT"]), *arguments]
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                self._command(command, environ, mounts, user, writable=False),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+
+    def _command(
+        self, command: Sequence[str], environ: Mapping[str, str], mounts: Sequence[Mount], user: str, *, writable: bool
+    ) -> list[str]:
+        """Return the command that runs another one on the root file system, in the same process."""
         all_mounts = [*(Mount(Path(path), path, path != "/dev") for path in _SHARED), *mounts]
         for mount in all_mounts:
             (self.root / mount.target.lstrip("/")).mkdir(parents=True, exist_ok=True)
         variables = [f"{name}={value}" for name, value in {**self.environ, **environ}.items()]
         inside = [f"--userspec={user}", "--groups=", str(self.root), "/usr/bin/env", "-i", "-C", self.folder]
-        return subprocess.run(
-            [*_NAMESPACE, "bash", "-euc", _ENTER, "enter", str(self.root), "\n".join(map(str, all_mounts)),
-             "yes" if writable else "no", *inside, *variables, *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,
-            check=False,
-        )  # fmt: skip
+        return [
+            *_NAMESPACE, "bash", "-euc", _ENTER, "enter", str(self.root), "\n".join(map(str, all_mounts)),
+            "yes" if writable else "no", *inside, *variables, *command,
+        ]  # fmt: skip
 
 
 def build(folder: Path) -> Image:

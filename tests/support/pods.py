@@ -22,6 +22,14 @@ class Cluster:
 
     def run(self, image: Image, pod: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         """Run the only container of a pod."""
+        return image.run(*self._inputs(pod))
+
+    def launch(self, image: Image, pod: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:
+        """Begin the only container of a pod, whose output goes to a file; the caller ends it."""
+        return image.launch(*self._inputs(pod), log)
+
+    def _inputs(self, pod: Mapping[str, Any]) -> tuple[list[str], dict[str, str], list[Mount], str]:
+        """Return arguments, variables, mounts and user of the only container of a pod."""
         (container,) = pod["containers"]
         security = pod["securityContext"]
         volumes = {volume["name"]: self._volume(volume, security["fsGroup"]) for volume in pod["volumes"]}
@@ -30,9 +38,8 @@ class Cluster:
             for mount in container["volumeMounts"]
         ]
         assert "command" not in container, "the image's entry point runs the arguments"
-        user = f"{security['runAsUser']}:{security['runAsGroup']}"
         environ = {variable["name"]: self._value(variable) for variable in container["env"]}
-        return image.run(container["args"], environ, mounts, user)
+        return container["args"], environ, mounts, f"{security['runAsUser']}:{security['runAsGroup']}"
 
     def _value(self, variable: Mapping[str, Any]) -> str:
         if "value" in variable:
