@@ -21,6 +21,7 @@ pytest_plugins = [
     "support.journals",
     "support.kit",
     "support.postfix",
+    "support.queued",
     "support.relays",
     "support.waiting",
     "ztrust_mail.sandbox.pytest_plugin",

@@ -14,6 +14,7 @@ from unit.journal.test_journal import *  # noqa: F403  the same tests, on the ot
 from unit.journal.test_lease import *  # noqa: F403
 from unit.journal.test_migrations import *  # noqa: F403
 from unit.journal.test_pruning import *  # noqa: F403
+from unit.journal.test_requests import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.secret import Secret

@@ -149,11 +149,18 @@ COUNTS_BY_STATE: Final = """
 SELECT state, count(*) AS number FROM journal_requests WHERE (:server = '' OR server = :server) GROUP BY state
 """
 REQUESTS_TO_TAKE: Final = """
-SELECT * FROM journal_requests
-WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now)
+SELECT number, server, name, queue, kind, CASE WHEN length(content) <= :most THEN content ELSE '' END AS content,
+    digest, request_key, priority, who, message, tool_version, state, attempts, is_cancelled, exit_status, summary,
+    '' AS report, '' AS report_text, submitted, due, started, ended
+FROM journal_requests
+WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now OR due > :never)
 ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, priority DESC, number LIMIT :limit
 """
-"""What a drain takes next. A running request is one whose worker was killed: only one drain works on a server."""
+"""What a drain takes next, without contents that are longer than ``:most`` characters.
+
+A running request is one whose worker was killed: only one drain works on a server. No request waits until after
+``:never``: the clock was set back.
+"""
 
 TAKE_REQUEST: Final = """
 UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
@@ -170,9 +177,13 @@ WHERE number = :number AND attempts = :attempts AND state = 'running'
 """Stores how a request ended, unless another drain has taken it since."""
 
 REQUEST_AGAIN: Final = """
-UPDATE journal_requests SET state = 'waiting', due = :due, summary = :summary, attempts = attempts - 1
+UPDATE journal_requests SET due = :due, summary = :summary, attempts = attempts - 1,
+    state = CASE is_cancelled WHEN 0 THEN 'waiting' ELSE 'cancelled' END,
+    ended = CASE is_cancelled WHEN 0 THEN ended ELSE :now END
 WHERE number = :number AND attempts = :attempts AND state = 'running'
 """
+"""Lets a request wait again; one that was cancelled while it ran is then cancelled."""
+
 HOLD_BACK: Final = """
 UPDATE journal_requests SET due = :due
 WHERE server = :server AND state IN ('waiting', 'running') AND state = 'waiting' AND due < :due
@@ -192,7 +203,8 @@ CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'run
 SERVERS_WITH_WORK: Final = """
 SELECT s.server, s.name, s.queue, max(r.priority) AS priority FROM journal_servers AS s
 JOIN journal_requests AS r ON r.server = s.server
-WHERE r.state IN ('waiting', 'running') AND (r.state = 'running' OR r.due <= :now) AND NOT EXISTS ({without})
+WHERE r.state IN ('waiting', 'running') AND (r.state = 'running' OR r.due <= :now OR r.due > :never)
+    AND NOT EXISTS ({without})
 GROUP BY s.server, s.name, s.queue ORDER BY priority DESC, s.server
 """
 """``{without}`` is a query about ``s.server``: servers for which it finds a row are left out."""

@@ -19,6 +19,12 @@ from ztrust_mail.journal.records import report_damage, time_if_any, time_of
 MAX_TAKEN: Final = 500
 """How many requests of a server are looked at when the next ones are taken."""
 
+MAX_LISTED_CONTENT: Final = 100_000
+"""How many characters of content a request may have to be looked at with it, before it is taken."""
+
+LONGEST_PAUSE: Final = timedelta(hours=1)
+"""How long a request waits at most. One that is due later was stored before the clock was set back."""
+
 
 class RequestState(StrEnum):
     """What has become of a request."""
@@ -219,13 +225,16 @@ class RequestTable:
         return number
 
     def waiting_for(self, server: str, *, limit: int = MAX_TAKEN) -> list[StoredRequest]:
-        """Return what may be taken next, in order: first what a killed worker has left.
+        """Return what may be taken next, in order: first what a killed worker has left. Long contents are left out.
 
         Waits until the requests that are being added are stored.
         """
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server})
-            rows = transaction.query(queries.REQUESTS_TO_TAKE, server=server, now=transaction.now(), limit=limit)
+            times = _times_to_take(transaction)
+            rows = transaction.query(
+                queries.REQUESTS_TO_TAKE, server=server, most=MAX_LISTED_CONTENT, limit=limit, **times
+            )
             return [request_of(row) for row in rows]
 
     def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
@@ -242,10 +251,13 @@ class RequestTable:
             running = transaction.query(queries.RUNNING_REQUESTS, server=requests[0].server)
         found = {one.number: one for one in map(request_of, running)}
         taken = [(one, found[one.number]) for one in requests if one.number in found]
-        return [one for before, one in taken if one.attempts == before.attempts + 1]
+        return [one for before, one in taken if one.attempts == before.attempts + 1 and one.started == now]
 
     def store(self, outcomes: Sequence[tuple[StoredRequest, RequestEnd | Postponed]]) -> None:
-        """Store what has become of running requests, except of those that another worker has taken meanwhile."""
+        """Store what has become of running requests, except of those that another worker has taken meanwhile.
+
+        One that was cancelled does not wait again: it is cancelled.
+        """
         ends = [_end_values(request, end) for request, end in outcomes if isinstance(end, RequestEnd)]
         with self._database.writing() as transaction:
             now = transaction.now()
@@ -258,7 +270,7 @@ class RequestTable:
     def hold_back(self, server: str, pause: timedelta) -> None:
         """Let all requests that wait for a server wait for at least ``pause`` from now."""
         with self._database.writing() as transaction:
-            values: dict[str, Value] = {"server": server, "due": transaction.now() + pause}
+            values: dict[str, Value] = {"server": server, "due": transaction.now() + min(pause, LONGEST_PAUSE)}
             transaction.execute(queries.HOLD_BACK, values)
 
     def cancel(self, number: int) -> StoredRequest:
@@ -299,7 +311,8 @@ class RequestTable:
         ``without`` is an SQL query about ``s.server``; servers for which it finds a row are left out.
         """
         with self._database.reading() as transaction:
-            rows = transaction.query(queries.SERVERS_WITH_WORK.format(without=without), now=transaction.now())
+            sql = queries.SERVERS_WITH_WORK.format(without=without)
+            rows = transaction.query(sql, **_times_to_take(transaction))
         return [BusyServer(row["server"], row["name"], row["queue"], row["priority"]) for row in rows]
 
     def has_key(self, server: str, key: str) -> bool:
@@ -352,8 +365,14 @@ def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict
         "number": request.number,
         "attempts": request.attempts,
         "summary": printable(end.why),
-        "due": now + end.pause,
+        "due": now + min(end.pause, LONGEST_PAUSE),
+        "now": now,
     }
+
+
+def _times_to_take(transaction: Transaction) -> dict[str, datetime]:
+    now = transaction.now()
+    return {"now": now, "never": now + 2 * LONGEST_PAUSE}
 
 
 def _one(transaction: Transaction, number: int, sql: str = queries.REQUEST) -> StoredRequest:
