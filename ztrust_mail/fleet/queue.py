@@ -12,9 +12,8 @@ from procrastinate import App, SyncPsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.schema import SchemaManager, migrations_path
 
-from ztrust_mail.core.errors import JournalError
 from ztrust_mail.fleet.engine import Engine
-from ztrust_mail.journal.errors import RULE
+from ztrust_mail.journal.errors import journal_error
 from ztrust_mail.journal.postgresql import PostgresqlTransaction
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class WorkerEngine(Engine):
         except AlreadyEnqueued:
             pass
         except ConnectorException as e:
-            raise JournalError("the job for a worker cannot be stored", str(e.__cause__ or e), RULE) from None
+            raise journal_error(self.journal.where, e.__cause__) from None
 
     def wake_all(self) -> int:
         """Store a job for each server that has requests which are due and no job; return the number of these servers.

@@ -1,0 +1,282 @@
+"""Requests in a real PostgreSQL: the tests that also pass in SQLite, and what only a shared database can do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.journals import asked, change, make_old
+from support.postgresql import PostgresqlServer
+from support.processes import free_port
+from support.queued import Queue, apply_to, onboard
+from unit.fleet.test_drain import *  # noqa: F403  the same tests, on the other database
+from unit.fleet.test_engine import *  # noqa: F403
+
+from ztrust_mail.core.errors import ExitStatus, JournalError
+from ztrust_mail.core.secret import Secret
+from ztrust_mail.fleet import RequestState, open_engine
+from ztrust_mail.fleet.queue import DRAIN, WorkerEngine
+
+JOBS = "SELECT task_name, lock, queueing_lock, queue_name, priority, status::text, args::text FROM procrastinate_jobs"
+
+
+@pytest.fixture
+def database(postgresql: PostgresqlServer) -> str:
+    """The name of an empty database."""
+    return postgresql.empty_database()
+
+
+@pytest.fixture
+def journal_url(postgresql: PostgresqlServer, database: str) -> Secret:
+    """The URL of a journal that does not exist yet."""
+    return Secret(postgresql.url(database))
+
+
+def refusal(queue: Queue, server: PostgresqlServer) -> JournalError:
+    """Return the error of opening the engine and submitting, and check that it quotes neither password nor library."""
+    with pytest.raises(JournalError) as caught, open_engine(str(queue.settings), queue.environ) as engine:
+        engine.submit(onboard("acme"), queue.server)
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert server.password not in said
+    assert not any(word in said for word in ("psycopg", "procrastinate", "FATAL", "ERROR"))
+    assert caught.value.exit_status is ExitStatus.USAGE
+    assert caught.value.hint
+    return caught.value
+
+
+# Jobs
+
+
+def test_a_request_wakes_one_worker_by_a_job_that_names_the_server_only(queue: Queue) -> None:
+    assert isinstance(queue.engine, WorkerEngine)
+    for number in range(3):
+        queue.submit(onboard("acme"), key=f"order {number}")
+    url = queue.server.url
+    [(task, lock, queueing_lock, queue_name, priority, status, arguments)] = asked(queue.url, JOBS)
+    assert (task, lock, queueing_lock, queue_name) == (DRAIN, url, url, "default")
+    assert (priority, status, arguments) == (30, "todo", f'{{"server": "{url}"}}')
+
+
+def test_a_more_urgent_request_raises_the_priority_of_the_job(queue: Queue) -> None:
+    queue.submit(apply_to("acme"))
+    assert asked(queue.url, "SELECT priority FROM procrastinate_jobs") == [(20,)]
+    queue.submit(onboard("acme"))
+    queue.submit(apply_to("globex"))
+    assert asked(queue.url, "SELECT priority FROM procrastinate_jobs") == [(30,)]
+
+
+def test_a_request_that_exists_already_wakes_a_worker_again_only_while_it_waits(queue: Queue) -> None:
+    queue.submit(onboard("acme"), key="order 1")
+    change(queue.url, "DELETE FROM procrastinate_jobs")
+    queue.submit(onboard("acme"), key="order 1")
+    assert len(asked(queue.url, JOBS)) == 1
+    queue.drain()
+    change(queue.url, "DELETE FROM procrastinate_jobs")
+    queue.submit(onboard("acme"), key="order 1")
+    assert asked(queue.url, JOBS) == []
+
+
+def test_a_request_that_is_tried_again_wakes_a_worker(queue: Queue) -> None:
+    number = queue.do(onboard("hooli")).number
+    change(queue.url, "DELETE FROM procrastinate_jobs")
+    queue.engine.retry(number)
+    assert len(asked(queue.url, JOBS)) == 1
+
+
+def test_a_sweep_wakes_workers_for_whatever_is_left_and_once(queue: Queue) -> None:
+    assert isinstance(queue.engine, WorkerEngine)
+    assert queue.engine.wake_all() == 0
+    number = queue.submit(onboard("acme")).number
+    change(queue.url, "DELETE FROM procrastinate_jobs")
+    queue.kill_worker_at(number)
+    assert queue.engine.wake_all() == 1
+    assert queue.engine.wake_all() == 0
+    change(queue.url, "UPDATE procrastinate_jobs SET status = 'doing'")
+    assert queue.engine.wake_all() == 0, "a worker has it"
+
+
+def test_a_job_that_cannot_be_stored_leaves_no_request(queue: Queue) -> None:
+    change(queue.url, "ALTER TABLE procrastinate_jobs ADD CONSTRAINT full_up CHECK (task_name = '') NOT VALID")
+    with pytest.raises(JournalError, match="the journal in the PostgreSQL database") as caught:
+        queue.submit(onboard("acme"))
+    assert "full_up" not in f"{caught.value.message} {caught.value.hint}"
+    assert queue.states() == {}
+
+
+# A database that cannot be used
+
+
+def test_a_read_only_database_refuses_requests_and_says_why(
+    queue: Queue, postgresql: PostgresqlServer, database: str
+) -> None:
+    number = queue.submit(onboard("acme")).number
+    postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    error = refusal(queue, postgresql)
+    assert error.message.endswith("cannot be written: the database is read-only")
+    assert "primary server" in error.hint
+    with open_engine(str(queue.settings), queue.environ) as engine:
+        assert engine.status(number).state is RequestState.WAITING, "it can be read"
+        for act in (lambda: engine.cancel(number), lambda: engine.drain(queue.server.url)):
+            with pytest.raises(JournalError, match="read-only"):
+                act()
+
+
+def test_a_new_read_only_database_is_refused(
+    tmp_path: Path, queue_options: object, postgresql: PostgresqlServer, database: str, journal_url: Secret
+) -> None:
+    postgresql.run(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[journal]\nurl = "{journal_url.reveal()}"\n', "utf-8")
+    with pytest.raises(JournalError, match="read-only"):
+        open_engine(str(settings), {})
+
+
+def test_a_full_disk_is_reported_as_one_and_nothing_is_stored(queue: Queue) -> None:
+    body = "BEGIN RAISE EXCEPTION 'geheim' USING ERRCODE = 'disk_full'; END"
+    for table in ("journal_requests", "procrastinate_jobs"):
+        change(
+            queue.url,
+            f"CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $${body}$$",
+            f"CREATE TRIGGER full_disk BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION full_disk()",
+        )
+        with pytest.raises(JournalError, match=r"cannot be written: no space is left$") as caught:
+            queue.submit(onboard("acme"))
+        assert "geheim" not in f"{caught.value.message} {caught.value.hint}"
+        assert "free disk space" in caught.value.hint
+        change(queue.url, f"DROP TRIGGER full_disk ON {table}")
+    assert queue.states() == {}
+    assert queue.do(onboard("acme")).state is RequestState.DONE
+
+
+def test_an_account_that_may_only_read_is_refused(queue: Queue, postgresql: PostgresqlServer, database: str) -> None:
+    queue.submit(onboard("acme"))
+    postgresql.run(f"CREATE ROLE reader LOGIN PASSWORD '{postgresql.password}'")
+    postgresql.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", database)
+    try:
+        queue.url = Secret(queue.url.reveal().replace("journal%20keeper:", "reader:"))
+        queue.write_settings()
+        error = refusal(queue, postgresql)
+        assert error.message.endswith("this account lacks the right")
+        assert "grant" in error.hint
+    finally:
+        postgresql.run("DROP OWNED BY reader", database)
+        postgresql.run("DROP ROLE reader")
+
+
+def test_a_restarted_database_is_used_again(queue: Queue, postgresql: PostgresqlServer) -> None:
+    number = queue.submit(onboard("acme")).number
+    postgresql.halt()
+    try:
+        with pytest.raises(JournalError, match="cannot be reached") as caught:
+            queue.engine.submit(onboard("globex"), queue.server)
+        assert "check that it runs" in caught.value.hint
+    finally:
+        postgresql.start()
+    assert queue.drain() == 1
+    assert queue.states() == {number: RequestState.DONE}
+
+
+def test_connections_that_were_cut_while_a_request_is_done_do_not_harm_it(
+    queue: Queue, postgresql: PostgresqlServer, database: str
+) -> None:
+    number = queue.submit(apply_to("acme", "globex")).number
+
+    def cut(_realm: str) -> None:
+        queue.sandbox.faults.before_write = None
+        postgresql.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+
+    queue.sandbox.faults.before_write = cut
+    queue.drain()
+    queue.drain()
+    assert queue.engine.status(number).state is RequestState.DONE
+    assert {queue.address_of(realm) for realm in ("acme", "globex")} == {"mail@acme.example"}
+
+
+@pytest.fixture
+def old_queue(journal_url: Secret, request: pytest.FixtureRequest) -> Queue:
+    """A queue whose journal is of the first version."""
+    make_old(journal_url)
+    queue: Queue = request.getfixturevalue("queue")
+    return queue
+
+
+def test_an_older_journal_is_migrated_by_the_first_submit(old_queue: Queue) -> None:
+    assert old_queue.do(onboard("acme")).state is RequestState.DONE
+
+
+def test_programs_that_open_an_older_journal_at_once_migrate_it_once(
+    tmp_path: Path, journal_url: Secret, postgresql: PostgresqlServer
+) -> None:
+    """Such as a submit and a worker after an update."""
+    make_old(journal_url)
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        f'[servers.prod]\nurl = "http://127.0.0.1:1"\n[journal]\nurl = "{journal_url.reveal()}"\n', "utf-8"
+    )
+    program = (
+        "import sys; from ztrust_mail import fleet; "
+        "print(fleet.submit(fleet.TestStored(), 'prod', key=sys.argv[2], config_path=sys.argv[1]).number)"
+    )
+    command = [sys.executable, "-c", program, str(settings)]
+    several = [
+        subprocess.Popen([*command, f"order {n}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for n in range(3)
+    ]
+    ended = [one.communicate(timeout=60) for one in several]
+    assert [one.returncode for one in several] == [0, 0, 0], ended
+    assert sorted(int(out) for out, _ in ended) == [1, 2, 3]
+    assert asked(journal_url, "SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+
+
+# A pooler
+
+
+@contextmanager
+def pooled(server: PostgresqlServer, folder: Path, mode: str) -> Iterator[int]:
+    """Run PgBouncer in front of a server, and yield its port."""
+    port = free_port()
+    folder.mkdir()
+    (folder / "users.txt").write_text(f'"journal keeper" "{server.password}"\n', "utf-8")
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = {mode}\n"
+        f"unix_socket_dir =\nlogfile = {folder}/log\ndefault_pool_size = 5\n",
+        "utf-8",
+    )
+    user = ["-u", "postgres"] if os.geteuid() == 0 else []
+    if user:
+        for path in (folder, *folder.iterdir(), *folder.parents[:3]):
+            path.chmod(0o755)
+        folder.chmod(0o777)
+    process = subprocess.Popen(
+        ["/usr/sbin/pgbouncer", *user, str(folder / "pgbouncer.ini")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr
+        for said in process.stderr:
+            if "process up" in said:
+                break
+        yield port
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_requests_are_submitted_and_done_through_pgbouncer(
+    queue: Queue, postgresql: PostgresqlServer, tmp_path: Path, mode: str
+) -> None:
+    with pooled(postgresql, tmp_path / "pooler", mode) as port:
+        queue.url = Secret(queue.url.reveal().replace(f":{postgresql.port}/", f":{port}/"))
+        queue.write_settings()
+        with open_engine(str(queue.settings), queue.environ, options=queue.engine.options) as engine:
+            numbers = [engine.submit(onboard("acme"), queue.server, key=str(n)).number for n in range(3)]
+            assert engine.drain(queue.server.url) == 3
+            assert {engine.status(number).state for number in numbers} == {RequestState.DONE}
+    assert queue.address_of("acme") == "mail@acme.example"
