@@ -13,7 +13,7 @@ import pytest
 from support.journals import change, use_cheap_fingerprints
 
 from ztrust_mail import settings as config
-from ztrust_mail.api.spec_types import EntryDict
+from ztrust_mail.api.spec_types import EntryDict, SpecDict
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import ApplySpec, DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
 from ztrust_mail.journal.requests import NewRequest, RequestState, StoredRequest
@@ -31,14 +31,14 @@ def entry(address: str = "mail@acme.example", **more: object) -> EntryDict:
     return cast("EntryDict", {"sender": {"address": address}, "relay": relay, **more})
 
 
-def spec(*realms: str, address: str = "mail@acme.example", **more: object) -> dict[str, Any]:
+def spec(*realms: str, address: str = "mail@acme.example", **more: object) -> SpecDict:
     """Return a spec that gives all realms the same settings."""
-    return {"version": 1, "realms": {realm: entry(address) for realm in realms}, **more}
+    return cast("SpecDict", {"version": 1, "realms": {realm: entry(address) for realm in realms}, **more})
 
 
 def apply_to(*realms: str, address: str = "mail@acme.example", **more: object) -> ApplySpec:
     """Return work that applies a spec of these realms; any danger is intended."""
-    return ApplySpec(cast("Any", spec(*realms, address=address, **more)), allow=["all"])
+    return ApplySpec(spec(*realms, address=address, **more), allow=["all"])
 
 
 def onboard(*realms: str, address: str = "mail@acme.example", **more: Any) -> OnboardRealms:

@@ -30,6 +30,7 @@ from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStor
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import DEFAULT_TIMING, LOCKED, Monitor, Timing
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
+from ztrust_mail.planning.safety import Reason
 from ztrust_mail.settings import PROCESS, Variables
 
 _LOG: Final = logging.getLogger("ztrust_mail.fleet")
@@ -131,9 +132,15 @@ class Drain:
 
         ``was_killed`` says that an earlier worker was killed while it worked on it; it is then one request.
         """
+        ends: dict[int, RequestEnd | Postponed] = {
+            one.number: end for one in batch if (end := self._without_work(one, was_killed=was_killed))
+        }
+        if left := [one for one in batch if one.number not in ends]:
+            ends.update(self._attempt(left))
+        return [ends[one.number] for one in batch]
+
+    def _attempt(self, batch: Sequence[StoredRequest]) -> Ends:
         first = batch[0]
-        if ended := self._without_work(first, was_killed=was_killed):
-            return [ended]
         _LOG.info("%s of %s: %s", _describe(batch), quoted(first.name or first.server), first.kind)
         try:
             ends = self._call(batch)
@@ -141,12 +148,13 @@ class Drain:
             raise
         except ZtrustMailError as e:
             if is_transient(e):
-                return self._wait_for_server(batch, e.message)
-            return [end_of_error(one.kind, e) for one in batch]
+                waiting = self._wait_for_server(batch, e.message)
+                return dict(zip(_numbers(batch), waiting, strict=True))
+            return {one.number: end_of_error(one.kind, e) for one in batch}
         if lost := [one for one in batch if isinstance(end := ends[one.number], Postponed) and end.is_server_down]:
             waiting = self._wait_for_server(lost, "the server went down")
-            ends = {**ends, **{one.number: end for one, end in zip(lost, waiting, strict=True)}}
-        return [ends[one.number] for one in batch]
+            return {**ends, **dict(zip(_numbers(lost), waiting, strict=True))}
+        return ends
 
     def _wait_for_server(self, batch: Sequence[StoredRequest], why: str) -> list[RequestEnd | Postponed]:
         """Let requests wait for a server that cannot be used now, and all others for it; this drain ends."""
@@ -174,11 +182,16 @@ class Drain:
 
     def _call(self, batch: Sequence[StoredRequest]) -> Ends:
         with self._connect(batch[0]) as session, self._watching(batch) as cancel:
-            if batch[0].kind == OnboardRealms.kind:
-                return Batch(Call(batch[0], session, cancel), batch).run()
-            [request] = batch
-            work = read_content(request.kind, request.content, request.tool_version)
-            return {request.number: self._execute(Call(request, session, cancel), work)}
+            call = Call(batch[0], session, cancel)
+            try:
+                if call.request.kind == OnboardRealms.kind:
+                    return Batch(call, batch).run()
+                work = read_content(call.request.kind, call.request.content, call.request.tool_version)
+                return {call.request.number: self._execute(call, work)}
+            except Unsafe as e:  # the window closed while the request waited for the lock
+                if e.rule == Reason.WINDOW and (closed := find_closed_window(session)):
+                    return dict.fromkeys(_numbers(batch), closed)
+                raise
 
     def _execute(self, call: Call, work: Work) -> RequestEnd | Postponed:
         if not isinstance(work, CheckDrift | TestSpec | TestStored) and (closed := find_closed_window(call.session)):
@@ -220,7 +233,7 @@ class Drain:
     def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
         """Yield an event that is set when the drain is to stop, or all requests of the batch are cancelled."""
         cancel, done = threading.Event(), threading.Event()
-        numbers = {one.number for one in batch}
+        numbers = {*_numbers(batch)}
 
         def watch() -> None:
             while not done.wait(self._options.retry.watch) and not cancel.is_set():
@@ -235,6 +248,10 @@ class Drain:
         finally:
             done.set()
             watcher.join()
+
+
+def _numbers(batch: Sequence[StoredRequest]) -> list[int]:
+    return [one.number for one in batch]
 
 
 def _describe(batch: Sequence[StoredRequest]) -> str:

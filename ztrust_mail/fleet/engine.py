@@ -12,7 +12,7 @@ from typing import Self
 from ztrust_mail.api.session import local_user
 from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import UsageError
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.fleet.drain import Drain, DrainOptions
 from ztrust_mail.fleet.work import Work, write_content
 from ztrust_mail.journal.database import Transaction
@@ -48,6 +48,8 @@ class Engine:
         """
         if len(key) > MAX_KEY:
             raise UsageError(f"the key has {len(key):,} characters, and may have {MAX_KEY}", "use a shorter one")
+        if printable(key) != key:
+            raise UsageError(f"the key {quoted(key)} has characters that cannot be seen", "use letters and digits")
         if server.isolated:
             message = f"the server {quoted(server.name)} is only in a settings file that is not trusted"
             raise UsageError(message, "name the file with --config, or add the server to your own settings")

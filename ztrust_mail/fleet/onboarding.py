@@ -72,7 +72,8 @@ def choose_batch(waiting: Sequence[StoredRequest]) -> list[StoredRequest]:
 
 
 def _may_join(request: StoredRequest) -> bool:
-    return request.kind == OnboardRealms.kind and request.state is RequestState.WAITING
+    is_new = request.kind == OnboardRealms.kind and request.state is RequestState.WAITING
+    return is_new and bool(request.content)  # a long one is done alone
 
 
 def _names_of(request: StoredRequest) -> Collection[str]:
@@ -167,7 +168,9 @@ class Batch:
         """Return how long to wait for a realm before it is looked for again, None where the time is over."""
         age = self.call.session.journal.requests.now() - one.request.submitted
         left = timedelta(seconds=one.work.wait_for_realm) - age
-        return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE) if left > timedelta() else None
+        if left <= timedelta() or age < timedelta():  # or the clock was set back
+            return None
+        return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE)
 
     def _test(self, result: Result) -> MailTestRun | None:
         """Have the server send a test mail for each realm that was written, where its request asks for it."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
 
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
-from ztrust_mail.api.specs import load_spec, target_of
+from ztrust_mail.api.specs import target_of, texts_of
 from ztrust_mail.core.data import JsonLike
 from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.linting.loading import fit_spec
+from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.linting.loading import fit_spec, load_spec
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import RUN_SECRETS
 from ztrust_mail.specfile.entries import Spec
@@ -29,6 +31,12 @@ FORMAT: Final = 1
 
 MAX_CONTENT: Final = 10_000_000
 """How many characters the content of a request may have."""
+
+MAX_WAIT_FOR_REALM: Final = 7 * 86_400
+"""How many seconds a request may wait for a realm that does not exist yet."""
+
+_LISTS: Final = ("realms", "allow", "references")
+"""The fields of work that are lists of texts."""
 
 SpecSource: TypeAlias = "Paths | SpecDict | SpecFiles"
 Content: TypeAlias = Mapping[str, JsonLike]
@@ -83,8 +91,7 @@ class WithSpec(Work):
 
     def load(self) -> Spec:
         """Return the spec. Raises :class:`SpecError`."""
-        # SpecFiles is what a request holds; the library's own types are narrower on purpose.
-        return load_spec(cast("Paths", self.spec), variables=self.variables)
+        return _load(self.spec, self.variables)
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,7 @@ class OnboardRealms(Work):
     def load(self) -> Spec:
         """Return the spec. Raises :class:`SpecError`."""
         files = SpecFiles({"<request>": cast("Mapping[str, object]", self.spec)}, RUN_SECRETS)
-        return load_spec(cast("Paths", files))
+        return _load(files, {})
 
     def check(self, server: Server) -> None:
         fit_to(self.load(), server)
@@ -219,6 +226,9 @@ class OnboardRealms(Work):
             raise UsageError(f"onboarding takes names of realms, and {quoted(globs[0])} is a glob", hint)
         if not self.entries:
             raise UsageError("the onboarding names no realm", "give {realm: settings}")
+        if not 0 <= self.wait_for_realm <= MAX_WAIT_FOR_REALM:
+            hint = f"give 0 to {MAX_WAIT_FOR_REALM:,} seconds"
+            raise UsageError(f"a realm cannot be waited for {self.wait_for_realm} seconds", hint)
         spec = _spec_content(self.spec, {})
         [data] = cast("Mapping[str, Content]", spec).values()
         others: Content = {"test": self.test, "wait_for_realm": self.wait_for_realm, "allow": list(self.allow)}
@@ -229,6 +239,8 @@ class OnboardRealms(Work):
         entries, defaults = _mapping(content["entries"]), _mapping(content["defaults"])
         test, wait = content["test"], content["wait_for_realm"]
         if not isinstance(test, bool) or isinstance(wait, bool) or not isinstance(wait, int | float):
+            raise ValueError
+        if not 0 <= wait <= MAX_WAIT_FOR_REALM:
             raise ValueError
         allow = _texts(content["allow"])
         return cls(cast("Mapping[str, EntryDict]", entries), cast("DefaultsDict", defaults), test, float(wait), allow)
@@ -253,11 +265,26 @@ def write_content(work: Work) -> str:
 
     Raises :class:`SpecError`, :class:`UsageError` where a worker could not do it.
     """
+    _require_lists(work)
     text = json.dumps({"format": FORMAT, **work.to_content()}, sort_keys=True, separators=(",", ":"))
     if len(text) > MAX_CONTENT:
         message = f"the request has {len(text):,} characters, and may have {MAX_CONTENT:,}"
         raise UsageError(message, "split the spec, and submit one request for each part")
     return text
+
+
+def _require_lists(work: Work) -> None:
+    """Raise :class:`UsageError` for a text in the place of a list, and for a danger or a reference that none can be."""
+    from ztrust_mail.planning.planners.rotate import check_references
+    from ztrust_mail.planning.safety import parse_allow
+
+    lists = {name: value for name in _LISTS if (value := getattr(work, name, None)) is not None}
+    for name, value in lists.items():
+        if isinstance(value, str):
+            raise UsageError(f"{name} must be a list, and is the text {quoted(value)}", f"write {name}=[{value!r}]")
+    parse_allow(lists.get("allow", ()))
+    if isinstance(work, RotateSecrets):
+        check_references(work.references)
 
 
 def read_content(kind: str, text: str, tool_version: str) -> Work:
@@ -267,6 +294,8 @@ def read_content(kind: str, text: str, tool_version: str) -> Work:
         version = content.pop("format")
         if version == FORMAT:
             return KINDS[kind].from_content(content)
+        if not isinstance(version, int) or version < FORMAT:
+            raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         message = "the request cannot be read: its content is not what this program writes"
         raise UsageError(message, "submit it again; if that does not help, report it") from None
@@ -274,10 +303,24 @@ def read_content(kind: str, text: str, tool_version: str) -> Work:
     raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
 
 
+def _load(given: SpecSource, variables: Mapping[str, str]) -> Spec:
+    """Return a spec, whatever the settings of this machine say. Raises :class:`SpecError`.
+
+    A placeholder that it has no text for may be a variable of the server: :func:`fit_to` finds out.
+    """
+
+    def find_names() -> frozenset[str]:
+        data = given.files if isinstance(given, SpecFiles) else read_data(given)
+        return frozenset(re.findall(r"\{([a-z][a-z0-9_]*)\}", json.dumps(data)))
+
+    texts = replace(texts_of(variables, None, {}), of_servers=find_names)
+    return load_spec(given, KEYCLOAK.attribute_names, texts)
+
+
 def _spec_content(given: SpecSource, variables: Mapping[str, str]) -> JsonLike:
     """Return the data of a valid spec by file. Raises where it is not valid, or has a secret that no worker finds."""
     data = given.files if isinstance(given, SpecFiles) else read_data(cast("Paths", given))
-    spec = load_spec(cast("Paths", given), variables=variables)
+    spec = _load(given, variables)
     for entry in spec.written or (spec.defaults, *spec.entries):
         for setting in entry.settings.values():
             _require_absolute(setting.value, entry.phrase)
