@@ -26,7 +26,16 @@ from ztrust_mail.fleet.execute import (
 )
 from ztrust_mail.fleet.execute import until_window as find_closed_window
 from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
-from ztrust_mail.fleet.work import CheckDrift, OnboardRealms, TestSpec, TestStored, Work, read_content
+from ztrust_mail.fleet.work import (
+    ApplySavedPlan,
+    ApplySpec,
+    OnboardRealms,
+    RotateSecrets,
+    TestSpec,
+    TestStored,
+    Work,
+    read_content,
+)
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import DEFAULT_TIMING, LOCKED, Monitor, Timing
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
@@ -194,7 +203,9 @@ class Drain:
                 raise
 
     def _execute(self, call: Call, work: Work) -> RequestEnd | Postponed:
-        if not isinstance(work, CheckDrift | TestSpec | TestStored) and (closed := find_closed_window(call.session)):
+        if isinstance(work, ApplySpec | ApplySavedPlan | RotateSecrets) and (
+            closed := find_closed_window(call.session, work.allow)
+        ):
             return closed
         result = execute(call, work)
         require_journal(result)

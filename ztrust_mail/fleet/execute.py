@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import api
 from ztrust_mail.api.report import report_of
+from ztrust_mail.api.run import require_open_window
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
@@ -230,12 +231,16 @@ def require_journal(result: WorkResult) -> None:
             raise JournalError(one.message, one.hint, one.rule)
 
 
-def until_window(session: Session) -> Postponed | None:
-    """Return until when to wait where the server may not be written now, None where it may."""
-    limits, now = session.server.limits, session.clock()
-    if limits.is_open(now):
+def until_window(session: Session, allow: Iterable[str] = ()) -> Postponed | None:
+    """Return until when to wait where the server may not be written now, None where it may or ``allow`` says so.
+
+    Raises :class:`Unsafe` where no window ever opens.
+    """
+    limits, now, allowed = session.server.limits, session.clock(), parse_allow(allow)
+    if limits.is_open(now) or Reason.WINDOW in allowed:
         return None
     opening = limits.next_opening(now)
     if opening is None:
+        require_open_window(session, allowed)
         return None
     return Postponed(limits.describe_closing(now), min(opening - now, LONGEST_WAIT))

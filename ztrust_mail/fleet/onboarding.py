@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 LONGEST_PAUSE: Final = timedelta(seconds=30)
 """How long to wait at most before a realm that does not exist yet is looked for again."""
 
-_JUDGED: Final = frozenset(Reason) - {Reason.WINDOW}
-"""The dangers of the common plan: each request was judged for these by itself."""
-
 Ends = Mapping[int, RequestEnd | Postponed]
 """By the number of a request, how it ended or that it waits."""
 
@@ -86,20 +83,18 @@ def _names_of(request: StoredRequest) -> Collection[str]:
 
 @dataclass
 class Batch:
-    """Requests that are onboarded together. ``refused`` has those whose part of the plan is not permitted."""
+    """Requests that are onboarded together. ``ends`` has those that have ended, or wait again."""
 
     call: Call
     requests: Sequence[StoredRequest]
     ends: dict[int, RequestEnd | Postponed] = field(default_factory=dict)
-    missing: dict[int, Plan] = field(default_factory=dict)
 
     def run(self) -> Ends:
         """Onboard all realms that exist, and return how each request ended. Raises :class:`ZtrustMailError`."""
-        if closed := until_window(self.call.session):
-            return {one.number: closed for one in self.requests}
         if not self._accepted:
             return self.ends
-        options = replace(self.call.options(_JUDGED), request=min(self._accepted))
+        # those that may not be written now have ended; the others allow it
+        options = replace(self.call.options(frozenset(Reason)), request=min(self._accepted))
         done = api.run_plan(self.call.session, self._plan, options)
         if done.verdict.refusal:
             raise done.verdict.refusal
@@ -125,7 +120,11 @@ class Batch:
         found = {}
         for request in self.requests:
             try:
-                found[request.number] = self._read(request)
+                one = self._read(request)
+                if closed := until_window(self.call.session, one.work.allow):
+                    self.ends[request.number] = closed
+                else:
+                    found[request.number] = one
             except ZtrustMailError as e:
                 self.ends[request.number] = end_of_error(request.kind, e)
         return found
@@ -134,7 +133,6 @@ class Batch:
         work = read_content(request.kind, request.content, request.tool_version)
         assert isinstance(work, OnboardRealms)
         spec = fit_to(work.load(), self.call.session.server)
-        parse_allow(work.allow)
         return Onboarding(request, work, tuple(api.explain(spec, realm) for realm in work.entries))
 
     def _plan(self) -> Plan:

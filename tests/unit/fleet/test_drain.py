@@ -76,7 +76,7 @@ def test_each_kind_of_work_is_done_and_reported_under_the_name_of_its_command(qu
         assert command in done.report
         assert done.summary
         assert done.report_text
-    assert queue.writes() == ["acme", "globex"]
+    assert sorted(queue.writes()) == ["acme", "globex"]
 
 
 def test_a_drift_that_is_found_is_an_answer_and_no_failure(queue: Queue) -> None:
@@ -331,7 +331,7 @@ NEVER = "limits = {windows = []}"
 RARELY = 'limits = {windows = [{cron = "0 0 29 2 *", duration = "1m"}]}'
 
 
-@pytest.mark.parametrize("work", [apply_to("acme"), onboard("acme")], ids=["apply", "onboard"])
+@pytest.mark.parametrize("work", [ApplySpec(spec("acme")), onboard("acme")], ids=["apply", "onboard"])
 def test_a_write_waits_for_the_window_and_no_attempt_is_counted(queue: Queue, work: Work) -> None:
     queue.write_settings(RARELY)
     waiting = queue.do(work)
@@ -342,6 +342,18 @@ def test_a_write_waits_for_the_window_and_no_attempt_is_counted(queue: Queue, wo
     queue.make_due()
     assert queue.drain() == 1
     assert queue.engine.status(waiting.number).state is RequestState.DONE
+
+
+@pytest.mark.parametrize("limits", [RARELY, NEVER])
+def test_a_request_that_allows_it_is_written_outside_of_the_windows(queue: Queue, limits: str) -> None:
+    queue.write_settings(limits)
+    allowed = queue.do(ApplySpec(spec("acme"), allow=["window"]))
+    assert allowed.state is RequestState.DONE
+    [first, second] = [queue.submit(onboard("globex", allow=["window"])), queue.submit(onboard("initech"))]
+    queue.drain()
+    assert queue.engine.status(first.number).state is RequestState.DONE
+    assert queue.engine.status(second.number).state is not RequestState.DONE
+    assert "initech" not in queue.writes()
 
 
 def test_a_drift_check_needs_no_window(queue: Queue) -> None:
@@ -529,9 +541,9 @@ def test_a_saved_plan_is_applied_and_not_a_second_time(queue: Queue) -> None:
     work = saved_plan(queue, "acme", "globex")
     done = queue.do(work)
     assert done.state is RequestState.DONE, done.report_text
-    assert queue.writes() == ["acme", "globex"]
+    assert sorted(queue.writes()) == ["acme", "globex"]
     stale = queue.do(work)
-    assert queue.writes() == ["acme", "globex"]
+    assert sorted(queue.writes()) == ["acme", "globex"]
     assert stale.state in (RequestState.DONE, RequestState.FAILED)
 
 
