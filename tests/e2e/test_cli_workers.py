@@ -239,7 +239,7 @@ def test_who_follows_a_request_that_is_cancelled_ends_with_130(place: Workplace)
 def test_who_follows_sees_the_progress_on_a_terminal(place: Workplace) -> None:
     place.cli("drift", "mail.yaml", "--server", "dev", "--detach")
     with on_terminal("requests", "1", "--follow") as terminal:
-        terminal.wait_for("request 1 on `dev` is waiting (0 ahead) …")
+        terminal.wait_for("Request 1 on `dev` is waiting (0 ahead) …")
         with place.worker():
             ran = terminal.finish()
     assert ran.status == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from ztrust_mail.cli.streams import interrupt_on_termination
@@ -63,7 +64,8 @@ class Follower:
     def _show(self, statuses: Sequence[RequestStatus]) -> None:
         left = [one for one in statuses if not one.request.state.is_final]
         if len(statuses) == 1:
-            self._output.show_request(sentence(left[0]), left[0].realms_done, left[0].realms, "realm")
+            one = left[0]
+            self._output.show_request(sentence(replace(one, steps={})), one.realms_done, one.realms, "realm")
         else:
             self._output.show_request("Following", len(statuses) - len(left), len(statuses), "request")
         for one in statuses:
@@ -74,7 +76,7 @@ class Follower:
         state = one.request.state.value
         if self._said.setdefault(one.request.number, "") != state:
             self._said[one.request.number] = state
-            self._output.note_request(line(f"{sentence(one)[0].upper()}{sentence(one)[1:]}."))
+            self._output.note_request(line(f"{sentence(one)}."))
 
 
 def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> NoReturn:

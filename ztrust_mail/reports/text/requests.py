@@ -129,9 +129,9 @@ def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
 
 
 def sentence(one: RequestStatus) -> str:
-    """Return what a request does now: ``request 12 on `prod` is waiting (2 ahead)``."""
+    """Return what a request does now: ``Request 12 on `prod` is waiting (2 ahead)``."""
     request = one.request
-    said = f"request {request.number} on {quoted(title_of(request))} is {_word(request)}"
+    said = f"Request {request.number} on {quoted(title_of(request))} is {_word(request)}"
     if request.state is RequestState.WAITING:
         said += f" ({one.ahead:,} ahead)"
     elif request.state is RequestState.RUNNING:
@@ -143,8 +143,7 @@ def sentence(one: RequestStatus) -> str:
 def requests_verdict(report: RequestsReport) -> Iterator[Line]:
     """Yield a sentence for each request, and what to do next."""
     for one in report.requests:
-        text = sentence(one)
-        yield line(f"{text[0].upper()}{text[1:]}.")
+        yield line(f"{sentence(one)}.")
     left = [one.request.number for one in report.requests if not one.request.state.is_final]
     if report.exit_status is ExitStatus.INTERRUPTED and left:
         yield line("It goes on without this command." if len(left) == 1 else "They go on without this command.")
