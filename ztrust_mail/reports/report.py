@@ -429,16 +429,13 @@ def of_requests(
 
 def of_request_result(command: str, request: StoredRequest) -> RequestResultReport:
     """Report what a worker's report says of a request that has ended; why there is none is a finding."""
-    rule = _RULES.get(request.state.value, command)
+    other = "cancelled-request" if request.state.value == "cancelled" else "failed-request"
+    rule = "dead-request" if request.state.value == "dead" else other
     hint = f"try it again with: ztrust-mail requests {request.number} --retry"
     message = f"request {request.number} is {request.state}{f': {request.summary}' if request.summary else ''}"
     is_missing = not request.report and request.final_status is not ExitStatus.OK
     found = (Finding(Severity.ERROR, rule, message, hint),) if is_missing else ()
     return RequestResultReport(command, request.final_status, request.server, found, request=request)
-
-
-_RULES = {"dead": "dead-request", "cancelled": "cancelled-request"}
-"""The rules of requests that ended without a report, by their state."""
 
 
 class OutputFormat(StrEnum):
