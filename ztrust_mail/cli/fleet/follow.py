@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.journal.request_list import RequestStatus, status_of
@@ -87,7 +88,9 @@ def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> N
             [ended] = Follower(output, journal).follow([request.number])
     except KeyboardInterrupt:
         finish_interrupted(output, journal, [request.number])
-    output.finish_report(of_request_result(output.command, ended))
+    is_drift = output.command == "drift" and ended.final_status is ExitStatus.DIFFERS
+    step = next_command("apply") if is_drift else ""
+    output.finish_report(replace(of_request_result(output.command, ended), next_step=step))
 
 
 def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int]) -> NoReturn:

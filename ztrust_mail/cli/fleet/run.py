@@ -140,6 +140,7 @@ class FleetRun:
                 one.abandon()
         if self._interruptions == 1:
             message = "what is under way on each server finishes, and nothing else begins"
+            message = "what workers do goes on without this command" if self._turns.is_following else message
             _LOG.info(message, extra={"rule": "interrupted"})
 
     def _ask_about(self, asking: Sequence[str]) -> None:

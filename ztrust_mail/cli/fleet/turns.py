@@ -25,6 +25,8 @@ class Turns:
 
     def __init__(self, names: list[str], parallel: int) -> None:
         self.cancel = threading.Event()
+        self.is_following = False
+        """Whether the command has begun to wait for what workers do."""
         self._names = names
         self._slots = threading.Semaphore(parallel)
         self._changed = threading.Condition()
@@ -46,8 +48,9 @@ class Turns:
 
     @contextmanager
     def without_slot(self) -> Iterator[None]:
-        """Let another server have the slot of this one, which only waits for what others do."""
+        """Let another server have the slot of this one, which only waits for what workers do."""
         self._slots.release()
+        self.is_following = True
         try:
             yield
         finally:

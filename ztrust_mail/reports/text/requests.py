@@ -198,3 +198,5 @@ def stored_verdict(report: RequestResultReport) -> Iterator[Line]:
     ended = f" at {to_minute(request.ended)}" if request.ended else ""
     said = f"Request {request.number} on {quoted(title_of(request))} is "
     yield line(said, Span(request.state.value, color), f"{ended}.")
+    if report.next_step:
+        yield command_line("Next", report.next_step)
