@@ -25,6 +25,8 @@ from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.reports.report import of_drift
+from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.specfile.load import SpecFiles
 
 NAME = "drift"
 
@@ -70,16 +72,14 @@ def command(
 
     Needs no secret and writes nothing. The journal and the server's admin events show who probably changed it.
     """
-    from ztrust_mail import fleet
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
         if is_for_workers(config, detach=detach):
             given = {"--uncovered": uncovered is Uncovered.FAIL, "--fail-on": fail_on is not FailOn.ANY}
             refuse_options({**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach)
-            whole, files = load_for_workers(specs, var, config)
-            work = fleet.CheckDrift(files, realm, parse_variables(var))
-            submit_on_servers(output, servers, config, Submission(work, whole.servers, detach=detach))
+            submission = _submission(load_for_workers(specs, var, config), var, realm)
+            submit_on_servers(output, servers, config, replace(submission, detach=detach))
         spec = load_spec(specs, var, config)
 
         def check(output: Output, server: str | None) -> None:
@@ -94,3 +94,11 @@ def command(
             output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))
 
         run_on_servers(output, servers, config, check)
+
+
+def _submission(loaded: tuple[Spec, SpecFiles], var: Sequence[str], realms: Sequence[str]) -> Submission:
+    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
+    from ztrust_mail.fleet import CheckDrift
+
+    spec, files = loaded
+    return Submission(CheckDrift(files, realms, parse_variables(var)), spec.servers)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.specfile.entries import Spec
+    from ztrust_mail.specfile.load import SpecFiles
 
 NAME = "rotate"
 
@@ -92,8 +93,6 @@ def command(
     For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
     changes their number. At the end, lists realms that may still use an old value.
     """
-    from ztrust_mail.fleet import RotateSecrets
-
     with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
         chosen = _parse_scope(words, specs, relay, user)
         check_preview(output, preview)
@@ -103,11 +102,8 @@ def command(
             given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
             refuse_options(given, _NOT_CARRIED, detach=detach)
             require_yes(NAME, yes=writing.yes)
-            whole, files = load_for_workers(specs, var, config)
-            waves, references = apply_options.waves, [word for word in words if has_kind(word)]
-            work = RotateSecrets(files, realm, parse_variables(var), writing.allow, waves, references)
-            submission = Submission(work, whole.servers, None, writing.message, detach, stages)
-            submit_on_servers(output, servers, config, submission)
+            submission = _submission(words, load_for_workers(specs, var, config), var, realm, writing)
+            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=writing.yes)
         spec = load_spec(specs, var, config)
@@ -129,6 +125,22 @@ def command(
             finish(output, own, done, list(leftover_lines(found, done.plan.references)), found)
 
         run_on_servers(output, servers, config, rotate, yes=writing.yes, order=stages)
+
+
+def _submission(
+    words: Sequence[str],
+    loaded: tuple[Spec, SpecFiles],
+    var: Sequence[str],
+    realms: Sequence[str],
+    writing: WriteFlags,
+) -> Submission:
+    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
+    from ztrust_mail.fleet import RotateSecrets
+
+    spec, files = loaded
+    references, waves = [word for word in words if has_kind(word)], _apply_options(writing).waves
+    work = RotateSecrets(files, realms, parse_variables(var), writing.allow, waves, references)
+    return Submission(work, spec.servers, message=writing.message)
 
 
 def _finish_with_preview(

@@ -94,8 +94,14 @@ def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> N
 
 
 def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int]) -> NoReturn:
-    """Exit while requests go on: say what they do, and how to cancel them."""
-    statuses = [status_of(journal, journal.requests.get_brief(one)) for one in numbers]
+    """Exit while requests go on: say what they do, and how to cancel them.
+
+    Raises :class:`KeyboardInterrupt` where the journal is out of reach.
+    """
+    try:
+        statuses = [status_of(journal, journal.requests.get_brief(one)) for one in numbers]
+    except JournalError:
+        raise KeyboardInterrupt from None
     left = " ".join(str(one.request.number) for one in statuses if not one.request.state.is_final)
     step = f"ztrust-mail requests {left} --follow" if left else ""
     output.finish_report(of_requests(output.command, statuses, ExitStatus.INTERRUPTED, step))
