@@ -59,6 +59,8 @@ class RetryPolicy:
     patience: float = 86_400.0
     shortest_pause: float = 5.0
     longest_pause: float = 300.0
+    wait_for_lock: float = 60.0
+    """How many seconds to wait for a run of somebody else on the server."""
     watch: float = 1.0
     """How many seconds pass before the journal is asked again whether a request was cancelled."""
 
@@ -191,7 +193,7 @@ class Drain:
 
     def _call(self, batch: Sequence[StoredRequest]) -> Ends:
         with self._connect(batch[0]) as session, self._watching(batch) as cancel:
-            call = Call(batch[0], session, cancel)
+            call = Call(batch[0], session, cancel, self._options.retry.wait_for_lock)
             try:
                 if call.request.kind == OnboardRealms.kind:
                     return Batch(call, batch).run()

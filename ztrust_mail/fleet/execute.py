@@ -55,9 +55,6 @@ if TYPE_CHECKING:
 
     WorkResult = Result | Drift | MailTestRun | Ensured
 
-WAIT_FOR_LOCK: Final = 60.0
-"""Seconds to wait for a run of somebody else on the server."""
-
 MAX_REPORT: Final = 1_000_000
 """How many characters of a report the journal keeps."""
 
@@ -69,11 +66,15 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is worked on. Setting ``cancel`` lets the writes under way finish and ends it."""
+    """A request that is worked on. Setting ``cancel`` lets the writes under way finish and ends it.
+
+    ``wait`` is how many seconds to wait for a run of somebody else on the server.
+    """
 
     request: StoredRequest
     session: Session
     cancel: threading.Event
+    wait: float
 
     def options(self, allow: frozenset[Reason], waves: Waves | None = None) -> ApplyOptions:
         """Return how a plan is applied for the request."""
@@ -82,7 +83,7 @@ class Call:
         return ApplyOptions(
             allow,
             waves or Waves(),
-            WAIT_FOR_LOCK,
+            self.wait,
             cancel=self.cancel,
             message=self.request.message,
             request=self.request.number,

@@ -197,10 +197,8 @@ def test_a_refused_login_fails_at_once(queue: Queue) -> None:
     assert failed.report
 
 
-def test_a_run_of_somebody_else_is_waited_for_and_then_tried_again(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ztrust_mail.fleet.execute.WAIT_FOR_LOCK", 0.0)
+def test_a_run_of_somebody_else_is_waited_for_and_then_tried_again(queue: Queue) -> None:
+    queue = queue.with_options(retry=RetryPolicy(wait_for_lock=0.0))
     with queue.engine.journal.lease(queue.server.url, "eve on desk"):
         waiting = queue.do(apply_to("acme"))
     assert (waiting.state, waiting.attempts) == (RequestState.WAITING, 0)
