@@ -31,7 +31,6 @@ from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
-    from ztrust_mail.journal.lease import Timing
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.planners.from_spec import PlanningContext
     from ztrust_mail.planning.saved import SavedPlan
@@ -77,7 +76,7 @@ class Session:
 
     ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
     is None for the journal in the user's state folder. ``lint`` says which lint rules count. ``clock`` returns the
-    time, for the windows of the server. ``lease`` is the timing of the lock on the server, None for the usual one.
+    time, for the windows of the server. ``shared_journal`` is an open journal to use, which stays open at the end.
     """
 
     server: Server
@@ -88,7 +87,7 @@ class Session:
     journal_url: Secret | None = None
     lint: LintSettings = field(default_factory=LintSettings)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
-    lease: Timing | None = None
+    shared_journal: Journal | None = field(default=None, compare=False)
     _holds: list[_Hold] = field(default_factory=list, repr=False, compare=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -102,10 +101,11 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, also those of the journal."""
+        """Close all connections, also those of the journal, unless it is shared."""
         self.opened.close()
         for name in ("journal", "_read_journal"):
-            if opened := vars(self).pop(name, None):
+            opened = vars(self).pop(name, None)
+            if opened and opened is not self.shared_journal:
                 opened.close()
 
     @cached_property
@@ -126,11 +126,10 @@ class Session:
     def journal(self) -> Journal:
         """The journal, created where there is none. Raises :class:`JournalError`."""
         from ztrust_mail.journal.journal import open_journal
-        from ztrust_mail.journal.lease import DEFAULT_TIMING
 
         with self._opening:  # from Python 3.12 on, threads may come here at once; a lease belongs to one journal
-            opened: Journal | None = vars(self).get("journal")
-            opened = opened or open_journal(self.journal_url, writable=True, timing=self.lease or DEFAULT_TIMING)
+            opened: Journal | None = vars(self).get("journal") or self.shared_journal
+            opened = opened or open_journal(self.journal_url, writable=True)
             vars(self)["journal"] = opened
         assert opened is not None  # a writable one is created
         return opened
@@ -145,7 +144,7 @@ class Session:
     def journal_for_reading(self) -> Journal | None:
         """The journal for reading, None where there is none yet. Raises :class:`JournalError`."""
         with self._opening:  # a background thread reads the journal too
-            return vars(self).get("journal") or self._read_journal
+            return vars(self).get("journal") or self.shared_journal or self._read_journal
 
     def missing_journal_note(self) -> tuple[Finding, ...]:
         """Return a note where a named journal does not exist: its name may have a typo."""

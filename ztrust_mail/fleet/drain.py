@@ -223,7 +223,7 @@ class Drain:
         options = self._options
         server = request.name or request.server
         session = api.connect(server, config_path=options.config_path, environ=options.environ)
-        session = replace(session, lease=options.lease)
+        session = replace(session, shared_journal=self._journal)  # a connection for each would cost more than the work
         if session.gateway.url != request.server:
             session.close()
             here, there = quoted(session.server.url), quoted(request.server)
