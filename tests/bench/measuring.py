@@ -35,10 +35,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Spent:
-    """What one process took: seconds from start to exit, and megabytes at its largest."""
+    """What one process took: seconds from start to exit, megabytes at its largest, and seconds of CPU."""
 
     seconds: float
     megabytes: float
+    cpu: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class CommandLine:
                 said.seek(0)
                 tail = said.read()[-2000:].decode(errors="replace")
                 sys.exit(f"ztrust-mail {' '.join(arguments)} ended with {child.returncode}:\n{tail}")
-        return Spent(seconds, usage.ru_maxrss / 1024)
+        return Spent(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
     def median(self, *arguments: str, rounds: int) -> float:
         """Return the median seconds of several runs."""

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,9 +36,13 @@ class PostgresqlFailed(RuntimeError):
 
 
 class PostgresqlServer:
-    """A running cluster, as a context manager. The password of its user must be escaped in URLs."""
+    """A running cluster, as a context manager. The password of its user must be escaped in URLs.
 
-    def __init__(self) -> None:
+    ``settings`` replace the cluster's settings, which are those of tests: data need not survive a crash.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = settings or {}
         self.password = f"p@ss:w/rd%{secrets.token_hex(8)}"
         self.port = 0
         self._programs = _programs()
@@ -100,6 +105,7 @@ class PostgresqlServer:
             "shared_buffers": "16MB",
             "fsync": "off",  # the data need not survive a crash
             "timezone": "Asia/Tokyo",  # so that times in UTC are not correct by chance
+            **self._settings,
         }
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data")]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
