@@ -69,7 +69,7 @@ class Engine:
         )
         with self.journal.requests.adding(new) as (request, transaction):
             if request.state is RequestState.WAITING:
-                self._wake(transaction, _busy(request))
+                self._wake(transaction, BusyServer(server.url, server.name, server.queue, request.priority))
         return request
 
     def status(self, number: int) -> StoredRequest:
@@ -83,7 +83,7 @@ class Engine:
     def retry(self, number: int) -> StoredRequest:
         """Let a request that failed, was given up or cancelled wait again. Raises :class:`UsageError` for others."""
         with self.journal.requests.retrying(number) as (request, transaction):
-            self._wake(transaction, _busy(request))
+            self._wake(transaction, BusyServer(request.server, request.name, request.queue, request.priority))
         return request
 
     def drain(self, server: str) -> int:
@@ -99,7 +99,3 @@ class Engine:
 
     def _wake(self, transaction: Transaction, server: BusyServer) -> None:
         """Wake a worker within the transaction that stores a request for a server. Here nobody waits."""
-
-
-def _busy(request: StoredRequest) -> BusyServer:
-    return BusyServer(request.server, request.name, request.queue, request.priority)

@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
 DRAIN: Final = "ztrust-mail drain"
 """The name of the task that a job runs."""
-_WAITING_JOB: Final = "SELECT id, priority FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'"
-_RAISE_PRIORITY: Final = "UPDATE procrastinate_jobs SET priority = :priority WHERE id = :id AND status = 'todo'"
+_WAITING_JOB: Final = """
+SELECT id, priority, queue_name FROM procrastinate_jobs WHERE queueing_lock = :lock AND status = 'todo'
+"""
+_MOVE_JOB: Final = """
+UPDATE procrastinate_jobs SET priority = :priority, queue_name = :queue WHERE id = :id AND status = 'todo'
+"""
 
 _JOB_OF_SERVER: Final = """
-SELECT 1 FROM procrastinate_jobs AS j WHERE j.queueing_lock = s.server AND j.status = 'todo'
+SELECT 1 FROM procrastinate_jobs AS j
+WHERE j.queueing_lock = s.server AND j.status = 'todo' AND j.queue_name = s.queue
 UNION ALL SELECT 1 FROM procrastinate_jobs AS j WHERE j.lock = s.server AND j.status = 'doing'
 """
 
@@ -42,15 +47,16 @@ class WorkerEngine(Engine):
         journal.prepare_queue(newest_schema(), apply_schema)
 
     def _wake(self, transaction: Transaction, server: BusyServer) -> None:
-        """Store a job for a server, unless one waits already.
+        """Store a job for a server, unless one waits already; one that waits in another queue is moved.
 
         The caller has locked the row of the server. Whoever runs that other job locks it, too, before it looks for
         requests; so it sees this one.
         """
         assert isinstance(transaction, PostgresqlTransaction)
         for row in transaction.query(_WAITING_JOB, lock=server.server):
-            if row["priority"] < server.priority:
-                transaction.execute(_RAISE_PRIORITY, {"id": row["id"], "priority": server.priority})
+            if row["priority"] < server.priority or row["queue_name"] != server.queue:
+                priority = max(row["priority"], server.priority)
+                transaction.execute(_MOVE_JOB, {"id": row["id"], "priority": priority, "queue": server.queue})
             return
         defer = self._app.configure_task(
             DRAIN,
@@ -69,7 +75,7 @@ class WorkerEngine(Engine):
             raise journal_error(self.journal.where, e.__cause__) from None
 
     def wake_all(self) -> int:
-        """Store a job for each server that has requests which are due and no job; return the number of these servers.
+        """Store a job for each server that has requests which are due and no job in its queue; return how many.
 
         Such requests were put back, or their worker was killed.
         """

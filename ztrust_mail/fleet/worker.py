@@ -109,13 +109,7 @@ class Worker:
             try:
                 await self._work()
             except (ConnectorException, psycopg.Error) as e:
-                cause = e.__cause__ or e
-                if isinstance(cause, _TAKEN_FOR_DEAD):
-                    _LOG.warning("other workers took this one for dead, as it was late; registering again")
-                elif isinstance(cause, _CONNECTION_ERRORS):
-                    _LOG.warning("the database cannot be reached (%s); trying again", type(cause).__name__)
-                else:
-                    raise
+                _LOG.warning("%s", _describe_failure(e.__cause__ or e))
             self.state.is_connected = False
             if loop.time() - began > self._options.timing.longest_reconnect:
                 pause = self._options.timing.reconnect
@@ -209,6 +203,16 @@ def _report_unstored_end(loop: asyncio.AbstractEventLoop, context: dict[str, obj
         _LOG.warning("the end of a job could not be stored; a sweep removes the job")
     else:
         loop.default_exception_handler(context)
+
+
+def _describe_failure(cause: BaseException) -> str:
+    """Return why a worker connects again; it does so after all errors, as rights are granted and backups restored."""
+    if isinstance(cause, _TAKEN_FOR_DEAD):
+        return "other workers took this one for dead, as it was late; registering again"
+    kind = type(cause).__name__
+    if isinstance(cause, _CONNECTION_ERRORS):
+        return f"the database cannot be reached ({kind}); trying again"
+    return f"the database lacks something that a worker needs, or does not permit it ({kind}); trying again"
 
 
 async def _until_first_ends(*several: Awaitable[object]) -> None:

@@ -196,7 +196,8 @@ WHERE number = :number AND state IN ('waiting', 'running')
 """
 RETRY_REQUEST: Final = """
 UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, due = :now, exit_status = NULL,
-    summary = '', report = '', report_text = '', started = NULL, ended = NULL
+    summary = '', report = '', report_text = '', started = NULL, ended = NULL,
+    queue = coalesce((SELECT s.queue FROM journal_servers AS s WHERE s.server = journal_requests.server), queue)
 WHERE number = :number AND state IN ('failed', 'dead', 'cancelled')
 """
 CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'running' AND is_cancelled = 1"

@@ -93,7 +93,7 @@ class StoredRequest(NewRequest):
     @property
     def final_status(self) -> ExitStatus:
         """The exit status of a command that waited for the request."""
-        if self.exit_status is not None:
+        if self.exit_status in [*ExitStatus]:
             return ExitStatus(self.exit_status)
         return _STATUSES.get(self.state, ExitStatus.OK)
 
@@ -288,6 +288,8 @@ class RequestTable:
     def retrying(self, number: int) -> Iterator[tuple[StoredRequest, Transaction]]:
         """Let a request that failed, is dead or was cancelled wait again; yields as :meth:`adding` does.
 
+        It waits in the queue that its server has now.
+
         Raises :class:`UsageError` if it is in another state, or the same request waits or runs.
         """
         with self._database.writing() as transaction:
@@ -295,9 +297,7 @@ class RequestTable:
             if before.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
                 hint = f"see: ztrust-mail requests {number}"
                 raise UsageError(f"request {number} is {before.state} and cannot be tried again", hint)
-            transaction.execute(
-                queries.KNOW_SERVER, {"server": before.server, "name": before.name, "queue": before.queue}
-            )
+            transaction.execute(queries.LOCK_SERVER, {"server": before.server})
             same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key=before.key)
             if same:
                 message = f"request {same[0]['number']} asks for the same as request {number}, and has not ended"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from ztrust_mail.core.findings import Finding, Location, Severity
-from ztrust_mail.core.text import to_second
+from ztrust_mail.core.text import printable, to_second
 from ztrust_mail.journal.requests import StoredRequest
 from ztrust_mail.reports.json_requests import stored_report
 from ztrust_mail.reports.overview.rows import RealmRow, Table
@@ -35,7 +35,10 @@ def stored_realms(request: StoredRequest) -> list[RealmRow]:
     report = stored_report(request)
     realms = report.get("realms") if report else None
     rows = [one for one in realms if isinstance(one, Mapping)] if isinstance(realms, list) else []
-    return [RealmRow(str(one.get("realm")), str(one.get("status")), findings=tuple(_findings(one))) for one in rows]
+    return [
+        RealmRow(str(one.get("realm")), printable(str(one.get("status"))), findings=tuple(_findings(one)))
+        for one in rows
+    ]
 
 
 def _findings(data: Mapping[str, object]) -> Iterator[Finding]:
@@ -44,7 +47,7 @@ def _findings(data: Mapping[str, object]) -> Iterator[Finding]:
         with suppress(ValueError, KeyError, TypeError):  # of a newer program
             realm = one["realm"]
             yield Finding(
-                Severity(one["severity"]), str(one["rule"]), str(one["message"]), str(one["hint"]), _location(one),
+                Severity(one["severity"]), printable(str(one["rule"])), str(one["message"]), str(one["hint"]), _location(one),
                 realm if isinstance(realm, str) else None,
             )  # fmt: skip
 
