@@ -45,9 +45,9 @@ def _findings(data: Mapping[str, object]) -> Iterator[Finding]:
     found = data.get("findings")
     for one in found if isinstance(found, list) else ():
         with suppress(ValueError, KeyError, TypeError):  # of a newer program
-            realm = one["realm"]
+            realm, rule = one["realm"], printable(str(one["rule"]))
             yield Finding(
-                Severity(one["severity"]), printable(str(one["rule"])), str(one["message"]), str(one["hint"]), _location(one),
+                Severity(one["severity"]), rule, str(one["message"]), str(one["hint"]), _location(one),
                 realm if isinstance(realm, str) else None,
             )  # fmt: skip
 
