@@ -93,7 +93,7 @@ class StoredRequest(NewRequest):
     @property
     def final_status(self) -> ExitStatus:
         """The exit status of a command that waited for the request."""
-        if self.exit_status in [*ExitStatus]:
+        if self.exit_status is not None and self.exit_status in [*ExitStatus]:  # not that of a newer version
             return ExitStatus(self.exit_status)
         return _STATUSES.get(self.state, ExitStatus.OK)
 
