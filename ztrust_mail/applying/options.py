@@ -43,12 +43,18 @@ class Waves:
     A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after``
     failed realms no further write begins; 0 never stops. With ``per_credential`` the number is one of realms with the
     same relay, user name and reference, and a glob gets one realm of each such credential that it leaves out.
+
+    Raises :class:`UsageError` for a negative number.
     """
 
     canary: str = ""
     size: int = 0
     stop_after: int = 0
     per_credential: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 0 or self.stop_after < 0:
+            raise UsageError("the size of waves and the number of failures cannot be negative", "give 0 for no limit")
 
     def of(self, todo: Sequence[RealmPlan]) -> Iterator[Wave]:
         """Yield the waves in turn, the canary first."""
@@ -120,6 +126,16 @@ def _has_relay(realm: RealmPlan) -> bool:
 LONGEST_MESSAGE = 500
 """How many characters a message in the journal may have."""
 
+
+def check_message(message: str) -> None:
+    """Raise :class:`UsageError` for a message that is not one line of printable text, or is too long."""
+    if len(message) > LONGEST_MESSAGE:
+        problem = f"the message has {len(message):,} characters, and may have {LONGEST_MESSAGE}"
+        raise UsageError(problem, "shorten it, or name the ticket that has the rest")
+    if printable(message) != message:
+        raise UsageError("the message has control or invisible characters", "write it as one line of plain text")
+
+
 Progress = Callable[[RealmOutcome], None]
 
 CanaryTest = Callable[[Sequence[str]], Sequence[Finding]]
@@ -151,11 +167,7 @@ class ApplyOptions:
     request: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.message) > LONGEST_MESSAGE:
-            problem = f"the message has {len(self.message):,} characters, and may have {LONGEST_MESSAGE}"
-            raise UsageError(problem, "shorten it, or name the ticket that has the rest")
-        if printable(self.message) != self.message:
-            raise UsageError("the message has control or invisible characters", "write it as one line of plain text")
+        check_message(self.message)
 
 
 def _skip_test(realms: Sequence[str]) -> Sequence[Finding]:

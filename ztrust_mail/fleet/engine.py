@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from ztrust_mail.api.session import local_user
+from ztrust_mail.applying.options import check_message
 from ztrust_mail.core.data import of_json
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import printable, quoted
@@ -53,6 +54,7 @@ class Engine:
         if server.isolated:
             message = f"the server {quoted(server.name)} is only in a settings file that is not trusted"
             raise UsageError(message, "name the file with --config, or add the server to your own settings")
+        check_message(message)
         content = write_content(work)
         work.check(server)
         new = NewRequest(

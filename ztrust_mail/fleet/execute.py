@@ -149,7 +149,7 @@ def _rotate(call: Call, work: RotateSecrets) -> Result:
         settled = tuple(one.finding for one in api.settle(call.session))
         done = api.run_plan(call.session, make_plan, options)
         if done.verdict.refusal:
-            raise done.verdict.refusal
+            raise with_reasons(done.verdict.refusal, done.plan)
         found = api.leftovers(done.plan, call.session)
     result = done.result or _unchanged(done.plan, "rotate")
     return replace(result, own_findings=(*settled, *result.own_findings, *found))
@@ -158,7 +158,7 @@ def _rotate(call: Call, work: RotateSecrets) -> Result:
 def _run(session: Session, make_plan: Callable[[], Plan], options: ApplyOptions) -> Result:
     done = api.run_plan(session, make_plan, options)
     if done.verdict.refusal:
-        raise done.verdict.refusal
+        raise with_reasons(done.verdict.refusal, done.plan)
     result = done.result or _unchanged(done.plan, options.command)
     return replace(result, own_findings=(*done.settled, *result.own_findings))
 
@@ -167,6 +167,12 @@ def _unchanged(plan: Plan, command: str) -> Result:
     from ztrust_mail.applying.outcome import Result
 
     return Result.of_unchanged(plan, command)
+
+
+def with_reasons(refusal: Unsafe, plan: Plan) -> Unsafe:
+    """Return a refusal with the errors in its plan, which nobody sees otherwise: what the policy forbids, and where."""
+    errors = (one for realm in plan.realms for one in realm.findings if one.severity is Severity.ERROR)
+    return Unsafe(refusal.message, refusal.hint, refusal.rule, (*refusal.findings, *errors))
 
 
 def end_of(result: WorkResult) -> RequestEnd:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.fleet.execute import Call, end_of, end_of_error, has_lost_server, require_journal, until_window
+from ztrust_mail.fleet.execute import (
+    Call,
+    end_of,
+    end_of_error,
+    has_lost_server,
+    require_journal,
+    until_window,
+    with_reasons,
+)
 from ztrust_mail.fleet.work import OnboardRealms, fit_to, read_content
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
@@ -154,7 +162,7 @@ class Batch:
         number = one.request.number
         self.ends.pop(number, None)
         if refusal := api.judge(part, parse_allow(one.work.allow)).refusal:
-            self.ends[number] = end_of_error(one.request.kind, refusal)
+            self.ends[number] = end_of_error(one.request.kind, with_reasons(refusal, part))
             return set()
         missing = [realm.realm for realm in part.realms if realm.status is Status.MISSING]
         if missing and (pause := self._pause_of(one)):

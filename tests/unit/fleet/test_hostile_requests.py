@@ -14,10 +14,12 @@ from support.journals import change, use_cheap_fingerprints
 from ztrust_mail import api
 from ztrust_mail import settings as config
 from ztrust_mail.api.spec_types import EntryDict
+from ztrust_mail.applying.options import Waves
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import (
     ApplySavedPlan,
+    ApplySpec,
     DrainOptions,
     Engine,
     OnboardRealms,
@@ -225,3 +227,34 @@ def test_a_plan_with_a_relative_secret_file_is_not_submitted(made: Made) -> None
     with pytest.raises(UsageError, match="the plan takes a secret of realm `acme` from the file `password`") as e:
         made.target.submit(ApplySavedPlan(made.save("password")))
     assert e.value.rule == "request-file"
+
+
+# What a person cannot have meant
+
+
+@pytest.mark.parametrize("message", ["x" * 501, "two\nlines", "\u202e"])
+def test_a_message_that_no_run_may_have_is_refused_at_once(target: Target, message: str) -> None:
+    with pytest.raises(UsageError, match="the message has"):
+        target.submit(onboard(), message=message)
+    assert target.engine.journal.requests.newest() == []
+
+
+@pytest.mark.parametrize("waves", [{"size": -5}, {"stop_after": -1}])
+def test_waves_of_a_negative_size_are_refused_and_not_skipped(target: Target, waves: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="cannot be negative"):
+        Waves(**waves)
+    spec: Any = {"version": 1, "realms": {"acme": entry_for()}}
+    number = target.submit(ApplySpec(spec, waves=Waves()))
+    content = json.loads(target.engine.status(number).content)
+    target.alter(number, content=json.dumps({**content, "waves": {**content["waves"], **waves}}))
+    refused = target.do(number)
+    assert (refused.state, refused.exit_status) == (RequestState.FAILED, 2)
+
+
+def test_a_request_against_the_policy_says_what_it_forbids(target: Target) -> None:
+    target.add_settings('[policy]\nrelays = ["smtp.example.com"]')
+    spec: Any = {"version": 1, "realms": {"acme": entry_for()}}
+    for work in (onboard(), ApplySpec(spec)):
+        refused = target.do(target.submit(work))
+        assert (refused.state, refused.exit_status) == (RequestState.FAILED, 5)
+        assert "`relay.host` is `127.0.0.1`, which the policy does not allow" in refused.report_text
