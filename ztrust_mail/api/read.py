@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -101,6 +102,7 @@ def test(
     probe: bool | ProbeOptions = True,
     progress: Callable[[int, int], None] | None = None,
     probed: Callable[[int, int], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
@@ -110,8 +112,9 @@ def test(
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
     goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
-    of realms that are tested and of all realms, then ``probed`` with those of relays, beginning with 0. Raises
-    :class:`Unsafe` before any mail where the policy forbids what the spec says.
+    of realms that are tested and of all realms, then ``probed`` with those of relays, beginning with 0. Setting
+    ``cancel`` lets the tests under way finish, and skips the rest and the probes. Raises :class:`Unsafe` before any
+    mail where the policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -120,12 +123,13 @@ def test(
     require(gateway, Operation.TEST if spec is None else Operation.TEST_UNSTORED)
     gateway.login()
     if spec is None:
-        run = send_stored(gateway, match_realms(gateway, realms), progress)
+        run = send_stored(gateway, match_realms(gateway, realms), progress, cancel=cancel)
     else:
         wanted = resolve_wanted(spec, gateway, realms)
         refuse_forbidden(session.policy, wanted, "test")
-        run = send_wanted(gateway, wanted, session.secrets, progress)
-    return _examine(session, run, probe, probed) if probe else run
+        run = send_wanted(gateway, wanted, session.secrets, progress, cancel=cancel)
+    is_cancelled = cancel is not None and cancel.is_set()
+    return _examine(session, run, probe, probed) if probe and not is_cancelled else run
 
 
 def _examine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -121,15 +122,19 @@ class _Job:
 
 
 def send_stored(
-    gateway: Gateway, realms: Iterable[str], progress: RealmCounter | None = None, clock: Clock = time.monotonic
+    gateway: Gateway,
+    realms: Iterable[str],
+    progress: RealmCounter | None = None,
+    clock: Clock = time.monotonic,
+    cancel: threading.Event | None = None,
 ) -> MailTestRun:
     """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
-    A server that shows no settings gets the name of the realm only.
+    A server that shows no settings gets the name of the realm only. Setting ``cancel`` skips tests that have not begun.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
-        return _run(gateway, {name: _Job({}) for name in names}, progress, clock)
+        return _run(gateway, {name: _Job({}) for name in names}, progress, clock, cancel)
     reading = suggest_names(gateway, gateway.read(names, everything=False), names)
     jobs: dict[str, _Job | RealmError] = {}
     for name in names:
@@ -138,7 +143,7 @@ def send_stored(
             jobs[name] = _Job(live.attributes, settings_of(gateway.dialect, live.attributes))
         else:
             jobs[name] = live
-    return _run(gateway, jobs, progress, clock)
+    return _run(gateway, jobs, progress, clock, cancel)
 
 
 def send_wanted(
@@ -147,8 +152,12 @@ def send_wanted(
     store: SecretStore,
     progress: RealmCounter | None = None,
     clock: Clock = time.monotonic,
+    cancel: threading.Event | None = None,
 ) -> MailTestRun:
-    """Test the settings that a spec wants for each realm, with resolved secrets, without storing them."""
+    """Test the settings that a spec wants for each realm, with resolved secrets, without storing them.
+
+    Setting ``cancel`` skips tests that have not begun.
+    """
     todo = list(wanted)
     secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())
     jobs: dict[str, _Job | RealmError] = {}
@@ -157,7 +166,8 @@ def send_wanted(
         if one.findings:
             findings[one.realm] = one.findings
         jobs[one.realm] = _Job({}) if one.disabled or one.findings else _job(gateway, one, secrets)
-    run = _run(gateway, {realm: job for realm, job in jobs.items() if realm not in findings}, progress, clock)
+    left = {realm: job for realm, job in jobs.items() if realm not in findings}
+    run = _run(gateway, left, progress, clock, cancel)
     outcomes = {outcome.realm: outcome for outcome in run.outcomes}
     for realm, found in findings.items():
         outcomes[realm] = MailTestOutcome(realm, MailTestStatus.FAILED, findings=found, exit_status=ExitStatus.PARTIAL)
@@ -175,11 +185,18 @@ def _job(gateway: Gateway, wanted: Desired, secrets: Mapping[SecretRef, Secret |
 
 
 def _run(
-    gateway: Gateway, jobs: Mapping[str, _Job | RealmError], progress: RealmCounter | None, clock: Clock
+    gateway: Gateway,
+    jobs: Mapping[str, _Job | RealmError],
+    progress: RealmCounter | None,
+    clock: Clock,
+    cancel: threading.Event | None,
 ) -> MailTestRun:
     account, numbers = gateway.account(), count(1)
 
     def test(realm: str) -> MailTestOutcome:
+        if cancel is not None and cancel.is_set():
+            why = "not tested: cancelled before its turn"
+            return MailTestOutcome(realm, MailTestStatus.SKIPPED, why, exit_status=ExitStatus.INTERRUPTED)
         began, job = clock(), jobs[realm]
         outcome = replace(one(realm), settings=job.settings if isinstance(job, _Job) else None)
         outcome = replace(outcome, seconds=clock() - began)

@@ -212,9 +212,10 @@ class Drain:
         result = execute(call, work)
         require_journal(result)
         if result.exit_status is ExitStatus.INTERRUPTED:
-            if self._is_stopping:
+            if not self._is_stopping:
+                return replace(end_of(result), state=RequestState.CANCELLED)
+            if not isinstance(work, TestSpec | TestStored):
                 return Postponed("the worker was stopped")
-            return RequestEnd(RequestState.CANCELLED, int(result.exit_status), str(result))
         if has_lost_server(result) and not isinstance(work, TestSpec | TestStored):
             return Postponed(str(result), is_server_down=True)
         return end_of(result)

@@ -102,9 +102,10 @@ def execute(call: Call, work: Work) -> WorkResult:
         case CheckDrift():
             return api.drift(fit_to(work.load(), call.session.server), call.session, realms=work.realms)
         case TestSpec():
-            return api.test(call.session, work.realms, spec=fit_to(work.load(), call.session.server))
+            spec = fit_to(work.load(), call.session.server)
+            return api.test(call.session, work.realms, spec=spec, cancel=call.cancel)
         case TestStored():
-            return api.test(call.session, work.realms)
+            return api.test(call.session, work.realms, cancel=call.cancel)
     raise TypeError(f"no worker does {type(work).__name__}")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from support.connecting import FakeGateway, Unreadable, connected, sent
 from support.mail_settings import BASIC, ENTRIES, ENVIRON, NO_LOGIN, STORED, one_realm, realms
@@ -258,6 +260,16 @@ def test_a_failed_test_does_not_hide_the_other_results(error, status, exit_statu
     assert rules(run) == [error.rule]
     assert run.exit_status is exit_status
     assert gateway.tested == ["a", "b", "c"]
+
+
+def test_a_cancelled_test_skips_the_realms_that_have_not_had_their_turn():
+    smtp = {"from": "a@b.example", "host": "h"}
+    gateway, cancel = FakeGateway({"a": smtp, "b": smtp, "c": smtp}, connections=1), threading.Event()
+    gateway.before_test = lambda realm: cancel.set() if realm == "b" else None
+    run = mail_test.send_stored(gateway, "abc", cancel=cancel)
+    assert statuses(run) == {"a": "sent", "b": "sent", "c": "skipped"}
+    assert gateway.tested == ["a", "b"]
+    assert run.exit_status is ExitStatus.INTERRUPTED
 
 
 @pytest.mark.parametrize(

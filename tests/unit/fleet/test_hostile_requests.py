@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,17 +19,21 @@ from ztrust_mail.api.spec_types import EntryDict
 from ztrust_mail.applying.options import Waves
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.secret import Secret
+from ztrust_mail.dialects.row import Outgoing
 from ztrust_mail.fleet import (
     ApplySavedPlan,
     ApplySpec,
+    Drain,
     DrainOptions,
     Engine,
     OnboardRealms,
     RetryPolicy,
+    TestStored,
     Work,
     open_engine,
 )
 from ztrust_mail.fleet.work import write_content
+from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.journal.requests import RequestState, StoredRequest
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
@@ -258,3 +264,42 @@ def test_a_request_against_the_policy_says_what_it_forbids(target: Target) -> No
         refused = target.do(target.submit(work))
         assert (refused.state, refused.exit_status) == (RequestState.FAILED, 5)
         assert "`relay.host` is `127.0.0.1`, which the policy does not allow" in refused.report_text
+
+
+# Ends of a test that is under way
+
+
+class WatchedDrain(Drain):
+    """A drain that tells which event ends the request under way."""
+
+    @contextmanager
+    def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
+        with super()._watching(batch) as self.cancel:
+            yield self.cancel
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_test_ends_between_two_realms_and_sends_no_mail_twice(
+    target: Target, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    for realm in ("acme", "globex", "initech"):
+        target.do(target.submit(onboard(realm)))
+    text = target.settings.read_text(encoding="utf-8")
+    target.settings.write_text(text.replace("[servers.prod]", "[servers.prod]\nconnections = 1"), encoding="utf-8")
+    number, tested = target.submit(TestStored(["*"])), list[str]()
+    drain = WatchedDrain(target.engine.journal, target.sandbox.url, target.engine.options)
+
+    def send(_gateway: KeycloakGateway, realm: str, _attributes: Outgoing) -> None:
+        tested.append(realm)
+        target.engine.options.stop.set() if is_stopped else target.engine.cancel(number)
+        assert drain.cancel.wait(60)
+
+    monkeypatch.setattr(KeycloakGateway, "test", send)
+    assert drain.run() == 1
+    target.engine.options.stop.clear()
+    assert target.engine.drain_all() == 0
+    ended = target.engine.status(number)
+    assert ended.state is (RequestState.FAILED if is_stopped else RequestState.CANCELLED)
+    assert ended.exit_status == 130
+    assert len(tested) == 1
+    assert f"{tested[0]}  sent" in ended.report_text
