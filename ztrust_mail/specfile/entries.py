@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ztrust_mail.core.findings import Finding, Location, error
 from ztrust_mail.core.text import quoted
@@ -101,7 +102,7 @@ class Spec:
     target: Target | None = None
     filled: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property  # asked for at each entry
     def is_limited(self) -> bool:
         """Whether a part of the spec is for certain servers only."""
         return any(entry.limit for entry in self.written)

@@ -90,12 +90,15 @@ def _for_any_server(spec: Spec) -> Spec:
     if not spec.is_limited:
         return replace(spec, defaults=defaults)
     bases = [entry for entry in spec.written if entry.name and not entry.is_overlay]
+    by_name: dict[str, list[Entry]] = {}
+    for entry in bases:
+        by_name.setdefault(entry.name, []).append(entry)
     refined = [
         replace(base, settings=merge(base.settings, one.settings), variables={**base.variables, **one.variables})
         for one in spec.written
         if one.is_overlay and not one.disabled
-        for base in bases
-        if base.name == one.name and not base.disabled
+        for base in by_name.get(one.name, ())
+        if not base.disabled
     ]
     return replace(spec, defaults=defaults, entries=(*bases, *refined))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import chain, combinations
 
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import FileFindings, Finding, Location, error, note
@@ -142,8 +142,11 @@ def _dropped_by(base: Entry, overlay: Entry) -> Iterator[Finding]:
 
 def _conflicts(overlays: list[Entry], target: Target) -> Iterator[Finding]:
     """Yield an error for each two overlays of one entry whose result depends on which one comes last."""
-    for one, other in combinations(overlays, 2):
-        if one.name != other.name or not (found := _conflict(one, other)):
+    by_name: dict[str, list[Entry]] = {}
+    for entry in overlays:
+        by_name.setdefault(entry.name, []).append(entry)
+    for one, other in chain.from_iterable(combinations(several, 2) for several in by_name.values()):
+        if not (found := _conflict(one, other)):
             continue
         what, first, second = found
         message = f"two overlays of {one.phrase} for {target.phrase} set {what}: here and at {first}"
