@@ -33,8 +33,7 @@ PASSED_ON = {
     "*why": "the rule in a saved plan",
     "one.reason.value": "the reason why a plan is dangerous",
     "shown.command": "the command's name",
-    "str(one['rule'])": "the rule in the report of a worker",
-    "str(one['rule'])": "the rule in the report that a worker stored",
+    "printable(str(one['rule']))": "the rule in the report that a worker stored",
     "KINDS[kind].command": "the name of the command that does the same as a request",
 }
 """Expressions whose value is no text in the source, and what it is."""
