@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from support.cli import Cli
 from support.journals import change
 
 from ztrust_mail import fleet
+from ztrust_mail import settings as config
+from ztrust_mail.cli.commands.worker import _find_idle_queues
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.reports.report import OutputFormat
 
@@ -68,3 +71,19 @@ def test_a_worker_says_what_to_set_where_the_journal_is_a_file(cli: Cli, journal
     assert ran.status == 2
     assert "[no-workers]" in ran.err
     assert str(tmp_path) not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("queue", "warnings"),
+    [
+        ("eu", []),
+        ("default", []),
+        ("eu-", ["no server of the settings is in the queue `eu-`; did you mean `eu`?"]),
+        ("west", ["no server of the settings is in the queue `west`; their queues: eu and default"]),
+    ],
+)
+def test_a_worker_warns_of_a_queue_that_no_server_is_in(cli: Cli, queue: str, warnings: list[str]) -> None:
+    text = '[servers.a]\nurl = "https://a.example"\nqueue = "eu"\n[servers.b]\nurl = "https://b.example"\n'
+    settings = config.load(cli.write("settings.toml", text), {})
+    assert [*_find_idle_queues([queue], settings)] == warnings
+    assert [*_find_idle_queues([queue], replace(settings, servers={}))] == []

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import settings
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.cli.worker_log import log_lines
 from ztrust_mail.core.errors import ExitStatus, UsageError
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.settings.texts import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from ztrust_mail.core.secret import Secret
 
+_LOG: Final = logging.getLogger("ztrust_mail.worker")
+
 NAME = "worker"
-DEFAULT_QUEUE = "default"
 MOST_SERVERS = 64
 
 
@@ -43,9 +46,20 @@ def command(queue: Sequence[str], concurrency: int, listen: str | None, config: 
         url = settings.journal_url(loaded)
         fleet.require_workers(url)
         log_lines(verbose=output.display.verbose)
+        for message in _find_idle_queues(queue, loaded):
+            _LOG.warning("%s", message)
         keep = timedelta(days=loaded.fleet.keep_days)
         _work(url, config, listen, tuple(dict.fromkeys(queue)), concurrency, keep)
         exit_with(ExitStatus.OK)
+
+
+def _find_idle_queues(queues: Sequence[str], loaded: settings.Settings) -> Iterator[str]:
+    """Yield a warning for each queue that no server of the settings is in: likely a typo, and nothing would be done."""
+    known = [str(entry.get("queue", DEFAULT_QUEUE)) for entry in loaded.servers.values()]
+    for one in queues if known else ():
+        if one not in known:
+            hint = did_you_mean(one, known) or f"their queues: {first_and_more([*dict.fromkeys(known)])}"
+            yield f"no server of the settings is in the queue {quoted(one)}; {hint}"
 
 
 def _work(
