@@ -224,7 +224,7 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
         values = context.secrets.get(ref for realm in todo for ref in secret_fields(realm.wanted.fields).values())
     recorder = Recorder(context.journal, gateway.dialect)
     warnings = _find_unsupported(plan, gateway)
-    writer = Writer(gateway, plan.secrets, values, warnings, context.lock_lost)
+    writer = Writer(gateway, plan.secrets, values, warnings, context.lock_lost, context.journal)
     recorder.begin(_new_run(plan, context, options), plan, values, context.memory)
     run = ApplyRun(plan, context, options, writer, recorder)
     run.run()

@@ -1,9 +1,12 @@
 """Writes one realm as planned after a fresh read, and says whether the outcome is known."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import (
@@ -26,6 +29,9 @@ from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS
 from ztrust_mail.planning.compare import SecretMode, secret_fields
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
 from ztrust_mail.secrets.store import ResolvedSecrets
+
+if TYPE_CHECKING:
+    from ztrust_mail.journal.journal import Journal
 
 FRESH_SECONDS = 5.0
 """A realm that was read longer ago than this is read again before it is written."""
@@ -92,7 +98,8 @@ _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 class Writer:
     """Writes realms. Threads may share it. ``warnings`` are added to the outcome of each realm.
 
-    No write begins once ``lock_lost`` is set: another run may be writing to the server.
+    No write begins once ``lock_lost`` is set, or the lease in ``journal`` may have expired: another run may be writing
+    to the server.
     """
 
     gateway: Gateway
@@ -100,6 +107,7 @@ class Writer:
     values: ResolvedSecrets
     warnings: Mapping[str, tuple[Finding, ...]]
     lock_lost: threading.Event = field(default_factory=threading.Event)
+    journal: Journal | None = None
 
     def write(self, planned: RealmPlan, fresh_reads: FreshReads) -> RealmOutcome:
         """Write one realm and return it as APPLIED, FAILED or SKIPPED. Raises nothing for a single realm.
@@ -111,12 +119,13 @@ class Writer:
         for reads in range(MAX_REREADS):
             try:
                 live = fresh_reads.refresh(planned.realm) if reads else fresh_reads.get(planned.realm)
+                deadline = _refresh_deadline(live)  # before the lock is checked: this process may be paused afterwards
                 outgoing = self._build_request(planned, live)
                 self._require_lock()
             except (RealmError, ServerError) as e:
                 return self._failed_or_skipped(planned, e, is_unknown=reads > 0)  # it may have been sent before
             try:
-                self.gateway.write(planned.realm, outgoing, before=_refresh_deadline(live))
+                self.gateway.write(planned.realm, outgoing, before=deadline)
             except WriteDeadlineExceeded as e:
                 too_late = e
             except (RealmError, ServerError) as e:
@@ -139,7 +148,7 @@ class Writer:
         return self._end(planned, status, Step.WRITING if is_unknown else step, finding_of(e, planned.realm))
 
     def _require_lock(self) -> None:
-        if self.lock_lost.is_set():
+        if self.lock_lost.is_set() or not (self.journal is None or self.journal.has_lease(self.gateway.url)):
             hint = "see the other run with: ztrust-mail history"
             raise RealmError("this run lost its lock on the server before the write", hint, LOCK_LOST)
 

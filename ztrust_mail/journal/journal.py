@@ -193,22 +193,31 @@ class Journal:
         return number
 
     def record(self, run: int, updates: Sequence[Update]) -> None:
-        """Store steps, all or none. After the lease on the server is lost, no write can be marked as about to begin."""
+        """Store steps, all or none.
+
+        After the lease on the server is lost, no write can be marked as about to begin, and none is changed that
+        another run has settled.
+        """
         lease = self._leases.get(self._guarded.get(run, ""))
         with self._database.writing() as transaction:
             is_ours = lease is None or lease.renew_within(transaction)
             now = transaction.now()
             rows = [_step_values(run, u, now) for u in updates if is_ours or u.step is not Step.WRITING]
-            if rows and transaction.execute(queries.NEXT_STEP, *rows) != len(rows):
+            if rows and not is_ours:
+                transaction.execute(queries.NEXT_STEP + queries.STILL_OPEN, *rows)
+            elif rows and transaction.execute(queries.NEXT_STEP, *rows) != len(rows):
                 hint = "the journal was changed by hand or replaced; plan shows what is left to do"
                 raise JournalError(f"{self.where} holds no such write of run {run}", hint, RULE)
         if lease and not is_ours:
             raise lost_to_another(lease.server)
 
     def finish(self, run: int, outcome: Outcome) -> None:
-        """Store the outcome of a run."""
+        """Store the outcome of a run, unless it lost its lease and another run has done so."""
+        lease = self._leases.get(self._guarded.get(run, ""))
         with self._database.writing() as transaction:
-            transaction.execute(queries.END_OF_RUN, {"run": run, "outcome": outcome.value, "now": transaction.now()})
+            is_ours = lease is None or lease.renew_within(transaction)
+            end = queries.END_OF_RUN if is_ours else queries.END_OF_RUN + queries.STILL_RUNNING
+            transaction.execute(end, {"run": run, "outcome": outcome.value, "now": transaction.now()})
 
     def runs(self, server: str | None = None, limit: int = 50) -> list[Run]:
         """Return the newest runs, newest first."""
@@ -296,6 +305,11 @@ class Journal:
                 yield
             finally:
                 del self._leases[server]
+
+    def has_lease(self, server: str) -> bool:
+        """Tell whether the lease that was taken here still excludes other runs; true where none was taken here."""
+        lease = self._leases.get(server)
+        return lease is None or lease.is_certain
 
     def holder(self, server: str) -> Holder | None:
         """Return who holds the lease on a server now."""

@@ -1,5 +1,6 @@
 """Leases: a run holds one on its server, which excludes other runs until it is released or expires."""
 
+import math
 import threading
 import time
 import uuid
@@ -62,13 +63,25 @@ class _Taken:
 
 @dataclass
 class Lease:
-    """The lease of this run on a server. ``lost`` is set as soon as the lease is found to be lost."""
+    """The lease of this run on a server. ``lost`` is set as soon as the lease is found to be lost.
+
+    ``renewed`` is when the last renewal began that succeeded, by the clock of ``timing``.
+    """
 
     database: Database
     server: str
     timing: Timing = DEFAULT_TIMING
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: threading.Event = field(default_factory=threading.Event)
+    renewed: float = -math.inf
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no other run can have the lease: it was renewed in time.
+
+        The thread that renews it may not have noticed that this process was paused for longer than the lease lasts.
+        """
+        return not self.lost.is_set() and self.timing.clock() - self.renewed < self.timing.ttl
 
     def acquire(self, who: str, wait: float, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Take the lease; wait for it up to ``wait`` seconds. Raises :class:`Unsafe` naming its holder."""
@@ -80,6 +93,7 @@ class Lease:
             self.timing.pause(min(self.timing.poll, left))
 
     def _try(self, who: str) -> _Taken | None:
+        began = self.timing.clock()
         with self.database.writing() as transaction:
             now = transaction.now()
             own: dict[str, Value] = {"server": self.server, "holder": self.holder, "who": printable(who)}
@@ -87,6 +101,7 @@ class Lease:
             transaction.execute(queries.TAKE_LEASE, {**own, **times})
             [row] = transaction.query(queries.LEASE, server=self.server)
         if row["holder"] == self.holder:
+            self.renewed = began
             return None
         holder, expires = holder_of(row)
         return _Taken(holder, (expires - now).total_seconds())
@@ -103,8 +118,12 @@ class Lease:
 
     def renew(self) -> bool:
         """Renew the lease; return whether this run still holds it. Raises :class:`JournalError`."""
+        began = self.timing.clock()
         with self.database.writing() as transaction:
-            return self.renew_within(transaction)
+            is_ours = self.renew_within(transaction)
+        if is_ours:
+            self.renewed = began
+        return is_ours
 
     def release(self) -> None:
         """Release the lease, if this run still holds it. Raises :class:`JournalError`."""

@@ -36,7 +36,12 @@ UPDATE writes SET step = :step, error = :error, after = coalesce(:after, after),
     started = coalesce(:started, started), ended = coalesce(:ended, ended)
 WHERE run = :run AND realm = :realm
 """
+STILL_OPEN: Final = " AND step IN ('planned', 'writing', 'written')"
+"""Appended to ``NEXT_STEP`` by a run that lost its lease: the run that followed may have settled the write."""
+
 END_OF_RUN: Final = "UPDATE runs SET outcome = :outcome, ended = coalesce(ended, :now) WHERE number = :run"
+STILL_RUNNING: Final = " AND outcome = 'running'"
+"""Appended to ``END_OF_RUN`` likewise."""
 
 NEWEST_RUNS: Final = "SELECT * FROM runs ORDER BY number DESC LIMIT :limit"
 NEWEST_RUNS_ON: Final = "SELECT * FROM runs WHERE server = :server ORDER BY number DESC LIMIT :limit"

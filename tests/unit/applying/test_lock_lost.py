@@ -12,6 +12,7 @@ import pytest
 from support.cli import Cli
 from support.connecting import FakeGateway, carried_out, connected
 from support.mail_settings import NO_LOGIN, realms
+from support.waiting import Clock
 
 import ztrust_mail
 from ztrust_mail.core.errors import ExitStatus, Unsafe
@@ -129,6 +130,19 @@ def test_a_lock_lost_while_a_realm_is_read_again_stops_its_write() -> None:
     done = carried_out(replace(made, realms=tuple(planned)), server, lock_lost=lock_lost)
     assert [realm.status for realm in done.realms] == [Status.SKIPPED, Status.SKIPPED]
     assert server.written == []
+
+
+def test_a_process_that_was_paused_for_longer_than_its_lease_begins_no_write(sandbox: Sandbox) -> None:
+    clock = Clock()
+    with connected(sandbox, connections=1) as opened, replace(opened, lease=clock.timing) as connection:
+
+        def pause(realm: str) -> None:
+            clock.now += clock.timing.ttl
+
+        sandbox.faults.before_write = pause
+        done = ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)
+    assert [realm.status for realm in done.realms] == [Status.APPLIED, Status.SKIPPED, Status.SKIPPED]
+    assert {finding.rule for finding in done.realms[1].findings} == {"lease-lost"}
 
 
 def test_writes_before_the_loss_of_the_lock_are_in_the_journal(sandbox: Sandbox, lose_lock: Callable[[], None]) -> None:

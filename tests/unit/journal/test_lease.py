@@ -28,7 +28,7 @@ from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import DEFAULT_TIMING, UNMONITORED, Lease, Monitor, Timing, keep_renewed
-from ztrust_mail.journal.records import Step, Update
+from ztrust_mail.journal.records import Outcome, Step, Update
 
 PATIENCE = 30.0  # seconds until a test that waits for a thread gives up
 HOLDERS = "SELECT who, run FROM leases"
@@ -113,6 +113,42 @@ def test_a_run_that_lost_its_lease_marks_no_more_writes(journal: Journal, journa
                 journal.record(number, updates)
     assert caught.value.rule == "lease-lost"
     assert [one.step for one in journal.writes(number)] == [Step.VERIFIED, Step.WRITING]
+
+
+def test_a_run_that_lost_its_lease_changes_nothing_that_another_run_has_settled(
+    journal: Journal, journal_url: Secret
+) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        number = begun(journal, "acme", "beta", step=Step.WRITING)
+        expire_leases(journal_url)
+        with second.lease(SERVER, "bob"):
+            second.record(number, [Update("acme", Step.VERIFIED)])
+            second.finish(number, Outcome.INTERRUPTED)
+        with pytest.raises(JournalError, match="lost its lock"):
+            journal.record(number, [Update("acme", Step.WRITTEN), Update("beta", Step.WRITTEN)])
+        journal.finish(number, Outcome.STOPPED)
+    assert [one.step for one in journal.writes(number)] == [Step.VERIFIED, Step.WRITTEN]
+    assert journal.runs()[0].outcome is Outcome.INTERRUPTED
+
+
+def test_a_run_that_lost_its_lease_can_store_its_end(journal: Journal, journal_url: Secret) -> None:
+    with journal.lease(SERVER, "eve"), journal_at(journal_url) as second:
+        number = begun(journal, "acme")
+        expire_leases(journal_url)
+        with second.lease(SERVER, "bob"):
+            journal.finish(number, Outcome.STOPPED)
+    assert journal.runs()[0].outcome is Outcome.STOPPED
+
+
+def test_a_lease_is_certain_until_it_was_not_renewed_for_as_long_as_it_lasts(clock: Clock, journal_url: Secret) -> None:
+    with journal_at(journal_url, clock.timing) as journal:
+        assert journal.has_lease(SERVER)
+        with journal.lease(SERVER, "eve"):
+            assert journal.has_lease(SERVER)
+            clock.now += clock.timing.ttl - 1
+            assert journal.has_lease(SERVER)
+            clock.now += 1
+            assert not journal.has_lease(SERVER)
 
 
 def test_a_run_cannot_begin_after_its_lease_is_lost(journal: Journal, journal_url: Secret) -> None:
