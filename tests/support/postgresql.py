@@ -103,6 +103,7 @@ class PostgresqlServer:
             "port": str(self.port),
             "unix_socket_directories": str(self._folder),
             "shared_buffers": "16MB",
+            "max_connections": "400",  # dozens of workers at once
             "fsync": "off",  # the data need not survive a crash
             "timezone": "Asia/Tokyo",  # so that times in UTC are not correct by chance
             **self._settings,

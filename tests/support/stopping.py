@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 PATIENCE = 60.0
@@ -122,7 +123,8 @@ def started(point: str, *arguments: str) -> Iterator[Stopped]:
         os.close(ours)
 
 
-def _stop_at(point: Point, handle: int) -> None:
+def stop_at(point: Point, reached: Callable[[], object]) -> None:
+    """Have the function of a point call ``reached`` when the point has come."""
     module = importlib.import_module(point.module)
     *path, name = point.name.split(".")
     owner = getattr(module, path[0]) if path else module
@@ -133,9 +135,7 @@ def _stop_at(point: Point, handle: int) -> None:
             seen[0] += point.fits(*arguments)
             due = seen[0] == point.nth and point.fits(*arguments)
         if due:
-            os.write(handle, b".")
-            if point.stays:
-                threading.Event().wait()
+            reached()
 
     def stopping(*arguments: Any, **named: Any) -> Any:
         if not point.after:
@@ -146,6 +146,12 @@ def _stop_at(point: Point, handle: int) -> None:
         return done
 
     setattr(owner, name, stopping)
+
+
+def _tell(point: Point, handle: int) -> None:
+    os.write(handle, b".")
+    if point.stays:
+        threading.Event().wait()
 
 
 def _wait_for_ctrl_c(handle: int) -> None:
@@ -173,7 +179,8 @@ if __name__ == "__main__":
     if sys.argv[1] == UNTIL_CTRL_C:
         _wait_for_ctrl_c(int(sys.argv[2]))
     else:
-        _stop_at(POINTS[sys.argv[1]], int(sys.argv[2]))
+        chosen = POINTS[sys.argv[1]]
+        stop_at(chosen, partial(_tell, chosen, int(sys.argv[2])))
     sys.argv[:] = ["ztrust-mail", *sys.argv[3:]]
     from ztrust_mail.cli.main import main
 
