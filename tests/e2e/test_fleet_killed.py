@@ -81,18 +81,18 @@ def test_requests_are_done_as_asked_though_two_workers_were_killed_one_after_the
         struck.check()
 
 
-CUT_OFF = {
-    APPLY: (*EVERY_REQUEST, *WRITING),
-    APPLY_PLAN: ("lease-on-server", "begun", "mark", "put-1", "before-read-back", "read-back", "before-finished"),
-    ROTATE: ("lease-on-server", "begun", "mark", "put-1", "mail", "before-finished", "before-ended"),
-    ONBOARD: ("taken", "begun", "put-1", "before-read-back", "before-mail", "mail", "before-ended"),
-    DRIFT: (*EVERY_REQUEST, *READING),
-}
+STEPS = (
+    *(Case(APPLY, point) for point in (*EVERY_REQUEST, *WRITING)),
+    *(Case(APPLY_PLAN, point) for point in ("begun", "put-1", "before-read-back")),
+    *(Case(ROTATE, point) for point in ("mark", "put-1", "mail", "before-ended")),
+    *(Case(ONBOARD, point) for point in ("taken", "put-1", "before-mail", "before-ended")),
+    *(Case(DRIFT, point) for point in ("taken", "server-read", "before-ended")),
+)
+"""Each step of a request, and those of other kinds at which more may go wrong."""
 
 
-@pytest.mark.parametrize("kind", CUT_OFF)
-def test_requests_are_done_as_asked_though_the_connections_to_the_database_were_cut(world: World, kind: str) -> None:
-    for cases in rounds([Case(kind, point) for point in CUT_OFF[kind]]):
+def test_requests_are_done_as_asked_though_the_connections_to_the_database_were_cut(world: World) -> None:
+    for cases in rounds(STEPS):
         with world.round(cases) as struck:
             workers = struck.stop_workers(sweep=QUICK)
             struck.cut_connections()
@@ -102,9 +102,8 @@ def test_requests_are_done_as_asked_though_the_connections_to_the_database_were_
             struck.check()
 
 
-@pytest.mark.parametrize("kind", CUT_OFF)
-def test_requests_are_done_as_asked_though_the_database_was_restarted(world: World, kind: str) -> None:
-    for cases in rounds([Case(kind, point) for point in CUT_OFF[kind]]):
+def test_requests_are_done_as_asked_though_the_database_was_restarted(world: World) -> None:
+    for cases in rounds(STEPS):
         with world.round(cases) as struck:
             workers = struck.stop_workers(sweep=QUICK)
             world.postgresql.halt()
@@ -115,9 +114,8 @@ def test_requests_are_done_as_asked_though_the_database_was_restarted(world: Wor
             struck.check()
 
 
-@pytest.mark.parametrize("kind", CUT_OFF)
-def test_requests_are_done_as_asked_though_their_server_was_restarted(world: World, kind: str) -> None:
-    for cases in rounds([Case(kind, point) for point in CUT_OFF[kind]]):
+def test_requests_are_done_as_asked_though_their_server_was_restarted(world: World) -> None:
+    for cases in rounds(STEPS):
         with world.round(cases) as struck:
             workers = struck.stop_workers(sweep=QUICK)
             for site in struck.sites:
@@ -131,16 +129,15 @@ def test_requests_are_done_as_asked_though_their_server_was_restarted(world: Wor
             struck.check()
 
 
-PAUSED = {
-    APPLY: (*EVERY_REQUEST, *WRITING),
-    ROTATE: ("before-mark", "mark", "before-put-2", "before-read-back", "mail"),
-    ONBOARD: ("before-mark", "mark", "before-put-2", "before-read-back", "before-mail"),
-}
+PAUSED = (
+    *(Case(APPLY, point) for point in (*EVERY_REQUEST, *WRITING)),
+    *(Case(ROTATE, point) for point in ("before-mark", "mark", "before-put-2", "before-read-back", "mail")),
+    *(Case(ONBOARD, point) for point in ("before-mark", "mark", "before-put-2", "before-read-back", "before-mail")),
+)
 
 
-@pytest.mark.parametrize("kind", PAUSED)
-def test_a_worker_that_was_paused_for_longer_than_its_lease_writes_no_more(world: World, kind: str) -> None:
-    for cases in rounds([Case(kind, point) for point in PAUSED[kind]]):
+def test_a_worker_that_was_paused_for_longer_than_its_lease_writes_no_more(world: World) -> None:
+    for cases in rounds(PAUSED):
         with world.round(cases) as struck:
             workers = struck.stop_workers()
             for worker in workers:
