@@ -13,7 +13,7 @@ import pytest
 from support.journals import asked, change, make_old
 from support.postgresql import PostgresqlServer
 from support.processes import free_port
-from support.queued import Queue, apply_to, onboard
+from support.queued import Queue, apply_to, onboard, run_worker
 from unit.fleet.test_drain import *  # noqa: F403  the same tests, on the other database
 from unit.fleet.test_engine import *  # noqa: F403
 
@@ -245,7 +245,7 @@ def pooled(server: PostgresqlServer, folder: Path, mode: str) -> Iterator[int]:
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = {mode}\n"
-        f"unix_socket_dir =\nlogfile = {folder}/log\ndefault_pool_size = 5\n",
+        f"unix_socket_dir =\nlogfile = {folder}/log\ndefault_pool_size = 20\n",
         "utf-8",
     )
     user = ["-u", "postgres"] if os.geteuid() == 0 else []
@@ -277,6 +277,66 @@ def test_requests_are_submitted_and_done_through_pgbouncer(
         queue.write_settings()
         with open_engine(str(queue.settings), queue.environ, options=queue.engine.options) as engine:
             numbers = [engine.submit(onboard("acme"), queue.server, key=str(n)).number for n in range(3)]
-            assert engine.drain(queue.server.url) == 3
+            run_worker(engine)
             assert {engine.status(number).state for number in numbers} == {RequestState.DONE}
     assert queue.address_of("acme") == "mail@acme.example"
+
+
+# Workers
+
+
+def worker_process(queue: Queue) -> subprocess.Popen[str]:
+    """Start the command of a worker."""
+    command = [sys.executable, "-m", "ztrust_mail", "worker", "--config", str(queue.settings)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_worker_does_what_waits_and_puts_nothing_into_the_queue(queue: Queue) -> None:
+    first, second = queue.submit(onboard("acme")).number, queue.submit(apply_to("globex")).number
+    run_worker(queue.engine)
+    assert queue.states() == {first: RequestState.DONE, second: RequestState.DONE}
+    assert asked(queue.url, JOBS) == []
+
+
+def test_a_worker_takes_over_the_job_and_the_request_of_a_dead_one(queue: Queue) -> None:
+    """The job of a worker that is registered no more is stalled."""
+    number = queue.submit(onboard("acme")).number
+    queue.kill_worker_at(number)
+    change(queue.url, "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL")
+    run_worker(queue.engine)
+    done = queue.engine.status(number)
+    assert (done.state, done.attempts) == (RequestState.DONE, 2)
+    assert asked(queue.url, JOBS) == []
+
+
+def test_a_job_for_a_server_without_requests_is_done_at_once(queue: Queue) -> None:
+    number = queue.submit(onboard("acme")).number
+    queue.engine.cancel(number)
+    run_worker(queue.engine)
+    assert queue.sandbox.requests == ()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["at the start", "while it runs"])
+def test_a_worker_whose_database_is_read_only_says_so(
+    queue: Queue, postgresql: PostgresqlServer, database: str, before: bool
+) -> None:
+    read_only = f"ALTER DATABASE {database} SET default_transaction_read_only = on"
+    if before:
+        postgresql.run(read_only)
+    process = worker_process(queue)
+    assert process.stderr
+    try:
+        for line in process.stderr:
+            if "serving" in line and not before:
+                postgresql.run(read_only)
+                postgresql.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+            if "read-only" in line:
+                break
+        else:
+            pytest.fail("it ended without a word")
+        assert postgresql.password not in line
+    finally:
+        process.terminate()
+        _, rest = process.communicate(timeout=60)
+    assert "internal error" not in rest
+    assert "Traceback" not in rest

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from ztrust_mail import settings as config
 from ztrust_mail.api.spec_types import EntryDict, SpecDict
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import ApplySpec, DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
+from ztrust_mail.journal.database import parse_url
 from ztrust_mail.journal.requests import NewRequest, RequestState, StoredRequest
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
@@ -152,6 +155,26 @@ def at_write(monkeypatch: pytest.MonkeyPatch, nth: int, act: Callable[[], object
             act()
 
     monkeypatch.setattr(KeycloakGateway, "write", writing)
+
+
+def run_worker(engine: Engine) -> None:
+    """Run a worker in this process until all requests have ended. Only the main thread can do so."""
+    from ztrust_mail.fleet.queue import WorkerEngine  # only tests with PostgreSQL need them
+    from ztrust_mail.fleet.worker import Worker, WorkerOptions, WorkerTiming
+
+    assert isinstance(engine, WorkerEngine)
+    engine = WorkerEngine(engine.journal, replace(engine.options, stop=Event()))
+    is_told: list[bool] = []
+
+    def stop_when_idle() -> None:
+        if not is_told and not engine.journal.requests.unfinished():
+            is_told.append(True)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    url = config.journal_url(config.load(engine.options.config_path, {}), {})
+    assert url
+    brisk = WorkerOptions(timing=WorkerTiming(sweep=0.02, poll=0.02))
+    Worker(engine, parse_url(url), brisk, (stop_when_idle,)).run()
 
 
 def texts_of(request: StoredRequest) -> Mapping[str, str]:

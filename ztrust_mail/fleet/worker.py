@@ -19,6 +19,7 @@ from procrastinate.jobs import DeleteJobCondition, Status
 
 from ztrust_mail.core.errors import JournalError, ZtrustMailError
 from ztrust_mail.fleet.queue import DRAIN
+from ztrust_mail.journal.errors import journal_error
 
 if TYPE_CHECKING:
     from ztrust_mail.fleet.queue import WorkerEngine
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
-_CONNECTION_ERRORS: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-"""What a restart of the database causes; a pool that gets no connection raises a kind of the first."""
 _TAKEN_FOR_DEAD: Final = psycopg.errors.ForeignKeyViolation
 """What a worker gets that wants a job after others have deleted it, as it was without a heartbeat for too long."""
 
@@ -109,7 +108,7 @@ class Worker:
             try:
                 await self._work()
             except (ConnectorException, psycopg.Error) as e:
-                _LOG.warning("%s", _describe_failure(e.__cause__ or e))
+                _LOG.warning("%s", _describe_failure(e.__cause__ or e, self._engine.journal.where))
             self.state.is_connected = False
             if loop.time() - began > self._options.timing.longest_reconnect:
                 pause = self._options.timing.reconnect
@@ -144,7 +143,8 @@ class Worker:
                 update_heartbeat_interval=timing.heartbeat,
                 stalled_worker_timeout=timing.stalled_after,
             )
-            await _until_first_ends(work, self._sweep_until_stopped(app), self._stop.wait())
+            ended = asyncio.Event()
+            await _until_first_ends(ended, work, self._sweep_until(ended, app), self._stop.wait())
 
     def _make_app(self) -> App:
         arguments = {**self._url.connection_arguments(), "client_encoding": "utf8", "connect_timeout": "10"}
@@ -168,9 +168,9 @@ class Worker:
         finally:
             self.state.draining.discard(server)
 
-    async def _sweep_until_stopped(self, app: App) -> None:
+    async def _sweep_until(self, ended: asyncio.Event, app: App) -> None:
         loop, pruned = asyncio.get_running_loop(), 0.0
-        while True:
+        while not ended.is_set():
             await self._free_stalled(app)
             for sweep in self._sweeps:
                 try:
@@ -182,7 +182,8 @@ class Worker:
                     await asyncio.to_thread(self._engine.journal.requests.prune, self._options.keep)
                 pruned = loop.time()
             self.state.last_sweep = loop.time()
-            await asyncio.sleep(self._options.timing.sweep)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), self._options.timing.sweep)
 
     async def _free_stalled(self, app: App) -> None:
         """Remove the jobs of dead workers, so that another job for the same server can run."""
@@ -205,22 +206,26 @@ def _report_unstored_end(loop: asyncio.AbstractEventLoop, context: dict[str, obj
         loop.default_exception_handler(context)
 
 
-def _describe_failure(cause: BaseException) -> str:
+def _describe_failure(cause: BaseException, where: str) -> str:
     """Return why a worker connects again; it does so after all errors, as rights are granted and backups restored."""
     if isinstance(cause, _TAKEN_FOR_DEAD):
         return "other workers took this one for dead, as it was late; registering again"
-    kind = type(cause).__name__
-    if isinstance(cause, _CONNECTION_ERRORS):
-        return f"the database cannot be reached ({kind}); trying again"
-    return f"the database lacks something that a worker needs, or does not permit it ({kind}); trying again"
+    if isinstance(cause, psycopg.Error):
+        error = journal_error(where, cause)
+        return f"{error.message}; trying again, but: {error.hint}"
+    return f"the jobs in {where} cannot be read ({type(cause).__name__}); trying again"
 
 
-async def _until_first_ends(*several: Awaitable[object]) -> None:
-    """Wait until one of several ends, cancel the others and wait for them. Raises what the first has raised."""
+async def _until_first_ends(ended: asyncio.Event, *several: Awaitable[object]) -> None:
+    """Wait until one of several ends, set ``ended``, cancel the others and wait for them. Raises what the first raised.
+
+    The event is for those that lose their cancellation: psycopg may answer it with the result of a query.
+    """
     tasks = [asyncio.ensure_future(one) for one in several]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        ended.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
