@@ -54,11 +54,18 @@ def status_data(one: RequestStatus, *, whole: bool) -> Mapping[str, JsonLike]:
 def stored_report(request: StoredRequest) -> Mapping[str, JsonLike] | None:
     """Return the report of a worker, None where it stored none that this program can read."""
     try:
-        data = json.loads(request.report)
+        data = json.loads(fill_in_number(request.report, request))
     except (ValueError, RecursionError):
         return None
-    is_report = isinstance(data, dict) and isinstance(data.get("findings"), list)
-    return data if is_report and isinstance(data.get("summary"), dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("findings"), list):
+        return None
+    summary = data.get("summary")
+    return data if isinstance(summary, dict) and all(isinstance(one, int) for one in summary.values()) else None
+
+
+def fill_in_number(text: str, request: StoredRequest) -> str:
+    """Return the text of a worker, which does not know the number in its advice to try a request again."""
+    return text.replace("requests N --retry", f"requests {request.number} --retry")
 
 
 def stored_counts(request: StoredRequest) -> Mapping[str, int] | None:

@@ -261,3 +261,12 @@ def test_untrusted_text_in_a_request_is_made_visible(shop: Shop) -> None:
     change(shop.url, "UPDATE journal_requests SET summary = 'a' || char(27) || '[31m', who = 'b' || char(8238)")
     for arguments in (["requests"], ["requests", str(number)]):
         assert not {"\x1b", "\u202e"}.intersection(shop.cli(*arguments).out)
+
+
+def test_the_advice_of_a_worker_to_try_again_has_the_number(shop: Shop) -> None:
+    number = shop.submit("acme")
+    shop.set(number, server="https://moved.example")
+    shop.engine.drain("https://moved.example")
+    assert f"ztrust-mail requests {number} --retry" in shop.cli("requests", str(number)).out
+    [found] = shop.cli.json("requests", str(number))["requests"][0]["report"]["findings"]
+    assert f"ztrust-mail requests {number} --retry" in found["hint"]

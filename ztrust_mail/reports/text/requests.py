@@ -10,6 +10,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.text import pluralise, printable, quoted, to_minute, to_second
 from ztrust_mail.journal.request_list import RequestList, RequestStatus
 from ztrust_mail.journal.requests import RequestState, StoredRequest
+from ztrust_mail.reports.json_requests import fill_in_number
 from ztrust_mail.reports.report import RequestListReport, RequestResultReport, RequestsReport
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
 from ztrust_mail.reports.text.lines import HEADING, command_line
@@ -186,7 +187,7 @@ def _whole(one: RequestStatus) -> Iterator[Line]:
 
 def stored_lines(request: StoredRequest) -> Iterator[Line]:
     """Yield the text of the report that a worker stored."""
-    for number, one in enumerate(request.report_text.splitlines()):
+    for number, one in enumerate(fill_in_number(request.report_text, request).splitlines()):
         if number or not one.startswith(HEADING):
             yield line(one)
 
