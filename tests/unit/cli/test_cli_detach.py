@@ -115,6 +115,20 @@ def test_options_that_no_request_carries_are_refused_by_these_settings_too(fleet
     assert '--resume cannot be combined with `run_by = "workers"` in the settings' in found
 
 
+def test_on_a_terminal_it_is_asked_whether_a_worker_shall_write_without_showing_the_plan(
+    fleet: Fleet, settings: str
+) -> None:
+    fleet.cli.write(settings, Path(settings).read_text(encoding="utf-8") + '[fleet]\nrun_by = "workers"\n')
+    ran = fleet.cli("apply", "mail.yaml", "--server", "dev", typed="n\n")
+    assert (ran.status, ran.out) == (1, "Declined: nothing was submitted.\n")
+    assert ran.err == "A worker makes the plan, and writes it without showing it first. Submit it? [y/N] "
+    agreed = fleet.cli("apply", "mail.yaml", "--server", "dev", typed="y\n")
+    assert (agreed.status, "cannot be reached" in agreed.err) == (2, True)
+    assert "cannot ask for confirmation" in refusal(fleet.cli, "apply", "mail.yaml", "--server", "dev")
+    ran = fleet.cli("apply", "mail.yaml", "--server", "dev", "--detach", typed="y\n")
+    assert (ran.status, "cannot ask for confirmation" in ran.err) == (2, True)
+
+
 def test_a_rotation_is_still_previewed_here_with_these_settings(fleet: Fleet, settings: str) -> None:
     fleet.cli.write(settings, Path(fleet.settings).read_text(encoding="utf-8") + '[fleet]\nrun_by = "workers"\n')
     spec = "relay: {host: h.example, auth: {username: u, password: {env: A}}}"

@@ -16,12 +16,12 @@ from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refus
 from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.fleet.submit import (
     Submission,
+    confirm_or_end,
     detaching,
     is_for_workers,
     load_for_workers,
     read_plan,
     refuse_options,
-    require_yes,
     submit_on_servers,
 )
 from ztrust_mail.cli.options import OutputFormat, WriteFlags
@@ -95,11 +95,11 @@ def command(
             _check_spec_options(specs, realm, expect_digest, resume=resume)
         if is_for_workers(config, detach=detach):
             refuse_options({"--resume": resume, "--wait": writing.wait}, _NOT_CARRIED, detach=detach)
-            require_yes(NAME, yes=writing.yes)
             if plan is not None:
                 submission = _submission_of_plan(plan, expect_digest, writing)
             else:
                 submission = _submission_of_spec(specs, var, config, realm, secrets, writing)
+            confirm_or_end(output, yes=writing.yes, detach=detach)
             submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if plan is not None:
             saved = api.load_plan(plan, expect_digest)

@@ -22,11 +22,11 @@ from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refus
 from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.fleet.submit import (
     Submission,
+    confirm_or_end,
     detaching,
     is_for_workers,
     load_for_workers,
     refuse_options,
-    require_yes,
     submit_on_servers,
 )
 from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
@@ -101,8 +101,8 @@ def command(
         if detach or (not preview.is_wanted and is_for_workers(config, detach=False)):
             given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
             refuse_options(given, _NOT_CARRIED, detach=detach)
-            require_yes(NAME, yes=writing.yes)
             submission = _submission(words, load_for_workers(specs, var, config), var, realm, writing)
+            confirm_or_end(output, yes=writing.yes, detach=detach)
             submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=writing.yes)

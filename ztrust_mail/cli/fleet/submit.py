@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.fleet.options import ServerFlags, Stage
 from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
@@ -63,11 +64,19 @@ def refuse_options(given: Mapping[str, object], reasons: Mapping[str, str], *, d
             raise UsageError(f"{name} cannot be combined with {cause}: {reason}", f"leave out {name}")
 
 
-def require_yes(command: str, *, yes: bool) -> None:
-    """Raise :class:`UsageError` where a command that writes was not confirmed, since a worker cannot ask."""
-    if not yes:
+def confirm_or_end(output: Output, *, yes: bool, detach: bool) -> None:
+    """Ask on a terminal whether workers are to write, unless the user said ``yes`` beforehand; a no ends the command.
+
+    Raises :class:`UsageError` with ``detach`` and without a terminal: a worker cannot ask.
+    """
+    if yes:
+        return
+    command = output.command
+    if detach or not sys.stdin.isatty():
         review = next_command("plan") if command == "apply" else next_command(command, dry_run=True, detach=None)
         raise UsageError("a worker cannot ask for confirmation", f"review `{review}`, then pass --yes")
+    if not confirm("A worker makes the plan, and writes it without showing it first. Submit it?"):
+        output.finish([line("Declined: nothing was submitted.")], of_findings(command, ExitStatus.DIFFERS, ()))
 
 
 def load_for_workers(specs: Sequence[str], given: Sequence[str], config_path: str | None) -> tuple[Spec, SpecFiles]:
