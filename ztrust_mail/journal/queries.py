@@ -200,11 +200,13 @@ UPDATE journal_requests SET is_cancelled = 1,
 WHERE number = :number AND state IN ('waiting', 'running')
 """
 RETRY_REQUEST: Final = """
-UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, due = :now, exit_status = NULL,
-    summary = '', report = '', report_text = '', started = NULL, ended = NULL,
+UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, submitted = :now, due = :now,
+    exit_status = NULL, summary = '', report = '', report_text = '', started = NULL, ended = NULL,
     queue = coalesce((SELECT s.queue FROM journal_servers AS s WHERE s.server = journal_requests.server), queue)
 WHERE number = :number AND state IN ('failed', 'dead', 'cancelled')
 """
+"""It counts as submitted again, so that it has its time to wait for its server and its realms once more."""
+
 CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'running' AND is_cancelled = 1"
 SERVERS_WITH_WORK: Final = """
 SELECT s.server, s.name, s.queue, max(r.priority) AS priority FROM journal_servers AS s
