@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from support.fleet_faults import (
+from support.fleet_cases import (
     APPLY,
     APPLY_PLAN,
     DRIFT,
@@ -16,10 +16,9 @@ from support.fleet_faults import (
     TEST,
     TEST_STORED,
     Case,
-    World,
     wait_until,
-    world_on,
 )
+from support.fleet_faults import World, world_on
 from support.fleet_points import EVERY_REQUEST, HELD, LOOKING, MAILING, READING, SUBMITTING, WRITING
 from support.keycloak_server import KeycloakServer
 from support.postgresql import PostgresqlServer
