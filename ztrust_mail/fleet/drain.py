@@ -168,12 +168,14 @@ class Drain:
         return ends
 
     def _wait_for_server(self, batch: Sequence[StoredRequest], why: str) -> list[RequestEnd | Postponed]:
-        """Let requests wait for a server that cannot be used now, and all others for it; this drain ends."""
+        """Let requests wait for a server that cannot be used now, and all others for it; this drain ends.
+
+        The others wait less long, so that they come first: it may be these requests that the server fails at.
+        """
         self._is_down = True
         now, retry = self._requests.now(), self._options.retry
         pauses = [retry.pause_at(now - one.submitted) for one in batch]
-        shortest = min(filter(None, pauses), default=timedelta(seconds=retry.shortest_pause))
-        self._requests.hold_back(self._server, shortest)
+        self._requests.hold_back(self._server, timedelta(seconds=retry.shortest_pause))
         _LOG.warning("the requests of %s wait: %s", quoted(self._server), why)
         hours = f"{retry.patience / 3600:g} hours"
         dead = RequestEnd(RequestState.DEAD, summary=f"given up after {hours}: {why}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.core.errors import ZtrustMailError
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.text import first_and_more
 from ztrust_mail.fleet.execute import (
     Call,
     end_of,
@@ -194,9 +196,19 @@ def _ensured_of(one: Onboarding, result: Result, tests: MailTestRun | None) -> E
     from ztrust_mail.api import Ensured
 
     realms = tuple(realm for realm in result.realms if realm.realm in one.names)
-    own = replace(result, plan=one.part_of(result.plan), realms=realms)
+    found = (*result.own_findings, *_note_untested(one, realms))
+    own = replace(result, plan=one.part_of(result.plan), realms=realms, own_findings=found)
     outcomes = tuple(test for test in tests.outcomes if test.realm in one.names) if tests else ()
     return Ensured(own, replace(tests, outcomes=outcomes) if tests and outcomes else None)
+
+
+def _note_untested(one: Onboarding, realms: Sequence[RealmOutcome]) -> Iterator[Finding]:
+    """Yield a note if a killed worker may have written realms, as no test mail is sent for these any more."""
+    names = [realm.realm for realm in realms if realm.status is Status.IN_SYNC and not realm.plan.wanted.disabled]
+    if names and one.work.test and one.request.attempts > 1:
+        message = f"no test mail was sent for {first_and_more(names)}: an earlier worker ended before it could report"
+        hint = "look into the mailbox first; test again if no mail arrived"
+        yield Finding(Severity.NOTE, "test-unknown", message, hint)
 
 
 def _unchanged(plan: Plan) -> Result:

@@ -43,6 +43,9 @@ _WORD = re.compile(
 )
 """A word between its punctuation: plain, or another one that could be markup, a link or a mention of somebody."""
 
+_LIST_NUMBER = re.compile(r"^([0-9]{1,9})([.)])(?=\s|$)")
+"""What begins an ordered list at the start of a line."""
+
 
 class MarkdownFormat(OverviewFormat):
     """A marker, the verdict, realms in groups, findings and tables, as far as there is room."""
@@ -199,7 +202,7 @@ def _prose(text: str) -> str:
             if piece.startswith("`") and pieces and pieces[-1].endswith("`"):
                 pieces.append(" ")  # otherwise two code spans would become another one
             pieces.append(piece)
-    return "".join(pieces).strip()
+    return _LIST_NUMBER.sub(r"\1\\\2", "".join(pieces).strip())
 
 
 def _words(text: str) -> list[str]:

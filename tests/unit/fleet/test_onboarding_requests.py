@@ -247,3 +247,15 @@ def test_an_apply_between_two_onboardings_sees_the_first(queue: Queue) -> None:
     queue.submit(onboard("acme", address="onboard@acme.example"))
     queue.drain()
     assert queue.address_of("acme") == "apply@acme.example"
+
+
+def test_a_realm_that_a_killed_worker_wrote_gets_no_test_mail_and_the_report_says_so(queue: Queue) -> None:
+    assert queue.do(onboard("acme")).state is RequestState.DONE
+    number = queue.submit(onboard("acme", test=True)).number
+    queue.kill_worker_at(number)
+    queue.drain()
+    done = queue.engine.status(number)
+    assert done.state is RequestState.DONE
+    assert "no test mail was sent for acme: an earlier worker ended before it could report" in " ".join(
+        done.report_text.split()
+    )
