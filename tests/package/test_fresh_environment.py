@@ -21,6 +21,7 @@ realms: {acme: {}}
 WITHOUT_EXTRA = {
     "convert": [("convert", "--from", "terraform", "--to", "spec", "main.tf")],
     "dns": [("check", "--for", "sender", "--spec", "mail.yaml")],
+    "fleet": [("worker",), ("requests", "1", "--cancel")],
     "html": [("plan", "mail.yaml", "--report", "html=plan.html"), ("validate", "mail.yaml", "--format", "html")],
     "postgresql": [("history", "--server", "http://127.0.0.1:1")],
     "sandbox": [("sandbox",), ("demo",)],

@@ -74,12 +74,11 @@ def open_engine(
     environ = config.Environment(environ)
     url = config.journal_url(config.load(config_path, environ), environ)
     options = options or DrainOptions(config_path, environ)
+    engine = Engine if location_of(url).url is None else _engine_with_workers()
     journal = open_journal(url, writable=True, timing=options.lease)
     assert journal is not None  # a writable one is created
-    if location_of(url).url is None:
-        return Engine(journal, options)
     try:
-        return _engine_with_workers()(journal, options)
+        return engine(journal, options)
     except BaseException:
         journal.close()
         raise
@@ -89,7 +88,9 @@ def _engine_with_workers() -> type[Engine]:
     try:
         from ztrust_mail.fleet.queue import WorkerEngine
     except ImportError:
-        raise UsageError("requests for workers need Procrastinate", install_hint("fleet"), RULE) from None
+        raise UsageError(
+            "requests for workers need Procrastinate, which is not installed", install_hint("fleet"), RULE
+        ) from None
     return WorkerEngine
 
 
