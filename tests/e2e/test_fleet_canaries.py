@@ -107,7 +107,7 @@ class Place:
     def do_all(self, **environ: str) -> None:
         """Have a worker do all requests."""
         with self.worker("-m", "ztrust_mail", **environ) as wait_until:
-            wait_until(lambda: not self.engine.journal.requests.unfinished())
+            wait_until(lambda: not self.engine.journal.requests.list_unfinished())
 
     def look(self) -> None:
         """See that no table, no log of a worker and no result holds a secret."""

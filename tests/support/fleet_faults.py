@@ -247,8 +247,8 @@ class Round:
         """Wait until every request has ended, or waits as its server is down."""
 
         def unaware() -> list[str]:
-            left = {one.name: "" for one in self.journal.requests.unfinished()}
-            left |= {one.name: one.summary for one in self.journal.requests.unfinished() if one.summary}
+            left = {one.name: "" for one in self.journal.requests.list_unfinished()}
+            left |= {one.name: one.summary for one in self.journal.requests.list_unfinished() if one.summary}
             return [name for name, why in left.items() if not why]
 
         wait_until(lambda: not unaware(), lambda: f"not noticed: {unaware()}\n{self.world.starter.logs()}")
@@ -262,7 +262,7 @@ class Round:
         wait_until(lambda: not self._left(), lambda: f"not done: {self._left()}\n{self.world.starter.logs()}")
 
     def _left(self) -> list[str]:
-        left = [f"request {one.number} of {one.name} {one.state}" for one in self.journal.requests.unfinished()]
+        left = [f"request {one.number} of {one.name} {one.state}" for one in self.journal.requests.list_unfinished()]
         left += [f"job of {lock} {status}" for lock, status in self.ask("SELECT lock, status FROM procrastinate_jobs")]
         left += [f"lease on {one}" for (one,) in self.ask("SELECT server FROM leases WHERE expires > now()")]
         return left

@@ -167,7 +167,7 @@ def run_worker(engine: Engine) -> None:
     is_told: list[bool] = []
 
     def stop_when_idle() -> None:
-        if not is_told and not engine.journal.requests.unfinished():
+        if not is_told and not engine.journal.requests.list_unfinished():
             is_told.append(True)
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -16,7 +16,7 @@ from ztrust_mail.api.session import Session, local_user
 from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.fleet.execute import (
-    Call,
+    WorkCall,
     end_of,
     end_of_error,
     execute,
@@ -195,7 +195,7 @@ class Drain:
 
     def _call(self, batch: Sequence[StoredRequest]) -> Ends:
         with self._connect(batch[0]) as session, self._watching(batch) as cancel:
-            call = Call(batch[0], session, cancel, self._options.retry.wait_for_lock)
+            call = WorkCall(batch[0], session, cancel, self._options.retry.wait_for_lock)
             try:
                 if call.request.kind == OnboardRealms.kind:
                     return Batch(call, batch).run()
@@ -206,7 +206,7 @@ class Drain:
                     return dict.fromkeys(_numbers(batch), closed)
                 raise
 
-    def _execute(self, call: Call, work: Work) -> RequestEnd | Postponed:
+    def _execute(self, call: WorkCall, work: Work) -> RequestEnd | Postponed:
         if isinstance(work, ApplySpec | ApplySavedPlan | RotateSecrets) and (
             closed := find_closed_window(call.session, work.allow)
         ):
@@ -254,7 +254,7 @@ class Drain:
         def watch() -> None:
             while not done.wait(self._options.retry.watch) and not cancel.is_set():
                 with suppress(JournalError):  # the next look may succeed; a run that needs the journal stops by itself
-                    if self._is_stopping or numbers <= self._requests.cancelled():
+                    if self._is_stopping or numbers <= self._requests.find_cancelled():
                         cancel.set()
 
         watcher = threading.Thread(target=watch, name="cancelled requests", daemon=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import api
 from ztrust_mail.api.report import report_of
-from ztrust_mail.api.run import require_open_window
+from ztrust_mail.api.run import P, require_open_window
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
     CIRCUIT_OPEN,
@@ -44,7 +44,7 @@ from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import Reason, parse_allow
 
 if TYPE_CHECKING:
-    from ztrust_mail.api import Ensured
+    from ztrust_mail.api import Ensured, Execution
     from ztrust_mail.applying.options import ApplyOptions, Waves
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.diagnose.mail_test import MailTestRun
@@ -65,7 +65,7 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Call:
+class WorkCall:
     """A request that is worked on. Setting ``cancel`` lets the writes under way finish and ends it.
 
     ``wait`` is how many seconds to wait for a run of somebody else on the server.
@@ -90,7 +90,7 @@ class Call:
         )
 
 
-def execute(call: Call, work: Work) -> WorkResult:
+def execute(call: WorkCall, work: Work) -> WorkResult:
     """Do the work of a request and return its result. Raises :class:`ZtrustMailError` where nothing was done."""
     match work:
         case ApplySpec():
@@ -109,14 +109,14 @@ def execute(call: Call, work: Work) -> WorkResult:
     raise TypeError(f"no worker does {type(work).__name__}")
 
 
-def _apply(call: Call, work: ApplySpec) -> Result:
+def _apply(call: WorkCall, work: ApplySpec) -> Result:
     spec = fit_to(work.load(), call.session.server)
     options = replace(call.options(parse_allow(work.allow), work.waves), spec_digest=api.spec_digest(spec))
     make_plan = partial(api.plan, spec, call.session, realms=work.realms, secrets=SecretMode(work.secrets))
     return _run(call.session, make_plan, options)
 
 
-def _apply_saved(call: Call, work: ApplySavedPlan) -> Result:
+def _apply_saved(call: WorkCall, work: ApplySavedPlan) -> Result:
     from ztrust_mail.planning.saved import from_text, move
 
     saved = move(from_text(work.plan))
@@ -125,7 +125,7 @@ def _apply_saved(call: Call, work: ApplySavedPlan) -> Result:
     return _run(call.session, partial(_plan_left, call, saved), options)
 
 
-def _plan_left(call: Call, saved: SavedPlan) -> Plan:
+def _plan_left(call: WorkCall, saved: SavedPlan) -> Plan:
     """Return the saved plan, or what a killed worker has left of it."""
     run = call.session.journal.run_of_request(call.request.number)
     if run is None:
@@ -139,7 +139,7 @@ def _plan_left(call: Call, saved: SavedPlan) -> Plan:
     raise Unsafe(f"run {run.number} applied a part of this plan, and another run followed", hint, "plan-stale")
 
 
-def _rotate(call: Call, work: RotateSecrets) -> Result:
+def _rotate(call: WorkCall, work: RotateSecrets) -> Result:
     from ztrust_mail.applying.options import Waves
 
     spec, allow = fit_to(work.load(), call.session.server), parse_allow(work.allow) | {Reason.MASS_CHANGE}
@@ -152,7 +152,7 @@ def _rotate(call: Call, work: RotateSecrets) -> Result:
         if done.verdict.refusal:
             raise with_reasons(done.verdict.refusal, done.plan)
         found = api.leftovers(done.plan, call.session)
-    result = done.result or _unchanged(done.plan, "rotate")
+    result = result_of(done, "rotate")
     return replace(result, own_findings=(*settled, *result.own_findings, *found))
 
 
@@ -160,14 +160,15 @@ def _run(session: Session, make_plan: Callable[[], Plan], options: ApplyOptions)
     done = api.run_plan(session, make_plan, options)
     if done.verdict.refusal:
         raise with_reasons(done.verdict.refusal, done.plan)
-    result = done.result or _unchanged(done.plan, options.command)
+    result = result_of(done, options.command)
     return replace(result, own_findings=(*done.settled, *result.own_findings))
 
 
-def _unchanged(plan: Plan, command: str) -> Result:
+def result_of(done: Execution[P], command: str) -> Result:
+    """Return the result of a plan that was carried out, or that had nothing to change."""
     from ztrust_mail.applying.outcome import Result
 
-    return Result.of_unchanged(plan, command)
+    return done.result or Result.of_unchanged(done.plan, command)
 
 
 def with_reasons(refusal: Unsafe, plan: Plan) -> Unsafe:

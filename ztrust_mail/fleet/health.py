@@ -157,7 +157,7 @@ class _Server(ThreadingHTTPServer):
         self.registry.register(WorkerCollector(worker, clock))
         ProcessCollector(registry=self.registry)
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _HealthHandler)
 
     @property
     def url(self) -> str:
@@ -170,7 +170,7 @@ class _Server(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _HealthHandler(BaseHTTPRequestHandler):
     """One connection."""
 
     timeout = 10.0

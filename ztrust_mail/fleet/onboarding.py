@@ -14,11 +14,12 @@ from ztrust_mail.core.errors import ZtrustMailError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.fleet.execute import (
-    Call,
+    WorkCall,
     end_of,
     end_of_error,
     has_lost_server,
     require_journal,
+    result_of,
     until_window,
     with_reasons,
 )
@@ -95,7 +96,7 @@ def _names_of(request: StoredRequest) -> Collection[str]:
 class Batch:
     """Requests that are onboarded together. ``ends`` has those that have ended, or wait again."""
 
-    call: Call
+    call: WorkCall
     requests: Sequence[StoredRequest]
     ends: dict[int, RequestEnd | Postponed] = field(default_factory=dict)
 
@@ -108,7 +109,7 @@ class Batch:
         done = api.run_plan(self.call.session, self._plan, options)
         if done.verdict.refusal:
             raise done.verdict.refusal
-        result = done.result or _unchanged(done.plan)
+        result = result_of(done, "apply")
         require_journal(result)
         tests = self._test(result)
         for one in self._accepted.values():
@@ -156,10 +157,10 @@ class Batch:
         plan = with_policy(plan, session.policy)
         left = set[str]()
         for one in self._accepted.values():
-            left |= self._permitted(one, one.part_of(plan))
+            left |= self._find_permitted(one, one.part_of(plan))
         return replace(plan, realms=tuple(one for one in plan.realms if one.realm in left))
 
-    def _permitted(self, one: Onboarding, part: Plan) -> set[str]:
+    def _find_permitted(self, one: Onboarding, part: Plan) -> set[str]:
         """Return the realms of a request to be written now, and end the request where it is refused or has to wait."""
         number = one.request.number
         self.ends.pop(number, None)
@@ -209,9 +210,3 @@ def _note_untested(one: Onboarding, realms: Sequence[RealmOutcome]) -> Iterator[
         message = f"no test mail was sent for {first_and_more(names)}: an earlier worker ended before it could report"
         hint = "look into the mailbox first; test again if no mail arrived"
         yield Finding(Severity.NOTE, "test-unknown", message, hint)
-
-
-def _unchanged(plan: Plan) -> Result:
-    from ztrust_mail.applying.outcome import Result
-
-    return Result.of_unchanged(plan, "apply")

@@ -102,7 +102,7 @@ class ScheduleSweep:
     def _submit(self, settings: config.Settings, occasion: _Occasion) -> None:
         check = _Check(occasion.schedule.drift)
         servers = [*self._find_servers(settings, occasion)]
-        unfinished = self._engine.journal.requests.unfinished() if servers else []
+        unfinished = self._engine.journal.requests.list_unfinished() if servers else []
         checked_soon = {one.server for one in unfinished if one.key.startswith(occasion.prefix)}
         for server in servers:
             if server.url in checked_soon:

@@ -68,8 +68,8 @@ class RequestList:
 def list_requests(journal: Journal, server: str = "", limit: int = 20) -> RequestList:
     """Return the requests for a server, or for all without one; ``limit`` is how many ended ones to show."""
     table = journal.requests
-    unfinished = tuple(table.unfinished(MAX_UNFINISHED, server))
-    ended = tuple(table.ended(min(limit * PER_ROW, MAX_UNFINISHED), server))
+    unfinished = tuple(table.list_unfinished(MAX_UNFINISHED, server))
+    ended = tuple(table.list_ended(min(limit * PER_ROW, MAX_UNFINISHED), server))
     long_ago = table.now() - IDLE_AFTER
     is_running = any(one.state is RequestState.RUNNING for one in unfinished)
     is_idle = not is_running and any(one.due < long_ago for one in unfinished)

@@ -193,13 +193,13 @@ class RequestTable:
         with self._database.reading() as transaction:
             return [request_of(row) for row in transaction.query(queries.NEWEST_REQUESTS, limit=limit)]
 
-    def unfinished(self, limit: int = 1000, server: str = "") -> list[StoredRequest]:
+    def list_unfinished(self, limit: int = 1000, server: str = "") -> list[StoredRequest]:
         """Return the oldest requests that wait or run, oldest first; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.UNFINISHED_REQUESTS, server=server, limit=limit)
         return [request_of(row) for row in rows]
 
-    def ended(self, limit: int = 50, server: str = "") -> list[StoredRequest]:
+    def list_ended(self, limit: int = 50, server: str = "") -> list[StoredRequest]:
         """Return the newest requests that have ended, newest first; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.ENDED_REQUESTS, server=server, limit=limit)
@@ -279,7 +279,7 @@ class RequestTable:
             transaction.execute(queries.CANCEL_REQUEST, {"number": number, "now": transaction.now()})
             return _one(transaction, number)
 
-    def cancelled(self) -> set[int]:
+    def find_cancelled(self) -> set[int]:
         """Return the numbers of the running requests that are to stop."""
         with self._database.reading() as transaction:
             return {row["number"] for row in transaction.query(queries.CANCELLED_AMONG)}

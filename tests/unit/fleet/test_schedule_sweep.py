@@ -79,7 +79,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def end_all(journal: Journal) -> None:
     """Let all requests end."""
-    for one in journal.requests.unfinished():
+    for one in journal.requests.list_unfinished():
         [taken] = journal.requests.take([one])
         journal.requests.store([(taken, RequestEnd(RequestState.DONE))])
 
@@ -188,7 +188,7 @@ def test_a_schedule_that_is_removed_or_never_due_submits_nothing(rig):
 def test_while_the_check_of_an_earlier_time_waits_no_second_one_is_stored(rig):
     rig.configure(schedule("nightly", more=""), schedule("nightly-two"))
     rig.sweep()
-    [first, *_] = rig.journal.requests.unfinished()
+    [first, *_] = rig.journal.requests.list_unfinished()
     [taken] = rig.journal.requests.take([first])
     rig.journal.requests.store([(taken, RequestEnd(RequestState.DONE))])
     rig.now += timedelta(days=1)

@@ -215,7 +215,7 @@ def test_lists_have_neither_content_nor_reports(requests: RequestTable) -> None:
         (1, "", "", ""),
     ]
     assert [one.number for one in requests.newest(limit=1)] == [2]
-    assert [one.number for one in requests.unfinished()] == [2]
+    assert [one.number for one in requests.list_unfinished()] == [2]
 
 
 def test_the_requests_ahead_are_those_with_a_higher_priority_and_the_earlier_ones(requests: RequestTable) -> None:
@@ -277,11 +277,11 @@ def test_a_waiting_request_is_cancelled_at_once(requests: RequestTable) -> None:
 
 def test_a_running_request_is_asked_to_stop(requests: RequestTable) -> None:
     one = taken(requests, new_request())
-    assert requests.cancelled() == set()
+    assert requests.find_cancelled() == set()
     assert requests.cancel(one.number).state is RequestState.RUNNING
-    assert requests.cancelled() == {one.number}
+    assert requests.find_cancelled() == {one.number}
     requests.store([(one, RequestEnd(RequestState.CANCELLED))])
-    assert requests.cancelled() == set()
+    assert requests.find_cancelled() == set()
 
 
 def test_a_cancelled_request_that_is_put_back_is_cancelled(requests: RequestTable) -> None:

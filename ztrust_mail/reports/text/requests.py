@@ -31,7 +31,7 @@ _STYLES: Final = {
 
 
 @dataclass(frozen=True)
-class _Row:
+class _RequestRow:
     """Equal requests of one server."""
 
     requests: Sequence[StoredRequest]
@@ -94,15 +94,15 @@ def request_table(found: RequestList, *, details: bool = False) -> Iterator[Line
             yield line(" " * (widths[0] + 2), Span("", HANG), Span(one.remark, "dim"))
 
 
-def _fold(found: RequestList, *, details: bool) -> list[_Row]:
+def _fold(found: RequestList, *, details: bool) -> list[_RequestRow]:
     groups: dict[object, list[StoredRequest]] = {}
     by_state = sorted(found.unfinished, key=lambda one: one.state is not RequestState.RUNNING)
     for one in (*by_state, *found.ended):
         key = one.server, one.kind, _word(one), summary_of(one)
         groups.setdefault(one.number if details else key, []).append(one)
-    rows: list[_Row] = []
+    rows: list[_RequestRow] = []
     for several in groups.values():
-        rows += [_Row(several)] if len(several) >= _FOLD_FROM else [_Row([one]) for one in several]
+        rows += [_RequestRow(several)] if len(several) >= _FOLD_FROM else [_RequestRow([one]) for one in several]
     places = {one.number: place for place, one in enumerate((*by_state, *found.ended))}
     rows.sort(key=lambda row: places[row.first.number])
     unfinished = sum(not row.first.state.is_final for row in rows)
