@@ -18,7 +18,7 @@ REGISTRIES = re.compile(
     rb"|docker[.]io|ghcr[.]io|quay[.]io|rubygems[.]org)\b"
 )
 LARGEST_FILE = 200_000
-LARGEST_WHEEL = 1_000_000
+LARGEST_WHEEL = 1_200_000
 LARGEST_SDIST = 3_000_000
 
 

@@ -113,19 +113,24 @@ class BareEnvironment:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def pip(self, *arguments: str) -> str:
-        """Run pip, as this machine configures it, and return what it wrote."""
+    def pip(self, *arguments: str, constrained: bool = True) -> str:
+        """Run pip, as this machine configures it, and return what it wrote.
+
+        Unless ``constrained``, it may install other versions than those of constraints.txt.
+        """
         configured = {name: value for name, value in os.environ.items() if name.upper().startswith(FOR_PIP)}
+        if not constrained:
+            configured.pop("PIP_CONSTRAINT", None)
         configured["HOME"] = str(Path.home())
         command = [str(self.folder / "venv" / "bin" / "python"), "-m", "pip", *arguments]
         return run_tool(command, environ={**self.variables, **configured})
 
 
-def make_environment(folder: Path, requirement: str) -> BareEnvironment:
-    """Make an environment and install one requirement."""
+def make_environment(folder: Path, requirement: str, *, constrained: bool = True) -> BareEnvironment:
+    """Make an environment and install one requirement; ``constrained`` is that of :meth:`BareEnvironment.pip`."""
     run_tool([sys.executable, "-m", "venv", str(folder / "venv")])
     environment = BareEnvironment(folder)
-    environment.pip("install", "--quiet", requirement)
+    environment.pip("install", "--quiet", requirement, constrained=constrained)
     return environment
 
 
