@@ -17,7 +17,7 @@ from support.waiting import Clock
 import ztrust_mail
 from ztrust_mail.core.errors import ExitStatus, Unsafe
 from ztrust_mail.gateways.gateway import LiveRealm
-from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.lease import UNMONITORED, Monitor
 from ztrust_mail.journal.records import Step
 from ztrust_mail.planning.plan import RealmPlan, Status
@@ -134,13 +134,17 @@ def test_a_lock_lost_while_a_realm_is_read_again_stops_its_write() -> None:
 
 def test_a_process_that_was_paused_for_longer_than_its_lease_begins_no_write(sandbox: Sandbox) -> None:
     clock = Clock()
-    with connected(sandbox, connections=1) as opened, replace(opened, lease=clock.timing) as connection:
 
-        def pause(realm: str) -> None:
-            clock.now += clock.timing.ttl
+    def pause(realm: str) -> None:
+        clock.now += clock.timing.ttl
 
-        sandbox.faults.before_write = pause
-        done = ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)
+    with connected(sandbox, connections=1) as opened:
+        journal = open_journal(opened.journal_url, writable=True, timing=clock.timing)
+        assert journal is not None
+        with journal:
+            connection = replace(opened, shared_journal=journal)
+            sandbox.faults.before_write = pause
+            done = ztrust_mail.apply(ztrust_mail.plan(SPEC, connection), connection)
     assert [realm.status for realm in done.realms] == [Status.APPLIED, Status.SKIPPED, Status.SKIPPED]
     assert {finding.rule for finding in done.realms[1].findings} == {"lease-lost"}
 
