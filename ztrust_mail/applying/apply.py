@@ -59,11 +59,13 @@ def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[]
     """
     jobs: list[Future[None]] = []
     with ThreadPoolExecutor(threads) as pool:
-        while len(jobs) < threads or not all(job.done() for job in jobs):
+        is_over = False
+        while not is_over:
             try:
                 while len(jobs) < threads:
                     jobs.append(pool.submit(work))
                 wait(jobs)
+                is_over = True
             except KeyboardInterrupt:
                 interrupted()
     for job in jobs:
