@@ -52,7 +52,7 @@ class Workplace:
 
     @contextmanager
     def worker(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker, which is told to end at the end of the block."""
+        """Run a worker, which is stopped at the end of the block."""
         with (self.folder / "worker.log").open("wb") as log:
             process = subprocess.Popen([sys.executable, "-m", "ztrust_mail", "worker", *arguments], stderr=log)
         try:

@@ -91,4 +91,4 @@ def test_workers_do_what_a_schedule_asks_for_once(settings):
 def test_an_address_that_cannot_be_used_ends_the_worker_before_it_takes_a_request(settings):
     with running(settings, "--listen", "nonsense") as worker:
         assert worker.process.wait(PATIENCE) == 2
-        assert "`nonsense` is no address to listen on; write HOST:PORT or a port" in worker.log.read_text()
+        assert "`nonsense` is not an address to listen on; write HOST:PORT or a port" in worker.log.read_text()

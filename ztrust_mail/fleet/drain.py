@@ -1,4 +1,4 @@
-"""Works off the requests of one server, in order, until none is left or it is told to stop."""
+"""Works off the requests of one server, in order, until none is left or the drain is stopped."""
 
 from __future__ import annotations
 

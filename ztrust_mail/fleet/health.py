@@ -80,7 +80,7 @@ def parse_address(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):)?([0-9]{1,5})", text, re.ASCII)
     if match is None or int(match[2]) > 0xFFFF:
         hint = f"write HOST:PORT or a port, such as {LOOPBACK}:9180"
-        raise UsageError(f"{quoted(text)} is no address to listen on", hint)
+        raise UsageError(f"{quoted(text)} is not an address to listen on", hint)
     return (match[1] or LOOPBACK).strip("[]"), int(match[2])
 
 

@@ -73,7 +73,7 @@ class WorkerState:
 
 
 class Worker:
-    """Runs until it is told to stop. ``sweeps`` are called at each sweep, such as the one that submits schedules."""
+    """Runs until it is stopped. ``sweeps`` are called at each sweep, such as the one that submits schedules."""
 
     def __init__(
         self,

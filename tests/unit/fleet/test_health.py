@@ -201,7 +201,7 @@ def test_an_address_is_a_port_with_or_without_a_host(text, address):
 
 @pytest.mark.parametrize("text", ["", ":9180", "host", "host:", "127.0.0.1:65536", "::1:9180", "a b:1", "1:2:3", "١:1"])
 def test_what_is_no_address_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match="is no address to listen on") as caught:
+    with pytest.raises(UsageError, match="is not an address to listen on") as caught:
         parse_address(text)
     assert "such as 127.0.0.1:9180" in caught.value.hint
 

@@ -1,4 +1,4 @@
-"""``worker``: do the requests for servers as they come, until the process is told to stop."""
+"""``worker``: do the requests for servers as they come, until the process is stopped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_SERVERS = 64
 def command(queue: Sequence[str], concurrency: int, listen: str | None, config: str | None) -> None:
     """Do the requests for servers as they come.
 
-    Does what was submitted with --detach or by services, until the process is told to stop. Needs a journal in
+    Does what was submitted with --detach or by services, until the process is stopped. Needs a journal in
     PostgreSQL. SIGTERM and Ctrl-C let the writes under way finish and put the rest back; a second one ends the process
     at once. Logs a line for each event to standard error.
     """
@@ -70,7 +70,7 @@ def _work(
     concurrency: int,
     keep: timedelta,
 ) -> None:
-    """Work until the process is told to stop. Raises :class:`UsageError` without the extra, or for a bad address."""
+    """Work until the process is stopped. Raises :class:`UsageError` without the extra, or for a bad address."""
     from ztrust_mail import fleet
     from ztrust_mail.journal.database import parse_url
 
