@@ -24,6 +24,9 @@ from ztrust_mail.secrets.store import ResolvedSecrets
 INTENT_BATCH = 32
 """How many intents are recorded at once: recording each alone would slow the writes down."""
 
+SIGNAL_CHECK_S = 0.2
+"""How often a waiting thread looks for Ctrl-C, in seconds: a signal that arrives just before a wait does not end it."""
+
 _LOG = logging.getLogger("ztrust_mail.apply")
 
 
@@ -64,7 +67,8 @@ def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[]
             try:
                 while len(jobs) < threads:
                     jobs.append(pool.submit(work))
-                wait(jobs)
+                while wait(jobs, SIGNAL_CHECK_S).not_done:
+                    pass
                 is_over = True
             except KeyboardInterrupt:
                 interrupted()

@@ -79,9 +79,12 @@ def test_an_interruption_after_an_exception_waits_for_the_work_under_way():
     assert main is not None
 
     def work() -> None:
-        if next(calls) == 0:
+        call = next(calls)
+        if call == 0:
             has_failed.set()
             raise ZeroDivisionError
+        if call > 1:  # the interruption reached the main thread while it was starting this work
+            return
         assert has_failed.wait(30)
         signal.pthread_kill(main, signal.SIGINT)
         assert is_interrupted.wait(30)
