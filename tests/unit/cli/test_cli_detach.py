@@ -8,7 +8,7 @@ import pytest
 from support.cli import Cli
 from support.fleets import Fleet
 
-from ztrust_mail.cli.fleet.submit import is_for_workers
+from ztrust_mail.cli.workers.submit import is_for_workers
 
 NO_DATABASE = "postgresql://nobody@127.0.0.1:1/journal"
 

@@ -348,7 +348,7 @@ def test_an_interruption_finishes_the_writes_under_way_on_each_server_and_all_ca
         both.wait(30)
         assert noticed.wait(30)
 
-    noticed = event_of_log("ztrust_mail.cli.fleet.run", request)
+    noticed = event_of_log("ztrust_mail.cli.many_servers.run", request)
     for name in ("eu-1", "eu-2"):
         fleet[name].faults.before_write = write
     chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")

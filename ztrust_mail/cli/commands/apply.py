@@ -12,9 +12,13 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import execute, finish, require_terminal_or_yes
-from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
-from ztrust_mail.cli.fleet.submit import (
+from ztrust_mail.cli.many_servers.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
+from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
+from ztrust_mail.cli.workers.submit import (
     Submission,
     confirm_or_end,
     detaching,
@@ -24,10 +28,6 @@ from ztrust_mail.cli.fleet.submit import (
     refuse_options,
     submit_on_servers,
 )
-from ztrust_mail.cli.options import OutputFormat, WriteFlags
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.options import ServerFlags, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles

@@ -6,9 +6,15 @@ from enum import StrEnum
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.options import ServerFlags, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
-from ztrust_mail.cli.fleet.submit import (
+from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.lint_options import LintFlags, choosing
+from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
+from ztrust_mail.cli.workers.submit import (
     Submission,
     detaching,
     is_for_workers,
@@ -16,12 +22,6 @@ from ztrust_mail.cli.fleet.submit import (
     refuse_options,
     submit_on_servers,
 )
-from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.lint_options import LintFlags, choosing
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.reports.report import of_drift

@@ -6,9 +6,9 @@ from pathlib import Path
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import check_preview, finish_with_plan
-from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.lint_options import LintFlags, choosing
+from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat, Preview
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, job_options, probing

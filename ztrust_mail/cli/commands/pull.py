@@ -7,8 +7,8 @@ from pathlib import Path
 from ztrust_mail import api
 from ztrust_mail.api.pull_spec import Pulled
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.options import ServerFlags, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
+from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import pluralise, quoted, shell_word

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import settings
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.follow import Follower, finish_interrupted
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.cli.streams import interrupt_on_termination
+from ztrust_mail.cli.workers.follow import Follower, finish_interrupted
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Journal, open_journal

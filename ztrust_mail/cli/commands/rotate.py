@@ -18,9 +18,13 @@ from ztrust_mail.cli.execute import (
     prepare,
     require_terminal_or_yes,
 )
-from ztrust_mail.cli.fleet.options import ServerFlags, order, parse_order, refuse_several, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
-from ztrust_mail.cli.fleet.submit import (
+from ztrust_mail.cli.many_servers.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
+from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_spec, parse_variables
+from ztrust_mail.cli.workers.submit import (
     Submission,
     confirm_or_end,
     detaching,
@@ -29,10 +33,6 @@ from ztrust_mail.cli.fleet.submit import (
     refuse_options,
     submit_on_servers,
 )
-from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind
 from ztrust_mail.core.text import closest_word, quoted

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.fleet.options import ServerFlags, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
-from ztrust_mail.cli.fleet.submit import (
+from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
+from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.spec_options import load_optional_spec, parse_variables
+from ztrust_mail.cli.workers.submit import (
     Submission,
     detaching,
     is_for_workers,
@@ -14,10 +18,6 @@ from ztrust_mail.cli.fleet.submit import (
     refuse_options,
     submit_on_servers,
 )
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_optional_spec, parse_variables
 from ztrust_mail.reports.report import of_tests
 
 NAME = "test"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from ztrust_mail import settings
 from ztrust_mail.api import linting
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.options import ServerFlags, refuse_several, selecting
-from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
+from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles

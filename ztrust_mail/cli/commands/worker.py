@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ztrust_mail import settings
 from ztrust_mail.cli import options
 from ztrust_mail.cli.output import Output, exit_with
-from ztrust_mail.cli.worker_log import log_lines
+from ztrust_mail.cli.workers.log import log_lines
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
 from ztrust_mail.settings.texts import DEFAULT_QUEUE

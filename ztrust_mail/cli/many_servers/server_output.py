@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from ztrust_mail.api import Session
-from ztrust_mail.cli.fleet.turns import Turns
+from ztrust_mail.cli.many_servers.turns import Turns
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.progress import Progress
 from ztrust_mail.core.errors import ExitStatus

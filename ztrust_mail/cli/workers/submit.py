@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
 from ztrust_mail.cli import options
-from ztrust_mail.cli.fleet.options import ServerFlags, Stage
-from ztrust_mail.cli.fleet.run import run_on_servers
 from ztrust_mail.cli.invocation import next_command
+from ztrust_mail.cli.many_servers.options import ServerFlags, Stage
+from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, UsageError
@@ -118,7 +118,7 @@ def submit_on_servers(output: Output, servers: ServerFlags, config_path: str | N
 def _submit(
     engine: Engine, config_path: str | None, submission: Submission, output: Output, server: str | None
 ) -> None:
-    from ztrust_mail.cli.fleet.follow import follow_to_end
+    from ztrust_mail.cli.workers.follow import follow_to_end
 
     chosen = _choose_server(submission, config.load(config_path), server)
     if is_file_url(chosen.url):

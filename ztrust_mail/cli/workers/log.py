@@ -13,7 +13,7 @@ from ztrust_mail.core.text import printable
 
 OURS: Final = "ztrust_mail"
 _QUEUE: Final = "procrastinate"
-_PACKAGE: Final = str(Path(__file__).parents[1])
+_PACKAGE: Final = str(Path(__file__).parents[2])
 _WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
 
 
