@@ -12,7 +12,7 @@ from ztrust_mail.core.findings import has_errors
 from ztrust_mail.providers.example import example_presets, example_spec
 from ztrust_mail.providers.presets import find_preset
 from ztrust_mail.reports import style
-from ztrust_mail.reports.text.findings import finding_lines
+from ztrust_mail.reports.text.lines import finding_lines
 
 FOLDER = Path(__file__).parents[2] / "examples" / "specs"
 VALID, INVALID = (

@@ -32,7 +32,7 @@ from ztrust_mail.reports import style, text
 from ztrust_mail.reports.report import ApplyReport, OutputFormat, PlanReport, Report, load_format, of_findings
 from ztrust_mail.reports.style import Line
 from ztrust_mail.reports.text.code_frame import spec_finding_lines
-from ztrust_mail.reports.text.findings import finding_line, finding_lines
+from ztrust_mail.reports.text.lines import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
 
 R = TypeVar("R", bound=Report)

@@ -21,7 +21,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.reports import style
-from ztrust_mail.reports.text.findings import finding_line
+from ztrust_mail.reports.text.lines import finding_line
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome

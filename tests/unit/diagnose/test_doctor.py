@@ -14,7 +14,7 @@ from support.mail_settings import STORED
 from ztrust_mail import doctor
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.diagnose.doctor import DoctorReport, examine, setup_commands
-from ztrust_mail.reports.text.checks import check_lines, check_verdict
+from ztrust_mail.reports.text.servers import doctor_lines, doctor_verdict
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.settings import Server
 
@@ -104,7 +104,7 @@ def test_realms_with_the_same_problem_are_one_group(ztrust_sandbox):
 
 def test_the_findings_on_many_realms_fit_a_screen_of_80_columns_and_24_lines(ztrust_sandbox):
     found = many_realms(ztrust_sandbox, 60)
-    lines = ["".join(span.text for span in one) for one in [*check_lines(found), *check_verdict(found)]]
+    lines = ["".join(span.text for span in one) for one in [*doctor_lines(found), *doctor_verdict(found)]]
     wrapped = [part for text in lines for part in textwrap.wrap(text, 78)]
     assert len(wrapped) <= 22  # and the command and the next prompt
     assert "`customer-number-0001`, `customer-number-0004`, `customer-number-0007` and 17 more" in "\n".join(lines)

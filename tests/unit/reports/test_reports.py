@@ -30,8 +30,8 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports import style
 from ztrust_mail.reports.json import FORMAT as JSON
 from ztrust_mail.reports.style import Span, line
-from ztrust_mail.reports.text.checks import check_lines, check_verdict
-from ztrust_mail.reports.text.findings import finding_line, finding_lines
+from ztrust_mail.reports.text.lines import finding_line, finding_lines
+from ztrust_mail.reports.text.servers import doctor_lines, doctor_verdict
 from ztrust_mail.settings import Server
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired, GlobMatch
@@ -496,8 +496,8 @@ def test_the_doctor_prints_a_hint_below_each_answer_that_is_not_yes() -> None:
     )
     able = (Support(Operation.PLAN, True, "by hand"), Support(Operation.CANARY, False, "--wave"))
     found = DoctorReport("https://id.example.com", checks, ExitStatus.PARTIAL, "Form", able)
-    plain = shown([*check_lines(found), *check_verdict(found)])
-    whole = shown([*check_lines(found, capabilities=True), *check_verdict(found)])
+    plain = shown([*doctor_lines(found), *doctor_verdict(found)])
+    whole = shown([*doctor_lines(found, capabilities=True), *doctor_verdict(found)])
     assert plain == [
         "https://id.example.com",
         "  yes reach and log in        admin",
@@ -523,7 +523,7 @@ def test_the_report_of_an_unreachable_server_has_nothing_after_the_failed_check(
     checks = (Check("reach and log in", False, "cannot connect", "check the port"),)
     found = DoctorReport("https://id.example.com", checks, ExitStatus.UNREACHABLE, "Form", ())
     for capabilities in (False, True):
-        assert shown(check_lines(found, capabilities=capabilities)) == [
+        assert shown(doctor_lines(found, capabilities=capabilities)) == [
             "https://id.example.com",
             "  no  reach and log in        cannot connect",
             f"{'':8}check the port",

@@ -17,7 +17,7 @@ from ztrust_mail.core.secret import SecretKind
 from ztrust_mail.model.fields import DEFAULT_PORTS, DEFAULT_SECURITY, EXPIRES, FIELDS, PRESET, Kind, Security
 from ztrust_mail.model.values import MAX_LENGTH
 from ztrust_mail.reports import style
-from ztrust_mail.reports.text.findings import finding_line, finding_lines
+from ztrust_mail.reports.text.lines import finding_line, finding_lines
 from ztrust_mail.specfile import schema
 from ztrust_mail.specfile.load import from_dict, read_specs
 from ztrust_mail.specfile.schema_messages import ProblemReporter, SchemaProblem

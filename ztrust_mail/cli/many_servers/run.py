@@ -24,8 +24,8 @@ from ztrust_mail.reports import text
 from ztrust_mail.reports.report import ServerResult, of_servers_run
 from ztrust_mail.reports.server_result import count_realms, list_requests, refused_reasons
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.fleet import group_lines, table_lines
+from ztrust_mail.reports.text.lines import finding_lines
+from ztrust_mail.reports.text.many_servers import group_lines, table_lines
 from ztrust_mail.settings.inventory import SelectedServer, report_left_out, resolve_selection
 from ztrust_mail.settings.urls import is_file_url
 

@@ -118,7 +118,7 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def mail_tests(self, report: reports.MailTestReport) -> Overview:
         """Return the result of each test mail, and the diagnoses as a table."""
-        from ztrust_mail.reports.text.diagnosis import probe_side, server_side
+        from ztrust_mail.reports.text.mail_test import probe_side, server_side
 
         heads = ("relay", "realms", "server", "from here", "verdict", "next step")
         found = [
@@ -145,7 +145,7 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def check(self, report: reports.CheckReport) -> Overview:
         """Return the facts of subjects as a table, one for all with the same, and the realms with the findings."""
-        from ztrust_mail.reports.text.check import group_subjects, name_group
+        from ztrust_mail.reports.text.probe import group_subjects, name_group
 
         tables = []
         for group in group_subjects(report.run.subjects):
@@ -191,7 +191,7 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def presets(self, report: reports.PresetsReport) -> Overview:
         """Return presets as a table each with all facts, or as one table of them."""
-        from ztrust_mail.reports.text.presets import preset_facts
+        from ztrust_mail.reports.text.reference import preset_facts
 
         if not report.whole:
             heads = ("preset", "provider", "host", "port", "security")

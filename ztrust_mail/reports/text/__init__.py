@@ -7,8 +7,7 @@ from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.style import WIDTH, Line, Span, line, plain
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.lines import HEADING, TextReport
+from ztrust_mail.reports.text.lines import HEADING, TextReport, finding_lines
 
 __all__ = ["HEADING", "NOTHING", "TextFormat", "TextReport"]
 
@@ -88,7 +87,7 @@ class TextFormat(ReportFormat[TextReport]):
 
     def mail_tests(self, report: reports.MailTestReport) -> TextReport:
         """Return the results of test mails, equal ones of several realms once."""
-        from ztrust_mail.reports.text.checks import mail_test_body, mail_test_verdict
+        from ztrust_mail.reports.text.mail_test import mail_test_body, mail_test_verdict
 
         return TextReport(mail_test_body(report, details=self._details), mail_test_verdict(report))
 
@@ -100,16 +99,16 @@ class TextFormat(ReportFormat[TextReport]):
 
     def check(self, report: reports.CheckReport) -> TextReport:
         """Return the facts of each subject, those that several have in common once."""
-        from ztrust_mail.reports.text.check import check_body, check_run_verdict
+        from ztrust_mail.reports.text.probe import check_body, check_verdict
 
-        return TextReport(check_body(report, details=self._details), check_run_verdict(report))
+        return TextReport(check_body(report, details=self._details), check_verdict(report))
 
     def checks(self, report: reports.ChecksReport) -> TextReport:
         """Return a line per check."""
-        from ztrust_mail.reports.text.checks import check_lines, check_verdict
+        from ztrust_mail.reports.text.servers import doctor_lines, doctor_verdict
 
-        lines = check_lines(report.doctor, capabilities=report.capabilities)
-        return TextReport([*finding_lines(report.findings), *lines], check_verdict(report.doctor))
+        lines = doctor_lines(report.doctor, capabilities=report.capabilities)
+        return TextReport([*finding_lines(report.findings), *lines], doctor_verdict(report.doctor))
 
     def commands(self, report: reports.CommandsReport) -> TextReport:
         """Return the commands, a line each."""
@@ -121,13 +120,13 @@ class TextFormat(ReportFormat[TextReport]):
 
     def rules(self, report: reports.RulesReport) -> TextReport:
         """Return one rule with its help, or a table of rules."""
-        from ztrust_mail.reports.text.findings import rule_lines, rule_table
+        from ztrust_mail.reports.text.reference import rule_lines, rule_table
 
         return TextReport(rule_lines(report.rules[0]) if report.whole else rule_table(report.rules))
 
     def presets(self, report: reports.PresetsReport) -> TextReport:
         """Return one preset with all its facts, or a table of presets."""
-        from ztrust_mail.reports.text.presets import preset_lines, preset_table
+        from ztrust_mail.reports.text.reference import preset_lines, preset_table
 
         return TextReport(preset_lines(report.presets[0]) if report.whole else preset_table(report.presets))
 
@@ -141,7 +140,7 @@ class TextFormat(ReportFormat[TextReport]):
 
     def fleet(self, report: reports.FleetReport) -> TextReport:
         """Return the text of each server, and a table of all."""
-        from ztrust_mail.reports.text.fleet import fleet_body, fleet_verdict
+        from ztrust_mail.reports.text.many_servers import fleet_body, fleet_verdict
 
         notes = [*finding_lines(report.findings), *([line()] if report.findings else [])]
         body = fleet_body(report, self.render, details=self._details)

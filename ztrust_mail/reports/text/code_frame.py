@@ -10,7 +10,7 @@ from typing import TextIO
 from ztrust_mail.core.findings import Excerpt, Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, printable
 from ztrust_mail.reports.style import Line, Span, line
-from ztrust_mail.reports.text.findings import SEVERITY_STYLES, finding_lines
+from ztrust_mail.reports.text.lines import SEVERITY_STYLES, finding_lines
 
 Cells = Sequence[tuple[str, int]]
 """The characters of a text as they are shown, each with the number of columns that it takes."""

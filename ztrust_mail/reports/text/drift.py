@@ -13,8 +13,7 @@ from ztrust_mail.planning.plan import RealmPlan, Status, all_findings
 from ztrust_mail.reports.grouping import Block, Said, Statement, count_by, group_realms
 from ztrust_mail.reports.report import DriftReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_lines
+from ztrust_mail.reports.text.lines import block_lines, command_line, finding_lines, server_lines, value_lines
 from ztrust_mail.reports.text.plan import (
     STATUS,
     field_label,

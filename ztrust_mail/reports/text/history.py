@@ -16,8 +16,7 @@ from ztrust_mail.planning.run_diff import RealmDiff
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
 from ztrust_mail.reports.report import ComparisonReport, DiffReport
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
-from ztrust_mail.reports.text.findings import finding_lines
-from ztrust_mail.reports.text.lines import block_lines, value_lines
+from ztrust_mail.reports.text.lines import block_lines, finding_lines, value_lines
 from ztrust_mail.reports.text.plan import change_statement, describe_block, make_remark, statement_lines
 
 if TYPE_CHECKING:

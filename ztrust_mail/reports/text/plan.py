@@ -19,8 +19,14 @@ from ztrust_mail.planning.safety import Danger, Reason
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms, list_realms, name_realms, name_references
 from ztrust_mail.reports.report import ApplyReport, PlanReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
-from ztrust_mail.reports.text.findings import finding_line, finding_lines
-from ztrust_mail.reports.text.lines import block_lines, command_line, server_lines, value_lines
+from ztrust_mail.reports.text.lines import (
+    block_lines,
+    command_line,
+    finding_line,
+    finding_lines,
+    server_lines,
+    value_lines,
+)
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome, Result

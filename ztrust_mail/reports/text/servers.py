@@ -1,9 +1,12 @@
-"""The servers of the settings as lines of text."""
+"""The servers of the settings, and what the doctor finds on one, as lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.diagnose.doctor import MAX_EXAMPLES, DoctorReport
 from ztrust_mail.diagnose.servers import ReachStatus, ServerList
 from ztrust_mail.reports.report import ServersReport
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
@@ -64,3 +67,43 @@ def server_list_verdict(report: ServersReport) -> Iterator[Line]:
         yield command_line("How to write a server into the settings", "ztrust-mail docs settings")
     elif report.next_step:
         yield command_line("Log in to each", report.next_step)
+
+
+def doctor_lines(found: DoctorReport, *, capabilities: bool = False) -> Iterator[Line]:
+    """Yield each check with its answer and, unless that is a yes, what to do; with ``capabilities`` their table, too.
+
+    Realms with the same problem are one group with some examples. A no of the first check has no table after it.
+    """
+    marks = {True: Span("yes", "green"), False: Span("no", "bold red"), None: Span("?", "yellow")}
+    yield line(found.url)
+    for check in found.checks:
+        mark = marks[check.answer]
+        yield line("  ", mark, " " * (4 - len(mark.text)), f"{check.question:<22}  {check.detail}")
+        for group in check.groups[:MAX_EXAMPLES]:
+            examples = first_and_more([quoted(realm) for realm in group.realms], MAX_EXAMPLES)
+            yield line(f"      not in {examples}: {group.message}")
+            yield line(Span(f"        {group.hint}", "dim"))
+        if (more := len(check.groups) - MAX_EXAMPLES) > 0:
+            yield line(f"      and {pluralise(more, 'other problem')}: ztrust-mail doctor --format json")
+        if check.hint and check.answer is not True:
+            yield line(Span(f"        {check.hint}", "dim"))
+    if capabilities and found.checks[0].answer is not False:
+        yield from _capability_lines(found, marks)
+
+
+def doctor_verdict(found: DoctorReport) -> Iterator[Line]:
+    """Yield how many checks failed; nothing after a no of the first check, which says it all."""
+    if found.checks[0].answer is False:
+        return
+    numbers = Counter(check.answer for check in found.checks)
+    verdict = f"{pluralise(numbers[False], 'check')} failed" if numbers[False] else "No problem found"
+    unknown = f"; {pluralise(numbers[None], 'check')} could not be made" if numbers[None] else ""
+    yield line(Span(f"{verdict}{unknown}.", "bold"))
+
+
+def _capability_lines(found: DoctorReport, marks: Mapping[bool | None, Span]) -> Iterator[Line]:
+    yield line(f"What {found.title} can do:")
+    width = max(len(ability.operation) for ability in found.abilities)
+    for ability in found.abilities:
+        mark = marks[ability.is_supported]
+        yield line("  ", mark, " " * (4 - len(mark.text)), f"{ability.operation:<{width}}  {ability.remark}")

@@ -1,13 +1,14 @@
-"""Mail providers as lines of text."""
+"""What people look up, as lines of text: mail providers and rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
+from ztrust_mail.core.rules import GROUPS, Rule
 from ztrust_mail.providers.presets import Preset, PresetPort, ProviderKind, SenderRule, UsernameRule
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
-from ztrust_mail.reports.text.lines import command_line
+from ztrust_mail.reports.text.lines import SEVERITY_STYLES, command_line
 
 _KINDS = {
     ProviderKind.SERVICE: "Services for mail of programs",
@@ -92,3 +93,23 @@ def _login(preset: Preset) -> Iterator[tuple[str, Sequence[str]]]:
     or_password = f", or {login.password}" if login.password else ""
     no_login = ", or no login where the server's address is permitted" if login.optional else ""
     yield "secret", [f"{login.secret}{or_password}{no_login}"]
+
+
+def rule_lines(found: Rule) -> Iterator[Line]:
+    """Yield a rule with its severity, title and help."""
+    yield line(Span(found.id, "bold"), "  ", Span(found.severity.value, SEVERITY_STYLES[found.severity]))
+    yield line(f"  {found.title}")
+    yield line()
+    for one in wrap(found.help, 78, break_long_words=False, break_on_hyphens=False):
+        yield line(f"  {one}")
+
+
+def rule_table(rules: Sequence[Rule]) -> Iterator[Line]:
+    """Yield the rules by group, a line for each."""
+    width = max(len(rule.id) for rule in rules)
+    for group, heading in GROUPS.items():
+        yield line(Span(heading, "bold"))
+        for rule in rules:
+            if rule.group == group:
+                severity = Span(f"{rule.severity:<8}", SEVERITY_STYLES[rule.severity])
+                yield line(f"  {rule.id:<{width}}  ", severity, "  ", Span("", HANG), rule.title)
