@@ -7,7 +7,7 @@ from ztrust_mail.core.text import pluralise
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.style import WIDTH, Line, Span, line, plain
-from ztrust_mail.reports.text.lines import HEADING, TextReport, finding_lines
+from ztrust_mail.reports.text.lines import HEADING, TextReport, finding_lines, note_lines
 
 __all__ = ["HEADING", "NOTHING", "TextFormat", "TextReport"]
 
@@ -65,8 +65,8 @@ class TextFormat(ReportFormat[TextReport]):
 
         if report.whole:
             return TextReport(run_lines(report.runs[0], details=self._details))
-        server, notes = report.title or report.server, list(finding_lines(report.findings))
-        return TextReport([line(server), line(), *notes, *([line()] if notes else []), *run_table(report.runs, server)])
+        server = report.title or report.server
+        return TextReport([line(server), line(), *note_lines(report.findings), *run_table(report.runs, server)])
 
     def diff(self, report: reports.DiffReport) -> TextReport:
         """Return how realms differ, those that differ alike once."""
@@ -142,17 +142,15 @@ class TextFormat(ReportFormat[TextReport]):
         """Return the text of each server, and a table of all."""
         from ztrust_mail.reports.text.many_servers import fleet_body, fleet_verdict
 
-        notes = [*finding_lines(report.findings), *([line()] if report.findings else [])]
         body = fleet_body(report, self.render, details=self._details)
-        return TextReport([*notes, *body], fleet_verdict(report))
+        return TextReport([*note_lines(report.findings), *body], fleet_verdict(report))
 
     def request_list(self, report: reports.RequestListReport) -> TextReport:
         """Return a table of requests, equal ones in one row."""
         from ztrust_mail.reports.text.requests import request_table, request_table_verdict
 
-        notes = [*finding_lines(report.findings)]
         table = request_table(report.listed, details=self._details)
-        return TextReport([*notes, *([line()] if notes else []), *table], request_table_verdict(report))
+        return TextReport([*note_lines(report.findings), *table], request_table_verdict(report))
 
     def requests(self, report: reports.RequestsReport) -> TextReport:
         """Return a sentence for each request, or all that is known of it."""

@@ -13,7 +13,7 @@ from ztrust_mail.planning.plan import RealmPlan, Status, all_findings
 from ztrust_mail.reports.grouping import Block, Said, Statement, count_by, group_realms
 from ztrust_mail.reports.report import DriftReport
 from ztrust_mail.reports.style import HANG, Line, Span, line
-from ztrust_mail.reports.text.lines import block_lines, command_line, finding_lines, server_lines, value_lines
+from ztrust_mail.reports.text.lines import block_lines, command_line, note_lines, server_lines, value_lines
 from ztrust_mail.reports.text.plan import (
     STATUS,
     field_label,
@@ -62,8 +62,7 @@ def drift_body(report: DriftReport, *, details: bool = False) -> Iterator[Line]:
         yield line()
     shown = {one for one in found.findings if _is_in_blocks(found, one.realm, one.field, one.rule)}
     others = (one for one in (*report.findings, *all_findings(found.plan), *found.own_findings) if one not in shown)
-    lines = list(finding_lines(sorted(others, key=_rank), fold=not details))
-    yield from [*lines, line()] if lines else []
+    yield from note_lines(sorted(others, key=_rank), fold=not details)
 
 
 def _describe_realm(found: Drift, realm: RealmPlan) -> Said:

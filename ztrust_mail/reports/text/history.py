@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.findings import has_errors
+from ztrust_mail.core.findings import Finding, has_errors
 from ztrust_mail.core.text import pluralise, printable, to_minute, to_period
 from ztrust_mail.journal.records import Outcome, Run, Step
 from ztrust_mail.model.serialize import display_short, display_value
@@ -16,7 +16,7 @@ from ztrust_mail.planning.run_diff import RealmDiff
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
 from ztrust_mail.reports.report import ComparisonReport, DiffReport
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
-from ztrust_mail.reports.text.lines import block_lines, finding_lines, value_lines
+from ztrust_mail.reports.text.lines import block_lines, note_lines, value_lines
 from ztrust_mail.reports.text.plan import change_statement, describe_block, make_remark, statement_lines
 
 if TYPE_CHECKING:
@@ -125,12 +125,7 @@ def diff_body(report: DiffReport, *, details: bool = False) -> Iterator[Line]:
     yield line(report.title or found.url)
     yield line(f"From run {_describe_run(found.first)}")
     yield line(f"to run {_describe_run(found.second)}")
-    yield line()
-    for block in group_realms([_describe_diff(realm) for realm in found.realms if _is_shown(realm)], details=details):
-        yield from block_lines([block], describe_block, statement_lines)
-        yield line()
-    notes = list(finding_lines(found.findings, fold=not details))
-    yield from [*notes, line()] if notes else []
+    yield from _diff_lines(found.realms, found.findings, details=details)
 
 
 def diff_verdict(report: DiffReport) -> Iterator[Line]:
@@ -150,13 +145,8 @@ def comparison_body(report: ComparisonReport, *, details: bool = False) -> Itera
     found = report.found
     yield line(f"From {found.first}  {found.urls[0]}")
     yield line(f"to {found.second}  {found.urls[1]}")
-    yield line()
-    for block in group_realms([_describe_diff(realm) for realm in found.realms if _is_shown(realm)], details=details):
-        yield from block_lines([block], describe_block, statement_lines)
-        yield line()
     of_realms = (one for realm in found.realms for one in realm.findings)
-    notes = list(finding_lines([*report.findings, *of_realms], fold=not details))
-    yield from [*notes, line()] if notes else []
+    yield from _diff_lines(found.realms, [*report.findings, *of_realms], details=details)
 
 
 def comparison_verdict(report: ComparisonReport) -> Iterator[Line]:
@@ -176,12 +166,18 @@ def comparison_verdict(report: ComparisonReport) -> Iterator[Line]:
     yield line(Span("Compare: ", "bold"), f"{', '.join(parts)}.{unknown}")
 
 
+def _diff_lines(realms: Iterable[RealmDiff], notes: Iterable[Finding], *, details: bool) -> Iterator[Line]:
+    """Yield how realms differ, those that differ alike once, and the findings."""
+    yield line()
+    said = [_describe_diff(one) for one in realms if one.is_different or SecretState.UNKNOWN in one.secrets.values()]
+    for block in group_realms(said, details=details):
+        yield from block_lines([block], describe_block, statement_lines)
+        yield line()
+    yield from note_lines(notes, fold=not details)
+
+
 def _describe_run(run: Run) -> str:
     return f"{run.number}: {run.command}, {to_minute(run.started)}, by {run.who}"
-
-
-def _is_shown(realm: RealmDiff) -> bool:
-    return realm.is_different or SecretState.UNKNOWN in realm.secrets.values()
 
 
 def _describe_diff(realm: RealmDiff) -> Said:

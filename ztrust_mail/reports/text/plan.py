@@ -24,6 +24,7 @@ from ztrust_mail.reports.text.lines import (
     command_line,
     finding_line,
     finding_lines,
+    note_lines,
     server_lines,
     value_lines,
 )
@@ -123,8 +124,7 @@ def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
         yield line()
     found = [one for one in report.findings if one != report.refusal and one.rule not in _ABOUT_LEFTOVERS]
     more = (one for realm in made.realms for one in realm.findings)
-    lines = list(finding_lines([*found, *more], fold=not details))
-    yield from [*lines, line()] if lines else []
+    yield from note_lines([*found, *more], fold=not details)
 
 
 def plan_verdict(report: PlanReport) -> Iterator[Line]:
