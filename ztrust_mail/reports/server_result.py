@@ -10,8 +10,8 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.reports import report as reports
-from ztrust_mail.reports.json_requests import stored_counts
 from ztrust_mail.reports.report import PlanReport, ServerResult
+from ztrust_mail.reports.stored import stored_counts
 
 STAGE = "stage"
 """The label that the table shows."""

@@ -19,12 +19,14 @@ from ztrust_mail.reports.grouping import list_realms, name_realms
 from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
 from ztrust_mail.reports.report import ReportFormat
 from ztrust_mail.reports.server_result import FLEET_HEADS, row_of
+from ztrust_mail.reports.stored import stored_findings, stored_realms
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text import TextFormat
 from ztrust_mail.reports.text.plan import display_after, remark_statements
 
 if TYPE_CHECKING:
     from ztrust_mail.drift_detection.attribution import Cause
+    from ztrust_mail.journal.requests import StoredRequest
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.run_diff import RealmDiff
 
@@ -234,26 +236,20 @@ class OverviewFormat(ReportFormat[Overview]):
 
     def request_list(self, report: reports.RequestListReport) -> Overview:
         """Return the requests as a table."""
-        from ztrust_mail.reports.overview.requests import request_table
-
-        return _overview(report, tables=[request_table(report.listed.requests)])
+        return _overview(report, tables=[_request_table(report.listed.requests)])
 
     def requests(self, report: reports.RequestsReport) -> Overview:
         """Return certain requests as a table; what went wrong in one that is shown whole is a finding."""
-        from ztrust_mail.reports.overview.requests import request_table, stored_findings, stored_realms
-
         requests = [one.request for one in report.requests]
         whole = requests if report.whole else []
         found = [each for one in whole for each in stored_findings(one)]
-        rows = [_of_server(one.name or one.server, row) for one in whole for row in stored_realms(one)]
-        return _overview(report.with_findings(found), rows, [request_table(requests)])
+        rows = [_of_server(one.name or one.server, row) for one in whole for row in _stored_rows(one)]
+        return _overview(report.with_findings(found), rows, [_request_table(requests)])
 
     def request_result(self, report: reports.RequestResultReport) -> Overview:
         """Return the realms and findings of the report that a worker stored."""
-        from ztrust_mail.reports.overview.requests import stored_findings, stored_realms
-
         found = report.with_findings(stored_findings(report.request))
-        return replace(_overview(found, stored_realms(report.request)), text=report.request.report_text)
+        return replace(_overview(found, _stored_rows(report.request)), text=report.request.report_text)
 
 
 def _of_server(server: str, row: RealmRow) -> RealmRow:
@@ -377,6 +373,20 @@ def _with_dangers(report: reports.PlanReport) -> reports.PlanReport:
         else:
             dangers.append(Finding(Severity.WARNING, one.reason.value, message))
     return replace(report, findings=(*others, *dangers))
+
+
+def _request_table(requests: Iterable[StoredRequest]) -> Table:
+    heads = ("request", "server", "work", "state", "attempts", "submitted", "by", "message", "summary")
+    rows = (
+        (str(one.number), one.name or one.server, one.kind, one.state.value, str(one.attempts),
+         to_second(one.submitted), one.who, one.message, one.summary)
+        for one in requests
+    )  # fmt: skip
+    return Table("Requests", heads, tuple(rows))
+
+
+def _stored_rows(request: StoredRequest) -> list[RealmRow]:
+    return [RealmRow(realm, status, findings=found) for realm, status, found in stored_realms(request)]
 
 
 def _run_cells(one: PastRun) -> tuple[str, ...]:

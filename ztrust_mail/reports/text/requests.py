@@ -10,8 +10,8 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.text import pluralise, printable, quoted, to_minute, to_second
 from ztrust_mail.journal.request_list import RequestList, RequestStatus
 from ztrust_mail.journal.requests import RequestState, StoredRequest
-from ztrust_mail.reports.json_requests import fill_in_number
 from ztrust_mail.reports.report import RequestListReport, RequestResultReport, RequestsReport
+from ztrust_mail.reports.stored import fill_in_number
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
 from ztrust_mail.reports.text.lines import HEADING, command_line
 

@@ -1,13 +1,18 @@
-"""The servers of the settings as data for the JSON report."""
+"""The servers of the settings, and requests to workers, as data for the JSON report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ztrust_mail.core.text import to_iso
+from ztrust_mail.reports.stored import stored_report
+
 if TYPE_CHECKING:
     from ztrust_mail.core.data import JsonLike
     from ztrust_mail.diagnose.servers import ReachCheck, ServerList
+    from ztrust_mail.journal.request_list import RequestStatus
+    from ztrust_mail.journal.requests import StoredRequest
     from ztrust_mail.settings.inventory import ListedServer
     from ztrust_mail.settings.limits import Limits
 
@@ -45,3 +50,38 @@ def _limits(limits: Limits, connections: int) -> Mapping[str, JsonLike]:
 
 def _check(check: ReachCheck) -> Mapping[str, JsonLike]:
     return {"status": check.status.value, "detail": check.detail, "seconds": round(check.seconds, 3)}
+
+
+def request_data(request: StoredRequest) -> Mapping[str, JsonLike]:
+    """Return what a list shows of a request."""
+    return {
+        "request": request.number,
+        "server": request.server,
+        "name": request.name,
+        "queue": request.queue,
+        "kind": request.kind,
+        "key": request.key,
+        "state": request.state.value,
+        "cancelling": request.is_cancelled and not request.state.is_final,
+        "attempts": request.attempts,
+        "exit_status": int(request.final_status) if request.state.is_final else None,
+        "summary": request.summary,
+        "who": request.who,
+        "message": request.message,
+        "submitted": to_iso(request.submitted),
+        "due": to_iso(request.due),
+        "started": to_iso(request.started) if request.started else None,
+        "ended": to_iso(request.ended) if request.ended else None,
+        "tool_version": request.tool_version,
+    }
+
+
+def status_data(one: RequestStatus, *, whole: bool) -> Mapping[str, JsonLike]:
+    """Return a request with how far it came; with ``whole`` also with its report, null where none is stored."""
+    progress: Mapping[str, JsonLike] = {
+        "ahead": one.ahead,
+        "run": one.run,
+        "steps": {step.value: number for step, number in one.steps.items()},
+    }
+    report: Mapping[str, JsonLike] = {"report": stored_report(one.request)} if whole else {}
+    return {**request_data(one.request), **progress, **report}

@@ -1,9 +1,8 @@
-"""What a probe found, and what follows from it for a test, as data for the JSON report."""
+"""What probes and checks found, and what follows from it for a test, as data for the JSON report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.text import to_iso
@@ -11,21 +10,10 @@ from ztrust_mail.core.text import to_iso
 if TYPE_CHECKING:
     from ztrust_mail.core.data import JsonLike
     from ztrust_mail.diagnose.verdict import Diagnosis
-    from ztrust_mail.probing.outcome import (
-        RelayOutcome,
-        Reply,
-        StageOutcome,
-        TlsFacts,
-        TokenFacts,
-    )
-    from ztrust_mail.probing.run import ProbedRealm
+    from ztrust_mail.kits.result import CheckedSubject, CheckFact
+    from ztrust_mail.probing.outcome import RelayOutcome, Reply, StageOutcome, TlsFacts, TokenFacts
 
     Data = Mapping[str, JsonLike]
-
-
-def realm_data(realm: ProbedRealm) -> Data:
-    """Return a realm with the relay that it uses, without its findings."""
-    return {"realm": realm.realm, "status": realm.status.value, "changes": [], "relay": realm.relay}
 
 
 def relay_data(found: RelayOutcome) -> Data:
@@ -40,10 +28,10 @@ def relay_data(found: RelayOutcome) -> Data:
         "username": relay.username,
         "secret": str(relay.secret) if relay.secret else None,
         "status": found.status.value,
-        "seconds": _round(found.seconds),
+        "seconds": round(found.seconds, 3),
         "realms": list(found.realms),
         "addresses": [
-            {"address": one.address, "status": one.status.value, "detail": one.detail, "seconds": _round(one.seconds)}
+            {"address": one.address, "status": one.status.value, "detail": one.detail, "seconds": round(one.seconds, 3)}
             for one in found.addresses
         ],
         "stages": [_stage(one) for one in found.stages],
@@ -58,6 +46,16 @@ def relay_data(found: RelayOutcome) -> Data:
     }
 
 
+def subject_data(subject: CheckedSubject) -> Data:
+    """Return all facts of a subject."""
+    return {
+        "subject": subject.name,
+        "status": subject.status.value,
+        "realms": list(subject.realms),
+        "facts": [_fact(one) for one in subject.facts],
+    }
+
+
 def diagnosis_data(one: Diagnosis) -> Data:
     """Return both sides of a test, and the verdict."""
     verdict = one.verdict
@@ -67,7 +65,7 @@ def diagnosis_data(one: Diagnosis) -> Data:
         "server": {
             "sent": one.answer.is_sent,
             "message": one.answer.message,
-            "seconds": _round(one.answer.seconds),
+            "seconds": round(one.answer.seconds, 3),
         },
         "probe": relay_data(one.probe),
         "rule": verdict.rule,
@@ -82,12 +80,23 @@ def diagnosis_data(one: Diagnosis) -> Data:
     }
 
 
+def _fact(fact: CheckFact) -> Data:
+    return {
+        "fact": fact.name,
+        "status": fact.status.value,
+        "detail": fact.detail,
+        "rule": fact.rule,
+        "hint": fact.problem.hint if fact.problem else "",
+        "realms": list(fact.realms),
+    }
+
+
 def _stage(one: StageOutcome) -> Data:
     return {
         "stage": one.stage.value,
         "status": one.status.value,
         "detail": one.detail,
-        "seconds": _round(one.seconds),
+        "seconds": round(one.seconds, 3),
         "reply": _reply(one.reply),
         "encrypted": one.encrypted,
         "rule": one.rule,
@@ -123,13 +132,5 @@ def _token(facts: TokenFacts) -> Data:
         "audience": list(facts.audience),
         "roles": list(facts.roles),
         "scopes": list(facts.scopes),
-        "expires": _moment(facts.expires),
+        "expires": to_iso(facts.expires) if facts.expires else None,
     }
-
-
-def _moment(time: datetime | None) -> str | None:
-    return to_iso(time) if time else None
-
-
-def _round(seconds: float) -> float:
-    return round(seconds, 3)

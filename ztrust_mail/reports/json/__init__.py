@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.core.data import JsonLike
@@ -25,9 +24,11 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome
     from ztrust_mail.diagnose.mail_test import MailTestOutcome
     from ztrust_mail.drift_detection.attribution import Cause
+    from ztrust_mail.kits.result import CheckedRealm
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
     from ztrust_mail.planning.run_diff import RealmDiff
     from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.probing.run import ProbedRealm
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.entries import Variable
 
@@ -115,7 +116,7 @@ class JsonFormat(ReportFormat[Data]):
 
     def mail_tests(self, report: reports.MailTestReport) -> Data:
         """Return the result of each test mail."""
-        from ztrust_mail.reports.json_probe import diagnosis_data
+        from ztrust_mail.reports.json.relays import diagnosis_data
 
         diagnoses: list[JsonLike] = [*map(diagnosis_data, report.run.diagnoses)]
         more: Data = {"recipient": report.run.account.email, "diagnoses": diagnoses}
@@ -123,17 +124,16 @@ class JsonFormat(ReportFormat[Data]):
 
     def probe(self, report: reports.ProbeReport) -> Data:
         """Return the stages of each relay, and the realms that use it."""
-        from ztrust_mail.reports.json_probe import realm_data, relay_data
+        from ztrust_mail.reports.json.relays import relay_data
 
-        rows = ({**realm_data(one), "findings": _findings(one.findings)} for one in report.run.realms)
+        rows = (_row(one, relay=one.relay) for one in report.run.realms)
         return _data(report, rows, {"relays": [*map(relay_data, report.run.relays)]})
 
     def check(self, report: reports.CheckReport) -> Data:
         """Return the facts of each subject, the probes, and the realms."""
-        from ztrust_mail.reports.json_check import realm_data, subject_data
-        from ztrust_mail.reports.json_probe import relay_data
+        from ztrust_mail.reports.json.relays import relay_data, subject_data
 
-        rows = ({**realm_data(one), "findings": _findings(one.findings)} for one in report.run.realms)
+        rows = (_row(one, subject=one.subject) for one in report.run.realms)
         run, more = report.run, {"relays": [*map(relay_data, report.run.relays)]} if report.run.relays else {}
         return _data(report, rows, {"check": run.kit, "subjects": [*map(subject_data, run.subjects)], **more})
 
@@ -190,7 +190,7 @@ class JsonFormat(ReportFormat[Data]):
 
     def servers(self, report: reports.ServersReport) -> Data:
         """Return servers with their logins, without any secret, and with what a check found."""
-        from ztrust_mail.reports.json_servers import server_data
+        from ztrust_mail.reports.json.servers import server_data
 
         return _data(report, more={"servers": [server_data(one, report.listed) for one in report.listed.servers]})
 
@@ -207,7 +207,7 @@ class JsonFormat(ReportFormat[Data]):
 
     def request_list(self, report: reports.RequestListReport) -> Data:
         """Return requests without their reports, and how many of all are in each state."""
-        from ztrust_mail.reports.json_requests import request_data
+        from ztrust_mail.reports.json.servers import request_data
 
         counts = {state.value: number for state, number in report.listed.counts.items()}
         rows: list[JsonLike] = [*map(request_data, report.listed.requests)]
@@ -215,13 +215,13 @@ class JsonFormat(ReportFormat[Data]):
 
     def requests(self, report: reports.RequestsReport) -> Data:
         """Return requests with how far each came; with ``whole`` also with their reports."""
-        from ztrust_mail.reports.json_requests import status_data
+        from ztrust_mail.reports.json.servers import status_data
 
         return _data(report, more={"requests": [status_data(one, whole=report.whole) for one in report.requests]})
 
     def request_result(self, report: reports.RequestResultReport) -> Data:
         """Return the report that the worker stored, with the findings of this program in front."""
-        from ztrust_mail.reports.json_requests import stored_report
+        from ztrust_mail.reports.stored import stored_report
 
         stored, own = stored_report(report.request), _data(report)
         if stored is None:
@@ -303,6 +303,10 @@ def _outcome(outcome: MailTestOutcome) -> Data:
     }
 
 
+def _row(one: ProbedRealm | CheckedRealm, **used: str) -> Data:
+    return {"realm": one.realm, "status": one.status.value, "changes": [], **used, "findings": _findings(one.findings)}
+
+
 def _run(one: PastRun) -> Data:
     run = one.run
     return {
@@ -310,8 +314,8 @@ def _run(one: PastRun) -> Data:
         "server": run.server,
         "command": run.command,
         "who": run.who,
-        "started": _moment(run.started),
-        "ended": _moment(run.ended) if run.ended else None,
+        "started": to_iso(run.started),
+        "ended": to_iso(run.ended) if run.ended else None,
         "outcome": run.outcome.value,
         "steps": {step.value: number for step, number in one.steps.items()},
         "spec_digest": run.spec_digest,
@@ -340,10 +344,6 @@ def _realm_diff(realm: RealmDiff) -> Data:
         **({"only": realm.only} if realm.only else {}),
         "findings": _findings(realm.findings),
     }
-
-
-def _moment(time: datetime) -> str:
-    return to_iso(time)
 
 
 def _write(realm: PastWrite) -> Data:
