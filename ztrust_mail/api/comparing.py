@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import fit_spec
 from ztrust_mail.core.errors import UsageError
-from ztrust_mail.core.globs import is_selected
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import is_selected, quoted
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import fit_spec, require_server
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.redaction import Redactor
-from ztrust_mail.core.text import did_you_mean
+from ztrust_mail.core.text import did_you_mean, is_selected
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore

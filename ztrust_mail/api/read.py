@@ -12,8 +12,7 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import fit_spec, require_server
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.globs import is_selected
-from ztrust_mail.core.text import did_you_mean, quoted, to_second
+from ztrust_mail.core.text import did_you_mean, is_selected, quoted, to_second
 from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.settings import FILES

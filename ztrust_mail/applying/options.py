@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail.applying.outcome import RealmOutcome
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.core.globs import glob_matches
-from ztrust_mail.core.text import printable, quoted
+from ztrust_mail.core.text import glob_matches, printable, quoted
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import NOTHING_REMEMBERED, JournalState
 from ztrust_mail.model.fields import HOST

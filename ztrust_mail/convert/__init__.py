@@ -14,8 +14,7 @@ from ztrust_mail.convert.spec import INCOMPLETE, SpecFormat, gaps_of
 from ztrust_mail.convert.terraform import Terraform
 from ztrust_mail.core.errors import ExitStatus, SpecError, UsageError
 from ztrust_mail.core.findings import FileFindings, Finding, Severity, error, warning
-from ztrust_mail.core.globs import is_selected
-from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, is_selected, pluralise, quoted
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.model.fields import FieldMap
 

@@ -1,4 +1,4 @@
-"""Text for people: invisible characters made visible, lists shortened, suggestions, plurals, times."""
+"""Text for people: invisible characters made visible, lists shortened, suggestions, plurals, times, globs."""
 
 import difflib
 import re
@@ -6,12 +6,14 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 # C0 controls, what YAML never allows, and the line ends that only YAML 1.1 knows.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 SHOWN_REALMS = 2
+MASTER = "master"
 
 
 def first_and_more(names: Sequence[str], most: int = SHOWN_REALMS, separator: str = ", ") -> str:
@@ -153,3 +155,39 @@ def to_second(time: datetime) -> str:
 def to_iso(time: datetime) -> str:
     """Return a time for files and reports: ``2026-01-31T12:00:00Z``."""
     return f"{as_utc(time):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def is_selected(name: str, globs: Sequence[str]) -> bool:
+    """Tell whether at least one glob matches a name; an empty list of globs selects every name."""
+    return not globs or matches_any(name, globs)
+
+
+def matches_any(name: str, globs: Iterable[str]) -> bool:
+    """Tell whether at least one glob matches a name."""
+    return any(glob_matches(glob, name) for glob in globs)
+
+
+def glob_matches(pattern: str, name: str) -> bool:
+    """Tell whether a pattern matches a name. Case-sensitive; takes time linear in the length of both."""
+    pattern, literal = _prepare_glob(pattern)
+    if literal not in name:  # rules out most names cheaply
+        return False
+    p = n = mark = 0
+    star = -1
+    while n < len(name):
+        if p < len(pattern) and pattern[p] == "*":
+            star, mark, p = p, n, p + 1
+        elif p < len(pattern) and pattern[p] in ("?", name[n]):
+            p, n = p + 1, n + 1
+        elif star >= 0:
+            p, mark = star + 1, mark + 1
+            n = mark
+        else:
+            return False
+    return not pattern[p:].strip("*")
+
+
+@lru_cache(maxsize=1024)
+def _prepare_glob(pattern: str) -> tuple[str, str]:
+    """Return the pattern with each run of stars reduced to one star, and its longest literal part."""
+    return re.sub(r"\*+", "*", pattern), max(re.split("[*?]", pattern), key=len)

@@ -8,9 +8,8 @@ from itertools import count
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
 from ztrust_mail.core.findings import Finding, error
-from ztrust_mail.core.globs import MASTER, is_selected
 from ztrust_mail.core.results import ResultMethods
-from ztrust_mail.core.text import did_you_mean, pluralise, printable, quoted
+from ztrust_mail.core.text import MASTER, did_you_mean, is_selected, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock

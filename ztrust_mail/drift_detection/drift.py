@@ -8,9 +8,8 @@ from typing import Self
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.globs import MASTER, is_selected, matches_any
 from ztrust_mail.core.results import ResultMethods, flatten
-from ztrust_mail.core.text import as_utc, pluralise, quoted, to_minute
+from ztrust_mail.core.text import MASTER, as_utc, is_selected, matches_any, pluralise, quoted, to_minute
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
 from ztrust_mail.gateways.gateway import Edit, Gateway

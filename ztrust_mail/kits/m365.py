@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
-from ztrust_mail.core.globs import glob_matches
-from ztrust_mail.core.text import pluralise, quoted
+from ztrust_mail.core.text import glob_matches, pluralise, quoted
 from ztrust_mail.kits.kit import Candidate
 from ztrust_mail.kits.relay_kit import RelayKit
 from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok

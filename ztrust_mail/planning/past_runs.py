@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretRef
+from ztrust_mail.core.text import is_selected
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.journal.records import Run, Step, Write
 from ztrust_mail.planning.compare import Change, compare, masked_secrets

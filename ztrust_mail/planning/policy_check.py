@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import glob_matches, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.addresses import ascii_domain, lookalike_problem
 from ztrust_mail.model.fields import (

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
-from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import is_selected, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.journal.journal import find_run

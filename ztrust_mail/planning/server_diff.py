@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, RealmMissing
 from ztrust_mail.core.findings import Finding, has_errors
-from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
+from ztrust_mail.core.text import is_selected
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm
 from ztrust_mail.journal.records import JournalState

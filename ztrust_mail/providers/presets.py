@@ -9,8 +9,7 @@ from importlib import resources
 from typing import Any
 
 from ztrust_mail.core.errors import UsageError
-from ztrust_mail.core.globs import glob_matches
-from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, glob_matches, quoted
 from ztrust_mail.model.fields import Security
 
 ALL_PRESETS = "all presets: ztrust-mail presets"

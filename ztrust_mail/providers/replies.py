@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from ztrust_mail.core.globs import glob_matches
+from ztrust_mail.core.text import glob_matches
 from ztrust_mail.providers.presets import provider_of
 
 MAX_TEXT = 2_000

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.findings import Finding, Location, Severity, error, warning
-from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.core.text import did_you_mean, first_and_more, pluralise, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, glob_matches, pluralise, quoted
 from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
 from ztrust_mail.settings.references import SECRETS

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ztrust_mail.core.data import JsonValue
-from ztrust_mail.core.globs import matches_any
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import matches_any, quoted
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.findings import MAX_PROBLEMS, Finding, Location, error, warning
-from ztrust_mail.core.globs import MASTER, glob_matches
 from ztrust_mail.core.secret import Placeholders, SecretRef
-from ztrust_mail.core.text import pluralise, quoted
+from ztrust_mail.core.text import MASTER, glob_matches, pluralise, quoted
 from ztrust_mail.model.fields import (
     ABSENT,
     DEFAULT_PORTS,

@@ -1,4 +1,4 @@
-"""Text for people: what steers a terminal is made visible, words are suggested, numbers read well."""
+"""Text for people: what steers a terminal is visible, words are suggested, numbers read well; globs select names."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ztrust_mail.core.text import (
     did_you_mean,
     escaped,
     first_and_more,
+    is_selected,
+    matches_any,
     parse_duration,
     pluralise,
     printable,
@@ -178,3 +180,21 @@ def test_a_time_is_shown_in_utc(time: datetime) -> None:
 def test_a_period_names_the_day_once(seconds: int, text: str) -> None:
     begin = datetime(2026, 1, 31, 12, 0, 30, tzinfo=UTC)
     assert to_period(begin, begin + timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("globs", "selected"),
+    [
+        pytest.param([], True, id="no glob selects every name"),
+        pytest.param(["acme"], True, id="the exact name"),
+        pytest.param(["globex", "ac*"], True, id="one of several"),
+        pytest.param(["globex"], False, id="another name"),
+        pytest.param(["ACME"], False, id="case-sensitive"),
+    ],
+)
+def test_globs_select_a_name(globs: list[str], selected: bool) -> None:
+    assert is_selected("acme", globs) is selected
+
+
+def test_an_empty_list_of_globs_matches_no_name() -> None:
+    assert not matches_any("acme", [])

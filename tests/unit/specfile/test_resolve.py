@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ztrust_mail
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.globs import glob_matches
 from ztrust_mail.core.secret import SecretKind, SecretRef
+from ztrust_mail.core.text import glob_matches
 from ztrust_mail.model.fields import ABSENT, FIELDS, Duration, Login, Security
 from ztrust_mail.specfile.resolve import Desired, Matching, match, resolve_entry
 

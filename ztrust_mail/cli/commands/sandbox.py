@@ -19,8 +19,7 @@ import click
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.core.errors import ExitStatus, UsageError, install_hint
-from ztrust_mail.core.globs import MASTER
-from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.core.text import MASTER, did_you_mean, quoted
 from ztrust_mail.reports.style import Line, line, write_out
 from ztrust_mail.sandbox.relay.faults import (
     CERTIFICATE_FAULTS,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from ztrust_mail.core.data import Json
-from ztrust_mail.core.globs import MASTER
+from ztrust_mail.core.text import MASTER
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.products.keycloak import SMTP_SERVER
 from ztrust_mail.dialects.row import Attributes

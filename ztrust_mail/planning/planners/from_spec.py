@@ -5,8 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from ztrust_mail.core.errors import RealmError, RealmMissing, RealmUnreadable, ServerError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
-from ztrust_mail.core.globs import glob_matches, is_selected
-from ztrust_mail.core.text import did_you_mean, quoted
+from ztrust_mail.core.text import did_you_mean, glob_matches, is_selected, quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.linting.check import find_in_realm

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import RealmError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
-from ztrust_mail.core.globs import is_selected
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.core.text import quoted, shell_word, to_minute
+from ztrust_mail.core.text import is_selected, quoted, shell_word, to_minute
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates

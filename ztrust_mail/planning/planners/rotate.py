@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.globs import glob_matches, matches_any
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
-from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, glob_matches, matches_any, quoted
 from ztrust_mail.gateways.gateway import Gateway
 from ztrust_mail.journal.records import JournalState
 from ztrust_mail.model.fields import HOST, USERNAME, field_of
