@@ -8,8 +8,7 @@ from ztrust_mail.linting.ignores import drop_ignored
 from ztrust_mail.linting.rules.spec import note_not_inherited
 from ztrust_mail.linting.selection import LintOptions, choose_rules
 from ztrust_mail.specfile import load
-from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import Given
 from ztrust_mail.specfile.problems import NO_TEXTS, Texts
 

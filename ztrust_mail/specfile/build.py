@@ -1,5 +1,6 @@
-"""Builds the typed spec of the documents; presets are replaced by their values."""
+"""Builds the typed spec of the documents; presets become their values. Finds comments that ignore rules, too."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -26,8 +27,16 @@ from ztrust_mail.model.fields import (
     message_of,
 )
 from ztrust_mail.model.values import BadValue, parse
-from ztrust_mail.specfile.entries import NO_DEFAULTS, Entry, Setting, Spec, Variable, defined_twice
-from ztrust_mail.specfile.limits import Limit, parse_limit
+from ztrust_mail.specfile.entries import (
+    NO_DEFAULTS,
+    Entry,
+    InlineIgnore,
+    Limit,
+    Setting,
+    Spec,
+    Variable,
+    defined_twice,
+)
 from ztrust_mail.specfile.readers.document import Document, Pointer
 from ztrust_mail.specfile.schema_messages import quote_place
 
@@ -95,6 +104,18 @@ def _check_globs(globs: Sequence[Entry]) -> Iterator[Finding]:
         message = f"the spec has {len(globs):,} globs, over the limit of {MAX_GLOBS}, which this one exceeds"
         hint = "use fewer globs, or give the realms entries of their own"
         yield error("too-many-globs", message, hint, globs[MAX_GLOBS].location)
+
+
+def parse_limit(written: JsonValue) -> Limit | None:
+    """Return the limit in the value of the key ``servers``, None without one."""
+    if isinstance(written, dict):
+        return Limit(labels={key: _texts(value) for key, value in written.items()})
+    return Limit(_texts(written)) if written else None
+
+
+def _texts(written: JsonValue) -> tuple[str, ...]:
+    parts: Sequence[JsonValue] = written if isinstance(written, list) else [written]
+    return tuple(str(part) for part in parts)
 
 
 @dataclass
@@ -231,3 +252,41 @@ def _walk_leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tup
             yield name, value, at
         else:
             yield from _walk_leaves(value, at, f"{name}.")
+
+
+_MARK = "ztrust-mail: ignore["
+_COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[ \t]*ztrust-mail: ignore\[([a-z0-9, \t-]*)\](?=([^\n]*)$)", re.MULTILINE)
+MAX_IGNORES = 1_000
+"""How many ignored rules of one file are read."""
+
+
+def find_ignores(documents: Iterable[Document]) -> Iterator[InlineIgnore]:
+    """Yield the rules that comments in YAML files ignore. JSON has no comments."""
+    for document in documents:
+        if document.source and _MARK in document.source.text and not document.path.lower().endswith(".json"):
+            yield from _ignores_in(document)
+
+
+def _ignores_in(document: Document) -> Iterator[InlineIgnore]:
+    assert document.source  # find_ignores says so
+    count, text = 0, document.source.text
+    quoted_texts: Sequence[tuple[int, int]] | None = None  # for the rare line in which a quote may end a text
+    for found in _COMMENT.finditer(text):
+        if "'" in found[2] or '"' in found[2]:
+            quoted_texts = _find_quoted(text) if quoted_texts is None else quoted_texts
+            if any(start < found.start() < end for start, end in quoted_texts):
+                continue
+        where = document.source.location(found.start())
+        for rule in filter(None, map(str.strip, found[1].split(","))):
+            count += 1
+            if count <= MAX_IGNORES:
+                yield InlineIgnore(rule, where)
+
+
+def _find_quoted(text: str) -> Sequence[tuple[int, int]]:
+    """Return where quoted texts of a YAML file begin and end."""
+    import yaml
+
+    tokens = yaml.scan(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    scalars = (one for one in tokens if isinstance(one, yaml.ScalarToken) and one.style in ("'", '"'))
+    return [(one.start_mark.index, one.end_mark.index) for one in scalars]

@@ -1,13 +1,54 @@
-"""The typed spec: the settings of each entry, with the place of every value."""
+"""The typed spec: the settings of each entry, with the place of every value, and the servers that it is for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from ztrust_mail.core.findings import Finding, Location, error
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import matches_any, quoted
 from ztrust_mail.model.fields import ABSENT, FieldValue
-from ztrust_mail.specfile.limits import Limit, Target
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server that a spec is read for: its name in the settings, its labels, and its variables.
+
+    A server that was given by its URL has no name.
+    """
+
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def phrase(self) -> str:
+        """The server, for a message."""
+        return f"server {quoted(self.name)}" if self.name else "the server, which has no name"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The servers that an entry is for: ``names`` are names or globs; without any, all ``labels`` have to fit."""
+
+    names: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def fits(self, target: Target) -> bool:
+        """Tell whether a server is one of them."""
+        if self.names:
+            return bool(target.name) and matches_any(target.name, self.names)
+        labels = target.labels
+        return all(key in labels and matches_any(labels[key], globs) for key, globs in self.labels.items())
+
+    @property
+    def exact_names(self) -> tuple[str, ...]:
+        """The names that are no globs."""
+        return tuple(name for name in self.names if not {"*", "?"} & set(name))
+
+    def __str__(self) -> str:
+        if self.names:
+            return ", ".join(self.names)
+        return ", ".join(f"{key}={' or '.join(globs)}" for key, globs in self.labels.items())
 
 
 @dataclass(frozen=True)

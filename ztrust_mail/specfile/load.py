@@ -15,10 +15,8 @@ from ztrust_mail.core.files import FILE_PROBLEMS, STDIN, SUFFIXES, file_bytes, f
 from ztrust_mail.core.findings import MAX_PROBLEMS, FileFindings, Finding, Location, error, has_errors, warning
 from ztrust_mail.settings import FILE_NAME as SETTINGS_NAME
 from ztrust_mail.specfile import schema
-from ztrust_mail.specfile.build import NO_VERSION, build
-from ztrust_mail.specfile.comments import find_ignores
-from ztrust_mail.specfile.entries import Spec, Variable
-from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.build import NO_VERSION, build, find_ignores
+from ztrust_mail.specfile.entries import Spec, Target, Variable
 from ztrust_mail.specfile.placeholders import BAD_PLACEHOLDER, SERVER
 from ztrust_mail.specfile.problems import (
     NO_TEXTS,

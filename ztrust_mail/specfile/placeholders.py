@@ -10,8 +10,7 @@ from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.model.fields import FieldValue
 from ztrust_mail.model.values import BadValue
-from ztrust_mail.specfile.entries import Entry, Setting, Spec, Variable
-from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.entries import Entry, Setting, Spec, Target, Variable
 
 BAD_PLACEHOLDER = "bad-placeholder"
 UNQUOTED_PLACEHOLDER = "unquoted-placeholder"

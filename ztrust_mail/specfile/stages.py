@@ -7,8 +7,7 @@ from itertools import chain, combinations
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import FileFindings, Finding, Location, error, note
 from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, is_within
-from ztrust_mail.specfile.entries import NO_DEFAULTS, Entry, Setting, Spec, defined_twice
-from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.entries import NO_DEFAULTS, Entry, Setting, Spec, Target, defined_twice
 from ztrust_mail.specfile.placeholders import SERVER, placeholders_of
 from ztrust_mail.specfile.resolve import merge
 

@@ -14,8 +14,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.loading import fit_spec, load_spec
 from ztrust_mail.model.fields import HOST, PASSWORD, PORT, REPLY_TO_ADDRESS, SECURITY, SENDER_NAME, Security
 from ztrust_mail.planning.plan import of_spec
-from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.limits import Target
+from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import validate
 from ztrust_mail.specfile.problems import Texts
 from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
