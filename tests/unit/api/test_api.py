@@ -58,6 +58,11 @@ def test_importing_the_package_imports_nothing_heavy(code):
     assert sorted({name.partition(".")[0] for name in loaded} & set(HEAVY)) == []
 
 
+def test_the_gateway_leaves_python_keycloak_to_the_login_which_imports_it_while_the_server_answers():
+    loaded = in_a_new_python("import ztrust_mail.gateways.keycloak.gateway, sys\nprint('keycloak' in sys.modules)")
+    assert loaded == "False\n"
+
+
 def test_importing_the_package_alone_imports_none_of_its_parts():
     loaded = in_a_new_python("import ztrust_mail, sys\nprint(*[m for m in sys.modules if m.startswith('ztrust_mail')])")
     assert sorted(loaded.split()) == ["ztrust_mail", "ztrust_mail._version"]

@@ -1,27 +1,22 @@
 """python-keycloak's connection, made safe; importing this module takes 0.1 s and more."""
 
 import functools
-import json
 import math
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import cast
 
 import requests
 from keycloak.connection import ConnectionManager
 from keycloak.exceptions import KeycloakConnectionError
 
-from ztrust_mail.core.data import Json
-from ztrust_mail.core.errors import NOT_THE_API, TOO_BUSY, ConfigError, ServerUnreachable, WriteDeadlineExceeded
+from ztrust_mail.core.errors import TOO_BUSY, ConfigError, WriteDeadlineExceeded
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, SMTP_SERVER
-from ztrust_mail.dialects.row import as_native
-from ztrust_mail.gateways.gateway import NEEDS_MAIL, LiveRealm
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
-from ztrust_mail.transport.channel import HostChannel, RequestLine, segment_of
+from ztrust_mail.transport.channel import HostChannel, RequestLine
 from ztrust_mail.transport.throttle import MAX_WAITS, Throttle
 from ztrust_mail.transport.token import Token, TokenSource
 
@@ -128,34 +123,3 @@ class KeycloakClient(ConnectionManager):
     def close(self) -> None:
         """Close the connections; python-keycloak does so only when it is garbage-collected."""
         self._s.close()
-
-
-def path_of(realm: str) -> str:
-    """Return the path of a realm; raises :class:`RealmError` if its name cannot be part of a URL."""
-    return f"admin/realms/{segment_of(realm)}"
-
-
-def realms_by_name(listed: Json) -> dict[str, Mapping[str, Json]]:
-    """Return the realms of a list by name; raises :class:`ServerUnreachable` if it is not a list."""
-    if not isinstance(listed, list):
-        raise ServerUnreachable("the server's list of realms is not a JSON list", "check the URL", NOT_THE_API)
-    found = [realm for realm in listed if isinstance(realm, dict)]
-    return {str(realm["realm"]): realm for realm in found if "realm" in realm}
-
-
-def drop_unused_keys(realm: dict[str, Json]) -> Json:
-    """Return a realm with the keys that we read: ten thousand whole realms would take hundreds of megabytes."""
-    if not isinstance(realm.get(SMTP_SERVER), dict):  # a part of a realm, or a realm that is not shown whole
-        return realm
-    return {name: realm[name] for name in ("realm", SMTP_SERVER, EMAIL_THEME, *NEEDS_MAIL) if name in realm}
-
-
-def live_realm(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:
-    """Return a realm's settings, or None if it is shown without them, which means that we may not see them."""
-    attributes = realm.get(SMTP_SERVER)
-    if not isinstance(attributes, dict):
-        return None
-    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in attributes.items()}
-    shown = {as_native(key): text for key, text in texts.items() if attributes[key] is not None}
-    needs_mail, theme = tuple(switch for switch in NEEDS_MAIL if realm.get(switch) is True), realm.get(EMAIL_THEME)
-    return LiveRealm(name, shown, read_at, needs_mail, theme if isinstance(theme, str) else "")

@@ -42,7 +42,15 @@ from ztrust_mail.gateways.gateway import (
     read_each,
     wire_body,
 )
-from ztrust_mail.gateways.keycloak.client import drop_unused_keys, live_realm, path_of, realms_by_name
+from ztrust_mail.gateways.keycloak.representation import (
+    WORKFLOWS_QUERY,
+    drop_unused_keys,
+    live_realm,
+    mail_workflows_in,
+    parse_server_info,
+    path_of,
+    realms_by_name,
+)
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.channel import UNREACHABLE_NAMES
@@ -137,17 +145,13 @@ class KeycloakGateway(Gateway):
         return self.server_info().version
 
     def server_info(self) -> ServerInfo:
-        from ztrust_mail.gateways.keycloak.server_info import parse_server_info
-
         response = self._connection.send("GET", "admin/serverinfo")
         info = parse_server_info(failures.parse_json(response) if response.status_code == requests.codes.ok else None)
         return replace(info, version=info.version or ASSUMED_VERSIONS.get(self._profile, ()))
 
     def mail_workflows(self, realms: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        from ztrust_mail.gateways.keycloak.workflows import QUERY, mail_workflows_in
-
         def read(realm: str) -> tuple[str, ...]:
-            response = self._connection.send("GET", f"{path_of(realm)}/{QUERY}")
+            response = self._connection.send("GET", f"{path_of(realm)}/{WORKFLOWS_QUERY}")
             is_shown = response.status_code == requests.codes.ok
             return mail_workflows_in(failures.parse_json(response)) if is_shown else ()
 

@@ -17,7 +17,8 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.products.keycloak import EMAIL_THEME, LOCALIZATION
 from ztrust_mail.dialects.row import TEMPLATE_PREFIX
 from ztrust_mail.gateways.gateway import LiveRealm
-from ztrust_mail.gateways.keycloak.client import KeycloakClient, path_of
+from ztrust_mail.gateways.keycloak.client import KeycloakClient
+from ztrust_mail.gateways.keycloak.representation import path_of
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.failures import as_object
 
