@@ -15,8 +15,8 @@ from werkzeug.wrappers import Request, Response
 from ztrust_mail.sandbox.admin_api.request import Call, SandboxServer, Tokens
 from ztrust_mail.sandbox.admin_api.routes import answer
 from ztrust_mail.sandbox.quirks import Json, quirks_of
-from ztrust_mail.sandbox.relay.access_tokens import AccessTokens
 from ztrust_mail.sandbox.relay.inbox import Inbox
+from ztrust_mail.sandbox.relay.sender import AccessTokens
 from ztrust_mail.sandbox.relay.sink import MailSink
 from ztrust_mail.sandbox.state import (
     MASTER,

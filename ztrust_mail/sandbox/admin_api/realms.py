@@ -1,7 +1,7 @@
-"""The realms of the admin API: list, read, create, update, delete, and the test call; their admin events and own texts.
+"""The realms of the admin API, with the test call, their admin events, own texts and workflows.
 
 Of admin events, only edits of realms and of their event settings are recorded; a real server also records users,
-clients and roles.
+clients and roles. No workflow ever runs.
 """
 
 import json
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 
 from ztrust_mail.sandbox.admin_api import smtp_settings
-from ztrust_mail.sandbox.admin_api.request import Call, Caller
+from ztrust_mail.sandbox.admin_api.request import Call, Caller, is_admin
 from ztrust_mail.sandbox.admin_api.smtp_settings import BRIEF, KNOWN, SMTP_SERVER, full, has_wrong_type
 from ztrust_mail.sandbox.quirks import JSON_TYPE, Answer, Json, Refused, error, error_message
 from ztrust_mail.sandbox.relay.sender import SendFailed, compose_test_mail, send_test_mail
@@ -20,6 +20,7 @@ _FORBIDDEN_IN_NAMES = frozenset("/?;#&")
 _EVENTS, _DETAILS = "adminEventsEnabled", "adminEventsDetailsEnabled"
 _EVENTS_CONFIG = ("eventsEnabled", "eventsListeners", _EVENTS, _DETAILS)
 _MAX_EVENTS = 100  # the server's default
+_WORKFLOWS = "10"  # the server's default
 _TEXT_TYPE = "text/plain"
 _NO_TEXT = error(404, "Localization text not found")
 
@@ -321,4 +322,30 @@ def _readable_realm(call: Call, name: str) -> Realm:
     caller = call.caller()
     realm = call.realm(name, caller)
     call.require(bool(caller.roles_in(realm)))
+    return realm
+
+
+def list_workflows(call: Call, name: str) -> Answer:
+    """GET …/workflows: the first ones by name; as YAML unless JSON is asked for."""
+    realm = _realm_with_workflows(call, name)
+    listed = sorted(realm.workflows, key=lambda one: str(one.get("name")))[: int(call.query.get("max", _WORKFLOWS))]
+    if JSON_TYPE in call.accept:
+        return Answer(200, listed)
+    return Answer(200, f"---\n{json.dumps(listed)}\n", "application/yaml;charset=UTF-8")
+
+
+def create_workflow(call: Call, name: str) -> Answer:
+    """POST …/workflows."""
+    realm = _realm_with_workflows(call, name)
+    body: Json = {"id": new_id(), **call.body()}
+    realm.workflows.append({key: value for key, value in body.items() if (key, value) != ("enabled", True)})
+    return Answer(201)
+
+
+def _realm_with_workflows(call: Call, name: str) -> Realm:
+    caller = call.caller()
+    realm = call.realm(name, caller)
+    if not call.server.quirks.workflows:
+        raise Refused(error(404, "HTTP 404 Not Found"))
+    call.require(is_admin(caller.user, caller.realm) or "realm-admin" in caller.roles_in(realm))
     return realm

@@ -10,7 +10,7 @@ from threading import Event
 from typing import NoReturn
 
 from ztrust_mail.sandbox.quirks import JSON_TYPE, Json, Quirks, Refused, error
-from ztrust_mail.sandbox.relay.access_tokens import AccessTokens
+from ztrust_mail.sandbox.relay.sender import AccessTokens
 from ztrust_mail.sandbox.state import (
     ADMIN_ROLES,
     MASTER,

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter, Map, Rule
 
-from ztrust_mail.sandbox.admin_api import login, realms, users, workflows
+from ztrust_mail.sandbox.admin_api import login, realms, users
 from ztrust_mail.sandbox.admin_api.request import Call
 from ztrust_mail.sandbox.quirks import Answer, Refused, error
 from ztrust_mail.sandbox.state import Busy
@@ -49,8 +49,8 @@ _HANDLERS: tuple[tuple[str, str, Handler], ...] = (
     ("GET", f"{_TEXTS}/<locale>/<key>", realms.get_text),
     ("PUT", f"{_TEXTS}/<locale>/<key>", realms.put_text),
     ("DELETE", f"{_TEXTS}/<locale>/<key>", realms.delete_text),
-    ("GET", f"{_REALM}/workflows", workflows.list_workflows),
-    ("POST", f"{_REALM}/workflows", workflows.create_workflow),
+    ("GET", f"{_REALM}/workflows", realms.list_workflows),
+    ("POST", f"{_REALM}/workflows", realms.create_workflow),
     ("GET", f"{_REALM}/roles/<role>", users.realm_role),
     ("GET", f"{_REALM}/users", users.find_users),
     ("POST", f"{_REALM}/users", users.create_user),
