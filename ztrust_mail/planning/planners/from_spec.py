@@ -13,8 +13,7 @@ from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.planning.policy_check import violations
 from ztrust_mail.planning.safety import notices
-from ztrust_mail.planning.secret_needs import note_needed_secrets
-from ztrust_mail.planning.secret_state import judge_secrets
+from ztrust_mail.planning.secret_state import judge_secrets, note_needed_secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile.entries import Entry, Spec

@@ -3,13 +3,14 @@
 from ztrust_mail.planning.saved.checks import (
     STALE,
     cannot_see,
+    check_before_move,
     check_live,
     check_run,
     check_server,
     check_specs,
     find_other_variables,
+    move,
 )
-from ztrust_mail.planning.saved.moved import check_before_move, move
 from ztrust_mail.planning.saved.read import from_text, load
 from ztrust_mail.planning.saved.write import (
     APPLY,
