@@ -13,9 +13,6 @@ A typical use::
 
 from __future__ import annotations
 
-from ztrust_mail.api.checking import KITS, CheckOptions, check
-from ztrust_mail.api.comparing import compare
-from ztrust_mail.api.inventory import servers
 from ztrust_mail.api.journal import (
     diff,
     forget,
@@ -29,8 +26,8 @@ from ztrust_mail.api.journal import (
 )
 from ztrust_mail.api.linting import lint, validate
 from ztrust_mail.api.onboarding import Ensured, ensure
-from ztrust_mail.api.probing import probe, write_probe_jobs
-from ztrust_mail.api.read import doctor, drift, explain, plan, presets, pull, test
+from ztrust_mail.api.probing import KITS, CheckOptions, check, probe, write_probe_jobs
+from ztrust_mail.api.read import compare, doctor, drift, plan, pull, servers, test
 from ztrust_mail.api.report import render_report
 from ztrust_mail.api.run import (
     Dialogue,
@@ -44,7 +41,7 @@ from ztrust_mail.api.run import (
     settle,
 )
 from ztrust_mail.api.session import Session, connect
-from ztrust_mail.api.specs import fit_spec, load_spec
+from ztrust_mail.api.specs import explain, fit_spec, load_spec, presets
 from ztrust_mail.api.write import apply, dangers, fit_to_file, load_plan, plan_saved, refuse, save_plan, spec_digest
 from ztrust_mail.core.results import ResultMethods, make_report
 

@@ -18,7 +18,7 @@ from ztrust_mail.api.specs import load_spec
 from ztrust_mail.core.errors import ExitStatus, RealmMissing, UsageError, ZtrustMailError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.results import ResultMethods, flatten
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import is_glob, quoted
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.secrets.sources import GivenSecrets, Secrets
 from ztrust_mail.settings import PROCESS, Variables
@@ -140,7 +140,7 @@ _OF_CONNECTION = ("config_path", "environ", "secrets")
 def _spec_of(realms: Mapping[str, EntryDict], own: EnsureKeywords) -> Spec:
     if not realms:
         raise UsageError("ensure was called without a realm", "give {realm: settings}")
-    if globs := [name for name in realms if "*" in name or "?" in name]:
+    if globs := [name for name in realms if is_glob(name)]:
         raise UsageError(
             f"ensure takes names of realms, and {quoted(globs[0])} is a glob", "use plan and apply for globs"
         )

@@ -1,36 +1,38 @@
-"""The functions that write nothing to the server: plan, drift, test, pull, explain, doctor."""
+"""The functions that write nothing to the server: plan, drift, test, pull, doctor, compare, servers."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ztrust_mail import settings as config
 from ztrust_mail.api.linting import lint_plan
 from ztrust_mail.api.session import Session
-from ztrust_mail.api.specs import fit_spec, require_server
+from ztrust_mail.api.specs import fit_spec
 from ztrust_mail.core.errors import Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.text import did_you_mean, is_selected, quoted, to_second
+from ztrust_mail.core.text import did_you_mean, is_glob, is_selected, quoted, to_second
 from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.planning.compare import SecretMode
-from ztrust_mail.settings import FILES
 from ztrust_mail.settings.policy import Policy
 from ztrust_mail.specfile.entries import Spec
-from ztrust_mail.specfile.resolve import Desired, match, resolve_entry
+from ztrust_mail.specfile.resolve import Desired, match
 
 if TYPE_CHECKING:
     from ztrust_mail.api.pull_spec import Pulled
     from ztrust_mail.applying.resume import UnfinishedRun
     from ztrust_mail.diagnose.doctor import DoctorReport
     from ztrust_mail.diagnose.mail_test import MailTestRun
+    from ztrust_mail.diagnose.servers import ServerList
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.gateways.gateway import Gateway
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.plan import Plan
+    from ztrust_mail.planning.server_diff import ServerDiff, Side
     from ztrust_mail.probing.options import ProbeOptions
-    from ztrust_mail.providers.presets import Preset
 
 
 def plan(
@@ -124,7 +126,7 @@ def test(
     if spec is None:
         run = send_stored(gateway, match_realms(gateway, realms), progress, cancel=cancel)
     else:
-        wanted = resolve_wanted(spec, gateway, realms)
+        wanted = resolve_wanted(spec, gateway.realms() if spec.globs else (), realms)
         refuse_forbidden(session.policy, wanted, "test")
         run = send_wanted(gateway, wanted, session.secrets, progress, cancel=cancel)
     is_cancelled = cancel is not None and cancel.is_set()
@@ -156,7 +158,7 @@ def refuse_forbidden(policy: Policy, wanted: Iterable[Desired], what: str) -> No
 
 def match_realms(gateway: Gateway, globs: Sequence[str]) -> list[str]:
     """Return the exact names, and the realms on the server that the globs match."""
-    exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
+    exact = [name for name in globs if not is_glob(name)]
     if globs and len(exact) == len(globs):
         return exact
     _require_list(gateway)
@@ -176,18 +178,17 @@ def _require_list(gateway: Gateway) -> None:
         raise UsageError(f"{gateway.title} gives no list of its realms", "name each realm in full")
 
 
-def resolve_wanted(spec: Spec, gateway: Gateway, globs: Sequence[str]) -> list[Desired]:
-    """Return the desired settings of the spec's realms that the globs select. Raises :class:`UsageError` if none."""
-    matching = match(spec, gateway.realms() if spec.globs else ())
-    chosen = {r: e for r, e in matching.entries.items() if is_selected(r, globs)}
+def resolve_wanted(spec: Spec, known: Sequence[str], globs: Sequence[str]) -> list[Desired]:
+    """Return the desired settings of the spec's realms that the globs select. Raises :class:`UsageError` if none.
+
+    The globs of the spec match the ``known`` realms.
+    """
+    matching = match(spec, known)
+    chosen = [realm for realm in matching.entries if is_selected(realm, globs)]
     if not chosen:
         hint = _suggest(globs, [entry.name for entry in spec.entries]) or "check the names given"
         raise UsageError("no realm of the spec matches", hint)
-    ties = matching.ties
-    return [
-        Desired(realm, entry, findings=(ties[realm],)) if realm in ties else resolve_entry(spec, entry, realm)
-        for realm, entry in chosen.items()
-    ]
+    return [matching.resolve(spec, realm) for realm in chosen]
 
 
 def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
@@ -202,7 +203,7 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
 
     gateway = session.gateway
     require(gateway, Operation.PULL)
-    exact = bool(realms) and not any("*" in glob or "?" in glob for glob in realms)
+    exact = bool(realms) and not any(map(is_glob, realms))
     if not exact:
         _require_list(gateway)
     gateway.login()
@@ -215,25 +216,6 @@ def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) 
     return replace(pulled, findings=(*find_unmatched(realms, names, of=""), *pulled.findings))
 
 
-def explain(spec: Spec, realm: str) -> Desired:
-    """Return the settings of one realm with the place where each value is defined; offline.
-
-    Raises :class:`UsageError` where no entry covers the realm, and where the spec has entries for certain servers and
-    is not fitted to one by :func:`fit_spec`.
-    """
-    require_server(spec)
-    matching = match(spec, [realm])
-    entry = matching.entries.get(realm)
-    if entry is None:
-        hint = did_you_mean(realm, [e.name for e in spec.entries]) or "add an entry, or a glob that matches it"
-        if elsewhere := next((e for e in spec.written if e.name == realm and e.limit), None):
-            hint = f"the one at {elsewhere.location} is for other servers: {elsewhere.limit}"
-        raise UsageError(f"no entry of the spec covers the realm {quoted(realm)}", hint)
-    if tie := matching.ties.get(realm):
-        return Desired(realm, entry, findings=(tie,))
-    return resolve_entry(spec, entry, realm)
-
-
 def doctor(
     session: Session, realms: Sequence[str] = (), progress: Callable[[int, int], None] | None = None
 ) -> DoctorReport:
@@ -243,16 +225,84 @@ def doctor(
     """
     from ztrust_mail.diagnose.doctor import examine, examine_files
 
-    if session.server.gateway == FILES:
+    if session.server.gateway == config.FILES:
         return examine_files(session.server, realms)
     return examine(session.server, session.gateway, realms, progress)
 
 
-def presets(name: str | None = None) -> tuple[Preset, ...]:
-    """Return the mail providers that a spec can name as ``relay.preset``, or only the one with a name; offline.
+def compare(first: Session, second: Session, *, spec: Spec | None = None, realms: Sequence[str] = ()) -> ServerDiff:
+    """Compare the e-mail settings that two servers hold, realm by realm; writes nothing.
 
-    Raises :class:`UsageError` for an unknown name.
+    ``realms`` are globs; a ``spec`` limits the comparison to the realms that it has on one of the servers. Masked
+    secrets are compared by the fingerprints of the journal, where both sessions have the same one. Themes and texts are
+    not compared. Raises :class:`ServerError` where a server cannot be read, :class:`UsageError` for a product that does
+    not show settings, and for one server given twice.
     """
-    from ztrust_mail.providers.presets import all_presets, look_up
+    from ztrust_mail.gateways.capabilities import Operation, require
+    from ztrust_mail.planning.server_diff import compare_sides
 
-    return all_presets() if name is None else (look_up(name),)
+    if first.gateway.url == second.gateway.url:
+        message = f"both servers are {quoted(first.gateway.url, 255)}"
+        raise UsageError(message, "give two different ones: --server NAME --server NAME")
+    for session in (first, second):
+        require(session.gateway, Operation.PULL)
+    sessions = (first, second)
+    with ThreadPoolExecutor(2) as pool:
+        chosen = list(pool.map(lambda session: _choose_realms(session, spec, realms), sessions))
+        names = None if chosen[0][0] is None else list(dict.fromkeys(name for one, _ in chosen for name in one or ()))
+        one, other = pool.map(lambda session: _read_side(session, names), sessions)
+    if not one.realms and not other.realms:
+        raise UsageError("no realm to compare", "check the names and the accounts' rights")
+    same = first.journal_url == second.journal_url
+    found = tuple(dict.fromkeys(finding for _, several in chosen for finding in several))
+    return compare_sides(one, other, globs=realms, same_journal=same, found=found)
+
+
+def _choose_realms(
+    session: Session, spec: Spec | None, globs: Sequence[str]
+) -> tuple[list[str] | None, tuple[Finding, ...]]:
+    """Return the realms of the spec on one server, or those named in full, None for all; and the spec's warnings."""
+    from ztrust_mail.specfile.resolve import match
+
+    gateway = session.gateway
+    if spec is not None:
+        spec = fit_spec(spec, session)
+    gateway.login()
+    if spec is not None:
+        matching = match(spec, gateway.realms() if spec.globs else ())
+        return [name for name in matching.entries if is_selected(name, globs)], spec.warnings
+    is_exact = bool(globs) and not any(map(is_glob, globs))
+    return list(dict.fromkeys(globs)) if is_exact else None, ()
+
+
+def _read_side(session: Session, names: Sequence[str] | None) -> Side:
+    from ztrust_mail.planning.server_diff import read_side
+
+    side = read_side(session.gateway, session.server.name, session.memory(), names)
+    if names is None and not side.is_whole:  # else each realm would seem to be on the other server only
+        message = f"{quoted(side.name, 255)} lists no realms to this account"
+        raise UsageError(message, "name the realms by --realm or by a spec, or give the account the role view-realm")
+    return side
+
+
+def servers(
+    labels: Mapping[str, str] | None = None,
+    *,
+    check: bool = False,
+    config_path: str | None = None,
+    environ: config.Variables = config.PROCESS,
+) -> ServerList:
+    """Return the servers of the settings that have all of these labels; with ``check``, log in to each.
+
+    Without ``check`` nothing is sent, and no secret is resolved. Raises :class:`ConfigError` where the settings as a
+    whole cannot be read, and :class:`UsageError` for a label that no server has. An entry that is broken is listed with
+    its problem.
+    """
+    from ztrust_mail.diagnose.servers import ServerList, check_servers
+    from ztrust_mail.settings.inventory import list_servers, report_servers, select_servers
+
+    environ = config.Environment(environ)
+    settings = config.load(config_path, environ)
+    chosen = select_servers(list_servers(settings, environ), labels or {})
+    findings = (*settings.findings, *report_servers(chosen))
+    return ServerList(chosen, findings, check_servers(chosen) if check else {})

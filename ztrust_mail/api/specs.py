@@ -1,4 +1,4 @@
-"""Loads specs, and fits them to a server: its name, its labels and its variables."""
+"""Loads specs, fits them to a server (its name, its labels, its variables), and explains what they say."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import Paths
 from ztrust_mail.specfile.placeholders import NAME_SERVER
 from ztrust_mail.specfile.problems import Texts
+from ztrust_mail.specfile.resolve import Desired, match
 
 if TYPE_CHECKING:
     from ztrust_mail.api.session import Session
+    from ztrust_mail.providers.presets import Preset
 
 
 def load_spec(
@@ -62,11 +64,37 @@ def fit_spec(
     return replace(fitted, warnings=(*fitted.warnings, *chosen.findings))
 
 
+def explain(spec: Spec, realm: str) -> Desired:
+    """Return the settings of one realm with the place where each value is defined; offline.
+
+    Raises :class:`UsageError` where no entry covers the realm, and where the spec has entries for certain servers and
+    is not fitted to one by :func:`fit_spec`.
+    """
+    require_server(spec)
+    matching = match(spec, [realm])
+    if realm not in matching.entries:
+        hint = did_you_mean(realm, [e.name for e in spec.entries]) or "add an entry, or a glob that matches it"
+        if elsewhere := next((e for e in spec.written if e.name == realm and e.limit), None):
+            hint = f"the one at {elsewhere.location} is for other servers: {elsewhere.limit}"
+        raise UsageError(f"no entry of the spec covers the realm {quoted(realm)}", hint)
+    return matching.resolve(spec, realm)
+
+
 def require_server(spec: Spec) -> None:
     """Raise :class:`UsageError` where no server was chosen and a realm's settings depend on it."""
     if spec.is_limited and spec.target is None:
         message = "the spec has entries for certain servers, so a realm's settings depend on the server"
         raise UsageError(message, NAME_SERVER)
+
+
+def presets(name: str | None = None) -> tuple[Preset, ...]:
+    """Return the mail providers that a spec can name as ``relay.preset``, or only the one with a name; offline.
+
+    Raises :class:`UsageError` for an unknown name.
+    """
+    from ztrust_mail.providers.presets import all_presets, look_up
+
+    return all_presets() if name is None else (look_up(name),)
 
 
 def find_unknown_servers(spec: Spec, config_path: str | None, environ: config.Variables) -> Iterator[Finding]:

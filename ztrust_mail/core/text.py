@@ -157,6 +157,11 @@ def to_iso(time: datetime) -> str:
     return f"{as_utc(time):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def is_glob(name: str) -> bool:
+    """Tell whether a name is a pattern."""
+    return "*" in name or "?" in name
+
+
 def is_selected(name: str, globs: Sequence[str]) -> bool:
     """Tell whether at least one glob matches a name; an empty list of globs selects every name."""
     return not globs or matches_any(name, globs)

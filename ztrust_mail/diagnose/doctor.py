@@ -9,7 +9,7 @@ from ztrust_mail.core.errors import ExitStatus, RealmError, ServerError
 from ztrust_mail.core.files import is_read_only
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.results import ResultMethods
-from ztrust_mail.core.text import MASTER, did_you_mean, is_selected, pluralise, printable, quoted
+from ztrust_mail.core.text import MASTER, did_you_mean, is_glob, is_selected, pluralise, printable, quoted
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.capabilities import Support, describe_operations
 from ztrust_mail.gateways.exports.gateway import TITLE, ExportedRealm, Inventory, RealmFilesGateway, take_stock
@@ -128,7 +128,7 @@ def _role_checks(gateway: Gateway, globs: Sequence[str], progress: RealmCounter 
     if not gateway.capabilities.read:
         yield Check(WRITE, None, "cannot be checked without a write; `ztrust-mail test REALM` tries the token")
         return
-    exact = [glob for glob in globs if "*" not in glob and "?" not in glob]
+    exact = [name for name in globs if not is_glob(name)]
     reading = suggest_names(gateway, gateway.read(exact, everything=True), exact)
     names = [name for name in sorted(reading.realms) if is_selected(name, globs)]
     if not names and not gateway.capabilities.list_realms:

@@ -69,7 +69,7 @@ class CheckContext:
 
 
 class Kit(ABC, Generic[Subject, Seen]):
-    """A check. A new one is a module with a subclass, and a row of ``api/checking.py``.
+    """A check. A new one is a module with a subclass, and a row of ``api/probing.py``.
 
     ``needs_live`` says that it compares a spec with the settings on the server.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ztrust_mail.core.findings import Finding, Location, error
-from ztrust_mail.core.text import matches_any, quoted
+from ztrust_mail.core.text import is_glob, matches_any, quoted
 from ztrust_mail.model.fields import ABSENT, FieldValue
 
 
@@ -43,7 +43,7 @@ class Limit:
     @property
     def exact_names(self) -> tuple[str, ...]:
         """The names that are no globs."""
-        return tuple(name for name in self.names if not {"*", "?"} & set(name))
+        return tuple(name for name in self.names if not is_glob(name))
 
     def __str__(self) -> str:
         if self.names:
@@ -106,7 +106,7 @@ class Entry:
     @property
     def is_glob(self) -> bool:
         """Whether the name is a pattern for realms without an entry of their own."""
-        return "*" in self.name or "?" in self.name
+        return is_glob(self.name)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,12 @@ class Matching:
     ties: Mapping[str, Finding] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
+    def resolve(self, spec: Spec, realm: str) -> Desired:
+        """Return the desired settings of a realm with an entry: none but a finding where two globs tie."""
+        if tie := self.ties.get(realm):
+            return Desired(realm, self.entries[realm], findings=(tie,))
+        return resolve_entry(spec, self.entries[realm], realm)
+
 
 def match(spec: Spec, realms: Iterable[str]) -> Matching:
     """Return the entry of each realm: its own, or the glob with the most literal characters.
