@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import api
-from ztrust_mail.api.report import report_of
+from ztrust_mail.api import report_of
 from ztrust_mail.api.run import P, require_open_window
 from ztrust_mail.api.session import Session
 from ztrust_mail.core.errors import (
