@@ -1,22 +1,25 @@
-"""The spec as a format."""
+"""The spec as a format, with comments at the places that a person must complete."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ztrust_mail.convert.completion import Gaps, mark_gaps
-from ztrust_mail.convert.format import (
-    CANNOT_HOLD,
-    Format,
-    ReadResult,
-    UnnamedRealm,
-    WriteResult,
-    name_secrets,
-)
+from ztrust_mail.convert.format import CANNOT_HOLD, Format, ReadResult, UnnamedRealm, WriteResult, name_secrets
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity, warning
-from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.core.text import CI_COMMAND, first_and_more, pluralise, printable, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.loading import load_spec
-from ztrust_mail.model.fields import ABSENT, FIELDS, LOGIN, REPLY_TO_NAME, FieldMap, Raw, extra_field, field_of
+from ztrust_mail.model.fields import (
+    ABSENT,
+    EXTRA,
+    FIELDS,
+    LOGIN,
+    REPLY_TO_NAME,
+    FieldMap,
+    Raw,
+    extra_field,
+    field_of,
+    message_of,
+)
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.export import (
     Leaves,
@@ -29,8 +32,14 @@ from ztrust_mail.specfile.export import (
 )
 from ztrust_mail.specfile.load import validate_text
 from ztrust_mail.specfile.placeholders import NAME_SERVER
+from ztrust_mail.specfile.readers.document import Place, SourceText
 from ztrust_mail.specfile.resolve import resolve_entry
 
+Gaps = dict[str, dict[str, str]]
+"""By realm and field, the reason why a value is not there."""
+
+_MARK = "# complete: "
+_ORDER = {name: number for number, name in enumerate(FIELDS)}
 INCOMPLETE = "incomplete-spec"
 _SHOWN = 3  # problems of an incomplete spec, or lines to complete
 _BY_HAND = "left out; write it by hand"
@@ -180,3 +189,60 @@ def _incomplete(text: str, lines: Sequence[int], path: str) -> list[Finding]:
     named = [f"line {f.location.line}: {f.message}" if f.location else f.message for f in problems]
     message = f"the spec is incomplete: {first_and_more(named, _SHOWN, '; ')}"
     return [Finding(Severity.ERROR, INCOMPLETE, message, f"complete it, {hint}")]
+
+
+def mark_gaps(text: str, gaps: Mapping[str, Mapping[str, str]]) -> tuple[str, list[int]]:
+    """Return a spec with a comment for each gap, and the lines of these comments.
+
+    The comment is in the deepest block that the field belongs in: before the mapping to complete, or at the start.
+    """
+    if not any(gaps.values()):
+        return text, []
+    from ztrust_mail.specfile.readers.yaml import parse  # loads PyYAML, which most commands do not need
+
+    source = SourceText("spec.yaml", text)
+    _, (_, _, top) = parse(source)
+    assert isinstance(top, dict)
+    realms = top["realms"][2]
+    before: dict[int, list[str]] = {}
+    for realm, fields in gaps.items():
+        if not isinstance(realms, dict) or realm not in realms:
+            continue
+        for name, reason in sorted(fields.items(), key=lambda gap: (_ORDER.get(gap[0], len(_ORDER)), gap[0])):
+            line, keys = _line_of(source, realm, realms[realm], _keys_of(name))
+            comment = f"{_MARK}{printable('.'.join(keys))}: {printable(reason)}"
+            before.setdefault(line, []).append(CI_COMMAND.sub(r"\\x23#", comment))
+    return _insert_comments(text, before)
+
+
+def _keys_of(name: str) -> list[str]:
+    return name.split(".", 3 if message_of(name) else 1 if name.startswith(f"{EXTRA}.") else -1)
+
+
+def _line_of(source: SourceText, realm: str, entry: Place, keys: list[str]) -> tuple[int, list[str]]:
+    """Return the line of the comment on a field, and the keys from the block around that line to the field."""
+    place, rest = entry, [realm, *keys]
+    line = source.location(entry[0]).line
+    for n, key in enumerate(keys):
+        inside = place[2] if isinstance(place[2], dict) else {}
+        first = min((source.location(one[0]).line for one in inside.values()), default=line)
+        if first == source.location(place[0]).line:  # the mapping is written on one line
+            break
+        line, rest = first, keys[n:]
+        if key not in inside:
+            break
+        place = inside[key]
+        line = source.location(place[0]).line
+    return line, rest
+
+
+def _insert_comments(text: str, before: Mapping[int, list[str]]) -> tuple[str, list[int]]:
+    result: list[str] = []
+    marked: list[int] = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        indent = line[: len(line) - len(line.lstrip())]
+        for comment in before.get(number, ()):
+            result.append(f"{indent}{comment}")
+            marked.append(len(result))
+        result.append(line)
+    return "".join(f"{line}\n" for line in result), marked

@@ -14,8 +14,8 @@ from support.cli import Cli
 from support.results import rules
 
 from ztrust_mail.convert import FORMATS
-from ztrust_mail.convert.completion import mark_gaps
 from ztrust_mail.convert.foreign_placeholders import UNKNOWN, has_placeholder, parse_placeholder
+from ztrust_mail.convert.spec import mark_gaps
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.model.fields import FIELDS, LOGIN, PASSWORD, REPLY_TO_NAME, SECURITY, USERNAME
 from ztrust_mail.specfile.export import to_yaml
