@@ -91,11 +91,10 @@ if TYPE_CHECKING:
     from ztrust_mail.linting.result import LintResult
     from ztrust_mail.linting.selection import LintOptions
     from ztrust_mail.planning.compare import Change, SecretMode
+    from ztrust_mail.planning.differences import RunDiff, ServerDiff
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan, RealmPlan, Status
     from ztrust_mail.planning.planners.rotate import RelayLogin
-    from ztrust_mail.planning.run_diff import RunDiff
-    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.kubernetes_job import JobPlace
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.outcome import RelayOutcome, Stage
@@ -247,8 +246,7 @@ _ELSEWHERE = {
     "ztrust_mail.planning.past_runs": ("PastRun",),
     "ztrust_mail.planning.plan": ("Plan", "RealmPlan", "Status"),
     "ztrust_mail.planning.planners.rotate": ("RelayLogin",),
-    "ztrust_mail.planning.run_diff": ("RunDiff",),
-    "ztrust_mail.planning.server_diff": ("ServerDiff",),
+    "ztrust_mail.planning.differences": ("RunDiff", "ServerDiff"),
     "ztrust_mail.providers.presets": ("Preset",),
     "ztrust_mail.probing.kubernetes_job": ("JobPlace",),
     "ztrust_mail.probing.options": ("ProbeOptions",),

@@ -25,11 +25,10 @@ from ztrust_mail.journal.requests import RequestState, StoredRequest
 from ztrust_mail.kits.result import CheckedRealm, CheckedSubject, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import Login, Masked, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretState
+from ztrust_mail.planning.differences import RealmDiff, RunDiff, ServerDiff
 from ztrust_mail.planning.past_runs import PastRun, PastWrite
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
 from ztrust_mail.planning.safety import Danger, Reason
-from ztrust_mail.planning.server_diff import ServerDiff
 from ztrust_mail.probing.outcome import (
     AddressOutcome,
     CertificateFacts,

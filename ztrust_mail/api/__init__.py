@@ -117,9 +117,8 @@ def report_of(result: ResultMethods) -> Report:
     """Return a result as the report of the command that has it."""
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.drift_detection.drift import Drift
+    from ztrust_mail.planning.differences import RunDiff, ServerDiff
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.run_diff import RunDiff
-    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.reports import report as reports
 
     match result:

@@ -17,9 +17,9 @@ from ztrust_mail.planning.past_runs import PastRun, list_runs, one_run
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
+    from ztrust_mail.planning.differences import RunDiff
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.planners.rotate import RelayLogin, Rotation
-    from ztrust_mail.planning.run_diff import RunDiff
 
 
 def history(session: Session, run: int | None = None, *, realms: Sequence[str] = (), limit: int = 20) -> list[PastRun]:
@@ -40,7 +40,7 @@ def diff(session: Session, first: int, second: int, *, realms: Sequence[str] = (
     ``realms`` are globs. Secrets are compared by their fingerprints. Raises :class:`UsageError` for a number without a
     run and for runs on different servers, :class:`JournalError`.
     """
-    from ztrust_mail.planning.run_diff import compare_runs
+    from ztrust_mail.planning.differences import compare_runs
 
     journal, gateway = session.journal_for_reading, session.gateway
     return compare_runs(journal, gateway.dialect, gateway.url, (first, second), realms)

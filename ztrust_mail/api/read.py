@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.gateways.gateway import Gateway
     from ztrust_mail.journal.records import Holder
+    from ztrust_mail.planning.differences import ServerDiff, Side
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.server_diff import ServerDiff, Side
     from ztrust_mail.probing.options import ProbeOptions
 
 
@@ -239,7 +239,7 @@ def compare(first: Session, second: Session, *, spec: Spec | None = None, realms
     not show settings, and for one server given twice.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
-    from ztrust_mail.planning.server_diff import compare_sides
+    from ztrust_mail.planning.differences import compare_sides
 
     if first.gateway.url == second.gateway.url:
         message = f"both servers are {quoted(first.gateway.url, 255)}"
@@ -276,7 +276,7 @@ def _choose_realms(
 
 
 def _read_side(session: Session, names: Sequence[str] | None) -> Side:
-    from ztrust_mail.planning.server_diff import read_side
+    from ztrust_mail.planning.differences import read_side
 
     side = read_side(session.gateway, session.server.name, session.memory(), names)
     if names is None and not side.is_whole:  # else each realm would seem to be on the other server only

@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.requests import StoredRequest
     from ztrust_mail.kits.result import CheckRun
     from ztrust_mail.linting.result import LintResult
+    from ztrust_mail.planning.differences import RunDiff, ServerDiff
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.run_diff import RunDiff
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved import SavedPlan
-    from ztrust_mail.planning.server_diff import ServerDiff
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.reports.style import Line

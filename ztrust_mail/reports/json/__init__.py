@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestOutcome
     from ztrust_mail.drift_detection.attribution import Cause
     from ztrust_mail.kits.result import CheckedRealm
+    from ztrust_mail.planning.differences import RealmDiff
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
-    from ztrust_mail.planning.run_diff import RealmDiff
     from ztrust_mail.planning.saved import SavedPlan
     from ztrust_mail.probing.run import ProbedRealm
     from ztrust_mail.providers.presets import Preset

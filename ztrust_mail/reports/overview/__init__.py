@@ -27,8 +27,8 @@ from ztrust_mail.reports.text.plan import display_after, remark_statements
 if TYPE_CHECKING:
     from ztrust_mail.drift_detection.attribution import Cause
     from ztrust_mail.journal.requests import StoredRequest
+    from ztrust_mail.planning.differences import RealmDiff
     from ztrust_mail.planning.past_runs import PastRun
-    from ztrust_mail.planning.run_diff import RealmDiff
 
 _SIGNS: Mapping[Action, str] = {Action.ADD: "+", Action.CHANGE: "~", Action.REMOVE: "-"}
 _ANSWERS: Mapping[bool | None, str] = {True: "yes", False: "no", None: "unknown"}

@@ -12,7 +12,7 @@ from ztrust_mail.core.text import pluralise, printable, to_minute, to_period
 from ztrust_mail.journal.records import Outcome, Run, Step
 from ztrust_mail.model.serialize import display_short, display_value
 from ztrust_mail.planning.compare import Action, SecretState
-from ztrust_mail.planning.run_diff import RealmDiff
+from ztrust_mail.planning.differences import RealmDiff
 from ztrust_mail.reports.grouping import Block, Said, Statement, group_realms
 from ztrust_mail.reports.report import ComparisonReport, DiffReport
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line

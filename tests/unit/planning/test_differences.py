@@ -13,7 +13,7 @@ from ztrust_mail import SecretMode, api
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.journal.records import NewRun, Step
 from ztrust_mail.planning.compare import SecretState
-from ztrust_mail.planning.run_diff import RealmDiff, RunDiff
+from ztrust_mail.planning.differences import RealmDiff, RunDiff
 from ztrust_mail.sandbox import Sandbox
 
 PASSWORD = "relay.auth.password"
