@@ -13,10 +13,9 @@ from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
-from ztrust_mail.linting.check import SERVER_RULES, find_in_spec, find_on_server
-from ztrust_mail.linting.ignores import drop_ignored, find_unused
-from ztrust_mail.linting.registry import RULES
+from ztrust_mail.linting.lint import SERVER_RULES, drop_ignored, find_in_spec, find_on_server, find_unused
 from ztrust_mail.linting.result import LintResult
+from ztrust_mail.linting.rules import RULES
 from ztrust_mail.linting.rules.server import needs_mail
 from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules
 from ztrust_mail.settings import LintSettings

@@ -13,7 +13,7 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, warning
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.linting import loading
+from ztrust_mail.linting import lint
 from ztrust_mail.settings.texts import BUILT_IN, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
 from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import Paths
@@ -42,7 +42,7 @@ def load_spec(
 
     Raises :class:`SpecError` with all problems of all files, :class:`UsageError` for a bad variable.
     """
-    return loading.load_spec(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
+    return lint.load_spec(given, KEYCLOAK.attribute_names, texts_of(variables, config_path, environ))
 
 
 def fit_spec(
@@ -58,9 +58,9 @@ def fit_spec(
     themselves. Raises :class:`SpecError` where the server has no text for a placeholder or two overlays conflict.
     """
     if not isinstance(server, str):
-        return loading.fit_spec(spec, target_of(server.server))
+        return lint.fit_spec(spec, target_of(server.server))
     chosen = config.choose_server(config.load(config_path, environ), server, spec.servers, environ)
-    fitted = loading.fit_spec(spec, target_of(chosen))
+    fitted = lint.fit_spec(spec, target_of(chosen))
     return replace(fitted, warnings=(*fitted.warnings, *chosen.findings))
 
 

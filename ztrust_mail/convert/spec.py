@@ -7,7 +7,7 @@ from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity, warning
 from ztrust_mail.core.text import CI_COMMAND, first_and_more, pluralise, printable, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.linting.loading import load_spec
+from ztrust_mail.linting.lint import load_spec
 from ztrust_mail.model.fields import (
     ABSENT,
     EXTRA,

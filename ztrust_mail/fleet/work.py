@@ -16,7 +16,7 @@ from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.linting.loading import fit_spec, load_spec
+from ztrust_mail.linting.lint import fit_spec, load_spec
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.secrets.sources import RUN_SECRETS
 from ztrust_mail.specfile.entries import Spec

@@ -16,8 +16,8 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.linting.registry import GONE, RULES, UNUSED
 from ztrust_mail.linting.rule import ServerRule
+from ztrust_mail.linting.rules import GONE, RULES, UNUSED
 from ztrust_mail.specfile.entries import Spec
 
 SCHEMAS = "urn:ztrust-mail:schema:baseline:"

@@ -10,7 +10,7 @@ import pytest
 import ztrust_mail
 from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.linting.check import REALM_RULES
+from ztrust_mail.linting.lint import REALM_RULES
 from ztrust_mail.providers.presets import all_presets
 
 TODAY = date(2026, 11, 29)

@@ -9,7 +9,7 @@ import pytest
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.rules import registry
-from ztrust_mail.linting.registry import RULES
+from ztrust_mail.linting.rules import RULES
 from ztrust_mail.linting.selection import LintOptions, choose_rules
 from ztrust_mail.settings import LintSettings
 

@@ -9,7 +9,7 @@ import pytest
 
 from ztrust_mail.core.findings import Location
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.linting.check import find_on_server
+from ztrust_mail.linting.lint import find_on_server
 from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
 from ztrust_mail.linting.selection import LintOptions, choose_rules
 from ztrust_mail.settings.lint import DayLimits, LintSettings

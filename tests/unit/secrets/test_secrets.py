@@ -18,7 +18,7 @@ from keyring.backends.fail import Keyring as NoKeyring
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ExitStatus, SecretError
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
-from ztrust_mail.linting.loading import load_spec
+from ztrust_mail.linting.lint import load_spec
 from ztrust_mail.secrets import sources
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import FETCHERS, MAX_LENGTH, resolve, resolve_all

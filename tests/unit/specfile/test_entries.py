@@ -10,7 +10,7 @@ import ztrust_mail
 from ztrust_mail.core.errors import SpecError
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.secret import SecretKind, SecretRef
-from ztrust_mail.linting import loading
+from ztrust_mail.linting import lint
 from ztrust_mail.model.fields import ABSENT, Duration, Security, is_within
 from ztrust_mail.specfile.entries import Spec
 
@@ -343,7 +343,7 @@ class TestADict:
 
 
 def test_warnings_come_with_the_spec():
-    spec = loading.load_spec({"version": 1}, {})
+    spec = lint.load_spec({"version": 1}, {})
     assert [f.rule for f in spec.warnings] == ["no-realms"]
 
 

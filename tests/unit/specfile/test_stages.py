@@ -11,7 +11,7 @@ from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import SpecError, UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.linting.loading import fit_spec, load_spec
+from ztrust_mail.linting.lint import fit_spec, load_spec
 from ztrust_mail.model.fields import HOST, PASSWORD, PORT, REPLY_TO_ADDRESS, SECURITY, SENDER_NAME, Security
 from ztrust_mail.planning.plan import of_spec
 from ztrust_mail.specfile.entries import Spec, Target

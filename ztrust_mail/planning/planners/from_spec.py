@@ -8,7 +8,7 @@ from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.core.text import did_you_mean, glob_matches, is_selected, quoted
 from ztrust_mail.gateways.gateway import NOT_SEEN, Gateway, LiveRealm, Reading, add_templates
 from ztrust_mail.journal.records import JournalState
-from ztrust_mail.linting.check import find_in_realm
+from ztrust_mail.linting.lint import find_in_realm
 from ztrust_mail.planning.compare import SecretMode, compare, fit_to_product
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 from ztrust_mail.planning.policy_check import violations

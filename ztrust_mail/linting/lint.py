@@ -1,15 +1,22 @@
-"""Runs the lint rules. A problem that many realms have from one value in the defaults is one finding, at that value."""
+"""Runs the lint rules on specs and servers, and applies comments such as ``# ztrust-mail: ignore[port-25]``.
 
-from collections.abc import Iterator, Sequence
+A problem that many realms have from one value in the defaults is one finding, at that value.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ztrust_mail.core.findings import Finding, Location
-from ztrust_mail.core.text import first_and_more, pluralise
-from ztrust_mail.linting.registry import RULES
+from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.linting.rule import LintRule, Problem, RealmRule, RealmView, ServerRule, ServerView, SpecRule, SpecView
+from ztrust_mail.linting.rules import RULES, UNUSED
 from ztrust_mail.linting.rules.relay import clear_text_login, port_security
-from ztrust_mail.linting.selection import RuleSelection
-from ztrust_mail.specfile.entries import Spec
+from ztrust_mail.linting.rules.spec import note_not_inherited
+from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules, explain_unknown
+from ztrust_mail.specfile import load
+from ztrust_mail.specfile.entries import InlineIgnore, Spec, Target
+from ztrust_mail.specfile.load import Given
+from ztrust_mail.specfile.problems import NO_TEXTS, Texts
 from ztrust_mail.specfile.resolve import Desired
 
 REALM_RULES = tuple(rule for rule in RULES.values() if isinstance(rule, RealmRule))
@@ -44,6 +51,58 @@ def find_on_server(view: ServerView, selection: RuleSelection) -> list[Finding]:
     rules = (rule for rule in SERVER_RULES if rule.rule in selection.rules)
     view = replace(view, today=selection.today, limits=selection.limits)
     return [_finding(rule, one, one.location) for rule in rules for one in rule.check(view)]
+
+
+def drop_ignored(
+    found: Iterable[Finding], ignores: Sequence[InlineIgnore]
+) -> tuple[list[Finding], frozenset[InlineIgnore]]:
+    """Return the findings that no comment in their line ignores, and the comments that ignored one.
+
+    Errors of correctness cannot be ignored.
+    """
+    if not ignores:
+        return list(found), frozenset()
+    by_line = {(one.location.path, one.location.line, one.rule): one for one in ignores}
+    kept, used = [], set()
+    for finding in found:
+        where = finding.location
+        ignore = by_line.get((where.path, where.line, finding.rule)) if where else None
+        if ignore and finding.rule in RULES:
+            used.add(ignore)
+        else:
+            kept.append(finding)
+    return kept, frozenset(used)
+
+
+def find_unused(
+    ignores: Iterable[InlineIgnore], used: frozenset[InlineIgnore], selection: RuleSelection, *, with_server: bool
+) -> Iterator[Finding]:
+    """Yield a warning for each comment that ignores nothing. One for a rule that was not run is not judged."""
+    if UNUSED.rule not in selection.rules:
+        return
+    not_run = frozenset() if with_server else {rule.rule for rule in SERVER_RULES}
+    for one in ignores:
+        if one in used or (one.rule in RULES and (one.rule not in selection.rules or one.rule in not_run)):
+            continue
+        message, hint = f"no finding {quoted(one.rule)} in this line", "remove the comment"
+        if one.rule not in RULES:
+            message, hint = explain_unknown(one.rule, f"lint rule {quoted(one.rule)}")
+        yield Finding(UNUSED.severity, UNUSED.rule, message, hint, one.location)
+
+
+def load_spec(given: Given, native_names: Mapping[str, str], texts: Texts = NO_TEXTS) -> Spec:
+    """Return the spec in files, folders or a dict. Raises :class:`SpecError`, as :func:`load.load` does."""
+    loaded = load.load(given, native_names, texts)
+    found, _ = drop_ignored(find_in_whole(loaded.spec, (), choose_rules(LintOptions())), loaded.spec.ignores)
+    return replace(loaded.spec, warnings=tuple(loaded.findings(found)))
+
+
+def fit_spec(spec: Spec, target: Target) -> Spec:
+    """Return the spec as one server has it. Raises :class:`SpecError`, as :func:`load.fit` does."""
+    fitted = load.fit(spec, target)
+    notes = note_not_inherited(fitted, [entry for entry in fitted.entries if entry.limit])
+    found, _ = drop_ignored(dict.fromkeys((*fitted.warnings, *notes)), spec.ignores)
+    return replace(fitted, warnings=tuple(found))
 
 
 def _find_in_entries(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> Iterator[Finding]:
