@@ -53,7 +53,7 @@ from ztrust_mail.reports.text import HEADING
 from ztrust_mail.settings import Server
 from ztrust_mail.settings.inventory import ListedServer
 from ztrust_mail.settings.limits import Limits, Window
-from ztrust_mail.settings.references import LoginReferences
+from ztrust_mail.settings.server_entry import LoginReferences
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
 

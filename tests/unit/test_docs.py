@@ -25,9 +25,8 @@ from ztrust_mail.core.rules import COMMANDS
 from ztrust_mail.dialects import DIALECTS
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.model.fields import FIELDS
-from ztrust_mail.settings.file import SERVER_KEYS
-from ztrust_mail.settings.fleet import FLEET_KEYS
-from ztrust_mail.settings.schedules import SCHEDULE_KEYS
+from ztrust_mail.settings.fleet import FLEET_KEYS, SCHEDULE_KEYS
+from ztrust_mail.settings.server_entry import SERVER_KEYS
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

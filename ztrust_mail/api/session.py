@@ -26,7 +26,7 @@ from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings import LintSettings, Server
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.settings.references import known_references
+from ztrust_mail.settings.server_entry import known_references
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ztrust_mail.core.findings import Finding, warning
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting import lint
-from ztrust_mail.settings.texts import BUILT_IN, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
+from ztrust_mail.settings.server_entry import BUILT_IN, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
 from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import Paths
 from ztrust_mail.specfile.placeholders import NAME_SERVER

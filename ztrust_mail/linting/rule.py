@@ -24,7 +24,7 @@ from ztrust_mail.model.fields import (
     Security,
 )
 from ztrust_mail.providers.presets import Preset, look_up, provider_of
-from ztrust_mail.settings.lint import DayLimits
+from ztrust_mail.settings.file import DayLimits
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired
 

@@ -10,7 +10,7 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.linting.rules import RULES
-from ztrust_mail.settings.lint import DayLimits, LintSettings
+from ztrust_mail.settings.file import DayLimits, LintSettings
 
 ALL, DEFAULT = "all", "default"
 

@@ -4,13 +4,11 @@ A file named by ``--config`` or ``$ZTRUST_MAIL_CONFIG`` is the only one read. Ot
 folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file is not trusted: see :mod:`.untrusted`.
 """
 
-from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, journal_url, load, places
-from ztrust_mail.settings.fleet import FleetSettings
+from ztrust_mail.settings.file import FILE_NAME, LintSettings, Permissions, Settings, journal_url, load, places
+from ztrust_mail.settings.fleet import FleetSettings, Schedule
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
 from ztrust_mail.settings.limits import MAX_CONNECTIONS
-from ztrust_mail.settings.lint import LintSettings
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.settings.schedules import Schedule
 from ztrust_mail.settings.servers import (
     DEFAULT_CLIENT,
     DEFAULT_CONNECTIONS,

@@ -13,7 +13,7 @@ from ztrust_mail.core.errors import ConfigError
 from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
-from ztrust_mail.settings.fleet import FleetSettings, read_fleet
+from ztrust_mail.settings.fleet import FleetSettings, Schedule, read_fleet, read_schedules
 from ztrust_mail.settings.inputs import (
     PREFIX,
     PROCESS,
@@ -26,10 +26,8 @@ from ztrust_mail.settings.inputs import (
     read_toml,
     seal,
 )
-from ztrust_mail.settings.lint import LintSettings, read_lint
 from ztrust_mail.settings.policy import Policy, read_policy
-from ztrust_mail.settings.references import SECRETS
-from ztrust_mail.settings.schedules import Schedule, read_schedules
+from ztrust_mail.settings.server_entry import SERVER_KEYS
 
 FILE_NAME = "ztrust-mail.toml"
 UNTRUSTED_RULE = "untrusted-settings"
@@ -43,25 +41,9 @@ TABLES: Keys = {
     "schedules": dict,
     "fleet": dict,
 }
-SERVER_KEYS: Keys = {
-    "url": str,
-    "gateway": str,
-    "profile": str,
-    "realm": str,
-    "client_id": str,
-    "client_secret": Secret,
-    "username": str,
-    "password": Secret,
-    "token": Secret,
-    "ca_bundle": str,
-    "connections": int,
-    "timeout": str,
-    "labels": dict,
-    "vars": dict,
-    "limits": dict,
-    "queue": str,
-}
 ALLOW_KEYS: Keys = {"command": bool, "plain_http": bool, "secret_folders": list}
+LINT_KEYS: Keys = {"select": list, "ignore": list, "expiry_days": int, "deprecation_days": int, "secret_days": int}
+MAX_DAYS = 3650
 JOURNAL_KEYS: Keys = {"url": Secret}
 JOURNAL_URL = r"^[a-z][a-z0-9+]*://"
 
@@ -73,6 +55,24 @@ class Permissions:
     command: bool = False
     plain_http: bool = False
     secret_folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DayLimits:
+    """How many days before an expiry or a deprecation, and after a rotation, a rule reports it."""
+
+    expiry: int = 30
+    deprecation: int = 180
+    secret: int = 365
+
+
+@dataclass(frozen=True)
+class LintSettings:
+    """The lint rules and groups to select and to ignore, as the settings name them, and the limits of rules."""
+
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    limits: DayLimits = field(default_factory=DayLimits)
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,6 @@ def journal_url(settings: Settings, environ: Variables = PROCESS) -> Secret | No
     return _database(given, f"{PREFIX}JOURNAL")
 
 
-def check_entry(path: str, name: str, entry: Table) -> None:
-    """Raise :class:`ConfigError` for an unknown key or a value of another type in a server's entry.
-
-    An entry is checked when its server is used, so that a broken one stops no run on another server.
-    """
-    values = {key: value for key, value in entry.items() if key not in SECRETS or not isinstance(value, dict)}
-    check_keys(Path(path), f"servers.{name}.", values, SERVER_KEYS)
-
-
 def _seal_passwords(data: dict[str, object]) -> dict[str, object]:
     servers = data.get("servers")
     for entry in servers.values() if isinstance(servers, dict) else ():
@@ -197,7 +188,7 @@ def _parse(path: Path, *, named: bool) -> Settings:
         permissions=_permissions(path, allow),
         policy=read_policy(path, policy),
         journal=_journal(path, journal),
-        lint=read_lint(path, lint),
+        lint=_read_lint(path, lint),
         schedules=read_schedules(path, schedules),
         fleet=read_fleet(path, fleet),
     )
@@ -226,6 +217,21 @@ def _permissions(path: Path, allow: Table) -> Permissions:
     folders = cast("Sequence[str]", allow.get("secret_folders", ()))
     reachable = tuple(str(path.absolute().parent / folder) for folder in folders)
     return Permissions(allow.get("command") is True, allow.get("plain_http") is True, reachable)
+
+
+def _read_lint(path: Path, table: Table) -> LintSettings:
+    """Return the table ``[lint]`` of a settings file. Raises :class:`ConfigError`."""
+    check_keys(path, "lint.", table, LINT_KEYS)
+    select, ignore = (tuple(cast("list[str]", table.get(key, []))) for key in ("select", "ignore"))
+    days = {name: _days(path, table, f"{name}_days", usual) for name, usual in vars(DayLimits()).items()}
+    return LintSettings(select, ignore, DayLimits(**days))
+
+
+def _days(path: Path, table: Table, key: str, usual: int) -> int:
+    days = cast("int", table.get(key, usual))
+    if not 0 <= days <= MAX_DAYS:
+        raise ConfigError(f"{path}: `lint.{key}` is {days}", f"write a number of days from 0 to {MAX_DAYS}")
+    return days
 
 
 def _journal(path: Path, table: Table) -> Secret | None:

@@ -11,9 +11,9 @@ from ztrust_mail.core.findings import Finding, Location, Severity, error, warnin
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, glob_matches, pluralise, quoted
 from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings
+from ztrust_mail.settings.fleet import ServerSelection, is_glob, is_url, parse_labels
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
-from ztrust_mail.settings.references import SECRETS
-from ztrust_mail.settings.selection import ServerSelection, is_glob, is_url, parse_labels
+from ztrust_mail.settings.server_entry import SECRETS
 from ztrust_mail.settings.servers import Server, choose_server
 from ztrust_mail.settings.urls import FILES, quote_server
 

@@ -10,11 +10,18 @@ from ztrust_mail.core.errors import ConfigError, NoServerChosen
 from ztrust_mail.core.findings import Finding, Location, warning
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import did_you_mean, first_and_more, parse_duration, quoted
-from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings, check_entry
+from ztrust_mail.settings.file import FILE_NAME, Permissions, Settings
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Table, Variables, variable_of
 from ztrust_mail.settings.limits import MAX_CONNECTIONS, Limits, read_limits
-from ztrust_mail.settings.references import LoginReferences, read_references
-from ztrust_mail.settings.texts import DEFAULT_QUEUE, read_labels, read_queue, read_vars
+from ztrust_mail.settings.server_entry import (
+    DEFAULT_QUEUE,
+    LoginReferences,
+    check_entry,
+    read_labels,
+    read_queue,
+    read_references,
+    read_vars,
+)
 from ztrust_mail.settings.untrusted import EntryInForce, limit_entry, report_ignored
 from ztrust_mail.settings.urls import FILES, check_file_url, check_url, is_file_url, is_same_url, quote_server
 

@@ -17,7 +17,7 @@ from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.settings.file import UNTRUSTED_RULE, Settings, Untrusted
 from ztrust_mail.settings.inputs import PREFIX, Environment, Table, variable_of
-from ztrust_mail.settings.references import SECRETS
+from ztrust_mail.settings.server_entry import SECRETS
 from ztrust_mail.settings.urls import FILES, is_file_url, is_same_url, quote_server
 
 _BOUNDED = ("connections", "timeout", "limits")

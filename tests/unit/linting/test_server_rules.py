@@ -12,7 +12,7 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting.lint import find_on_server
 from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
 from ztrust_mail.linting.selection import LintOptions, choose_rules
-from ztrust_mail.settings.lint import DayLimits, LintSettings
+from ztrust_mail.settings.file import DayLimits, LintSettings
 from ztrust_mail.specfile.entries import Entry
 from ztrust_mail.specfile.resolve import Desired
 

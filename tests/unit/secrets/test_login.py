@@ -17,7 +17,7 @@ from ztrust_mail.secrets.login import resolve_login
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import resolve_all
 from ztrust_mail.settings import Environment, Server, Settings, choose_server
-from ztrust_mail.settings.references import SECRETS, LoginReferences, known_references
+from ztrust_mail.settings.server_entry import SECRETS, LoginReferences, known_references
 
 URL = "https://id.example.com"
 HIDDEN = "S3cr3t-w0rd"

@@ -15,11 +15,10 @@ from support.settings_files import found, named
 from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.settings import Schedule, Settings, load
+from ztrust_mail.settings.fleet import SCHEDULE_KEYS, ServerSelection
 from ztrust_mail.settings.inventory import resolve_selection
 from ztrust_mail.settings.limits import parse_cron, zone_of
-from ztrust_mail.settings.schedules import SCHEDULE_KEYS
-from ztrust_mail.settings.selection import ServerSelection
-from ztrust_mail.settings.texts import NAME, VARIABLE_VALUE
+from ztrust_mail.settings.server_entry import NAME, VARIABLE_VALUE
 
 SERVERS = "\n".join(
     entry(name, f"https://{name}.example.com", f'stage = "{stage}"')

@@ -10,8 +10,8 @@ from support.settings_files import found, named
 
 from ztrust_mail.core.errors import ZtrustMailError
 from ztrust_mail.settings import Settings, choose_server
+from ztrust_mail.settings.fleet import ServerSelection, is_glob
 from ztrust_mail.settings.inventory import report_left_out, resolve_selection
-from ztrust_mail.settings.selection import ServerSelection, is_glob
 
 ENTRIES = [
     entry("eu-1", "https://eu-1.example.com", 'stage = "prod", region = "eu"'),

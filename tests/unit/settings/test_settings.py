@@ -31,8 +31,8 @@ from ztrust_mail.settings import (
     load,
 )
 from ztrust_mail.settings import policy as policies
-from ztrust_mail.settings.file import ALLOW_KEYS, JOURNAL_KEYS, JOURNAL_URL, SERVER_KEYS, TABLES, Untrusted
-from ztrust_mail.settings.references import KINDS, SECRETS
+from ztrust_mail.settings.file import ALLOW_KEYS, JOURNAL_KEYS, JOURNAL_URL, TABLES, Untrusted
+from ztrust_mail.settings.server_entry import KINDS, SECRETS, SERVER_KEYS
 
 HIDDEN = "S3cr3t-w0rd"
 URL = "https://id.example.com"

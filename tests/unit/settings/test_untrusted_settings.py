@@ -14,8 +14,7 @@ from ztrust_mail.core.errors import SecretError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.settings import Server, Settings, choose_server
-from ztrust_mail.settings.file import SERVER_KEYS
-from ztrust_mail.settings.references import SECRETS
+from ztrust_mail.settings.server_entry import SECRETS, SERVER_KEYS
 from ztrust_mail.settings.untrusted import _BOUNDED, _IGNORED
 
 HIDDEN = "S3cr3t-w0rd"

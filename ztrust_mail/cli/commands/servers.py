@@ -11,7 +11,7 @@ from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.reports.report import of_servers
-from ztrust_mail.settings.selection import parse_labels
+from ztrust_mail.settings.fleet import parse_labels
 
 NAME = "servers"
 

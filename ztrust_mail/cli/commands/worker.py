@@ -14,7 +14,7 @@ from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.cli.workers.log import log_lines
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
-from ztrust_mail.settings.texts import DEFAULT_QUEUE
+from ztrust_mail.settings.server_entry import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from ztrust_mail.core.secret import Secret

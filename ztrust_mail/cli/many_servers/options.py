@@ -9,7 +9,7 @@ import click
 from ztrust_mail.cli import completion, options
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import quoted
-from ztrust_mail.settings.selection import ServerSelection
+from ztrust_mail.settings.fleet import ServerSelection
 
 MOST_PARALLEL = 64
 Stage = tuple[str, str]

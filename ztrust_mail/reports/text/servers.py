@@ -12,7 +12,7 @@ from ztrust_mail.reports.report import ServersReport
 from ztrust_mail.reports.style import HANG, WHOLE, Line, Span, line
 from ztrust_mail.reports.text.lines import command_line
 from ztrust_mail.settings.inventory import ListedServer
-from ztrust_mail.settings.texts import DEFAULT_QUEUE
+from ztrust_mail.settings.server_entry import DEFAULT_QUEUE
 
 _STYLES = {
     ReachStatus.OK: "green",

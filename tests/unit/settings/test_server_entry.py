@@ -10,7 +10,7 @@ import pytest
 from support.settings_files import entry, found, named, refused
 
 from ztrust_mail.settings import choose_server
-from ztrust_mail.settings.texts import (
+from ztrust_mail.settings.server_entry import (
     BUILT_IN,
     LABEL_NAME,
     LABEL_VALUE,
