@@ -12,7 +12,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.gateways.gateway import TOKEN_OWNER, Account, Gateway
-from ztrust_mail.secrets.login import resolve_login
+from ztrust_mail.secrets.store import resolve_login
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.channel import HostChannel, RequestLine

@@ -1,15 +1,21 @@
-"""Resolves references to secrets, each distinct reference once, and refuses values that cannot be a secret."""
+"""Resolves references to secrets, each distinct reference once, and refuses values that cannot be a secret.
+
+Those of a server's login are resolved when the login is needed.
+"""
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from ztrust_mail.core.errors import SecretError
+from ztrust_mail.core.errors import ConfigError, SecretError
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.secrets.sources import Fetch, Reach, fetch_command, fetch_env, fetch_file, fetch_keyring, real_path
+from ztrust_mail.settings import Server
 
 MAX_LENGTH = 255  # the width of Keycloak's column
+MAX_TOKEN = 16_384
 VAULT_EXPRESSION = "${vault."
 
 FETCHERS: Mapping[SecretKind, Fetch] = {
@@ -48,7 +54,7 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
     if any(_is_same_source(ref, own) for own in reach.reserved):
         message = f"{quoted(ref)} is out of a spec's reach: the settings use it as the login of a server"
         raise SecretError(message, "keep the relay's secret in a place of its own", "secret-out-of-reach")
-    secret = Secret(FETCHERS[ref.kind](ref, reach).removesuffix("\n").removesuffix("\r"))
+    secret = _fetch(ref, reach)
     if problem := find_problem(secret.reveal()):
         raise SecretError(f"the secret from {quoted(ref)} {problem}", "check what is stored there", "secret-bad")
     if VAULT_EXPRESSION in secret.reveal():  # Keycloak would resolve it, and bypass a policy on keycloak_vault
@@ -57,6 +63,11 @@ def resolve(ref: SecretRef, reach: Reach) -> Secret:
             f"the secret from {quoted(ref)} contains an expression of Keycloak's vault", hint, "secret-bad"
         )
     return secret
+
+
+def _fetch(ref: SecretRef, reach: Reach) -> Secret:
+    """Return what the source of a reference holds, without one trailing line break."""
+    return Secret(FETCHERS[ref.kind](ref, reach).removesuffix("\n").removesuffix("\r"))
 
 
 def _is_same_source(ref: SecretRef, other: SecretRef) -> bool:
@@ -104,3 +115,35 @@ class SecretStore:
     def redact(self, text: str) -> str:
         """Return a text without the secrets resolved so far."""
         return self._redactor.redact(text)
+
+
+def resolve_login(server: Server) -> Server:
+    """Return a server with the values of its login's references. Raises :class:`ConfigError` if there is none.
+
+    The references stand in trusted settings, so they reach every variable and file, and commands need no permission.
+    """
+    if not server.login.refs:
+        return server
+    reach = Reach(settings_paths=server.login.settings_paths, environ=server.login.environ.reveal(), trusted=True)
+    values = {key: _resolve_key(server.name, key, ref, reach) for key, ref in server.login.refs.items()}
+    return replace(
+        server,
+        password=values.get("password", server.password),
+        client_secret=values.get("client_secret", server.client_secret),
+        token=values.get("token", server.token),
+        login=replace(server.login, refs={}),
+    )
+
+
+def _resolve_key(name: str, key: str, ref: SecretRef, reach: Reach) -> Secret:
+    where = quoted(f"servers.{name}.{key}")
+    try:
+        value = _fetch(ref, reach)
+        message, hint, rule = "", "check what is stored there", "secret-bad"
+    except SecretError as e:
+        value, message, hint, rule = Secret(""), e.message, e.hint, e.rule
+    if message:
+        raise ConfigError(f"{where} cannot be resolved: {message}", hint, rule)
+    if problem := find_problem(value.reveal(), MAX_TOKEN):
+        raise ConfigError(f"{where}: the secret from {quoted(ref)} {problem}", hint, rule)
+    return value

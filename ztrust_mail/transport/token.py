@@ -14,7 +14,7 @@ from ztrust_mail.core.errors import ServerError, ServerRefused, ServerUnreachabl
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import quoted
-from ztrust_mail.secrets.login import resolve_login
+from ztrust_mail.secrets.store import resolve_login
 from ztrust_mail.settings import Server
 from ztrust_mail.transport import failures
 from ztrust_mail.transport.channel import LOG, HostChannel, RequestLine

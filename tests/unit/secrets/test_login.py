@@ -13,9 +13,8 @@ from support.settings_files import entry, locals_of, named
 from ztrust_mail.core.errors import ConfigError, SecretError
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.gateways import connect
-from ztrust_mail.secrets.login import resolve_login
 from ztrust_mail.secrets.sources import Reach
-from ztrust_mail.secrets.store import resolve_all
+from ztrust_mail.secrets.store import resolve_all, resolve_login
 from ztrust_mail.settings import Environment, Server, Settings, choose_server
 from ztrust_mail.settings.server_entry import SECRETS, LoginReferences, known_references
 
