@@ -20,8 +20,9 @@ from ztrust_mail.kits.result import (
 )
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.probing.options import ProbeOptions
-from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem
-from ztrust_mail.probing.run import Job, ProbedStatus, realm_without_relay
+from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem, Stage
+from ztrust_mail.probing.relay import Relay, sender_of
+from ztrust_mail.probing.run import Job, ProbedStatus, probe_relays, realm_without_relay
 from ztrust_mail.secrets.store import SecretStore
 
 Subject = TypeVar("Subject")
@@ -124,6 +125,28 @@ class Kit(ABC, Generic[Subject, Seen]):
         )
         closing, next_step = self.close(run)
         return replace(run, closing=closing, next_step=next_step)
+
+
+class RelayKit(Kit[Relay, RelayOutcome]):
+    """Probes each relay once, with the envelope senders of its realms. ``until`` is the last stage."""
+
+    until: ClassVar[Stage]
+
+    def probe(self, uses: Mapping[Relay, Sequence[Candidate]], context: CheckContext) -> Mapping[Relay, RelayOutcome]:
+        """Probe each relay until the check's last stage."""
+        senders = {
+            relay: list(dict.fromkeys(filter(None, (sender_of(one.fields or {}) for one in users))))
+            for relay, users in uses.items()
+        }
+        options = replace(context.probe, until=self.until)
+        found = probe_relays(
+            senders, options, context.store, context.redactor, lambda relay: context.done(len(uses[relay]))
+        )
+        return {one.relay: replace(one, realms=tuple(user.realm for user in uses[one.relay])) for one in found}
+
+    def relays(self, seen: Sequence[RelayOutcome]) -> tuple[RelayOutcome, ...]:
+        """Return the probes."""
+        return tuple(seen)
 
 
 def _subject_of(fact: CheckFact, users: Sequence[Candidate]) -> CheckedSubject:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.text import glob_matches, pluralise, quoted
-from ztrust_mail.kits.kit import Candidate
-from ztrust_mail.kits.relay_kit import RelayKit
+from ztrust_mail.kits.kit import Candidate, RelayKit
 from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import HOST, LOGIN, LOGIN_SECRETS, USERNAME, FieldMap, Login
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, RelayProblem, Stage, StageOutcome, TokenFacts

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
-from ztrust_mail.kits.kit import Candidate
-from ztrust_mail.kits.relay_kit import RelayKit
+from ztrust_mail.kits.kit import Candidate, RelayKit
 from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.model.fields import LOGIN, SECURITY, Login, Security
 from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem, Stage

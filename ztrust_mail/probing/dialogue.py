@@ -15,8 +15,7 @@ from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import first_and_more, quoted
 from ztrust_mail.model.fields import Login, Security
 from ztrust_mail.probing import login, tls
-from ztrust_mail.probing.addresses import MAX_LISTED, Connector, resolve
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import MAX_LISTED, Connector, Deadline, resolve
 from ztrust_mail.probing.envelope import ask_recipient, ask_senders, judge_senders, send_message
 from ztrust_mail.probing.handshake import Handshake
 from ztrust_mail.probing.line import Disconnected, Record, SmtpLine, break_problem

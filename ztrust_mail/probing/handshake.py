@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ztrust_mail.model.fields import Security
 from ztrust_mail.probing import tls
-from ztrust_mail.probing.addresses import Connector
+from ztrust_mail.probing.connection import Connector
 from ztrust_mail.probing.line import SmtpLine
 from ztrust_mail.probing.outcome import RelayProblem, StageFailed, TlsFacts
 from ztrust_mail.probing.relay import Relay

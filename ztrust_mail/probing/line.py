@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ztrust_mail.core.redaction import QUOTES_A_SECRET
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import printable, quoted
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.outcome import RelayProblem, Reply, Stage, TranscriptLine
 
 LOG = logging.getLogger("ztrust_mail.requests.probe")

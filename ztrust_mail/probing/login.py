@@ -17,7 +17,7 @@ from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.model.fields import Login
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.line import Record, SmtpLine
 from ztrust_mail.probing.outcome import NotTested, RelayProblem, Reply, StageFailed, TokenFacts
 from ztrust_mail.probing.relay import Relay

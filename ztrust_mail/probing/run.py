@@ -25,7 +25,7 @@ from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.secret import Secret, SecretKind
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.model.fields import FieldMap, Login, Security
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.dialogue import SmtpDialogue
 from ztrust_mail.probing.login import CLEAR_LINE, not_tested
 from ztrust_mail.probing.options import ProbeOptions, reaches

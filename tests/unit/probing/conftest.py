@@ -8,7 +8,7 @@ import pytest
 
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.dialogue import SmtpDialogue
 from ztrust_mail.probing.options import ProbeOptions
 from ztrust_mail.probing.outcome import RelayOutcome

@@ -9,7 +9,7 @@ from support.relays import OddRelays, answering
 
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.model.fields import Security
-from ztrust_mail.probing.addresses import MAX_TRIED
+from ztrust_mail.probing.connection import MAX_TRIED
 from ztrust_mail.probing.options import AddressFamily, ProbeOptions
 from ztrust_mail.probing.outcome import ProbeStatus, Stage
 from ztrust_mail.probing.relay import Relay

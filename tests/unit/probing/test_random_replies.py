@@ -13,7 +13,7 @@ from support.relays import ScriptedRelay, Talk
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.model.fields import Login, Security
-from ztrust_mail.probing.deadline import Deadline
+from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.dialogue import SmtpDialogue
 from ztrust_mail.probing.options import ProbeOptions, stages_of
 from ztrust_mail.probing.outcome import ProbeStatus

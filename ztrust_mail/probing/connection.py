@@ -1,16 +1,18 @@
-"""From a relay's name to a connection: its addresses, tried in order."""
+"""From a relay's name to a connection: its addresses, tried in order, and the deadline of the whole dialogue."""
 
 from __future__ import annotations
 
 import errno
 import socket
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from types import TracebackType
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
-from ztrust_mail.probing.deadline import Deadline
 from ztrust_mail.probing.options import AddressFamily, ProbeOptions
 from ztrust_mail.probing.outcome import AddressOutcome, ProbeStatus, RelayProblem, StageFailed
 from ztrust_mail.transport.deadline import Resolver, is_address
@@ -25,6 +27,62 @@ _RESOLVER = Resolver()
 
 _FAMILIES: Mapping[int, AddressFamily] = {socket.AF_INET: AddressFamily.IPV4, socket.AF_INET6: AddressFamily.IPV6}
 _TITLES = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6", AddressFamily.ANY: "IP"}
+
+
+class Deadline(AbstractContextManager["Deadline"]):
+    """One deadline for a whole dialogue, from its creation on.
+
+    Inside ``with``, a timer shuts the watched sockets down when the time is over. A socket's own time-out begins anew
+    with every byte, so a relay that sends one byte every few seconds would never reach it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._watched: list[socket.socket] = []
+        self._is_over = False
+        self._timer = threading.Timer(seconds, self.expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
+        self._timer.cancel()
+        with self._lock:
+            for connection in self._watched:
+                connection.close()
+
+    @property
+    def left(self) -> float:
+        """The seconds left, never less than a moment, so that they can be a socket's time-out."""
+        return max(self._end - time.monotonic(), 0.001)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over."""
+        return self._is_over or time.monotonic() >= self._end
+
+    def watch(self, connection: socket.socket) -> None:
+        """Shut this socket down when the time is over, and close it at the end of the ``with`` block."""
+        with self._lock:
+            self._watched.append(connection)
+            if self._is_over:
+                _shut(connection)
+
+    def expire(self) -> None:
+        """End the time now. May be called from any thread."""
+        with self._lock:
+            self._is_over = True
+            for connection in self._watched:
+                _shut(connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of an SSLSocket belongs to its own thread
 
 
 @dataclass(frozen=True)
