@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageO
 from ztrust_mail.probing.relay import Relay, relay_of, sender_of
 from ztrust_mail.probing.run import ProgressCounter, probe_relays
 from ztrust_mail.secrets.store import SecretStore
+from ztrust_mail.settings import is_loopback
 
 TEST_FAILED = "test-failed"
 
@@ -187,10 +187,7 @@ def _gives_up_after(settings: FieldMap, version: Version) -> float:
 
 def _is_local(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _with_verdicts(

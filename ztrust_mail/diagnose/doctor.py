@@ -1,5 +1,6 @@
 """Checks a server before the first plan: connection, version, roles and test address, with what to do about each no."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def _ask_each(gateway: Gateway, realms: Sequence[str], progress: RealmCounter | 
 def _setup_command(realms: Sequence[str]) -> str:
     """Return the command that prints how an account gets its roles; for many realms it names none of them."""
     named = realms if len(realms) <= MAX_EXAMPLES else ["REALM"]
-    return " ".join(["ztrust-mail doctor --setup-commands", *(f"--realm {_shell(realm)}" for realm in named)])
+    return " ".join(["ztrust-mail doctor --setup-commands", *(f"--realm {shlex.quote(realm)}" for realm in named)])
 
 
 def share_check(question: str, names: Sequence[str], problems: Mapping[str, tuple[str, str]], hint: str) -> Check:
@@ -211,15 +212,15 @@ def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
     The account gets view-realm and manage-realm, and an address for test mails. In master, each realm has a client
     ``REALM-realm`` with its roles; another realm has only ``realm-management``, for itself. No line has a secret.
     """
-    client, home = "ztrust-mail", _shell(server.realm)
+    client, home = "ztrust-mail", shlex.quote(server.realm)
     lines = [
-        f"kcadm.sh config credentials --server {_shell(server.url)} --realm {home} --user ADMIN",
+        f"kcadm.sh config credentials --server {shlex.quote(server.url)} --realm {home} --user ADMIN",
         f"kcadm.sh create clients -r {home} -s clientId={client} -s serviceAccountsEnabled=true"
         " -s publicClient=false -s standardFlowEnabled=false -s directAccessGrantsEnabled=false",
     ]
     for realm in realms:
         roles = "--rolename view-realm --rolename manage-realm"
-        owner = _shell(f"{realm}-realm" if server.realm == MASTER else "realm-management")
+        owner = shlex.quote(f"{realm}-realm" if server.realm == MASTER else "realm-management")
         lines.append(f"kcadm.sh add-roles -r {home} --uusername service-account-{client} --cclientid {owner} {roles}")
     user = f"$(kcadm.sh get users -r {home} -q username=service-account-{client} --fields id --format csv --noquotes)"
     key = f"$(kcadm.sh get clients -r {home} -q clientId={client} --fields id --format csv --noquotes)"
@@ -228,12 +229,6 @@ def setup_commands(server: Server, realms: Sequence[str]) -> list[str]:
         f'kcadm.sh create "clients/{key}/client-secret" -r {home} -o',
     ]
     return lines
-
-
-def _shell(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
 
 
 def examine_files(server: Server, globs: Sequence[str] = ()) -> DoctorReport:

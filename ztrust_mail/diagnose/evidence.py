@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ztrust_mail.dialects.row import Version
 from ztrust_mail.model.fields import Login
 from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageOutcome
+from ztrust_mail.settings import is_loopback
 
 GIVES_UP_AFTER = 10.0
 """Seconds after which a Keycloak without time-outs of its own gives up waiting for a relay, for each answer."""
@@ -80,7 +81,7 @@ class Evidence:
     def is_loopback(self) -> bool:
         """Whether the relay's host is the machine itself, whichever machine that is."""
         found = [one.address.partition(" ")[0].strip("[]") for one in self.probe.addresses]
-        return bool(found) and all(_is_loopback(one) for one in found)
+        return bool(found) and all(is_loopback(one) for one in found)
 
     @property
     def has_ipv6(self) -> bool:
@@ -108,10 +109,3 @@ class Evidence:
         if not greeted or greeted[-1].status not in (ProbeStatus.OK, ProbeStatus.WARNING):
             return None
         return any(one.upper().startswith(("AUTH ", "AUTH=")) for one in self.probe.features)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

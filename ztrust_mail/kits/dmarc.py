@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ztrust_mail.core.findings import Severity
-from ztrust_mail.kits.dns_client import DnsClient, DnsFailed
+from ztrust_mail.kits.dns_client import DnsClient, DnsFailed, not_answered
 from ztrust_mail.kits.result import CheckFact, fact_of, not_tested, ok
 from ztrust_mail.model.fields import ENVELOPE_FROM, SENDER_ADDRESS
 from ztrust_mail.probing.outcome import RelayProblem
@@ -106,8 +106,7 @@ def _walk(domain: str) -> Iterator[str]:
 def judge_dmarc(found: DmarcFacts) -> CheckFact:
     """Say which policy holds."""
     if found.failure:
-        problem = RelayProblem("dns-failed", f"DMARC is not tested: {found.failure}", "try again, or give --resolver")
-        return not_tested("DMARC", found.failure, problem)
+        return not_answered("DMARC", found.failure)
     if found.problem:
         return fact_of("DMARC", found.problem, field=SENDER_ADDRESS)
     if not found.policy:
@@ -128,8 +127,7 @@ def judge_alignment(client: DnsClient, found: DmarcFacts, sender: str, envelope:
     try:
         is_aligned = not found.is_strict and find_organisation(client, sender) == find_organisation(client, envelope)
     except DnsFailed as e:
-        problem = RelayProblem("dns-failed", f"alignment is not tested: {e.reason}", "try again, or give --resolver")
-        return not_tested(name, e.reason, problem)
+        return not_answered(name, e.reason)
     if is_aligned:
         return ok(name, "From and envelope sender belong to one organisation")
     mode = "strict (aspf=s)" if found.is_strict else "relaxed"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import UsageError, install_hint
 from ztrust_mail.core.text import quoted
+from ztrust_mail.kits.result import CheckFact, not_tested
+from ztrust_mail.probing.outcome import RelayProblem
 
 if TYPE_CHECKING:
     import dns.resolver
@@ -20,6 +22,7 @@ QUERY_SECONDS, LOOKUP_SECONDS = 2.0, 4.0
 MAX_FAILURES = 6
 """After so many look-ups in a row without an answer no more are made."""
 
+DNS_FAILED = "dns-failed"
 _DNS_PORT = 53
 
 
@@ -118,6 +121,12 @@ class DnsClient:
             return [str(ipaddress.ip_address(host))]
         except ValueError:
             return [*(self.look_up(host, "A") or ()), *(self.look_up(host, "AAAA") or ())]
+
+
+def not_answered(name: str, reason: str, verb: str = "is") -> CheckFact:
+    """Return the fact that something is not tested, since DNS gave no answer."""
+    problem = RelayProblem(DNS_FAILED, f"{name} {verb} not tested: {reason}", "try again, or give --resolver")
+    return not_tested(name, reason, problem)
 
 
 def domain_of(address: str) -> str:

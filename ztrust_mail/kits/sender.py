@@ -10,11 +10,11 @@ from typing import TypeVar
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.kits.dmarc import DmarcFacts, judge_alignment, judge_dmarc, look_up_dmarc
-from ztrust_mail.kits.dns_client import LOOKUP_SECONDS, DnsClient, DnsFailed, domain_of
+from ztrust_mail.kits.dns_client import DNS_FAILED, LOOKUP_SECONDS, DnsClient, DnsFailed, domain_of, not_answered
 from ztrust_mail.kits.kit import Candidate, CheckContext, Kit
 from ztrust_mail.kits.result import CheckedSubject, CheckFact, CheckRun, fact_of, not_tested, ok
 from ztrust_mail.kits.spf import SpfFacts, judge_relay, judge_spf, look_up_spf
-from ztrust_mail.model.fields import ENVELOPE_FROM, HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, FieldMap
+from ztrust_mail.model.fields import ENVELOPE_FROM, HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, text_of
 from ztrust_mail.probing.outcome import RelayProblem
 from ztrust_mail.providers.presets import look_up, provider_of
 
@@ -67,11 +67,11 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
         if isinstance(candidate.wanted, Finding):
             return candidate.wanted
         fields = candidate.fields or {}
-        sender, host = domain_of(_text(fields, SENDER_ADDRESS)), _text(fields, HOST).lower().rstrip(".")
+        sender, host = domain_of(text_of(fields, SENDER_ADDRESS)), text_of(fields, HOST).lower().rstrip(".")
         if not sender or not host:
             return None
-        envelope = domain_of(_text(fields, ENVELOPE_FROM)) or sender
-        return SenderUse(sender, envelope, domain_of(_text(fields, REPLY_TO_ADDRESS)), host)
+        envelope = domain_of(text_of(fields, ENVELOPE_FROM)) or sender
+        return SenderUse(sender, envelope, domain_of(text_of(fields, REPLY_TO_ADDRESS)), host)
 
     def probe(
         self, uses: Mapping[SenderUse, Sequence[Candidate]], context: CheckContext
@@ -158,7 +158,7 @@ def _accepts(client: DnsClient, domain: str) -> str | RelayProblem:
         if client.addresses(domain):
             return "its own address, without MX"
     except DnsFailed as e:
-        return RelayProblem("dns-failed", e.reason, severity=Severity.NOTE)
+        return RelayProblem(DNS_FAILED, e.reason, severity=Severity.NOTE)
     return RelayProblem("mail-domain", "has neither an MX record nor an address")
 
 
@@ -166,18 +166,10 @@ def judge_mail(name: str, found: str | RelayProblem, field: str) -> CheckFact:
     """Say whether replies or bounces arrive."""
     if isinstance(found, str):
         return ok(name, found)
-    if found.rule == "dns-failed":
-        hint = "try again, or give --resolver"
-        return not_tested(
-            name, found.message, RelayProblem("dns-failed", f"{name} are not tested: {found.message}", hint)
-        )
+    if found.rule == DNS_FAILED:
+        return not_answered(name, found.message, "are")
     severity = Severity.ERROR if field == REPLY_TO_ADDRESS else Severity.WARNING
     hint = f"set {field} to an address that receives mail"
     return fact_of(
         name, RelayProblem("mail-domain", f"the domain of {name} {found.message}", hint, severity), field=field
     )
-
-
-def _text(fields: FieldMap, name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import quoted
-from ztrust_mail.kits.dns_client import DnsClient, DnsFailed
+from ztrust_mail.kits.dns_client import DnsClient, DnsFailed, not_answered
 from ztrust_mail.kits.result import CheckFact, fact_of, not_tested, ok
 from ztrust_mail.model.fields import SENDER_ADDRESS
 from ztrust_mail.probing.outcome import RelayProblem
@@ -158,8 +158,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 def judge_spf(found: SpfFacts) -> CheckFact:
     """Say whether receivers can evaluate a record."""
     if found.failure:
-        problem = RelayProblem("dns-failed", f"SPF is not tested: {found.failure}", "try again, or give --resolver")
-        return not_tested("SPF", found.failure, problem)
+        return not_answered("SPF", found.failure)
     if found.problem:
         return fact_of("SPF", found.problem, field=SENDER_ADDRESS)
     if found.default == "pass":

@@ -21,7 +21,7 @@ from ztrust_mail.model.fields import (
     FieldMap,
     FieldValue,
     Login,
-    Security,
+    text_of,
 )
 from ztrust_mail.providers.presets import Preset, look_up, provider_of
 from ztrust_mail.settings.file import DayLimits
@@ -104,8 +104,7 @@ class RealmView:
 
     def text(self, name: str) -> str:
         """Return a field's text; empty without one."""
-        value = self.fields.get(name)
-        return value if isinstance(value, str) and not isinstance(value, Security | Login) else ""
+        return text_of(self.fields, name)
 
 
 @lru_cache(4096)

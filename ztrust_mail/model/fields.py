@@ -88,6 +88,12 @@ def is_resolvable(value: FieldValue | None) -> TypeGuard[SecretRef]:
     return isinstance(value, SecretRef) and value.kind is not SecretKind.KEYCLOAK_VAULT
 
 
+def text_of(fields: FieldMap, name: str) -> str:
+    """Return a field's text, empty without one."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def masked_fields(fields: FieldMap) -> tuple[str, ...]:
     """Return the fields that hold a secret which the server masks."""
     return tuple(name for name, value in fields.items() if isinstance(value, Masked))

@@ -22,6 +22,7 @@ from ztrust_mail.model.fields import (
     FieldMap,
     Login,
     Security,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -87,19 +88,14 @@ def relay_of(realm: str, fields: FieldMap) -> Relay | Finding:
     secret = fields.get(LOGIN_SECRETS[login])
     reference = secret if isinstance(secret, SecretRef) else None
     return Relay(
-        host.lower(), port, security, login, _text(fields, USERNAME), reference, "" if reference else MASKED,
-        _text(fields, TOKEN_URL), _text(fields, TOKEN_CLIENT_ID), _text(fields, TOKEN_SCOPE),
+        host.lower(), port, security, login, text_of(fields, USERNAME), reference, "" if reference else MASKED,
+        text_of(fields, TOKEN_URL), text_of(fields, TOKEN_CLIENT_ID), text_of(fields, TOKEN_SCOPE),
     )  # fmt: skip
 
 
 def sender_of(fields: FieldMap) -> str:
     """Return the envelope sender of a realm's settings, empty without one."""
-    return _text(fields, ENVELOPE_FROM) or _text(fields, SENDER_ADDRESS)
-
-
-def _text(fields: FieldMap, name: str) -> str:
-    value = fields.get(name)
-    return value if isinstance(value, str) else ""
+    return text_of(fields, ENVELOPE_FROM) or text_of(fields, SENDER_ADDRESS)
 
 
 def _unusable(realm: str, field: str, problem: str) -> Finding:
