@@ -1,7 +1,5 @@
 """Probes the relays of test mails, and joins both sides to one diagnosis per relay and login."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple

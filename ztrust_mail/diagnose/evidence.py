@@ -1,7 +1,5 @@
 """What is known of a server's test and of a probe of the same relay: the input of a verdict."""
 
-from __future__ import annotations
-
 import ipaddress
 from dataclasses import dataclass
 

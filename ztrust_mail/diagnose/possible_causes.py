@@ -1,7 +1,5 @@
 """Why a relay may refuse the server and not this machine: the table of possible causes, in the order to check them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Checks that servers can be reached and take their logins, many at once."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence

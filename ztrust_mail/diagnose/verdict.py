@@ -1,7 +1,5 @@
 """Joins what the server said with what the probe saw, and says why a test fails or proves less than it seems to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The DMARC record of a domain: its policy, and whether an envelope sender is aligned with From."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Look-ups of DNS records, each with a deadline, by the resolver that the caller chooses."""
 
-from __future__ import annotations
-
 import ipaddress
 import threading
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ from ztrust_mail.kits.result import CheckFact, not_tested
 from ztrust_mail.probing.outcome import RelayProblem
 
 if TYPE_CHECKING:
-    import dns.resolver
     from dns.nameserver import Nameserver
 
 QUERY_SECONDS, LOOKUP_SECONDS = 2.0, 4.0

@@ -1,7 +1,5 @@
 """The shape of every check: select realms, look at each distinct subject once, judge it."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

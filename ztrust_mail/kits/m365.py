@@ -1,7 +1,5 @@
 """The check ``m365-oauth``: rehearses the login by token of realms on Microsoft 365 before a plan switches them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """What a check found: facts about each subject, such as a relay or a domain, and the realms that they affect."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

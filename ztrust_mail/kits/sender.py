@@ -1,7 +1,5 @@
 """The check ``sender``: whether DNS lets the relay send for the From address. What only others know is not tested."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

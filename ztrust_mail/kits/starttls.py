@@ -1,7 +1,5 @@
 """The check ``starttls``: which realms lose their mail when StartTLS becomes mandatory."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ztrust_mail.core.findings import Finding, Severity

@@ -3,8 +3,6 @@
 A row has no line number, so that a baseline outlives edits of a spec. Rows can be read in a review.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Collection, Iterable, Sequence

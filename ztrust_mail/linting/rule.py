@@ -1,7 +1,5 @@
 """What a lint rule is: an id, a severity, and a function that yields the problems that it finds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime

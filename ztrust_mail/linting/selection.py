@@ -1,7 +1,5 @@
 """Which lint rules count: those that are on, or those selected, without those ignored."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime

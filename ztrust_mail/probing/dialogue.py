@@ -1,7 +1,5 @@
 """One dialogue with a relay, stage by stage, until the first stage that fails."""
 
-from __future__ import annotations
-
 import smtplib
 import socket
 import time

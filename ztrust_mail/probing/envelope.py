@@ -1,7 +1,5 @@
 """The envelope of a mail: senders, a recipient, and a real message."""
 
-from __future__ import annotations
-
 import smtplib
 from collections.abc import Sequence
 from email import policy

@@ -1,7 +1,5 @@
 """The TLS handshake with a relay; one that fails is made once more without verification, to say why."""
 
-from __future__ import annotations
-
 import smtplib
 import socket
 import ssl

@@ -1,7 +1,5 @@
 """Writes Kubernetes jobs that make the same probes next to the server, where its network and its names are."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

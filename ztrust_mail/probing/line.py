@@ -1,7 +1,5 @@
 """The line to a relay: commands and replies one at a time, bounded, and recorded without the login."""
 
-from __future__ import annotations
-
 import base64
 import logging
 import math

@@ -1,7 +1,5 @@
 """How relays are probed, as the caller says, and the stages that follow from it."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import ssl

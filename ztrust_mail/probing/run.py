@@ -1,7 +1,5 @@
 """Probes every distinct relay once, several at a time, whatever the number of realms that share it."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence

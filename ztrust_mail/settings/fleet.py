@@ -1,7 +1,5 @@
 """Runs on several servers: their selection, and the tables ``[fleet]`` and ``[schedules.NAME]`` about workers."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Lists the servers of the settings, says of each how to log in, and selects some; resolves no secret."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

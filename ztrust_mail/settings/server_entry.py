@@ -1,7 +1,5 @@
 """Reads the entry of a server in the settings: references to the secrets of its login, labels, variables and queue."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
