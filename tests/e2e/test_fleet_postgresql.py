@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 from support.journals import asked, change, make_old
@@ -17,7 +18,7 @@ from support.queued import Queue, apply_to, onboard, run_worker
 from unit.fleet.test_drain import *  # noqa: F403  the same tests, on the other database
 from unit.fleet.test_engine import *  # noqa: F403
 
-from ztrust_mail.core.errors import ExitStatus, JournalError
+from ztrust_mail.core.errors import ExitStatus, JournalError, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import RequestState, open_engine
 from ztrust_mail.fleet.queue import DRAIN, WorkerEngine
@@ -86,6 +87,25 @@ def test_a_request_that_is_tried_again_wakes_a_worker(queue: Queue) -> None:
     change(queue.url, "DELETE FROM procrastinate_jobs")
     queue.engine.retry(number)
     assert len(asked(queue.url, JOBS)) == 1
+
+
+def test_of_threads_that_try_a_request_again_at_once_one_does_and_the_others_say_why(queue: Queue) -> None:
+    number = queue.do(onboard("hooli")).number
+    barrier, said = Barrier(4), list[str]()
+
+    def retry() -> None:
+        barrier.wait()
+        try:
+            said.append(queue.engine.retry(number).state)
+        except UsageError as e:
+            said.append(e.message)
+
+    threads = [Thread(target=retry) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(said) == [f"request {number} is waiting and cannot be tried again"] * 3 + ["waiting"]
 
 
 def test_a_sweep_wakes_workers_for_whatever_is_left_and_once(queue: Queue) -> None:

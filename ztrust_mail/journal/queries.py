@@ -129,7 +129,7 @@ RETURNING number
 """
 SAME_REQUEST: Final = """
 SELECT * FROM journal_requests WHERE digest = :digest AND state IN ('waiting', 'running')
-    AND :request_key IN ('', request_key)
+    AND :request_key IN ('', request_key) AND (is_cancelled = 0 OR :request_key = request_key)
 UNION ALL SELECT * FROM journal_requests WHERE server = :server AND request_key = :request_key AND request_key <> ''
 """
 REQUEST: Final = "SELECT * FROM journal_requests WHERE number = :number"

@@ -91,6 +91,11 @@ class StoredRequest(NewRequest):
     ended: datetime | None = None
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether the request runs and is to stop."""
+        return self.is_cancelled and self.state is RequestState.RUNNING
+
+    @property
     def final_status(self) -> ExitStatus:
         """The exit status of a command that waited for the request."""
         if self.exit_status is not None and self.exit_status in [*ExitStatus]:  # not that of a newer version
@@ -159,7 +164,8 @@ class RequestTable:
     def adding(self, request: NewRequest) -> Iterator[tuple[StoredRequest, Transaction]]:
         """Store a request, and yield it with the transaction that stores it, which ends with the block.
 
-        Where the same request waits, runs, or has the same key, yields that one and stores nothing.
+        Where the same request waits, runs, or has the same key, yields that one and stores nothing. Raises
+        :class:`UsageError` if it is being cancelled, as it would not be done.
         """
         with self._database.writing() as transaction:
             place: dict[str, Value] = {"server": request.server, "name": request.name, "queue": request.queue}
@@ -168,7 +174,11 @@ class RequestTable:
                 queries.SAME_REQUEST, digest=request.digest, server=request.server, request_key=request.key
             )
             number = same[-1]["number"] if same else self._insert(transaction, request)
-            yield _one(transaction, number), transaction
+            stored = _one(transaction, number)
+            if stored.is_stopping and not request.key:
+                hint = f"submit again when it has ended: ztrust-mail requests {number} --follow"
+                raise UsageError(f"request {number} asks for the same, and is being cancelled", hint)
+            yield stored, transaction
 
     def _insert(self, transaction: Transaction, request: NewRequest) -> int:
         values: dict[str, Value] = {**vars(request), "request_key": request.key, "tool_version": __version__}
@@ -293,11 +303,14 @@ class RequestTable:
         Raises :class:`UsageError` if it is in another state, or the same request waits or runs.
         """
         with self._database.writing() as transaction:
-            before = _one(transaction, number)
+            transaction.execute(queries.LOCK_SERVER, {"server": _one(transaction, number).server})
+            before = _one(transaction, number)  # as it is now, after another retry that had the lock
+            if before.is_stopping:
+                hint = f"retry when it has ended: ztrust-mail requests {number} --follow"
+                raise UsageError(f"request {number} is being cancelled and cannot be tried again yet", hint)
             if before.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
                 hint = f"see: ztrust-mail requests {number}"
                 raise UsageError(f"request {number} is {before.state} and cannot be tried again", hint)
-            transaction.execute(queries.LOCK_SERVER, {"server": before.server})
             same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key=before.key)
             if same:
                 message = f"request {same[0]['number']} asks for the same as request {number}, and has not ended"

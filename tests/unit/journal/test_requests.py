@@ -293,6 +293,23 @@ def test_a_cancelled_request_that_is_put_back_is_cancelled(requests: RequestTabl
     assert ended.ended
 
 
+def test_a_request_that_is_being_cancelled_is_not_the_same_as_a_new_one(requests: RequestTable) -> None:
+    one = taken(requests, new_request())
+    requests.cancel(one.number)
+    with pytest.raises(UsageError, match="request 1 asks for the same, and is being cancelled") as caught:
+        add(requests, new_request())
+    assert caught.value.hint == "submit again when it has ended: ztrust-mail requests 1 --follow"
+    requests.store([(one, RequestEnd(RequestState.CANCELLED))])
+    assert add(requests, new_request()).number == 2
+
+
+def test_a_key_remains_that_of_a_request_that_is_being_cancelled(requests: RequestTable) -> None:
+    one = taken(requests, new_request(key="order 1"))
+    requests.cancel(one.number)
+    assert add(requests, new_request(key="order 1")).number == one.number
+    assert add(requests, new_request()).number == 2
+
+
 def test_to_cancel_a_request_that_has_ended_changes_nothing(requests: RequestTable) -> None:
     one = taken(requests, new_request())
     requests.store([(one, DONE)])
@@ -322,6 +339,14 @@ def test_a_request_that_is_done_waits_or_runs_cannot_be_tried_again(requests: Re
             one = found[0]
         if state is RequestState.RUNNING:
             requests.store([(one, DONE)])
+
+
+def test_a_request_that_is_being_cancelled_is_tried_again_when_it_has_ended(requests: RequestTable) -> None:
+    one = taken(requests, new_request())
+    requests.cancel(one.number)
+    with pytest.raises(UsageError, match="request 1 is being cancelled and cannot be tried again yet") as caught:
+        requests.retrying(1).__enter__()
+    assert caught.value.hint == "retry when it has ended: ztrust-mail requests 1 --follow"
 
 
 def test_a_request_is_not_tried_again_while_the_same_one_waits(requests: RequestTable) -> None:

@@ -62,7 +62,7 @@ def request_data(request: StoredRequest) -> Mapping[str, JsonLike]:
         "kind": request.kind,
         "key": request.key,
         "state": request.state.value,
-        "cancelling": request.is_cancelled and not request.state.is_final,
+        "cancelling": request.is_stopping,
         "attempts": request.attempts,
         "exit_status": int(request.final_status) if request.state.is_final else None,
         "summary": request.summary,

@@ -73,7 +73,7 @@ def summary_of(request: StoredRequest) -> str:
 
 
 def _word(request: StoredRequest) -> str:
-    return "cancelling" if request.is_cancelled and not request.state.is_final else request.state.value
+    return "cancelling" if request.is_stopping else request.state.value
 
 
 def request_table(found: RequestList, *, details: bool = False) -> Iterator[Line]:
