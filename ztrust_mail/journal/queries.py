@@ -177,15 +177,15 @@ SELECT * FROM journal_requests WHERE server = :server AND state IN ('waiting', '
 END_OF_REQUEST: Final = """
 UPDATE journal_requests SET state = :state, exit_status = :exit_status, summary = :summary, report = :report,
     report_text = :report_text, ended = :now
-WHERE number = :number AND attempts = :attempts AND state = 'running'
+WHERE number = :number AND attempts = :attempts AND started = :started AND state = 'running'
 """
-"""Stores how a request ended, unless another drain has taken it since."""
+"""Stores how a request ended, unless another drain has taken it since. A retry counts the attempts anew."""
 
 REQUEST_AGAIN: Final = """
 UPDATE journal_requests SET due = :due, summary = :summary, attempts = attempts - 1,
     state = CASE is_cancelled WHEN 0 THEN 'waiting' ELSE 'cancelled' END,
     ended = CASE is_cancelled WHEN 0 THEN ended ELSE :now END
-WHERE number = :number AND attempts = :attempts AND state = 'running'
+WHERE number = :number AND attempts = :attempts AND started = :started AND state = 'running'
 """
 """Lets a request wait again; one that was cancelled while it ran is then cancelled."""
 

@@ -365,6 +365,7 @@ def _end_values(request: StoredRequest, end: RequestEnd) -> dict[str, Value]:
     return {
         "number": request.number,
         "attempts": request.attempts,
+        "started": request.started,
         "state": end.state.value,
         "exit_status": end.exit_status,
         "summary": printable(end.summary),
@@ -377,6 +378,7 @@ def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict
     return {
         "number": request.number,
         "attempts": request.attempts,
+        "started": request.started,
         "summary": printable(end.why),
         "due": now + min(end.pause, LONGEST_PAUSE),
         "now": now,

@@ -248,6 +248,19 @@ def test_a_worker_that_was_overtaken_can_neither_end_a_request_nor_put_it_back(r
     assert (ended.state, ended.summary, ended.attempts) == (RequestState.DONE, "in sync", 2)
 
 
+def test_a_worker_from_before_a_retry_can_neither_end_a_request_nor_put_it_back(requests: RequestTable) -> None:
+    slow = taken(requests, new_request())
+    [fast] = requests.take([slow])
+    requests.store([(fast, FAILED)])
+    with requests.retrying(slow.number) as (again, _):
+        pass
+    [retried] = requests.take([again])
+    assert retried.attempts == slow.attempts
+    requests.store([(slow, DONE)])
+    requests.store([(slow, Postponed("too late", timedelta()))])
+    assert requests.get(slow.number) == retried
+
+
 def test_the_end_of_a_request_is_stored_with_its_reports(requests: RequestTable) -> None:
     one = taken(requests, new_request())
     requests.store([(one, DONE)])
