@@ -13,7 +13,7 @@ from typing import Final
 from ztrust_mail import api
 from ztrust_mail import settings as config
 from ztrust_mail.api.session import Session, local_user
-from ztrust_mail.core.errors import ExitStatus, JournalError, Unsafe, ZtrustMailError
+from ztrust_mail.core.errors import ConfigError, ExitStatus, JournalError, Unsafe, ZtrustMailError
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.fleet.execute import (
     WorkCall,
@@ -41,6 +41,7 @@ from ztrust_mail.journal.lease import DEFAULT_TIMING, LOCKED, Monitor, Timing
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.settings import PROCESS, Variables
+from ztrust_mail.settings.urls import is_file_url
 
 _LOG: Final = logging.getLogger("ztrust_mail.fleet")
 
@@ -225,6 +226,7 @@ class Drain:
     def _connect(self, request: StoredRequest) -> Session:
         options = self._options
         server = request.name or request.server
+        self._require_known(server)
         session = api.connect(server, config_path=options.config_path, environ=options.environ)
         session = replace(session, shared_journal=self._journal)  # a connection for each would cost more than the work
         if session.gateway.url != request.server:
@@ -232,18 +234,17 @@ class Drain:
             here, there = quoted(session.server.url), quoted(request.server)
             message = f"the settings of this worker have {here} as server {quoted(request.name)}, not {there}"
             raise Unsafe(message, "correct the settings of one of the two, then: ztrust-mail requests N --retry")
-        if not session.server.name:
-            self._require_known(session)
         return session
 
-    def _require_known(self, session: Session) -> None:
-        """Raise :class:`Unsafe` for a URL that is not in this worker's settings: it would get the general login."""
+    def _require_known(self, server: str) -> None:
+        """Raise for a server that is not in this worker's settings: a URL would get the general login."""
         options = self._options
         settings = config.load(options.config_path, options.environ)
-        if not config.has_server_at(settings, session.gateway.url, options.environ):
-            session.close()
-            message = f"the settings of this worker have no server {quoted(session.gateway.url, 200)}"
-            raise Unsafe(message, "add it to the settings of the worker, then: ztrust-mail requests N --retry")
+        is_named = server in settings.servers or server in settings.untrusted.servers
+        if not is_named and not config.has_server_at(settings, server, options.environ):
+            error = Unsafe if "://" in server or is_file_url(server) else ConfigError
+            message = f"the settings of this worker have no server {quoted(server, 200)}"
+            raise error(message, "add it to the settings of the worker, then: ztrust-mail requests N --retry")
 
     @contextmanager
     def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:

@@ -115,6 +115,15 @@ def test_a_url_that_the_settings_do_not_have_gets_no_login(target: Target, has_u
     assert refused.summary == f"the settings of this worker have no server `{elsewhere.url}`"
 
 
+def test_a_name_that_the_settings_of_the_worker_do_not_have_is_reported_as_such(target: Target) -> None:
+    number = target.submit(onboard())
+    target.alter(number, name="gone")
+    refused = target.do(number)
+    assert (refused.state, refused.exit_status) == (RequestState.FAILED, 2)
+    assert refused.summary == "the settings of this worker have no server `gone`"
+    assert "add it to the settings of the worker, then: ztrust-mail requests N --retry" in refused.report
+
+
 def test_files_of_the_worker_are_no_server(target: Target, tmp_path: Path) -> None:
     export = tmp_path / "exports" / "acme.json"
     export.parent.mkdir()
