@@ -125,11 +125,12 @@ def rotate_plan(
     :class:`Unsafe` without it. Raises :class:`UsageError` where no realm uses one of the references or its value cannot
     be resolved.
     """
+    from ztrust_mail.planning.planners.from_spec import find_named
     from ztrust_mail.planning.planners.rotate import plan_rotation, refuse_mass_change
     from ztrust_mail.planning.safety import parse_allow
 
     allowed, spec = parse_allow(allow), fit_spec(spec, session)
-    with session.journal_state_in_background() as memory:
+    with session.journal_state_in_background(find_named(spec, realms)) as memory:
         context = session.planning_context(SecretMode.WRITE, memory)
         rotation = plan_rotation(spec, session.gateway, context, references, realms=realms)
     refuse_mass_change(rotation, allowed)

@@ -54,13 +54,13 @@ def plan(
     Raises :class:`ServerError` when nothing can be read, :class:`JournalError`. Errors of a single realm are part of
     the plan.
     """
-    from ztrust_mail.planning.planners.from_spec import plan_selection, select_realms
+    from ztrust_mail.planning.planners.from_spec import find_named, plan_selection, select_realms
 
-    spec = fit_spec(spec, session)
-    with session.journal_state_in_background() as memory:
+    spec, realms = fit_spec(spec, session), left.realms if left else realms
+    with session.journal_state_in_background(find_named(spec, realms)) as memory:
         recall = (lambda: left.within(memory())) if left else memory
         context = session.planning_context(secrets, recall, resolve=resolve)
-        selected = select_realms(spec, session.gateway, left.realms if left else realms)
+        selected = select_realms(spec, session.gateway, realms)
         made = plan_selection(selected, session.gateway, context)
     made = lint_plan(made, spec, session, replace(selected, uncovered=()), lint)
     notes = (*session.missing_journal_note(), *lock_note(session.lock_holder()))

@@ -15,6 +15,7 @@ from ztrust_mail.core.errors import ExitStatus, Unsafe
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import printable, quoted
 from ztrust_mail.journal.records import Outcome
+from ztrust_mail.planning.compare import SecretMode
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyContext, ApplyOptions
@@ -101,7 +102,7 @@ def run_plan(
 
         left = find_unfinished(session)
         # resolves secrets, records the run and each write before its request, writes wave by wave, reads back
-        result = apply_plan(plan, _apply_context(session, lock_lost), options)
+        result = apply_plan(plan, _apply_context(session, plan, lock_lost), options)
         if result.run and left and {*left.realms} <= {realm.realm for realm in plan.realms}:
             session.journal.finish(left.run.number, Outcome.RESUMED)
         return Execution(plan, verdict, result, settled)
@@ -168,15 +169,16 @@ def _judge_time(session: Session, plan: Plan, verdict: PlanVerdict, allow: froze
     return verdict
 
 
-def _apply_context(session: Session, lock_lost: threading.Event) -> ApplyContext:
+def _apply_context(session: Session, plan: Plan, lock_lost: threading.Event) -> ApplyContext:
     from ztrust_mail.applying.options import ApplyContext
 
+    kept = [realm.realm for realm in plan.changed] if plan.secrets is SecretMode.KEEP else []
     return ApplyContext(
         session.gateway,
         session.secrets,
         session.journal,
         session.identity,
-        session.memory(),
+        session.memory(kept),
         lambda realms: _test_canary(session, realms),
         lock_lost,
     )
@@ -203,7 +205,7 @@ def settle(session: Session) -> list[ResolvedWrite]:
     """
     from ztrust_mail.applying.resume import settle as settle_all
 
-    return settle_all(session.journal, session.gateway, session.memory().realms)
+    return settle_all(session.journal, session.gateway)
 
 
 def find_unfinished(session: Session) -> UnfinishedRun | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -162,19 +162,22 @@ class Session:
         journal = None if self._holds else self.journal_for_reading
         return journal.holder(self.gateway.url) if journal else None
 
-    def memory(self) -> JournalState:
-        """Return the current state of this server's realms in the journal."""
+    def memory(self, realms: Iterable[str] | None = None) -> JournalState:
+        """Return the current state of realms in the journal; of all of this server without a choice."""
         journal = self.journal_for_reading
         if not journal:
             return JournalState()
-        known = journal.last_known(self.gateway.url)
+        known = journal.last_known(self.gateway.url, realms)
         return JournalState(known, journal.fingerprint, fingerprints=journal.fingerprints)
 
     @contextmanager
-    def journal_state_in_background(self) -> Iterator[Callable[[], JournalState]]:
-        """Read the journal in a background thread. Yields a function that waits for it and returns its state."""
+    def journal_state_in_background(self, realms: Iterable[str] | None = None) -> Iterator[Callable[[], JournalState]]:
+        """Read the journal in a background thread. Yields a function that waits for it and returns its state.
+
+        ``realms`` are all that will be looked up in it; without a choice it has those of the whole server.
+        """
         with ThreadPoolExecutor(1) as pool:
-            state: Future[JournalState] = pool.submit(self.memory)
+            state: Future[JournalState] = pool.submit(self.memory, realms)
             yield state.result
 
     @contextmanager

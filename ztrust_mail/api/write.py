@@ -164,7 +164,7 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     gateway.login()
     check_server(saved, gateway.url, gateway.account(with_email=False).issuer)
     notes = (*check_specs(saved), *find_other_variables(saved, session.server))
-    with session.journal_state_in_background() as memory:
+    with session.journal_state_in_background(one.realm for one in saved.realms) as memory:
         context = session.planning_context(saved.secrets, lambda: saved.within(memory()))
         made = plan_wanted([one.desired for one in saved.realms], gateway, context)
     check_live(saved, {r.realm: r.live.attributes for r in made.realms if r.live}, gateway.dialect)

@@ -177,9 +177,9 @@ def _skip_test(realms: Sequence[str]) -> Sequence[Finding]:
 class ApplyContext:
     """What an apply works with.
 
-    ``who`` is recorded in the journal. ``memory`` is what the journal held when the plan was made. ``test_canary`` is
-    called after the canary was written. ``lock_lost`` is set when this run loses its lock on the server; no write
-    begins after that.
+    ``who`` is recorded in the journal. ``memory`` is what the journal holds of realms whose stored secrets the plan
+    keeps. ``test_canary`` is called after the canary was written. ``lock_lost`` is set when this run loses its lock on
+    the server; no write begins after that.
     """
 
     gateway: Gateway

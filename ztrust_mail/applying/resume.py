@@ -10,7 +10,7 @@ from ztrust_mail.core.errors import RealmError, RealmMissing
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal import records
-from ztrust_mail.journal.records import JournalState, LastKnown, Outcome, Run, Step, Update, Write
+from ztrust_mail.journal.records import JournalState, Outcome, Run, Step, Update, Write
 from ztrust_mail.planning.compare import WriteOutcome, write_outcome
 from ztrust_mail.specfile.resolve import desired_from_journal
 
@@ -34,13 +34,13 @@ class ResolvedWrite:
         return Finding(severity, "settled", message, realm=self.write.realm)
 
 
-def settle(journal: Journal, gateway: Gateway, remembered: Mapping[str, LastKnown]) -> list[ResolvedWrite]:
+def settle(journal: Journal, gateway: Gateway) -> list[ResolvedWrite]:
     """Read every realm whose last write has an unknown outcome, and record in the journal what happened.
 
     The caller must hold the lock: otherwise a write that is under way counts as interrupted. Where the
     server shows no settings, the outcome stays unknown, and the next apply writes such a realm again.
     """
-    unknown = [known.doubt for known in remembered.values() if known.doubt]
+    unknown = journal.in_doubt(gateway.url)
     if unknown and not gateway.capabilities.read:
         _end_runs(journal, gateway.url)
         why = "unknown outcome, since the server shows no settings; the next apply of the realm writes it again"

@@ -152,7 +152,7 @@ class Batch:
 
         session = self.call.session
         wanted = [one for onboarding in self._accepted.values() for one in onboarding.wanted]
-        with session.journal_state_in_background() as memory:
+        with session.journal_state_in_background(one.realm for one in wanted) as memory:
             plan = plan_wanted(wanted, session.gateway, session.planning_context(SecretMode.AUTO, memory))
         plan = with_policy(plan, session.policy)
         left = set[str]()

@@ -18,7 +18,7 @@ class LastAppliedGateway(Gateway):
     spec is a change, and writing it again does no harm.
     """
 
-    def __init__(self, gateway: Gateway, read_journal: Callable[[], JournalState]) -> None:
+    def __init__(self, gateway: Gateway, read_journal: Callable[[Collection[str]], JournalState]) -> None:
         self.url, self.dialect, self.capabilities = gateway.url, gateway.dialect, gateway.capabilities
         self.connections = gateway.connections
         self._gateway, self._read_journal = gateway, read_journal
@@ -28,11 +28,11 @@ class LastAppliedGateway(Gateway):
         return self._gateway.title
 
     def read(self, wanted: Collection[str], *, everything: bool) -> Reading:
-        journal = self._read_journal()
+        journal = self._read_journal(wanted)
         return Reading({realm: _last_applied(journal, realm) for realm in wanted}, complete=False)
 
     def read_one(self, realm: str) -> LiveRealm:
-        return _last_applied(self._read_journal(), realm)
+        return _last_applied(self._read_journal([realm]), realm)
 
     def login(self) -> None:
         self._gateway.login()

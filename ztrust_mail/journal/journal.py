@@ -117,6 +117,11 @@ def _known_queue(transaction: Transaction) -> str | None:
     return next((row["value"] for row in transaction.query(queries.META) if row["name"] == QUEUE), None)
 
 
+def _can_be_stored(realm: str) -> bool:
+    """Tell whether a journal may know a realm of this name: it may come from a command line."""
+    return "\0" not in realm and realm == realm.encode(errors="replace").decode()
+
+
 _FINAL_STEPS = frozenset({Step.VERIFIED, Step.ACCEPTED, Step.FAILED, Step.SKIPPED})
 
 
@@ -251,9 +256,24 @@ class Journal:
         """Return all writes to one realm, newest first."""
         return [write_of(row) for row in self._rows(queries.HISTORY, server=server, realm=realm)]
 
-    def last_known(self, server: str) -> dict[str, LastKnown]:
-        """Return by realm the last completed write, and later ones with unknown outcome or not preserved."""
-        return last_known(self._rows(queries.LAST_KNOWN, server=server, not_kept=queries.UNKEPT))
+    def last_known(self, server: str, realms: Iterable[str] | None = None) -> dict[str, LastKnown]:
+        """Return by realm the last completed write, and later ones with unknown outcome or not preserved.
+
+        Of the realms that are given, or of all that were ever written: these cost more, the more there are.
+        """
+        if realms is None:
+            return last_known(self._rows(queries.LAST_KNOWN, server=server, not_kept=queries.UNKEPT))
+        names, rows = [one for one in dict.fromkeys(realms) if _can_be_stored(one)], list[Row]()
+        with self._database.reading() as transaction:
+            for start in range(0, len(names), queries.MOST_NAMED):
+                part = {f"realm_{n}": one for n, one in enumerate(names[start : start + queries.MOST_NAMED])}
+                statement = queries.last_known_of(len(part))
+                rows += transaction.query(statement, server=server, not_kept=queries.UNKEPT, **part)
+        return last_known(rows)
+
+    def in_doubt(self, server: str) -> list[Write]:
+        """Return the writes whose outcome is unknown, unless a later write to the same realm was completed."""
+        return [write_of(row) for row in self._rows(queries.IN_DOUBT, server=server)]
 
     def secret_times(self, server: str) -> dict[str, datetime]:
         """Return when each realm's present secret was first written, as far as the journal goes back."""

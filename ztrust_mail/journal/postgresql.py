@@ -23,7 +23,7 @@ LIMITS: Final = (
 
 _MIGRATION_LOCK: Final = 0x7A74727573746D61  # "ztrustma" as a number: the key of a PostgreSQL advisory lock
 
-_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 _Connection = psycopg.Connection[DictRow]
 

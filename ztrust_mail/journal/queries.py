@@ -60,13 +60,7 @@ STEPS: Final = "SELECT step, count(*) AS number FROM writes WHERE run = :run GRO
 STEPS_BY_REALM: Final = "SELECT realm, step FROM writes WHERE run = :run"
 HISTORY: Final = "SELECT * FROM writes WHERE server = :server AND realm = :realm ORDER BY run DESC"
 
-LAST_KNOWN: Final = """
-WITH RECURSIVE realms(realm) AS (
-    SELECT min(realm) FROM writes WHERE server = :server
-    UNION ALL
-    SELECT (SELECT min(w.realm) FROM writes AS w WHERE w.server = :server AND w.realm > realms.realm)
-    FROM realms WHERE realms.realm IS NOT NULL
-),
+_LAST_OF_EACH: Final = """
 sure AS (
     SELECT realm, (
         SELECT max(w.run) FROM writes AS w
@@ -93,11 +87,39 @@ chosen AS (
 )
 SELECT w.* FROM chosen JOIN writes AS w ON w.run = chosen.run AND w.realm = chosen.realm
 """
+_EVERY_REALM: Final = """
+WITH RECURSIVE realms(realm) AS (
+    SELECT min(realm) FROM writes WHERE server = :server
+    UNION ALL
+    SELECT (SELECT min(w.realm) FROM writes AS w WHERE w.server = :server AND w.realm > realms.realm)
+    FROM realms WHERE realms.realm IS NOT NULL
+),
+"""
+LAST_KNOWN: Final = f"{_EVERY_REALM}{_LAST_OF_EACH}"
 """Each realm's last completed write, and its newest writes after that with unknown outcome and not preserved.
 
 Each realm costs one step in the index, however often it was written. One run for each row of ``chosen``: with
 ``run IN (done, doubt, unkept)`` PostgreSQL reads the whole index of the primary key once for each realm.
 """
+
+MOST_NAMED: Final = 500
+"""How many realms :func:`last_known_of` asks for at once."""
+
+
+def last_known_of(number: int) -> str:
+    """Return :data:`LAST_KNOWN` for so many realms: ``:realm_0``, ``:realm_1`` and so on."""
+    names = ", ".join(f"(:realm_{n})" for n in range(number))
+    return f"WITH realms(realm) AS (VALUES {names}),{_LAST_OF_EACH}"
+
+
+IN_DOUBT: Final = """
+SELECT w.* FROM writes AS w WHERE w.server = :server AND w.step IN ('writing', 'written')
+AND NOT EXISTS (
+    SELECT * FROM writes AS later WHERE later.server = :server AND later.realm = w.realm AND later.run > w.run
+    AND later.step IN ('writing', 'written', 'verified', 'accepted')
+) ORDER BY w.realm
+"""
+"""The writes with unknown outcome of :data:`LAST_KNOWN`, without a look at any other realm."""
 
 SECRET_TIMES: Final = """
 SELECT realm, fingerprints, min(coalesce(ended, started)) AS since, max(run) AS newest FROM writes

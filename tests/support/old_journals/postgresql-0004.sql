@@ -133,5 +133,6 @@ CREATE INDEX requests_to_stop ON public.journal_requests USING btree (number) WH
 CREATE INDEX runs_by_request ON public.runs USING btree (request) WHERE (request IS NOT NULL);
 CREATE INDEX runs_by_server ON public.runs USING btree (server, number);
 CREATE INDEX writes_by_realm ON public.writes USING btree (server, realm, step, run);
+CREATE INDEX writes_in_doubt ON public.writes USING btree (server, realm, run) WHERE (step = ANY (ARRAY['writing'::text, 'written'::text]));
 ALTER TABLE ONLY public.writes
     ADD CONSTRAINT writes_run_fkey FOREIGN KEY (run) REFERENCES public.runs(number);

@@ -105,6 +105,7 @@ CREATE INDEX requests_to_stop ON journal_requests (number) WHERE state = 'runnin
 CREATE INDEX requests_by_end ON journal_requests (ended) WHERE ended IS NOT NULL;
 CREATE INDEX runs_by_request ON runs (request) WHERE request IS NOT NULL;
 CREATE INDEX runs_by_server ON runs (server, number);
+CREATE INDEX writes_in_doubt ON writes (server, realm, run) WHERE step IN ('writing', 'written');
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('runs',3);
 INSERT INTO "sqlite_sequence" VALUES('journal_requests',3);

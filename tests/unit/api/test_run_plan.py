@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 
 import pytest
 from support.connecting import connected, sent
-from support.mail_settings import NO_LOGIN, one_realm
+from support.mail_settings import BASIC, NO_LOGIN, one_realm
 
-from ztrust_mail import Session, api
+from ztrust_mail import SecretMode, Session, api
 from ztrust_mail.api import Dialogue, PlanVerdict
 from ztrust_mail.api.run import with_policy
 from ztrust_mail.applying.options import ApplyOptions, Waves
@@ -19,6 +20,11 @@ from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.gateways.gateway import Account
+from ztrust_mail.journal.database import location_of
+from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.lease import Timing
+from ztrust_mail.journal.opening import open_at
+from ztrust_mail.journal.records import LastKnown, NewRun, Step, Update, Write
 from ztrust_mail.planning.plan import Plan
 from ztrust_mail.planning.planners.rotate import Rotation
 from ztrust_mail.planning.safety import Reason
@@ -139,6 +145,62 @@ def test_a_plan_without_changes_is_shown_but_not_asked_about(ztrust_sandbox: San
         done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions(), dialogue)
     assert dialogue.events == ["settled", "shown"]
     assert (done.result, done.is_declined) == (None, False)
+
+
+class WatchedJournal(Journal):
+    """Records the realms whose state is read, None for all; and whether a run had the lock then."""
+
+    reads: list[tuple[list[str] | None, bool]]
+
+    def last_known(self, server: str, realms: Iterable[str] | None = None) -> dict[str, LastKnown]:
+        names = None if realms is None else [*realms]
+        self.reads.append((names, self.holder(server) is not None))
+        return super().last_known(server, names)
+
+
+@contextmanager
+def watched(sandbox: Sandbox) -> Iterator[tuple[Session, WatchedJournal]]:
+    """Give a session that knows an earlier run on all realms, and its journal."""
+    opened = open_at(location_of(None), writable=True)
+    assert opened
+    with connected(sandbox) as session, WatchedJournal(opened.database, opened.salt, Timing()) as journal:
+        journal.reads = []
+        names = ("acme", "globex", "initech")
+        number = journal.begin(NewRun(session.gateway.url, "apply", "eve"), [Write(name, {}, {}) for name in names])
+        journal.record(number, [Update(name, Step.VERIFIED, {}) for name in names])
+        yield replace(session, shared_journal=journal), journal
+
+
+def test_a_run_reads_the_state_of_its_realms_once_and_under_the_lock(ztrust_sandbox: Sandbox) -> None:
+    with watched(ztrust_sandbox) as (session, journal):
+        done = api.run_plan(session, lambda: api.plan(SPEC, session), ApplyOptions())
+    assert done.result
+    assert [one for one in journal.reads if one[0] != []] == [(["acme"], True)]
+
+
+def test_a_run_that_keeps_secrets_passes_their_fingerprints_on(ztrust_sandbox: Sandbox) -> None:
+    with watched(ztrust_sandbox) as (session, journal):
+        api.apply(api.plan(one_realm(BASIC), session), session)
+        renamed = one_realm({**BASIC, "sender": {"address": "no-reply@acme.example", "name": "Acme Corp"}})
+        keep = lambda: api.plan(renamed, session, secrets=SecretMode.KEEP)  # noqa: E731
+        done = api.run_plan(session, keep, ApplyOptions())
+        assert done.result
+        first, second = journal.history_of(session.gateway.url, "acme")[:2]
+    assert first.run == done.result.run
+    assert first.fingerprints == second.fingerprints != {}
+    assert [names for names, _ in journal.reads if names != ["acme"]] == [[]], "the first run keeps no secret"
+
+
+def test_a_run_sees_what_another_one_wrote_while_it_waited_for_the_lock(ztrust_sandbox: Sandbox) -> None:
+    """The plan that was made before knows nothing of it."""
+    spec = one_realm(BASIC)
+    with watched(ztrust_sandbox) as (session, _), connected(ztrust_sandbox) as other:
+        before = api.plan(spec, session)
+        assert api.apply(api.plan(spec, other), other).exit_status is ExitStatus.OK
+        done = api.run_plan(session, lambda: api.plan(spec, session), ApplyOptions())
+    assert before.changed
+    assert (done.result, done.plan.changed) == (None, ())
+    assert len(sent(ztrust_sandbox, "PUT")) == 1
 
 
 def test_an_impossible_canary_is_refused_before_the_question(ztrust_sandbox: Sandbox) -> None:

@@ -270,7 +270,7 @@ def test_a_secret_that_may_have_arrived_has_an_unknown_outcome_and_is_written_ag
     assert steps(journal, doubtful.run) == {"acme": Step.WRITING}
 
     gateway.before_write = lambda realm: None
-    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
+    (told,) = settle(journal, gateway)
     assert told.step is None
     assert "written again" in told.finding.message
     again = with_password(gateway, journal, "first")
@@ -321,7 +321,7 @@ def test_settling_tells_writes_that_arrived_from_lost_ones_and_from_edits_by_oth
     gateway.stored["arrived"] = dict(gateway.dialect.encode(write.intent, {}))  # type: ignore[arg-type]
     gateway.stored["otherwise"] = {"host": "somebody.example"}
     del gateway.stored["gone"]
-    settled = settle(journal, gateway, journal.last_known(gateway.url))
+    settled = settle(journal, gateway)
     assert {one.write.realm: one.step for one in settled} == {
         "arrived": Step.VERIFIED,
         "not-arrived": Step.FAILED,
@@ -332,7 +332,7 @@ def test_settling_tells_writes_that_arrived_from_lost_ones_and_from_edits_by_oth
     ended = journal.run(1)
     assert ended is not None
     assert ended.outcome is Outcome.INTERRUPTED
-    assert settle(journal, gateway, journal.last_known(gateway.url)) == []
+    assert settle(journal, gateway) == []
 
 
 @pytest.mark.parametrize("since", [{}, {"x-note": "somebody was here"}])
@@ -344,7 +344,7 @@ def test_a_write_with_a_masked_secret_stays_unknown_whatever_else_has_changed(jo
     again = journal.begin(new_run(gateway), [replace(write, before=write.after, after=None)])
     journal.record(again, [Update("acme", Step.WRITING)])
     gateway.stored["acme"] |= since
-    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
+    (told,) = settle(journal, gateway)
     assert told.step is None
     assert "the server hides the secret" in told.explanation
 
@@ -357,7 +357,7 @@ def test_the_outcome_of_an_unreadable_realm_stays_unknown(journal):
         raise RealmError("no rights")
 
     gateway.read_one = unreadable  # type: ignore[method-assign]
-    (told,) = settle(journal, gateway, journal.last_known(gateway.url))
+    (told,) = settle(journal, gateway)
     assert told.step is None
     assert journal.last_known(gateway.url)["acme"].doubt is not None
 

@@ -56,7 +56,7 @@ def wrote(step: Step, after: Mapping[str, str] | None = HELD) -> Write:
     ],
 )
 def test_the_last_applied_settings_are_read_unless_a_later_write_has_an_unknown_outcome(known, attributes):
-    stand_in = LastAppliedGateway(Silent({}), lambda: JournalState({"acme": known}))
+    stand_in = LastAppliedGateway(Silent({}), lambda realms: JournalState({"acme": known}))
     reading = stand_in.read(["acme", "globex"], everything=True)
     assert reading.realms["acme"].attributes == stand_in.read_one("acme").attributes == attributes
     assert (reading.realms["globex"].attributes, reading.complete) == ({}, False)
@@ -64,7 +64,7 @@ def test_the_last_applied_settings_are_read_unless_a_later_write_has_an_unknown_
 
 def test_everything_but_reading_is_delegated_to_the_gateway():
     silent = Silent({"acme": {}})
-    stand_in = LastAppliedGateway(silent, JournalState)
+    stand_in = LastAppliedGateway(silent, lambda realms: JournalState())
     stand_in.login()
     assert stand_in.account() == silent.account()
     assert (stand_in.version(), stand_in.realms(), stand_in.title) == ((26, 7, 4), ["acme"], "A silent product")

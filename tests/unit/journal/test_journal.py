@@ -5,13 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.journals import FINGERPRINT, RUN, SERVER, asked, begun, change, journal_at, write
 
 from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.core.secret import Secret
+from ztrust_mail.journal import queries
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.records import LastKnown, Outcome, Step, Update
 from ztrust_mail.model.fields import ABSENT, PASSWORD, Duration, Login, Masked, Raw
@@ -190,6 +194,38 @@ def test_a_later_write_that_was_not_preserved_is_known_until_one_is_verified(jou
     assert (known.last.run, known.unkept.run, known.doubt) == (1, 2, None)
     begun(journal, "acme", step=Step.VERIFIED)
     assert journal.last_known(SERVER)["acme"].unkept is None
+
+
+RANDOM_WRITES = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(Step)), max_size=12)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RANDOM_WRITES, st.sets(st.sampled_from("abcdx")))
+def test_the_state_of_chosen_realms_is_a_part_of_the_state_of_all(
+    journal: Journal, writes: list[tuple[str, Step]], chosen: set[str]
+) -> None:
+    server = f"https://{uuid4()}.example"  # another one for each example
+    for realm, step in writes:
+        begun(journal, realm, step=step, server=server)
+        begun(journal, realm, step=step, server=OTHER)
+    known = journal.last_known(server)
+    assert journal.last_known(server, chosen) == {name: one for name, one in known.items() if name in chosen}
+    assert {one.realm: one for one in journal.in_doubt(server)} == {
+        name: one.doubt for name, one in known.items() if one.doubt
+    }
+
+
+def test_the_state_of_more_realms_than_one_statement_asks_for_is_complete(journal: Journal) -> None:
+    names = [f"tenant-{n}" for n in range(2 * queries.MOST_NAMED + 1)]
+    begun(journal, *names, step=Step.VERIFIED)
+    assert journal.last_known(SERVER, names).keys() == {*names}
+    assert journal.last_known(SERVER, []) == {}
+
+
+@pytest.mark.parametrize("name", ["nul\0", "lone\ud800"])
+def test_nothing_is_known_of_a_name_that_no_journal_can_hold(journal: Journal, name: str) -> None:
+    begun(journal, "acme", step=Step.VERIFIED)
+    assert journal.last_known(SERVER, [name, "acme"]).keys() == {"acme"}
 
 
 def test_an_unknown_outcome_ends_with_a_later_verified_write(journal: Journal) -> None:

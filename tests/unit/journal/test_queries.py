@@ -27,7 +27,7 @@ STATEMENTS = {
     name: text.replace("{without}", sql.NOTHING)
     for name, text in vars(sql).items()
     if not name.startswith("_") and isinstance(text, str) and text.lstrip().startswith(VERBS)
-}
+} | {"last_known_of": sql.last_known_of(3)}
 
 
 def steps_through(journal: Journal, statement: str) -> list[str]:
@@ -62,6 +62,13 @@ def test_no_statement_about_one_request_scans_all_runs(journal: Journal, name: s
 def test_no_statement_scans_all_writes(journal: Journal, name: str) -> None:
     steps = steps_through(journal, STATEMENTS[name])
     assert not [step for step in steps if step.startswith(("SCAN w", "SCAN later")) or "AUTOMATIC" in step]
+
+
+@pytest.mark.parametrize("name", ["IN_DOUBT", "last_known_of"])
+def test_no_statement_about_some_realms_reads_those_of_the_whole_server(journal: Journal, name: str) -> None:
+    steps = [step for step in steps_through(journal, STATEMENTS[name]) if re.match(r"SEARCH (w|later|writes)\b", step)]
+    assert steps
+    assert not [step for step in steps if "realm=?" not in step and "INDEX writes_in_doubt" not in step]
 
 
 @pytest.mark.parametrize("step", Step)

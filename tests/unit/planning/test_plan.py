@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.connecting import FakeGateway, Unreadable, connected, sent
 from support.mail_settings import BASIC, ENTRIES, JUNK, NO_LOGIN, STORED, one_realm, realms
 from support.results import rules, statuses
@@ -14,7 +16,7 @@ from ztrust_mail import SecretMode, drift, plan
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
-from ztrust_mail.planning.planners.from_spec import make_plan
+from ztrust_mail.planning.planners.from_spec import find_named, make_plan, select_realms
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.specfile.resolve import Desired
 
@@ -25,6 +27,35 @@ MANY = tuple(f"tenant-{n:02}" for n in range(12))
 def fleet():
     with Sandbox(SandboxOptions(realms=("acme", *MANY))) as sandbox:
         yield sandbox
+
+
+PATTERNS = st.sampled_from(("a", "b", "ab", "x", "*", "a*", "?"))
+
+
+@settings(deadline=None)
+@given(st.sets(PATTERNS, min_size=1), st.lists(PATTERNS, max_size=3))
+def test_the_realms_that_are_named_before_the_server_is_read_are_all_that_are_selected(entries, globs):
+    spec = realms(dict.fromkeys(sorted(entries), NO_LOGIN))
+    named = find_named(spec, globs)
+    try:
+        selected = select_realms(spec, FakeGateway({"a": {}, "b": {}, "ab": {}}), globs)
+    except UsageError:
+        return
+    assert named is None or {one.realm for one in selected.wanted} <= {*named}
+
+
+@pytest.mark.parametrize(
+    ("entries", "globs", "named"),
+    [
+        (["a", "b"], [], ("a", "b")),
+        (["a", "*"], [], None),
+        (["a", "*"], ["b"], ("b",)),
+        (["a", "*"], ["b", "a*"], None),
+        (["a", "b"], ["a*"], ("a", "b")),
+    ],
+)
+def test_the_list_of_the_server_decides_only_where_a_glob_does(entries, globs, named):
+    assert find_named(realms(dict.fromkeys(entries, NO_LOGIN)), globs) == named
 
 
 def plan_without_secrets(spec, connection, realms=()):

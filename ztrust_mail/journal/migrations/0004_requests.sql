@@ -45,3 +45,6 @@ CREATE INDEX runs_by_request ON runs (request) WHERE request IS NOT NULL;
 
 -- A journal of many servers has many runs, and each run looks for the newest ones of its server.
 CREATE INDEX runs_by_server ON runs (server, number);
+
+-- Each run looks for the few writes of its server whose outcome is unknown.
+CREATE INDEX writes_in_doubt ON writes (server, realm, run) WHERE step IN ('writing', 'written');

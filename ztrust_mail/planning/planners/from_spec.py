@@ -115,6 +115,13 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
     )
 
 
+def find_named(spec: Spec, realms: Sequence[str] = ()) -> tuple[str, ...] | None:
+    """Return all realms that :func:`select_realms` may select, None where the server's list decides."""
+    if realms and not any("*" in one or "?" in one for one in realms):
+        return tuple(realms)
+    return None if spec.globs else tuple(entry.name for entry in spec.entries)
+
+
 def plan_selection(selection: Selection, gateway: Gateway, means: PlanningContext) -> Plan:
     """Compare what is wanted of the selected realms with the server."""
     globs = selection.matching.globs
