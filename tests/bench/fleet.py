@@ -1,8 +1,8 @@
-"""Measures requests and workers on many servers, and writes docs/fleet-benchmarks.md.
+"""Measure requests and workers on many servers, and write docs/fleet-benchmarks.md.
 
     tox -e bench-fleet [-- --servers 20 --realms 500 --onboard 1000 --queued 10000]
 
-Ratios are between figures of the same run.
+All ratios are between figures of the same run.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "fleet-benchmarks.md"
 LATENCY = 0.015
 CORES = os.cpu_count() or 1
 SETUPS = ((1, 1), (2, 1), (4, 1), (1, 4), (2, 4))
-"""Workers, and on how many servers each of them works at once."""
+"""The number of workers, and of servers that each processes at once."""
 PARALLEL = 20
 WORKERS = (2, 4)
-"""The workers of drift and onboarding."""
+"""The set-up for drift and onboarding."""
 
 SUBMITS = 300
 MOST_SUBMIT = 0.020
@@ -38,7 +38,7 @@ MOST_SUBMIT = 0.020
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes of a benchmark run."""
 
     servers: int
     realms: int
@@ -48,7 +48,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was measured. ``submits`` are by the number of waiting requests and whether a job was stored."""
+    """All measurements. ``submits`` are keyed by the number of waiting requests and whether each created a job."""
 
     applies: list[Measured]
     drift: Measured
@@ -59,7 +59,7 @@ class Figures:
 
     @property
     def is_within(self) -> bool:
-        """Whether submits take less than the limit, however many requests wait."""
+        """Whether the median submit stays below the limit, at each queue length."""
         return all(percentile(taken, 50) < MOST_SUBMIT for taken in self.submits.values())
 
 
@@ -83,13 +83,13 @@ def measure(folder: Path, sizes: Sizes) -> Figures:
 
 
 def percentile(taken: Sequence[float], percent: int) -> float:
-    """Return the value that so many percent of some values do not exceed."""
+    """Return the given percentile of some values."""
     return sorted(taken)[max(0, -(-len(taken) * percent // 100) - 1)]
 
 
 def apply_table(applies: Sequence[Measured]) -> str:
-    """Return the table of applies; how fast each is, in terms of the first."""
-    head = ("how", "seconds", "times as fast", "CPU s: ztrust-mail", "sandboxes", "PostgreSQL", "all cores", "MB")
+    """Return the table of applies; each speed-up is relative to the first."""
+    head = ("setup", "seconds", "speed-up", "CPU s: ztrust-mail", "sandboxes", "PostgreSQL", "all cores", "MB")
     lines = []
     for one in applies:
         used = one.used
@@ -101,10 +101,10 @@ def apply_table(applies: Sequence[Measured]) -> str:
 
 
 def onboarding_table(several: Sequence[Onboarded]) -> str:
-    """Return the table of onboarding, a column for each way."""
+    """Return the table of onboarding, with a column per setup."""
     figures = {
-        "requests a second, from the first that was taken to the last end": lambda one: len(one.waits) / one.seconds,
-        "submits a second, by one thread": lambda one: len(one.waits) / one.submitting,
+        "requests per second, from the first start to the last end": lambda one: len(one.waits) / one.seconds,
+        "submits per second, one thread": lambda one: len(one.waits) / one.submitting,
         "median seconds from submit to end": lambda one: percentile(one.waits, 50),
         "p99 seconds from submit to end": lambda one: percentile(one.waits, 99),
         "jobs": lambda one: one.jobs,
@@ -115,7 +115,7 @@ def onboarding_table(several: Sequence[Onboarded]) -> str:
         "transactions in PostgreSQL": lambda one: one.used.transactions,
     }
     lines = [[what, *(_number(figure(one)) for one in several)] for what, figure in figures.items()]
-    return table(("requests are submitted", *(one.how for one in several)), lines)
+    return table(("requests submitted", *(one.how for one in several)), lines)
 
 
 def _number(value: float) -> str:
@@ -123,76 +123,77 @@ def _number(value: float) -> str:
 
 
 def submit_table(submits: dict[tuple[int, bool], list[float]]) -> str:
-    """Return the table of submits; the ratio is to the median without waiting requests."""
+    """Return the table of submits; ratios are to the median without waiting requests."""
     lines = []
     for (waiting, with_job), taken in submits.items():
         middle, most = percentile(taken, 50), percentile(taken, 99)
         ratio = f"{middle / percentile(submits[0, with_job], 50):.2f}"
         verdict = "yes" if middle < MOST_SUBMIT else "NO"
-        job = "stored, too" if with_job else "waits already"
+        job = "is created" if with_job else "exists"
         lines.append([f"{waiting:,}", job, f"{middle * 1000:.1f}", f"{most * 1000:.1f}", ratio, verdict])
-    head = ("requests that wait", "job", "median ms", "p99 ms", "ratio", f"median < {MOST_SUBMIT * 1000:.0f} ms")
+    head = ("waiting requests", "job", "median ms", "p99 ms", "ratio", f"median < {MOST_SUBMIT * 1000:.0f} ms")
     return table(head, lines)
 
 
 def unit_costs(found: Figures, sizes: Sizes) -> str:
-    """Return the table of what one realm and one request cost, on which the model is based."""
+    """Return the table of unit costs, on which the capacity model is based."""
     realms = sizes.servers * sizes.realms
     columns = [(found.applies[0], realms), (found.drift, realms), *((one, len(one.waits)) for one in found.onboarded)]
     costs = {
-        "CPU of the worker, ms": lambda used: used.client * 1000,
-        "CPU of PostgreSQL, ms": lambda used: used.postgresql * 1000,
+        "worker CPU, ms": lambda used: used.client * 1000,
+        "PostgreSQL CPU, ms": lambda used: used.postgresql * 1000,
         "transactions": lambda used: used.transactions,
         "write-ahead log, kB": lambda used: used.log_megabytes * 1000,
     }
     lines = [[what, *(f"{cost(one.used) / number:.2f}" for one, number in columns)] for what, cost in costs.items()]
-    ways = (f"a request {one.how}" for one in found.onboarded)
-    return table(("unit cost", "`apply`, a realm", "`drift`, a realm", *ways), lines)
+    ways = (f"per request, {one.how}" for one in found.onboarded)
+    return table(("unit cost", "`apply`, per realm", "`drift`, per realm", *ways), lines)
 
 
 def document(found: Figures, sizes: Sizes) -> str:
     """Return docs/fleet-benchmarks.md."""
     texts = ", ".join(f"{size / 1000:,.1f} kB for `{kind}`" for kind, size in found.stored_bytes.items())
     workers = f"{WORKERS[0]} workers with {WORKERS[1]} servers at once"
-    return f"""# Benchmarks of the fleet
+    return f"""# Fleet benchmarks
 
-Written by `tox -e bench-fleet`; run it to get the figures of your own machine. What they mean for a fleet of another
-size is in the [model](fleet-model.md).
+Generated by `tox -e bench-fleet`; run it to get figures for your own machine. To extrapolate to another fleet, see the
+[capacity model](fleet-model.md).
 
-- {sizes.servers} sandboxes with {sizes.realms} realms each. Each answers reads and writes {LATENCY * 1000:.0f} ms late.
-- A sandbox is given {CONNECTIONS} connections, so that one worker waits for a server most of the time.
-- Everything runs on one machine: {CORES} cores, {platform.system()}, Python {platform.python_version()}.
-- PostgreSQL writes to disk at each commit.
-- Workers and sandboxes run before the clock starts; the command does not.
+- {sizes.servers} sandboxes with {sizes.realms} realms each. Reads and writes are delayed by {LATENCY * 1000:.0f} ms.
+- A sandbox gets {CONNECTIONS} connections, so a worker with one server at a time mostly waits for it.
+- All processes share one machine: {CORES} cores, {platform.system()}, Python {platform.python_version()}.
+- PostgreSQL flushes each commit to disk.
+- Workers and sandboxes are started before the clock; the command's start-up is included.
 
-## Apply to all servers
+## Applying to all servers
 
-A change to all {sizes.servers * sizes.realms:,} realms, by a request for each server. CPU is in seconds. "All cores"
-is the CPU of all processes divided by {CORES}: no number of workers can be faster. The percentage compares the time.
+One change to all {sizes.servers * sizes.realms:,} realms, one request per server. CPU is in seconds. "All cores" is
+the CPU time of all processes divided by {CORES}, a lower bound for any number of workers. The
+percentage is its share of the elapsed time.
 
 {apply_table(found.applies)}
 
-Drift of the same realms, all in sync, by {workers}: {found.drift.seconds:.1f} s.
+A drift check of the same realms, all in sync, by {workers}: {found.drift.seconds:.1f} s.
 
 ## Onboarding
 
-{sizes.onboard:,} requests for a realm each, in random order, as fast as one thread can submit them. They are done by
+{sizes.onboard:,} requests for one realm each, submitted in random order by one thread at full speed, and processed by
 {workers}, without test mails.
 
 {onboarding_table(found.onboarded)}
 
-## Submits to a long queue
+## Submitting to a long queue
 
-{SUBMITS} submits through an open engine, and no worker.
+{SUBMITS} submits through an open engine, without workers.
 
 {submit_table(found.submits)}
 
-## What one realm and one request cost
+## Unit costs
 
 {unit_costs(found, sizes)}
 
-- A write takes {found.bytes_of_write:,.0f} bytes in the journal. Indexes count, and so do old versions of the row.
-- The texts of a request, as PostgreSQL compresses them: {texts}.
+- A write takes {found.bytes_of_write:,.0f} bytes in the journal, including indexes and old row versions.
+- Stored size of a request's spec and reports, as compressed by PostgreSQL: {texts}.
 """
 
 
