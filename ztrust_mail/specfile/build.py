@@ -9,23 +9,7 @@ from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import FileFindings, Finding, Location, error
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
-from ztrust_mail.model.fields import (
-    ABSENT,
-    EXPIRES,
-    EXTRA,
-    FIELDS,
-    HOST,
-    PORT,
-    PRESET,
-    SECURITY,
-    USERNAME,
-    FieldValue,
-    Kind,
-    Security,
-    extra_field,
-    field_of,
-    message_of,
-)
+from ztrust_mail.model import fields
 from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.specfile.entries import (
     NO_DEFAULTS,
@@ -167,12 +151,12 @@ class _EntryReader:
     def _settings(self, written: JsonValue, pointer: Pointer) -> Iterator[tuple[str, Setting]]:
         for name, value, at in _walk_leaves(written, pointer, ""):
             where = self.document.locate(at)
-            if name.startswith(f"{EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
+            if name.startswith(f"{fields.EXTRA}.") and (known := self.reserved.get(str(at[-1]))):
                 message = f"{quote_place(at)} is not an extra attribute: it has a field of its own"
                 self.findings.add(error("reserved-extra", message, f"set `{known}`", self.document.locate_key(at)))
-            elif value is False and field_of(name).kind is not Kind.BOOLEAN:
-                yield name, Setting(ABSENT, where)
-            elif name == EXPIRES:
+            elif value is False and fields.field_of(name).kind is not fields.Kind.BOOLEAN:
+                yield name, Setting(fields.ABSENT, where)
+            elif name == fields.EXPIRES:
                 yield from self._expiry(str(value), at)
             else:
                 yield from self._setting(name, value, at)
@@ -189,24 +173,24 @@ class _EntryReader:
             problem, hint = explain_unknown(str(name))
             self.findings.add(error("unknown-preset", f"{quote_place(at)} {problem}", hint, where))
             return own
-        security, port = preset.security, own[PORT].value if PORT in own else None
-        if SECURITY in own:
-            security = Security(str(own[SECURITY].value))
+        security, port = preset.security, own[fields.PORT].value if fields.PORT in own else None
+        if fields.SECURITY in own:
+            security = fields.Security(str(own[fields.SECURITY].value))
         elif isinstance(port, int):
             security = preset.security_of(port)
-        values: dict[str, FieldValue] = {HOST: preset.host, SECURITY: security}
+        values: dict[str, fields.FieldValue] = {fields.HOST: preset.host, fields.SECURITY: security}
         if usual := preset.port_for(security):
-            values[PORT] = usual
+            values[fields.PORT] = usual
         if preset.login.username:  # dropped again where no level gives the secret
-            values[USERNAME] = preset.login.username
+            values[fields.USERNAME] = preset.login.username
         return {name: Setting(value, where, preset.name) for name, value in values.items()} | own
 
     def _setting(self, name: str, value: JsonValue, at: Pointer) -> Iterator[tuple[str, Setting]]:
-        row, where = field_of(name), self.document.locate(at)
+        row, where = fields.field_of(name), self.document.locate(at)
         if isinstance(value, list):
             value = ", ".join(map(str, value))
         try:
-            if row.kind is Kind.SECRET:
+            if row.kind is fields.Kind.SECRET:
                 reference = self._reference(value)
                 expands = _has_braces(*reference.argument)
                 yield name, Setting(reference if expands else parse(row.kind, reference), where)
@@ -220,7 +204,7 @@ class _EntryReader:
     def _expiry(self, text: str, at: Pointer) -> Iterator[tuple[str, Setting]]:
         where = self.document.locate(at)
         try:
-            yield EXPIRES, Setting(date.fromisoformat(text).isoformat(), where)
+            yield fields.EXPIRES, Setting(date.fromisoformat(text).isoformat(), where)
         except ValueError:
             self.findings.add(error("bad-value", f"{quote_place(at)} is no date", "write YEAR-MONTH-DAY", where))
 
@@ -244,11 +228,11 @@ def _walk_leaves(node: JsonValue, pointer: Pointer, prefix: str) -> Iterator[tup
     assert isinstance(node, dict)  # the schema says so
     for key, value in node.items():
         name, at = f"{prefix}{key}", (*pointer, key)
-        if (not prefix and key in _NO_FIELDS) or name == PRESET:
+        if (not prefix and key in _NO_FIELDS) or name == fields.PRESET:
             continue
-        if prefix == f"{EXTRA}.":
-            yield extra_field(key), value, at
-        elif name in FIELDS or message_of(name) or value is False or name == EXPIRES:
+        if prefix == f"{fields.EXTRA}.":
+            yield fields.extra_field(key), value, at
+        elif name in fields.FIELDS or fields.message_of(name) or value is False or name == fields.EXPIRES:
             yield name, value, at
         else:
             yield from _walk_leaves(value, at, f"{name}.")

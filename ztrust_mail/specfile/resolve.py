@@ -77,9 +77,9 @@ class Desired:
         return ", ".join([*parts, *(f"{{{key}}}: {one.source or one.location}" for key, one in used)])
 
 
-def desired_from_journal(realm: str, intent: FieldMap | None, name: str = "") -> Desired:
+def desired_from_journal(realm: str, intent: FieldMap | None) -> Desired:
     """Return the fields in the journal as a realm's desired settings; None means no e-mail."""
-    entry = Entry(name or realm, Location("the journal"), disabled=intent is None)
+    entry = Entry(realm, Location("the journal"), disabled=intent is None)
     return Desired(realm, entry, intent or {})
 
 

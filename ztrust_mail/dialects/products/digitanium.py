@@ -6,20 +6,7 @@ Names, and that host and from are mandatory, come from the vendor's API document
 from ztrust_mail.dialects.codecs import HiddenText, LoginIfGiven, Port, StartTlsAndSsl, Text
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Row
-from ztrust_mail.model.fields import (
-    HOST,
-    LOGIN,
-    PASSWORD,
-    PORT,
-    REPLY_TO_ADDRESS,
-    REPLY_TO_NAME,
-    SECURITY,
-    SENDER_ADDRESS,
-    SENDER_NAME,
-    USERNAME,
-    Login,
-    Security,
-)
+from ztrust_mail.model import fields
 
 DIGITANIUM = Dialect(
     name="digitanium",
@@ -27,16 +14,16 @@ DIGITANIUM = Dialect(
     mask="**********",
     extras=False,
     rows=(
-        Row(REPLY_TO_NAME, ("replyToDisplayName",), Text()),
-        Row(SECURITY, ("starttls", "ssl"), StartTlsAndSsl(), absent=Security.NONE),
-        Row(PORT, ("port",), Port()),
-        Row(HOST, ("host",), Text(), mandatory=True),
-        Row(REPLY_TO_ADDRESS, ("replyTo",), Text()),
-        Row(SENDER_ADDRESS, ("from",), Text(), mandatory=True),
-        Row(SENDER_NAME, ("fromDisplayName",), Text()),
-        Row("envelope_from", ("envelopeFrom",), Text()),
-        Row(LOGIN, (), LoginIfGiven(), reads=("user",), absent=Login.NONE),
-        Row(USERNAME, ("user",), Text()),
-        Row(PASSWORD, ("password",), HiddenText()),
+        Row(fields.REPLY_TO_NAME, ("replyToDisplayName",), Text()),
+        Row(fields.SECURITY, ("starttls", "ssl"), StartTlsAndSsl(), absent=fields.Security.NONE),
+        Row(fields.PORT, ("port",), Port()),
+        Row(fields.HOST, ("host",), Text(), mandatory=True),
+        Row(fields.REPLY_TO_ADDRESS, ("replyTo",), Text()),
+        Row(fields.SENDER_ADDRESS, ("from",), Text(), mandatory=True),
+        Row(fields.SENDER_NAME, ("fromDisplayName",), Text()),
+        Row(fields.ENVELOPE_FROM, ("envelopeFrom",), Text()),
+        Row(fields.LOGIN, (), LoginIfGiven(), reads=("user",), absent=fields.Login.NONE),
+        Row(fields.USERNAME, ("user",), Text()),
+        Row(fields.PASSWORD, ("password",), HiddenText()),
     ),
 )
