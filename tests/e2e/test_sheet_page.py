@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 from support.browser import Browser
+from support.converting import convert
 
-from ztrust_mail.convert import FORMATS, Destination, Style, convert
+from ztrust_mail.convert import FORMATS, Destination, Style
 
 HOSTILE = '<img src=x onerror=\\"document.title = 1\\">'
 SPEC = f"""\

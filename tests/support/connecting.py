@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from support.mail_settings import ENVIRON, shown
@@ -23,11 +23,16 @@ from ztrust_mail.dialects.row import Outgoing, Version
 from ztrust_mail.gateways.gateway import Account, Capabilities, Gateway, LiveRealm, Reading
 from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
 from ztrust_mail.planning.plan import Plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_selection, select_realms
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.sandbox import RecordedRequest
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.settings import Server
+from ztrust_mail.specfile.entries import Spec
+
+NO_MEANS = PlanningContext()
+"""Planning with the spec and the server only."""
 
 
 def connected(
@@ -42,6 +47,18 @@ def connected(
     server = Server(sandbox.url, username=username, password=Secret(password), connections=connections)
     gateway = KeycloakGateway(server, KEYCLOAK, Clock().throttle(connections))
     return Session(server, gateway, Reach(environ=environ))
+
+
+def make_plan(
+    spec: Spec,
+    gateway: Gateway,
+    means: PlanningContext = NO_MEANS,
+    *,
+    realms: Sequence[str] = (),
+    everything: bool = False,
+) -> Plan:
+    """Read the server through a gateway, and compare it with the spec, as ``ztrust_mail.plan`` does for a session."""
+    return plan_selection(select_realms(spec, gateway, realms, everything=everything), gateway, means)
 
 
 def carried_out(

@@ -34,7 +34,6 @@ __all__ = [
     "Style",
     "WriteResult",
     "check_pair",
-    "convert",
     "format_named",
     "style_of",
     "write_settings",
@@ -55,22 +54,6 @@ def format_named(name: str) -> Format:
         hint = did_you_mean(name, FORMATS) or f"formats: {', '.join(FORMATS)}"
         raise UsageError(f"unknown format {quoted(name)}", hint)
     return FORMATS[name]
-
-
-def convert(
-    source: Format,
-    target: Format,
-    path: str,
-    style: Style | None = None,
-    globs: Sequence[str] = (),
-    destination: Destination | None = None,
-) -> WriteResult:
-    """Return the settings in a file or folder in another format.
-
-    Raises as :func:`check_pair` and :func:`write_settings` do, which explain the arguments.
-    """
-    check_pair(source, target, style)
-    return write_settings(source.read(path), target, path, style, globs, destination)
 
 
 def check_pair(source: Format, target: Format, style: Style | None) -> None:

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 from hypothesis import given, settings
-from support.connecting import FakeGateway, aged, carried_out, connected, sent
+from support.connecting import FakeGateway, aged, carried_out, connected, make_plan, sent
 from support.mail_settings import (
     BASIC,
     ENTRIES,
@@ -33,7 +33,6 @@ from ztrust_mail.applying.options import Waves
 from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.errors import ExitStatus, ServerRefused, ServerUnreachable
 from ztrust_mail.dialects.products.keycloak import MASK
-from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 
 VERSIONS = ("16.1.1", "18.0.2", "26.0.0", "26.2.0", "26.7.4", "26.8.0")

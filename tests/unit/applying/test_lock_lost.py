@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from support.cli import Cli
-from support.connecting import FakeGateway, carried_out, connected
+from support.connecting import FakeGateway, carried_out, connected, make_plan
 from support.mail_settings import NO_LOGIN, realms
 from support.waiting import Clock
 
@@ -21,7 +21,6 @@ from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.lease import UNMONITORED, Monitor
 from ztrust_mail.journal.records import Step
 from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.transport.throttle import Throttle
 

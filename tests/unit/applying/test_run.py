@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
-from support.connecting import FakeGateway
+from support.connecting import FakeGateway, make_plan
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, realms
 from support.results import statuses
 
@@ -30,7 +30,7 @@ from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.records import JournalState, NewRun, Outcome, Step, Update
 from ztrust_mail.model.fields import PASSWORD
 from ztrust_mail.planning.compare import SecretMode, SecretState
-from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 

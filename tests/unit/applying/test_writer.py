@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from support.connecting import FakeGateway, carried_out, connected
+from support.connecting import FakeGateway, carried_out, connected, make_plan
 from support.mail_settings import NO_LOGIN, one_realm, stored
 from support.results import rules, statuses
 from support.waiting import Clock
@@ -18,7 +18,6 @@ from ztrust_mail.core.errors import WriteDeadlineExceeded
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import LiveRealm
 from ztrust_mail.gateways.keycloak.gateway import KeycloakGateway
-from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.sandbox import Sandbox
 from ztrust_mail.sandbox.state import Busy
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from support.cli import Cli
+from support.converting import convert
 from support.mail_settings import ENTRIES, field_maps, one_realm
 from support.products import meant
 from support.results import left_out, rules
 
-from ztrust_mail.convert import FORMATS, Style, convert, format_named
+from ztrust_mail.convert import FORMATS, Style, format_named
 from ztrust_mail.convert.foreign_placeholders import has_placeholder, parse_placeholder
 from ztrust_mail.convert.format import MAX_FILES, Files, storable
 from ztrust_mail.convert.hcl import realms_in, string

@@ -12,11 +12,12 @@ import pytest
 import yaml
 from hypothesis import Phase, given, settings
 from support.cli import Cli
+from support.converting import convert
 from support.products import ALL, LOGGED_IN, PIGEON, REF, SAMPLES, lost_by, meant, moved_maps
 from support.products import FORMAT_SUFFIXES as SUFFIX
 from support.results import left_out, rules
 
-from ztrust_mail.convert import FORMATS, Format, ReadResult, Style, convert, style_of
+from ztrust_mail.convert import FORMATS, Format, ReadResult, Style, style_of
 from ztrust_mail.convert.attributes import add_implied_fields, attributes_of
 from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import UsageError

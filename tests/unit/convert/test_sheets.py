@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 from support.cli import Cli
+from support.converting import convert
 from support.products import ALL, LOGGED_IN
 
 from ztrust_mail import __version__
-from ztrust_mail.convert import FORMATS, Destination, Style, convert
+from ztrust_mail.convert import FORMATS, Destination, Style
 from ztrust_mail.convert.product import Product
 from ztrust_mail.convert.sheets.sheet import HOW, SECRETS, Source
 from ztrust_mail.core.findings import warning

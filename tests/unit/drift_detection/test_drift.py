@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.admin_api import AdminApi
 from support.cli import report_validator
-from support.connecting import FakeGateway, Unreadable, connected
+from support.connecting import FakeGateway, Unreadable, connected, make_plan
 from support.mail_settings import BASIC, JUNK, NO_LOGIN, STORED, one_realm, realms, shown
 from support.results import text_lines
 
@@ -28,7 +28,6 @@ from ztrust_mail.gateways.keycloak.admin_events import MAX_NAMES, AdminEvents
 from ztrust_mail.journal.records import LastKnown, Step, Write
 from ztrust_mail.model.fields import FIELDS, FieldMap, Masked
 from ztrust_mail.planning.plan import Status
-from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import of_drift
 from ztrust_mail.reports.text.drift import drift_body

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.connecting import FakeGateway
+from support.connecting import FakeGateway, make_plan
 from support.mail_settings import NO_LOGIN, STORED, one_realm, realms
 
 from ztrust_mail import load_spec, validate
 from ztrust_mail.core.data import of_bytes, of_json
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.planning.plan import of_attributes, of_plan, of_spec
-from ztrust_mail.planning.planners.from_spec import make_plan
 
 SPEC = b"version: 1\nrealms:\n  acme: {sender: {address: a@acme.example}, relay: {host: smtp.example.com}}\n"
 

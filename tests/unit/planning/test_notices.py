@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.connecting import FakeGateway
+from support.connecting import FakeGateway, make_plan
 from support.mail_settings import STORED, hosts, realms
 
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.planning.plan import Plan, all_findings
-from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.safety import SHOWN_MOVES, notices
 
 SENDER = "no-reply@acme.example"

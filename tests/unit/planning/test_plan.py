@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.connecting import FakeGateway, Unreadable, connected, sent
+from support.connecting import FakeGateway, Unreadable, connected, make_plan, sent
 from support.mail_settings import BASIC, ENTRIES, JUNK, NO_LOGIN, STORED, one_realm, realms
 from support.results import rules, statuses
 
@@ -16,7 +16,7 @@ from ztrust_mail import SecretMode, drift, plan
 from ztrust_mail.core.errors import ExitStatus, RealmError, ServerRefused, ServerUnreachable, UsageError
 from ztrust_mail.gateways.gateway import Account
 from ztrust_mail.planning.plan import RealmPlan, Status, finding_of
-from ztrust_mail.planning.planners.from_spec import find_named, make_plan, select_realms
+from ztrust_mail.planning.planners.from_spec import find_named, select_realms
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.specfile.resolve import Desired
 

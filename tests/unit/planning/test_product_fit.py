@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from support.connecting import FakeGateway
+from support.connecting import FakeGateway, make_plan
 from support.mail_settings import entry_of, field_maps
 
 from ztrust_mail import explain, load_spec
@@ -16,7 +16,6 @@ from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.gateways.gateway import Capabilities
 from ztrust_mail.planning.compare import compare, fit_to_product, secret_fields
 from ztrust_mail.planning.plan import Status
-from ztrust_mail.planning.planners.from_spec import make_plan
 from ztrust_mail.specfile.resolve import Desired
 
 FULL = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from support.connecting import FakeGateway, connected, sent
+from support.connecting import FakeGateway, connected, make_plan, sent
 from support.mail_settings import BASIC, ENVIRON, JUNK, NO_LOGIN, STORED, TOKEN, realms
 from support.results import statuses
 
@@ -23,7 +23,7 @@ from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.records import JournalState, NewRun, Outcome, Step, Update
 from ztrust_mail.model.fields import FieldValue, Raw
 from ztrust_mail.planning.plan import Plan
-from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.planners.revert import plan_revert, run_to_revert
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.sources import Reach

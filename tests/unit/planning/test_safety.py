@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.connecting import FakeGateway, connected
+from support.connecting import FakeGateway, connected, make_plan
 from support.mail_settings import BASIC, ENVIRON, NO_LOGIN, STORED, one_realm, realms
 
 from ztrust_mail.core.errors import ExitStatus, RealmUnreadable, SecretError, Unsafe, UsageError
@@ -18,7 +18,7 @@ from ztrust_mail.gateways.gateway import Account, LiveRealm
 from ztrust_mail.model.fields import HOST, Security
 from ztrust_mail.planning.compare import Action, Change, Difference, SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status
-from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.planning.safety import MASS_PERCENT, Danger, Reason, dangers, parse_allow, refuse
 from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import of_plan

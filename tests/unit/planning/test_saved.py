@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cli import Cli
-from support.connecting import FakeGateway
+from support.connecting import NO_MEANS, FakeGateway, make_plan
 from support.mail_settings import BASIC, ENTRIES, ENVIRON, NO_LOGIN, STORED, entry_of, field_maps, one_realm, realms
 
 from ztrust_mail import explain, load_spec
@@ -30,7 +30,7 @@ from ztrust_mail.model.serialize import to_json
 from ztrust_mail.model.values import BadValue
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
-from ztrust_mail.planning.planners.from_spec import NO_MEANS, PlanningContext, make_plan, plan_wanted
+from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_wanted
 from ztrust_mail.planning.saved import (
     SavedPlan,
     cannot_see,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
-from support.connecting import FakeGateway, Unreadable
+from support.connecting import FakeGateway, Unreadable, make_plan
 from support.mail_settings import BASIC, NO_LOGIN, STORED, one_realm, realms
 
 import ztrust_mail
@@ -17,7 +17,7 @@ from ztrust_mail.journal.records import JournalState, LastKnown, Step, Write
 from ztrust_mail.model.fields import PASSWORD
 from ztrust_mail.planning.compare import SecretMode, SecretState
 from ztrust_mail.planning.plan import RealmPlan, Status
-from ztrust_mail.planning.planners.from_spec import PlanningContext, make_plan
+from ztrust_mail.planning.planners.from_spec import PlanningContext
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore

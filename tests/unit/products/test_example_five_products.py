@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from support.cli import Cli
+from support.converting import convert
 from support.published import TOKEN, Digitanium, UiPath, served
 
 import ztrust_mail
-from ztrust_mail.convert import FORMATS, Style, convert
+from ztrust_mail.convert import FORMATS, Style
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.sandbox import Sandbox
 

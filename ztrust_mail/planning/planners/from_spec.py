@@ -44,10 +44,6 @@ class PlanningContext:
     moves: bool = True
 
 
-NO_MEANS = PlanningContext()
-"""Planning with the spec and the server only."""
-
-
 _MOST_SUGGESTIONS = 20  # more missing realms are no typing mistakes
 _CASE_SENSITIVE = "realm names are case-sensitive"
 
@@ -66,21 +62,6 @@ class Selection:
     findings: tuple[Finding, ...] = ()
     uncovered: tuple[str, ...] = ()
     is_listed: bool = False
-
-
-def make_plan(
-    spec: Spec,
-    gateway: Gateway,
-    means: PlanningContext = NO_MEANS,
-    *,
-    realms: Sequence[str] = (),
-    everything: bool = False,
-) -> Plan:
-    """Read the server and compare it with the spec.
-
-    Takes and raises what :func:`select_realms` does.
-    """
-    return plan_selection(select_realms(spec, gateway, realms, everything=everything), gateway, means)
 
 
 def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, everything: bool = False) -> Selection:
