@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.fleet import StoredRequest, Work
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
 
 P = ParamSpec("P")
 R = TypeVar("R")

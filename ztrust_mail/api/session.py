@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.journal import Journal
     from ztrust_mail.journal.records import Holder
     from ztrust_mail.planning.planners.from_spec import PlanningContext
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
 
 
 @dataclass

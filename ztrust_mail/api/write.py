@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.resume import UnfinishedRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
 
 
 def dangers(plan: Plan) -> tuple[Danger, ...]:
@@ -112,9 +112,9 @@ def spec_digest(spec: Spec) -> str:
 
 def fit_to_file(plan: Plan, session: Session) -> Plan:
     """Return a plan as :func:`save_plan` saves it: of a revert, realms that a file cannot hold fail."""
-    from ztrust_mail.planning import saved
+    from ztrust_mail.planning.saved import write
 
-    return saved.fit_to_file(plan, session.gateway.dialect)
+    return write.fit_to_file(plan, session.gateway.dialect)
 
 
 def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
@@ -122,11 +122,11 @@ def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
 
     ``spec`` is the one that it was made from, None for a revert.
     """
-    from ztrust_mail.planning import saved
+    from ztrust_mail.planning.saved import write
 
     gateway, spec = session.gateway, fit_spec(spec, session) if spec else None
     issuer, created = gateway.account(with_email=False).issuer, to_iso(datetime.now(UTC))
-    return saved.to_text(plan, spec, dialect=gateway.dialect, issuer=issuer, created=created)
+    return write.to_text(plan, spec, dialect=gateway.dialect, issuer=issuer, created=created)
 
 
 def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
@@ -134,9 +134,9 @@ def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
 
     Raises :class:`UsageError` for any other file, :class:`Unsafe` where its digest is wrong or not the expected one.
     """
-    from ztrust_mail.planning import saved
+    from ztrust_mail.planning.saved import read
 
-    return saved.load(path, expect_digest)
+    return read.load(path, expect_digest)
 
 
 def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None = None) -> Plan:
@@ -147,7 +147,7 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     another server, or where one of its specs or realms changed since, naming them.
     """
     from ztrust_mail.planning.planners.from_spec import plan_wanted
-    from ztrust_mail.planning.saved import (
+    from ztrust_mail.planning.saved.checks import (
         cannot_see,
         check_live,
         check_run,

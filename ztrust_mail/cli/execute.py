@@ -24,7 +24,7 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable, quoted
 from ztrust_mail.planning.plan import Plan, Status
 from ztrust_mail.planning.safety import POLICY, Reason
-from ztrust_mail.planning.saved import APPLY, digest_of
+from ztrust_mail.planning.saved.write import APPLY, digest_of
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
 from ztrust_mail.reports.text import NOTHING, TextReport

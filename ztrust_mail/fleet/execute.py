@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestRun
     from ztrust_mail.drift_detection.drift import Drift
     from ztrust_mail.planning.plan import Plan
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
     from ztrust_mail.reports.report import Report
 
     WorkResult = Result | Drift | MailTestRun | Ensured
@@ -117,7 +117,8 @@ def _apply(call: WorkCall, work: ApplySpec) -> Result:
 
 
 def _apply_saved(call: WorkCall, work: ApplySavedPlan) -> Result:
-    from ztrust_mail.planning.saved import from_text, move
+    from ztrust_mail.planning.saved.checks import move
+    from ztrust_mail.planning.saved.read import from_text
 
     saved = move(from_text(work.plan))
     options = call.options(parse_allow(work.allow), work.waves)

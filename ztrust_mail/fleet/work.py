@@ -173,14 +173,15 @@ class ApplySavedPlan(Work):
     waves: Waves | None = None
 
     def check(self, server: Server) -> None:
-        from ztrust_mail.planning.saved import check_before_move, check_server, from_text
+        from ztrust_mail.planning.saved.checks import check_before_move, check_server
+        from ztrust_mail.planning.saved.read import from_text
 
         saved = from_text(self.plan)
         check_server(saved, server.url, issuer="")
         check_before_move(saved)
 
     def to_content(self) -> Content:
-        from ztrust_mail.planning.saved import from_text
+        from ztrust_mail.planning.saved.read import from_text
 
         from_text(self.plan)  # raises where it is no plan, or was altered
         return {"plan": self.plan, "allow": list(self.allow), "waves": _to_json(self.waves)}

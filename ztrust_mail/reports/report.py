@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ztrust_mail.planning.past_runs import PastRun
     from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
     from ztrust_mail.probing.run import ProbeRun
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.reports.style import Line

@@ -31,19 +31,10 @@ from ztrust_mail.model.values import BadValue
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_attributes
 from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_wanted
-from ztrust_mail.planning.saved import (
-    SavedPlan,
-    cannot_see,
-    check_live,
-    check_server,
-    check_specs,
-    digest_of,
-    from_text,
-    load,
-    to_text,
-)
-from ztrust_mail.planning.saved.read import MAX_BYTES
+from ztrust_mail.planning.saved.checks import cannot_see, check_live, check_server, check_specs
+from ztrust_mail.planning.saved.read import MAX_BYTES, from_text, load
 from ztrust_mail.planning.saved.validation import parse_settings
+from ztrust_mail.planning.saved.write import SavedPlan, digest_of, to_text
 from ztrust_mail.secrets.sources import Reach
 from ztrust_mail.secrets.store import SecretStore
 from ztrust_mail.specfile.entries import Entry, Spec

@@ -17,7 +17,8 @@ from ztrust_mail.applying.outcome import Result
 from ztrust_mail.core.data import load_schema, of_json
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.planning.plan import Plan
-from ztrust_mail.planning.saved import SavedPlan, from_text
+from ztrust_mail.planning.saved.read import from_text
+from ztrust_mail.planning.saved.write import SavedPlan
 from ztrust_mail.sandbox import Sandbox
 
 NEW = {**ENVIRON, "SMTP_PASSWORD": "another-Passw0rd"}

@@ -34,13 +34,13 @@ from ztrust_mail.core.text import pluralise
 from ztrust_mail.journal.records import OF_SAVED_PLAN, Outcome
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan
-from ztrust_mail.planning.saved import ROTATE
+from ztrust_mail.planning.saved.write import ROTATE
 from ztrust_mail.reports.report import of_findings
 from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
 
 NAME = "apply"
 
@@ -208,7 +208,7 @@ def _plan_of_saved(output: Output, session: Session, saved: SavedPlan, *, resume
 
 def _plan_whole(saved: SavedPlan, session: Session, left: UnfinishedRun | None) -> Plan:
     """Return the whole saved plan; where a part of it was written already, the error says how to resume."""
-    from ztrust_mail.planning.saved import STALE  # most runs have no saved plan
+    from ztrust_mail.planning.saved.checks import STALE  # most runs have no saved plan
 
     try:
         return api.plan_saved(saved, session)

@@ -27,7 +27,7 @@ from ztrust_mail.specfile.load import SpecFiles, read_data
 
 if TYPE_CHECKING:
     from ztrust_mail.fleet import Engine, Work
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
     from ztrust_mail.specfile.entries import Spec
 
 MAX_PLAN = 100_000_000
@@ -94,7 +94,7 @@ def load_for_workers(specs: Sequence[str], given: Sequence[str], config_path: st
 
 def read_plan(saved: SavedPlan) -> str:
     """Return the text of a saved plan. Raises :class:`UsageError` where the file is another plan by now."""
-    from ztrust_mail.planning.saved import from_text
+    from ztrust_mail.planning.saved.read import from_text
 
     text = read_regular_file(saved.path, MAX_PLAN).decode("utf-8-sig")
     if from_text(text).digest != saved.digest:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ztrust_mail.kits.result import CheckedRealm
     from ztrust_mail.planning.differences import RealmDiff
     from ztrust_mail.planning.past_runs import PastRun, PastWrite
-    from ztrust_mail.planning.saved import SavedPlan
+    from ztrust_mail.planning.saved.write import SavedPlan
     from ztrust_mail.probing.run import ProbedRealm
     from ztrust_mail.providers.presets import Preset
     from ztrust_mail.specfile.entries import Variable
