@@ -36,11 +36,10 @@ class Recorder:
         Realms that could not be planned are recorded as failed, so that a resumed run includes them.
         """
         todo, mode = plan.changed, plan.secrets
-        fingerprints = (
-            self._preserved_fingerprints(todo, memory)
-            if mode is SecretMode.KEEP
-            else self._take_fingerprints(todo, values)
-        )
+        if mode is SecretMode.KEEP:
+            fingerprints = {realm.realm: self._last_fingerprints(realm, memory.of(realm.realm)) for realm in todo}
+        else:
+            fingerprints = self._take_fingerprints(todo, values)
         writes = [
             Write(
                 realm.realm,
@@ -57,7 +56,7 @@ class Recorder:
         ]
         self.number = self._journal.begin(run, [*writes, *unplanned])
 
-    def _take_fingerprints(self, todo: Sequence[RealmPlan], values: ResolvedSecrets) -> dict[str, dict[str, str]]:
+    def _take_fingerprints(self, todo: Sequence[RealmPlan], values: ResolvedSecrets) -> dict[str, Mapping[str, str]]:
         self._journal.fingerprints(value for value in values.values() if isinstance(value, Secret))  # all at once
         return {
             realm.realm: {
@@ -68,11 +67,8 @@ class Recorder:
             for realm in todo
         }
 
-    def _preserved_fingerprints(self, todo: Sequence[RealmPlan], memory: JournalState) -> dict[str, Mapping[str, str]]:
-        """Return the fingerprints of the last write for realms whose stored secret was not changed since."""
-        return {realm.realm: self._last_fingerprints(realm, memory.of(realm.realm)) for realm in todo}
-
     def _last_fingerprints(self, realm: RealmPlan, known: LastKnown) -> Mapping[str, str]:
+        """Return the fingerprints of a realm's last write, none if its stored secret may have changed since."""
         if known.last is None or known.doubt or changed_login_fields(self._dialect, known.last, realm.attributes):
             return {}
         return known.last.fingerprints

@@ -51,7 +51,8 @@ def settle(journal: Journal, gateway: Gateway) -> list[ResolvedWrite]:
         reading = read_with_templates(gateway, [*names], names)
         resolved = [_resolve_write(gateway, write, reading.realms[write.realm]) for write in unknown]
     for number in dict.fromkeys(one.write.run for one in resolved):
-        journal.record(number, [_update(gateway, one, reading.realms) for one in resolved if _ends(one, number)])
+        ended = [one for one in resolved if one.write.run == number and one.step is not None]
+        journal.record(number, [_update(gateway, one, reading.realms) for one in ended])
     _end_runs(journal, gateway.url)
     return resolved
 
@@ -64,10 +65,6 @@ def _end_runs(journal: Journal, server: str) -> None:
     last = journal.resumable(server)
     if last and find_unfinished(journal, server) is None:
         journal.finish(last.number, Outcome.RESUMED)
-
-
-def _ends(one: ResolvedWrite, number: int) -> bool:
-    return one.write.run == number and one.step is not None
 
 
 def _update(gateway: Gateway, one: ResolvedWrite, live: Mapping[str, LiveRealm | RealmError]) -> Update:

@@ -151,9 +151,8 @@ def _resolve(module: dict[str, JsonValue], option: str) -> None:
 def _task(realm: str, fields: FieldMap) -> dict[str, object]:
     login = KEYCLOAK.attributes_of(LOGIN)[1]
     secrets = {n: v for n, v in fields.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
-    options: dict[str, object] = {
-        n: _plain(text) for n, text in encode_attributes(_without(fields, secrets)).items() if n != login
-    }
+    others = {n: v for n, v in fields.items() if n not in secrets}
+    options: dict[str, object] = {n: _plain(text) for n, text in encode_attributes(others).items() if n != login}
     for name, reference in secrets.items():
         options[KEYCLOAK.attributes_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
     for native in _SWITCHES:
@@ -164,10 +163,6 @@ def _task(realm: str, fields: FieldMap) -> dict[str, object]:
         options[port] = int(str(options[port]))
     module = {"realm": _plain(realm), "state": "present", "smtp_server": options}
     return {"name": f"E-mail settings of {_plain(realm)}", MODULE: module, "no_log": True}
-
-
-def _without(fields: FieldMap, without: Mapping[str, object]) -> FieldMap:
-    return {name: value for name, value in fields.items() if name not in without}
 
 
 def _plain(text: str) -> str:

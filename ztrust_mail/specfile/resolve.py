@@ -140,7 +140,8 @@ def _rank(globs: Iterable[Entry]) -> list[list[Entry]]:
     """Return the globs by their number of literal characters, the highest first."""
     ranks: dict[int, list[Entry]] = {}
     for entry in globs:
-        ranks.setdefault(_literals(entry), []).append(entry)
+        literals = sum(c not in "*?" for c in entry.name)
+        ranks.setdefault(literals, []).append(entry)
     return [ranks[literals] for literals in sorted(ranks, reverse=True)]
 
 
@@ -149,10 +150,6 @@ def _best_globs(ranked: Iterable[Sequence[Entry]], realm: str) -> list[Entry]:
         return []
     fitting = ([entry for entry in rank if glob_matches(entry.name, realm)] for rank in ranked)
     return next(filter(None, fitting), [])
-
-
-def _literals(entry: Entry) -> int:
-    return sum(c not in "*?" for c in entry.name)
 
 
 def _tie(realm: str, globs: list[Entry]) -> Finding:

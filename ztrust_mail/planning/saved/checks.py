@@ -28,7 +28,7 @@ from ztrust_mail.journal.records import Run
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.planning.compare import compare
 from ztrust_mail.planning.plan import of_attributes
-from ztrust_mail.planning.saved.write import PlannedRealm, SavedPlan
+from ztrust_mail.planning.saved.write import SavedPlan
 from ztrust_mail.secrets.sources import RUN_SECRETS
 from ztrust_mail.specfile.placeholders import SERVER
 
@@ -175,15 +175,12 @@ def check_live(saved: SavedPlan, live: Mapping[str, Attributes], dialect: Dialec
         whats = "; ".join(f"{_count(realms)} {what}" for what, realms in found.items() if realms)
         each = [finding for what, realms in found.items() for finding in _each(saved, realms, STALE, what)]
         raise Unsafe(f"stale plan: {whats}", saved.renewal, STALE, each)
-    otherwise = [one.realm for one in here if not _shows(one, live[one.realm], saved, dialect)]
+    made = {one.realm: compare(dialect, one.desired, live[one.realm], saved.secrets).changes for one in here}
+    otherwise = [one.realm for one in here if not one.shows(made[one.realm])]
     if otherwise:
         what, rule = "the plan would make other changes than it lists", "plan-otherwise"
         message = f"{what} in {pluralise(len(otherwise), 'realm')}: {_some(otherwise)}"
         raise Unsafe(message, saved.renewal, rule, _each(saved, otherwise, rule, what))
-
-
-def _shows(one: PlannedRealm, live: Attributes, saved: SavedPlan, dialect: Dialect) -> bool:
-    return one.shows(compare(dialect, one.desired, live, saved.secrets).changes)
 
 
 def cannot_see(saved: SavedPlan) -> tuple[Finding, ...]:
