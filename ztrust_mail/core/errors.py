@@ -125,17 +125,22 @@ class ServerRefused(ServerError):
 
 
 class RealmError(ZtrustMailError):
-    """One realm failed; the others continue."""
+    """One realm failed; the others continue. ``state`` is the word for the realm's state."""
 
     exit_status = ExitStatus.PARTIAL
+    state = "failed"
 
 
 class RealmMissing(RealmError):
     """The server says that this realm does not exist."""
 
+    state = "missing"
+
 
 class RealmUnreadable(RealmError):
     """The account has no permission to read this realm's e-mail settings."""
+
+    state = "unreadable"
 
 
 class SecretError(RealmError):

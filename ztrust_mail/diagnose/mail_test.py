@@ -17,8 +17,6 @@ from ztrust_mail.core.errors import (
     ExitStatus,
     MailTestFailed,
     RealmError,
-    RealmMissing,
-    RealmUnreadable,
     SecretError,
     ServerError,
     ServerUnreachable,
@@ -208,12 +206,9 @@ def _run(
         try:
             return _test(gateway, account, realm, jobs[realm])
         except (RealmError, ServerError) as e:
-            status: dict[type[Exception], MailTestStatus] = {RealmMissing: MailTestStatus.MISSING}
-            status[RealmUnreadable] = MailTestStatus.UNREADABLE
+            status = MailTestStatus(e.state) if isinstance(e, RealmError) else MailTestStatus.FAILED
             ended = ExitStatus.DIFFERS if isinstance(e, MailTestFailed) else ExitStatus.PARTIAL
-            return MailTestOutcome(
-                realm, status.get(type(e), MailTestStatus.FAILED), "", (finding_of(e, realm),), ended
-            )
+            return MailTestOutcome(realm, status, "", (finding_of(e, realm),), ended)
 
     with ThreadPoolExecutor(gateway.connections) as pool:
         return MailTestRun(gateway.url, account, tuple(pool.map(test, jobs)))

@@ -8,15 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import ClassVar
 
-from ztrust_mail.core.errors import (
-    ExitStatus,
-    MailTestFailed,
-    RealmError,
-    RealmMissing,
-    RealmUnreadable,
-    SecretError,
-    ZtrustMailError,
-)
+from ztrust_mail.core.errors import ExitStatus, MailTestFailed, RealmError, SecretError, ZtrustMailError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.results import ResultMethods, flatten, summarise
@@ -27,12 +19,7 @@ from ztrust_mail.probing.connection import Deadline
 from ztrust_mail.probing.dialogue import SmtpDialogue
 from ztrust_mail.probing.login import CLEAR_LINE, not_tested
 from ztrust_mail.probing.options import ProbeOptions, reaches
-from ztrust_mail.probing.outcome import (
-    ProbeStatus,
-    RelayOutcome,
-    RelayProblem,
-    Stage,
-)
+from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, RelayProblem, Stage
 from ztrust_mail.probing.relay import Relay, relay_of, sender_of
 from ztrust_mail.secrets.store import SecretStore
 
@@ -160,12 +147,8 @@ def realm_without_relay(realm: str, job: RealmError | Finding | None) -> ProbedR
         return ProbedRealm(realm, ProbedStatus.SKIPPED)
     if isinstance(job, Finding):
         return ProbedRealm(realm, ProbedStatus.FAILED, "", (job,), ExitStatus.PARTIAL)
-    statuses: Mapping[type[Exception], ProbedStatus] = {
-        RealmMissing: ProbedStatus.MISSING,
-        RealmUnreadable: ProbedStatus.UNREADABLE,
-    }
     finding = Finding(Severity.ERROR, job.rule or "realm-failed", job.message, job.hint, realm=realm)
-    return ProbedRealm(realm, statuses.get(type(job), ProbedStatus.FAILED), "", (finding,), ExitStatus.PARTIAL)
+    return ProbedRealm(realm, ProbedStatus(job.state), "", (finding,), ExitStatus.PARTIAL)
 
 
 def _with_relay(realm: str, outcome: RelayOutcome, sender: str) -> ProbedRealm:
@@ -236,9 +219,9 @@ def _resolve(relays: Iterable[Relay], options: ProbeOptions, store: SecretStore)
     values = store.get(wanted.values())
     for relay, reference in wanted.items():
         value = values[reference]
-        found[relay] = not_tested(_reason(value), Severity.ERROR) if isinstance(value, SecretError) else value
+        if isinstance(value, SecretError):
+            reason = f"{value.message}; {value.hint}" if value.hint else value.message
+            found[relay] = not_tested(reason, Severity.ERROR)
+        else:
+            found[relay] = value
     return found
-
-
-def _reason(e: SecretError) -> str:
-    return f"{e.message}; {e.hint}" if e.hint else e.message
