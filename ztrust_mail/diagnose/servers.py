@@ -81,16 +81,12 @@ class ServerList(ResultMethods):
         return f"{pluralise(len(self.servers), 'server')}{': ' if counts else ''}{counts}"
 
 
-def _wait_for(checks: Sequence[Future[ReachCheck]], seconds: float) -> None:
-    wait(checks, timeout=seconds)
-
-
 def check_servers(
     listed: Sequence[ListedServer],
     *,
     deadline: float = DEADLINE,
     open_gateway: Callable[[Server], Gateway] = connect,
-    wait_for: Callable[[Sequence[Future[ReachCheck]], float], None] = _wait_for,
+    wait_for: Callable[[Sequence[Future[ReachCheck]], float], object] = wait,
 ) -> dict[str, ReachCheck]:
     """Log in to all servers that are not broken, and return the outcome of each by its name.
 

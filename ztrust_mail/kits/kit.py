@@ -8,14 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from ztrust_mail.core.errors import RealmError
 from ztrust_mail.core.findings import Finding, Location
 from ztrust_mail.core.redaction import Redactor
-from ztrust_mail.kits.result import (
-    CheckedRealm,
-    CheckedSubject,
-    CheckFact,
-    CheckRun,
-    exit_status_of,
-    status_of,
-)
+from ztrust_mail.kits.result import CheckedRealm, CheckedSubject, CheckFact, CheckRun, exit_status_of, status_of
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.probing.options import ProbeOptions
 from ztrust_mail.probing.outcome import RelayOutcome, RelayProblem, Stage
@@ -110,7 +103,7 @@ class Kit(ABC, Generic[Subject, Seen]):
             else:
                 uses.setdefault(selected, []).append(one)
         seen = self.probe(uses, context)
-        subjects = [_subject_of(fact, users) for fact, users in loose.items()]
+        subjects = [CheckedSubject("", tuple(one.realm for one in users), (fact,)) for fact, users in loose.items()]
         judged = [(self.judge(subject, seen[subject], users), users) for subject, users in uses.items()]
         for subject, users in [*zip(subjects, loose.values(), strict=True), *judged]:
             found |= {user.realm: _judge_realm(user, subject) for user in users}
@@ -145,11 +138,6 @@ class RelayKit(Kit[Relay, RelayOutcome]):
     def relays(self, seen: Sequence[RelayOutcome]) -> tuple[RelayOutcome, ...]:
         """Return the probes."""
         return tuple(seen)
-
-
-def _subject_of(fact: CheckFact, users: Sequence[Candidate]) -> CheckedSubject:
-    """Return the subject of realms for which something is clear without a look."""
-    return CheckedSubject("", tuple(one.realm for one in users), (fact,))
 
 
 def _without_subject(realm: str, reason: RealmError | Finding | None) -> CheckedRealm:

@@ -73,8 +73,9 @@ class M365Kit(RelayKit):
         if not concerned:
             return ("No realm is on Microsoft 365.",), ""
         ready = sum(one.realm in concerned and one.exit_status is ExitStatus.OK for one in run.realms)
+        skipped = sum(one.status is ProbedStatus.SKIPPED for one in run.realms)
         said = f"{ready:,} of {pluralise(len(concerned), 'realm')} on Microsoft 365 can log in with a token."
-        return (said,), "ztrust-mail plan SPEC..." if ready == len(run.realms) - _count_skipped(run) else ""
+        return (said,), "ztrust-mail plan SPEC..." if ready == len(run.realms) - skipped else ""
 
     def _is_here(self, fields: FieldMap) -> bool:
         host = str(fields.get(HOST, "")).casefold().removesuffix(".")
@@ -82,10 +83,6 @@ class M365Kit(RelayKit):
 
     def _has_password(self, fields: FieldMap | None) -> bool:
         return fields is not None and self._is_here(fields) and fields.get(LOGIN) is Login.BASIC
-
-
-def _count_skipped(run: CheckRun) -> int:
-    return sum(one.status is ProbedStatus.SKIPPED for one in run.realms)
 
 
 def _password(candidate: Candidate) -> CheckFact:

@@ -1,6 +1,6 @@
 """The check ``sender``: whether DNS lets the relay send for the From address. What only others know is not tested."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -108,19 +108,15 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
 
     def judge(self, subject: SenderUse, seen: SenderFacts, users: Sequence[Candidate]) -> CheckedSubject:
         """Say whether the relay may send for the From address, as far as DNS tells."""
-        facts = [judge_spf(seen.spf), seen.relay, judge_dmarc(seen.dmarc), seen.alignment, *_mail_facts(seen)]
-        facts.append(not_tested("DKIM", "only the relay knows the selector"))
+        facts = [judge_spf(seen.spf), seen.relay, judge_dmarc(seen.dmarc), seen.alignment]
+        facts += [seen.replies] if seen.replies else []
+        facts += [seen.bounces, not_tested("DKIM", "only the relay knows the selector")]
         return CheckedSubject(str(subject), tuple(one.realm for one in users), tuple(facts))
 
     def close(self, run: CheckRun) -> tuple[tuple[str, ...], str]:
         """Return what proves more than DNS."""
         said = "DNS shows what receivers look up. DKIM, and the address that the relay sends from, show in a mail:"
         return (f"{said} send one, and read its Authentication-Results header.",), ""
-
-
-def _mail_facts(seen: SenderFacts) -> Iterator[CheckFact]:
-    yield from [seen.replies] if seen.replies else []
-    yield seen.bounces
 
 
 def _each(pool: ThreadPoolExecutor, names: Sequence[Name], work: Callable[[Name], Found]) -> dict[Name, Found]:

@@ -8,19 +8,7 @@ from functools import cached_property, lru_cache
 from ztrust_mail.core.findings import Location, Severity
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Version
-from ztrust_mail.model.fields import (
-    ENVELOPE_FROM,
-    HOST,
-    LOGIN,
-    PORT,
-    SECURITY,
-    SENDER_ADDRESS,
-    USERNAME,
-    FieldMap,
-    FieldValue,
-    Login,
-    text_of,
-)
+from ztrust_mail.model.fields import HOST, LOGIN, PORT, SECURITY, SENDER_ADDRESS, USERNAME, FieldValue, Login, text_of
 from ztrust_mail.providers.presets import Preset, look_up, provider_of
 from ztrust_mail.settings.file import DayLimits
 from ztrust_mail.specfile.entries import Spec
@@ -49,11 +37,6 @@ class RealmView:
     today: date = date.min
     limits: DayLimits = field(default_factory=DayLimits)
 
-    @property
-    def fields(self) -> FieldMap:
-        """The desired settings."""
-        return self.wanted.fields
-
     @cached_property
     def host(self) -> str:
         """The relay's host in lower case."""
@@ -62,17 +45,17 @@ class RealmView:
     @property
     def port(self) -> FieldValue | None:
         """The relay's port."""
-        return self.fields.get(PORT)
+        return self.wanted.fields.get(PORT)
 
     @property
     def security(self) -> FieldValue | None:
         """The security of the connection."""
-        return self.fields.get(SECURITY)
+        return self.wanted.fields.get(SECURITY)
 
     @property
     def login(self) -> FieldValue:
         """The mode of login."""
-        return self.fields.get(LOGIN, Login.NONE)
+        return self.wanted.fields.get(LOGIN, Login.NONE)
 
     @property
     def username(self) -> str:
@@ -83,11 +66,6 @@ class RealmView:
     def sender(self) -> str:
         """The From address."""
         return self.text(SENDER_ADDRESS)
-
-    @property
-    def has_envelope_from(self) -> bool:
-        """Whether the realm sets an envelope sender."""
-        return bool(self.text(ENVELOPE_FROM))
 
     @cached_property
     def provider(self) -> Preset | None:
@@ -102,7 +80,7 @@ class RealmView:
 
     def text(self, name: str) -> str:
         """Return a field's text; empty without one."""
-        return text_of(self.fields, name)
+        return text_of(self.wanted.fields, name)
 
 
 @lru_cache(4096)

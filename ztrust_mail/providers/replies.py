@@ -63,26 +63,22 @@ def explain_reply(host: str, code: int, text: str) -> KnownReply | None:
     return max(fitting, key=lambda row: row.weight, default=None)
 
 
-def known_replies() -> tuple[KnownReply, ...]:
-    """Return all rows in the order of the file."""
-    return _replies()
-
-
 def _find_enhanced(text: str) -> str:
     found = _ENHANCED.search(text)
     return found[1] if found else ""
 
 
 @cache
-def _replies() -> tuple[KnownReply, ...]:
+def known_replies() -> tuple[KnownReply, ...]:
+    """Return all rows in the order of the file."""
     text = (resources.files("ztrust_mail") / "data" / "replies.toml").read_text("utf-8")
     return tuple(_reply(name, row) for name, row in tomllib.loads(text).items())
 
 
 @cache
 def _by_code() -> Mapping[int, tuple[KnownReply, ...]]:
-    codes = {code for row in _replies() for code in row.codes}
-    return {code: tuple(row for row in _replies() if code in row.codes) for code in codes}
+    codes = {code for row in known_replies() for code in row.codes}
+    return {code: tuple(row for row in known_replies() if code in row.codes) for code in codes}
 
 
 def _reply(name: str, row: Mapping[str, Any]) -> KnownReply:

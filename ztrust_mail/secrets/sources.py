@@ -124,7 +124,7 @@ def real_path(ref: SecretRef) -> str:
 
 
 def _is_reachable(real: str, ref: SecretRef, reach: Reach) -> bool:
-    if any(is_inside(real, folder) for folder in NEVER) or _is_settings(real, reach):
+    if any(is_inside(real, folder) for folder in NEVER) or any(_is_same(real, path) for path in reach.settings_paths):
         return False
     return reach.trusted or any(is_inside(real, folder) for folder in _folders(ref, reach))
 
@@ -135,10 +135,6 @@ def _folders(ref: SecretRef, reach: Reach) -> Iterator[str]:
     if credentials := reach.environ.get("CREDENTIALS_DIRECTORY"):
         yield credentials
     yield from reach.permissions.secret_folders
-
-
-def _is_settings(real: str, reach: Reach) -> bool:
-    return any(_is_same(real, path) for path in reach.settings_paths)
 
 
 def _is_same(real: str, path: str) -> bool:

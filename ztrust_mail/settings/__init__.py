@@ -7,31 +7,14 @@ folder applies, and ``./ztrust-mail.toml`` adds servers to it. The latter file i
 from ztrust_mail.settings.file import FILE_NAME, LintSettings, Permissions, Settings, journal_url, load, places
 from ztrust_mail.settings.fleet import FleetSettings, Schedule
 from ztrust_mail.settings.inputs import PREFIX, PROCESS, Environment, Variables
-from ztrust_mail.settings.limits import MAX_CONNECTIONS
 from ztrust_mail.settings.policy import Policy
-from ztrust_mail.settings.servers import (
-    DEFAULT_CLIENT,
-    DEFAULT_CONNECTIONS,
-    DEFAULT_REALM,
-    DEFAULT_TIMEOUT,
-    GATEWAYS,
-    MAX_TIMEOUT,
-    Server,
-    choose_server,
-    has_server_at,
-)
+from ztrust_mail.settings.servers import GATEWAYS, Server, choose_server, has_server_at
 from ztrust_mail.settings.urls import FILES, folder_of, is_loopback
 
 __all__ = [
-    "DEFAULT_CLIENT",
-    "DEFAULT_CONNECTIONS",
-    "DEFAULT_REALM",
-    "DEFAULT_TIMEOUT",
     "FILES",
     "FILE_NAME",
     "GATEWAYS",
-    "MAX_CONNECTIONS",
-    "MAX_TIMEOUT",
     "PREFIX",
     "PROCESS",
     "Environment",

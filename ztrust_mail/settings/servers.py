@@ -113,7 +113,7 @@ def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, env
         return limit_entry(settings.untrusted, name, environ)
     hint = (
         did_you_mean(name, entries)
-        or f"known servers: {_first_names([*entries]) or 'none'}; a URL begins with https://"
+        or f"known servers: {first_and_more([*entries], _LISTED) or 'none'}; a URL begins with https://"
     )
     where = " and ".join(settings.paths) or "the settings (there is no file)"
     raise ConfigError(f"no server {quote_server(name)} in {where}", hint)
@@ -204,15 +204,13 @@ def _infer_server(settings: Settings, entries: Mapping[str, Table], guard: Seque
     if (url := environ.get("url")) and not is_ambiguous:
         return url
     if names:
-        raise NoServerChosen(f"several servers are possible: {_first_names(names)}", "choose one with --server NAME")
+        raise NoServerChosen(
+            f"several servers are possible: {first_and_more(names, _LISTED)}", "choose one with --server NAME"
+        )
     hint = (
         f"give --server URL, set {PREFIX}URL, or write [servers.NAME] into {FILE_NAME}; see: ztrust-mail docs settings"
     )
     raise NoServerChosen("no server given", hint)
-
-
-def _first_names(names: Sequence[str]) -> str:
-    return first_and_more(names, _LISTED)
 
 
 def _server(permissions: Permissions, name: str, entry: Table, environ: Environment) -> Server:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import quoted
 from ztrust_mail.linting.rule import Problem, RealmView, provider_at, realm_rule
-from ztrust_mail.model.fields import HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, SENDER_NAME
+from ztrust_mail.model.fields import ENVELOPE_FROM, HOST, REPLY_TO_ADDRESS, SENDER_ADDRESS, SENDER_NAME
 from ztrust_mail.providers.presets import ProviderKind
 
 FREE_MAIL = frozenset(
@@ -54,7 +54,7 @@ def reply_to_is_sender(realm: RealmView) -> Iterator[Problem]:
 @realm_rule("no-envelope-from", Severity.NOTE, on=False)
 def no_envelope_from(realm: RealmView) -> Iterator[Problem]:
     """Yield a problem if no envelope sender is set."""
-    if not realm.has_envelope_from:
+    if not realm.text(ENVELOPE_FROM):
         message = "no `envelope_from`, so bounces go to the From address"
         yield Problem(message, "set an address that somebody reads", (SENDER_ADDRESS,))
 

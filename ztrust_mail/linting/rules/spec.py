@@ -5,18 +5,7 @@ from collections.abc import Iterable, Iterator
 from ztrust_mail.core.findings import Finding, Location, Severity
 from ztrust_mail.core.text import first_and_more, pluralise, quoted
 from ztrust_mail.linting.rule import Problem, SpecView, provider_at, spec_rule
-from ztrust_mail.model.fields import (
-    HOST,
-    LOGIN,
-    LOGIN_SECRETS,
-    PORT,
-    PRESET,
-    SECURITY,
-    USERNAME,
-    FieldValue,
-    Login,
-    is_within,
-)
+from ztrust_mail.model.fields import HOST, LOGIN, LOGIN_SECRETS, PORT, PRESET, SECURITY, USERNAME, Login, is_within
 from ztrust_mail.providers.presets import Preset
 from ztrust_mail.specfile.entries import Entry, Spec
 from ztrust_mail.specfile.resolve import Desired
@@ -98,7 +87,7 @@ def not_inherited(spec: Spec, entry: Entry) -> tuple[str, ...]:
 @spec_rule("credential-limit", Severity.WARNING)
 def credential_limit(view: SpecView) -> Iterator[Problem]:
     """Yield a problem for each login that more realms share than the provider's limit bears."""
-    sharing: dict[tuple[FieldValue | None, ...], list[Desired]] = {}
+    sharing: dict[tuple[object, ...], list[Desired]] = {}
     for wanted in {one.entry.name: one for one in view.wanted}.values():
         login = wanted.fields.get(LOGIN)
         if isinstance(login, Login) and login is not Login.NONE:
