@@ -5,14 +5,7 @@ from functools import singledispatch
 from typing import ClassVar, Protocol
 
 from ztrust_mail.core.data import JsonLike
-from ztrust_mail.core.errors import (
-    ExitStatus,
-    RealmMissing,
-    RealmUnreadable,
-    ResultError,
-    SecretError,
-    ZtrustMailError,
-)
+from ztrust_mail.core.errors import ExitStatus, RealmMissing, RealmUnreadable, ResultError, SecretError, ZtrustMailError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable
 

@@ -17,20 +17,7 @@ from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Edit, Gateway
 from ztrust_mail.journal import records
 from ztrust_mail.journal.records import LastKnown, Write
-from ztrust_mail.model.fields import (
-    ABSENT,
-    HOST,
-    LOGIN,
-    PORT,
-    SECURITY,
-    SENDER_ADDRESS,
-    TEMPLATES,
-    FieldMap,
-    FieldValue,
-    Masked,
-    is_resolvable,
-    is_within,
-)
+from ztrust_mail.model.fields import ABSENT, TEMPLATES, FieldMap, FieldValue, Masked, is_resolvable, is_within
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import RealmPlan
 
@@ -56,11 +43,6 @@ class Cause(StrEnum):
     def by_others(self) -> bool:
         """Whether the server was changed outside ztrust-mail."""
         return self in (Cause.OUT_OF_BAND, Cause.BOTH)
-
-
-def is_critical(field: str) -> bool:
-    """Tell whether a change of a field can steal passwords or forge mail."""
-    return field in (HOST, PORT, SECURITY, LOGIN, SENDER_ADDRESS) or field.startswith(f"{LOGIN}.")
 
 
 def is_same_value(one: FieldValue | None, other: FieldValue | None) -> bool:

@@ -11,10 +11,10 @@ from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.results import ResultMethods, flatten
 from ztrust_mail.core.text import MASTER, as_utc, is_selected, matches_any, pluralise, quoted, to_minute
 from ztrust_mail.drift_detection import attribution
-from ztrust_mail.drift_detection.attribution import AppliedState, Cause, is_critical
+from ztrust_mail.drift_detection.attribution import AppliedState, Cause
 from ztrust_mail.gateways.gateway import Edit, Gateway
 from ztrust_mail.journal.records import NOT_KEPT, LastKnown, Write
-from ztrust_mail.model.fields import ABSENT, FieldValue, Masked
+from ztrust_mail.model.fields import ABSENT, FieldValue, Masked, is_critical
 from ztrust_mail.planning.compare import Change
 from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
 from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_selected

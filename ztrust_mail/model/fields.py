@@ -233,6 +233,11 @@ def is_removable(name: str) -> bool:
     return name == THEME or message_of(name) is not None or name.partition(".")[0] == EXTRA
 
 
+def is_critical(name: str) -> bool:
+    """Tell whether a change of a field can steal passwords or forge mail."""
+    return name in (HOST, PORT, SECURITY, LOGIN, SENDER_ADDRESS) or name.startswith(f"{LOGIN}.")
+
+
 def field_of(name: str) -> Field:
     """Return the row of a field; every ``extra.NAME`` is text.
 

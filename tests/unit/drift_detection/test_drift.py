@@ -21,12 +21,12 @@ from ztrust_mail.core.errors import ExitStatus, RealmError, ServerUnreachable, U
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.secret import Secret, SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, MASK, with_templates
-from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_critical, is_same_value
+from ztrust_mail.drift_detection.attribution import MOST_REALMS, Cause, is_same_value
 from ztrust_mail.drift_detection.drift import Drift, FailOn, explain_drift
 from ztrust_mail.gateways.gateway import Edit, LiveRealm, Reading
 from ztrust_mail.gateways.keycloak.admin_events import MAX_NAMES, AdminEvents
 from ztrust_mail.journal.records import LastKnown, Step, Write
-from ztrust_mail.model.fields import FIELDS, FieldMap, Masked
+from ztrust_mail.model.fields import FIELDS, FieldMap, Masked, is_critical
 from ztrust_mail.planning.plan import Status
 from ztrust_mail.reports.json import FORMAT
 from ztrust_mail.reports.report import of_drift
