@@ -12,10 +12,9 @@ from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.core.text import first_and_more, quoted
 from ztrust_mail.model.fields import Login, Security
-from ztrust_mail.probing import login, tls
+from ztrust_mail.probing import login
 from ztrust_mail.probing.connection import MAX_LISTED, Connector, Deadline, resolve
 from ztrust_mail.probing.envelope import ask_recipient, ask_senders, judge_senders, send_message
-from ztrust_mail.probing.handshake import Handshake
 from ztrust_mail.probing.line import Disconnected, Record, SmtpLine, break_problem
 from ztrust_mail.probing.options import ProbeOptions, reaches, stages_of
 from ztrust_mail.probing.outcome import (
@@ -30,6 +29,7 @@ from ztrust_mail.probing.outcome import (
     StageOutcome,
 )
 from ztrust_mail.probing.relay import Relay
+from ztrust_mail.probing.tls import Handshake, summary_of
 
 _REFUSALS = (Stage.TOKEN, Stage.LOGIN, Stage.SENDER, Stage.RECIPIENT, Stage.MESSAGE)
 """The stages after whose failure the line is as good as before."""
@@ -163,7 +163,7 @@ class SmtpDialogue:
             raise StageFailed(problem)
         self._warning = problem
         assert facts is not None  # without a problem there are some
-        return problem.message if problem else tls.summary_of(facts)
+        return problem.message if problem else summary_of(facts)
 
     def _banner(self) -> str:
         line = self._open_line

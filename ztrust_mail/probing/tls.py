@@ -1,20 +1,31 @@
-"""TLS with a relay: contexts, what a certificate says, and which of its checks fail."""
+"""TLS with a relay: the handshake, what the certificate says, and which of its checks fail.
+
+A handshake that fails is made once more without verification, to say why.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import shlex
+import smtplib
+import socket
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import pluralise, printable, quoted
-from ztrust_mail.probing.outcome import CertificateFacts, RelayProblem, TlsFacts
+from ztrust_mail.model.fields import Security
+from ztrust_mail.probing.outcome import CertificateFacts, RelayProblem, StageFailed, TlsFacts
+from ztrust_mail.probing.relay import Relay
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+    from ztrust_mail.probing.connection import Connector
+    from ztrust_mail.probing.line import SmtpLine
 
 WARN_DAYS = 14
 """A certificate that expires within so many days is a warning."""
@@ -23,12 +34,9 @@ _MAX_CHAIN, _MAX_NAMES, _MAX_TEXT = 8, 50, 200
 _DER = 2  # ssl has no public name for it before 3.13
 
 EXPIRED, NOT_YET_VALID = "relay-certificate-expired", "relay-certificate-not-yet-valid"
-WRONG_NAME, SELF_SIGNED, UNKNOWN_ISSUER = (
-    "relay-certificate-name",
-    "relay-certificate-self-signed",
-    "relay-certificate-issuer",
-)
-UNTRUSTED, EXPIRES = "relay-certificate-untrusted", "relay-certificate-expires"
+WRONG_NAME, SELF_SIGNED = "relay-certificate-name", "relay-certificate-self-signed"
+UNKNOWN_ISSUER, UNTRUSTED = "relay-certificate-issuer", "relay-certificate-untrusted"
+EXPIRES = "relay-certificate-expires"
 
 _RULES = {
     9: NOT_YET_VALID,
@@ -46,6 +54,94 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 _OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 """OpenSSL's names of errors: what came is no TLS; the other side speaks too old a version only."""
 
+_READY = 220
+
+_BROKEN = (OSError, smtplib.SMTPException, ValueError)
+"""What a second look may raise; then it finds nothing."""
+
+
+class Handshake:
+    """Encrypts the line to a relay. ``connector`` and ``new_line`` make the connections for a second look."""
+
+    def __init__(
+        self, relay: Relay, ca_bundle: str, connector: Connector, new_line: Callable[[socket.socket], SmtpLine]
+    ) -> None:
+        self._relay, self._ca_bundle = relay, ca_bundle
+        self._connector, self._new_line = connector, new_line
+        self._starttls = relay.security is Security.STARTTLS
+
+    def secure(self, line: SmtpLine) -> tuple[TlsFacts | None, RelayProblem | None]:
+        """Encrypt a line; return the facts and a problem, where there are any. Raises OSError if the line breaks."""
+        host = self._relay.host
+        try:
+            facts = describe(line.secure(verifying_context(self._ca_bundle), host))
+        except ssl.SSLCertVerificationError as e:
+            return self._refused_certificate(e.verify_code)
+        except ssl.SSLError as e:
+            if line.is_late:
+                raise TimeoutError from None
+            error = e
+        else:
+            return facts, expiry_problem(facts, host)
+        if error.reason in _NO_TLS and not self._starttls and (greeting := self._plain_greeting()):
+            message = f"the port speaks plain SMTP before TLS: it greets with {greeting}"
+            return None, RelayProblem("relay-speaks-plain", message, "set relay.security: starttls for this port")
+        return self._explain_failure(error)
+
+    def _refused_certificate(self, code: int) -> tuple[TlsFacts | None, RelayProblem]:
+        facts = self._look_again() or TlsFacts("", "", ())
+        facts = replace(facts, problems=tuple(failed_checks(code, facts.chain, self._relay.host)))
+        problem = certificate_problem(facts, self._relay.host, self._relay.address, starttls=self._starttls)
+        return facts, problem
+
+    def _explain_failure(self, error: ssl.SSLError) -> tuple[TlsFacts | None, RelayProblem]:
+        if error.reason in _OLD_TLS:
+            facts = self._look_again()
+            version = f": it speaks {facts.version}" if facts else ""
+            message = f"the relay offers no TLS version from 1.2 on{version}"
+            return facts, RelayProblem("relay-tls-version", message, "update the relay: servers refuse older versions")
+        if error.reason in _NO_TLS:
+            hint = "check host and port: another service, or a proxy, may answer there"
+            return None, RelayProblem("relay-tls", "the relay answers the TLS handshake with something else", hint)
+        reason = f" ({error.reason.lower().replace('_', ' ')})" if error.reason else ""
+        message = f"the TLS handshake failed{reason}"
+        return None, RelayProblem("relay-tls", message, "see the relay's log for the handshake's error")
+
+    def _look_again(self) -> TlsFacts | None:
+        """Return the facts of a line without verification, over which nothing is sent."""
+        try:
+            line = self._new_line(self._connector.again())
+            if self._starttls:
+                line.getreply()
+                line.ehlo()
+                if line.docmd("STARTTLS")[0] != _READY:
+                    return None
+            facts = describe(line.secure(lenient_context(), self._relay.host))
+            line.close()
+        except _BROKEN:
+            return None
+        return facts
+
+    def _plain_greeting(self) -> str:
+        try:
+            line = self._new_line(self._connector.again())
+            reply = line.reply_of(*line.getreply())
+            line.close()
+        except _BROKEN:
+            return ""
+        return str(reply)
+
+    def refuse_tls_port(self, patience: float) -> None:
+        """Raise :class:`StageFailed` if the port of a silent relay makes a TLS handshake within these seconds."""
+        try:
+            line = self._new_line(self._connector.again())
+            version = line.secure(lenient_context(), self._relay.host, patience).version()
+            line.close()
+        except _BROKEN:
+            return
+        message = f"the port expects TLS from the first byte ({version}), so it sends no banner"
+        raise StageFailed(RelayProblem("relay-speaks-tls", message, "set relay.security: tls for this port"))
+
 
 def verifying_context(ca_bundle: str = "") -> ssl.SSLContext:
     """Return a context that verifies the certificate and its name, as Java does, and takes TLS from 1.2 on."""
@@ -62,22 +158,12 @@ def lenient_context() -> ssl.SSLContext:
     return context
 
 
-def is_plain_text(error: ssl.SSLError) -> bool:
-    """Tell whether a handshake failed because the other side does not speak TLS."""
-    return error.reason in _NO_TLS
-
-
-def is_old_version(error: ssl.SSLError) -> bool:
-    """Tell whether a handshake failed because the other side speaks no version from 1.2 on."""
-    return error.reason in _OLD_TLS
-
-
-def describe(connection: ssl.SSLSocket, problems: Iterable[str] = ()) -> TlsFacts:
+def describe(connection: ssl.SSLSocket) -> TlsFacts:
     """Return the facts of an encrypted line."""
     cipher = connection.cipher()
     now = datetime.now(UTC)
     chain = [facts for der in _chain_of(connection)[:_MAX_CHAIN] if (facts := _certificate(der, now))]
-    return TlsFacts(connection.version() or "", cipher[0] if cipher else "", tuple(chain), tuple(problems))
+    return TlsFacts(connection.version() or "", cipher[0] if cipher else "", tuple(chain))
 
 
 def _chain_of(connection: ssl.SSLSocket) -> Sequence[bytes]:
@@ -163,22 +249,16 @@ def certificate_problem(facts: TlsFacts, host: str, address: str, *, starttls: b
     what = f" ({own.subject or 'no subject'}, issued by {own.issuer or 'nobody'})" if own else ""
     option = " -starttls smtp" if starttls else ""
     show = f"openssl s_client -connect {shlex.quote(address)}{option} -showcerts </dev/null"
-    hint = _name_hint(own) if facts.rule == WRONG_NAME else _hint_for(facts.rule).format(host=host)
+    rule = facts.rule
+    hint = _name_hint(own) if rule == WRONG_NAME else _HINTS[rule].format(host=host)
     hint = f"{hint}; see the certificate by: {show}"
     return RelayProblem(facts.rule, f"the server's certificate is refused: {said}{what}", hint)
 
 
-def _hint_for(rule: str) -> str:
-    return _HINTS[rule]
-
-
 def _name_hint(own: CertificateFacts | None) -> str:
     usable = [name for name in own.names if not name.startswith("*.")] if own else []
-    return (
-        f"set relay.host to {quoted(usable[0])} if that is your relay, or get a certificate for this name"
-        if usable
-        else ("get a certificate for this name")
-    )
+    either = f"set relay.host to {quoted(usable[0])} if that is your relay, or " if usable else ""
+    return f"{either}get a certificate for this name"
 
 
 def _sentence(check: str, chain: Sequence[CertificateFacts], host: str) -> str:
