@@ -1,4 +1,4 @@
-"""What every command that writes does around :func:`ztrust_mail.api.run_plan`: show, ask, report.
+"""The options of commands that write, and what each does around :func:`ztrust_mail.api.run_plan`: show, ask, report.
 
 Also shows a plan without applying it, and saves it: ``plan``, and what writes with ``--dry-run`` or ``--out``.
 """
@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+import click
+
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
+from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
-from ztrust_mail.cli.options import Preview
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
 from ztrust_mail.cli.protected_files import check_plan_file
@@ -22,8 +24,10 @@ from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise, printable, quoted
+from ztrust_mail.model.fields import Duration, Kind
+from ztrust_mail.model.values import BadValue, parse
 from ztrust_mail.planning.plan import Plan, Status
-from ztrust_mail.planning.safety import POLICY, Reason
+from ztrust_mail.planning.safety import POLICY, Reason, parse_allow
 from ztrust_mail.planning.saved.write import APPLY, digest_of
 from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.style import Line, line
@@ -35,6 +39,79 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import Result
 
 P = TypeVar("P", bound=Plan)
+
+
+@dataclass(frozen=True)
+class WriteFlags:
+    """The options of a command that writes, as a person typed them."""
+
+    yes: bool
+    allow: tuple[str, ...]
+    canary: str
+    wave: int
+    stop_after: int
+    wait: str
+    message: str
+
+    def apply_options(self, command: str) -> ApplyOptions:
+        """Return how to apply the plan of a command. Raises :class:`UsageError`."""
+        from ztrust_mail.applying.options import ApplyOptions, Waves  # most commands write nothing
+
+        waves, wait = Waves(self.canary, self.wave, self.stop_after), _seconds(self.wait) if self.wait else 0.0
+        return ApplyOptions(parse_allow(self.allow), waves, wait, command=command, message=self.message)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Whether a plan is only shown, and the file in which it is saved; ``force`` replaces a plan there."""
+
+    dry_run: bool = False
+    out: Path | None = None
+    force: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether nothing is to be written to the server."""
+        return self.dry_run or self.out is not None
+
+
+def _seconds(text: str) -> float:
+    try:
+        time = parse(Kind.DURATION, text)
+    except BadValue as bad:
+        raise UsageError(f"--wait {bad.problem}", bad.hint) from None
+    assert isinstance(time, Duration)  # what a duration is parsed to
+    return time.milliseconds / 1000
+
+
+def writing(*, canary: str = "") -> options.Declaration:
+    """Declare how a plan is applied; the function gets a ``writing`` of type :class:`WriteFlags`."""
+    first = "Write these realms first, and continue when the server's test mail for them succeeds"
+    declared = (
+        options.yes,
+        options.allow,
+        click.option(
+            "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),
+            help=f"{first}; 0 for none." if canary else f"{first}.", shell_complete=completion.realm_names,
+        ),
+        options.number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
+        options.number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
+        click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
+        click.option("--message", metavar="TEXT", default="", help="Why, in one line; history shows it."),
+    )  # fmt: skip
+    return options.gather("writing", WriteFlags, declared)
+
+
+previewing = options.gather(
+    "preview",
+    Preview,
+    (
+        options.flag("--dry-run", help="Show the plan and write nothing to the server."),
+        options.file("--out", "Save the plan for apply --plan, and write nothing to the server.", with_result=True),
+        options.force,
+    ),
+)
+"""Declare how a plan is looked at instead of being applied; the function gets a ``preview``."""
 
 
 def require_terminal_or_yes(command: str, *, yes: bool) -> None:
@@ -96,7 +173,7 @@ class _TerminalDialogue(Dialogue):
     """Shows a plan, asks on the terminal unless the user said ``yes`` beforehand, and starts the progress."""
 
     output: Output
-    options: ApplyOptions
+    apply_options: ApplyOptions
     progress: Progress
     yes: bool
 
@@ -104,7 +181,7 @@ class _TerminalDialogue(Dialogue):
         self.output.add_findings(findings)
 
     def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
-        report = plan_report(self.output, self.options.command, plan, verdict, self.options.allow)
+        report = plan_report(self.output, self.apply_options.command, plan, verdict, self.apply_options.allow)
         question = f"Write to {pluralise(len(plan.changed), 'realm')} on {printable(self.output.title)}?"
         if not self.output.ask(replace(report, next_step=""), question, yes=self.yes):
             return False
@@ -112,35 +189,36 @@ class _TerminalDialogue(Dialogue):
         return True
 
 
-def prepare(output: Output, session: Session, options: ApplyOptions, *, yes: bool) -> None:
+def prepare(output: Output, session: Session, apply_options: ApplyOptions, *, yes: bool) -> None:
     """Refuse what can be refused without a request, and handle signals from now on. A second call changes nothing."""
     if not output.is_attached:
-        require_terminal_or_yes(options.command, yes=yes)
+        require_terminal_or_yes(apply_options.command, yes=yes)
         output.attach(session)
-        api.require_support(session, options)
+        api.require_support(session, apply_options)
         interrupt_on_termination()
 
 
 def execute(
-    output: Output, session: Session, make_plan: Callable[[], P], options: ApplyOptions, *, yes: bool
+    output: Output, session: Session, make_plan: Callable[[], P], apply_options: ApplyOptions, *, yes: bool
 ) -> Execution[P]:
     """Make a plan, show it, and apply it when it is safe and the user agrees."""
-    prepare(output, session, options, yes=yes)
+    prepare(output, session, apply_options, yes=yes)
     with output.make_progress() as progress:
-        dialogue = _TerminalDialogue(output, options, progress, yes)
-        return api.run_plan(session, make_plan, replace(options, progress=progress, cancel=output.cancel), dialogue)
+        dialogue = _TerminalDialogue(output, apply_options, progress, yes)
+        how = replace(apply_options, progress=progress, cancel=output.cancel)
+        return api.run_plan(session, make_plan, how, dialogue)
 
 
 def finish(
     output: Output,
-    options: ApplyOptions,
+    apply_options: ApplyOptions,
     done: Execution[P],
     more_lines: Sequence[Line] = (),
     more_findings: Sequence[Finding] = (),
 ) -> NoReturn:
     """Write the result of an execution and exit with its status; more lines and findings follow what it holds."""
     if done.result is None:
-        report = plan_report(output, options.command, done.plan, done.verdict, options.allow)
+        report = plan_report(output, apply_options.command, done.plan, done.verdict, apply_options.allow)
         if done.is_declined:
             output.finish([line(output.declined)], report)
         output.finish_report(report.with_findings(more_findings), more=TextReport(verdict=more_lines))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import wraps
@@ -17,18 +17,16 @@ from ztrust_mail.cli.invocation import DISPLAY
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.secret import has_kind
-from ztrust_mail.core.text import shell_word
-from ztrust_mail.model.fields import Duration, Kind
-from ztrust_mail.model.values import BadValue, parse
+from ztrust_mail.core.text import quoted, shell_word
 from ztrust_mail.planning.compare import SecretMode
-from ztrust_mail.reports.report import PAGE_FORMATS
-from ztrust_mail.reports.report import OutputFormat as OutputFormat
+from ztrust_mail.reports.report import PAGE_FORMATS, OutputFormat
 from ztrust_mail.reports.style import ColorMode
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    from ztrust_mail.applying.options import ApplyOptions
+    from ztrust_mail.cli.output import Output
+    from ztrust_mail.specfile.entries import Spec
 
 
 class ArgumentSettings(TypedDict, total=False):
@@ -122,50 +120,56 @@ Declaration = Callable[[Function], Function]
 
 
 @dataclass(frozen=True)
-class WriteFlags:
-    """The options of a command that writes, as a person typed them."""
+class SpecFlags:
+    """The spec files that a person named, and the values of ``--var``."""
 
-    yes: bool
-    allow: tuple[str, ...]
-    canary: str
-    wave: int
-    stop_after: int
-    wait: str
-    message: str
+    specs: Sequence[str]
+    var: Sequence[str]
 
-    def apply_options(self, command: str) -> ApplyOptions:
-        """Return how to apply the plan of a command. Raises :class:`UsageError`."""
-        from ztrust_mail.applying.options import (
-            ApplyOptions,  # most commands write nothing
-            Waves,
-        )
-        from ztrust_mail.planning.safety import parse_allow
+    def load(self, config: str | None) -> Spec:
+        """Return the spec, with the settings of ``--config``. Raises as :func:`ztrust_mail.load_spec` does."""
+        from ztrust_mail import api
 
-        waves, wait = Waves(self.canary, self.wave, self.stop_after), _seconds(self.wait) if self.wait else 0.0
-        return ApplyOptions(parse_allow(self.allow), waves, wait, command=command, message=self.message)
+        return api.load_spec(self.specs, variables=self.variables, config_path=config)
+
+    def load_if_any(self, config: str | None) -> Spec | None:
+        """Return the spec, None where no file is named."""
+        if self.specs:
+            return self.load(config)
+        if self.var:
+            raise UsageError("--var needs a spec", "name the spec too, or leave --var out")
+        return None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables. Raises :class:`UsageError`."""
+        found: dict[str, str] = {}
+        for one in self.var:
+            name, equals, value = one.partition("=")
+            if not equals:
+                hint = "write --var NAME=VALUE, such as --var domain=example.com"
+                raise UsageError(f"--var {quoted(one)} has no `=`", hint)
+            if found.setdefault(name, value) != value:
+                raise UsageError(f"--var {quoted(name)} was given twice, with different texts", "keep one of them")
+        return found
 
 
 @dataclass(frozen=True)
-class Preview:
-    """Whether a plan is only shown, and the file in which it is saved; ``force`` replaces a plan there."""
+class SharedFlags:
+    """What most commands have: the format of the result, the report files, and the settings file."""
 
-    dry_run: bool = False
-    out: Path | None = None
-    force: bool = False
+    format: OutputFormat
+    report: tuple[str, ...]
+    config: str | None
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether nothing is to be written to the server."""
-        return self.dry_run or self.out is not None
+    def output(
+        self, command: str, specs: Sequence[str] = (), *, plan: str | None = None, out: Path | None = None
+    ) -> Output:
+        """Return the output of a command, which replaces none of the files that are named here."""
+        from ztrust_mail.cli.output import Output
+        from ztrust_mail.cli.protected_files import ProtectedFiles  # the help of all commands needs neither
 
-
-def _seconds(text: str) -> float:
-    try:
-        time = parse(Kind.DURATION, text)
-    except BadValue as bad:
-        raise UsageError(f"--wait {bad.problem}", bad.hint) from None
-    assert isinstance(time, Duration)  # what a duration is parsed to
-    return time.milliseconds / 1000
+        return Output(command, self.format, self.report, ProtectedFiles(specs, plan, out, self.config))
 
 
 def command(name: str) -> Callable[[Function], Command]:
@@ -233,6 +237,28 @@ def input_file(
     return click.option(name, metavar=metavar, type=INPUT, multiple=multiple, help=help, shell_complete=suggest)
 
 
+def gather(name: str, kind: type[DataclassInstance], options: Sequence[Declaration], **renamed: str) -> Declaration:
+    """Return a decorator that declares options, and passes their values on as one object.
+
+    The object gets each value of the same name, also of what is declared elsewhere; ``renamed`` are fields of another
+    name than their option.
+    """
+
+    def declare(function: Function) -> Function:
+        @wraps(function)
+        def call(**given: object) -> None:
+            names = {row.name: renamed.get(row.name, row.name) for row in fields(kind)}
+            flags = {field: given.pop(option) for field, option in names.items() if option in given}
+            function(**given, **{name: kind(**flags)})  # click has checked them
+
+        declared: Function = call
+        for one in reversed(options):
+            declared = one(declared)
+        return declared
+
+    return declare
+
+
 def specs(*, required: bool = True) -> Declaration:
     """Declare the spec files."""
     metavar, meaning = "SPEC..." if required else "[SPEC...]", "Spec files or folders; - is standard input."
@@ -290,6 +316,13 @@ def _servers(help: str, callback: Callable[..., object] | None = None) -> Declar
 server = _servers("A server of the settings file, or its URL.", _only_one)
 servers = _servers("A server of the settings file, or its URL; give two.")
 variables = texts("--var", "NAME=VALUE", "The text of a placeholder in the spec; repeatable.")
+spec_variables = gather("files", SpecFlags, (variables,))
+"""Declare the variables of the spec; the function gets a ``files`` of type :class:`SpecFlags`."""
+spec_option_variables = gather("files", SpecFlags, (variables,), specs="spec")
+"""The same, for a command that has its spec in ``--spec``."""
+realms = argument(
+    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
+)
 realm = texts("--realm", "GLOB", "Only realms that match; repeatable.", suggest=completion.realm_names)
 config = input_file("--config", "FILE", "The settings file.")
 result_format = choice("--format", OutputFormat.TEXT, "Format of the result.")
@@ -301,6 +334,8 @@ report = texts(
     f"Also write a report file; repeatable. Formats: {', '.join(OutputFormat)}.",
     suggest=completion.report_targets,
 )
+shared = gather("shared", SharedFlags, (result_format, report, config))
+"""Declare the options that most commands have; the function gets a ``shared`` of type :class:`SharedFlags`."""
 out = file("--out", "Write the spec to a file; - is standard output.")
 yes = flag("--yes", "-y", help="Do not ask for confirmation.")
 force = flag("--force", help="Overwrite the file named by --out.")
@@ -316,50 +351,3 @@ allow = texts(
     "Confirm these dangers: mass-change, needed-mail, weaker-security, lost-secret, window, or all.",
     suggest=completion.reasons,
 )
-
-
-def writing(*, canary: str = "") -> Declaration:
-    """Declare how a plan is applied; the function gets a ``writing`` of type :class:`WriteFlags`."""
-    first = "Write these realms first, and continue when the server's test mail for them succeeds"
-    options = (
-        yes,
-        allow,
-        click.option(
-            "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),
-            help=f"{first}; 0 for none." if canary else f"{first}.", shell_complete=completion.realm_names,
-        ),
-        number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
-        number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
-        click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
-        click.option("--message", metavar="TEXT", default="", help="Why, in one line; history shows it."),
-    )  # fmt: skip
-    return gather("writing", WriteFlags, options)
-
-
-def gather(name: str, kind: type[DataclassInstance], options: Sequence[Declaration]) -> Declaration:
-    """Return a decorator that declares options, and passes their values on as one object."""
-
-    def declare(function: Function) -> Function:
-        @wraps(function)
-        def call(**given: object) -> None:
-            flags = {row.name: given.pop(row.name) for row in fields(kind)}
-            function(**given, **{name: kind(**flags)})  # click has checked them
-
-        declared: Function = call
-        for one in reversed(options):
-            declared = one(declared)
-        return declared
-
-    return declare
-
-
-previewing = gather(
-    "preview",
-    Preview,
-    (
-        flag("--dry-run", help="Show the plan and write nothing to the server."),
-        file("--out", "Save the plan for apply --plan, and write nothing to the server.", with_result=True),
-        force,
-    ),
-)
-"""Declare how a plan is looked at instead of being applied; the function gets a ``preview``."""

@@ -11,13 +11,11 @@ from ztrust_mail import api
 from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import execute, finish, require_terminal_or_yes
-from ztrust_mail.cli.many_servers.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.execute import WriteFlags, execute, finish, require_terminal_or_yes, writing
+from ztrust_mail.cli.many_servers.options import ServerFlags, order, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat, WriteFlags
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.cli.workers.submit import (
     Submission,
     confirm_or_end,
@@ -56,65 +54,59 @@ _NOT_CARRIED = {
 @options.input_file("--plan", "FILE", "Apply a saved plan.")
 @options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
 @options.flag("--resume", help="Write only the realms that the last run left.")
-@options.variables
+@options.spec_variables
 @selecting
 @order
 @options.realm
 @options.secrets
-@options.writing()
+@writing()
 @detaching
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
-    specs: Sequence[str],
     plan: str | None,
     expect_digest: str | None,
     resume: bool,
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
-    order: str | None,
     realm: Sequence[str],
     secrets: SecretMode,
     writing: WriteFlags,
     detach: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Show the plan, ask, write, and read back.
 
     Asks for confirmation on a terminal unless --yes is given. With --detach, a worker makes the plan and writes.
     """
-    with Output(NAME, format, report, ProtectedFiles(specs, plan, settings=config)) as output:
-        apply_options, stages = writing.apply_options(NAME), parse_order(order, servers)
+    with shared.output(NAME, files.specs, plan=plan) as output:
+        apply_options, stages = writing.apply_options(NAME), servers.parse_order()
         if plan is not None:
-            _check_plan_options(specs, realm, var, secrets)
+            _check_plan_options(files, realm, secrets)
             refuse_several(servers, "--plan", "a saved plan is for the server that it was made on")
         else:
-            _check_spec_options(specs, realm, expect_digest, resume=resume)
-        if is_for_workers(config, detach=detach):
+            _check_spec_options(files, realm, expect_digest, resume=resume)
+        if is_for_workers(shared.config, detach=detach):
             refuse_options({"--resume": resume, "--wait": writing.wait}, _NOT_CARRIED, detach=detach)
             if plan is not None:
                 submission = _submission_of_plan(plan, expect_digest, writing)
             else:
-                submission = _submission_of_spec(specs, var, config, realm, secrets, writing)
+                submission = _submission_of_spec(files, shared.config, realm, secrets, writing)
             confirm_or_end(output, yes=writing.yes, detach=detach)
-            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
+            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach, order=stages))
         if plan is not None:
             saved = api.load_plan(plan, expect_digest)
             waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
             apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
-            with api.connect(servers.only, plan=saved, config_path=config) as session:
+            with api.connect(servers.only, plan=saved, config_path=shared.config) as session:
                 make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
                 done = execute(output, session, make_plan, apply_options, yes=writing.yes)
             finish(output, apply_options, done)
         if servers.are_several:
             require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = load_spec(specs, var, config)
+        spec = files.load(shared.config)
 
         def apply(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=config) as session:
+            with api.connect(server, spec=spec, config_path=shared.config) as session:
                 fitted = api.fit_spec(spec, session)
                 own = replace(apply_options, spec_digest=api.spec_digest(fitted))
                 if resume:
@@ -124,7 +116,7 @@ def command(
                 done = execute(output, session, make_plan, own, yes=writing.yes)
             finish(output, own, done)
 
-        run_on_servers(output, servers, config, apply, yes=writing.yes, order=stages)
+        run_on_servers(output, servers, shared.config, apply, yes=writing.yes, order=stages)
 
 
 def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlags) -> Submission:
@@ -137,8 +129,7 @@ def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlag
 
 
 def _submission_of_spec(
-    specs: Sequence[str],
-    var: Sequence[str],
+    files: SpecFlags,
     config: str | None,
     realms: Sequence[str],
     secrets: SecretMode,
@@ -147,28 +138,24 @@ def _submission_of_spec(
     """Return what to submit for a spec. Raises as :func:`ztrust_mail.load_spec` does."""
     from ztrust_mail.fleet import ApplySpec
 
-    spec, files = load_for_workers(specs, var, config)
+    spec, data = load_for_workers(files, config)
     waves = writing.apply_options(NAME).waves
-    work = ApplySpec(files, realms, parse_variables(var), writing.allow, waves, secrets.value)
+    work = ApplySpec(data, realms, files.variables, writing.allow, waves, secrets.value)
     return Submission(work, spec.servers, message=writing.message)
 
 
-def _check_plan_options(
-    specs: Sequence[str], realms: Sequence[str], variables: Sequence[str], secrets: SecretMode
-) -> None:
+def _check_plan_options(files: SpecFlags, realms: Sequence[str], secrets: SecretMode) -> None:
     """Raise :class:`UsageError` where the options do not fit an apply of a saved plan."""
-    if specs or realms or variables or secrets is not SecretMode.AUTO:
+    if files.specs or realms or files.var or secrets is not SecretMode.AUTO:
         hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
         raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
 
 
-def _check_spec_options(
-    specs: Sequence[str], realms: Sequence[str], expect_digest: str | None, *, resume: bool
-) -> None:
+def _check_spec_options(files: SpecFlags, realms: Sequence[str], expect_digest: str | None, *, resume: bool) -> None:
     """Raise :class:`UsageError` where the options do not fit an apply of a spec."""
     if expect_digest is not None:
         raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")
-    if not specs:
+    if not files.specs:
         hint = "pass SPEC files, also with --resume, or a saved plan with --plan FILE"
         raise UsageError("no spec and no saved plan given", hint)
     if resume and realms:

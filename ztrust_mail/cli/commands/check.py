@@ -11,10 +11,7 @@ import click
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_optional_spec
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.reports.report import of_check
@@ -67,27 +64,20 @@ _checking = options.gather(
 
 
 @options.command(NAME)
-@options.argument(
-    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
-)
+@options.realms
 @click.option("--for", "kit", type=click.Choice(api.KITS), required=True, help="The switch to check for.")
 @options.input_file("--spec", "SPEC", "Check the realms of a spec.", multiple=True, suggest=completion.spec_files)
 @_checking
-@options.variables
+@options.spec_option_variables
 @options.server
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     realms: Sequence[str],
     kit: str,
-    spec: Sequence[str],
     checking: CheckFlags,
-    var: Sequence[str],
+    files: SpecFlags,
     server: str | None,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Say before a switch which realms it affects.
 
@@ -95,20 +85,20 @@ def command(
     spec work at Microsoft 365, and which realms still have a password. sender: whether SPF, DMARC and MX let the relay
     send for the From addresses. Each relay, login and domain is looked at once. Nothing is written, no mail is sent.
     """
-    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+    with shared.output(NAME, files.specs) as output:
         how = checking.check_options()
-        loaded = load_optional_spec(spec, var, config)
-        session = _connect(server, loaded, config)
+        loaded = files.load_if_any(shared.config)
+        session = _connect(server, loaded, shared.config)
         if session is None:
             output.show_activity("Checking the spec")
             run = api.check(
-                kit, None, realms, spec=loaded, options=how, config_path=config, progress=output.count_realms
+                kit, None, realms, spec=loaded, options=how, config_path=shared.config, progress=output.count_realms
             )
         else:
             with session:
                 output.attach(session, "Checking")
                 run = api.check(kit, session, realms, spec=loaded, options=how, progress=output.count_realms)
-        step = next_command("plan", specs=spec) if run.next_step and spec else run.next_step
+        step = next_command("plan", specs=files.specs) if run.next_step and files.specs else run.next_step
         output.finish_report(replace(of_check(run), next_step=step))
 
 

@@ -8,10 +8,9 @@ import click
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SpecFlags
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.protected_files import check_not_input
-from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.convert import (
     FORMATS,
     Destination,
@@ -28,7 +27,7 @@ from ztrust_mail.convert.product import Product
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.files import STDIN
 from ztrust_mail.core.text import shell_word
-from ztrust_mail.reports.report import of_conversion
+from ztrust_mail.reports.report import OutputFormat, of_conversion
 
 NAME = "convert"
 
@@ -105,7 +104,7 @@ def command(
 def _read(reader: Format, path: str, var: Sequence[str], server: str | None, config: str | None) -> ReadResult:
     """Return the settings in a file or folder; those of a spec as a server has it, if one is named."""
     if isinstance(reader, SpecFormat):
-        spec = load_spec([path], var, config)
+        spec = SpecFlags((path,), var).load(config)
         return reader.read_spec(spec if server is None else api.fit_spec(spec, server, config_path=config))
     if var or server is not None:
         hint = "leave them out: files of other tools are the same for every server"

@@ -8,9 +8,8 @@ from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports.report import of_commands, of_examination
 
@@ -22,17 +21,13 @@ NAME = "doctor"
 @options.realm
 @options.flag("--setup-commands", help="Print the kcadm commands that create a service account with the least rights.")
 @options.flag("--capabilities", help="Also list what can be done with the product.")
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     servers: ServerFlags,
     realm: Sequence[str],
     setup_commands: bool,
     capabilities: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Check connection, login and permissions.
 
@@ -42,7 +37,7 @@ def command(
     from ztrust_mail.gateways.capabilities import Operation, require
 
     def check(output: Output, server: str | None) -> None:
-        with api.connect(server, config_path=config) as session:
+        with api.connect(server, config_path=shared.config) as session:
             output.attach(session, "Checking")
             if setup_commands:
                 require(session.gateway, Operation.SET_UP)
@@ -51,5 +46,5 @@ def command(
             found = api.doctor(session, realm, output.count_realms)
             output.finish_report(of_examination(found, capabilities=capabilities))
 
-    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
-        run_on_servers(output, servers, config, check)
+    with shared.output(NAME) as output:
+        run_on_servers(output, servers, shared.config, check)

@@ -10,10 +10,8 @@ from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.cli.workers.submit import (
     Submission,
     detaching,
@@ -45,28 +43,23 @@ class Uncovered(StrEnum):
 
 @options.command(NAME)
 @options.specs()
-@options.variables
+@options.spec_variables
 @selecting
 @options.realm
 @options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
 @choosing
 @detaching
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
-    specs: Sequence[str],
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
     realm: Sequence[str],
     uncovered: Uncovered,
     fail_on: FailOn,
     rules: LintFlags,
     detach: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Check whether the server still matches the spec.
 
@@ -74,16 +67,16 @@ def command(
     """
     from ztrust_mail.gateways.capabilities import Operation, require
 
-    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
-        if is_for_workers(config, detach=detach):
+    with shared.output(NAME, files.specs) as output:
+        if is_for_workers(shared.config, detach=detach):
             given = {"--uncovered": uncovered is Uncovered.FAIL, "--fail-on": fail_on is not FailOn.ANY}
             refuse_options({**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach)
-            submission = _submission(load_for_workers(specs, var, config), var, realm)
-            submit_on_servers(output, servers, config, replace(submission, detach=detach))
-        spec = load_spec(specs, var, config)
+            submission = _submission(files, load_for_workers(files, shared.config), realm)
+            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach))
+        spec = files.load(shared.config)
 
         def check(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=config) as session:
+            with api.connect(server, spec=spec, config_path=shared.config) as session:
                 output.attach(session)
                 if uncovered is Uncovered.FAIL:
                     require(session.gateway, Operation.UNCOVERED)
@@ -93,12 +86,12 @@ def command(
             step = next_command("apply") if found.plan.changed else ""
             output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))
 
-        run_on_servers(output, servers, config, check)
+        run_on_servers(output, servers, shared.config, check)
 
 
-def _submission(loaded: tuple[Spec, SpecFiles], var: Sequence[str], realms: Sequence[str]) -> Submission:
+def _submission(files: SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> Submission:
     """Return what to submit; ``loaded`` is the spec, and the data of its files."""
     from ztrust_mail.fleet import CheckDrift
 
-    spec, files = loaded
-    return Submission(CheckDrift(files, realms, parse_variables(var)), spec.servers)
+    spec, data = loaded
+    return Submission(CheckDrift(data, realms, files.variables), spec.servers)

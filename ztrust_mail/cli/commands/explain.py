@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.linting.rules.spec import not_inherited, note_not_inherited
 from ztrust_mail.model.fields import EXTRA, FIELDS, LOGIN, MESSAGES, PRESET, is_within
-from ztrust_mail.reports.report import of_explained
+from ztrust_mail.reports.report import OutputFormat, of_explained
 
 NAME = "explain"
 
@@ -42,7 +41,7 @@ def command(
     """
     with Output(NAME, format) as output:
         specs, realm, field = _split(words)
-        spec = load_spec(specs, var, config)
+        spec = SpecFlags(specs, var).load(config)
         if server is not None:
             spec = api.fit_spec(spec, server, config_path=config)
         wanted = api.explain(spec, realm)

@@ -9,9 +9,8 @@ from ztrust_mail import api
 from ztrust_mail.api import Session
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import require_terminal_or_yes
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.cli.output import Output, confirm
-from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted
 from ztrust_mail.reports.report import of_findings, of_removal, of_runs
@@ -31,9 +30,7 @@ LARGEST_RUN = 2**31 - 1  # the largest integer of every database
     "--prune", metavar="COUNT|DATE", help="Keep this number of runs, or those since a day such as 2026-01-31."
 )
 @options.yes
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     run: int | None,
     server: str | None,
@@ -42,16 +39,14 @@ def command(
     forget: str | None,
     prune: str | None,
     yes: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """List the runs on a server, or show one run.
 
     One run is shown with what it did to each realm. Reads the journal only; sends nothing to the server.
     --forget and --prune remove entries from the journal.
     """
-    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+    with shared.output(NAME) as output:
         if forget is not None or prune is not None:
             if run is not None or realm or (forget is not None and prune is not None):
                 raise UsageError(
@@ -59,7 +54,7 @@ def command(
                 )
             require_terminal_or_yes(NAME, yes=yes)
         old = None if prune is None else _PruneLimit.parse(prune)
-        with api.connect(server, config_path=config) as session:
+        with api.connect(server, config_path=shared.config) as session:
             output.attach(session)
             output.add_findings(session.missing_journal_note())
             if forget is not None:

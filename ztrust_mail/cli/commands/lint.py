@@ -11,10 +11,7 @@ from ztrust_mail import api, settings
 from ztrust_mail.api import linting
 from ztrust_mail.cli import options
 from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import parse_variables
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.reports import text
@@ -30,7 +27,7 @@ NAME = "lint"
 
 @options.command(NAME)
 @options.specs()
-@options.variables
+@options.spec_variables
 @options.server
 @options.realm
 @choosing
@@ -41,34 +38,29 @@ NAME = "lint"
     "Exit with 1 for findings of this severity or a worse one.",
     (Severity.NOTE, Severity.WARNING, Severity.ERROR),
 )
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
-    specs: Sequence[str],
-    var: Sequence[str],
+    files: SpecFlags,
     server: str | None,
     realm: Sequence[str],
     rules: LintFlags,
     known: BaselineFlags,
     fail_on: Severity,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Find questionable settings, and fail for them.
 
     Works offline. With --server, the rules about the server and its realms are run, too; that writes nothing and needs
     no secret.
     """
-    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output, ExitStack() as stack:
+    with shared.output(NAME, files.specs) as output, ExitStack() as stack:
         known.check(output)
         if realm and not server:
             raise UsageError("--realm limits what is asked of a server", "name the server: --server NAME")
-        found, session = settings.load(config), None
-        checked = linting.check_spec(specs, variables=parse_variables(var), config_path=config)
+        found, session = settings.load(shared.config), None
+        checked = linting.check_spec(files.specs, variables=files.variables, config_path=shared.config)
         if server:
-            session = stack.enter_context(api.connect(server, spec=checked.spec, config_path=config))
+            session = stack.enter_context(api.connect(server, spec=checked.spec, config_path=shared.config))
             output.attach(session)
         result = linting.lint_spec(checked, known.call(rules, found.lint, fail_on), session, realm)
         result, written = known.finish(result)

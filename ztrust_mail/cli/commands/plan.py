@@ -5,14 +5,12 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.cli import options
-from ztrust_mail.cli.execute import check_preview, finish_with_plan
+from ztrust_mail.cli.execute import Preview, check_preview, finish_with_plan
 from ztrust_mail.cli.lint_options import LintFlags, choosing
 from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat, Preview
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.safety import parse_allow
 
@@ -21,7 +19,7 @@ NAME = "plan"
 
 @options.command(NAME)
 @options.specs()
-@options.variables
+@options.spec_variables
 @selecting
 @options.realm
 @options.secrets
@@ -30,12 +28,9 @@ NAME = "plan"
 @options.file("--out", "Save the plan for apply --plan.", with_result=True)
 @options.force
 @choosing
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
-    specs: Sequence[str],
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
     realm: Sequence[str],
     secrets: SecretMode,
@@ -44,24 +39,22 @@ def command(
     out: Path | None,
     force: bool,
     rules: LintFlags,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Show what apply would change; writes nothing to the server."""
     preview = Preview(out=out, force=force)
-    with Output(NAME, format, report, ProtectedFiles(specs, out=out, settings=config)) as output:
+    with shared.output(NAME, files.specs, out=out) as output:
         allowed = parse_allow(allow)
         check_preview(output, preview)
         refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
-        spec = load_spec(specs, var, config)
+        spec = files.load(shared.config)
 
         def show(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=config) as session:
+            with api.connect(server, spec=spec, config_path=shared.config) as session:
                 output.attach(session)
                 made = api.plan(
                     spec, session, realms=realm, secrets=secrets, resolve=not no_secrets, lint=rules.lint_options
                 )
                 finish_with_plan(output, session, made, preview, allowed, spec)
 
-        run_on_servers(output, servers, config, show)
+        run_on_servers(output, servers, shared.config, show)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
-from ztrust_mail.reports.report import of_presets
+from ztrust_mail.reports.report import OutputFormat, of_presets
 
 NAME = "presets"
 

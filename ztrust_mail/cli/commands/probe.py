@@ -10,11 +10,9 @@ from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.cli.probe_options import JobFlags, ProbeFlags, job_options, probing
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_optional_spec
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.reports.report import of_commands, of_probe
 
@@ -26,27 +24,20 @@ NAME = "probe"
 
 
 @options.command(NAME)
-@options.argument(
-    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
-)
+@options.realms
 @options.input_file("--spec", "SPEC", "Probe the relays of a spec.", multiple=True, suggest=completion.spec_files)
 @probing
 @job_options
-@options.variables
+@options.spec_option_variables
 @selecting
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     realms: Sequence[str],
-    spec: Sequence[str],
     probing: ProbeFlags,
     job: JobFlags,
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Look at the relays from this machine, in stages.
 
@@ -54,20 +45,20 @@ def command(
     the same relay and login are probed once. A login is never sent unencrypted, unless --allow-clear-login is given.
     No mail is sent without --send. --verbose shows the dialogue.
     """
-    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
+    with shared.output(NAME, files.specs) as output:
         given, how, place = probing.given_relay(), probing.probe_options(), job.place()
-        if given and (realms or spec or servers.only or servers.are_several):
+        if given and (realms or files.specs or servers.only or servers.are_several):
             raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
         if given and place:
             _print_jobs(output, api.write_probe_jobs(relay=given, options=how, place=place))
         if given:
             output.show_activity(f"Probing {given.address}")
-            output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=config)))
-        loaded = load_optional_spec(spec, var, config)
+            output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=shared.config)))
+        loaded = files.load_if_any(shared.config)
         refuse_several(servers, place and "--as", "a job is made for the place of one server")
 
         def probe(output: Output, server: str | None) -> None:
-            session = _connect(server, loaded, config)
+            session = _connect(server, loaded, shared.config)
             if place:
                 with session or nullcontext():
                     _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
@@ -76,13 +67,13 @@ def command(
                     output.attach(session, "Probing the relays of")
                 else:
                     output.show_activity("Probing the relays of the spec")
-                path = None if session else config
+                path = None if session else shared.config
                 run = api.probe(
                     session, realms, spec=loaded, options=how, config_path=path, progress=output.count_realms
                 )
             output.finish_report(of_probe(run))
 
-        run_on_servers(output, servers, config, probe)
+        run_on_servers(output, servers, shared.config, probe)
 
 
 def _print_jobs(output: Output, jobs: str) -> NoReturn:

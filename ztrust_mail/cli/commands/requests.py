@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import settings
 from ztrust_mail.cli import options
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.cli.workers.follow import Follower, finish_interrupted
 from ztrust_mail.core.errors import ExitStatus, UsageError
@@ -33,9 +32,7 @@ LARGEST_REQUEST = 2**31 - 1
 @options.flag("--retry", help="Let requests that failed, are dead or were cancelled wait again.")
 @options.server
 @options.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     numbers: Sequence[int],
     follow: bool,
@@ -43,22 +40,20 @@ def command(
     retry: bool,
     server: str | None,
     limit: int,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """List the requests to workers, or show some.
 
     Lists those that wait or run, and the newest that have ended, of all servers; equal ones of a server in one row.
     With numbers, shows, follows, cancels or retries these. Sends nothing to a server.
     """
-    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+    with shared.output(NAME) as output:
         numbers = list(dict.fromkeys(numbers))
         _check_options(numbers, server, {"--follow": follow, "--cancel": cancel, "--retry": retry})
         if cancel or retry:
-            _change(output, numbers, config, retry=retry, follow=follow)
-        url = _url_of(server, config)
-        journal_url = settings.journal_url(settings.load(config))
+            _change(output, numbers, shared.config, retry=retry, follow=follow)
+        url = _url_of(server, shared.config)
+        journal_url = settings.journal_url(settings.load(shared.config))
         journal = open_journal(journal_url, writable=False)
         if journal is None:
             if numbers:

@@ -7,10 +7,17 @@ from functools import partial
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.commands.history import LARGEST_RUN
-from ztrust_mail.cli.execute import check_preview, execute, finish, finish_with_plan
-from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.execute import (
+    Preview,
+    WriteFlags,
+    check_preview,
+    execute,
+    finish,
+    finish_with_plan,
+    previewing,
+    writing,
+)
+from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.planning.compare import SecretMode
 
 NAME = "revert"
@@ -21,11 +28,9 @@ NAME = "revert"
 @options.server
 @options.realm
 @options.secrets
-@options.writing()
-@options.previewing
-@options.result_format
-@options.report
-@options.config
+@writing()
+@previewing
+@options.shared
 def command(
     run: int | None,
     server: str | None,
@@ -33,18 +38,16 @@ def command(
     secrets: SecretMode,
     writing: WriteFlags,
     preview: Preview,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Restore the settings of realms from before a run.
 
     A realm that changed since the run is skipped, unless both the run and the realm are named.
     """
-    with Output(NAME, format, report, ProtectedFiles(out=preview.out, settings=config)) as output:
+    with shared.output(NAME, out=preview.out) as output:
         apply_options = writing.apply_options(NAME)
         check_preview(output, preview)
-        with api.connect(server, config_path=config) as session:
+        with api.connect(server, config_path=shared.config) as session:
             chosen = api.run_to_revert(session, run, realms=realm)
             apply_options = replace(apply_options, command=f"{NAME} {chosen.number}")
             make_plan = partial(api.revert_plan, chosen, session, realms=realm, secrets=secrets, insist=run is not None)

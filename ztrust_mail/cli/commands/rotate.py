@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, NoReturn
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.execute import (
+    Preview,
+    WriteFlags,
     check_preview,
     execute,
     finish,
     finish_with_plan,
     prepare,
+    previewing,
     require_terminal_or_yes,
+    writing,
 )
-from ztrust_mail.cli.many_servers.options import ServerFlags, order, parse_order, refuse_several, selecting
+from ztrust_mail.cli.many_servers.options import ServerFlags, order, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat, Preview, WriteFlags
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_spec, parse_variables
 from ztrust_mail.cli.workers.submit import (
     Submission,
     confirm_or_end,
@@ -62,54 +64,48 @@ _NOT_CARRIED = {
 @options.references_and_specs
 @options.text("--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay.")
 @options.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
-@options.variables
+@options.spec_variables
 @selecting
 @order
 @options.realm
-@options.writing(canary="1")
-@options.previewing
+@writing(canary="1")
+@previewing
 @detaching
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     words: Sequence[str],
-    specs: Sequence[str],
     relay: str | None,
     user: str | None,
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
-    order: str | None,
     realm: Sequence[str],
     writing: WriteFlags,
     preview: Preview,
     detach: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Write the new values of secrets wherever they are used.
 
     For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
     changes their number. At the end, lists realms that may still use an old value.
     """
-    with Output(NAME, format, report, ProtectedFiles(specs, out=preview.out, settings=config)) as output:
-        chosen = _parse_scope(words, specs, relay, user)
+    with shared.output(NAME, files.specs, out=preview.out) as output:
+        chosen = _parse_scope(words, files.specs, relay, user)
         check_preview(output, preview)
-        apply_options, stages = _apply_options(writing), parse_order(order, servers)
+        apply_options, stages = _apply_options(writing), servers.parse_order()
         refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
-        if detach or (not preview.is_wanted and is_for_workers(config, detach=False)):
+        if detach or (not preview.is_wanted and is_for_workers(shared.config, detach=False)):
             given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
             refuse_options(given, _NOT_CARRIED, detach=detach)
-            submission = _submission(words, load_for_workers(specs, var, config), var, realm, writing)
+            submission = _submission(files, load_for_workers(files, shared.config), words, realm, writing)
             confirm_or_end(output, yes=writing.yes, detach=detach)
-            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
+            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = load_spec(specs, var, config)
+        spec = files.load(shared.config)
 
         def rotate(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=config) as session:
+            with api.connect(server, spec=spec, config_path=shared.config) as session:
                 fitted = api.fit_spec(spec, session)
                 own = replace(apply_options, spec_digest=api.spec_digest(fitted))
                 make_plan = partial(api.rotate_plan, fitted, session, chosen, realms=realm, allow=writing.allow)
@@ -124,22 +120,22 @@ def command(
                     found = api.leftovers(done.plan, session)
             finish(output, own, done, list(leftover_lines(found, done.plan.references)), found)
 
-        run_on_servers(output, servers, config, rotate, yes=writing.yes, order=stages)
+        run_on_servers(output, servers, shared.config, rotate, yes=writing.yes, order=stages)
 
 
 def _submission(
-    words: Sequence[str],
+    files: SpecFlags,
     loaded: tuple[Spec, SpecFiles],
-    var: Sequence[str],
+    words: Sequence[str],
     realms: Sequence[str],
     writing: WriteFlags,
 ) -> Submission:
     """Return what to submit; ``loaded`` is the spec, and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
-    spec, files = loaded
+    spec, data = loaded
     references, waves = [word for word in words if has_kind(word)], _apply_options(writing).waves
-    work = RotateSecrets(files, realms, parse_variables(var), writing.allow, waves, references)
+    work = RotateSecrets(data, realms, files.variables, writing.allow, waves, references)
     return Submission(work, spec.servers, message=writing.message)
 
 

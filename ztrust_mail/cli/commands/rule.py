@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.rules import find_rule, registry
-from ztrust_mail.reports.report import of_rules
+from ztrust_mail.reports.report import OutputFormat, of_rules
 
 NAME = "rule"
 

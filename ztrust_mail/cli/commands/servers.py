@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.options import OutputFormat
-from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
+from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.reports.report import of_servers
 from ztrust_mail.settings.fleet import parse_labels
 
@@ -19,19 +17,17 @@ NAME = "servers"
 @options.command(NAME)
 @options.texts("--label", "NAME=VALUE", "Only servers with this label; repeatable.", suggest=completion.server_labels)
 @options.flag("--check", help="Also log in to each server.")
-@options.result_format
-@options.report
-@options.config
-def command(label: Sequence[str], check: bool, format: OutputFormat, report: Sequence[str], config: str | None) -> None:
+@options.shared
+def command(label: Sequence[str], check: bool, shared: SharedFlags) -> None:
     """List the servers of the settings.
 
     Shows labels, product, URL, account, and where each secret comes from, never the secret. Sends nothing
     without --check. A broken entry is listed with its problem.
     """
-    with Output(NAME, format, report, ProtectedFiles(settings=config)) as output:
+    with shared.output(NAME) as output:
         labels = parse_labels(label)
         if check:
             output.show_activity("Checking servers")
-        found = api.servers(labels, check=check, config_path=config)
+        found = api.servers(labels, check=check, config_path=shared.config)
         is_next = not check and any(one.server for one in found.servers)
         output.finish_report(of_servers(found, next_command(NAME, check=True) if is_next else ""))

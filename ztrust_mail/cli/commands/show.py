@@ -6,10 +6,9 @@ from dataclasses import replace
 from ztrust_mail import api
 from ztrust_mail.cli import options
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.options import OutputFormat
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.reports.report import of_saved_plan
+from ztrust_mail.reports.report import OutputFormat, of_saved_plan
 
 NAME = "show"
 

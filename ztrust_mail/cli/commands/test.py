@@ -6,10 +6,8 @@ from ztrust_mail import api
 from ztrust_mail.cli import completion, options
 from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import load_optional_spec, parse_variables
 from ztrust_mail.cli.workers.submit import (
     Submission,
     detaching,
@@ -29,9 +27,7 @@ _NOT_CARRIED = dict.fromkeys(
 
 
 @options.command(NAME)
-@options.argument(
-    "realms", "[REALM...]", "Realms or globs [default: all].", nargs=-1, shell_complete=completion.realm_names
-)
+@options.realms
 @options.input_file(
     "--spec",
     "SPEC",
@@ -42,24 +38,19 @@ _NOT_CARRIED = dict.fromkeys(
 @options.flag("--no-probe", help="Do not look at the relays from this machine, too.")
 @options.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
 @options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
-@options.variables
+@options.spec_option_variables
 @selecting
 @detaching
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
     realms: Sequence[str],
-    spec: Sequence[str],
     no_probe: bool,
     ehlo_name: str | None,
     ca_bundle: str | None,
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
     detach: bool,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Have the server send a test mail per realm.
 
@@ -69,33 +60,31 @@ def command(
     """
     from ztrust_mail.probing.options import ProbeOptions  # which the help of all commands does not need
 
-    with Output(NAME, format, report, ProtectedFiles(spec, settings=config)) as output:
-        if is_for_workers(config, detach=detach):
+    with shared.output(NAME, files.specs) as output:
+        if is_for_workers(shared.config, detach=detach):
             given = {"--no-probe": no_probe, "--ehlo-name": ehlo_name, "--ca-bundle": ca_bundle}
             refuse_options(given, _NOT_CARRIED, detach=detach)
-            submit_on_servers(output, servers, config, _submission(realms, spec, var, config, detach=detach))
-        loaded = load_optional_spec(spec, var, config)
+            submit_on_servers(output, servers, shared.config, _submission(realms, files, shared.config, detach=detach))
+        loaded = files.load_if_any(shared.config)
         probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
 
         def test(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=loaded, config_path=config) as session:
+            with api.connect(server, spec=loaded, config_path=shared.config) as session:
                 output.attach(session, "Sending test mails with")
                 run = api.test(
                     session, realms, spec=loaded, probe=probe, progress=output.count_realms, probed=output.count_relays
                 )
             output.finish_report(of_tests(run))
 
-        run_on_servers(output, servers, config, test)
+        run_on_servers(output, servers, shared.config, test)
 
 
-def _submission(
-    realms: Sequence[str], specs: Sequence[str], var: Sequence[str], config: str | None, *, detach: bool
-) -> Submission:
+def _submission(realms: Sequence[str], files: SpecFlags, config: str | None, *, detach: bool) -> Submission:
     """Return what to submit. Raises as :func:`ztrust_mail.load_spec` does."""
     from ztrust_mail.fleet import TestSpec, TestStored
 
-    if not specs:
-        load_optional_spec(specs, var, config)
+    if not files.specs:
+        files.load_if_any(config)
         return Submission(TestStored(realms), detach=detach)
-    spec, files = load_for_workers(specs, var, config)
-    return Submission(TestSpec(files, realms, parse_variables(var)), spec.servers, detach=detach)
+    spec, data = load_for_workers(files, config)
+    return Submission(TestSpec(data, realms, files.variables), spec.servers, detach=detach)

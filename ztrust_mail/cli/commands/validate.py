@@ -1,7 +1,6 @@
 """``validate``: check spec files offline."""
 
 import sys
-from collections.abc import Sequence
 
 from ztrust_mail import settings
 from ztrust_mail.api import linting
@@ -9,10 +8,8 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
 from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import OutputFormat
+from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.protected_files import ProtectedFiles
-from ztrust_mail.cli.spec_options import parse_variables
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import of_lint
@@ -26,20 +23,15 @@ NAME = "validate"
 @options.specs()
 @choosing
 @baselining
-@options.variables
+@options.spec_variables
 @selecting
-@options.result_format
-@options.report
-@options.config
+@options.shared
 def command(
-    specs: Sequence[str],
     rules: LintFlags,
     known: BaselineFlags,
-    var: Sequence[str],
+    files: SpecFlags,
     servers: ServerFlags,
-    format: OutputFormat,
-    report: Sequence[str],
-    config: str | None,
+    shared: SharedFlags,
 ) -> None:
     """Check spec files offline.
 
@@ -47,14 +39,14 @@ def command(
     Warnings do not change the exit status; ztrust-mail lint fails for them. With --server, --label or --all-servers,
     checks the spec as each of these servers of the settings has it; sends nothing to them.
     """
-    with Output(NAME, format, report, ProtectedFiles(specs, settings=config)) as output:
+    with shared.output(NAME, files.specs) as output:
         known.check(output)
         refuse_several(servers, known.write_baseline and "--write-baseline", "each server would write the same file")
-        call = known.call(rules, settings.load(config).lint)
-        read = linting.read_spec(specs, variables=parse_variables(var), config_path=config)
+        call = known.call(rules, settings.load(shared.config).lint)
+        read = linting.read_spec(files.specs, variables=files.variables, config_path=shared.config)
 
         def check(output: Output, server: str | None) -> None:
-            checked = linting.check_for_server(read, server, config_path=config)
+            checked = linting.check_for_server(read, server, config_path=shared.config)
             result, written = known.finish(linting.lint_spec(checked, call))
             status = ExitStatus.OK if result.is_valid else ExitStatus.USAGE
             verdict = f"Valid: {result.scope}." if result.is_valid else ""
@@ -62,4 +54,4 @@ def command(
             lines = spec_finding_lines(result.findings, sys.stdout, fold=not output.display.details)
             output.finish_report(of_lint(NAME, result, status), text.TextReport(lines, list(map(line, said))))
 
-        run_on_servers(output, servers, config, check)
+        run_on_servers(output, servers, shared.config, check)

@@ -18,12 +18,13 @@ Stage = tuple[str, str]
 
 @dataclass(frozen=True)
 class ServerFlags:
-    """The servers as a person typed them, and how many to work on at once."""
+    """The servers as a person typed them, how many to work on at once, and the order of the stages to write."""
 
     server: tuple[str, ...]
     label: tuple[str, ...]
     all_servers: bool
     parallel: int
+    order: str | None = None
 
     @property
     def selection(self) -> ServerSelection:
@@ -39,6 +40,24 @@ class ServerFlags:
     def only(self) -> str | None:
         """The server of a run on one, None where the settings choose it."""
         return self.server[0] if self.server else None
+
+    def parse_order(self) -> tuple[Stage, ...]:
+        """Return the stages of ``--order``.
+
+        Raises :class:`UsageError` for another form, a stage named twice, and a run on one server.
+        """
+        if self.order is not None and not self.are_several:
+            raise UsageError("--order needs several servers", "add --all-servers, or --server for each of them")
+        stages: list[Stage] = []
+        for one in self.order.split(",") if self.order is not None else ():
+            name, equals, value = one.partition("=")
+            if not (name and equals and value):
+                hint = "write labels with their values, in order: --order stage=dev,stage=prod"
+                raise UsageError(f"--order has {quoted(one)}, which is not NAME=VALUE", hint)
+            if (name, value) in stages:
+                raise UsageError(f"--order names {quoted(one)} twice", "name each stage once")
+            stages.append((name, value))
+        return tuple(stages)
 
 
 selecting = options.gather(
@@ -62,25 +81,6 @@ selecting = options.gather(
 order = options.text(
     "--order", metavar="STAGE,STAGE...", help="Write stage by stage, such as stage=dev,stage=prod; stop at a failure."
 )
-
-
-def parse_order(given: str | None, servers: ServerFlags) -> tuple[Stage, ...]:
-    """Return the stages of ``--order``.
-
-    Raises :class:`UsageError` for another form, a stage named twice, and a run on one server.
-    """
-    if given is not None and not servers.are_several:
-        raise UsageError("--order needs several servers", "add --all-servers, or --server for each of them")
-    stages: list[Stage] = []
-    for one in given.split(",") if given is not None else ():
-        name, equals, value = one.partition("=")
-        if not (name and equals and value):
-            hint = "write labels with their values, in order: --order stage=dev,stage=prod"
-            raise UsageError(f"--order has {quoted(one)}, which is not NAME=VALUE", hint)
-        if (name, value) in stages:
-            raise UsageError(f"--order names {quoted(one)} twice", "name each stage once")
-        stages.append((name, value))
-    return tuple(stages)
 
 
 def refuse_several(servers: ServerFlags, option: object, why: str) -> None:

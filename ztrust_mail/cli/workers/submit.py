@@ -14,8 +14,8 @@ from ztrust_mail.cli import options
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.many_servers.options import ServerFlags, Stage
 from ztrust_mail.cli.many_servers.run import run_on_servers
+from ztrust_mail.cli.options import SpecFlags
 from ztrust_mail.cli.output import Output, confirm
-from ztrust_mail.cli.spec_options import load_spec
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
 from ztrust_mail.core.text import quoted
@@ -79,17 +79,17 @@ def confirm_or_end(output: Output, *, yes: bool, detach: bool) -> None:
         output.finish([line("Declined: nothing was submitted.")], of_findings(command, ExitStatus.DIFFERS, ()))
 
 
-def load_for_workers(specs: Sequence[str], given: Sequence[str], config_path: str | None) -> tuple[Spec, SpecFiles]:
-    """Return a spec, and the data of its files for a request. ``given`` are the values of ``--var``.
+def load_for_workers(files: SpecFlags, config_path: str | None) -> tuple[Spec, SpecFiles]:
+    """Return a spec, and the data of its files for a request.
 
     Raises :class:`UsageError` for a spec that can be read only once, and as :func:`ztrust_mail.load_spec` does.
     """
-    for one in specs:
+    for one in files.specs:
         if one == STDIN:
             raise UsageError("a request cannot have its spec from standard input", "save it to a file, and name that")
         if os.path.exists(one) and not os.path.isfile(one) and not os.path.isdir(one):
             raise UsageError(f"{quoted(one)} can be read only once", "save it to a file, and name that")
-    return load_spec(specs, given, config_path), SpecFiles(read_data(specs))
+    return files.load(config_path), SpecFiles(read_data(files.specs))
 
 
 def read_plan(saved: SavedPlan) -> str:
