@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from ztrust_mail.cli.app import app
-from ztrust_mail.cli.options import Argument, DisplayOption, display_options
+from ztrust_mail.cli.parameters import Argument, DisplayOption, display_options
 from ztrust_mail.convert import FORMATS
 from ztrust_mail.core.data import schema_text
 from ztrust_mail.core.errors import ExitStatus

@@ -5,7 +5,7 @@ import importlib
 import click
 
 from ztrust_mail._version import __version__
-from ztrust_mail.cli.options import display_options
+from ztrust_mail.cli.parameters import display_options
 from ztrust_mail.core.rules import COMMANDS
 from ztrust_mail.core.text import did_you_mean, quoted
 

@@ -15,7 +15,7 @@ import click
 
 from ztrust_mail import api
 from ztrust_mail.api import Dialogue, Execution, PlanVerdict, Session
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.progress import Progress
@@ -84,7 +84,7 @@ def _seconds(text: str) -> float:
     return time.milliseconds / 1000
 
 
-def writing(*, canary: str = "") -> options.Declaration:
+def writing(*, canary: str = "") -> parameters.Declaration:
     """Declare how a plan is applied; the function gets a ``writing`` of type :class:`WriteFlags`."""
     first = "Write these realms first, and continue when the server's test mail for them succeeds"
     declared = (
@@ -94,20 +94,20 @@ def writing(*, canary: str = "") -> options.Declaration:
             "--canary", metavar="N|GLOB", default=canary, show_default=bool(canary),
             help=f"{first}; 0 for none." if canary else f"{first}.", shell_complete=completion.realm_names,
         ),
-        options.number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
-        options.number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
+        parameters.number("--wave", "SIZE", 0, 0, None, "Realms per batch; 0 = no batches."),
+        parameters.number("--stop-after", "K", 0, 0, None, "Stop after this number of failed realms; 0 = never."),
         click.option("--wait", metavar="TIME", default="", help="Wait for another run on this server, such as 10m."),
         click.option("--message", metavar="TEXT", default="", help="Why, in one line; history shows it."),
     )  # fmt: skip
-    return options.gather("writing", WriteFlags, declared)
+    return parameters.gather("writing", WriteFlags, declared)
 
 
-previewing = options.gather(
+previewing = parameters.gather(
     "preview",
     Preview,
     (
-        options.flag("--dry-run", help="Show the plan and write nothing to the server."),
-        options.file("--out", "Save the plan for apply --plan, and write nothing to the server.", with_result=True),
+        parameters.flag("--dry-run", help="Show the plan and write nothing to the server."),
+        parameters.file("--out", "Save the plan for apply --plan, and write nothing to the server.", with_result=True),
         options.force,
     ),
 )

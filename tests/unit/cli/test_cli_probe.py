@@ -155,7 +155,7 @@ def test_the_policy_forbids_the_probe_of_a_spec_before_any_connection(cli: Cli, 
 
 
 def test_the_stages_of_the_option_are_those_of_a_probe() -> None:
-    from ztrust_mail.cli.probe_options import STAGES
+    from ztrust_mail.cli.commands.probe import STAGES
     from ztrust_mail.probing.outcome import Stage
 
     assert [*STAGES, "quit"] == [stage.value for stage in Stage]

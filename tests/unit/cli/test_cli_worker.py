@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from support.cli import Cli
 
-from ztrust_mail.cli.workers.log import log_lines
+from ztrust_mail.cli.commands.worker import log_lines
 
 
 @pytest.fixture

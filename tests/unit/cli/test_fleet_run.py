@@ -7,9 +7,9 @@ import threading
 import pytest
 from support.fleets import Fleet
 
-from ztrust_mail.cli.many_servers.options import ServerFlags
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.many_servers.turns import Permission, Turns
+from ztrust_mail.cli.options import ServerFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, Unsafe
 from ztrust_mail.reports.report import of_findings

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 from ztrust_mail import api
 from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.execute import WriteFlags, execute, finish, require_terminal_or_yes, writing
-from ztrust_mail.cli.many_servers.options import ServerFlags, order, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers.submit import (
     Submission,
@@ -49,14 +47,14 @@ _NOT_CARRIED = {
 """The options that no request carries, and why."""
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.specs(required=False)
-@options.input_file("--plan", "FILE", "Apply a saved plan.")
-@options.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
-@options.flag("--resume", help="Write only the realms that the last run left.")
+@parameters.input_file("--plan", "FILE", "Apply a saved plan.")
+@parameters.text("--expect-digest", metavar="DIGEST", help="Refuse a saved plan with another digest.")
+@parameters.flag("--resume", help="Write only the realms that the last run left.")
 @options.spec_variables
-@selecting
-@order
+@options.selecting
+@options.order
 @options.realm
 @options.secrets
 @writing()
@@ -66,13 +64,13 @@ def command(
     plan: str | None,
     expect_digest: str | None,
     resume: bool,
-    files: SpecFlags,
-    servers: ServerFlags,
+    files: options.SpecFlags,
+    servers: options.ServerFlags,
     realm: Sequence[str],
     secrets: SecretMode,
     writing: WriteFlags,
     detach: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Show the plan, ask, write, and read back.
 
@@ -82,7 +80,7 @@ def command(
         apply_options, stages = writing.apply_options(NAME), servers.parse_order()
         if plan is not None:
             _check_plan_options(files, realm, secrets)
-            refuse_several(servers, "--plan", "a saved plan is for the server that it was made on")
+            servers.require_one("--plan", "a saved plan is for the server that it was made on")
         else:
             _check_spec_options(files, realm, expect_digest, resume=resume)
         if is_for_workers(shared.config, detach=detach):
@@ -129,7 +127,7 @@ def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlag
 
 
 def _submission_of_spec(
-    files: SpecFlags,
+    files: options.SpecFlags,
     config: str | None,
     realms: Sequence[str],
     secrets: SecretMode,
@@ -144,14 +142,16 @@ def _submission_of_spec(
     return Submission(work, spec.servers, message=writing.message)
 
 
-def _check_plan_options(files: SpecFlags, realms: Sequence[str], secrets: SecretMode) -> None:
+def _check_plan_options(files: options.SpecFlags, realms: Sequence[str], secrets: SecretMode) -> None:
     """Raise :class:`UsageError` where the options do not fit an apply of a saved plan."""
     if files.specs or realms or files.var or secrets is not SecretMode.AUTO:
         hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
         raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
 
 
-def _check_spec_options(files: SpecFlags, realms: Sequence[str], expect_digest: str | None, *, resume: bool) -> None:
+def _check_spec_options(
+    files: options.SpecFlags, realms: Sequence[str], expect_digest: str | None, *, resume: bool
+) -> None:
     """Raise :class:`UsageError` where the options do not fit an apply of a spec."""
     if expect_digest is not None:
         raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")

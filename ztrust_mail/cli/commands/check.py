@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.reports.report import of_check
@@ -46,16 +45,16 @@ class CheckFlags:
         return api.CheckOptions(probe, self.resolver or "", tuple(self.hosts))
 
 
-_checking = options.gather(
+_checking = parameters.gather(
     "checking",
     CheckFlags,
     (
         click.option(
             "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
         ),
-        options.text("--ehlo-name", metavar="NAME", help="Greet relays with this name."),
-        options.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's."),
-        options.text("--resolver", metavar="IP:PORT", help="For sender: the name server to ask."),
+        parameters.text("--ehlo-name", metavar="NAME", help="Greet relays with this name."),
+        parameters.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's."),
+        parameters.text("--resolver", metavar="IP:PORT", help="For sender: the name server to ask."),
         click.option(
             "--host", "hosts", metavar="GLOB", multiple=True, help="For m365-oauth: also a host of Microsoft 365."
         ),
@@ -63,10 +62,10 @@ _checking = options.gather(
 )
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.realms
 @click.option("--for", "kit", type=click.Choice(api.KITS), required=True, help="The switch to check for.")
-@options.input_file("--spec", "SPEC", "Check the realms of a spec.", multiple=True, suggest=completion.spec_files)
+@parameters.input_file("--spec", "SPEC", "Check the realms of a spec.", multiple=True, suggest=completion.spec_files)
 @_checking
 @options.spec_option_variables
 @options.server
@@ -75,9 +74,9 @@ def command(
     realms: Sequence[str],
     kit: str,
     checking: CheckFlags,
-    files: SpecFlags,
+    files: options.SpecFlags,
     server: str | None,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Say before a switch which realms it affects.
 

@@ -3,25 +3,24 @@
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.reports.report import of_server_diff
 
 NAME = "compare"
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.specs(required=False)
 @options.spec_variables
 @options.servers
 @options.realm
 @options.shared
 def command(
-    files: SpecFlags,
+    files: options.SpecFlags,
     server: Sequence[str],
     realm: Sequence[str],
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Show what differs between two servers.
 

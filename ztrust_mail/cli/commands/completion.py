@@ -1,14 +1,14 @@
 """``completion``: print the completion script of a shell."""
 
-from ztrust_mail.cli import options
+from ztrust_mail.cli import parameters
 from ztrust_mail.cli.completion import Shell
 from ztrust_mail.cli.output import Output, write_output
 
 NAME = "completion"
 
 
-@options.command(NAME)
-@options.argument("shell", "bash|zsh|fish", "Which shell.", type=options.OneOf(Shell))
+@parameters.command(NAME)
+@parameters.argument("shell", "bash|zsh|fish", "Which shell.", type=parameters.OneOf(Shell))
 def command(shell: Shell) -> None:
     """Print the completion script of a shell.
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import SpecFlags
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.output import Output, check_output_file, write_output
 from ztrust_mail.cli.protected_files import check_not_input
 from ztrust_mail.convert import (
@@ -32,8 +31,8 @@ from ztrust_mail.reports.report import OutputFormat, of_conversion
 NAME = "convert"
 
 
-@options.command(NAME)
-@options.argument("path", "FILE", "A file or a folder; - is standard input.", type=options.INPUT)
+@parameters.command(NAME)
+@parameters.argument("path", "FILE", "A file or a folder; - is standard input.", type=parameters.INPUT)
 @click.option(
     "--from",
     "source",
@@ -54,12 +53,12 @@ NAME = "convert"
 @click.option(
     "--as",
     "style",
-    type=options.OneOf(Style),
+    type=parameters.OneOf(Style),
     help="Form of a product's settings; by default the name of --out decides.",
 )
 @options.variables
 @options.server
-@options.file("--out", "Write the result to a file; - is standard output.")
+@parameters.file("--out", "Write the result to a file; - is standard output.")
 @options.force
 @options.page_format
 @options.config
@@ -104,7 +103,7 @@ def command(
 def _read(reader: Format, path: str, var: Sequence[str], server: str | None, config: str | None) -> ReadResult:
     """Return the settings in a file or folder; those of a spec as a server has it, if one is named."""
     if isinstance(reader, SpecFormat):
-        spec = SpecFlags((path,), var).load(config)
+        spec = options.SpecFlags((path,), var).load(config)
         return reader.read_spec(spec if server is None else api.fit_spec(spec, server, config_path=config))
     if var or server is not None:
         hint = "leave them out: files of other tools are the same for every server"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ztrust_mail.cli import options
+from ztrust_mail.cli import parameters
 from ztrust_mail.cli.commands.sandbox import missing_extra
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.core.errors import ExitStatus, UsageError
@@ -130,8 +130,8 @@ On a real server, these only read:
 """
 
 
-@options.command(NAME)
-@options.flag("--step", help="Wait for Enter before each command.")
+@parameters.command(NAME)
+@parameters.flag("--step", help="Wait for Enter before each command.")
 def command(step: bool) -> None:
     """Run a tour on this machine: spec, apply, test mail, drift.
 

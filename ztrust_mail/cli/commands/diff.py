@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.commands.history import LARGEST_RUN
-from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.reports.report import of_run_diff
 
 NAME = "diff"
 
 
-@options.command(NAME)
-@options.number_argument("first", "RUN", LARGEST_RUN, "The run to compare with.", required=True)
-@options.number_argument("second", "RUN", LARGEST_RUN, "The run to compare.", required=True)
+@parameters.command(NAME)
+@parameters.number_argument("first", "RUN", LARGEST_RUN, "The run to compare with.", required=True)
+@parameters.number_argument("second", "RUN", LARGEST_RUN, "The run to compare.", required=True)
 @options.server
 @options.realm
 @options.shared
@@ -22,7 +21,7 @@ def command(
     second: int,
     server: str | None,
     realm: Sequence[str],
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Compare the settings that two runs left.
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, parameters
 from ztrust_mail.cli.invocation import current_display
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.pages import find_page, index_lines, page_lines
@@ -12,8 +12,8 @@ from ztrust_mail.reports import style
 NAME = "docs"
 
 
-@options.command(NAME)
-@options.argument(
+@parameters.command(NAME)
+@parameters.argument(
     "name",
     "[PAGE]",
     "A page, such as spec; without one, all are listed.",

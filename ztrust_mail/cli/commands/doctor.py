@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
-from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports.report import of_commands, of_examination
@@ -16,18 +14,20 @@ from ztrust_mail.reports.report import of_commands, of_examination
 NAME = "doctor"
 
 
-@options.command(NAME)
-@selecting
+@parameters.command(NAME)
+@options.selecting
 @options.realm
-@options.flag("--setup-commands", help="Print the kcadm commands that create a service account with the least rights.")
-@options.flag("--capabilities", help="Also list what can be done with the product.")
+@parameters.flag(
+    "--setup-commands", help="Print the kcadm commands that create a service account with the least rights."
+)
+@parameters.flag("--capabilities", help="Also list what can be done with the product.")
 @options.shared
 def command(
-    servers: ServerFlags,
+    servers: options.ServerFlags,
     realm: Sequence[str],
     setup_commands: bool,
     capabilities: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Check connection, login and permissions.
 

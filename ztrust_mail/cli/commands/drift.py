@@ -5,12 +5,10 @@ from dataclasses import replace
 from enum import StrEnum
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
+from ztrust_mail.cli.commands.lint import choosing
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.lint_options import LintFlags, choosing
-from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers.submit import (
     Submission,
@@ -22,6 +20,7 @@ from ztrust_mail.cli.workers.submit import (
 )
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
+from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.reports.report import of_drift
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.load import SpecFiles
@@ -41,25 +40,25 @@ class Uncovered(StrEnum):
     FAIL = "fail"
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.specs()
 @options.spec_variables
-@selecting
+@options.selecting
 @options.realm
-@options.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
-@options.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
+@parameters.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
+@parameters.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
 @choosing
 @detaching
 @options.shared
 def command(
-    files: SpecFlags,
-    servers: ServerFlags,
+    files: options.SpecFlags,
+    servers: options.ServerFlags,
     realm: Sequence[str],
     uncovered: Uncovered,
     fail_on: FailOn,
-    rules: LintFlags,
+    rules: LintOptions,
     detach: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Check whether the server still matches the spec.
 
@@ -80,7 +79,7 @@ def command(
                 output.attach(session)
                 if uncovered is Uncovered.FAIL:
                     require(session.gateway, Operation.UNCOVERED)
-                found = api.drift(spec, session, realms=realm, lint=rules.lint_options).failing_on(fail_on)
+                found = api.drift(spec, session, realms=realm, lint=rules).failing_on(fail_on)
             strict = [ExitStatus.DIFFERS] if found.plan.uncovered and uncovered is Uncovered.FAIL else []
             result = of_drift(found, ExitStatus.worst([found.exit_status, *strict]))
             step = next_command("apply") if found.plan.changed else ""
@@ -89,7 +88,7 @@ def command(
         run_on_servers(output, servers, shared.config, check)
 
 
-def _submission(files: SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> Submission:
+def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> Submission:
     """Return what to submit; ``loaded`` is the spec, and the data of its files."""
     from ztrust_mail.fleet import CheckDrift
 

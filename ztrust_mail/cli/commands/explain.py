@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.options import SpecFlags
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import SUFFIXES
@@ -18,8 +17,8 @@ from ztrust_mail.reports.report import OutputFormat, of_explained
 NAME = "explain"
 
 
-@options.command(NAME)
-@options.argument(
+@parameters.command(NAME)
+@parameters.argument(
     "words",
     "SPEC... REALM [FIELD]",
     "Spec files or folders, a realm, and optionally a field.",
@@ -41,7 +40,7 @@ def command(
     """
     with Output(NAME, format) as output:
         specs, realm, field = _split(words)
-        spec = SpecFlags(specs, var).load(config)
+        spec = options.SpecFlags(specs, var).load(config)
         if server is not None:
             spec = api.fit_spec(spec, server, config_path=config)
         wanted = api.explain(spec, realm)

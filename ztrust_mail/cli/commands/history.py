@@ -7,9 +7,8 @@ from typing import NoReturn, Self
 
 from ztrust_mail import api
 from ztrust_mail.api import Session
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.execute import require_terminal_or_yes
-from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import pluralise, quoted
@@ -20,13 +19,13 @@ NAME = "history"
 LARGEST_RUN = 2**31 - 1  # the largest integer of every database
 
 
-@options.command(NAME)
-@options.number_argument("run", "[RUN]", LARGEST_RUN, "A run to show in detail.")
+@parameters.command(NAME)
+@parameters.number_argument("run", "[RUN]", LARGEST_RUN, "A run to show in detail.")
 @options.server
 @options.realm
-@options.number("--limit", "N", 20, 1, 10_000, "How many runs to list.")
-@options.text("--forget", metavar="REALM", help="Remove a deleted realm from the journal.")
-@options.text(
+@parameters.number("--limit", "N", 20, 1, 10_000, "How many runs to list.")
+@parameters.text("--forget", metavar="REALM", help="Remove a deleted realm from the journal.")
+@parameters.text(
     "--prune", metavar="COUNT|DATE", help="Keep this number of runs, or those since a day such as 2026-01-31."
 )
 @options.yes
@@ -39,7 +38,7 @@ def command(
     forget: str | None,
     prune: str | None,
     yes: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """List the runs on a server, or show one run.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.text import shell_word
@@ -41,9 +41,9 @@ A first spec from a live realm. Compare it with the server:
 Then add realms, globs and defaults (`ztrust-mail schema spec` describes every field)."""
 
 
-@options.command(NAME)
-@options.text("--realm", metavar="REALM", help="Start from the settings of this realm.")
-@options.text(
+@parameters.command(NAME)
+@parameters.text("--realm", metavar="REALM", help="Start from the settings of this realm.")
+@parameters.text(
     "--preset", metavar="NAME", help="Start with this mail provider; see presets.", suggest=completion.preset_names
 )
 @options.server

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.output import Output
 from ztrust_mail.reports.report import OutputFormat, of_presets
 
 NAME = "presets"
 
 
-@options.command(NAME)
-@options.argument(
+@parameters.command(NAME)
+@parameters.argument(
     "name",
     "[NAME]",
     "A preset, such as gmail or ses-eu-west-1; without one, all are listed.",

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ztrust_mail import api
 from ztrust_mail.api.pull_spec import Pulled
-from ztrust_mail.cli import options
-from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import UsageError
@@ -19,15 +18,15 @@ from ztrust_mail.specfile.export import to_yaml
 NAME = "pull"
 
 
-@options.command(NAME)
-@selecting
+@parameters.command(NAME)
+@options.selecting
 @options.realm
-@options.flag("--factor", help="Move the values that all realms share into the defaults.")
+@parameters.flag("--factor", help="Move the values that all realms share into the defaults.")
 @options.out
 @options.force
 @options.config
 def command(
-    servers: ServerFlags, realm: Sequence[str], factor: bool, out: Path | None, force: bool, config: str | None
+    servers: options.ServerFlags, realm: Sequence[str], factor: bool, out: Path | None, force: bool, config: str | None
 ) -> None:
     """Export live settings as a spec.
 

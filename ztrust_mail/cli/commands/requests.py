@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import settings
-from ztrust_mail.cli import options
-from ztrust_mail.cli.options import SharedFlags
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.cli.workers.follow import Follower, finish_interrupted
@@ -25,13 +24,13 @@ NAME = "requests"
 LARGEST_REQUEST = 2**31 - 1
 
 
-@options.command(NAME)
-@options.numbers_argument("numbers", "[N...]", LARGEST_REQUEST, "Requests to show in detail.")
-@options.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
-@options.flag("--cancel", help="Cancel the requests; those under way stop between two realms.")
-@options.flag("--retry", help="Let requests that failed, are dead or were cancelled wait again.")
+@parameters.command(NAME)
+@parameters.numbers_argument("numbers", "[N...]", LARGEST_REQUEST, "Requests to show in detail.")
+@parameters.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
+@parameters.flag("--cancel", help="Cancel the requests; those under way stop between two realms.")
+@parameters.flag("--retry", help="Let requests that failed, are dead or were cancelled wait again.")
 @options.server
-@options.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
+@parameters.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
 @options.shared
 def command(
     numbers: Sequence[int],
@@ -40,7 +39,7 @@ def command(
     retry: bool,
     server: str | None,
     limit: int,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """List the requests to workers, or show some.
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.commands.history import LARGEST_RUN
 from ztrust_mail.cli.execute import (
     Preview,
@@ -17,14 +17,13 @@ from ztrust_mail.cli.execute import (
     previewing,
     writing,
 )
-from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.planning.compare import SecretMode
 
 NAME = "revert"
 
 
-@options.command(NAME)
-@options.number_argument("run", "[RUN]", LARGEST_RUN, "The run to revert [default: the newest that wrote].")
+@parameters.command(NAME)
+@parameters.number_argument("run", "[RUN]", LARGEST_RUN, "The run to revert [default: the newest that wrote].")
 @options.server
 @options.realm
 @options.secrets
@@ -38,7 +37,7 @@ def command(
     secrets: SecretMode,
     writing: WriteFlags,
     preview: Preview,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Restore the settings of realms from before a run.
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.execute import (
     Preview,
     WriteFlags,
@@ -22,9 +22,7 @@ from ztrust_mail.cli.execute import (
     require_terminal_or_yes,
     writing,
 )
-from ztrust_mail.cli.many_servers.options import ServerFlags, order, refuse_several, selecting
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers.submit import (
     Submission,
@@ -60,13 +58,15 @@ _NOT_CARRIED = {
 """The options that no request carries, and why."""
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.references_and_specs
-@options.text("--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay.")
-@options.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
+@parameters.text(
+    "--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay."
+)
+@parameters.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
 @options.spec_variables
-@selecting
-@order
+@options.selecting
+@options.order
 @options.realm
 @writing(canary="1")
 @previewing
@@ -76,13 +76,13 @@ def command(
     words: Sequence[str],
     relay: str | None,
     user: str | None,
-    files: SpecFlags,
-    servers: ServerFlags,
+    files: options.SpecFlags,
+    servers: options.ServerFlags,
     realm: Sequence[str],
     writing: WriteFlags,
     preview: Preview,
     detach: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Write the new values of secrets wherever they are used.
 
@@ -93,7 +93,7 @@ def command(
         chosen = _parse_scope(words, files.specs, relay, user)
         check_preview(output, preview)
         apply_options, stages = _apply_options(writing), servers.parse_order()
-        refuse_several(servers, preview.out and "--out", "a saved plan is for one server")
+        servers.require_one(preview.out and "--out", "a saved plan is for one server")
         if detach or (not preview.is_wanted and is_for_workers(shared.config, detach=False)):
             given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
             refuse_options(given, _NOT_CARRIED, detach=detach)
@@ -124,7 +124,7 @@ def command(
 
 
 def _submission(
-    files: SpecFlags,
+    files: options.SpecFlags,
     loaded: tuple[Spec, SpecFiles],
     words: Sequence[str],
     realms: Sequence[str],

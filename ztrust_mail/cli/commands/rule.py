@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.rules import find_rule, registry
 from ztrust_mail.reports.report import OutputFormat, of_rules
@@ -10,8 +10,8 @@ from ztrust_mail.reports.report import OutputFormat, of_rules
 NAME = "rule"
 
 
-@options.command(NAME)
-@options.argument(
+@parameters.command(NAME)
+@parameters.argument(
     "id",
     "[ID]",
     "The id in brackets after a finding; without one, all are listed.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, parameters
 from ztrust_mail.cli.output import Output, exit_with
 from ztrust_mail.core.errors import ExitStatus, UsageError, install_hint
 from ztrust_mail.core.text import MASTER, did_you_mean, quoted
@@ -54,8 +54,8 @@ def _suggest_faults(_context: click.Context, word: str) -> Iterable[str]:
     return (",".join([*named, fault]) for fault in possible)
 
 
-@options.command(NAME)
-@options.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 = any free port.")
+@parameters.command(NAME)
+@parameters.number("--port", "PORT", 8080, 0, 65535, "Port of the server; 0 = any free port.")
 @click.option(
     "--version",
     metavar="VERSION",
@@ -64,8 +64,8 @@ def _suggest_faults(_context: click.Context, word: str) -> Iterable[str]:
     help="The Keycloak version to imitate, such as 26.7.4 or 16.1.1.",
 )
 @click.option("--base-path", metavar="PATH", default="", help="Base path of the server: /auth for old versions.")
-@options.texts("--realm", "REALM", "A realm to create; repeatable.", default=("acme", "globex"))
-@options.number("--smtp-port", "PORT", 0, 0, 65535, "Port of the relay; 0 = any free port.")
+@parameters.texts("--realm", "REALM", "A realm to create; repeatable.", default=("acme", "globex"))
+@parameters.number("--smtp-port", "PORT", 0, 0, 65535, "Port of the relay; 0 = any free port.")
 @click.option(
     "--smtp-login",
     metavar="USER:PASSWORD",
@@ -73,7 +73,7 @@ def _suggest_faults(_context: click.Context, word: str) -> Iterable[str]:
     help="Accept mail only after this login. Never give a real password: the process list shows it. "
     f"${LOGIN_VARIABLE} does the same.",
 )
-@options.texts(
+@parameters.texts(
     "--relay-fault", "FAULT[,FAULT...]", f"Let the relay fail: {', '.join(RelayFault)}.", suggest=_suggest_faults
 )
 def command(port: int, version: str, base_path: str, realm: Sequence[str], **relay: Unpack[RelayOptions]) -> None:

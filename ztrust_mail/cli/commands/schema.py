@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from ztrust_mail.cli import options
+from ztrust_mail.cli import parameters
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.core.data import schema_text
 
@@ -19,12 +19,12 @@ class SchemaName(StrEnum):
     BASELINE = "baseline"
 
 
-@options.command(NAME)
-@options.argument(
+@parameters.command(NAME)
+@parameters.argument(
     "which",
     "[spec|settings|report|plan|baseline]",
     "Which schema; that of specs without.",
-    type=options.OneOf(SchemaName),
+    type=parameters.OneOf(SchemaName),
     default=SchemaName.SPEC.value,
 )
 def command(which: SchemaName) -> None:

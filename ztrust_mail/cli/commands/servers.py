@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.options import SharedFlags
 from ztrust_mail.reports.report import of_servers
 from ztrust_mail.settings.fleet import parse_labels
 
 NAME = "servers"
 
 
-@options.command(NAME)
-@options.texts("--label", "NAME=VALUE", "Only servers with this label; repeatable.", suggest=completion.server_labels)
-@options.flag("--check", help="Also log in to each server.")
+@parameters.command(NAME)
+@parameters.texts(
+    "--label", "NAME=VALUE", "Only servers with this label; repeatable.", suggest=completion.server_labels
+)
+@parameters.flag("--check", help="Also log in to each server.")
 @options.shared
-def command(label: Sequence[str], check: bool, shared: SharedFlags) -> None:
+def command(label: Sequence[str], check: bool, shared: options.SharedFlags) -> None:
     """List the servers of the settings.
 
     Shows labels, product, URL, account, and where each secret comes from, never the secret. Sends nothing

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ztrust_mail import api
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.protected_files import ProtectedFiles
@@ -13,8 +13,8 @@ from ztrust_mail.reports.report import OutputFormat, of_saved_plan
 NAME = "show"
 
 
-@options.command(NAME)
-@options.argument("file", "FILE", "A plan saved with --out.", type=options.INPUT)
+@parameters.command(NAME)
+@parameters.argument("file", "FILE", "A plan saved with --out.", type=parameters.INPUT)
 @options.result_format
 @options.report
 def command(file: str, format: OutputFormat, report: Sequence[str]) -> None:

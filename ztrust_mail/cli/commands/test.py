@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from ztrust_mail import api
-from ztrust_mail.cli import completion, options
-from ztrust_mail.cli.many_servers.options import ServerFlags, selecting
+from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers.submit import (
     Submission,
@@ -26,20 +24,20 @@ _NOT_CARRIED = dict.fromkeys(
 """The options that no request carries, and why."""
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.realms
-@options.input_file(
+@parameters.input_file(
     "--spec",
     "SPEC",
     "Test the settings of a spec without storing them.",
     multiple=True,
     suggest=completion.spec_files,
 )
-@options.flag("--no-probe", help="Do not look at the relays from this machine, too.")
-@options.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
-@options.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
+@parameters.flag("--no-probe", help="Do not look at the relays from this machine, too.")
+@parameters.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
+@parameters.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
 @options.spec_option_variables
-@selecting
+@options.selecting
 @detaching
 @options.shared
 def command(
@@ -47,10 +45,10 @@ def command(
     no_probe: bool,
     ehlo_name: str | None,
     ca_bundle: str | None,
-    files: SpecFlags,
-    servers: ServerFlags,
+    files: options.SpecFlags,
+    servers: options.ServerFlags,
     detach: bool,
-    shared: SharedFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Have the server send a test mail per realm.
 
@@ -79,7 +77,7 @@ def command(
         run_on_servers(output, servers, shared.config, test)
 
 
-def _submission(realms: Sequence[str], files: SpecFlags, config: str | None, *, detach: bool) -> Submission:
+def _submission(realms: Sequence[str], files: options.SpecFlags, config: str | None, *, detach: bool) -> Submission:
     """Return what to submit. Raises as :func:`ztrust_mail.load_spec` does."""
     from ztrust_mail.fleet import TestSpec, TestStored
 

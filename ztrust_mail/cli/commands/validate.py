@@ -4,13 +4,12 @@ import sys
 
 from ztrust_mail import settings
 from ztrust_mail.api import linting
-from ztrust_mail.cli import options
-from ztrust_mail.cli.lint_options import BaselineFlags, LintFlags, baselining, choosing, describe_hidden
-from ztrust_mail.cli.many_servers.options import ServerFlags, refuse_several, selecting
+from ztrust_mail.cli import options, parameters
+from ztrust_mail.cli.commands.lint import BaselineFlags, baselining, choosing, describe_hidden
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SharedFlags, SpecFlags
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus
+from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import of_lint
 from ztrust_mail.reports.style import line
@@ -19,19 +18,19 @@ from ztrust_mail.reports.text.code_frame import spec_finding_lines
 NAME = "validate"
 
 
-@options.command(NAME)
+@parameters.command(NAME)
 @options.specs()
 @choosing
 @baselining
 @options.spec_variables
-@selecting
+@options.selecting
 @options.shared
 def command(
-    rules: LintFlags,
+    rules: LintOptions,
     known: BaselineFlags,
-    files: SpecFlags,
-    servers: ServerFlags,
-    shared: SharedFlags,
+    files: options.SpecFlags,
+    servers: options.ServerFlags,
+    shared: options.SharedFlags,
 ) -> None:
     """Check spec files offline.
 
@@ -41,7 +40,7 @@ def command(
     """
     with shared.output(NAME, files.specs) as output:
         known.check(output)
-        refuse_several(servers, known.write_baseline and "--write-baseline", "each server would write the same file")
+        servers.require_one(known.write_baseline and "--write-baseline", "each server would write the same file")
         call = known.call(rules, settings.load(shared.config).lint)
         read = linting.read_spec(files.specs, variables=files.variables, config_path=shared.config)
 

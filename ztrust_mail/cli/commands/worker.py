@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import settings
-from ztrust_mail.cli import options
+from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.output import Output, exit_with
-from ztrust_mail.cli.workers.log import log_lines
 from ztrust_mail.core.errors import ExitStatus, UsageError
-from ztrust_mail.core.text import did_you_mean, first_and_more, quoted
+from ztrust_mail.core.text import did_you_mean, first_and_more, printable, quoted
 from ztrust_mail.settings.server_entry import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
@@ -24,11 +27,16 @@ _LOG: Final = logging.getLogger("ztrust_mail.worker")
 NAME = "worker"
 MOST_SERVERS = 64
 
+OURS: Final = "ztrust_mail"
+_QUEUE: Final = "procrastinate"
+_PACKAGE: Final = str(Path(__file__).parents[2])
+_WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
 
-@options.command(NAME)
-@options.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
-@options.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
-@options.text("--listen", metavar="HOST:PORT", help="Answer on /health and /metrics there, by HTTP.")
+
+@parameters.command(NAME)
+@parameters.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
+@parameters.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
+@parameters.text("--listen", metavar="HOST:PORT", help="Answer on /health and /metrics there, by HTTP.")
 @options.config
 def command(queue: Sequence[str], concurrency: int, listen: str | None, config: str | None) -> None:
     """Do the requests for servers as they come.
@@ -87,3 +95,32 @@ def _work(
         if listen is not None:
             stack.enter_context(serve_health(worker, listen))
         worker.run()
+
+
+class _LineHandler(logging.Handler):
+    """Writes a record as one printable line; of an exception only its type, and where in our code it was raised."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        word = _WORDS.get(record.levelno, "")
+        lines = [f"{moment} {word}{printable(self._message(record))}"]
+        frames = traceback.extract_tb(record.exc_info[2]) if record.exc_info else []
+        lines += [f"  {one.filename}:{one.lineno} in {one.name}" for one in frames if _PACKAGE in one.filename]
+        print("\n".join(lines), file=sys.stderr, flush=True)
+
+    def _message(self, record: logging.LogRecord) -> str:
+        if record.name.partition(".")[0] == OURS:
+            return record.getMessage()
+        kind = record.exc_info[0] if record.exc_info else None
+        return f"the queue reports {kind.__name__ if kind else 'a problem'} in {record.name}"
+
+
+def log_lines(*, verbose: bool = False) -> None:
+    """Write the events of this package to standard error from now on, and problems of the queue; nothing else."""
+    handler = _LineHandler()
+    for name, level in ((OURS, logging.DEBUG if verbose else logging.INFO), (_QUEUE, logging.WARNING)):
+        log = logging.getLogger(name)
+        log.setLevel(level)
+        log.handlers = [handler]
+        log.propagate = False
+    logging.getLogger().addHandler(logging.NullHandler())  # else warnings of other libraries go to standard error

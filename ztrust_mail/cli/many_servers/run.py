@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from ztrust_mail import settings as config
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
-from ztrust_mail.cli.many_servers.options import ServerFlags, Stage
 from ztrust_mail.cli.many_servers.server_output import ServerOutput
 from ztrust_mail.cli.many_servers.turns import Permission, Turns
+from ztrust_mail.cli.options import ServerFlags, Stage
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.streams import handle_interruptions, interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError

@@ -10,11 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
-from ztrust_mail.cli import options
+from ztrust_mail.cli import parameters
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.many_servers.options import ServerFlags, Stage
 from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import SpecFlags
+from ztrust_mail.cli.options import ServerFlags, SpecFlags, Stage
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 MAX_PLAN = 100_000_000
 """How many bytes of a saved plan are read at most; how large a request may be is checked when it is submitted."""
 
-detaching = options.flag("--detach", help="Have a worker do it and return at once; see: ztrust-mail requests.")
+detaching = parameters.flag("--detach", help="Have a worker do it and return at once; see: ztrust-mail requests.")
 
 
 @dataclass(frozen=True)
