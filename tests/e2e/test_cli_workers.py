@@ -209,7 +209,7 @@ def test_ctrl_c_ends_a_command_that_follows_and_leaves_the_request(place: Workpl
     assert ran.status == 130
     assert ran.out.splitlines() == [
         "Request 1 on `dev` is waiting (0 ahead).",
-        "It goes on without this command.",
+        "It continues without this command.",
         "Cancel: ztrust-mail requests 1 --cancel",
         "Follow: ztrust-mail requests 1 --follow",
     ]
@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_command_on_several_servers_and_leaves_the_requests(place:
         ran = terminal.finish()
     assert ran.status == 130
     assert re.search("waiting \\(request [12]\\)", ran.out)
-    assert "what workers do goes on without this command" in " ".join(ran.out.split())
+    assert "workers continue without this command" in " ".join(ran.out.split())
     assert place.states() == dict.fromkeys((1, 2), RequestState.WAITING)
 
 
@@ -261,7 +261,7 @@ def test_without_a_worker_the_list_says_how_to_start_one(place: Workplace, postg
     place.cli("drift", "mail.yaml", "--server", "dev", "--detach")
     assert "ztrust-mail worker" not in place.cli("requests").out
     postgresql.run("UPDATE journal_requests SET due = due - interval '1 hour'", "journal")
-    assert "None is running. If no worker is up, start one: ztrust-mail worker\n" in place.cli("requests").out
+    assert "None are running. If no worker is up, start one: ztrust-mail worker\n" in place.cli("requests").out
 
 
 def test_a_worker_serves_its_queues_alone_and_logs_a_line_for_each_event(place: Workplace) -> None:
@@ -276,7 +276,7 @@ def test_a_worker_serves_its_queues_alone_and_logs_a_line_for_each_event(place: 
     events = [line.partition("Z ")[2] for line in place.log.splitlines()]
     assert events[0] == "serving the queues lab, 4 servers at once"
     assert "request 1 of `dev`: drift" in events
-    assert events[-1].startswith("stopping: the writes under way finish")
+    assert events[-1].startswith("stopping after the writes in progress")
     assert all(events)
     assert place.url not in place.log
 

@@ -115,7 +115,7 @@ class Fleet:
             try:
                 return getattr(engine, operation.verb)(number).state
             except UsageError as e:
-                return e.message.replace(str(number), "N") if "asks for" not in e.message else "asks for the same"
+                return e.message.replace(str(number), "N") if "is the same" not in e.message else "is the same"
         return drain(engine)
 
     def _first(self, engine: Engine) -> int:

@@ -103,7 +103,7 @@ def test_a_worker_connects_again_when_its_rights_are_back(
 ) -> None:
     class Restoring(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "trying again" in record.getMessage():
+            if "retrying" in record.getMessage():
                 inventory.run("ALTER TABLE IF EXISTS taken_away RENAME TO procrastinate_jobs")
 
     steps = iter(("take away", "end"))
@@ -122,4 +122,4 @@ def test_a_worker_connects_again_when_its_rights_are_back(
         worker.run()
     finally:
         log.removeHandler(handler)
-    assert "trying again" in caplog.text
+    assert "retrying" in caplog.text

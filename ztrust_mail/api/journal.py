@@ -77,7 +77,7 @@ def prune(session: Session, first: int) -> tuple[int, int]:
 def run_to_revert(session: Session, run: int | None = None, *, realms: Sequence[str] = ()) -> Run:
     """Return the run of that number, or without a number the newest that wrote a realm matching ``realms``.
 
-    Raises :class:`UsageError` where there is none, :class:`JournalError`.
+    Raises :class:`UsageError` if there is none, :class:`JournalError`.
     """
     from ztrust_mail.planning.planners.revert import run_to_revert as find
 
@@ -122,7 +122,7 @@ def rotate_plan(
     references of all realms that log in there. ``realms`` are globs. Apply the plan by ``apply(rotation, …,
     command="rotate", waves=Waves("1", per_credential=True))`` with ``mass-change`` allowed: each credential then gets a
     canary. Here ``allow`` needs ``mass-change`` only where the realms' other changes are a mass change: raises
-    :class:`Unsafe` without it. Raises :class:`UsageError` where no realm uses one of the references or its value cannot
+    :class:`Unsafe` without it. Raises :class:`UsageError` if no realm uses one of the references or its value cannot
     be resolved.
     """
     from ztrust_mail.planning.planners.from_spec import find_named

@@ -84,7 +84,7 @@ def use_login(settings: Settings, environ: Environment, login: Sealed) -> tuple[
 
 
 def refuse_untrusted(server: Server, login: Sealed) -> None:
-    """Raise :class:`ConfigError` where an untrusted settings file would decide where the login is sent."""
+    """Raise :class:`ConfigError` if an untrusted settings file would decide where the login is sent."""
     if login and server.isolated:
         message = f"the given login is not sent to {quoted(server.url)}, which only an untrusted settings file names"
         raise ConfigError(message, "give the server's URL, or name the file by config_path=", "untrusted-settings")

@@ -57,7 +57,7 @@ class EnsureKeywords(LoginKeywords, total=False):
 
 @dataclass(frozen=True, repr=False)
 class Ensured(ResultMethods):
-    """What :func:`ensure` did. ``tests`` is None where no test mail was asked for or none was due."""
+    """What :func:`ensure` did. ``tests`` is None if no test mail was asked for or none was due."""
 
     result: Result
     tests: MailTestRun | None = None
@@ -118,7 +118,7 @@ def ensure(
     those of :class:`EnsureKeywords`. Several threads and processes may call this at once, for the same realms too.
 
     Raises when not all is well: :class:`RealmMissing` after the wait, :class:`SecretError`, :class:`MailTestFailed`,
-    :class:`ResultError` where realms failed for several reasons, :class:`Unsafe` for a danger that is not allowed, and
+    :class:`ResultError` if realms failed for several reasons, :class:`Unsafe` for a danger that is not allowed, and
     what :func:`load_spec`, :func:`connect` and :func:`apply` raise. The error's ``findings`` tell all of it.
     """
     hidden = hide(keywords)
@@ -141,9 +141,7 @@ def _spec_of(realms: Mapping[str, EntryDict], own: EnsureKeywords) -> Spec:
     if not realms:
         raise UsageError("ensure was called without a realm", "give {realm: settings}")
     if globs := [name for name in realms if is_glob(name)]:
-        raise UsageError(
-            f"ensure takes names of realms, and {quoted(globs[0])} is a glob", "use plan and apply for globs"
-        )
+        raise UsageError(f"ensure takes realm names, but {quoted(globs[0])} is a glob", "use plan and apply for globs")
     spec: SpecDict = {"version": 1, "defaults": own.get("defaults", {}), "realms": realms}
     return load_spec(spec)
 

@@ -56,7 +56,7 @@ def probe(
     :func:`ztrust_mail.test`. A spec without globs needs no session; ``config_path``, ``environ`` and ``secrets`` then
     are those of :func:`ztrust_mail.connect`. Realms with the same relay and login are probed once. ``progress`` is
     called from any thread with the numbers of realms that are done and of all realms. Sends no mail unless the
-    options say so. Raises :class:`UsageError`, and :class:`Unsafe` where the policy forbids what the spec says.
+    options say so. Raises :class:`UsageError`, and :class:`Unsafe` if the policy forbids what the spec says.
     """
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.run import probe_given, probe_realms
@@ -129,7 +129,7 @@ def check(
 
     ``kit`` is ``starttls``, ``m365-oauth`` or ``sender``. Checks the realms of a ``spec``, or live ones; with both,
     ``m365-oauth`` also says which live realms still log in with a password. The other arguments are those of
-    :func:`ztrust_mail.probe`. Raises :class:`UsageError`, also where an extra is missing.
+    :func:`ztrust_mail.probe`. Raises :class:`UsageError`, also if an extra is missing.
     """
     from ztrust_mail.kits.kit import CheckContext
     from ztrust_mail.probing.options import ProbeOptions

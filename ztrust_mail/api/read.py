@@ -115,7 +115,7 @@ def test(
     goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
     of realms that are tested and of all realms, then ``probed`` with those of relays, beginning with 0. Setting
     ``cancel`` lets the tests under way finish, and skips the rest and the probes. Raises :class:`Unsafe` before any
-    mail where the policy forbids what the spec says.
+    mail if the policy forbids what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -147,7 +147,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it w
 
 
 def refuse_forbidden(policy: Policy, wanted: Iterable[Desired], what: str) -> None:
-    """Raise :class:`Unsafe` where the policy forbids what is wanted: a test and a probe send the password, too."""
+    """Raise :class:`Unsafe` if the policy forbids what is wanted: a test and a probe send the password, too."""
     from ztrust_mail.planning.policy_check import violations
 
     found = [f for one in wanted for f in violations(policy, one)]
@@ -194,8 +194,8 @@ def resolve_wanted(spec: Spec, known: Sequence[str], globs: Sequence[str]) -> li
 def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
     """Return live settings as spec entries; ``factor`` moves the values that all realms share into the defaults.
 
-    ``realms`` are globs. Raises :class:`UsageError` where the account sees none of them, or
-    where the product does not show settings.
+    ``realms`` are globs. Raises :class:`UsageError` if the account sees none of them, or
+    if the product does not show settings.
     """
     from ztrust_mail.api.pull_spec import pull as pull_entries
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -235,7 +235,7 @@ def compare(first: Session, second: Session, *, spec: Spec | None = None, realms
 
     ``realms`` are globs; a ``spec`` limits the comparison to the realms that it has on one of the servers. Masked
     secrets are compared by the fingerprints of the journal, where both sessions have the same one. Themes and texts are
-    not compared. Raises :class:`ServerError` where a server cannot be read, :class:`UsageError` for a product that does
+    not compared. Raises :class:`ServerError` if a server cannot be read, :class:`UsageError` for a product that does
     not show settings, and for one server given twice.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -294,7 +294,7 @@ def servers(
 ) -> ServerList:
     """Return the servers of the settings that have all of these labels; with ``check``, log in to each.
 
-    Without ``check`` nothing is sent, and no secret is resolved. Raises :class:`ConfigError` where the settings as a
+    Without ``check`` nothing is sent, and no secret is resolved. Raises :class:`ConfigError` if the settings as a
     whole cannot be read, and :class:`UsageError` for a label that no server has. An entry that is broken is listed with
     its problem.
     """

@@ -30,7 +30,7 @@ P = TypeVar("P", bound="Plan")
 
 @dataclass(frozen=True)
 class PlanVerdict:
-    """What is dangerous about a plan, and why an apply refuses it. ``refusal`` is None where an apply may go on."""
+    """What is dangerous about a plan, and why an apply refuses it. ``refusal`` is None if an apply may go on."""
 
     exit_status: ExitStatus
     dangers: tuple[Danger, ...] = ()
@@ -53,7 +53,7 @@ class Dialogue:
 
 @dataclass(frozen=True)
 class Execution(Generic[P]):
-    """What became of a plan. ``result`` is None where it was refused, changes nothing, or was declined.
+    """What became of a plan. ``result`` is None if it was refused, changes nothing, or was declined.
 
     ``settled`` is what :func:`settle` found out before the plan was made.
     """
@@ -75,8 +75,8 @@ def run_plan(
     """Lock the server, settle, plan, judge, ask, and apply.
 
     ``make_plan`` is called while no other run can write to the server. Nothing is written, and no secret is resolved
-    for a write, before ``dialogue`` confirms the plan. Raises :class:`Unsafe` where another run has the lock,
-    :class:`UsageError` where the product cannot be written or the canary cannot be tested, :class:`JournalError`, and
+    for a write, before ``dialogue`` confirms the plan. Raises :class:`Unsafe` if another run has the lock,
+    :class:`UsageError` if the product cannot be written or the canary cannot be tested, :class:`JournalError`, and
     what ``make_plan`` raises; nothing was written then.
     """
     from ztrust_mail.applying.apply import apply_plan
@@ -109,7 +109,7 @@ def run_plan(
 
 
 def require_support(session: Session, options: ApplyOptions) -> None:
-    """Raise :class:`UsageError` where the product can do no apply, or not one with these options."""
+    """Raise :class:`UsageError` if the product can do no apply, or not one with these options."""
     from ztrust_mail.gateways.capabilities import Operation, require
 
     require(session.gateway, Operation.APPLY)
@@ -149,7 +149,7 @@ def require_open_window(session: Session, allow: frozenset[Reason] = frozenset()
 
 
 def closed_window_note(session: Session) -> tuple[Finding, ...]:
-    """Return a note where the server's windows forbid writing now, for a plan that is not applied yet."""
+    """Return a note if the server's windows forbid writing now, for a plan that is not applied yet."""
     limits, now = session.server.limits, session.clock()
     if limits.is_open(now):
         return ()

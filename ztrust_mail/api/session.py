@@ -142,12 +142,12 @@ class Session:
 
     @property
     def journal_for_reading(self) -> Journal | None:
-        """The journal for reading, None where there is none yet. Raises :class:`JournalError`."""
+        """The journal for reading, None if there is none yet. Raises :class:`JournalError`."""
         with self._opening:  # a background thread reads the journal too
             return vars(self).get("journal") or self.shared_journal or self._read_journal
 
     def missing_journal_note(self) -> tuple[Finding, ...]:
-        """Return a note where a named journal does not exist: its name may have a typo."""
+        """Return a note if a named journal does not exist: its name may have a typo."""
         from ztrust_mail.journal.database import location_of
 
         place = location_of(self.journal_url)
@@ -184,7 +184,7 @@ class Session:
     def lock_out_runs(self) -> Iterator[Journal]:
         """Yield the journal while no run can begin. Sends nothing to the server.
 
-        Raises :class:`UsageError` where there is no journal, else as :meth:`lock` does.
+        Raises :class:`UsageError` if there is no journal, else as :meth:`lock` does.
         """
         if not self.journal_for_reading:
             raise UsageError("there is no journal yet", "the first apply creates it")

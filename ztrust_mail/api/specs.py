@@ -55,7 +55,7 @@ def fit_spec(
     """Return the spec as one server has it: its entries with overlays, and its variables filled in.
 
     ``server`` is a session, or the name of a server in the settings. Functions that take a spec and a session do this
-    themselves. Raises :class:`SpecError` where the server has no text for a placeholder or two overlays conflict.
+    themselves. Raises :class:`SpecError` if the server has no text for a placeholder or two overlays conflict.
     """
     if not isinstance(server, str):
         return lint.fit_spec(spec, target_of(server.server))
@@ -67,7 +67,7 @@ def fit_spec(
 def explain(spec: Spec, realm: str) -> Desired:
     """Return the settings of one realm with the place where each value is defined; offline.
 
-    Raises :class:`UsageError` where no entry covers the realm, and where the spec has entries for certain servers and
+    Raises :class:`UsageError` if no entry covers the realm, and if the spec has entries for certain servers and
     is not fitted to one by :func:`fit_spec`.
     """
     require_server(spec)
@@ -81,7 +81,7 @@ def explain(spec: Spec, realm: str) -> Desired:
 
 
 def require_server(spec: Spec) -> None:
-    """Raise :class:`UsageError` where no server was chosen and a realm's settings depend on it."""
+    """Raise :class:`UsageError` if no server was chosen and a realm's settings depend on it."""
     if spec.is_limited and spec.target is None:
         message = "the spec has entries for certain servers, so a realm's settings depend on the server"
         raise UsageError(message, NAME_SERVER)

@@ -132,7 +132,7 @@ def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
 def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
     """Return a saved plan.
 
-    Raises :class:`UsageError` for any other file, :class:`Unsafe` where its digest is wrong or not the expected one.
+    Raises :class:`UsageError` for any other file, :class:`Unsafe` if its digest is wrong or not the expected one.
     """
     from ztrust_mail.planning.saved import read
 
@@ -143,8 +143,8 @@ def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None
     """Return a saved plan, compared with the server again.
 
     ``left`` limits it to what a run of this plan left, see :func:`find_unfinished`; the realms that the run wrote count
-    as done. Raises :class:`Unsafe` where that run was of another plan, where the plan was made for
-    another server, or where one of its specs or realms changed since, naming them.
+    as done. Raises :class:`Unsafe` if that run was of another plan, if the plan was made for
+    another server, or if one of its specs or realms changed since, naming them.
     """
     from ztrust_mail.planning.planners.from_spec import plan_wanted
     from ztrust_mail.planning.saved.checks import (

@@ -218,7 +218,7 @@ def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Resu
     """Write what the plan says, and read back what the server made of it.
 
     Secrets are resolved before the first write. A realm whose secret cannot be resolved fails alone, as does a realm
-    whose settings changed after the plan was made. Raises :class:`JournalError` where the journal cannot be written
+    whose settings changed after the plan was made. Raises :class:`JournalError` if the journal cannot be written
     before the first write; later, that stops the run.
     """
     todo = plan.changed

@@ -67,7 +67,7 @@ class Waves:
             yield Wave(tuple(rest[start : start + size]))
 
     def check(self, todo: Sequence[RealmPlan]) -> None:
-        """Raise :class:`UsageError` where the canary is ambiguous, or matches no realm that can be tested."""
+        """Raise :class:`UsageError` if the canary is ambiguous, or matches no realm that can be tested."""
         if not todo or not self.canary:
             return
         what = f"--canary {quoted(self.canary)}"

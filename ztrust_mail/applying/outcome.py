@@ -66,7 +66,7 @@ class RealmOutcome:
 class Result(ResultMethods):
     """The outcome of an apply, its realms in the spec's order.
 
-    ``run`` is the run's number in the journal, 0 where nothing was to be written. ``stopped`` is the reason why the
+    ``run`` is the run's number in the journal, 0 if nothing was to be written. ``stopped`` is the reason why the
     rest was skipped. ``own_findings`` are those of no single realm, :attr:`findings` all. ``exit_statuses`` are those
     of the run as a whole, without its realms. ``command`` is the run's command in the journal.
     """

@@ -90,7 +90,7 @@ def _resolve_attempt(
 
 
 def _verify(written: RealmOutcome, live: LiveRealm, gateway: Gateway, mode: SecretMode) -> RealmOutcome:
-    """Return a written realm as failed where the server stores something else than was written."""
+    """Return a written realm as failed if the server stores something else than was written."""
     planned, written = written.plan, replace(written, live=live)
     lost = [n for n in planned.difference.unmanaged if live.attributes.get(n) != planned.attributes[n]]
     different = [change.field for change in compare(gateway.dialect, planned.wanted, live.attributes).changes] + lost

@@ -44,7 +44,7 @@ they are stale once more."""
 class FreshReads:
     """Returns settings of realms that were read at most five seconds ago. Threads may share it.
 
-    A stale realm is read again by the thread that writes it, right before its write. Where one list is known to be
+    A stale realm is read again by the thread that writes it, right before its write. If one list is known to be
     quick and to cost less than single reads of all realms that are left, it serves them all; not where templates are
     read too, which take requests of their own. For a server that shows no settings, the read of the plan is used.
     """
@@ -57,7 +57,7 @@ class FreshReads:
         self._has_templates = any(self._names.values())
 
     def get(self, realm: str) -> LiveRealm:
-        """Return one realm's settings, once per realm. Raises :class:`RealmError` where they cannot be read."""
+        """Return one realm's settings, once per realm. Raises :class:`RealmError` if they cannot be read."""
         with self._lock:
             if self._is_stale(self._seen[realm]) and self._is_list_cheaper():
                 reading = self._read([*self._seen])

@@ -115,7 +115,7 @@ previewing = parameters.gather(
 
 
 def require_terminal_or_yes(command: str, *, yes: bool) -> None:
-    """Raise :class:`UsageError` where the command would have to ask and cannot."""
+    """Raise :class:`UsageError` if the command would have to ask and cannot."""
     if not yes and not sys.stdin.isatty():
         name = command.split()[0]
         hint = "review what it would do on a terminal"
@@ -227,7 +227,7 @@ def finish(
 
 
 def _continue_command(done: Result) -> str:
-    """Return the command that writes the realms that an apply left, empty where it left none."""
+    """Return the command that writes the realms that an apply left, empty if it left none."""
     planned = {realm.realm for realm in done.plan.changed}
     is_done = all(realm.status is Status.APPLIED for realm in done.realms if realm.realm in planned)
     name, _, run = done.command.partition(" ")
@@ -242,7 +242,7 @@ def _continue_command(done: Result) -> str:
 
 
 def check_preview(output: Output, preview: Preview) -> None:
-    """Raise :class:`UsageError` before any work is done where the plan could not be saved."""
+    """Raise :class:`UsageError` before any work is done if the plan could not be saved."""
     if preview.out:
         check_plan_file(preview.out, output.own)
         check_output_file(preview.out, force=preview.force)

@@ -97,33 +97,33 @@ class ServerFlags:
 
     @property
     def are_several(self) -> bool:
-        """Whether there may be several, also where it happens to be one."""
+        """Whether there may be several, even if the selection happens to match only one."""
         return self.selection.is_several
 
     @property
     def only(self) -> str | None:
-        """The server of a run on one, None where the settings choose it."""
+        """The server of a run on one, None if the settings choose it."""
         return self.server[0] if self.server else None
 
     def require_one(self, option: object, why: str) -> None:
-        """Raise :class:`UsageError` where an option that fits one server was given with several."""
+        """Raise :class:`UsageError` if an option that supports only one server was given with several."""
         if option and self.are_several:
-            hint = "run the command once for each server, with --server NAME"
-            raise UsageError(f"{option} needs one server: {why}", hint)
+            hint = "run the command once per server, with --server NAME"
+            raise UsageError(f"{option} cannot be combined with several servers: {why}", hint)
 
     def parse_order(self) -> tuple[Stage, ...]:
         """Return the stages of ``--order``.
 
-        Raises :class:`UsageError` for another form, a stage named twice, and a run on one server.
+        Raises :class:`UsageError` for a malformed value, a stage named twice, and a run on one server.
         """
         if self.order is not None and not self.are_several:
-            raise UsageError("--order needs several servers", "add --all-servers, or --server for each of them")
+            raise UsageError("--order needs several servers", "add --all-servers, or --server for each server")
         stages: list[Stage] = []
         for one in self.order.split(",") if self.order is not None else ():
             name, equals, value = one.partition("=")
             if not (name and equals and value):
                 hint = "write labels with their values, in order: --order stage=dev,stage=prod"
-                raise UsageError(f"--order has {quoted(one)}, which is not NAME=VALUE", hint)
+                raise UsageError(f"--order contains {quoted(one)}, which is not NAME=VALUE", hint)
             if (name, value) in stages:
                 raise UsageError(f"--order names {quoted(one)} twice", "name each stage once")
             stages.append((name, value))
@@ -229,14 +229,16 @@ selecting = parameters.gather(
             help="Servers of the settings file, or a URL; repeatable.", shell_complete=completion.server_names,
         ),
         parameters.texts(
-            "--label", "NAME=VALUE", "Only servers with this label; repeatable, all have to match.",
+            "--label", "NAME=VALUE", "Only servers with this label; repeatable, all must match.",
             suggest=completion.server_labels,
         ),
         parameters.flag("--all-servers", help="All servers of the settings file."),
         parameters.number("--parallel", "N", 4, 1, MOST_PARALLEL, "How many servers to work on at once."),
     ),
 )  # fmt: skip
-"""Declare which servers to work on; the function gets a ``servers`` of type :class:`ServerFlags`."""
+"""Declare the server options; the function gets ``servers``, a :class:`ServerFlags`."""
 order = parameters.text(
-    "--order", metavar="STAGE,STAGE...", help="Write stage by stage, such as stage=dev,stage=prod; stop at a failure."
+    "--order",
+    metavar="STAGE,STAGE...",
+    help="Write stage by stage, such as stage=dev,stage=prod; stop after a failure.",
 )

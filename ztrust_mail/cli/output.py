@@ -79,7 +79,7 @@ class Output(AbstractContextManager["Output"]):
         return self
 
     def _check_format(self) -> None:
-        """Raise :class:`UsageError`, to be shown as text, where the format needs a package that is not installed."""
+        """Raise :class:`UsageError`, to be shown as text, if the format needs a package that is not installed."""
         wanted, self.format = self.format, OutputFormat.TEXT
         load_format(wanted).check_installed()
         self.format = wanted
@@ -132,7 +132,7 @@ class Output(AbstractContextManager["Output"]):
     def attach(self, session: Session, activity: str = "Reading") -> None:
         """Put the server into the report, keep the findings of the settings for it, and show that something goes on.
 
-        Raises :class:`UsageError` where a report or the plan to be saved would overwrite a realm export.
+        Raises :class:`UsageError` if a report or the plan to be saved would overwrite a realm export.
         """
         self._server = session.server.url
         self.title = f"{session.server.name} ({self._server})" if session.server.name else self._server
@@ -192,7 +192,7 @@ class Output(AbstractContextManager["Output"]):
         self._activity(done, total)
 
     def check_outside_exports(self, exports: str) -> None:
-        """Raise :class:`UsageError` where a report or a saved plan would overwrite a realm export of that folder."""
+        """Raise :class:`UsageError` if a report or a saved plan would overwrite a realm export of that folder."""
         files, self._files = self._files, []  # where one is refused, none is written
         for path in (*(path for _, path in files), *filter(None, [self.own.out])):
             check_outside(path, exports)
@@ -236,7 +236,7 @@ class Output(AbstractContextManager["Output"]):
     def print_preview(self, report: PlanReport, *, asks: bool) -> None:
         """Print a plan before it is applied; with a document to standard error, and only if a question follows.
 
-        Raises :class:`OutputError` where it cannot be written: then nothing may be written to the server.
+        Raises :class:`OutputError` if it cannot be written: then nothing may be written to the server.
         """
         shown, self._shown = self._text_of(self._complete(report)), (*self._findings, *report.findings)
         self.show_preview(shown._replace(verdict=[*shown.verdict, style.line()]), asks=asks)
@@ -351,7 +351,7 @@ def confirm(question: str) -> bool:
 
 
 def _why_not_written(path: Path, report: str) -> str:
-    """Write a report file; return why it could not be written, empty where it was."""
+    """Write a report file; return why it could not be written, empty if it was."""
     if why := why_not_replace(path):  # a file was created there while the command ran
         return why
     try:
@@ -362,7 +362,7 @@ def _why_not_written(path: Path, report: str) -> str:
 
 
 def check_output_file(path: Path | None, *, force: bool) -> None:
-    """Raise :class:`UsageError` before any work is done where the output file could not be written."""
+    """Raise :class:`UsageError` before any work is done if the output file could not be written."""
     if path is None:
         return
     if path.exists() and not force:

@@ -65,7 +65,7 @@ def _kind_of(beginning: bytes) -> FileKind:
 
 
 def why_not_replace(path: Path, replaceable: FileKind = FileKind.REPORT) -> str:
-    """Return why a file may not be replaced by one of that kind, empty where it may."""
+    """Return why a file may not be replaced by one of that kind, empty if it may."""
     if (kind := kind_at(path)) in (FileKind.NEW, FileKind.DEVICE, replaceable):
         return ""
     return f"it holds something other than {replaceable.value}" if kind is FileKind.OTHER else f"it is {kind.value}"
@@ -81,7 +81,7 @@ class ProtectedFiles:
     settings: str | None = None
 
     def why_not_write(self, path: Path, replaceable: FileKind = FileKind.REPORT) -> str:
-        """Return why a report, or another kind of file, may not be written to a path, empty where it may."""
+        """Return why a report, or another kind of file, may not be written to a path, empty if it may."""
         return next(self._reasons(path), "") or why_not_replace(path, replaceable)
 
     def _reasons(self, path: Path) -> Iterator[str]:
@@ -98,25 +98,25 @@ class ProtectedFiles:
 
 
 def check_plan_file(path: Path, own: ProtectedFiles) -> None:
-    """Raise :class:`UsageError` where saving a plan would replace anything but a saved plan."""
+    """Raise :class:`UsageError` if saving a plan would replace anything but a saved plan."""
     if why := replace(own, out=None).why_not_write(path, FileKind.PLAN):
         raise UsageError(f"cannot write the plan {quoted(path)}: {why}", "name a file elsewhere")
 
 
 def check_not_journal(path: Path, settings: str | None) -> None:
-    """Raise :class:`UsageError` where a command's output would replace the journal in force."""
+    """Raise :class:`UsageError` if a command's output would replace the journal in force."""
     if any(_is_same(path, other) for other in _journal_files(settings)):
         raise UsageError(f"cannot write {quoted(path)}: it is the journal", "name another file")
 
 
 def check_not_input(path: Path | None, read: str) -> None:
-    """Raise :class:`UsageError` where a command's output would replace the file that the command reads."""
+    """Raise :class:`UsageError` if a command's output would replace the file that the command reads."""
     if path is not None and read != STDIN and _is_same(path, read):
         raise UsageError(f"cannot write {quoted(path)}: the command reads this file", "name another file")
 
 
 def check_outside(path: Path, exports: str) -> None:
-    """Raise :class:`UsageError` where a report or plan would overwrite or join the realm exports."""
+    """Raise :class:`UsageError` if a report or plan would overwrite or join the realm exports."""
     real, root = os.path.realpath(path), os.path.realpath(exports)
     if real == root or (real.endswith(".json") and is_inside(real, root)):
         message = f"cannot write {quoted(path)}: it would be one of the realm exports in {quoted(exports, 255)}"
@@ -126,7 +126,7 @@ def check_outside(path: Path, exports: str) -> None:
 def parse_report_files(texts: Sequence[str], own: ProtectedFiles) -> list[ReportFile]:
     """Parse each ``FORMAT=FILE``.
 
-    Raises :class:`UsageError`, before any work is done, where one is malformed, cannot be written, or would overwrite
+    Raises :class:`UsageError`, before any work is done, if one is malformed, cannot be written, or would overwrite
     a file of the command or another report.
     """
     found: list[ReportFile] = []

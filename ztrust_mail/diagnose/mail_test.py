@@ -57,7 +57,7 @@ class MailTestOutcome:
     """The test of one realm. ``proof`` is a text that says what the sent mail proves.
 
     ``exit_status`` is DIFFERS when the test failed, and PARTIAL when it could not be made. ``seconds`` is how long the
-    server took to answer. ``settings`` are those that it tested, None where they are unknown.
+    server took to answer. ``settings`` are those that it tested, None if they are unknown.
     """
 
     realm: str

@@ -50,8 +50,8 @@ class Dialect:
     ``mask`` is what the server shows in place of a secret. ``extras`` tells whether the product keeps attributes that
     the table does not know. ``constraints`` are the rules that concern more than one field, ``advice`` are the
     recommendations of the product's own documentation. ``page`` is the menu path of its settings page.
-    ``disabled_attributes`` are the attributes of a realm without e-mail, None where the product cannot express that.
-    ``text_prefix`` is the prefix of the names of localised texts, see :func:`is_template`; empty where there are none.
+    ``disabled_attributes`` are the attributes of a realm without e-mail, None if the product cannot express that.
+    ``text_prefix`` is the prefix of the names of localised texts, see :func:`is_template`; empty if there are none.
     """
 
     name: str

@@ -117,7 +117,7 @@ def explain_drift(
 
     ``selected`` are the globs that the plan is limited to. Writes of a run ``under_way`` are not reported as unknown
     outcomes. The gateway is asked only for the edits of realms that were changed outside ztrust-mail. A product that
-    shows no settings has no such changes. Raises :class:`UsageError` where the globs match neither a realm of the plan
+    shows no settings has no such changes. Raises :class:`UsageError` if the globs match neither a realm of the plan
     nor a vanished one.
     """
     vanished = _vanished_realms(plan, remembered, selected)

@@ -1,13 +1,13 @@
-"""Requests on many servers: stored in the journal, and done by workers.
+"""Requests for many servers: stored in the journal and processed by workers.
 
-A service submits what is to be done, and workers do it, server by server::
+A service submits work, and workers process it, server by server::
 
     from ztrust_mail import fleet
 
     request = fleet.submit(fleet.OnboardRealms({"acme": {...}}), "prod", key="order 4711")
     fleet.status(request.number).state
 
-Whoever submits many requests opens an engine once: ``with fleet.open_engine() as engine: engine.submit(...)``.
+To submit many requests, open an engine once: ``with fleet.open_engine() as engine: engine.submit(...)``.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def open_engine(
     *,
     options: DrainOptions | None = None,
 ) -> Engine:
-    """Return the engine on the journal that settings and environment name; a context manager.
+    """Return an engine, as a context manager, for the journal named by settings and environment.
 
-    With a journal in PostgreSQL it wakes workers; with one in a file, only :meth:`Engine.drain` does the work.
+    With a journal in PostgreSQL it wakes workers; with one in a file, only :meth:`Engine.drain` processes requests.
     Raises :class:`ConfigError`, :class:`JournalError`.
     """
     environ = config.Environment(environ)
@@ -95,9 +95,9 @@ def _engine_with_workers() -> type[Engine]:
 
 
 def require_workers(url: Secret | None) -> None:
-    """Raise :class:`JournalError` where no worker can be waked, since the journal is in a file."""
+    """Raise :class:`JournalError` if the journal is in a file, so that there can be no workers."""
     if location_of(url).url is None:
-        message = "workers need a journal in PostgreSQL, and this one is in a file"
+        message = "workers need a journal in PostgreSQL, but this one is in a file"
         hint = "set journal.url in the settings, or ZTRUST_MAIL_JOURNAL, to postgresql://user@host/database"
         raise JournalError(message, hint, "no-workers")
 
@@ -111,14 +111,14 @@ def submit(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> StoredRequest:
-    """Store a request for a server, and wake a worker for it; return the request.
+    """Store a request for a server, wake a worker, and return the request.
 
-    ``server`` is the name of a server in the settings or a URL. ``key`` makes the call repeatable: of requests with the
-    same key for one server only the first is done, however often it is submitted, until it is pruned. Without a key, a
-    request that is the same as one that waits or runs is that one. ``message`` is recorded in the journal.
+    ``server`` is the name of a server in the settings or a URL. ``key`` makes the call idempotent: for each server, the
+    first request with a given key is the only one, until it is pruned. Without a key, returns an identical request
+    that is waiting or running, if there is one. ``message`` is recorded in the journal.
 
-    Sends nothing to the server, and resolves no secret. Raises :class:`ConfigError`, :class:`SpecError`,
-    :class:`UsageError` for work that no worker could do, :class:`JournalError`; nothing was stored then.
+    Sends nothing to the server and resolves no secrets. If it raises, nothing was stored. Raises :class:`ConfigError`,
+    :class:`SpecError`, :class:`JournalError`, and :class:`UsageError` for work that no worker could do.
     """
     environ = config.Environment(environ)
     chosen = config.choose_server(config.load(config_path, environ), server, (), environ)
@@ -127,19 +127,19 @@ def submit(
 
 
 def status(number: int, *, config_path: str | None = None, environ: config.Variables = config.PROCESS) -> StoredRequest:
-    """Return a request as it is now. Raises :class:`UsageError` if there is none with this number."""
+    """Return the current state of a request. Raises :class:`UsageError` for an unknown number."""
     with open_engine(config_path, environ) as engine:
         return engine.status(number)
 
 
 def cancel(number: int, *, config_path: str | None = None, environ: config.Variables = config.PROCESS) -> StoredRequest:
-    """Cancel a request: at once if it waits, else its worker stops between two realms. Returns it."""
+    """Cancel a waiting request, or stop a running one before its next realm. Returns the request."""
     with open_engine(config_path, environ) as engine:
         return engine.cancel(number)
 
 
 def retry(number: int, *, config_path: str | None = None, environ: config.Variables = config.PROCESS) -> StoredRequest:
-    """Let a request that failed, was given up or cancelled wait again, and return it."""
+    """Queue a failed, dead or cancelled request again, and return it."""
     with open_engine(config_path, environ) as engine:
         return engine.retry(number)
 
@@ -147,10 +147,10 @@ def retry(number: int, *, config_path: str | None = None, environ: config.Variab
 def drain(
     server: str | None = None, *, config_path: str | None = None, environ: config.Variables = config.PROCESS
 ) -> int:
-    """Do all requests for a server that are due, in this process; return how many ended.
+    """Process all due requests for a server in this process; return how many ended.
 
-    For those who run workers of their own. May be called at any time and as often as one likes: only one drain at a
-    time works on a server, and what a killed one has left is taken up when its lease of 60 s has expired.
+    Use this from your own workers, at any time and as often as you like. Only one drain at a time works on a server.
+    Requests left over from a killed drain are resumed once its lease of 60 s has expired.
     """
     environ = config.Environment(environ)
     chosen = config.choose_server(config.load(config_path, environ), server, (), environ)

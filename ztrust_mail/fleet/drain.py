@@ -1,4 +1,4 @@
-"""Works off the requests of one server, in order, until none is left or the drain is stopped."""
+"""Processes the requests of one server, in order, until none is left or the drain is stopped."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ _SENDS_ONLY_MAIL: Final = (TestSpec.kind, TestStored.kind)
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When to give up, in seconds and attempts.
+    """When to give up on a request; times are in seconds.
 
-    A request is dead when its worker was killed in each of ``attempts``, or when its server could not be used for
-    ``patience`` after it was submitted. Until then it waits a quarter of its age, within the two bounds.
+    A request is dead after ``attempts`` attempts in which its worker was killed, or if its server is still unavailable
+    ``patience`` seconds after it was submitted. Until then, its pauses are a quarter of its age, within the two bounds.
     """
 
     attempts: int = 5
@@ -61,12 +61,12 @@ class RetryPolicy:
     shortest_pause: float = 5.0
     longest_pause: float = 300.0
     wait_for_lock: float = 60.0
-    """How many seconds to wait for a run of somebody else on the server."""
+    """How long to wait for another run on the server."""
     watch: float = 1.0
-    """How many seconds pass before the journal is asked again whether a request was cancelled."""
+    """The interval between checks for cancelled requests."""
 
     def pause_at(self, age: timedelta) -> timedelta | None:
-        """Return how long a request of an age waits for its server, None where it is given up."""
+        """Return how long a request of this age waits for its server; None to give it up."""
         if age.total_seconds() >= self.patience:
             return None
         return timedelta(seconds=min(max(age.total_seconds() / 4, self.shortest_pause), self.longest_pause))
@@ -74,9 +74,9 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class DrainOptions:
-    """Where a drain finds the settings, and how it works. Setting ``stop`` lets it end after the writes under way.
+    """The settings and timing of a drain. Setting ``stop`` ends it after the writes in progress.
 
-    ``lease`` says how long the leases on a server and its requests last after their holder was killed.
+    ``lease`` has the duration of the leases on a server and on its requests.
     """
 
     config_path: str | None = None
@@ -87,10 +87,10 @@ class DrainOptions:
 
 
 class Drain:
-    """Works off the requests of a server. Only one drain at a time works on a server, on whatever machine.
+    """Processes the requests of a server. Only one drain at a time works on a server, across all machines.
 
-    The lease on the requests of a server expires 60 s after a worker was killed. Until then no other drain begins;
-    then one takes the requests that the worker left as running.
+    The lease on the requests of a server expires 60 s after its worker was killed. Only then can another drain start
+    and continue the requests that the worker left in state running.
     """
 
     def __init__(self, journal: Journal, server: str, options: DrainOptions) -> None:
@@ -100,9 +100,9 @@ class Drain:
         self._is_down = False
 
     def run(self) -> int:
-        """Work off all requests that are due, and return how many ended. Raises :class:`JournalError`.
+        """Process all due requests, and return how many ended. Raises :class:`JournalError`.
 
-        Returns 0 at once where another drain works on the server.
+        Returns 0 immediately if another drain is working on the server.
         """
         ended = 0
         while self._has_work():
@@ -116,7 +116,7 @@ class Drain:
         return ended
 
     def _has_work(self) -> bool:
-        """Tell whether requests are due: also asked after the lease was released, as one may have come meanwhile."""
+        """Tell whether requests are due. Asked again after the lease is released, for requests submitted meanwhile."""
         return not self._is_stopping and not self._is_down and bool(self._requests.waiting_for(self._server, limit=1))
 
     @property
@@ -140,9 +140,9 @@ class Drain:
         return ended
 
     def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
-        """Do the work of requests that were taken together; return how each ended, in the same order.
+        """Process requests that were taken together; return how each ended, in the same order.
 
-        ``was_killed`` says that an earlier worker was killed while it worked on it; it is then one request.
+        ``was_killed`` means that an earlier worker was killed while processing it; the batch then has one request.
         """
         ends: dict[int, RequestEnd | Postponed] = {
             one.number: end for one in batch if (end := self._without_work(one, was_killed=was_killed))
@@ -169,28 +169,28 @@ class Drain:
         return ends
 
     def _wait_for_server(self, batch: Sequence[StoredRequest], why: str) -> list[RequestEnd | Postponed]:
-        """Let requests wait for a server that cannot be used now, and all others for it; this drain ends.
+        """Postpone these requests, and all others for the same unavailable server; this drain ends.
 
-        The others wait less long, so that they come first: it may be these requests that the server fails at.
+        The others wait for a shorter time, so they come first: these requests may be what makes the server fail.
         """
         self._is_down = True
         now, retry = self._requests.now(), self._options.retry
         pauses = [retry.pause_at(now - one.submitted) for one in batch]
         self._requests.hold_back(self._server, timedelta(seconds=retry.shortest_pause))
-        _LOG.warning("the requests of %s wait: %s", quoted(self._server), why)
+        _LOG.warning("requests for %s are waiting: %s", quoted(self._server), why)
         hours = f"{retry.patience / 3600:g} hours"
         dead = RequestEnd(RequestState.DEAD, summary=f"given up after {hours}: {why}")
         return [Postponed(why, pause) if pause else dead for pause in pauses]
 
     def _without_work(self, request: StoredRequest, *, was_killed: bool) -> RequestEnd | None:
-        """Return how a request ends that must not be attempted again, None for all others."""
+        """Return the outcome of a request that must not be attempted again, None for all others."""
         if request.is_cancelled:
-            return RequestEnd(RequestState.CANCELLED, summary="cancelled; its worker had been killed before")
+            return RequestEnd(RequestState.CANCELLED, summary="cancelled after its worker was killed")
         if request.attempts > self._options.retry.attempts:
             tried = f"given up after {self._options.retry.attempts} attempts"
-            return RequestEnd(RequestState.DEAD, summary=f"{tried}: each time, its worker ended before the request did")
+            return RequestEnd(RequestState.DEAD, summary=f"{tried}: its worker died each time")
         if request.kind in _SENDS_ONLY_MAIL and was_killed:
-            why = "its worker was killed; test mails may have been sent, and are not sent twice"
+            why = "its worker was killed; test mails may have been sent, so they are not sent again"
             return RequestEnd(RequestState.FAILED, summary=why)
         return None
 
@@ -228,12 +228,12 @@ class Drain:
         server = request.name or request.server
         self._require_known(server)
         session = api.connect(server, config_path=options.config_path, environ=options.environ)
-        session = replace(session, shared_journal=self._journal)  # a connection for each would cost more than the work
+        session = replace(session, shared_journal=self._journal)  # a new connection would cost more than the work
         if session.gateway.url != request.server:
             session.close()
             here, there = quoted(session.server.url), quoted(request.server)
-            message = f"the settings of this worker have {here} as server {quoted(request.name)}, not {there}"
-            raise Unsafe(message, "correct the settings of one of the two, then: ztrust-mail requests N --retry")
+            message = f"in this worker's settings, server {quoted(request.name)} is {here}, not {there}"
+            raise Unsafe(message, "make the settings match, then: ztrust-mail requests N --retry")
         return session
 
     def _require_known(self, server: str) -> None:
@@ -244,17 +244,17 @@ class Drain:
         if not is_named and not config.has_server_at(settings, server, options.environ):
             error = Unsafe if "://" in server or is_file_url(server) else ConfigError
             message = f"the settings of this worker have no server {quoted(server, 200)}"
-            raise error(message, "add it to the settings of the worker, then: ztrust-mail requests N --retry")
+            raise error(message, "add it to the worker's settings, then: ztrust-mail requests N --retry")
 
     @contextmanager
     def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
-        """Yield an event that is set when the drain is to stop, or all requests of the batch are cancelled."""
+        """Yield an event that is set when the drain is stopped or all requests of the batch are cancelled."""
         cancel, done = threading.Event(), threading.Event()
         numbers = {*_numbers(batch)}
 
         def watch() -> None:
             while not done.wait(self._options.retry.watch) and not cancel.is_set():
-                with suppress(JournalError):  # the next look may succeed; a run that needs the journal stops by itself
+                with suppress(JournalError):  # try again next time; a run that needs the journal stops by itself
                     if self._is_stopping or numbers <= self._requests.find_cancelled():
                         cancel.set()
 

@@ -1,7 +1,7 @@
-"""The engine that takes requests and has them done: four verbs, with workers or without.
+"""The engine: submits, shows, cancels and retries requests, with or without workers.
 
-``Engine`` stores requests in the journal, and whoever calls :meth:`Engine.drain` does them in this process.
-:class:`ztrust_mail.fleet.queue.WorkerEngine` wakes a worker for each request, too.
+``Engine`` stores requests in the journal; :meth:`Engine.drain` processes them in the calling process.
+:class:`ztrust_mail.fleet.queue.WorkerEngine` also wakes a worker for each request.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ztrust_mail.journal.requests import BusyServer, NewRequest, RequestState, S
 from ztrust_mail.settings import Server
 
 MAX_KEY = 200
-"""How many characters the key of a request may have."""
+"""The maximum length of a request's key."""
 
 
 class Engine:
-    """Requests in a journal. A context manager; may be used by several threads."""
+    """Manages the requests in a journal. A context manager; threads may share it."""
 
     def __init__(self, journal: Journal, options: DrainOptions) -> None:
         self.journal, self.options = journal, options
@@ -42,17 +42,17 @@ class Engine:
         self.journal.close()
 
     def submit(self, work: Work, server: Server, *, key: str = "", message: str = "") -> StoredRequest:
-        """Store a request for a server and return it, or the one that is there already.
+        """Store a request for a server and return it, or return the existing one.
 
-        Of two with the same ``key`` for a server only the first is ever done; without a key, a request that is the same
-        as one that waits or runs is that one. Raises :class:`ZtrustMailError` where it could not be done.
+        A request exists already if one with the same ``key`` was submitted for this server, or, without a key, if an
+        identical one is waiting or running. Raises :class:`ZtrustMailError` for work that no worker could do.
         """
         if len(key) > MAX_KEY:
-            raise UsageError(f"the key has {len(key):,} characters, and may have {MAX_KEY}", "use a shorter one")
+            raise UsageError(f"the key has {len(key):,} characters; the limit is {MAX_KEY}", "use a shorter one")
         if printable(key) != key:
-            raise UsageError(f"the key {quoted(key)} has characters that cannot be seen", "use letters and digits")
+            raise UsageError(f"the key {quoted(key)} contains unprintable characters", "use letters and digits")
         if server.isolated:
-            message = f"the server {quoted(server.name)} is only in a settings file that is not trusted"
+            message = f"server {quoted(server.name)} is only defined in an untrusted settings file"
             raise UsageError(message, "name the file with --config, or add the server to your own settings")
         check_message(message)
         content = write_content(work)
@@ -75,29 +75,29 @@ class Engine:
         return request
 
     def status(self, number: int) -> StoredRequest:
-        """Return a request as it is now. Raises :class:`UsageError` if there is none."""
+        """Return the current state of a request. Raises :class:`UsageError` for an unknown number."""
         return self.journal.requests.get(number)
 
     def cancel(self, number: int) -> StoredRequest:
-        """Cancel a request: at once if it waits, else its worker stops between two realms. Returns it."""
+        """Cancel a waiting request, or stop a running one before its next realm. Returns the request."""
         return self.journal.requests.cancel(number)
 
     def retry(self, number: int) -> StoredRequest:
-        """Let a request that failed, was given up or cancelled wait again. Raises :class:`UsageError` for others."""
+        """Queue a failed, dead or cancelled request again. Raises :class:`UsageError` for others."""
         with self.journal.requests.retrying(number) as (request, transaction):
             self._wake(transaction, BusyServer(request.server, request.name, request.queue, request.priority))
         return request
 
     def drain(self, server: str) -> int:
-        """Do all requests for a server that are due, in this process; return how many ended.
+        """Process all due requests for a server in this process; return how many ended.
 
-        ``server`` is the canonical URL. Only one drain at a time works on a server: returns 0 where another does.
+        ``server`` is the canonical URL. Returns 0 if another drain is working on the server.
         """
         return Drain(self.journal, server, self.options).run()
 
     def drain_all(self) -> int:
-        """Do all requests that are due, server by server; return how many ended."""
+        """Process all due requests, server by server; return how many ended."""
         return sum(self.drain(one.server) for one in self.journal.requests.busy_servers())
 
     def _wake(self, transaction: Transaction, server: BusyServer) -> None:
-        """Wake a worker within the transaction that stores a request for a server. Here nobody waits."""
+        """Wake a worker, within the transaction that stores a request. This engine has none to wake."""

@@ -1,4 +1,4 @@
-"""Does the work of one request on a server, as the command of the same name would."""
+"""Executes the work of a request on a server, like the command of the same name."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ if TYPE_CHECKING:
     WorkResult = Result | Drift | MailTestRun | Ensured
 
 MAX_REPORT: Final = 1_000_000
-"""How many characters of a report the journal keeps."""
+"""The maximum length of a report stored in the journal, in characters."""
 
 _OUTAGES: Final = frozenset((CIRCUIT_OPEN, TOO_BUSY, "not-read-back", "proxy", "reset", "slow", "unreachable"))
-"""The rules of errors that a server causes which goes down during a run."""
+"""The rules of errors caused by a server that goes down during a run."""
 
 LONGEST_WAIT: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class WorkCall:
-    """A request that is worked on. Setting ``cancel`` lets the writes under way finish and ends it.
+    """A request in progress. Setting ``cancel`` ends it after the writes in progress.
 
-    ``wait`` is how many seconds to wait for a run of somebody else on the server.
+    ``wait`` is how many seconds to wait for another run on the server.
     """
 
     request: StoredRequest
@@ -77,7 +77,7 @@ class WorkCall:
     wait: float
 
     def options(self, allow: frozenset[Reason], waves: Waves | None = None) -> ApplyOptions:
-        """Return how a plan is applied for the request."""
+        """Return the options for applying a plan for this request."""
         from ztrust_mail.applying.options import ApplyOptions, Waves
 
         return ApplyOptions(
@@ -91,7 +91,7 @@ class WorkCall:
 
 
 def execute(call: WorkCall, work: Work) -> WorkResult:
-    """Do the work of a request and return its result. Raises :class:`ZtrustMailError` where nothing was done."""
+    """Do the work of a request and return its result. Raises :class:`ZtrustMailError` if nothing was done."""
     match work:
         case ApplySpec():
             return _apply(call, work)
@@ -127,7 +127,7 @@ def _apply_saved(call: WorkCall, work: ApplySavedPlan) -> Result:
 
 
 def _plan_left(call: WorkCall, saved: SavedPlan) -> Plan:
-    """Return the saved plan, or what a killed worker has left of it."""
+    """Return the saved plan, or the rest of it if a worker was killed while applying it."""
     run = call.session.journal.run_of_request(call.request.number)
     if run is None:
         return api.plan_saved(saved, call.session)
@@ -137,7 +137,7 @@ def _plan_left(call: WorkCall, saved: SavedPlan) -> Plan:
     if run.outcome in (Outcome.DONE, Outcome.RESUMED):
         return replace(saved.as_plan, realms=())
     hint = f"see: ztrust-mail history {run.number}"
-    raise Unsafe(f"run {run.number} applied a part of this plan, and another run followed", hint, "plan-stale")
+    raise Unsafe(f"run {run.number} applied part of this plan, and another run followed", hint, "plan-stale")
 
 
 def _rotate(call: WorkCall, work: RotateSecrets) -> Result:
@@ -147,7 +147,7 @@ def _rotate(call: WorkCall, work: RotateSecrets) -> Result:
     waves = replace(work.waves or Waves("1"), per_credential=True)
     options = replace(call.options(allow, waves), command="rotate", spec_digest=api.spec_digest(spec))
     make_plan = partial(api.rotate_plan, spec, call.session, work.references, realms=work.realms, allow=work.allow)
-    with call.session.lock(wait=options.wait, cancel=call.cancel):  # to the end of the search for old values
+    with call.session.lock(wait=options.wait, cancel=call.cancel):  # until the search for old values has ended
         settled = tuple(one.finding for one in api.settle(call.session))
         done = api.run_plan(call.session, make_plan, options)
         if done.verdict.refusal:
@@ -166,20 +166,20 @@ def _run(session: Session, make_plan: Callable[[], Plan], options: ApplyOptions)
 
 
 def result_of(done: Execution[P], command: str) -> Result:
-    """Return the result of a plan that was carried out, or that had nothing to change."""
+    """Return the result of a plan that was applied, or that had nothing to change."""
     from ztrust_mail.applying.outcome import Result
 
     return done.result or Result.of_unchanged(done.plan, command)
 
 
 def with_reasons(refusal: Unsafe, plan: Plan) -> Unsafe:
-    """Return a refusal with the errors in its plan, which nobody sees otherwise: what the policy forbids, and where."""
+    """Return a refusal with the errors in its plan, such as policy violations, which are shown nowhere else."""
     errors = (one for realm in plan.realms for one in realm.findings if one.severity is Severity.ERROR)
     return Unsafe(refusal.message, refusal.hint, refusal.rule, (*refusal.findings, *errors))
 
 
 def end_of(result: WorkResult) -> RequestEnd:
-    """Return how a request ends that has a result. A drift that was found is an answer, no failure."""
+    """Return the end of a request from its result. Finding drift is not a failure."""
     from ztrust_mail.drift_detection.drift import Drift
 
     is_answer = isinstance(result, Drift) and result.exit_status is ExitStatus.DIFFERS
@@ -188,7 +188,7 @@ def end_of(result: WorkResult) -> RequestEnd:
 
 
 def end_of_error(kind: str, e: ZtrustMailError) -> RequestEnd:
-    """Return how a request ends that raised an error."""
+    """Return the end of a request that raised an error."""
     from ztrust_mail.reports.report import of_findings
 
     command = KINDS[kind].command if kind in KINDS else "apply"
@@ -209,7 +209,7 @@ def _end(state: RequestState, report: Report, summary: str) -> RequestEnd:
 
 
 def _text_of(report: Report) -> str:
-    """Return a report as text; that of an apply below its plan, which a command here would have shown before."""
+    """Return a report as text. For an apply, start with the plan, which a local command would have shown before."""
     from ztrust_mail.reports.report import ApplyReport, of_plan
     from ztrust_mail.reports.text import TextFormat, file_content
 
@@ -220,19 +220,19 @@ def _text_of(report: Report) -> str:
 
 
 def is_transient(e: ZtrustMailError) -> bool:
-    """Tell whether an error may be gone in a while: the server is down, or another run has the lock on it."""
+    """Tell whether an error may be temporary: the server is down, or another run has the lock on it."""
     is_down = isinstance(e, ServerError) and not isinstance(e, ServerRefused)
     return is_down or (isinstance(e, Unsafe) and e.rule == LOCKED)
 
 
 def has_lost_server(result: WorkResult) -> bool:
-    """Tell whether a result is incomplete because the server went down, or no longer answered."""
+    """Tell whether a result is incomplete because the server went down or stopped responding."""
     is_lost = any(one.rule in _OUTAGES and one.severity is Severity.ERROR for one in result.findings)
     return is_lost or result.exit_status is ExitStatus.UNREACHABLE
 
 
 def require_journal(result: WorkResult) -> None:
-    """Raise :class:`JournalError` where the journal stopped a run, or another run took the lock on the server.
+    """Raise :class:`JournalError` if a journal failure or a lost lock stopped the run.
 
     The request is then left as if its worker had been killed: the next drain resumes it.
     """
@@ -242,9 +242,9 @@ def require_journal(result: WorkResult) -> None:
 
 
 def until_window(session: Session, allow: Iterable[str] = ()) -> Postponed | None:
-    """Return until when to wait where the server may not be written now, None where it may or ``allow`` says so.
+    """Return how long to wait for the next window, None if the server may be written now or ``allow`` permits it.
 
-    Raises :class:`Unsafe` where no window ever opens.
+    Raises :class:`Unsafe` if no window ever opens.
     """
     limits, now, allowed = session.server.limits, session.clock(), parse_allow(allow)
     if limits.is_open(now) or Reason.WINDOW in allowed:

@@ -32,17 +32,17 @@ _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 LOOPBACK: Final = "127.0.0.1"
 OLDEST_SWEEP: Final = 60.0
-"""How many seconds ago the last sweep of a healthy worker ended at most."""
+"""The maximum age of the last sweep of a healthy worker, in seconds."""
 
 Clock = Callable[[], float]
 
 
 class Observed(Protocol):
-    """What is reported of a worker."""
+    """A worker, as seen by the health server."""
 
     @property
     def state(self) -> WorkerState:
-        """What the worker does at the moment."""
+        """The current state of the worker."""
         ...
 
     @property
@@ -53,10 +53,10 @@ class Observed(Protocol):
 
 @contextmanager
 def serve_health(worker: Observed, address: str, clock: Clock = time.monotonic) -> Iterator[str]:
-    """Answer requests about a worker in a thread until the block ends; yield the URL.
+    """Serve health and metrics of a worker in a thread until the block ends; yield the URL.
 
-    ``address`` is ``HOST:PORT``, or a port of this machine's loopback address; port 0 takes any that is free. ``clock``
-    is that of the worker's event loop. Raises :class:`UsageError` for an address that cannot be used.
+    ``address`` is ``HOST:PORT``, or a port on loopback; port 0 picks a free one. ``clock`` is the worker's event loop's
+    clock. Raises :class:`UsageError` for an address that cannot be used.
     """
     host, port = parse_address(address)
     try:
@@ -67,7 +67,7 @@ def serve_health(worker: Observed, address: str, clock: Clock = time.monotonic) 
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:
-        _LOG.info("answering on %s/health and %s/metrics", server.url, server.url)
+        _LOG.info("serving %s/health and %s/metrics", server.url, server.url)
         yield server.url
     finally:
         server.shutdown()
@@ -85,7 +85,7 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def find_problem(state: WorkerState, now: float) -> str:
-    """Return in one line why a worker is not healthy, empty if it is. ``now`` is of the event loop's clock."""
+    """Return one line that says why a worker is unhealthy, or an empty text. ``now`` is the event loop's time."""
     if state.is_stopping:
         return "stopping"
     if not state.is_connected:
@@ -98,17 +98,17 @@ def find_problem(state: WorkerState, now: float) -> str:
 
 
 class WorkerCollector(Collector):
-    """What Prometheus reads: the state of a worker, and the requests of all queues in its journal."""
+    """Collects metrics for Prometheus: the state of a worker, and the requests of all queues in its journal."""
 
     def __init__(self, worker: Observed, clock: Clock) -> None:
         self._worker, self._clock = worker, clock
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; without those of the requests while the database cannot be reached."""
+        """Yield the metrics. Those of requests are missing while the database is unreachable."""
         state = self._worker.state
         yield InfoMetricFamily("ztrust_mail_worker", "The version of the worker.", {"version": __version__})
         yield _gauge("worker_connected", "1 while the worker is connected to the database.", state.is_connected)
-        yield _gauge("worker_draining_servers", "Servers that this worker works on.", len(state.draining))
+        yield _gauge("worker_draining_servers", "Servers that this worker is processing.", len(state.draining))
         if state.last_sweep:
             age = self._clock() - state.last_sweep
             yield _gauge("worker_last_sweep_age_seconds", "Seconds since the last sweep ended.", age)
@@ -133,7 +133,7 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 
 def _requests(counts: Sequence[RequestCount]) -> GaugeMetricFamily:
-    """Return the number of requests, also where it is 0, so that a first dead request is an increase."""
+    """Return the number of requests, including zeros, so that the first dead request shows as an increase."""
     family = GaugeMetricFamily("ztrust_mail_requests", "Requests in the journal.", labels=["queue", "state"])
     numbers = {(one.queue, one.state): one.number for one in counts}
     for queue in _queues(counts):
@@ -147,7 +147,7 @@ def _queues(counts: Sequence[RequestCount]) -> list[str]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers for a worker; each connection in a thread that does not hold up the end of the process."""
+    """The HTTP server of a worker. Its daemon threads do not delay the end of the process."""
 
     daemon_threads = True
 
@@ -166,12 +166,12 @@ class _Server(ThreadingHTTPServer):
         return f"http://[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host!s}:{port}"
 
     def server_bind(self) -> None:
-        """Bind without looking up the host's name, which takes seconds where there is no name service."""
+        """Bind without a reverse DNS lookup, which takes seconds without a name server."""
         TCPServer.server_bind(self)
 
 
 class _HealthHandler(BaseHTTPRequestHandler):
-    """One connection."""
+    """Handles one connection."""
 
     timeout = 10.0
     server: _Server
@@ -188,7 +188,7 @@ class _HealthHandler(BaseHTTPRequestHandler):
         elif path == "/metrics":
             self._answer(HTTPStatus.OK, generate_latest(self.server.registry), CONTENT_TYPE_LATEST)
         else:
-            self._answer(HTTPStatus.NOT_FOUND, b"there are /health and /metrics\n")
+            self._answer(HTTPStatus.NOT_FOUND, b"not found; try /health or /metrics\n")
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)
@@ -198,4 +198,4 @@ class _HealthHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # the name is that of the base class
-        """Log nothing: probes come every few seconds."""
+        """Log nothing: probes arrive every few seconds."""

@@ -1,4 +1,4 @@
-"""Onboards the realms of many requests at once: one reading of the server, one run, each request judged by itself."""
+"""Onboards the realms of many requests at once: one read of the server, one run, a separate outcome per request."""
 
 from __future__ import annotations
 
@@ -36,35 +36,35 @@ if TYPE_CHECKING:
     from ztrust_mail.diagnose.mail_test import MailTestRun
 
 LONGEST_PAUSE: Final = timedelta(seconds=30)
-"""How long to wait at most before a realm that does not exist yet is looked for again."""
+"""The maximum interval between checks for a realm that does not exist yet."""
 
 Ends = Mapping[int, RequestEnd | Postponed]
-"""By the number of a request, how it ended or that it waits."""
+"""The outcome of each request, by its number."""
 
 
 @dataclass(frozen=True)
 class Onboarding:
-    """The realms of one request, and what is wanted of each."""
+    """The realms of one request, with their desired settings."""
 
     request: StoredRequest
     work: OnboardRealms
     wanted: tuple[Desired, ...]
 
-    @cached_property  # looked at once for each realm of the batch
+    @cached_property  # read once per realm of the batch
     def names(self) -> frozenset[str]:
         """The names of the realms."""
         return frozenset(one.realm for one in self.wanted)
 
     def part_of(self, plan: Plan) -> Plan:
-        """Return what a common plan says of these realms."""
+        """Return the part of a common plan that concerns these realms."""
         return replace(plan, realms=tuple(one for one in plan.realms if one.realm in self.names))
 
 
 def choose_batch(waiting: Sequence[StoredRequest]) -> list[StoredRequest]:
-    """Return the requests to take next: the first one, and if it onboards, those after it that can join it.
+    """Return the requests to take next: the first one and, if it onboards realms, those after it that can join it.
 
-    No two of them name the same realm, and all name the server alike: another name has other variables and another
-    login. What a killed worker had taken is done alone, as it may have killed it.
+    No two requests of a batch name the same realm. All use the same name for the server, because other names may have
+    other variables and logins. A request left by a killed worker is processed alone, as it may have caused the kill.
     """
     batch, names = list(waiting[:1]), set[str]()
     if not waiting or not _may_join(waiting[0]):
@@ -81,20 +81,20 @@ def choose_batch(waiting: Sequence[StoredRequest]) -> list[StoredRequest]:
 
 def _may_join(request: StoredRequest) -> bool:
     is_new = request.kind == OnboardRealms.kind and request.state is RequestState.WAITING
-    return is_new and bool(request.content)  # a long one is done alone
+    return is_new and bool(request.content)  # long content is left out of the list; process it alone
 
 
 def _names_of(request: StoredRequest) -> Collection[str]:
     try:
         work = read_content(request.kind, request.content, request.tool_version)
-    except ZtrustMailError:  # it fails when it is done
+    except ZtrustMailError:  # reported when the request is processed
         return ()
     return [*work.entries] if isinstance(work, OnboardRealms) else ()
 
 
 @dataclass
 class Batch:
-    """Requests that are onboarded together. ``ends`` has those that have ended, or wait again."""
+    """Requests that are onboarded together. ``ends`` has the outcomes known so far."""
 
     call: WorkCall
     requests: Sequence[StoredRequest]
@@ -104,7 +104,7 @@ class Batch:
         """Onboard all realms that exist, and return how each request ended. Raises :class:`ZtrustMailError`."""
         if not self._accepted:
             return self.ends
-        # those that may not be written now have ended; the others allow it
+        # allow everything: each request has been judged on its own, or will be in _plan
         options = replace(self.call.options(frozenset(Reason)), request=min(self._accepted))
         done = api.run_plan(self.call.session, self._plan, options)
         if done.verdict.refusal:
@@ -127,7 +127,7 @@ class Batch:
 
     @cached_property
     def _accepted(self) -> dict[int, Onboarding]:
-        """The requests that can be planned; the others have ended."""
+        """The requests that can be planned; the others have ended or wait again."""
         found = {}
         for request in self.requests:
             try:
@@ -147,7 +147,7 @@ class Batch:
         return Onboarding(request, work, tuple(api.explain(spec, realm) for realm in work.entries))
 
     def _plan(self) -> Plan:
-        """Return the plan of all realms that exist and whose request is permitted."""
+        """Return the plan of all existing realms whose requests may be written."""
         from ztrust_mail.planning.planners.from_spec import plan_wanted
 
         session = self.call.session
@@ -161,7 +161,7 @@ class Batch:
         return replace(plan, realms=tuple(one for one in plan.realms if one.realm in left))
 
     def _find_permitted(self, one: Onboarding, part: Plan) -> set[str]:
-        """Return the realms of a request to be written now, and end the request where it is refused or has to wait."""
+        """Return the realms of a request to write now. If it is refused or has to wait, store that outcome."""
         number = one.request.number
         self.ends.pop(number, None)
         if refusal := api.judge(part, parse_allow(one.work.allow)).refusal:
@@ -174,7 +174,7 @@ class Batch:
         return {realm.realm for realm in part.realms}
 
     def _pause_of(self, one: Onboarding) -> timedelta | None:
-        """Return how long to wait for a realm before it is looked for again, None where the time is over."""
+        """Return how long to wait before the next check for a realm, None if the time is up."""
         age = self.call.session.journal.requests.now() - one.request.submitted
         left = timedelta(seconds=one.work.wait_for_realm) - age
         if left <= timedelta() or age < timedelta():  # or the clock was set back
@@ -182,7 +182,7 @@ class Batch:
         return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE)
 
     def _test(self, result: Result) -> MailTestRun | None:
-        """Have the server send a test mail for each realm that was written, where its request asks for it."""
+        """Have the server send a test mail for each realm that was written and whose request asks for tests."""
         asked = {realm for one in self._accepted.values() if one.work.test for realm in one.names}
         names = [one.realm for one in result.realms if one.realm in asked and _was_given_mail(one)]
         return api.test(self.call.session, names, probe=False) if names and not self.call.cancel.is_set() else None
@@ -193,7 +193,7 @@ def _was_given_mail(one: RealmOutcome) -> bool:
 
 
 def _ensured_of(one: Onboarding, result: Result, tests: MailTestRun | None) -> Ensured:
-    """Return what a common run did to the realms of one request."""
+    """Return the part of a common run's result that concerns one request."""
     from ztrust_mail.api import Ensured
 
     realms = tuple(realm for realm in result.realms if realm.realm in one.names)
@@ -204,9 +204,9 @@ def _ensured_of(one: Onboarding, result: Result, tests: MailTestRun | None) -> E
 
 
 def _note_untested(one: Onboarding, realms: Sequence[RealmOutcome]) -> Iterator[Finding]:
-    """Yield a note if a killed worker may have written realms, as no test mail is sent for these any more."""
+    """Yield a note for realms that a killed worker may have written: no test mail is sent for them now."""
     names = [realm.realm for realm in realms if realm.status is Status.IN_SYNC and not realm.plan.wanted.disabled]
     if names and one.work.test and one.request.attempts > 1:
         message = f"no test mail was sent for {first_and_more(names)}: an earlier worker ended before it could report"
-        hint = "look into the mailbox first; test again if no mail arrived"
+        hint = "check the mailbox; test again if no mail arrived"
         yield Finding(Severity.NOTE, "test-unknown", message, hint)

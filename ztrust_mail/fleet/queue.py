@@ -1,7 +1,7 @@
-"""The engine that wakes workers: by jobs of Procrastinate, in the PostgreSQL database of the journal.
+"""The engine that wakes workers, with Procrastinate jobs in the journal's PostgreSQL database.
 
-A job holds no work, only the URL of a server: whoever gets it drains the requests of that server. Of each server at
-most one job waits and at most one runs. The job is stored in the transaction that stores the request.
+A job contains only the URL of a server; the worker that gets it drains that server's requests. Each server has at most
+one waiting and one running job. A job is stored in the same transaction as its request.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNION ALL SELECT 1 FROM procrastinate_jobs AS j WHERE j.lock = s.server AND j.st
 
 
 class WorkerEngine(Engine):
-    """Requests in a journal in PostgreSQL, done by workers."""
+    """Manages requests in a PostgreSQL journal, which workers process."""
 
     def __init__(self, journal: Journal, options: DrainOptions) -> None:
         super().__init__(journal, options)
@@ -47,10 +47,10 @@ class WorkerEngine(Engine):
         journal.prepare_queue(newest_schema(), apply_schema)
 
     def _wake(self, transaction: Transaction, server: BusyServer) -> None:
-        """Store a job for a server, unless one waits already; one that waits in another queue is moved.
+        """Store a job for a server, unless one is waiting; move a waiting job to the server's current queue.
 
-        The caller has locked the row of the server. Whoever runs that other job locks it, too, before it looks for
-        requests; so it sees this one.
+        The caller has locked the row of the server. The worker that gets the waiting job also locks that row before it
+        queries requests, so it sees this request.
         """
         assert isinstance(transaction, PostgresqlTransaction)
         for row in transaction.query(_WAITING_JOB, lock=server.server):
@@ -75,9 +75,9 @@ class WorkerEngine(Engine):
             raise journal_error(self.journal.where, e.__cause__) from None
 
     def wake_all(self) -> int:
-        """Store a job for each server that has requests which are due and no job in its queue; return how many.
+        """Store a job for each server that has due requests but no job in its queue; return how many.
 
-        Such requests were put back, or their worker was killed.
+        Such requests were returned to the queue, or their worker was killed.
         """
         found = self.journal.requests.busy_servers(without=_JOB_OF_SERVER)
         for server in found:
@@ -92,7 +92,7 @@ def newest_schema() -> str:
 
 
 def apply_schema(transaction: Transaction, known: str | None) -> None:
-    """Create Procrastinate's tables, or migrate them from the version that the journal knows."""
+    """Create Procrastinate's tables, or migrate them from the version recorded in the journal."""
     if known is None:
         transaction.execute(SchemaManager.get_schema())
         return

@@ -1,4 +1,4 @@
-"""Submits the checks of ``[schedules]`` when they are due: each once, however many workers there are."""
+"""Submits the checks of ``[schedules]`` when they are due: each once, no matter how many workers there are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 LONGEST_MISSED: Final = timedelta(days=7)
-"""How late a missed check is still made."""
+"""The maximum delay after which a missed check is still submitted."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class _Occasion:
 
     @property
     def key(self) -> str:
-        """The key of its requests, by which only the first worker submits them."""
+        """The key of its requests, so that only the first worker submits them."""
         return f"{self.prefix}{self.due:%Y-%m-%dT%H:%MZ}"
 
     @property
     def prefix(self) -> str:
-        """How the keys of all requests of the schedule begin."""
+        """The common prefix of the keys of all requests of the schedule."""
         return f"schedule {self.schedule.name} "
 
 
 @dataclass(frozen=True)
 class _Check(CheckDrift):
-    """A check of several servers, whose spec is read once."""
+    """A check of several servers that reads its spec only once."""
 
     @cached_property
     def _content(self) -> Content:
@@ -64,30 +64,30 @@ class _Check(CheckDrift):
 
 
 class ScheduleSweep:
-    """Submits the checks that are due. It is one of the sweeps of a worker: ``ScheduleSweep(engine)()``.
+    """Submits the checks that are due. One of the sweeps of a worker: ``ScheduleSweep(engine)()``.
 
-    Of the times of a schedule that have passed, only the newest counts, and not if it is older than a week or than
-    requests are kept: the request for it may be pruned. The settings are read each time, so a change needs no restart.
+    Only the most recent due time of a schedule counts. It is skipped if it is older than a week or than ``keep_days``,
+    as its request may have been pruned. The settings are reloaded each time, so a change needs no restart.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] | None = None) -> None:
         self._engine = engine
         self._clock = clock or engine.journal.requests.now
         self._submitted: dict[tuple[str, str], datetime] = {}
-        """By schedule and the URL of a server, the time for which nothing is left to submit."""
+        """The due time already handled, by schedule and server URL."""
         self._logged: dict[tuple[str, str], str] = {}
-        """By schedule and server, the last problem that was logged, with the time that was due."""
+        """The last problem logged, with its due time, by schedule and server."""
 
     def __call__(self) -> None:
         """Submit a request for each schedule that is due, and each of its servers. Raises :class:`JournalError`.
 
-        A schedule that cannot be submitted is logged once for each time it is due, and does not stop the others.
+        A schedule that cannot be submitted is logged once per due time, and does not stop the others.
         """
         options = self._engine.options
         try:
             settings = config.load(options.config_path, options.environ).trusted
         except ZtrustMailError as e:
-            self._log_once(("", ""), "", f"schedules wait, as the settings cannot be read: {e.message}")
+            self._log_once(("", ""), "", f"schedules are paused: cannot read the settings: {e.message}")
             return
         self._logged.pop(("", ""), None)
         if not settings.schedules:
@@ -121,13 +121,13 @@ class ScheduleSweep:
             self._engine.submit(check, server, key=occasion.key, message=f"schedule {name}")
         except JournalError:
             raise
-        except ZtrustMailError as e:  # the spec is not for this server, or has no value of a variable for it
+        except ZtrustMailError as e:  # the spec is for another server, or lacks a variable for this one
             self._log_problem(occasion, server.name, e)
         else:
             self._submitted[name, server.url] = occasion.due
 
     def _find_servers(self, settings: config.Settings, occasion: _Occasion) -> Iterator[config.Server]:
-        """Yield the servers for which nobody has submitted a check yet."""
+        """Yield the servers for which no check has been submitted yet."""
         name, environ = occasion.schedule.name, self._engine.options.environ
         try:
             selected = resolve_selection(settings, occasion.schedule.selection, environ)
@@ -150,7 +150,7 @@ class ScheduleSweep:
     def _log_problem(self, occasion: _Occasion, server: str, e: ZtrustMailError) -> None:
         name = occasion.schedule.name
         where = f" on {quoted(server)}" if server else ""
-        self._log_once((name, server), occasion.key, f"schedule {quoted(name)} checks nothing{where}: {e.message}")
+        self._log_once((name, server), occasion.key, f"schedule {quoted(name)} cannot run{where}: {e.message}")
 
     def _log_once(self, place: tuple[str, str], when: str, message: str) -> None:
         if self._logged.get(place) != (problem := f"{when} {message}"):

@@ -1,4 +1,4 @@
-"""What requests ask for: one class for each kind, which the journal holds as JSON."""
+"""The work that requests ask for: one class per kind, stored in the journal as JSON."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from ztrust_mail.settings import Server
 
 FORMAT: Final = 1
-"""The version of the content of requests that this program writes, and the newest that it understands."""
+"""The content version that this program writes, and the newest that it understands."""
 
 MAX_CONTENT: Final = 10_000_000
-"""How many characters the content of a request may have."""
+"""The maximum length of a request's content, in characters."""
 
 MAX_WAIT_FOR_REALM: Final = 7 * 86_400
-"""How many seconds a request may wait for a realm that does not exist yet."""
+"""The maximum time, in seconds, that a request can wait for a realm that does not exist yet."""
 
 _LISTS: Final = ("realms", "allow", "references")
 """The fields of work that are lists of texts."""
@@ -44,33 +44,33 @@ Content: TypeAlias = Mapping[str, JsonLike]
 
 @dataclass(frozen=True)
 class Work(ABC):
-    """What a request asks a worker to do on one server. Holds names and references, never a secret.
+    """The work of a request, for one server. Contains names and references, never secrets.
 
-    Work with a higher ``priority`` is done first.
+    Work with a higher ``priority`` is processed first.
     """
 
     kind: ClassVar[str]
     command: ClassVar[str]
-    """The command that does the same, under whose name errors are reported."""
+    """The equivalent command, under whose name errors are reported."""
     priority: ClassVar[int] = 0
 
     @abstractmethod
     def check(self, server: Server) -> None:
-        """Raise :class:`ZtrustMailError` where this cannot be done on a server, as far as that can be told offline."""
+        """Raise :class:`ZtrustMailError` if this cannot be done on a server, as far as can be checked offline."""
 
     @abstractmethod
     def to_content(self) -> Content:
-        """Return this as JSON data. Reads and validates a spec: raises :class:`SpecError`, :class:`UsageError`."""
+        """Return the work as JSON data, after validating its spec. Raises :class:`SpecError`, :class:`UsageError`."""
 
     @classmethod
     @abstractmethod
     def from_content(cls, content: Content) -> Work:
-        """Return what :meth:`to_content` returned. Raises :class:`ValueError` for anything else."""
+        """Return the work from the data of :meth:`to_content`. Raises :class:`ValueError` for other data."""
 
 
 @dataclass(frozen=True)
 class WithSpec(Work):
-    """Work that a spec describes. ``realms`` are globs, ``variables`` texts of placeholders."""
+    """Work described by a spec. ``realms`` are globs, ``variables`` are values of placeholders."""
 
     spec: SpecSource
     realms: Sequence[str] = ()
@@ -96,7 +96,7 @@ class WithSpec(Work):
 
 @dataclass(frozen=True)
 class _Writing(WithSpec):
-    """Work that writes. ``allow`` names the dangers that are intended, ``waves`` splits the work."""
+    """Work that writes. ``allow`` names the permitted dangers, ``waves`` splits the writes."""
 
     allow: Sequence[str] = ()
     waves: Waves | None = None
@@ -104,7 +104,7 @@ class _Writing(WithSpec):
 
 @dataclass(frozen=True)
 class ApplySpec(_Writing):
-    """Plan a spec and apply it, within the policy of the worker. ``secrets`` is as the option of that name."""
+    """Plan a spec and apply it, within the worker's policy. ``secrets`` is like the option ``--secrets``."""
 
     kind: ClassVar[str] = "apply"
     command: ClassVar[str] = "apply"
@@ -124,7 +124,7 @@ class RotateSecrets(_Writing):
 
 @dataclass(frozen=True)
 class CheckDrift(WithSpec):
-    """Compare a server with a spec, and say who probably changed it."""
+    """Compare a server with a spec, and report who probably changed it."""
 
     kind: ClassVar[str] = "drift"
     command: ClassVar[str] = "drift"
@@ -134,7 +134,7 @@ class CheckDrift(WithSpec):
 class TestSpec(WithSpec):
     """Have the server send a test mail for each realm, with the settings of a spec."""
 
-    __test__ = False  # not a test class, whatever its name looks like to pytest
+    __test__ = False  # keeps pytest from collecting it
     kind: ClassVar[str] = "test"
     command: ClassVar[str] = "test"
     priority: ClassVar[int] = 10
@@ -151,7 +151,7 @@ class TestStored(Work):
     realms: Sequence[str] = ()
 
     def check(self, server: Server) -> None:
-        """Do nothing: what the server stores is known only there."""
+        """Do nothing: the stored settings are not known offline."""
 
     def to_content(self) -> Content:
         return {"realms": list(self.realms)}
@@ -183,7 +183,7 @@ class ApplySavedPlan(Work):
     def to_content(self) -> Content:
         from ztrust_mail.planning.saved.read import from_text
 
-        from_text(self.plan)  # raises where it is no plan, or was altered
+        from_text(self.plan)  # raises if it is not a plan, or was altered
         return {"plan": self.plan, "allow": list(self.allow), "waves": _to_json(self.waves)}
 
     @classmethod
@@ -193,10 +193,10 @@ class ApplySavedPlan(Work):
 
 @dataclass(frozen=True)
 class OnboardRealms(Work):
-    """Give realms these e-mail settings, whatever they have now.
+    """Apply e-mail settings to realms, replacing their current ones.
 
-    Realms that do not exist yet are waited for, ``wait_for_realm`` seconds at most. With ``test``, the server sends a
-    test mail for each realm that was written. ``defaults`` are settings that all realms start from.
+    Waits up to ``wait_for_realm`` seconds for realms that do not exist yet. With ``test``, the server sends a test mail
+    for each realm that was written. ``defaults`` are settings that all realms start from.
     """
 
     kind: ClassVar[str] = "onboard"
@@ -224,12 +224,12 @@ class OnboardRealms(Work):
     def to_content(self) -> Content:
         if globs := [name for name in self.entries if "*" in name or "?" in name]:
             hint = "submit an ApplySpec for globs"
-            raise UsageError(f"onboarding takes names of realms, and {quoted(globs[0])} is a glob", hint)
+            raise UsageError(f"onboarding takes realm names, but {quoted(globs[0])} is a glob", hint)
         if not self.entries:
             raise UsageError("the onboarding names no realm", "give {realm: settings}")
         if not 0 <= self.wait_for_realm <= MAX_WAIT_FOR_REALM:
             hint = f"give 0 to {MAX_WAIT_FOR_REALM:,} seconds"
-            raise UsageError(f"a realm cannot be waited for {self.wait_for_realm} seconds", hint)
+            raise UsageError(f"wait_for_realm is {self.wait_for_realm} seconds, which is out of range", hint)
         spec = _spec_content(self.spec, {})
         [data] = cast("Mapping[str, Content]", spec).values()
         others: Content = {"test": self.test, "wait_for_realm": self.wait_for_realm, "allow": list(self.allow)}
@@ -253,7 +253,7 @@ KINDS: Final[Mapping[str, type[Work]]] = {
 
 
 def fit_to(spec: Spec, server: Server) -> Spec:
-    """Return a spec as a server has it. Raises :class:`ConfigError` if it is meant for another server."""
+    """Return a spec as resolved for a server. Raises :class:`ConfigError` if its guard names other servers."""
     if spec.servers and server.name not in spec.servers:
         wanted = " or ".join(map(quoted, spec.servers))
         message = f"the spec is meant for server {wanted}, not for {quoted(server.name or server.url)}"
@@ -264,32 +264,32 @@ def fit_to(spec: Spec, server: Server) -> Spec:
 def write_content(work: Work) -> str:
     """Return the content of a request.
 
-    Raises :class:`SpecError`, :class:`UsageError` where a worker could not do it.
+    Raises :class:`SpecError`, :class:`UsageError` for work that no worker could do.
     """
     _require_lists(work)
     text = json.dumps({"format": FORMAT, **work.to_content()}, sort_keys=True, separators=(",", ":"))
     if len(text) > MAX_CONTENT:
-        message = f"the request has {len(text):,} characters, and may have {MAX_CONTENT:,}"
+        message = f"the request has {len(text):,} characters; the limit is {MAX_CONTENT:,}"
         raise UsageError(message, "split the spec, and submit one request for each part")
     return text
 
 
 def _require_lists(work: Work) -> None:
-    """Raise :class:`UsageError` for a text in the place of a list, and for a danger or a reference that none can be."""
+    """Raise :class:`UsageError` for a text instead of a list, and for an invalid danger or reference."""
     from ztrust_mail.planning.planners.rotate import check_references
     from ztrust_mail.planning.safety import parse_allow
 
     lists = {name: value for name in _LISTS if (value := getattr(work, name, None)) is not None}
     for name, value in lists.items():
         if isinstance(value, str):
-            raise UsageError(f"{name} must be a list, and is the text {quoted(value)}", f"write {name}=[{value!r}]")
+            raise UsageError(f"{name} must be a list, not the text {quoted(value)}", f"write {name}=[{value!r}]")
     parse_allow(lists.get("allow", ()))
     if isinstance(work, RotateSecrets):
         check_references(work.references)
 
 
 def read_content(kind: str, text: str, tool_version: str) -> Work:
-    """Return the work in a request. Raises :class:`UsageError` where this program does not understand it."""
+    """Return the work in a request. Raises :class:`UsageError` if this program does not understand it."""
     try:
         content = json.loads(text)
         version = content.pop("format")
@@ -298,16 +298,16 @@ def read_content(kind: str, text: str, tool_version: str) -> Work:
         if not isinstance(version, int) or version < FORMAT:
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        message = "the request cannot be read: its content is not what this program writes"
+        message = "the request cannot be read: its content has an unknown form"
         raise UsageError(message, "submit it again; if that does not help, report it") from None
     message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
     raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
 
 
 def _load(given: SpecSource, variables: Mapping[str, str]) -> Spec:
-    """Return a spec, whatever the settings of this machine say. Raises :class:`SpecError`.
+    """Return a spec, independent of this machine's settings. Raises :class:`SpecError`.
 
-    A placeholder that it has no text for may be a variable of the server: :func:`fit_to` finds out.
+    Unknown placeholders are accepted, as they may be variables of the server: :func:`fit_to` checks them.
     """
 
     def find_names() -> frozenset[str]:
@@ -319,7 +319,7 @@ def _load(given: SpecSource, variables: Mapping[str, str]) -> Spec:
 
 
 def _spec_content(given: SpecSource, variables: Mapping[str, str]) -> JsonLike:
-    """Return the data of a valid spec by file. Raises where it is not valid, or has a secret that no worker finds."""
+    """Return the data of a spec by file. Raises if it is invalid, or has a secret that no worker could find."""
     data = given.files if isinstance(given, SpecFiles) else read_data(cast("Paths", given))
     spec = _load(given, variables)
     for entry in spec.written or (spec.defaults, *spec.entries):
@@ -330,8 +330,8 @@ def _spec_content(given: SpecSource, variables: Mapping[str, str]) -> JsonLike:
 
 def _require_absolute(value: object, where: str) -> None:
     if isinstance(value, SecretRef) and value.kind is SecretKind.FILE and not value.argument[0].startswith("/"):
-        message = f"{where} takes a secret from the file {quoted(value.argument[0])}, which only this machine has"
-        raise UsageError(message, f"write where the worker has it, such as file: {RUN_SECRETS}/NAME", "request-file")
+        message = f"{where} takes a secret from {quoted(value.argument[0])}, a relative path that workers cannot use"
+        raise UsageError(message, f"write the path on the worker, such as file: {RUN_SECRETS}/NAME", "request-file")
 
 
 def _spec_of(data: JsonLike) -> SpecFiles:
@@ -396,4 +396,4 @@ _PARSERS: Final[Mapping[str, Callable[[JsonLike], Any]]] = {
     "waves": _waves_of,
     "secrets": _mode_of,
 }
-"""How the parts of a spec's work are read; all others are lists of texts. Each raises :class:`ValueError`."""
+"""Parsers of the fields that are not lists of texts. Each raises :class:`ValueError`."""

@@ -1,4 +1,4 @@
-"""A worker: drains the requests of servers as jobs for them arrive, and sweeps up what others have left."""
+"""A worker: drains the requests of servers as their jobs arrive, and periodically sweeps for left-over requests."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 _TAKEN_FOR_DEAD: Final = psycopg.errors.ForeignKeyViolation
-"""What a worker gets that wants a job after others have deleted it, as it was without a heartbeat for too long."""
+"""Raised when a worker fetches a job after other workers deleted its registration for lack of heartbeats."""
 
 
 @dataclass(frozen=True)
 class WorkerTiming:
-    """In seconds. A worker without a heartbeat for ``stalled_after`` is dead, and a sweep takes its jobs away.
+    """Intervals in seconds. A worker without a heartbeat for ``stalled_after`` is dead, and a sweep deletes its jobs.
 
-    The lease on the requests of a server lasts 60 s: longer than ``stalled_after``, so the drain that follows a killed
-    worker may find the lease still held and ends at once; the next sweep begins another one.
+    The lease on a server's requests lasts 60 s, longer than ``stalled_after``. The first drain after a worker is killed
+    may therefore find the lease still held and end immediately; the next sweep starts another one.
 
-    A job that is stored while the last one of its server ends is not notified of again: it waits for ``poll``.
+    No notification is sent for a job that is stored while the previous job of its server ends: ``poll`` finds it.
     """
 
     heartbeat: float = 10.0
@@ -53,7 +53,7 @@ class WorkerTiming:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Which queues a worker serves, and on how many servers it works at once."""
+    """The queues that a worker serves, and how many servers it processes at once."""
 
     queues: tuple[str, ...] = ("default",)
     concurrency: int = 4
@@ -63,17 +63,17 @@ class WorkerOptions:
 
 @dataclass
 class WorkerState:
-    """What a health check asks for. Threads may read it."""
+    """The state that health checks report. Threads may read it."""
 
     is_connected: bool = False
     is_stopping: bool = False
     draining: set[str] = field(default_factory=set)
     last_sweep: float = 0.0
-    """The time of the loop's clock at which the last sweep ended, 0 before the first."""
+    """When the last sweep ended, by the event loop's clock; 0 before the first."""
 
 
 class Worker:
-    """Runs until it is stopped. ``sweeps`` are called at each sweep, such as the one that submits schedules."""
+    """Processes requests until it is stopped. ``sweeps`` are called at each sweep, for example to submit schedules."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Worker:
         return self._engine.journal.requests
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then finish the writes under way and put the rest back."""
+        """Work until SIGTERM or SIGINT; then finish writes in progress and return unfinished requests to the queue."""
         asyncio.run(self._run())
 
     async def _run(self) -> None:
@@ -117,18 +117,18 @@ class Worker:
             pause = min(2 * pause, self._options.timing.longest_reconnect)
 
     def stop(self) -> None:
-        """Let the worker end. A second signal ends the process at once."""
+        """Shut down gracefully. A second signal ends the process immediately."""
         loop = asyncio.get_running_loop()
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(one)
-            signal.signal(one, signal.SIG_DFL)  # else Ctrl-C would wait for the threads, too
+            signal.signal(one, signal.SIG_DFL)  # otherwise Ctrl-C would also wait for the threads
         self.state.is_stopping = True
-        _LOG.info("stopping: the writes under way finish; a second signal ends the process at once")
+        _LOG.info("stopping after the writes in progress; a second signal ends the process immediately")
         self._engine.options.stop.set()
         self._stop.set()
 
     async def _work(self) -> None:
-        """Work until the connection is lost or the worker is to stop."""
+        """Work until the connection is lost or the worker is stopped."""
         timing, options = self._options.timing, self._options
         app = self._make_app()
         async with app.open_async():
@@ -164,7 +164,7 @@ class Worker:
         try:
             self._engine.drain(server)
         except ZtrustMailError as e:
-            _LOG.warning("the requests of %s wait for the next sweep: %s", server, e.message)
+            _LOG.warning("requests for %s are left to the next sweep: %s", server, e.message)
         finally:
             self.state.draining.discard(server)
 
@@ -186,40 +186,40 @@ class Worker:
                 await asyncio.wait_for(ended.wait(), self._options.timing.sweep)
 
     async def _free_stalled(self, app: App) -> None:
-        """Remove the jobs of dead workers, so that another job for the same server can run."""
+        """Delete the jobs of dead workers, so that another job for the same server can run."""
         manager = app.job_manager
         for job in await manager.get_stalled_jobs(seconds_since_heartbeat=self._options.timing.stalled_after):
             if job.task_name == DRAIN and job.id is not None:
-                _LOG.warning("a worker died while it worked on %s", job.lock)
-                with suppress(ConnectorException):  # another worker was faster
+                _LOG.warning("a worker died while it was processing %s", job.lock)
+                with suppress(ConnectorException):  # another worker has deleted it
                     await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
 
 
 def _report_unstored_end(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Log that the end of a job could not be stored: others took its worker for dead, or the database went down.
+    """Log that the end of a job could not be stored: other workers declared this one dead, or the database went down.
 
-    Procrastinate lets this be an error that nobody retrieves. A sweep removes the job, if no other worker has done so.
+    Procrastinate leaves this as an unretrieved task exception. A sweep deletes the job, unless another worker has.
     """
     if isinstance(context.get("exception"), ConnectorException):
-        _LOG.warning("the end of a job could not be stored; a sweep removes the job")
+        _LOG.warning("the end of a job could not be stored; a sweep will delete the job")
     else:
         loop.default_exception_handler(context)
 
 
 def _describe_failure(cause: BaseException, where: str) -> str:
-    """Return why a worker connects again; it does so after all errors, as rights are granted and backups restored."""
+    """Return why a worker reconnects. It retries after every error: permissions may be granted, backups restored."""
     if isinstance(cause, _TAKEN_FOR_DEAD):
-        return "other workers took this one for dead, as it was late; registering again"
+        return "other workers declared this one dead because its heartbeats were late; registering again"
     if isinstance(cause, psycopg.Error):
         error = journal_error(where, cause)
-        return f"{error.message}; trying again, but: {error.hint}"
-    return f"the jobs in {where} cannot be read ({type(cause).__name__}); trying again"
+        return f"{error.message}; retrying; to fix it: {error.hint}"
+    return f"cannot read the jobs in {where} ({type(cause).__name__}); retrying"
 
 
 async def _until_first_ends(ended: asyncio.Event, *several: Awaitable[object]) -> None:
-    """Wait until one of several ends, set ``ended``, cancel the others and wait for them. Raises what the first raised.
+    """Wait for the first to end, set ``ended``, cancel the others and wait for them. Reraises the first's exception.
 
-    The event is for those that lose their cancellation: psycopg may answer it with the result of a query.
+    The event stops tasks that miss their cancellation, which psycopg may swallow when a query returns.
     """
     tasks = [asyncio.ensure_future(one) for one in several]
     try:

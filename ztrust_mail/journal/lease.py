@@ -20,7 +20,7 @@ LOCKED: Final = "locked"
 
 
 def _pause(seconds: float) -> None:
-    threading.Event().wait(seconds)  # unlike sleep, Ctrl-C ends it in the same way on every system
+    threading.Event().wait(seconds)  # unlike sleep, Ctrl-C interrupts it in the same way on every system
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ DEFAULT_TIMING: Final = Timing()
 class Monitor:
     """Callbacks while a run waits for a lease and holds it.
 
-    ``lost`` is called once: when another run has the lease, it could not be renewed in time, or the run is stuck.
-    ``is_stuck`` returns whether the run exceeds all its deadlines; its lease is not renewed then.
-    ``is_cancelled`` returns whether to wait no longer for the run that holds the lease.
+    ``lost`` is called once, when another run has the lease, it could not be renewed in time, or the run is stuck.
+    ``is_stuck`` tells whether the run has exceeded all its deadlines, so that its lease is no longer renewed.
+    ``is_cancelled`` tells whether to stop waiting for the run that holds the lease.
     """
 
     lost: Callable[[], None] = lambda: None
@@ -55,7 +55,7 @@ UNMONITORED: Final = Monitor()
 
 @dataclass(frozen=True)
 class _Taken:
-    """A lease that another run holds, and in how many seconds it expires."""
+    """A lease held by another run, which expires in ``expires_in`` seconds."""
 
     holder: Holder
     expires_in: float
@@ -63,9 +63,9 @@ class _Taken:
 
 @dataclass
 class Lease:
-    """The lease of this run on a server. ``lost`` is set as soon as the lease is found to be lost.
+    """The lease of this run on a server. ``lost`` is set as soon as the loss is detected.
 
-    ``renewed`` is when the last renewal began that succeeded, by the clock of ``timing``.
+    ``renewed`` is the start of the last successful renewal, by the clock of ``timing``.
     """
 
     database: Database
@@ -77,14 +77,14 @@ class Lease:
 
     @property
     def is_certain(self) -> bool:
-        """Whether no other run can have the lease: it was renewed in time.
+        """Whether no other run can have the lease, because it was renewed in time.
 
-        The thread that renews it may not have noticed that this process was paused for longer than the lease lasts.
+        The renewing thread may not have noticed yet that this process was paused for longer than the lease lasts.
         """
         return not self.lost.is_set() and self.timing.clock() - self.renewed < self.timing.ttl
 
     def acquire(self, who: str, wait: float, is_cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Take the lease; wait for it up to ``wait`` seconds. Raises :class:`Unsafe` naming its holder."""
+        """Acquire the lease, waiting up to ``wait`` seconds. Raises :class:`Unsafe`, which names the holder."""
         start = self.timing.clock()
         while taken := self._try(who):
             left = wait - (self.timing.clock() - start)
@@ -137,7 +137,7 @@ def hold_lease(
 ) -> Iterator[Lease]:
     """Hold the lease on a server, renewed by a thread; ``wait`` is in seconds.
 
-    Raises :class:`Unsafe` naming its holder, :class:`JournalError`.
+    Raises :class:`Unsafe`, which names the holder, and :class:`JournalError`.
     """
     lease, done = Lease(database, server, timing), threading.Event()
     lease.acquire(who, wait, monitor.is_cancelled)
@@ -148,12 +148,12 @@ def hold_lease(
     finally:
         done.set()
         renewer.join()
-        with suppress(JournalError):  # the lease expires by itself, and the run's result must not be hidden
+        with suppress(JournalError):  # the lease expires by itself; the error must not hide the run's result
             lease.release()
 
 
 def keep_renewed(lease: Lease, done: threading.Event, monitor: Monitor) -> None:
-    """Renew a lease until ``done`` is set or the lease is lost. Retries while the database cannot be reached."""
+    """Renew a lease until ``done`` is set or the lease is lost. Retries while the database is unreachable."""
     timing = lease.timing
     interval, retry_interval = timing.ttl / 3, timing.ttl / 12
     renewed, pause = timing.clock(), interval
@@ -181,7 +181,7 @@ def _locked_error(server: str, taken: _Taken) -> Unsafe:
 
 
 def lost_to_another(server: str) -> JournalError:
-    """Return the error for a run whose lease is lost."""
-    message = f"this run lost its lock on {quoted(server, 200)}: another run took it, or the journal was out of reach"
-    hint = "ztrust-mail history shows the other run; ztrust-mail plan shows what is left to do"
+    """Return the error for a run that lost its lease."""
+    message = f"this run lost its lock on {quoted(server, 200)}: another run took it, or the journal was unreachable"
+    hint = "ztrust-mail history shows the other run; ztrust-mail plan shows the remaining changes"
     return JournalError(message, hint, LOCK_LOST)

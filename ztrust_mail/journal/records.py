@@ -313,7 +313,7 @@ def time_if_any(stored: str | datetime | None) -> datetime | None:
 
 @contextmanager
 def report_damage(what: str) -> Iterator[None]:
-    """Raise :class:`JournalError` where a row cannot be read."""
+    """Raise :class:`JournalError` if a row cannot be read."""
     try:
         yield
     except (ValueError, TypeError, AttributeError):

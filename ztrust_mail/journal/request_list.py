@@ -1,4 +1,4 @@
-"""Requests as people look at them: those of a server or of all, and one with how far it came."""
+"""Requests for display: lists for one server or all, and the progress of one request."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ztrust_mail.journal.records import Step
 from ztrust_mail.journal.requests import RequestState, StoredRequest
 
 MAX_UNFINISHED: Final = 10_000
-"""How many requests that wait or run are listed; the counts are of all."""
+"""The maximum number of unfinished requests in a list; the counts include all."""
 
 PER_ROW: Final = 50
-"""How many ended requests are read for each that is to be shown."""
+"""How many ended requests are read per row to show."""
 
 IDLE_AFTER: Final = timedelta(seconds=30)
-"""After which time workers would have taken a request: they sweep every 10 s."""
+"""The time within which workers take a due request: they sweep every 10 s."""
 
 
 @dataclass(frozen=True)
 class RequestStatus:
-    """A request as it is now.
+    """The current state of a request.
 
-    ``ahead`` is how many requests of its server come before it while it waits. ``run`` is the newest run that was made
-    for it, 0 for none, and ``steps`` is how many of its realms reached each step.
+    ``ahead`` is the number of requests before it, while it waits. ``run`` is the newest run made for it, 0 for none;
+    ``steps`` has the number of its realms at each step.
     """
 
     request: StoredRequest
@@ -36,21 +36,21 @@ class RequestStatus:
 
     @property
     def realms(self) -> int:
-        """How many realms the run writes."""
+        """The number of realms in the run."""
         return sum(self.steps.values())
 
     @property
     def realms_done(self) -> int:
-        """How many of these realms are no longer to be written."""
+        """The number of realms in the run that are finished."""
         return self.realms - self.steps.get(Step.PLANNED, 0) - self.steps.get(Step.WRITING, 0)
 
 
 @dataclass(frozen=True)
 class RequestList:
-    """The requests that wait or run, oldest first, the newest ended ones, and how many of all are in each state.
+    """The unfinished requests, oldest first, the newest ended ones, and the number in each state.
 
-    ``limit`` is how many ended ones to show; there are more of them, since a table shows equal ones in one row.
-    ``is_idle`` says that requests which are due have waited for a while, and none runs.
+    ``limit`` is the number of ended rows to show; ``ended`` has more, because similar requests share a row.
+    ``is_idle`` means that due requests have been waiting for a while and none is running.
     """
 
     unfinished: tuple[StoredRequest, ...] = ()
@@ -61,12 +61,12 @@ class RequestList:
 
     @property
     def requests(self) -> tuple[StoredRequest, ...]:
-        """All requests of the list, of the ended ones as many as are to be shown."""
+        """The unfinished requests, and the ended ones up to the limit."""
         return *self.unfinished, *self.ended[: self.limit]
 
 
 def list_requests(journal: Journal, server: str = "", limit: int = 20) -> RequestList:
-    """Return the requests for a server, or for all without one; ``limit`` is how many ended ones to show."""
+    """Return the requests for a server, or for all servers. ``limit`` is the number of ended ones to show."""
     table = journal.requests
     unfinished = tuple(table.list_unfinished(MAX_UNFINISHED, server))
     ended = tuple(table.list_ended(min(limit * PER_ROW, MAX_UNFINISHED), server))
@@ -77,7 +77,7 @@ def list_requests(journal: Journal, server: str = "", limit: int = 20) -> Reques
 
 
 def status_of(journal: Journal, request: StoredRequest) -> RequestStatus:
-    """Return how many requests come before one that waits, and else how far its run came."""
+    """Return a request with its place in the queue, or with the progress of its run."""
     if request.state is RequestState.WAITING:
         return RequestStatus(request, journal.requests.ahead_of(request))
     run = journal.run_of_request(request.number)

@@ -1,4 +1,4 @@
-"""Requests in the journal: work that someone asked for, to be done by a worker, each with its state and outcome."""
+"""Requests in the journal: submitted work for workers, with its state and outcome."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from ztrust_mail.journal.database import Database, Row, Transaction, Value
 from ztrust_mail.journal.records import report_damage, time_if_any, time_of
 
 MAX_TAKEN: Final = 500
-"""How many requests of a server are looked at when the next ones are taken."""
+"""The maximum number of requests read at once to choose the next batch."""
 
 MAX_LISTED_CONTENT: Final = 100_000
-"""How many characters of content a request may have to be looked at with it, before it is taken."""
+"""The maximum length of content that is read before a request is taken."""
 
 LONGEST_PAUSE: Final = timedelta(hours=1)
-"""How long a request waits at most. One that is due later was stored before the clock was set back."""
+"""The maximum pause of a request. If one is due later than that, the clock has been set back."""
 
 
 class RequestState(StrEnum):
-    """What has become of a request."""
+    """The state of a request."""
 
     WAITING = "waiting"
     RUNNING = "running"
-    """A worker works on it, or was killed while it did."""
+    """A worker is processing it, or was killed while doing so."""
     DONE = "done"
     FAILED = "failed"
-    """It ended, and not all of it was done."""
+    """It ended without completing everything."""
     DEAD = "dead"
-    """It was given up after several attempts."""
+    """It was given up."""
     CANCELLED = "cancelled"
 
     @property
@@ -49,10 +49,9 @@ class RequestState(StrEnum):
 class NewRequest:
     """A request about to be stored.
 
-    ``server`` is a URL, ``name`` the name that the settings give that server, if any. ``content`` is JSON; it holds
-    names and references, never a secret. Of two with the same ``key`` for a server, only the first is ever done.
-    Of those without a key, only one with the same ``digest`` waits or runs at a time. ``who`` submitted it, ``message``
-    says why.
+    ``server`` is a URL, ``name`` the server's name in the settings, if any. ``content`` is JSON with names and
+    references, never secrets. For each server, only the first request with a given ``key`` is processed. Without a key,
+    only one request with a given ``digest`` can be unfinished at a time. ``who`` submitted it, ``message`` says why.
     """
 
     server: str
@@ -69,11 +68,11 @@ class NewRequest:
 
 @dataclass(frozen=True)
 class StoredRequest(NewRequest):
-    """A request in the journal; times are in UTC.
+    """A request in the journal. Times are in UTC.
 
-    It is not taken before ``due``. ``attempts`` is how often it was taken and not put back. ``summary`` says in one
-    line how it ended or why it waits. ``report`` is the report of its result as JSON, ``report_text`` as text for
-    people. ``content`` and the reports are empty in lists.
+    It is not taken before ``due``. ``attempts`` counts how often it was taken and not put back. ``summary`` is one
+    line that says how it ended or why it waits. ``report`` is the report as JSON, ``report_text`` as text.
+    ``content`` and the reports are empty in lists.
     """
 
     number: int = 0
@@ -98,7 +97,7 @@ class StoredRequest(NewRequest):
     @property
     def final_status(self) -> ExitStatus:
         """The exit status of a command that waited for the request."""
-        if self.exit_status is not None and self.exit_status in [*ExitStatus]:  # not that of a newer version
+        if self.exit_status is not None and self.exit_status in [*ExitStatus]:  # a newer version may have others
             return ExitStatus(self.exit_status)
         return _STATUSES.get(self.state, ExitStatus.OK)
 
@@ -108,7 +107,7 @@ _STATUSES: Final = {
     RequestState.DEAD: ExitStatus.PARTIAL,
     RequestState.CANCELLED: ExitStatus.INTERRUPTED,
 }
-"""What requests come to that ended without a result."""
+"""The exit statuses of requests that ended without a result."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ class RequestEnd:
 
 @dataclass(frozen=True)
 class Postponed:
-    """A running request that is to wait again: ``why``, and for how long. It does not count as an attempt.
+    """The outcome of a running request that has to wait again. It does not count as an attempt.
 
-    ``is_server_down`` tells that no other request for the server can be done now either.
+    ``is_server_down`` means that no other request for the server can be processed now either.
     """
 
     why: str
@@ -136,7 +135,7 @@ class Postponed:
 
 @dataclass(frozen=True)
 class BusyServer:
-    """A server with requests that may be taken now, and the highest priority among them."""
+    """A server with due requests, and the highest priority among them."""
 
     server: str
     name: str
@@ -146,7 +145,7 @@ class BusyServer:
 
 @dataclass(frozen=True)
 class RequestCount:
-    """How many requests of a queue are in a state, and when the oldest was submitted."""
+    """The number of requests of a queue in a state, and when the oldest was submitted."""
 
     queue: str
     state: RequestState
@@ -162,7 +161,7 @@ class RequestTable:
 
     @contextmanager
     def adding(self, request: NewRequest) -> Iterator[tuple[StoredRequest, Transaction]]:
-        """Store a request, and yield it with the transaction that stores it, which ends with the block.
+        """Store a request, and yield it with its transaction, which ends with the block.
 
         Where the same request waits, runs, or has the same key, yields that one and stores nothing. Raises
         :class:`UsageError` if it is being cancelled, as it would not be done.
@@ -189,12 +188,12 @@ class RequestTable:
         return number
 
     def get(self, number: int) -> StoredRequest:
-        """Return a request. Raises :class:`UsageError` if there is none with this number."""
+        """Return a request. Raises :class:`UsageError` for an unknown number."""
         with self._database.reading() as transaction:
             return _one(transaction, number)
 
     def get_brief(self, number: int) -> StoredRequest:
-        """Return a request without content and reports, which may be large; else as :meth:`get` does."""
+        """Like :meth:`get`, but without content and reports, which may be large."""
         with self._database.reading() as transaction:
             return _one(transaction, number, queries.BRIEF_REQUEST)
 
@@ -204,19 +203,19 @@ class RequestTable:
             return [request_of(row) for row in transaction.query(queries.NEWEST_REQUESTS, limit=limit)]
 
     def list_unfinished(self, limit: int = 1000, server: str = "") -> list[StoredRequest]:
-        """Return the oldest requests that wait or run, oldest first; of one server, or of all."""
+        """Return the oldest waiting and running requests, oldest first; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.UNFINISHED_REQUESTS, server=server, limit=limit)
         return [request_of(row) for row in rows]
 
     def list_ended(self, limit: int = 50, server: str = "") -> list[StoredRequest]:
-        """Return the newest requests that have ended, newest first; of one server, or of all."""
+        """Return the newest ended requests, newest first; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.ENDED_REQUESTS, server=server, limit=limit)
         return [request_of(row) for row in rows]
 
     def count_by_state(self, server: str = "") -> dict[RequestState, int]:
-        """Return how many requests are in each state; of one server, or of all."""
+        """Return the number of requests in each state; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.COUNTS_BY_STATE, server=server)
         with report_damage("its requests"):
@@ -235,9 +234,9 @@ class RequestTable:
         return number
 
     def waiting_for(self, server: str, *, limit: int = MAX_TAKEN) -> list[StoredRequest]:
-        """Return what may be taken next, in order: first what a killed worker has left. Long contents are left out.
+        """Return the due requests in order, first those left by a killed worker. Long contents are left out.
 
-        Waits until the requests that are being added are stored.
+        Waits until requests that are being added are stored.
         """
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server})
@@ -248,9 +247,9 @@ class RequestTable:
             return [request_of(row) for row in rows]
 
     def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
-        """Mark requests of one server as running, and return those that have not been cancelled or taken meanwhile.
+        """Mark requests of one server as running. Leave out and do not return those cancelled or taken meanwhile.
 
-        Only who has the lease on the requests of the server may do so.
+        The caller must hold the lease on the requests of the server.
         """
         with self._database.writing() as transaction:
             now = transaction.now()
@@ -264,9 +263,9 @@ class RequestTable:
         return [one for before, one in taken if one.attempts == before.attempts + 1 and one.started == now]
 
     def store(self, outcomes: Sequence[tuple[StoredRequest, RequestEnd | Postponed]]) -> None:
-        """Store what has become of running requests, except of those that another worker has taken meanwhile.
+        """Store the outcomes of running requests, except of those that another worker has taken meanwhile.
 
-        One that was cancelled does not wait again: it is cancelled.
+        A postponed request that was cancelled meanwhile ends as cancelled.
         """
         ends = [_end_values(request, end) for request, end in outcomes if isinstance(end, RequestEnd)]
         with self._database.writing() as transaction:
@@ -278,29 +277,28 @@ class RequestTable:
                 transaction.execute(queries.REQUEST_AGAIN, *again)
 
     def hold_back(self, server: str, pause: timedelta) -> None:
-        """Let all requests that wait for a server wait for at least ``pause`` from now."""
+        """Postpone all waiting requests of a server to ``pause`` from now or later."""
         with self._database.writing() as transaction:
             values: dict[str, Value] = {"server": server, "due": transaction.now() + min(pause, LONGEST_PAUSE)}
             transaction.execute(queries.HOLD_BACK, values)
 
     def cancel(self, number: int) -> StoredRequest:
-        """Cancel a request that waits, or ask its worker to stop; return it. Has no effect on one that has ended."""
+        """Cancel a waiting request, or ask its worker to stop; return it. No effect on a request that has ended."""
         with self._database.writing() as transaction:
             transaction.execute(queries.CANCEL_REQUEST, {"number": number, "now": transaction.now()})
             return _one(transaction, number)
 
     def find_cancelled(self) -> set[int]:
-        """Return the numbers of the running requests that are to stop."""
+        """Return the numbers of the running requests that were cancelled."""
         with self._database.reading() as transaction:
             return {row["number"] for row in transaction.query(queries.CANCELLED_AMONG)}
 
     @contextmanager
     def retrying(self, number: int) -> Iterator[tuple[StoredRequest, Transaction]]:
-        """Let a request that failed, is dead or was cancelled wait again; yields as :meth:`adding` does.
+        """Queue a failed, dead or cancelled request again; yield it like :meth:`adding`.
 
-        It waits in the queue that its server has now.
-
-        Raises :class:`UsageError` if it is in another state, or the same request waits or runs.
+        It goes to the current queue of its server. Raises :class:`UsageError` if it is in another state, or if an
+        identical request is unfinished.
         """
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": _one(transaction, number).server})
@@ -310,18 +308,20 @@ class RequestTable:
                 raise UsageError(f"request {number} is being cancelled and cannot be tried again yet", hint)
             if before.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
                 hint = f"see: ztrust-mail requests {number}"
-                raise UsageError(f"request {number} is {before.state} and cannot be tried again", hint)
+                raise UsageError(f"request {number} is {before.state} and cannot be retried", hint)
             same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key=before.key)
             if same:
-                message = f"request {same[0]['number']} asks for the same as request {number}, and has not ended"
+                message = (
+                    f"request {number} cannot be retried: request {same[0]['number']} is the same and has not ended"
+                )
                 raise UsageError(message, f"see: ztrust-mail requests {same[0]['number']}")
             transaction.execute(queries.RETRY_REQUEST, {"number": number, "now": transaction.now()})
             yield _one(transaction, number), transaction
 
     def busy_servers(self, without: str = queries.NOTHING) -> list[BusyServer]:
-        """Return the servers with requests that may be taken now, those with the highest priority first.
+        """Return the servers with due requests, highest priority first.
 
-        ``without`` is an SQL query about ``s.server``; servers for which it finds a row are left out.
+        ``without`` is an SQL subquery on ``s.server``; servers for which it returns a row are left out.
         """
         with self._database.reading() as transaction:
             sql = queries.SERVERS_WITH_WORK.format(without=without)
@@ -334,7 +334,7 @@ class RequestTable:
             return bool(transaction.query(queries.SAME_REQUEST, digest="", server=server, request_key=key))
 
     def counts(self) -> list[RequestCount]:
-        """Return how many requests of each queue are in each state."""
+        """Return the number of requests per queue and state."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.REQUEST_COUNTS)
         with report_damage("its requests"):
@@ -344,18 +344,18 @@ class RequestTable:
             ]
 
     def prune(self, keep: timedelta) -> int:
-        """Delete the requests that ended longer ago than ``keep``; return how many there were."""
+        """Delete the requests that ended longer than ``keep`` ago; return how many."""
         with self._database.writing() as transaction:
             return transaction.execute(queries.PRUNE_REQUESTS, {"before": transaction.now() - keep})
 
     def now(self) -> datetime:
-        """Return the time of the clock that all users of the journal share."""
+        """Return the time by the clock shared by all users of the journal."""
         with self._database.reading() as transaction:
             return transaction.now()
 
     @contextmanager
     def waking(self, server: BusyServer) -> Iterator[Transaction]:
-        """Yield a transaction that holds the lock on a server's requests, to wake a worker."""
+        """Yield a transaction that holds the lock on a server's requests, for waking a worker."""
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server.server})
             yield transaction

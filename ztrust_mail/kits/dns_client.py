@@ -53,7 +53,7 @@ def parse_resolver(text: str) -> tuple[str, int] | None:
 class DnsClient:
     """Looks up records, each within ``seconds``.
 
-    Raises :class:`UsageError` where a package or the system's name servers are missing.
+    Raises :class:`UsageError` if a package or the system's name servers are missing.
     """
 
     def __init__(self, server: tuple[str, int] | None, seconds: float = LOOKUP_SECONDS) -> None:

@@ -41,12 +41,12 @@ class Candidate:
 
     @property
     def fields(self) -> FieldMap | None:
-        """The settings to check, None where there are none."""
+        """The settings to check, None if there are none."""
         return self.wanted if isinstance(self.wanted, Mapping) else None
 
     @property
     def live_fields(self) -> FieldMap | None:
-        """The settings on the server, None where there are none or they are not known."""
+        """The settings on the server, None if there are none or they are not known."""
         return self.live if isinstance(self.live, Mapping) else None
 
 

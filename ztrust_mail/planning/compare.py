@@ -93,7 +93,7 @@ NO_STATES: Mapping[str, SecretState] = {}
 class Change:
     """One field that differs: its value on the server now, and the value it will have.
 
-    ``before`` and ``after`` are None where the field is not set. ``attributes`` are the server's own
+    ``before`` and ``after`` are None if the field is not set. ``attributes`` are the server's own
     names, ``label`` is the field's name in the server's console.
     """
 
@@ -222,7 +222,7 @@ class Credential(NamedTuple):
 
 
 def credential_of(fields: FieldMap) -> Credential:
-    """Return with what a realm logs in; its texts are empty where the settings have none."""
+    """Return with what a realm logs in; its texts are empty if the settings have none."""
     host, user = str(fields.get(HOST, "")).casefold(), str(fields.get(USERNAME, ""))
     return Credential(host, user, tuple(secret_fields(fields).values()))
 

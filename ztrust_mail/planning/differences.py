@@ -97,7 +97,7 @@ def compare_runs(
 ) -> RunDiff:
     """Compare the state that realms had after the first run with that after the second; ``realms`` are globs.
 
-    Where a run did not write a realm, the state is that which an earlier run left, else that which the next one found.
+    If a run did not write a realm, the state is that which an earlier run left, else that which the next one found.
     Raises :class:`UsageError` for a number without a run, and for runs on different servers.
     """
     _check_servers(journal, numbers)

@@ -118,7 +118,7 @@ class _SecretJudge:
     def _lost_secrets(self, realm: RealmPlan, known: LastKnown, states: Mapping[str, SecretState]) -> dict[str, str]:
         """Return the masked secrets that a write would overwrite or remove.
 
-        Each comes with the reference that it was last written from, empty where the journal does not know one.
+        Each comes with the reference that it was last written from, empty if the journal does not know one.
         """
         if not realm.changes:
             return {}

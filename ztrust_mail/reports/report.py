@@ -65,7 +65,7 @@ class FindingsReport(Report):
     """Findings alone: of ``validate`` and ``lint``, and of every command that ends with an error.
 
     ``hidden`` counts findings of lint that are not shown: ``ignored`` by comments in a spec, and in the ``baseline``;
-    it is None for an error. ``counts`` says what a checked spec has, or how many findings where it is invalid.
+    it is None for an error. ``counts`` says what a checked spec has, or how many findings if it is invalid.
     """
 
     kind: ClassVar[str] = "findings"
@@ -76,7 +76,7 @@ class FindingsReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionReport(Report):
-    """What ``convert`` made; ``converted`` is None where the text went elsewhere."""
+    """What ``convert`` made; ``converted`` is None if the text went elsewhere."""
 
     kind: ClassVar[str] = "conversion"
 
@@ -478,7 +478,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
         """Tell from its first bytes whether a file is a report in this format, which a new report may replace."""
 
     def check_installed(self) -> None:
-        """Raise :class:`UsageError` where a package that the format needs is not installed."""
+        """Raise :class:`UsageError` if a package that the format needs is not installed."""
 
     def render(self, report: Report) -> Rendered_co:
         """Return what the method for this kind of report makes of it."""

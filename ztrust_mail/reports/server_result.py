@@ -1,4 +1,4 @@
-"""What a run on several servers came to on one of them, in a word and in a row of the table of all."""
+"""The result of a run for one of several servers, as a word and as a row of the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAGE = "stage"
 
 FLEET_HEADS = ("SERVER", "STAGE", "REALMS", "CHANGE", "FAILED", "RESULT")
 UNKNOWN = "–"
-"""Stands for a number that is not known, and for a label that a server does not have."""
+"""Shown for an unknown number, and for a label that a server does not have."""
 
 IN_SYNC, VALID = "in sync", "valid"
 
@@ -42,14 +42,14 @@ _OF_REPORTS = {
 
 
 _SAID_BY_WORD = {"login-refused": "login refused", "interrupted": "interrupted", "locked": "locked"}
-"""What a server came to, by the rule of the error that ended its run, where no more has to be said."""
+"""Short results, by the rule of the error that ended the run."""
 
 _LONGEST = 60
-"""How many characters of an error the table shows: the text above it has all."""
+"""The maximum length of an error in the table; the text above has the full message."""
 
 
 class RealmCounts(NamedTuple):
-    """How many realms a report has, how many of them changed or would change, and how many failed."""
+    """The number of realms in a report, and of those that changed or would change, and that failed."""
 
     realms: int
     changed: int | None
@@ -57,29 +57,29 @@ class RealmCounts(NamedTuple):
 
 
 def word_of(one: ServerResult) -> str:
-    """Return what became of a server, in a word or two that other servers share."""
+    """Return the result of a server as a word or two, suitable for counting."""
     return one.remark.partition(":")[0] if one.remark else _word_of(one.report)
 
 
 def result_of(one: ServerResult) -> str:
-    """Return what became of a server, with the run or the reason."""
+    """Return the result of a server with its run or reason."""
     return one.remark or f"{word_of(one)}{_detail_of(one.report)}"
 
 
 def row_of(one: ServerResult) -> tuple[str, ...]:
-    """Return the row of a server in the table of all, with the columns of :data:`FLEET_HEADS`."""
+    """Return the row of a server, with the columns of :data:`FLEET_HEADS`."""
     counts = count_realms(one.report)
     numbers = [UNKNOWN] * 3 if counts is None else [UNKNOWN if number is None else f"{number:,}" for number in counts]
     return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, result_of(one)
 
 
 def refused_reasons(report: reports.Report) -> list[str]:
-    """Return the dangers that a plan is refused for until they are allowed."""
+    """Return the dangers for which a plan is refused until they are allowed."""
     return list(dict.fromkeys(one.reason.value for one in report.refused)) if isinstance(report, PlanReport) else []
 
 
 def list_requests(several: Iterable[reports.Report]) -> list[int]:
-    """Return the numbers of the requests that reports are about and that have not ended."""
+    """Return the numbers of the unfinished requests in some reports."""
     found = (one for report in several if isinstance(report, reports.RequestsReport) for one in report.requests)
     return [one.request.number for one in found if not one.request.state.is_final]
 
@@ -140,13 +140,13 @@ def _error_of(report: reports.Report) -> Finding | None:
 
 
 def _shorten(message: str) -> str:
-    """Return the end of an error's message, which has the cause: that of a whole message names the server first."""
+    """Return the cause at the end of an error message, whose start names the server."""
     cause = message.rpartition(": ")[2]
     return cause if len(cause) <= _LONGEST else f"{cause[: _LONGEST - 1]}…"
 
 
 def count_realms(report: reports.Report) -> RealmCounts | None:
-    """Return the numbers of realms, None where the report has no realms."""
+    """Return the numbers of realms, None if the report has no realms."""
     match report:
         case reports.PlanReport():
             return _count([one.status.value for one in report.plan.realms], report.plan.unnamed)

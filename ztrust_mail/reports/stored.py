@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def stored_report(request: StoredRequest) -> Mapping[str, JsonLike] | None:
-    """Return the report of a worker, None where it stored none that this program can read."""
+    """Return a worker's stored report, None if there is none that this program can read."""
     try:
         data = json.loads(fill_in_number(request.report, request))
     except (ValueError, RecursionError):
@@ -28,12 +28,12 @@ def stored_report(request: StoredRequest) -> Mapping[str, JsonLike] | None:
 
 
 def fill_in_number(text: str, request: StoredRequest) -> str:
-    """Return the text of a worker, which does not know the number in its advice to try a request again."""
+    """Return a worker's text with the number of the request in its hint to retry, which workers write as N."""
     return text.replace("requests N --retry", f"requests {request.number} --retry")
 
 
 def stored_counts(request: StoredRequest) -> Mapping[str, int] | None:
-    """Return how many realms the report of a worker has, in all as ``realms`` and by status; None without a report."""
+    """Return the number of realms in a stored report, by status and in total as ``realms``; None without a report."""
     report = stored_report(request)
     summary = report["summary"] if report else None
     if not isinstance(summary, Mapping):
@@ -59,7 +59,7 @@ def stored_realms(request: StoredRequest) -> Iterator[tuple[str, str, tuple[Find
 def _findings(data: Mapping[str, object]) -> Iterator[Finding]:
     found = data.get("findings")
     for one in found if isinstance(found, list) else ():
-        with suppress(ValueError, KeyError, TypeError):  # of a newer program
+        with suppress(ValueError, KeyError, TypeError):  # from a newer program
             realm, rule = one["realm"], printable(str(one["rule"]))
             yield Finding(
                 Severity(one["severity"]), rule, str(one["message"]), str(one["hint"]), _location(one),

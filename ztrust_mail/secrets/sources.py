@@ -14,7 +14,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import PREFIX, Permissions
 
 Secrets = Mapping[str, str | Secret] | Callable[[str], str | Secret | None]
-"""Secrets that a caller of the library hands over, by the name in an ``env`` reference; None where it has no value."""
+"""Secrets that a caller of the library hands over, by the name in an ``env`` reference; None if it has no value."""
 
 
 class GivenSecrets:

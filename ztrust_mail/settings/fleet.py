@@ -25,16 +25,16 @@ _LISTS = {
     "labels": 'write labels, as in ["stage=prod"], or leave it out',
 }
 _LOOK_BACK = timedelta(days=400)
-"""More than a year, so that a yearly time is found."""
+"""More than a year, to find a yearly schedule."""
 
 _MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class ServerSelection:
-    """Which servers a person asked for: those that fit one of ``names``, and all of ``labels``.
+    """The selected servers: those that match one of ``names`` and all of ``labels``.
 
-    A name is that of an entry, a glob over names, or a URL. Without names it is every entry that has the labels.
+    A name is an entry's name, a glob over names, or a URL. Without names, it is every entry that has the labels.
     """
 
     names: tuple[str, ...] = ()
@@ -43,13 +43,13 @@ class ServerSelection:
 
     @property
     def is_several(self) -> bool:
-        """Whether the selection may contain several servers, also where it happens to contain one."""
+        """Whether the selection may contain several servers, even if it happens to contain only one."""
         return len(self.names) > 1 or bool(self.labels) or self.every or any(map(is_glob, self.names))
 
 
 @dataclass(frozen=True)
 class FleetSettings:
-    """Whether workers do what commands ask for, and for how many days requests that have ended are kept."""
+    """Whether commands delegate to workers, and for how many days ended requests are stored."""
 
     run_by_workers: bool = False
     keep_days: int = 90
@@ -57,10 +57,10 @@ class FleetSettings:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Times at which specs are checked for drift.
+    """A scheduled drift check.
 
-    ``drift`` has the absolute paths of spec files or folders, which are read when the check runs. ``servers`` and
-    ``labels`` are as with ``--server`` and ``--label``; without both it is every server.
+    ``drift`` has the absolute paths of spec files or folders, which are read when the check is due. ``servers`` and
+    ``labels`` select servers like ``--server`` and ``--label``; without either, all servers.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Schedule:
 
     @property
     def selection(self) -> ServerSelection:
-        """The servers to check; they are chosen from :attr:`Settings.trusted`."""
+        """The servers to check, selected from :attr:`Settings.trusted`."""
         return ServerSelection(self.servers, self.labels, every=not self.servers and not self.labels)
 
     def last_due(self, now: datetime) -> datetime | None:
-        """Return the newest time up to ``now``, which has a zone, that the expression names.
+        """Return the most recent due time up to ``now``, which must have a time zone.
 
-        The time is in UTC, and None if there was none in the last 400 days. In the hour that comes twice when summer
-        time ends, cronsim's reverse iteration may miss times. So it only gives where to start forward.
+        Returns UTC, or None if the schedule was not due in the last 400 days. In the hour repeated at the end of
+        daylight saving time, cronsim's reverse iteration may miss times, so it only finds the start of a forward one.
         """
         zone, now = zone_of(self.timezone), now.astimezone(UTC)
         following = now.replace(second=0, microsecond=0) + _MINUTE
@@ -95,17 +95,17 @@ class Schedule:
 
 
 def is_glob(name: str) -> bool:
-    """Tell whether the name of a server is a glob over names; a URL is none."""
+    """Tell whether the name of a server is a glob; URLs are not."""
     return not is_url(name) and any(one in name for one in "*?")
 
 
 def is_url(name: str) -> bool:
-    """Tell whether what stands for a server is a URL, valid or not."""
+    """Tell whether the name of a server is a URL, valid or not."""
     return "://" in name or is_file_url(name)
 
 
 def parse_labels(texts: Iterable[str]) -> dict[str, str]:
-    """Return labels given as ``stage=prod``. Raises :class:`UsageError` for other texts, and for two of one name."""
+    """Return labels from texts like ``stage=prod``. Raises :class:`UsageError` for other texts and conflicts."""
     labels: dict[str, str] = {}
     for text in texts:
         name, sign, value = text.partition("=")

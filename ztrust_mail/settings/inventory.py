@@ -1,4 +1,4 @@
-"""Lists the servers of the settings, says of each how to log in, and selects some; resolves no secret."""
+"""Lists and selects servers in the settings, with the source of each login. Resolves no secrets."""
 
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ CLEAR_TEXT = "clear text in the settings"
 
 @dataclass(frozen=True)
 class ListedServer:
-    """One entry of the settings. ``server`` is None where the entry is broken, and ``problem`` says why.
+    """An entry of the settings. ``server`` is None if the entry is broken, and ``problem`` says why.
 
-    ``sources`` says for each key of the login where its secret comes from: a reference, a variable, or clear text.
+    ``sources`` has the source of each secret of the login: a reference, a variable, or clear text.
     """
 
     name: str
@@ -36,12 +36,12 @@ class ListedServer:
 
     @property
     def title(self) -> str:
-        """The name, or what stands for a server that only the environment names."""
+        """The name, or a placeholder for a server that only the environment defines."""
         return self.name or f"${PREFIX}URL"
 
     @property
     def account(self) -> str:
-        """The account as settings name it, without asking the server; empty without a login."""
+        """The account according to the settings, without asking the server; empty without a login."""
         server = self.server
         if not server or server.gateway == FILES or (not self.sources and not server.username):
             return ""
@@ -52,7 +52,7 @@ class ListedServer:
 
 @dataclass(frozen=True)
 class SelectedServer:
-    """A server of a selection, by the name or URL that ``--server`` takes; ``url`` is empty for a broken entry."""
+    """A selected server, by a name or URL that ``--server`` accepts; ``url`` is empty for a broken entry."""
 
     name: str
     url: str = ""
@@ -60,9 +60,9 @@ class SelectedServer:
 
 
 def list_servers(settings: Settings, environ: Variables = PROCESS) -> tuple[ListedServer, ...]:
-    """Return all servers of the settings in their order, those of an untrusted file last.
+    """Return all servers in the order of the settings, those of an untrusted file last.
 
-    Without any entry it is the server in the environment, if there is one.
+    Without any entry, return the server of the environment, if there is one.
     """
     environ = Environment(environ)
     entries = [(name, settings.path, entry) for name, entry in settings.servers.items()]
@@ -74,7 +74,7 @@ def list_servers(settings: Settings, environ: Variables = PROCESS) -> tuple[List
 
 
 def report_servers(listed: Sequence[ListedServer]) -> Iterator[Finding]:
-    """Yield broken entries as errors, a URL of several servers as a warning, and secrets in clear text as notes."""
+    """Yield broken entries as errors, shared URLs as warnings, and secrets in clear text as notes."""
     yield from (one.problem for one in listed if one.problem)
     yield from dict.fromkeys(found for one in listed if one.server for found in one.server.findings)
     by_url: dict[str, list[ListedServer]] = {}
@@ -109,10 +109,10 @@ def select_servers(listed: Sequence[ListedServer], wanted: Mapping[str, str]) ->
 def resolve_selection(
     settings: Settings, selection: ServerSelection, environ: Variables = PROCESS
 ) -> tuple[SelectedServer, ...]:
-    """Return the servers of a selection, each once, in the order of the names and then of the settings.
+    """Return the selected servers, each once, in the order of the names and then of the settings.
 
-    A server that only an untrusted file names has to be named exactly, see :func:`report_left_out`. Raises
-    :class:`UsageError` where nothing fits or two servers have one URL, :class:`ConfigError` for an unknown name.
+    A server defined only in an untrusted file must be named exactly, see :func:`report_left_out`. Raises
+    :class:`UsageError` if nothing matches or two servers share a URL, :class:`ConfigError` for an unknown name.
     """
     if selection.every and (selection.names or selection.labels):
         hint = "leave out --all-servers, or --server and --label"
@@ -133,9 +133,9 @@ def resolve_selection(
 def report_left_out(
     settings: Settings, selection: ServerSelection, environ: Variables = PROCESS
 ) -> tuple[Finding, ...]:
-    """Return a warning if a glob, a label or ``every`` fits servers that only an untrusted file names.
+    """Return a warning if a glob, a label or ``every`` matches servers that only an untrusted file defines.
 
-    Else the author of the file could add servers to a run.
+    They are left out, or the author of that file could add servers to a run.
     """
     _, left_out = _list_named(settings, selection, environ)
     if not left_out:
@@ -147,7 +147,7 @@ def report_left_out(
 def _list_named(
     settings: Settings, selection: ServerSelection, environ: Variables
 ) -> tuple[list[ListedServer], list[str]]:
-    """Return the servers that may be selected, and the names of others that would fit but are not trusted."""
+    """Return the servers that may be selected, and the names of others that match but are untrusted."""
     listed = [one for one in list_servers(settings, environ) if one.name]
     selectable = [one for one in listed if one.name in settings.servers or one.name in selection.names]
     wanted = parse_labels(selection.labels)
@@ -207,7 +207,7 @@ def _find_names(settings: Settings, known: Collection[str], given: str, environ:
 
 
 def _refuse_shared_urls(found: Sequence[SelectedServer]) -> None:
-    """Raise :class:`UsageError` where two servers have one URL: each would wait for the lock of the other."""
+    """Raise :class:`UsageError` if two servers share a URL: each would wait for the lock of the other."""
     seen: dict[str, str] = {}
     for one in found:
         if one.url in seen:

@@ -1,4 +1,4 @@
-"""Limits of a server: how many requests may be sent at once and in a second, and when its realms may be written."""
+"""Limits of a server: concurrent requests, requests per second, and the windows in which realms may be written."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ DURATION = r"^([1-9][0-9]{0,3}m|[1-9][0-9]?h|1[0-5][0-9]h|16[0-8]h)$"
 
 @dataclass(frozen=True)
 class Window:
-    """A time in which realms may be written: it opens as a cron expression says, and stays open for a duration."""
+    """A time in which realms may be written. It opens by a cron expression and stays open for a duration."""
 
     cron: str
     duration: timedelta
     timezone: str = "UTC"
 
     def is_open(self, now: datetime) -> bool:
-        """Tell whether a time, which has a zone, lies in the window."""
+        """Tell whether a time, which must have a time zone, is in the window."""
         start = next(self._starts(now - self.duration), None)
         return start is not None and start <= now
 
     def next_opening(self, now: datetime) -> datetime | None:
-        """Return when the window opens next, in UTC; None if it never does."""
+        """Return the next opening of the window in UTC, None if it never opens."""
         start = next(self._starts(now), None)
         return start.astimezone(UTC) if start else None
 
@@ -47,7 +47,7 @@ class Window:
         return parse_cron(self.cron, after.astimezone(zone_of(self.timezone)))
 
     def __str__(self) -> str:
-        """Return the window as text for people."""
+        """Return the window in readable form."""
         minutes = int(self.duration.total_seconds()) // 60
         length = f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
         return f"{self.cron} for {length} ({self.timezone})"
@@ -55,9 +55,9 @@ class Window:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of one server. None means no limit; no windows at all mean that nothing may be written.
+    """The limits of one server. None means no limit; an empty tuple of windows means that nothing may be written.
 
-    ``connections`` is None where they are given elsewhere: those in force are the server's.
+    ``connections`` is None if it is not set here; the effective value is the server's.
     """
 
     requests_per_second: float | None = None
@@ -74,7 +74,7 @@ class Limits:
         return min(openings) if openings else None
 
     def describe_closing(self, now: datetime) -> str:
-        """Return when realms may be written again, as a clause for people."""
+        """Return a clause that says when realms may be written again."""
         opening = self.next_opening(now)
         return f"the next window opens at {to_minute(opening)}" if opening else "no window ever opens"
 
@@ -91,9 +91,9 @@ def read_limits(server: str, entry: Table) -> Limits:
 
 
 def parse_cron(text: str, start: datetime, *, reverse: bool = False) -> CronSim:
-    """Return an iterator over the times after ``start``, or before it, that a cron expression names.
+    """Return an iterator over the times of a cron expression after ``start``, or before it with ``reverse``.
 
-    Raises :class:`ValueError` for a text that is no cron expression.
+    Raises :class:`ValueError` for an invalid cron expression.
     """
     from cronsim import CronSim, CronSimError  # only some settings have windows or schedules
 
@@ -106,28 +106,28 @@ def parse_cron(text: str, start: datetime, *, reverse: bool = False) -> CronSim:
 
 
 def zone_of(name: str) -> tzinfo:
-    """Return a time zone; UTC also where the system has no time zone database."""
+    """Return a time zone. UTC works even without a time zone database."""
     return UTC if name == "UTC" else ZoneInfo(name)
 
 
 def read_cron(place: str, table: Table) -> str:
-    """Return the cron expression in a table, with single spaces. Raises :class:`ConfigError`; ``place`` begins it."""
+    """Return the cron expression in a table, with single spaces. Raises :class:`ConfigError`, which names ``place``."""
     cron = table.get("cron", "")
     try:
         parse_cron(cron if isinstance(cron, str) else "", datetime(2000, 1, 1, tzinfo=UTC))
     except ValueError:
         hint = "write minute, hour, day, month and weekday, such as 0 22 * * SAT"
-        raise ConfigError(f"{place} is no cron expression: {quoted(cron)}", hint) from None
+        raise ConfigError(f"{place} is not a cron expression: {quoted(cron)}", hint) from None
     return " ".join(str(cron).split())
 
 
 def read_timezone(place: str, table: Table) -> str:
-    """Return the time zone in a table, UTC by default. Raises :class:`ConfigError`; ``place`` begins its message."""
+    """Return the time zone in a table, UTC by default. Raises :class:`ConfigError`, which names ``place``."""
     zone = table.get("timezone", "UTC")
     try:
         zone_of(zone if isinstance(zone, str) else "")
     except (ValueError, OSError, KeyError):  # a path, a folder, or no such zone
-        hint = "write a name of the time zone database, such as Europe/Berlin, or UTC"
+        hint = "write an IANA time zone, such as Europe/Berlin, or UTC"
         raise ConfigError(f"{place} is unknown: {quoted(zone)}", hint) from None
     return str(zone)
 

@@ -123,7 +123,7 @@ def _validate(read: _Documents, native_names: Mapping[str, str], texts: Texts) -
 
 
 def fit(spec: Spec, target: Target) -> Spec:
-    """Return the spec as one server has it. Raises :class:`SpecError` where it has no text for a placeholder."""
+    """Return the spec as one server has it. Raises :class:`SpecError` if it has no text for a placeholder."""
     fitted, found = fit_to_server(spec, target)
     if spec.late or spec.is_limited or SERVER in placeholders_used(spec.written):
         found.extend(f for f in check_entries(fitted)[0] if f.rule == BAD_PLACEHOLDER)
@@ -175,7 +175,7 @@ def _read(read: _Documents, native_names: Mapping[str, str], texts: Texts) -> tu
 
 
 def read_data(given: Given) -> dict[str, Mapping[str, object]]:
-    """Return the data of each file of a spec by its path. Raises :class:`SpecError` where one cannot be read."""
+    """Return the data of each file of a spec by its path. Raises :class:`SpecError` if one cannot be read."""
     documents, findings, _ = _documents(given)
     if has_errors(findings):
         raise SpecError(findings)

@@ -111,7 +111,7 @@ def _only_realm(entries: list[Entry]) -> str | None:
 def _drop_sample_names(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
     """Yield the findings, except on values with a sample text, which proves nothing.
 
-    A sample stands for the name of a glob's realm, and for what only a server knows. Where a part of the spec is for
+    A sample stands for the name of a glob's realm, and for what only a server knows. If a part of the spec is for
     certain servers, that part may have a field that is missing here.
     """
     by_name: set[Location] = set()

@@ -46,7 +46,7 @@ class Desired:
     ``fields`` is empty if the realm is disabled or ``findings`` holds an error. ``origins`` holds the place of each
     value; a field without a place is this tool's default. ``presets`` names the preset of each value that is from one,
     ``variables`` the placeholders that were filled in; ``overlaid`` are the fields that an overlay set.
-    ``expires`` is the date in ISO form on which the secret of the login expires, empty where the spec does not say.
+    ``expires`` is the date in ISO form on which the secret of the login expires, empty if the spec does not say.
     """
 
     realm: str

@@ -17,7 +17,7 @@ _REFINE = "keep one of them; to change single values on some servers, use an ove
 def fit_to_server(spec: Spec, target: Target) -> tuple[Spec, FileFindings]:
     """Return the spec as one server has it, and the problems of its entries there.
 
-    Raises :class:`UsageError` for a server without a name where the spec has entries for certain servers.
+    Raises :class:`UsageError` for a server without a name if the spec has entries for certain servers.
     """
     if spec.is_limited and not target.name:
         message = "the spec has entries for certain servers, and this server was given by its URL, without a name"
@@ -124,7 +124,7 @@ class _Fitting:
 
 
 def _dropped_by(base: Entry, overlay: Entry) -> Iterator[Finding]:
-    """Yield a note where an overlay sets another host, and so does not inherit the login of the entry it changes."""
+    """Yield a note if an overlay sets another host, and so does not inherit the login of the entry it changes."""
     own = [name for name, one in overlay.settings.items() if is_within(name, LOGIN) and not one.preset]
     if HOST not in overlay.settings or own or overlay.disabled:
         return

@@ -31,22 +31,22 @@ def refusal(cli: Cli, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ("apply mail.yaml --resume --yes", "--resume cannot be combined with --detach: a worker that takes a request"),
-        ("apply mail.yaml --wait 1m --yes", "--wait cannot be combined with --detach: a request waits for other runs"),
+        ("apply mail.yaml --resume --yes", "--resume cannot be combined with --detach: requests always resume"),
+        ("apply mail.yaml --wait 1m --yes", "--wait cannot be combined with --detach: requests always wait"),
         ("apply mail.yaml --yes --order stage=dev --all-servers", "--order cannot be combined with --detach"),
         ("apply mail.yaml", "a worker cannot ask for confirmation; review `ztrust-mail plan mail.yaml"),
-        ("apply - --yes", "a request cannot have its spec from standard input; save it to a file, and name that"),
-        ("drift -", "a request cannot have its spec from standard input"),
+        ("apply - --yes", "requests cannot read the spec from standard input; save it to a file, and name that"),
+        ("drift -", "requests cannot read the spec from standard input"),
         ("drift mail.yaml --fail-on critical", "--fail-on cannot be combined with --detach"),
         ("drift mail.yaml --uncovered fail", "--uncovered cannot be combined with --detach"),
         ("drift mail.yaml --ignore tls", "--ignore cannot be combined with --detach"),
-        ("test acme --no-probe", "--no-probe cannot be combined with --detach: the worker probes from its own machine"),
+        ("test acme --no-probe", "--no-probe cannot be combined with --detach: workers probe from their own machine"),
         ("test acme --var a=b", "--var needs a spec"),
-        ("test --spec -", "a request cannot have its spec from standard input"),
+        ("test --spec -", "requests cannot read the spec from standard input"),
         ("rotate env:A mail.yaml", "a worker cannot ask for confirmation; review `ztrust-mail rotate env:A mail.yaml"),
-        ("rotate --relay h.example mail.yaml --yes", "--relay cannot be combined with --detach: a request names"),
-        ("rotate env:A mail.yaml --dry-run", "--dry-run cannot be combined with --detach: the plan is made here"),
-        ("rotate env:A mail.yaml --out p.json", "--out cannot be combined with --detach: the plan is made here"),
+        ("rotate --relay h.example mail.yaml --yes", "--relay cannot be combined with --detach: requests name"),
+        ("rotate env:A mail.yaml --dry-run", "--dry-run cannot be combined with --detach: it plans on this machine"),
+        ("rotate env:A mail.yaml --out p.json", "--out cannot be combined with --detach: it plans on this machine"),
     ],
 )
 def test_what_no_request_carries_is_refused_with_the_reason(
@@ -78,7 +78,7 @@ def test_a_wrong_spec_is_reported_at_its_line_before_the_journal_is_opened(fleet
 def test_without_a_journal_for_workers_the_error_says_how_to_have_one(fleet: Fleet) -> None:
     fleet.cli.set(CONFIG=fleet.settings)
     found = refusal(fleet.cli, "drift", "mail.yaml", "--server", "dev", "--detach")
-    assert "workers need a journal in PostgreSQL, and this one is in a file; set journal.url" in found
+    assert "workers need a journal in PostgreSQL, but this one is in a file; set journal.url" in found
     assert "[no-workers]" in found
 
 
@@ -91,7 +91,7 @@ def test_a_database_that_does_not_run_is_named_without_its_login(fleet: Fleet, s
 def test_the_refusal_is_a_document_where_one_is_wanted(fleet: Fleet, settings: str) -> None:
     report = fleet.cli.json("drift", "-", "--server", "dev", "--detach")
     assert [one["message"] for one in report["findings"]] == [
-        "a request cannot have its spec from standard input",
+        "requests cannot read the spec from standard input",
     ]  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_on_a_terminal_it_is_asked_whether_a_worker_shall_write_without_showing_
     fleet.cli.write(settings, Path(settings).read_text(encoding="utf-8") + '[fleet]\nrun_by = "workers"\n')
     ran = fleet.cli("apply", "mail.yaml", "--server", "dev", typed="n\n")
     assert (ran.status, ran.out) == (1, "Declined: nothing was submitted.\n")
-    assert ran.err == "A worker makes the plan, and writes it without showing it first. Submit it? [y/N] "
+    assert ran.err == "A worker will plan and write without showing the plan first. Submit the request? [y/N] "
     agreed = fleet.cli("apply", "mail.yaml", "--server", "dev", typed="y\n")
     assert (agreed.status, "cannot be reached" in agreed.err) == (2, True)
     assert "cannot ask for confirmation" in refusal(fleet.cli, "apply", "mail.yaml", "--server", "dev")

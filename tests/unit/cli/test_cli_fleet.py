@@ -112,12 +112,12 @@ def test_a_spec_for_another_server_is_refused_for_that_server_alone(cli: Cli, fl
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ("plan", ["--server", "eu-*", "--out", "plan.json"], "--out needs one server"),
-        ("apply", ["--server", "eu-*", "--plan", "plan.json"], "--plan needs one server"),
+        ("plan", ["--server", "eu-*", "--out", "plan.json"], "--out cannot be combined with several servers"),
+        ("apply", ["--server", "eu-*", "--plan", "plan.json"], "--plan cannot be combined with several servers"),
         ("apply", ["--server", "eu-1", "--order", "stage=prod"], "--order needs several servers"),
-        ("apply", ["--server", "eu-*", "--order", "prod", "--yes"], "--order has `prod`, which is not NAME=VALUE"),
+        ("apply", ["--server", "eu-*", "--order", "prod", "--yes"], "--order contains `prod`, which is not NAME=VALUE"),
         ("apply", ["--server", "eu-*", "--order", "a=b,a=b", "--yes"], "--order names `a=b` twice"),
-        ("apply", ["--server", "eu-*", "--order", "stage=dev", "--yes"], "the server `eu-1` is in no stage of --order"),
+        ("apply", ["--server", "eu-*", "--order", "stage=dev", "--yes"], "server `eu-1` is in no stage of --order"),
         ("apply", ["--server", "eu-*"], "stdin is not a terminal"),
         ("drift", ["--server", "q*"], "no server matches `q*`"),
     ],
@@ -311,7 +311,7 @@ def test_rotate_writes_the_secret_on_each_server_and_says_where_it_is_still_used
     assert "The same on 1 other server: eu-2\n" in ran.out
     for name in ("eu-1", "eu-2"):
         assert fleet[name].smtp("acme")["password"] == "another-password"
-    assert "--out needs one server" in cli(*rotated[:-2], "--out", "plan.json").err
+    assert "--out cannot be combined with several servers" in cli(*rotated[:-2], "--out", "plan.json").err
 
 
 @pytest.mark.parametrize("options", [["--as", "kubernetes-job"], ["--relay", "h.example:25"]])
@@ -354,7 +354,7 @@ def test_an_interruption_finishes_the_writes_under_way_on_each_server_and_all_ca
     chosen = ("--config", "fleet.toml", "--server", "eu-*", "--yes")
     ran = cli("apply", fleet.spec, *chosen, "--format", "json")
     assert (ran.status, ran.json["status"]) == (130, "interrupted")
-    assert ran.err.count("what is under way on each server finishes, and nothing else begins [interrupted]") == 1
+    assert ran.err.count("finishing the writes in progress; no others are started [interrupted]") == 1
     assert fleet.writes() == {"dev": 0, "eu-1": 1, "eu-2": 1}
     for name in ("eu-1", "eu-2"):
         fleet[name].faults.before_write = None
@@ -383,7 +383,7 @@ def test_a_second_ctrl_c_no_longer_waits_for_a_server_that_is_only_read(cli: Cli
         with on_terminal(*command) as terminal:
             terminal.wait_for("drift on 2 servers … 1 of 2 servers")
             terminal.type("\x03")
-            terminal.wait_for("what is under way on each server")
+            terminal.wait_for("finishing the writes in progress")
             terminal.type("\x03")
             terminal.wait_for("Exit status 130.")
             lines = terminal.shown.decode().splitlines()
@@ -450,7 +450,7 @@ def test_validate_reads_a_spec_from_a_pipe_once_for_all_servers(cli: Cli, fleet:
 
 def test_validate_writes_no_baseline_for_several_servers(cli: Cli, fleet: Fleet) -> None:
     ran = cli("validate", fleet.spec, *ALL, "--baseline", "known.json", "--write-baseline")
-    assert (ran.status, "--write-baseline needs one server" in ran.err) == (2, True)
+    assert (ran.status, "--write-baseline cannot be combined with several servers" in ran.err) == (2, True)
     assert not (cli.folder / "known.json").exists()
 
 

@@ -78,8 +78,8 @@ def test_a_worker_says_what_to_set_where_the_journal_is_a_file(cli: Cli, journal
     [
         ("eu", []),
         ("default", []),
-        ("eu-", ["no server of the settings is in the queue `eu-`; did you mean `eu`?"]),
-        ("west", ["no server of the settings is in the queue `west`; their queues: eu and default"]),
+        ("eu-", ["no server in the settings has the queue `eu-`; did you mean `eu`?"]),
+        ("west", ["no server in the settings has the queue `west`; known queues: eu and default"]),
     ],
 )
 def test_a_worker_warns_of_a_queue_that_no_server_is_in(cli: Cli, queue: str, warnings: list[str]) -> None:

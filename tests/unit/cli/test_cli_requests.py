@@ -168,7 +168,7 @@ def test_a_running_request_is_only_asked_to_stop(shop: Shop) -> None:
     number = shop.submit("acme")
     shop.engine.journal.requests.take([shop.engine.status(number)])
     ran = shop.cli("requests", str(number), "--cancel")
-    assert ran.out == f"Request {number} on `prod` is cancelling, and stops between two realms.\n"
+    assert ran.out == f"Request {number} on `prod` is cancelling, and will stop before the next realm.\n"
     [found] = shop.cli.json("requests", str(number))["requests"]
     assert (found["state"], found["cancelling"]) == ("running", True)
 
@@ -184,7 +184,7 @@ def test_a_request_that_is_done_cannot_be_retried(shop: Shop) -> None:
     number = shop.submit("acme")
     shop.drain()
     ran = shop.cli("requests", str(number), "--retry")
-    assert (ran.status, f"request {number} is done and cannot be tried again" in ran.err) == (2, True)
+    assert (ran.status, f"request {number} is done and cannot be retried" in ran.err) == (2, True)
 
 
 def test_nothing_is_cancelled_where_one_of_the_numbers_is_unknown(shop: Shop) -> None:
@@ -197,10 +197,10 @@ def test_nothing_is_cancelled_where_one_of_the_numbers_is_unknown(shop: Shop) ->
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["--follow"], "--follow needs the numbers of requests"),
-        (["--cancel"], "--cancel needs the numbers of requests"),
+        (["--follow"], "--follow needs request numbers"),
+        (["--cancel"], "--cancel needs request numbers"),
         (["1", "--cancel", "--retry"], "--cancel and --retry exclude each other"),
-        (["1", "--server", "prod"], "--server cannot be combined with numbers of requests"),
+        (["1", "--server", "prod"], "--server cannot be combined with request numbers"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(shop: Shop, arguments: list[str], problem: str) -> None:

@@ -362,7 +362,7 @@ def test_without_resume_the_plan_of_a_stopped_run_is_stale_with_a_hint_to_resume
 ) -> None:
     ran = cli("apply", "--plan", "plan.json", "--yes")
     assert ran.status == 5
-    assert "run 1 wrote a part of this plan: add --resume" in ran.err
+    assert "run 1 wrote part of this plan: add --resume" in ran.err
 
 
 def test_resume_refuses_a_realm_that_changed_since_the_run_stopped(cli: Cli, sandbox: Sandbox, stopped: str) -> None:

@@ -26,7 +26,7 @@ def logs() -> Iterator[None]:
 def test_a_journal_in_a_file_is_refused_with_the_fix(cli: Cli) -> None:
     ran = cli("worker")
     assert (ran.status, ran.out) == (2, "")
-    assert "workers need a journal in PostgreSQL, and this one is in a file; set journal.url" in ran.err
+    assert "workers need a journal in PostgreSQL, but this one is in a file; set journal.url" in ran.err
 
 
 def test_a_database_that_does_not_run_is_named(cli: Cli, logs: None) -> None:
@@ -40,7 +40,7 @@ def test_a_database_that_does_not_run_is_named(cli: Cli, logs: None) -> None:
 @pytest.mark.parametrize("queue", ["", " "])
 def test_an_empty_queue_is_refused(cli: Cli, queue: str) -> None:
     ran = cli("worker", "--queue", queue)
-    assert (ran.status, "names no queue" in ran.err) == (2, True)
+    assert (ran.status, "is empty; name the queue" in ran.err) == (2, True)
 
 
 def test_no_more_servers_at_once_than_make_sense_are_accepted(cli: Cli) -> None:

@@ -216,7 +216,7 @@ def test_a_request_whose_worker_dies_each_time_is_given_up(queue: Queue) -> None
     assert queue.drain() == 2
     dead = queue.engine.status(number)
     assert (dead.state, dead.attempts) == (RequestState.DEAD, 4)
-    assert dead.summary == "given up after 3 attempts: each time, its worker ended before the request did"
+    assert dead.summary == "given up after 3 attempts: its worker died each time"
     assert queue.engine.status(other).state is RequestState.DONE
     assert queue.writes() == ["globex"]
 
@@ -237,7 +237,7 @@ def test_test_mails_are_not_sent_again_after_their_worker_was_killed(queue: Queu
     assert queue.drain() == 1
     failed = queue.engine.status(number)
     assert failed.state is RequestState.FAILED
-    assert "are not sent twice" in failed.summary
+    assert "are not sent again" in failed.summary
     assert queue.sandbox.requests == ()
 
 
@@ -410,7 +410,7 @@ def test_a_server_with_another_url_in_the_settings_of_the_worker_is_not_touched(
     queue.engine.drain(url)
     failed = queue.engine.status(number)
     assert (failed.state, failed.exit_status) == (RequestState.FAILED, 5)
-    assert "the settings of this worker have" in failed.summary
+    assert "in this worker's settings, server `prod` is" in failed.summary
     assert "--retry" in failed.report_text
     assert queue.sandbox.requests == ()
 

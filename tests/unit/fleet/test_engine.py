@@ -76,7 +76,7 @@ def test_work_that_the_server_cannot_do_is_refused_and_nothing_is_stored(
 
 def test_a_server_of_an_untrusted_file_is_refused(queue: Queue) -> None:
     server = dataclasses.replace(queue.server, isolated=True)
-    with pytest.raises(UsageError, match="only in a settings file that is not trusted") as caught:
+    with pytest.raises(UsageError, match="only defined in an untrusted settings file") as caught:
         queue.engine.submit(onboard("acme"), server)
     assert "--config" in caught.value.hint
     assert queue.states() == {}
@@ -124,7 +124,7 @@ def test_a_retried_request_is_done_by_the_next_drain(queue: Queue) -> None:
     assert queue.drain() == 1
     done = queue.engine.status(failed.number)
     assert (done.state, done.attempts) == (RequestState.DONE, 1)
-    with pytest.raises(UsageError, match="is done and cannot be tried again"):
+    with pytest.raises(UsageError, match="is done and cannot be retried"):
         queue.engine.retry(failed.number)
 
 

@@ -112,7 +112,7 @@ def test_a_url_that_the_settings_do_not_have_gets_no_login(target: Target, has_u
         refused = target.do(number)
         assert not elsewhere.requests
     assert (refused.state, refused.exit_status) == (RequestState.FAILED, 5)
-    assert refused.summary == f"the settings of this worker have no server `{elsewhere.url}`"
+    assert refused.summary == f"no server in this worker's settings has the URL `{elsewhere.url}`"
 
 
 def test_a_name_that_the_settings_of_the_worker_do_not_have_is_reported_as_such(target: Target) -> None:
@@ -239,7 +239,7 @@ def test_a_plan_whose_spec_has_changed_is_not_submitted(made: Made) -> None:
 
 
 def test_a_plan_with_a_relative_secret_file_is_not_submitted(made: Made) -> None:
-    with pytest.raises(UsageError, match="the plan takes a secret of realm `acme` from the file `password`") as e:
+    with pytest.raises(UsageError, match="the plan takes a secret of realm `acme` from `password`") as e:
         made.target.submit(ApplySavedPlan(made.save("password")))
     assert e.value.rule == "request-file"
 

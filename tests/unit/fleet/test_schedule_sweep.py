@@ -206,7 +206,7 @@ def test_a_broken_spec_is_logged_once_for_each_time_and_does_not_stop_other_sche
         rig.sweep()
     assert rig.submitted() == [("dev", "schedule nightly 2026-11-29T03:00Z")]
     [message] = log.messages
-    assert message.startswith("schedule `broken` checks nothing: the spec has ")
+    assert message.startswith("schedule `broken` cannot run: the spec has ")
     assert "broken.yaml:2" in message
     rig.now += timedelta(days=1)
     rig.sweep()
@@ -232,7 +232,7 @@ def test_a_selection_that_fits_no_server_is_logged_once_and_does_not_stop_other_
     rig.sweep()
     assert len(rig.requests()) == 1
     [message] = log.messages
-    assert message.startswith("schedule `nobody` checks nothing: no server ")
+    assert message.startswith("schedule `nobody` cannot run: no server ")
 
 
 def test_a_broken_entry_is_logged_by_its_name_and_the_other_servers_are_checked(rig, log):
@@ -241,7 +241,7 @@ def test_a_broken_entry_is_logged_by_its_name_and_the_other_servers_are_checked(
     rig.sweep()
     assert [name for name, _ in rig.submitted()] == ["dev", "eu-1", "eu-2"]
     [message] = log.messages
-    assert message.startswith("schedule `nightly` checks nothing on `bad`: ")
+    assert message.startswith("schedule `nightly` cannot run on `bad`: ")
 
 
 def test_a_server_that_the_spec_does_not_fit_is_logged_by_its_name_and_the_others_are_checked(rig, log):
@@ -251,7 +251,7 @@ def test_a_server_that_the_spec_does_not_fit_is_logged_by_its_name_and_the_other
     rig.sweep()
     assert [name for name, _ in rig.submitted()] == ["dev", "eu-2"]
     [message] = log.messages
-    assert message.startswith("schedule `nightly` checks nothing on `eu-1`: the spec is meant for ")
+    assert message.startswith("schedule `nightly` cannot run on `eu-1`: the spec is meant for ")
 
 
 def test_settings_that_cannot_be_read_are_logged_once_and_again_after_they_were_corrected(rig, log):
@@ -260,7 +260,7 @@ def test_settings_that_cannot_be_read_are_logged_once_and_again_after_they_were_
         rig.write("settings.toml", text)
         rig.sweep()
     assert len(log.messages) == 2
-    assert all(one.startswith("schedules wait, as the settings cannot be read: ") for one in log.messages)
+    assert all(one.startswith("schedules are paused: cannot read the settings: ") for one in log.messages)
     assert rig.requests() == []
 
 
@@ -283,7 +283,7 @@ def test_a_schedule_does_not_know_the_servers_of_a_file_in_the_working_folder(jo
     ScheduleSweep(Engine(journal, DrainOptions(None, {})), lambda: NOW)()
     assert [one.name for one in journal.requests.newest()] == ["dev"]
     assert [message.partition(" in ")[0] for message in log.messages] == [
-        "schedule `one` checks nothing: no server `added`"
+        "schedule `one` cannot run: no server `added`"
     ]
 
 

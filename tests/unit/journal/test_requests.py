@@ -344,7 +344,7 @@ def test_a_request_that_was_not_done_can_be_tried_again(requests: RequestTable, 
 def test_a_request_that_is_done_waits_or_runs_cannot_be_tried_again(requests: RequestTable) -> None:
     one = add(requests, new_request())
     for state in (RequestState.WAITING, RequestState.RUNNING, RequestState.DONE):
-        with pytest.raises(UsageError, match=f"request 1 is {state} and cannot be tried again") as caught:
+        with pytest.raises(UsageError, match=f"request 1 is {state} and cannot be retried") as caught:
             requests.retrying(1).__enter__()
         assert caught.value.hint == "see: ztrust-mail requests 1"
         found = requests.take([one])
@@ -365,7 +365,7 @@ def test_a_request_that_is_being_cancelled_is_tried_again_when_it_has_ended(requ
 def test_a_request_is_not_tried_again_while_the_same_one_waits(requests: RequestTable) -> None:
     requests.store([(taken(requests, new_request()), FAILED)])
     second = add(requests, new_request())
-    with pytest.raises(UsageError, match=f"request {second.number} asks for the same as request 1"):
+    with pytest.raises(UsageError, match=f"request 1 cannot be retried: request {second.number} is the same"):
         requests.retrying(1).__enter__()
     assert requests.get(1).state is RequestState.FAILED
 

@@ -100,8 +100,8 @@ def test_the_next_opening_is_the_earliest_of_all_windows() -> None:
         ("{window = []}", "unknown key `servers.main.limits.window`", "did you mean `windows`?"),
         ("{requests_per_second = 0}", "`servers.main.limits.requests_per_second` is `0`", "from 0.1 to 1,000"),
         ("{requests_per_second = nan}", "`servers.main.limits.requests_per_second` is `nan`", "from 0.1 to 1,000"),
-        ("{windows = [{cron = '0 22 * * SAX', duration = '6h'}]}", "no cron expression: `0 22 * * SAX`", "weekday"),
-        ("{windows = [{cron = '0 0 31 2 *', duration = '6h'}]}", "no cron expression: `0 0 31 2 *`", "weekday"),
+        ("{windows = [{cron = '0 22 * * SAX', duration = '6h'}]}", "not a cron expression: `0 22 * * SAX`", "weekday"),
+        ("{windows = [{cron = '0 0 31 2 *', duration = '6h'}]}", "not a cron expression: `0 0 31 2 *`", "weekday"),
         ("{windows = [{cron = '0 22 * * SAT', duration = '6d'}]}", "duration` is `6d`", "such as 90m or 6h"),
         (
             "{windows = [{cron = '0 22 * * SAT', duration = '6h', timezone = 'Mars/Olympus'}]}",

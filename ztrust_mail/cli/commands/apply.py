@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 NAME = "apply"
 
 _NOT_CARRIED = {
-    "--resume": "a worker that takes a request again continues by itself",
-    "--wait": "a request waits for other runs by itself",
+    "--resume": "requests always resume by themselves",
+    "--wait": "requests always wait for other runs",
 }
-"""The options that no request carries, and why."""
+"""The options that requests do not support, and why."""
 
 
 @parameters.command(NAME)
@@ -80,7 +80,7 @@ def command(
         apply_options, stages = writing.apply_options(NAME), servers.parse_order()
         if plan is not None:
             _check_plan_options(files, realm, secrets)
-            servers.require_one("--plan", "a saved plan is for the server that it was made on")
+            servers.require_one("--plan", "a saved plan is for the server it was made on")
         else:
             _check_spec_options(files, realm, expect_digest, resume=resume)
         if is_for_workers(shared.config, detach=detach):
@@ -118,7 +118,7 @@ def command(
 
 
 def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlags) -> Submission:
-    """Return what to submit for a saved plan. Raises as :func:`ztrust_mail.load_plan` does."""
+    """Return the submission of a saved plan. Raises like :func:`ztrust_mail.load_plan`."""
     from ztrust_mail.fleet import ApplySavedPlan
 
     saved = api.load_plan(plan, expect_digest)
@@ -133,7 +133,7 @@ def _submission_of_spec(
     secrets: SecretMode,
     writing: WriteFlags,
 ) -> Submission:
-    """Return what to submit for a spec. Raises as :func:`ztrust_mail.load_spec` does."""
+    """Return the submission of a spec. Raises like :func:`ztrust_mail.load_spec`."""
     from ztrust_mail.fleet import ApplySpec
 
     spec, data = load_for_workers(files, config)
@@ -143,7 +143,7 @@ def _submission_of_spec(
 
 
 def _check_plan_options(files: options.SpecFlags, realms: Sequence[str], secrets: SecretMode) -> None:
-    """Raise :class:`UsageError` where the options do not fit an apply of a saved plan."""
+    """Raise :class:`UsageError` for options that do not apply to a saved plan."""
     if files.specs or realms or files.var or secrets is not SecretMode.AUTO:
         hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
         raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
@@ -152,7 +152,7 @@ def _check_plan_options(files: options.SpecFlags, realms: Sequence[str], secrets
 def _check_spec_options(
     files: options.SpecFlags, realms: Sequence[str], expect_digest: str | None, *, resume: bool
 ) -> None:
-    """Raise :class:`UsageError` where the options do not fit an apply of a spec."""
+    """Raise :class:`UsageError` for options that do not apply to a spec."""
     if expect_digest is not None:
         raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")
     if not files.specs:
@@ -164,14 +164,14 @@ def _check_spec_options(
 
 
 def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:
-    """Return the plan of a spec, and report what the last run left."""
+    """Return the plan of a spec, and report realms that the last run left."""
     if left := api.find_unfinished(session):
         output.add_findings([_unfinished_note(left)])
     return api.plan(spec, session, realms=realms, secrets=secrets)
 
 
 def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretMode) -> Plan:
-    """Return the plan of what the last run left of a spec."""
+    """Return the plan of a spec for the realms that the last run left."""
     left = api.find_unfinished(session)
     if left is None:
         _finish_if_all_arrived(output, session)
@@ -183,7 +183,7 @@ def _plan_of_rest(output: Output, session: Session, spec: Spec, secrets: SecretM
 
 
 def _plan_of_saved(output: Output, session: Session, saved: SavedPlan, *, resume: bool) -> Plan:
-    """Return the saved plan, or what the last run left of it."""
+    """Return the saved plan, or the part of it that the last run left."""
     left = api.find_unfinished(session)
     if not resume:
         return _plan_whole(saved, session, left)
@@ -194,20 +194,20 @@ def _plan_of_saved(output: Output, session: Session, saved: SavedPlan, *, resume
 
 
 def _plan_whole(saved: SavedPlan, session: Session, left: UnfinishedRun | None) -> Plan:
-    """Return the whole saved plan; where a part of it was written already, the error says how to resume."""
+    """Return the whole saved plan. If part of it has been written, the error says how to resume."""
     from ztrust_mail.planning.saved.checks import STALE  # most runs have no saved plan
 
     try:
         return api.plan_saved(saved, session)
     except Unsafe as e:
         if left and left.run.plan_digest == saved.digest and e.rule == STALE:
-            hint = f"run {left.run.number} wrote a part of this plan: add --resume to write the rest, or {e.hint}"
+            hint = f"run {left.run.number} wrote part of this plan: add --resume to write the rest, or {e.hint}"
             raise Unsafe(e.message, hint, e.rule, e.findings) from None
         raise
 
 
 def _finish_if_all_arrived(output: Output, session: Session, plan_digest: str = "") -> None:
-    """End the command with success where all writes of the last run, of that saved plan, turned out to have arrived."""
+    """End the command with success if settling showed that all writes of the last run succeeded."""
     last = api.history(session, limit=1)
     same = bool(last) and plan_digest in ("", last[0].run.plan_digest)
     if same and last[0].run.outcome is Outcome.RESUMED:
@@ -216,7 +216,7 @@ def _finish_if_all_arrived(output: Output, session: Session, plan_digest: str = 
 
 
 def _resumable(left: UnfinishedRun | None, spec: Spec) -> UnfinishedRun:
-    """Return what the last run left. Raises where it left nothing, or where this command cannot resume it."""
+    """Return the unfinished run. Raises if there is none, or if this command cannot resume it."""
     if left is None:
         raise _nothing_to_resume()
     if left.run.command.startswith("revert "):
@@ -225,7 +225,7 @@ def _resumable(left: UnfinishedRun | None, spec: Spec) -> UnfinishedRun:
         hint = f"continue with: ztrust-mail {OF_SAVED_PLAN} FILE --resume"
         raise UsageError(f"run {left.run.number} applied a saved plan", hint)
     if left.run.command == "rotate":
-        hint = "rotate again: it writes what is left, after a canary"
+        hint = "rotate again to write the remaining realms, after a canary"
         raise UsageError(f"run {left.run.number} was a rotation", hint)
     if left.run.spec_digest and left.run.spec_digest != api.spec_digest(spec):
         message = f"the spec changed since run {left.run.number}"

@@ -102,7 +102,7 @@ def command(
 
 
 def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
-    """Return a session; None where no server is chosen, which a spec does not need for realms named in full."""
+    """Return a session; None if no server is chosen, which a spec does not need for realms named in full."""
     try:
         return api.connect(server, spec=spec, config_path=config)
     except NoServerChosen:

@@ -1,4 +1,4 @@
-"""``compare``: show what differs between two servers."""
+"""``compare``: show the differences between two servers."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ def command(
     realm: Sequence[str],
     shared: options.SharedFlags,
 ) -> None:
-    """Show what differs between two servers.
+    """Show the differences between two servers.
 
-    Compares what they hold now, and writes nothing. A SPEC limits it to the realms that the spec has on one of them.
-    Exit status 1 if anything differs.
+    Compares their current settings, and writes nothing. A SPEC limits the comparison to the realms it has on either of
+    them. Exits with 1 if anything differs.
     """
     with shared.output(NAME, files.specs) as output:
         if len(server) != 2:

@@ -28,9 +28,9 @@ from ztrust_mail.specfile.load import SpecFiles
 NAME = "drift"
 
 _NOT_CARRIED = dict.fromkeys(
-    ("--uncovered", "--fail-on", "--select", "--ignore"), "a request asks for the whole comparison"
+    ("--uncovered", "--fail-on", "--select", "--ignore"), "requests always do the full comparison"
 )
-"""The options that no request carries, and why."""
+"""The options that requests do not support, and why."""
 
 
 class Uncovered(StrEnum):
@@ -62,7 +62,7 @@ def command(
 ) -> None:
     """Check whether the server still matches the spec.
 
-    Needs no secret and writes nothing. The journal and the server's admin events show who probably changed it.
+    Needs no secrets and writes nothing. The journal and the server's admin events show who probably changed it.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
 
@@ -89,7 +89,7 @@ def command(
 
 
 def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> Submission:
-    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
+    """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import CheckDrift
 
     spec, data = loaded

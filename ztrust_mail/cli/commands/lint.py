@@ -38,7 +38,7 @@ class BaselineFlags:
     write_baseline: bool
 
     def check(self, output: Output) -> None:
-        """Raise :class:`UsageError`, before any work is done, where the baseline could not be written."""
+        """Raise :class:`UsageError`, before any work is done, if the baseline could not be written."""
         if not self.write_baseline:
             return
         if self.baseline is None:

@@ -61,7 +61,7 @@ def _describe(pulled: Pulled) -> str:
 
 
 def _check_folder(out: Path | None) -> None:
-    """Raise :class:`UsageError` before any work is done where several servers could not have a file each."""
+    """Raise :class:`UsageError` before any work is done if several servers could not have a file each."""
     if out is None:
         raise UsageError("the specs of several servers need a folder", "name it: --out FOLDER")
     if not out.is_dir():
@@ -69,7 +69,7 @@ def _check_folder(out: Path | None) -> None:
 
 
 def _file_of(folder: Path | None, server: str | None) -> Path:
-    """Return the file of a server. Raises :class:`UsageError` where its name is not one for a file."""
+    """Return the file of a server. Raises :class:`UsageError` if its name is not one for a file."""
     if folder is None or not server or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", server):
         hint = "pull it alone, with --server and --out FILE"
         raise UsageError(f"no file can be named after the server {quoted(server or '')}", hint)

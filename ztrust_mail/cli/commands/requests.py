@@ -1,4 +1,4 @@
-"""``requests``: what workers were asked to do, and what became of it."""
+"""``requests``: list, show, follow, cancel and retry requests to workers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LARGEST_REQUEST = 2**31 - 1
 @parameters.command(NAME)
 @parameters.numbers_argument("numbers", "[N...]", LARGEST_REQUEST, "Requests to show in detail.")
 @parameters.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
-@parameters.flag("--cancel", help="Cancel the requests; those under way stop between two realms.")
-@parameters.flag("--retry", help="Let requests that failed, are dead or were cancelled wait again.")
+@parameters.flag("--cancel", help="Cancel the requests; running ones stop before their next realm.")
+@parameters.flag("--retry", help="Queue failed, dead or cancelled requests again.")
 @options.server
 @parameters.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
 @options.shared
@@ -41,10 +41,10 @@ def command(
     limit: int,
     shared: options.SharedFlags,
 ) -> None:
-    """List the requests to workers, or show some.
+    """List the requests to workers, or show some of them.
 
-    Lists those that wait or run, and the newest that have ended, of all servers; equal ones of a server in one row.
-    With numbers, shows, follows, cancels or retries these. Sends nothing to a server.
+    Lists waiting and running requests and the most recently ended ones, for all servers. Similar requests for a server
+    share a row. With numbers, shows, follows, cancels or retries these requests. Sends nothing to servers.
     """
     with shared.output(NAME) as output:
         numbers = list(dict.fromkeys(numbers))
@@ -57,26 +57,26 @@ def command(
         if journal is None:
             if numbers:
                 raise UsageError(
-                    f"there is no request {numbers[0]}: there is no journal yet", "the first request creates it"
+                    f"there is no request {numbers[0]}: the journal does not exist yet", "the first request creates it"
                 )
             output.finish_report(of_request_list(RequestList(), url))
         with journal:
             if numbers:
                 _show(output, journal, numbers, follow=follow)
             found = list_requests(journal, url, limit)
-        if location_of(journal_url).url is None:  # whoever uses a journal in a file does the requests in it
+        if location_of(journal_url).url is None:  # a journal in a file has no workers
             found = replace(found, is_idle=False)
         newest = max((one.number for one in found.requests), default=0)
         output.finish_report(of_request_list(found, url, f"ztrust-mail requests {newest}" if newest else ""))
 
 
 def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, bool]) -> None:
-    """Raise :class:`UsageError` where the options do not fit each other."""
+    """Raise :class:`UsageError` if options conflict."""
     given = [name for name, is_given in verbs.items() if is_given]
     if given and not numbers:
-        raise UsageError(f"{given[0]} needs the numbers of requests", "list them with: ztrust-mail requests")
+        raise UsageError(f"{given[0]} needs request numbers", "list them with: ztrust-mail requests")
     if numbers and server:
-        raise UsageError("--server cannot be combined with numbers of requests", "leave out one of the two")
+        raise UsageError("--server cannot be combined with request numbers", "leave out one of the two")
     if "--cancel" in given and "--retry" in given:
         raise UsageError("--cancel and --retry exclude each other", "pass one of them")
 
@@ -86,12 +86,12 @@ def _url_of(server: str | None, config_path: str | None) -> str:
 
 
 def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, retry: bool, follow: bool) -> NoReturn:
-    """Cancel requests or let them wait again, and exit. Stops at the first that cannot be retried."""
+    """Cancel or retry requests, and exit. Stops at the first request that cannot be retried."""
     from ztrust_mail import fleet
 
     with fleet.open_engine(config_path) as engine:
         for number in numbers:
-            engine.status(number)  # so that nothing is changed where one of them does not exist
+            engine.status(number)  # change nothing if one of them does not exist
         change: Callable[[int], StoredRequest] = engine.retry if retry else engine.cancel
         for number in numbers:
             change(number)
@@ -104,7 +104,7 @@ def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, 
 
 
 def _show(output: Output, journal: Journal, numbers: Sequence[int], *, follow: bool) -> NoReturn:
-    """Show requests with all that is known of them, with ``follow`` when they have ended, and exit."""
+    """Show requests in full, with ``follow`` after they have ended, and exit."""
     status = ExitStatus.OK
     if follow:
         interrupt_on_termination()

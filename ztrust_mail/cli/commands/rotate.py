@@ -50,18 +50,18 @@ if TYPE_CHECKING:
 NAME = "rotate"
 
 _NOT_CARRIED = {
-    "--relay": "a request names the references",
-    "--wait": "a request waits for other runs by itself",
-    "--dry-run": "the plan is made here",
-    "--out": "the plan is made here",
+    "--relay": "requests name the references",
+    "--wait": "requests always wait for other runs",
+    "--dry-run": "it plans on this machine",
+    "--out": "it plans on this machine",
 }
-"""The options that no request carries, and why."""
+"""The options that requests do not support, and why."""
 
 
 @parameters.command(NAME)
 @options.references_and_specs
 @parameters.text(
-    "--relay", metavar="HOST", help="Instead of references: those of all realms that log in at this relay."
+    "--relay", metavar="HOST", help="Rotate the secrets of this relay's realms, instead of naming references."
 )
 @parameters.text("--user", metavar="NAME", help="With --relay: only realms that log in as this user.")
 @options.spec_variables
@@ -86,8 +86,8 @@ def command(
 ) -> None:
     """Write the new values of secrets wherever they are used.
 
-    For each login (relay, user, reference), writes one realm first, for which the server sends a test mail; --canary
-    changes their number. At the end, lists realms that may still use an old value.
+    For each login (relay, user, reference), writes one realm first and has the server send a test mail for it;
+    --canary changes the number. At the end, lists realms that may still use an old value.
     """
     with shared.output(NAME, files.specs, out=preview.out) as output:
         chosen = _parse_scope(words, files.specs, relay, user)
@@ -112,7 +112,7 @@ def command(
                 if preview.is_wanted:
                     _finish_with_preview(output, session, fitted, make_plan, own, preview)
                 prepare(output, session, own, yes=writing.yes)
-                with session.lock(wait=own.wait):  # to the end of the search for old values
+                with session.lock(wait=own.wait):  # until the search for old values has ended
                     output.add_findings(one.finding for one in api.settle(session))
                     done = execute(output, session, make_plan, own, yes=writing.yes)
                     if done.verdict.refusal or done.is_declined:
@@ -130,7 +130,7 @@ def _submission(
     realms: Sequence[str],
     writing: WriteFlags,
 ) -> Submission:
-    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
+    """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
     spec, data = loaded
@@ -156,7 +156,7 @@ def _finish_with_preview(
 
 
 def _apply_options(writing: WriteFlags) -> ApplyOptions:
-    """Return how a rotation is applied: with canaries of each login, and as the mass change that it is."""
+    """Return the options for applying a rotation: a canary per login, and mass changes allowed."""
     first = "" if writing.canary == "0" else writing.canary
     given = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE)).apply_options(NAME)
     return replace(given, waves=replace(given.waves, per_credential=True))
@@ -165,7 +165,7 @@ def _apply_options(writing: WriteFlags) -> ApplyOptions:
 def _parse_scope(
     words: Sequence[str], specs: Sequence[str], relay: str | None, user: str | None
 ) -> Sequence[str] | RelayLogin:
-    """Return the references or the login that a person named. Raises :class:`UsageError`."""
+    """Return the references or the login named on the command line. Raises :class:`UsageError`."""
     references = [word for word in words if has_kind(word)]
     for spec in specs:
         kind, colon, rest = spec.partition(":")
@@ -177,9 +177,9 @@ def _parse_scope(
     if relay == "" or user == "":
         raise UsageError(f"{'--relay' if relay == '' else '--user'} is empty", "give a name, or leave the option out")
     if user and not relay:
-        raise UsageError("--user needs --relay", "name the relay where this user logs in: --relay HOST")
+        raise UsageError("--user needs --relay", "name the relay that this user logs in to: --relay HOST")
     if relay and references:
-        raise UsageError("references and --relay exclude each other", "give one of them; --realm limits either")
+        raise UsageError("references cannot be combined with --relay", "give one of them; --realm limits either")
     if not relay:
         if not references:
             hint = "name them as plans show them, such as env:SMTP_PASSWORD, or their relay: --relay HOST"
@@ -187,6 +187,6 @@ def _parse_scope(
         check_references(references)
     if not specs:
         named = [word for word in references if os.path.lexists(word)]
-        hint = f"for a file of that name, write ./{named[0]}" if named else "name it after the references"
+        hint = f"for a file with that name, write ./{named[0]}" if named else "add it after the references"
         raise UsageError("no spec was given", hint)
     return RelayLogin(relay, user or "") if relay else references

@@ -1,4 +1,4 @@
-"""``servers``: the servers of the settings, and whether they can be reached."""
+"""``servers``: list the servers in the settings, and check whether they are reachable."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NAME = "servers"
 @parameters.flag("--check", help="Also log in to each server.")
 @options.shared
 def command(label: Sequence[str], check: bool, shared: options.SharedFlags) -> None:
-    """List the servers of the settings.
+    """List the servers in the settings.
 
-    Shows labels, product, URL, account, and where each secret comes from, never the secret. Sends nothing
-    without --check. A broken entry is listed with its problem.
+    Shows labels, product, URL, account, and the source of each secret, but never the secret. Sends nothing without
+    --check. Invalid entries are listed with their problem.
     """
     with shared.output(NAME) as output:
         labels = parse_labels(label)

@@ -19,9 +19,9 @@ from ztrust_mail.reports.report import of_tests
 NAME = "test"
 
 _NOT_CARRIED = dict.fromkeys(
-    ("--no-probe", "--ehlo-name", "--ca-bundle"), "the worker probes from its own machine, with its own authorities"
+    ("--no-probe", "--ehlo-name", "--ca-bundle"), "workers probe from their own machine, with its certificate store"
 )
-"""The options that no request carries, and why."""
+"""The options that requests do not support, and why."""
 
 
 @parameters.command(NAME)
@@ -33,9 +33,9 @@ _NOT_CARRIED = dict.fromkeys(
     multiple=True,
     suggest=completion.spec_files,
 )
-@parameters.flag("--no-probe", help="Do not look at the relays from this machine, too.")
-@parameters.text("--ehlo-name", metavar="NAME", help="Let the probe greet with this name, such as the server's.")
-@parameters.input_file("--ca-bundle", "FILE", "Let the probe trust these authorities (PEM) instead of this machine's.")
+@parameters.flag("--no-probe", help="Do not probe the relays from this machine.")
+@parameters.text("--ehlo-name", metavar="NAME", help="The name to send in EHLO when probing, such as the server's.")
+@parameters.input_file("--ca-bundle", "FILE", "Certificate authorities (PEM) for the probe, instead of this machine's.")
 @options.spec_option_variables
 @options.selecting
 @detaching
@@ -52,11 +52,11 @@ def command(
 ) -> None:
     """Have the server send a test mail per realm.
 
-    The mail goes to the address of the account that logs in. Where a test fails, the relay is probed from this machine,
-    too, and the report says why it fails. A relay that got a mail is probed up to the encryption, once, since servers
-    send in clear text if a relay does not offer STARTTLS.
+    The mail goes to the address of the account that logs in. If a test fails, this machine also probes the relay to
+    find out why. After a successful test, the relay's encryption is probed once, because servers send in clear if a
+    relay does not offer STARTTLS.
     """
-    from ztrust_mail.probing.options import ProbeOptions  # which the help of all commands does not need
+    from ztrust_mail.probing.options import ProbeOptions  # not needed for the help of all commands
 
     with shared.output(NAME, files.specs) as output:
         if is_for_workers(shared.config, detach=detach):

@@ -1,4 +1,4 @@
-"""``worker``: do the requests for servers as they come, until the process is stopped."""
+"""``worker``: process requests as they arrive, until stopped."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ _WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging
 @parameters.command(NAME)
 @parameters.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
 @parameters.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
-@parameters.text("--listen", metavar="HOST:PORT", help="Answer on /health and /metrics there, by HTTP.")
+@parameters.text("--listen", metavar="HOST:PORT", help="Serve /health and /metrics there over HTTP.")
 @options.config
 def command(queue: Sequence[str], concurrency: int, listen: str | None, config: str | None) -> None:
-    """Do the requests for servers as they come.
+    """Process requests as they arrive.
 
-    Does what was submitted with --detach or by services, until the process is stopped. Needs a journal in
-    PostgreSQL. SIGTERM and Ctrl-C let the writes under way finish and put the rest back; a second one ends the process
-    at once. Logs a line for each event to standard error.
+    Processes requests submitted with --detach or by services, until it is stopped. Needs a journal in PostgreSQL. On
+    SIGTERM or Ctrl-C, finishes the writes in progress and returns unfinished requests to the queue; a second one ends
+    the process immediately. Logs one line per event to standard error.
     """
     from ztrust_mail import fleet
 
     with Output(NAME) as output:
         if empty := [one for one in queue if not one.strip()]:
-            raise UsageError(f"--queue {quoted(empty[0])} names no queue", "name it as the settings of a server do")
+            raise UsageError(f"--queue {quoted(empty[0])} is empty", "name the queue of a server in the settings")
         loaded = settings.load(config)
         url = settings.journal_url(loaded)
         fleet.require_workers(url)
@@ -62,12 +62,12 @@ def command(queue: Sequence[str], concurrency: int, listen: str | None, config: 
 
 
 def _find_idle_queues(queues: Sequence[str], loaded: settings.Settings) -> Iterator[str]:
-    """Yield a warning for each queue that no server of the settings is in: likely a typo, and nothing would be done."""
+    """Yield a warning for each queue without servers in the settings: it is probably a typo."""
     known = [str(entry.get("queue", DEFAULT_QUEUE)) for entry in loaded.servers.values()]
     for one in queues if known else ():
         if one not in known:
-            hint = did_you_mean(one, known) or f"their queues: {first_and_more([*dict.fromkeys(known)])}"
-            yield f"no server of the settings is in the queue {quoted(one)}; {hint}"
+            hint = did_you_mean(one, known) or f"known queues: {first_and_more([*dict.fromkeys(known)])}"
+            yield f"no server in the settings has the queue {quoted(one)}; {hint}"
 
 
 def _work(
@@ -78,12 +78,12 @@ def _work(
     concurrency: int,
     keep: timedelta,
 ) -> None:
-    """Work until the process is stopped. Raises :class:`UsageError` without the extra, or for a bad address."""
+    """Work until stopped. Raises :class:`UsageError` if the extra is missing, or for a bad address."""
     from ztrust_mail import fleet
     from ztrust_mail.journal.database import parse_url
 
     assert url is not None  # a journal in PostgreSQL has one
-    with fleet.open_engine(config) as engine, ExitStack() as stack:  # which needs the extra, too
+    with fleet.open_engine(config) as engine, ExitStack() as stack:  # also needs the extra
         from ztrust_mail.fleet.health import serve_health
         from ztrust_mail.fleet.queue import WorkerEngine
         from ztrust_mail.fleet.schedules import ScheduleSweep
@@ -98,7 +98,7 @@ def _work(
 
 
 class _LineHandler(logging.Handler):
-    """Writes a record as one printable line; of an exception only its type, and where in our code it was raised."""
+    """Writes a record as one printable line; for an exception, only its type and its frames in this package."""
 
     def emit(self, record: logging.LogRecord) -> None:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
@@ -116,11 +116,11 @@ class _LineHandler(logging.Handler):
 
 
 def log_lines(*, verbose: bool = False) -> None:
-    """Write the events of this package to standard error from now on, and problems of the queue; nothing else."""
+    """Log events of this package and problems of the queue to standard error, and nothing else."""
     handler = _LineHandler()
     for name, level in ((OURS, logging.DEBUG if verbose else logging.INFO), (_QUEUE, logging.WARNING)):
         log = logging.getLogger(name)
         log.setLevel(level)
         log.handlers = [handler]
         log.propagate = False
-    logging.getLogger().addHandler(logging.NullHandler())  # else warnings of other libraries go to standard error
+    logging.getLogger().addHandler(logging.NullHandler())  # otherwise warnings of other libraries go to standard error

@@ -1,1 +1,1 @@
-"""Runs of one command on several servers: which ones, each with its own output, and the order of applies."""
+"""Runs a command on several servers: their selection, their output and the order of writes."""

@@ -1,4 +1,4 @@
-"""Runs one command on several servers, each in a thread of its own, and reports on all of them."""
+"""Runs a command on several servers, each in its own thread, and reports on all of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ztrust_mail.settings.inventory import SelectedServer, report_left_out, reso
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
-"""Does the work of a command on one server, given its output and the value of ``--server``, and exits."""
+"""A function that runs a command on one server, given its output and the value of ``--server``, and exits."""
 
 _WRITING = ("apply", "rotate")
 _LISTED = 10
@@ -46,11 +46,11 @@ def run_on_servers(
     yes: bool = True,
     order: Sequence[Stage] = (),
 ) -> None:
-    """Do the work of a command on each server that was asked for, and exit.
+    """Run a command on each selected server, and exit.
 
-    A server's failure ends no other. Where the work asks whether to write, one question is asked for all servers,
-    unless the user said ``yes`` beforehand; then they are written stage by stage as ``order`` says, if it is given.
-    Raises :class:`UsageError` where the servers cannot be selected.
+    Servers fail independently. If the command asks for confirmation, one question is asked for all servers, unless
+    ``yes`` is set. Then servers are written, stage by stage if ``order`` is given. Raises :class:`UsageError` if the
+    servers cannot be selected.
     """
     if not servers.are_several:
         work(output, servers.only)
@@ -65,7 +65,7 @@ def run_on_servers(
 
 
 class FleetRun:
-    """A run on several servers. The main thread asks and waits; each server has a thread."""
+    """A run on several servers. The main thread asks and waits; each server has its own thread."""
 
     def __init__(
         self, output: Output, selected: Sequence[SelectedServer], parallel: int, order: Sequence[Stage]
@@ -79,7 +79,7 @@ class FleetRun:
         self._is_asking = False
 
     def run(self, work: Work, *, yes: bool) -> NoReturn:
-        """Do the work on all servers, and exit with the status that takes precedence."""
+        """Run the command on all servers, and exit with the status that takes precedence."""
         interrupt_on_termination()
         if yes and self._output.command in _WRITING:
             self._announce()
@@ -100,7 +100,7 @@ class FleetRun:
         self._output.finish_report(of_servers_run(self._output.command, results, status, self._next_command(results)))
 
     def _announce(self) -> None:
-        """Print which servers are worked on. Raises :class:`OutputError` where a result could not be shown later."""
+        """Print the selected servers. Raises :class:`OutputError` if standard output cannot be written."""
         names = first_and_more([*self._outputs], _LISTED)
         said = line(f"Working on {pluralise(len(self._outputs), 'server')}: {names}.")
         self._output.show_preview(text.TextReport([], [said, line()]), asks=False)
@@ -131,7 +131,7 @@ class FleetRun:
         self._turns.note_signal()
 
     def _interrupt(self) -> None:
-        """Let writes under way finish; at a second Ctrl-C, wait no longer for servers that are only read."""
+        """Let writes in progress finish; at a second Ctrl-C, stop waiting for servers that are only being read."""
         self._interruptions += 1
         self._turns.interrupt()
         for one in self._outputs.values():
@@ -139,12 +139,12 @@ class FleetRun:
             if self._interruptions > 1 and self._turns.may_be_abandoned(one.server.name):
                 one.abandon()
         if self._interruptions == 1:
-            message = "what is under way on each server finishes, and nothing else begins"
-            message = "what workers do goes on without this command" if self._turns.is_following else message
+            message = "finishing the writes in progress; no others are started"
+            message = "workers continue without this command" if self._turns.is_following else message
             _LOG.info(message, extra={"rule": "interrupted"})
 
     def _ask_about(self, asking: Sequence[str]) -> None:
-        """Show what would be written to which server, ask, and let the servers go on."""
+        """Show the plans of all servers, ask for confirmation, and let the servers continue."""
         try:
             self._is_asking = True
             is_agreed = self._show_and_ask(asking)
@@ -184,7 +184,7 @@ class FleetRun:
             self._turns.answer(name, Permission.NO)
 
     def _agree(self, names: Sequence[str]) -> None:
-        """Let servers be written, also those that have not asked yet; with an order, stage by stage."""
+        """Permit writes to servers, including those that have not asked yet; with an order, stage by stage."""
         if not self._order:
             for name in names:
                 self._turns.answer(name, Permission.YES)
@@ -201,7 +201,7 @@ class FleetRun:
                 failed = "=".join(stage)
 
     def _next_command(self, results: Sequence[ServerResult]) -> str:
-        """Return the command that continues: an apply of what differs, or the same for servers that are not done."""
+        """Return the next command: an apply if anything differs, or the same command for the remaining servers."""
         name = self._output.command
         if numbers := list_requests(one.report for one in results):
             return f"ztrust-mail requests {' '.join(map(str, sorted(numbers)))} --follow"
@@ -215,7 +215,7 @@ class FleetRun:
         return next_command(name, **chosen, **self._confirmation(results))
 
     def _confirmation(self, results: Sequence[ServerResult]) -> dict[str, object]:
-        """Return the options that confirm the dangers of all servers; a mass change gets a canary where it can."""
+        """Return the options that allow the dangers of all servers, with a canary for a mass change if possible."""
         reasons = list(dict.fromkeys(one for result in results for one in refused_reasons(result.report)))
         changes: dict[str, object] = {"allow": ",".join(reasons)} if reasons else {}
         refused = [self._outputs[one.name] for one in results if refused_reasons(one.report)]
@@ -231,8 +231,8 @@ def _split_into_stages(selected: Sequence[SelectedServer], order: Sequence[Stage
         stage = next((known for known in order if one.labels.get(known[0]) == known[1]), None)
         if order and stage is None:
             has = ", ".join(f"{name}={value}" for name, value in one.labels.items()) or "no labels"
-            hint = "name its stage as well, or leave it out with --label or --server"
-            raise UsageError(f"the server {quoted(one.name)} is in no stage of --order: it has {has}", hint)
+            hint = "add its stage to --order, or leave the server out with --label or --server"
+            raise UsageError(f"server {quoted(one.name)} is in no stage of --order: it has {has}", hint)
         if stage is not None:
             stages[stage].append(one.name)
     return stages

@@ -1,4 +1,4 @@
-"""The output of a command for one server of several: collected, to be printed whole."""
+"""The output of a command for one of several servers, collected and printed as a whole."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ztrust_mail.reports.style import Line, line
 from ztrust_mail.settings.inventory import SelectedServer
 
 _SELECTING = ("server", "label", "all_servers", "parallel", "order")
-"""The parameters that a command for one of the servers has in another way, or not at all."""
+"""The parameters that differ, or are missing, in the command for a single server."""
 
 
 @dataclass
 class ServerOutput(Output):
     """Collects the output for one server. ``context`` is the command as typed for this server alone.
 
-    ``refusal`` is what the table of all servers says where the answer is no.
+    ``refusal`` is the remark in the table of all servers if the user declines.
     """
 
     server: SelectedServer = field(default_factory=lambda: SelectedServer(""))
@@ -64,7 +64,7 @@ class ServerOutput(Output):
 
     @property
     def result(self) -> ServerResult:
-        """What became of the server; interrupted where its command has not ended."""
+        """The result for the server; interrupted if its command has not ended."""
         report = self._report or self._interruption()
         return ServerResult(
             self.server.name, report, self.server.labels, tuple(self._collected), self.remark, self.fill_in
@@ -72,23 +72,23 @@ class ServerOutput(Output):
 
     @property
     def preview_result(self) -> ServerResult:
-        """The plan that waits for an answer, else what became of the server."""
+        """The plan that waits for confirmation, or else the result for the server."""
         if self.preview is None or self.turns.is_done(self.server.name):
             return self.result
         return replace(self.result, report=self.preview, lines=None)
 
     def stop_waiting(self) -> None:
-        """Let requests that wait for a busy server end."""
+        """End requests that are waiting for a busy server."""
         if self._session:
             self._session.opened.stop_waiting()
 
     def abandon(self) -> None:
-        """End without waiting for what the server's thread does."""
+        """End without waiting for the server's thread."""
         self.turns.finish(self.server.name, lambda: self._keep(self._interruption(), [line("Interrupted.")]))
 
     def end_without_report(self) -> None:
-        """End a server whose report could not be made, so that the others do not wait for it; else do nothing."""
-        found = [Finding(Severity.ERROR, "bug", "internal error: its report could not be made")]
+        """End a server without a report, so that the others do not wait for it. No effect if it has a report."""
+        found = [Finding(Severity.ERROR, "bug", "internal error: cannot create its report")]
         self.turns.finish(self.server.name, lambda: self._keep(of_findings(self.command, ExitStatus.BUG, found), []))
 
     def report_internal_error(self, e: Exception) -> None:
@@ -98,13 +98,13 @@ class ServerOutput(Output):
         self._collected.append(line(f"internal error: {type(e).__name__}; please report the lines above"))
 
     def fill_in(self, text: str) -> str:
-        """Return a text with the user's own arguments for this server in its commands."""
+        """Return a text with the user's arguments for this server filled into its commands."""
         with self.scope():
             return self._fill_in(text)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Let the commands to run next be those for this server."""
+        """Make suggested commands refer to this server."""
         if self.context is None:
             yield
             return
@@ -112,32 +112,32 @@ class ServerOutput(Output):
             yield
 
     def attach(self, session: Session, activity: str = "Reading") -> None:
-        """Note the server, as its URL and login are known now."""
+        """Remember the session, and attach the server to the report."""
         self._session = session
         super().attach(session, activity)
 
     def show_activity(self, what: str) -> None:
-        """Show nothing: the run on all servers has a line of its own."""
+        """Show nothing: the run on all servers has its own activity line."""
 
     def note_request(self, note: Line) -> None:
         """Print nothing: the report of the request follows."""
 
     def wait_for_turn(self) -> bool:
-        """Wait for the answer to all servers, or for the stage of this one."""
+        """Wait for the confirmation for all servers, or for this server's stage."""
         is_agreed = self.turns.wait_for_answer(self.server.name)
         self.remark = "" if is_agreed else self.refusal
         return is_agreed
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Return a context in which another server has the slot of this one."""
+        """Return a context in which another server may use this server's slot."""
         return self.turns.without_slot()
 
     def make_progress(self) -> Progress:
-        """Return what shows nothing."""
+        """Return a progress display that shows nothing."""
         return Progress(stream=io.StringIO())
 
     def ask(self, report: PlanReport, question: str, *, yes: bool) -> bool:
-        """Keep the plan for the question about all servers, or show it above the result; wait for the answer."""
+        """Store the plan for the common question, or show it above the result; wait for the answer."""
         self.preview = self._complete(report)
         if yes:
             shown = self._text_of(self.preview)
@@ -164,7 +164,7 @@ class ServerOutput(Output):
 
 
 def context_of(typed: click.Context, server: str) -> click.Context:
-    """Return the context of a command as if it had been typed for one server."""
+    """Return the context of a command as if it had been typed for this server alone."""
     context = click.Context(typed.command, typed.parent, typed.info_name)
     for name, value in typed.params.items():
         source = typed.get_parameter_source(name)

@@ -1,4 +1,4 @@
-"""When each server of a run may go on: so many at once, writes after the answer, and stage by stage."""
+"""Coordinates the servers of a run: a limited number at once, writes only after confirmation, and in stages."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Permission(Enum):
 
 
 class Turns:
-    """What the threads of all servers and the main thread tell each other. Servers are known by name.
+    """Synchronises the threads of all servers with the main thread. Servers are identified by name.
 
-    The main thread waits at a queue alone, which a signal may interrupt at any point without harm.
+    The main thread waits only on a queue, which a signal may interrupt safely at any point.
     """
 
     def __init__(self, names: list[str], parallel: int) -> None:
         self.cancel = threading.Event()
         self.is_following = False
-        """Whether the command has begun to wait for what workers do."""
+        """Whether the command is waiting for workers."""
         self._names = names
         self._slots = threading.Semaphore(parallel)
         self._changed = threading.Condition()
@@ -37,7 +37,7 @@ class Turns:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Work on a server as one of so many at once. Raises :class:`KeyboardInterrupt` if interrupted before."""
+        """Hold one of the slots for servers in progress. Raises :class:`KeyboardInterrupt` if interrupted before."""
         self._slots.acquire()
         try:
             if self.cancel.is_set():
@@ -48,7 +48,7 @@ class Turns:
 
     @contextmanager
     def without_slot(self) -> Iterator[None]:
-        """Let another server have the slot of this one, which only waits for what workers do."""
+        """Release this server's slot to others while it only waits for workers."""
         self._slots.release()
         self.is_following = True
         try:
@@ -57,7 +57,7 @@ class Turns:
             self._slots.acquire()
 
     def wait_for_answer(self, name: str) -> bool:
-        """Return whether a server may be written, once that is known; meanwhile, another server has its slot.
+        """Wait for the answer, and return whether a server may be written. Releases its slot meanwhile.
 
         Raises :class:`KeyboardInterrupt` if interrupted before.
         """
@@ -67,7 +67,7 @@ class Turns:
                 self._asking.add(name)
                 self._news.put(False)
                 self._changed.wait_for(lambda: self.cancel.is_set() or name in self._answers)
-                if self.cancel.is_set():  # also where the answer was yes beforehand
+                if self.cancel.is_set():  # even if the answer was already yes
                     self._answers[name] = Permission.INTERRUPTED
                 answer = self._answers[name]
         finally:
@@ -77,7 +77,7 @@ class Turns:
         return answer is Permission.YES
 
     def finish(self, name: str, keep: Callable[[], None] = lambda: None) -> bool:
-        """Note that a server is done, and call ``keep`` if it was not done before. Returns whether that is so."""
+        """Mark a server as done. If it was not done before, call ``keep`` and return True."""
         with self._changed:
             if name in self._done:
                 return False
@@ -87,13 +87,13 @@ class Turns:
             return True
 
     def answer(self, name: str, answer: Permission) -> None:
-        """Let a server go on that waits for an answer."""
+        """Give a server the answer it waits for, now or later."""
         with self._changed:
             self._answers.setdefault(name, answer)
             self._changed.notify_all()
 
     def asking(self) -> list[str]:
-        """Return the servers that wait for an answer."""
+        """Return the servers waiting for an answer."""
         with self._changed:
             return [name for name in self._names if name in self._asking and name not in self._answers]
 
@@ -107,29 +107,29 @@ class Turns:
         return len(self._done)
 
     def are_all_asked(self) -> bool:
-        """Tell whether every server is done or waits for an answer."""
+        """Tell whether every server is done or waiting for an answer."""
         return all(one in self._done or one in self._asking for one in self._names)
 
     def are_done(self, names: Sequence[str]) -> bool:
-        """Tell whether servers are done."""
+        """Tell whether all of these servers are done."""
         return self._done.issuperset(names)
 
     def wait_for_news(self) -> bool:
-        """Wait until a server is done or asks, or a signal came; return whether it was a signal."""
+        """Wait until a server is done or asks, or a signal arrives; return whether it was a signal."""
         return self._news.get()
 
     def note_signal(self) -> None:
-        """End a wait for news. May be called by the handler of a signal, in whatever the thread was interrupted."""
+        """End a wait for news. Safe to call from a signal handler."""
         self._news.put(True)
 
     def interrupt(self) -> None:
-        """Let writes under way finish, and begin nothing else."""
+        """Let writes in progress finish, and start nothing else."""
         self.cancel.set()
         with self._changed:
             self._changed.notify_all()
-        self._slots.release(len(self._names))  # those that wait for a slot end at once
+        self._slots.release(len(self._names))  # servers waiting for a slot end immediately
 
     def may_be_abandoned(self, name: str) -> bool:
-        """Tell whether nothing is lost where a server is not waited for: it is neither done nor being written."""
+        """Tell whether it is safe not to wait for a server: it is neither done nor being written."""
         is_written = name in self._asking and self._answers.get(name) is Permission.YES
         return name not in self._done and not is_written

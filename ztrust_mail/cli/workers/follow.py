@@ -1,4 +1,4 @@
-"""Follows requests until they have ended, and shows how far they come."""
+"""Follows requests until they have ended, and shows their progress."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.requests import StoredRequest
 
 INTERVAL: Final = 0.5
-"""Seconds between two looks at a request."""
+"""The polling interval, in seconds."""
 
 PATIENCE: Final = 120.0
-"""How many seconds the journal may be out of reach, as while its database is restarted."""
+"""How many seconds the journal may be unreachable, for example while its database restarts."""
 
 
 class Follower:
-    """Looks at requests in a journal again and again, and shows their progress."""
+    """Polls requests in a journal, and shows their progress."""
 
     def __init__(
         self, output: Output, journal: Journal, interval: float = INTERVAL, patience: float = PATIENCE
@@ -40,7 +40,7 @@ class Follower:
     def follow(self, numbers: Sequence[int]) -> list[StoredRequest]:
         """Wait until requests have ended, and return them in the same order.
 
-        Raises :class:`KeyboardInterrupt`, :class:`UsageError`, and :class:`JournalError` if that is out of reach.
+        Raises :class:`KeyboardInterrupt`, :class:`UsageError`, and :class:`JournalError` if the journal is unreachable.
         """
         while True:
             statuses = self._look(numbers)
@@ -51,7 +51,7 @@ class Follower:
                 raise KeyboardInterrupt
 
     def _look(self, numbers: Sequence[int]) -> list[RequestStatus]:
-        """Return how far requests came; asks again for a while where the journal is out of reach."""
+        """Return the progress of requests; retry for a while if the journal is unreachable."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -73,7 +73,7 @@ class Follower:
             self._say(one)
 
     def _say(self, one: RequestStatus) -> None:
-        """Write a line where a request has another state than before."""
+        """Print a line if the state of a request has changed."""
         state = one.request.state.value
         if self._said.setdefault(one.request.number, "") != state:
             self._said[one.request.number] = state
@@ -81,7 +81,7 @@ class Follower:
 
 
 def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> NoReturn:
-    """Follow a request that a command has submitted, and exit with its report and its status."""
+    """Follow a request that a command has submitted, and exit with its report and status."""
     interrupt_on_termination()
     try:
         with output.waiting():
@@ -94,9 +94,9 @@ def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> N
 
 
 def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int]) -> NoReturn:
-    """Exit while requests go on: say what they do, and how to cancel them.
+    """Exit while requests continue; report their state, and how to cancel them.
 
-    Raises :class:`KeyboardInterrupt` where the journal is out of reach.
+    Raises :class:`KeyboardInterrupt` if the journal is unreachable.
     """
     try:
         statuses = [status_of(journal, journal.requests.get_brief(one)) for one in numbers]

@@ -160,7 +160,7 @@ def _narrow(spec: Spec, realms: Sequence[str]) -> tuple[Spec, bool]:
 def suggest_names(gateway: Gateway, reading: Reading, exact: Collection[str]) -> Reading:
     """Return the reading, in which a missing realm has the hint of a live one with a similar name and no entry.
 
-    Where the server was not asked for its list, it is now, as far as it gives one.
+    If the server was not asked for its list, it is now, as far as it gives one.
     """
     missing = {realm: live for realm, live in reading.realms.items() if isinstance(live, RealmMissing)}
     if not missing or len(missing) > _MOST_SUGGESTIONS or not gateway.capabilities.list_realms:

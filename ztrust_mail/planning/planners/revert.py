@@ -108,7 +108,7 @@ def plan_revert(
 
 
 def _undoes_revert(journal: Journal, run: Run, realms: Sequence[str]) -> Iterator[Finding]:
-    """Yield a note where the run is a revert itself, with the command that goes one step further back instead."""
+    """Yield a note if the run is a revert itself, with the command that goes one step further back instead."""
     if not run.reverted:
         return
     message = f"run {run.number} is a revert of run {run.reverted}: this brings back what run {run.reverted} wrote"
@@ -134,7 +134,7 @@ def _last_run_that_wrote(journal: Journal, server: str, realms: Sequence[str], b
 class _RevertDecision:
     """What a revert does to one realm: write what is ``wanted``, or nothing.
 
-    Where it writes nothing, ``left_as`` is the realm's status, and ``live`` what was read of it.
+    If it writes nothing, ``left_as`` is the realm's status, and ``live`` what was read of it.
     """
 
     wanted: Desired

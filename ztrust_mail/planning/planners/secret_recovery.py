@@ -151,7 +151,7 @@ class RevertTarget:
 
 @dataclass(frozen=True)
 class SecretChoice:
-    """What a revert writes to a secret field: ``value``, or nothing where it is None.
+    """What a revert writes to a secret field: ``value``, or nothing if it is None.
 
     An error in ``finding`` means that the realm cannot be reverted.
     """

@@ -284,16 +284,16 @@ def move(saved: SavedPlan) -> SavedPlan:
 def check_before_move(saved: SavedPlan) -> None:
     """Check a plan on the machine that submits it.
 
-    Raises :class:`UsageError` for a secret in a file that no worker finds, :class:`Unsafe` where the plan is stale as
-    its spec files have changed.
+    Raises :class:`UsageError` for a secret in a relative file, which no worker could find, and :class:`Unsafe` if the
+    plan is stale because its spec files have changed.
     """
     for one in saved.realms:
         for ref in one.desired.fields.values():
             if _is_file(ref) and not ref.argument[0].startswith("/"):
                 name = quoted(ref.argument[0])
-                message = f"the plan takes a secret of realm {quoted(one.realm)} from the file {name}, which only this"
-                hint = f"write where the worker has it, such as file: {RUN_SECRETS}/NAME, and make the plan again"
-                raise UsageError(f"{message} machine has", hint, "request-file")
+                message = f"the plan takes a secret of realm {quoted(one.realm)} from {name}, a relative path"
+                hint = f"write the path on the worker, such as file: {RUN_SECRETS}/NAME, and make the plan again"
+                raise UsageError(f"{message} that workers cannot use", hint, "request-file")
     check_specs(replace(move(saved), specs=saved.specs, folders=saved.folders))
 
 

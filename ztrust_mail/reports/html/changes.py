@@ -16,7 +16,7 @@ from ztrust_mail.reports.text.drift import CAUSES
 class ShownChange(NamedTuple):
     """A change on the page. ``varies`` tells that its values hold for a group only, by a placeholder or examples.
 
-    ``cause`` is empty where all changes of the row or group have the same, which is said of them together.
+    ``cause`` is empty if all changes of the row or group have the same, which is said of them together.
     """
 
     sign: str

@@ -246,7 +246,7 @@ def _fill_in_hints(data: JsonLike, fill_in: Callable[[str], str]) -> JsonLike:
 
 
 def schema_at(beginning: bytes) -> str:
-    """Return the schema that the first bytes of a JSON file name, empty where they name none."""
+    """Return the schema that the first bytes of a JSON file name, empty if they name none."""
     found = _BEGINNING.match(beginning)
     return found[1].decode(errors="replace") if found else ""
 

@@ -53,7 +53,7 @@ def _check(check: ReachCheck) -> Mapping[str, JsonLike]:
 
 
 def request_data(request: StoredRequest) -> Mapping[str, JsonLike]:
-    """Return what a list shows of a request."""
+    """Return a request as data for lists."""
     return {
         "request": request.number,
         "server": request.server,
@@ -77,7 +77,7 @@ def request_data(request: StoredRequest) -> Mapping[str, JsonLike]:
 
 
 def status_data(one: RequestStatus, *, whole: bool) -> Mapping[str, JsonLike]:
-    """Return a request with how far it came; with ``whole`` also with its report, null where none is stored."""
+    """Return a request with its progress; with ``whole`` also its report, null if none is stored."""
     progress: Mapping[str, JsonLike] = {
         "ahead": one.ahead,
         "run": one.run,

@@ -19,7 +19,7 @@ MOST_RESULTS = 25_000
 
 
 def place_in_checkout(found: Finding, shown: Overview) -> Location | None:
-    """Return where a finding is shown: its own place, else the first spec; None where no file is known."""
+    """Return where a finding is shown: its own place, else the first spec; None if no file is known."""
     if found.location and found.location.path != STDIN:
         return found.location
     spec = next((path for path in shown.specs if path != STDIN), "")

@@ -19,7 +19,7 @@ Cells = Sequence[tuple[str, int]]
 def spec_finding_lines(
     found: Sequence[Finding], stream: TextIO, width: int = 0, *, fold: bool = False, count: bool = True
 ) -> Iterator[Line]:
-    """Yield findings on a spec, and with ``count`` the number of its errors where there are several.
+    """Yield findings on a spec, and with ``count`` the number of its errors if there are several.
 
     A terminal gets code frames, ``width`` columns wide or as wide as it is; with ``fold``, a warning that a file has in
     several lines is shown once. A pipe gets one line for each finding, which problem matchers of editors and CI

@@ -1,4 +1,4 @@
-"""A run on several servers as text: what each server has to say, then a table of all."""
+"""A run on several servers as text: the output of each server, then a table of all."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ztrust_mail.reports.text.lines import TextReport, command_line
 _NUMBERS = ("REALMS", "CHANGE", "FAILED")
 _COLORS = {ExitStatus.OK: "green", ExitStatus.DIFFERS: "yellow"}
 _QUIET = (IN_SYNC, VALID)
-"""What a server is left out of the details for, as for requests, unless something is found: the table says it."""
+"""Results that, like requests, are only in the table, unless there are findings."""
 
 
 def fleet_body(report: FleetReport, render: Callable[[Report], TextReport], *, details: bool = False) -> Iterator[Line]:
-    """Yield the text of each server below its name. With ``details`` also of those in sync."""
+    """Yield the text of each server below its name; with ``details``, also of those in sync."""
     yield from group_lines([one for one in report.servers if details or not _is_quiet(one)], render, details=details)
 
 
 def group_lines(
     servers: Iterable[ServerResult], render: Callable[[Report], TextReport], *, details: bool = False
 ) -> Iterator[Line]:
-    """Yield the text of each server below its name; what several have in common once, unless ``details`` are wanted."""
+    """Yield the text of each server below its name. Identical text is yielded once, unless ``details``."""
     groups: dict[str, list[ServerResult]] = {}
     texts: dict[str, list[Line]] = {}
     for one in servers:
@@ -48,7 +48,7 @@ def group_lines(
 
 
 def _without_server(one: ServerResult, shown: str) -> str:
-    """Return a text without what names its server, and without the run, to find servers with the same."""
+    """Return a text without its server and run number, to find servers with identical text."""
     shown = shown.replace(f"--server {shell_word(one.name)}", "--server").replace(f"{one.name} (", "(")
     for url in filter(None, (one.report.server, urlsplit(one.report.server).netloc)):
         shown = shown.replace(url, "")
@@ -56,7 +56,7 @@ def _without_server(one: ServerResult, shown: str) -> str:
 
 
 def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
-    """Yield the table, without the columns of which no server has a value."""
+    """Yield the table, without columns that have no value for any server."""
     several = tuple(servers)
     cells_of_all = [row_of(one) for one in several]
     kept = [number for number in range(len(FLEET_HEADS)) if any(row[number] != UNKNOWN for row in cells_of_all)]
@@ -74,7 +74,7 @@ def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
 
 
 def fleet_verdict(report: FleetReport) -> Iterator[Line]:
-    """Yield the table, how many servers came to what, and what to do next."""
+    """Yield the table, the number of servers per result, and the next step."""
     yield from table_lines(report.servers)
     words = Counter(word_of(one) for one in report.servers)
     counts = ", ".join(f"{number:,} {word}" for word, number in words.items())

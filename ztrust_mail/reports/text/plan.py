@@ -56,7 +56,7 @@ def _count(realms: Sequence[RealmPlan | RealmOutcome], remark: str = "") -> str:
 def status_counts(made: Plan, realms: Sequence[RealmPlan | RealmOutcome], remark: str = "") -> str:
     """Return the number of realms in each status.
 
-    Where the product shows no settings, realms are not in sync but as last applied.
+    If the product shows no settings, realms are not in sync but as last applied.
     """
     said = _count(realms, remark)
     return said.replace(STATUS[Status.IN_SYNC].text, "as last applied") if made.unseen else said

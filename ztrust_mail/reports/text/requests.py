@@ -1,4 +1,4 @@
-"""Requests as lines of text: a table of many, a sentence or a page about one, and the report of a worker."""
+"""Requests as lines of text: a table, a sentence or a page about one, and a worker's report."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ztrust_mail.reports.text.lines import HEADING, command_line
 
 _HEADS: Final = ("REQUEST", "SERVER", "WORK", "STATE", "SUBMITTED (UTC)", "BY")
 _MOST: Final = (13, 20, 11, 15, 16)
-"""The most columns of each but the last, which has the rest."""
+"""The maximum width of each column but the last, which gets the rest."""
 _FOLD_FROM: Final = 4
-"""From how many on equal requests are one row."""
+"""The number of similar requests from which they share a row."""
 
 _STYLES: Final = {
     RequestState.DONE: "green",
@@ -32,7 +32,7 @@ _STYLES: Final = {
 
 @dataclass(frozen=True)
 class _RequestRow:
-    """Equal requests of one server."""
+    """A row of similar requests for one server."""
 
     requests: Sequence[StoredRequest]
 
@@ -57,18 +57,18 @@ class _RequestRow:
 
     @property
     def remark(self) -> str:
-        """What the line below the row says: how it ended, why it waits, or why it was submitted."""
+        """The line below the row: how it ended, why it waits, or why it was submitted."""
         remarks = {summary_of(one) or one.message for one in self.requests}
         return remarks.pop() if len(remarks) == 1 else ""
 
 
 def title_of(request: StoredRequest) -> str:
-    """Return the server of a request as people know it."""
+    """Return the display name of a request's server."""
     return request.name or request.server
 
 
 def summary_of(request: StoredRequest) -> str:
-    """Return how a request ended or why it waits, without the server, which is named next to it."""
+    """Return how a request ended or why it waits, without the server, which is shown next to it."""
     return request.summary.removeprefix(f"{request.server}: ")
 
 
@@ -77,7 +77,7 @@ def _word(request: StoredRequest) -> str:
 
 
 def request_table(found: RequestList, *, details: bool = False) -> Iterator[Line]:
-    """Yield the requests as a table of 80 columns; equal ones of a server in one row, unless ``details``."""
+    """Yield the requests as a table of 80 columns; similar requests share a row, unless ``details``."""
     if not found.requests:
         return
     rows = _fold(found, details=details)
@@ -115,7 +115,7 @@ def _fit(cell: str, width: int) -> str:
 
 
 def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
-    """Yield how many requests there are in each state, and what to do next."""
+    """Yield the number of requests in each state, and the next step."""
     if not report.listed.counts:
         where = f" for {report.title or report.server}" if report.server else ""
         yield line(f"No requests{where}.")
@@ -124,37 +124,37 @@ def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
     numbers = ", ".join(f"{counts[state]:,} {state}" for state in RequestState if state in counts)
     yield line(Span("Requests: ", "bold"), f"{numbers}.")
     if report.listed.is_idle:
-        yield command_line("None is running. If no worker is up, start one", "ztrust-mail worker")
+        yield command_line("None are running. If no worker is up, start one", "ztrust-mail worker")
     if report.next_step:
         yield command_line("Show one", report.next_step)
 
 
 def sentence(one: RequestStatus) -> str:
-    """Return what a request does now: ``Request 12 on `prod` is waiting (2 ahead)``."""
+    """Return a sentence such as: ``Request 12 on `prod` is waiting (2 ahead)``."""
     request = one.request
     said = f"Request {request.number} on {quoted(title_of(request))} is {_word(request)}"
     if request.state is RequestState.WAITING:
         said += f" ({one.ahead:,} ahead)"
     elif request.state is RequestState.RUNNING:
         said += f" ({one.realms_done:,} of {pluralise(one.realms, 'realm')})" if one.steps else ""
-        return f"{said}, and stops between two realms" if request.is_cancelled else said
+        return f"{said}, and will stop before the next realm" if request.is_cancelled else said
     return f"{said}: {summary}" if (summary := summary_of(request)) else said
 
 
 def requests_verdict(report: RequestsReport) -> Iterator[Line]:
-    """Yield a sentence for each request, and what to do next."""
+    """Yield a sentence per request, and the next step."""
     for one in report.requests:
         yield line(f"{sentence(one)}.")
     left = [one.request.number for one in report.requests if not one.request.state.is_final]
     if report.exit_status is ExitStatus.INTERRUPTED and left:
-        yield line("It goes on without this command." if len(left) == 1 else "They go on without this command.")
+        yield line("It continues without this command." if len(left) == 1 else "They continue without this command.")
         yield command_line("Cancel", f"ztrust-mail requests {' '.join(map(str, left))} --cancel")
     if report.next_step:
         yield command_line("Follow", report.next_step)
 
 
 def request_lines(report: RequestsReport) -> Iterator[Line]:
-    """Yield all that is known of each request."""
+    """Yield all details of each request."""
     for one in report.requests:
         yield from _whole(one)
         yield line()
@@ -193,7 +193,7 @@ def stored_lines(request: StoredRequest) -> Iterator[Line]:
 
 
 def stored_verdict(report: RequestResultReport) -> Iterator[Line]:
-    """Yield what became of the request."""
+    """Yield the outcome of the request, and the next step."""
     request = report.request
     color = "green" if report.exit_status is ExitStatus.OK else _STYLES.get(request.state, "")
     ended = f" at {to_minute(request.ended)}" if request.ended else ""

@@ -25,7 +25,7 @@ _MOST_NAME = 24
 
 
 def server_list_lines(found: ServerList) -> Iterator[Line]:
-    """Yield for each server a line with name and URL, one with login, limits, queue and labels, one of its check."""
+    """Yield lines per server: name and URL; login, limits, queue and labels; the result of its check."""
     width = min(max((len(one.title) for one in found.servers), default=0), _MOST_NAME)
     for one in found.servers:
         check, server = found.checks.get(one.name), one.server
@@ -41,7 +41,7 @@ def server_list_lines(found: ServerList) -> Iterator[Line]:
 
 
 def server_facts(one: ListedServer) -> Iterator[str]:
-    """Yield what is known of a server besides name and URL."""
+    """Yield the facts about a server besides name and URL."""
     if server := one.server:
         yield server.gateway
         yield from [one.account] if one.account else []
@@ -61,10 +61,10 @@ def describe_labels(one: ListedServer) -> Iterator[str]:
 
 
 def server_list_verdict(report: ServersReport) -> Iterator[Line]:
-    """Yield how many servers there are, and what to do next."""
+    """Yield the number of servers, and the next step."""
     yield line(f"{report.listed.summary}.")
     if not report.listed.servers:
-        yield command_line("How to write a server into the settings", "ztrust-mail docs settings")
+        yield command_line("How to add a server to the settings", "ztrust-mail docs settings")
     elif report.next_step:
         yield command_line("Log in to each", report.next_step)
 

@@ -18,7 +18,7 @@ from ztrust_mail.model.values import may_hold_login
 from ztrust_mail.specfile.readers.document import MAX_LINE, Parsed, Place, Pointer, SourceText
 
 _SHOWN = 200  # characters on each side of the place
-_Path: TypeAlias = tuple[str, ...] | None  # the known keys that lead to a value; None where it may be a secret
+_Path: TypeAlias = tuple[str, ...] | None  # the known keys that lead to a value; None if it may be a secret
 _ENTRY = ("entry",)
 _TOP = ("version", "server", "defaults", "realms", "$schema")
 _PUBLIC = (

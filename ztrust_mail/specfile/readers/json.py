@@ -26,7 +26,7 @@ from ztrust_mail.specfile.readers.document import (
 def parse(source: SourceText) -> Parsed:
     """Return the value of a JSON text and the places of its parts.
 
-    Raises :class:`Broken` where the text cannot be read any further; ``source.findings`` holds every problem.
+    Raises :class:`Broken` if the text cannot be read any further; ``source.findings`` holds every problem.
     """
     reader = _JsonReader(source)
     try:
@@ -119,7 +119,7 @@ class _Copier:
         self._around: list[int] = []
 
     def copy(self, data: object, where: Pointer) -> Iterator[JsonValue]:
-        """Yield a value as plain data, or nothing where it is not JSON. Raises :class:`Broken` for too many values."""
+        """Yield a value as plain data, or nothing if it is not JSON. Raises :class:`Broken` for too many values."""
         self._count += 1
         if self._count > MAX_VALUES:
             self.refuse("too-many", (), f"holds more than {MAX_VALUES:,} values")

@@ -82,7 +82,7 @@ _PROBLEMS = (
 def parse(source: SourceText) -> Parsed:
     """Return the value of a YAML text and the places of its parts.
 
-    Raises :class:`Broken` where the text cannot be read any further; ``source.findings`` holds every problem.
+    Raises :class:`Broken` if the text cannot be read any further; ``source.findings`` holds every problem.
     """
     found_before = len(source.findings)
     try:
