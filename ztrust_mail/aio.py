@@ -1,7 +1,7 @@
-"""The verbs of the library for callers on an event loop, each in a thread.
+"""The library's functions for ``async`` callers; each runs in a thread.
 
-The signatures are those of :mod:`ztrust_mail.api`. A verb that is cancelled tells its thread to stop, which
-``apply`` and ``ensure`` do after the writes under way; the cancellation goes on when the thread has ended.
+The signatures are those of :mod:`ztrust_mail.api`. A cancelled call tells its thread to stop, which ``apply`` and
+``ensure`` do after the writes in progress, and waits for the thread to end.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _AsyncVerb = Callable[P, Coroutine[None, None, R]]
 
 
 async def _run(function: Callable[[], R], cancel: threading.Event | None = None) -> R:
-    """Return what a function returns in a thread. A cancellation sets ``cancel`` and waits for the thread."""
+    """Run a function in a thread and return its result. A cancellation sets ``cancel`` and waits for the thread."""
     context = contextvars.copy_context()
-    # no task, such as to_thread makes: the end of asyncio.run would cancel it, and nobody wait for the thread
+    # not a task, as from to_thread: asyncio.run would cancel it at its end without waiting for the thread
     work = asyncio.get_running_loop().run_in_executor(None, partial(context.run, function))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
@@ -63,7 +63,7 @@ def _in_thread(function: Callable[P, R]) -> _AsyncVerb[P, R]:
 
 
 async def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Result:
-    """Write what a plan says, as :func:`ztrust_mail.apply` does; a cancellation skips the realms not yet begun."""
+    """Apply a plan like :func:`ztrust_mail.apply`; a cancellation skips the realms that have not been started."""
     cancel = keywords["cancel"] = keywords.get("cancel") or threading.Event()
     return await _run(lambda: api.apply(plan, session, **keywords), cancel)
 
@@ -125,7 +125,7 @@ async def submit(work: Work, server: str | None = None, **keywords: Unpack[Submi
 
 
 async def status(number: int, *, config_path: str | None = None, environ: Variables = PROCESS) -> StoredRequest:
-    """Return a request as it is now, as :func:`ztrust_mail.fleet.status` does."""
+    """Return the current state of a request, like :func:`ztrust_mail.fleet.status`."""
     from ztrust_mail import fleet
 
     return await _run(lambda: fleet.status(number, config_path=config_path, environ=environ))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def history(session: Session, run: int | None = None, *, realms: Sequence[str] = (), limit: int = 20) -> list[PastRun]:
-    """Return what runs did to a server, newest first, from the journal alone; nothing is sent.
+    """Return the runs on a server, newest first, from the journal; nothing is sent.
 
-    The number of a run gives that run alone, with its realms. ``realms`` are globs. Raises
+    With the number of a run, return only that run, with its realms. ``realms`` are globs. Raises
     :class:`UsageError` where there is no such run, :class:`JournalError`.
     """
     journal, gateway = session.journal_for_reading, session.gateway
@@ -35,7 +35,7 @@ def history(session: Session, run: int | None = None, *, realms: Sequence[str] =
 
 
 def diff(session: Session, first: int, second: int, *, realms: Sequence[str] = ()) -> RunDiff:
-    """Compare what two runs left on a server, realm by realm, from the journal alone; nothing is sent.
+    """Compare the settings after two runs on a server, realm by realm, from the journal; nothing is sent.
 
     ``realms`` are globs. Secrets are compared by their fingerprints. Raises :class:`UsageError` for a number without a
     run and for runs on different servers, :class:`JournalError`.
@@ -58,7 +58,7 @@ def forget(session: Session, realm: str) -> int:
 def prunable(session: Session, *, keep: int = 0, before: datetime | None = None) -> tuple[int, int]:
     """Return the number of the oldest run to keep, for :func:`prune`, and how many runs are older.
 
-    Either ``keep`` is the number of newest runs to keep, or runs begun before ``before`` are old.
+    Give either ``keep``, the number of newest runs to keep, or ``before``, the earliest start of runs to keep.
     """
     journal = session.journal_for_reading
     return journal.prunable(session.gateway.url, keep=keep, before=before) if journal else (0, 0)
@@ -67,7 +67,7 @@ def prunable(session: Session, *, keep: int = 0, before: datetime | None = None)
 def prune(session: Session, first: int) -> tuple[int, int]:
     """Remove old writes of the runs before ``first``; return how many whole runs and how many writes were removed.
 
-    The last two verified writes of each realm are kept, as are writes of unknown outcome: revert, fingerprints and
+    The last two verified writes of each realm are preserved, as are writes of unknown outcome: revert, fingerprints and
     resume need them. Raises as ``session.lock_out_runs()`` does.
     """
     with session.lock_out_runs() as journal:
@@ -75,7 +75,7 @@ def prune(session: Session, first: int) -> tuple[int, int]:
 
 
 def run_to_revert(session: Session, run: int | None = None, *, realms: Sequence[str] = ()) -> Run:
-    """Return the run of that number, or without a number the newest that wrote a realm matching ``realms``.
+    """Return the run with this number, or without a number the newest that wrote a realm matching ``realms``.
 
     Raises :class:`UsageError` if there is none, :class:`JournalError`.
     """
@@ -95,7 +95,7 @@ def revert_plan(
     """Return the plan that restores the realms which a run wrote to their state before it.
 
     ``realms`` are globs. A realm that changed since the run is skipped, with a finding; with ``insist`` those that
-    ``realms`` name exactly are reverted anyway. Findings also name the secrets that cannot be resolved any more.
+    ``realms`` name exactly are reverted anyway. Findings also name secrets that can no longer be resolved.
     Call it inside ``session.lock()``, after :func:`settle`, to apply the plan. Raises as :func:`plan` does.
     """
     from ztrust_mail.planning.planners.revert import plan_revert
@@ -119,9 +119,9 @@ def rotate_plan(
     """Return the plan for all realms that use certain references and do not have their values yet.
 
     ``references`` are texts or globs, ``env:SENDGRID_API_KEY`` or ``env:SMTP_PASSWORD_*``, or ``RelayLogin(host)``: the
-    references of all realms that log in there. ``realms`` are globs. Apply the plan by ``apply(rotation, …,
+    references of all realms that log in there. ``realms`` are globs. Apply the plan with ``apply(rotation, …,
     command="rotate", waves=Waves("1", per_credential=True))`` with ``mass-change`` allowed: each credential then gets a
-    canary. Here ``allow`` needs ``mass-change`` only where the realms' other changes are a mass change: raises
+    canary. Here ``allow`` needs ``mass-change`` only if the realms' other changes are a mass change: raises
     :class:`Unsafe` without it. Raises :class:`UsageError` if no realm uses one of the references or its value cannot
     be resolved.
     """

@@ -48,7 +48,7 @@ def refuse_unknown(function: str, given: Mapping[str, object], known: type) -> N
 def hide(keywords: Mapping[str, object]) -> dict[str, object]:
     """Return keyword arguments with all secrets wrapped, so that no exception holds one as a local of a function.
 
-    An unknown key may be a misspelt ``password``, so it is wrapped too. What is wrapped already stays as it is.
+    Unknown keys are wrapped too, as they may be a misspelt ``password``. Wrapped values are left unchanged.
     """
     return {key: _hide(key, value) for key, value in keywords.items()}
 
@@ -70,7 +70,7 @@ def check_login(login: Sealed, function: str) -> None:
 
 
 def use_login(settings: Settings, environ: Environment, login: Sealed) -> tuple[Settings, Environment]:
-    """Return settings and environment with this login in the place of all of theirs."""
+    """Return settings and environment with all their logins replaced by this one."""
     if not login:
         return settings, environ
     dropped = _CREDENTIALS if login.keys() & {*_CREDENTIALS} else ()

@@ -82,12 +82,12 @@ def lint(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> LintResult:
-    """Return what the lint rules find in a spec and, with a session, on its realms on the server.
+    """Return the findings of the lint rules for a spec and, with a session, for its realms on the server.
 
-    With a session, the spec is the one that its server has. ``variables``, ``config_path`` and ``environ`` are those of
+    With a session, the spec is resolved for its server. ``variables``, ``config_path`` and ``environ`` are those of
     :func:`load_spec`.
-    ``realms`` are globs that limit what is asked of the server. ``options`` select and ignore rules, and give the day
-    for rules with a date. A finding of the ``baseline`` file is counted, not returned. ``fail_on`` is the lowest
+    ``realms`` are globs that limit the realms read from the server. ``options`` select and ignore rules, and set the
+    date for date-based rules. Findings in the ``baseline`` file are counted, not returned. ``fail_on`` is the lowest
     severity that counts for the exit status. Raises :class:`UsageError` for an unknown rule or a bad baseline, and
     :class:`ServerError`.
     """
@@ -131,9 +131,9 @@ def check_for_server(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> Validation:
-    """Return what is valid and wrong on a server of the settings.
+    """Return the valid part and the problems of a spec on a server in the settings.
 
-    Without a server, what only a server knows is left open, and limits to unknown servers are problems too.
+    Without a server, do not check what depends on one, but report limits to unknown servers.
     """
     environ = config.Environment(environ)
     if server is None:
@@ -146,7 +146,7 @@ def check_for_server(
 def lint_spec(
     checked: Validation, call: LintCall, session: Session | None = None, realms: Sequence[str] = ()
 ) -> LintResult:
-    """Return what the lint rules find, as :func:`lint` does. An invalid spec is not compared with the server."""
+    """Return the findings of the lint rules, like :func:`lint`. An invalid spec is not compared with the server."""
     if session:
         checked = checked.fit_to(target_of(session.server))
     selection, baseline = choose_rules(call.options, call.settings), call.read_baseline()
@@ -185,7 +185,7 @@ def lint_spec(
 def _judged_rules(spec: Spec, selection: RuleSelection, *, with_server: bool) -> frozenset[str]:
     """Return the rules whose findings in a baseline are fixed if this run does not find them.
 
-    There is none where entries are for certain servers: another server may have the finding.
+    There are none if entries are for certain servers: another server may have the finding.
     """
     if spec.is_limited:
         return frozenset()
@@ -195,7 +195,7 @@ def _judged_rules(spec: Spec, selection: RuleSelection, *, with_server: bool) ->
 def _lint_server(
     spec: Spec, session: Session, selection: RuleSelection, realms: Sequence[str]
 ) -> tuple[list[Finding], list[Finding]]:
-    """Return what the rules find on the server, and an error for each realm that cannot be read."""
+    """Return the findings for the server, and an error for each realm that cannot be read."""
     from ztrust_mail.planning.plan import finding_of
     from ztrust_mail.planning.planners.from_spec import select_realms
 
@@ -220,16 +220,16 @@ def _add_workflows(view: ServerView, gateway: Gateway) -> ServerView:
 
 
 def _readings_of(selected: Selection) -> Mapping[str, LiveRealm | RealmError]:
-    """Return what was read of the selected realms, and of those without an entry, if they were asked for.
+    """Return the selected realms as read, and those without an entry if requested.
 
-    Other realms may have been read with them, where one list costs less than single reads.
+    Other realms may have been read too, if one list costs less than single reads.
     """
     names = (*(one.realm for one in selected.wanted), *selected.uncovered)
     return {name: selected.reading.realms[name] for name in names if name in selected.reading.realms}
 
 
 def make_server_view(gateway: Gateway, selected: Selection, selection: RuleSelection) -> ServerView:
-    """Return what the rules about a server are to see; asks the server for its version, themes and senders."""
+    """Return the facts for the rules about a server; asks the server for its version, themes and senders."""
     from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
     from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
     from ztrust_mail.model.fields import HOST, SECURITY, Raw

@@ -1,4 +1,4 @@
-"""Gives realms their e-mail settings in one call, however often it is made: what a tenant onboarding service needs."""
+"""Onboards realms with one idempotent call, for tenant onboarding services."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EnsureKeywords(LoginKeywords, total=False):
 
     ``defaults`` are settings that all realms start from. ``allow`` names dangers that are intended. ``wait`` is how
     many seconds to wait for another run on this server, 60 by default. Setting ``cancel`` ends that wait and the one
-    for a realm, lets the writes under way finish and skips the rest. ``message`` is recorded in the journal. The others
+    for a realm, lets writes in progress finish, and skips the rest. ``message`` is recorded in the journal. The others
     are those of :func:`connect`.
     """
 
@@ -57,19 +57,19 @@ class EnsureKeywords(LoginKeywords, total=False):
 
 @dataclass(frozen=True, repr=False)
 class Ensured(ResultMethods):
-    """What :func:`ensure` did. ``tests`` is None if no test mail was asked for or none was due."""
+    """The result of :func:`ensure`. ``tests`` is None if no test mail was requested or needed."""
 
     result: Result
     tests: MailTestRun | None = None
 
     @property
     def realms(self) -> tuple[RealmOutcome, ...]:
-        """What became of each realm, in the order given."""
+        """The outcome of each realm, in the order given."""
         return self.result.realms
 
     @property
     def written(self) -> tuple[str, ...]:
-        """The names of the realms that were written; the others were right already."""
+        """The names of the realms that were written; the others were in sync."""
         return tuple(realm.realm for realm in self.realms if realm.status is Status.APPLIED)
 
     @property
@@ -93,7 +93,7 @@ class Ensured(ResultMethods):
         return ExitStatus.worst([self.result.exit_status, self.tests.exit_status if self.tests else ExitStatus.OK])
 
     def find_failure(self) -> ZtrustMailError | None:
-        """Return the error of the apply, else that of the test mails, with all findings; None if all is well."""
+        """Return the error of the apply, or else of the test mails, with all findings; None if nothing failed."""
         error = self.result.find_failure()
         if error is None and self.tests and (error := self.tests.find_failure()):
             error.hint = f"{error.hint}; {TEST_AGAIN}" if error.hint else TEST_AGAIN
@@ -110,16 +110,16 @@ def ensure(
     wait_for_realm: float = 30.0,
     **keywords: Unpack[EnsureKeywords],
 ) -> Ensured:
-    """Give realms these e-mail settings, whatever they have now, and return what was done.
+    """Apply e-mail settings to realms, replacing their current ones, and return the result.
 
-    ``server`` is a URL, the name of a server in the settings, or an open session. A realm that does not exist yet is
-    waited for, ``wait_for_realm`` seconds at most; realms that exist then are written even if others do not. With
-    ``test``, the server sends a test mail for each realm that was written, with ``"always"`` for all. ``keywords`` are
-    those of :class:`EnsureKeywords`. Several threads and processes may call this at once, for the same realms too.
+    ``server`` is a URL, the name of a server in the settings, or an open session. Waits up to ``wait_for_realm``
+    seconds for realms that do not exist yet; then writes all realms that exist, even if others do not. With ``test``,
+    the server sends a test mail for each realm that was written, with ``"always"`` for all. ``keywords`` are those of
+    :class:`EnsureKeywords`. Several threads and processes may call this concurrently, even for the same realms.
 
-    Raises when not all is well: :class:`RealmMissing` after the wait, :class:`SecretError`, :class:`MailTestFailed`,
+    Raises if anything failed: :class:`RealmMissing` after the wait, :class:`SecretError`, :class:`MailTestFailed`,
     :class:`ResultError` if realms failed for several reasons, :class:`Unsafe` for a danger that is not allowed, and
-    what :func:`load_spec`, :func:`connect` and :func:`apply` raise. The error's ``findings`` tell all of it.
+    what :func:`load_spec`, :func:`connect` and :func:`apply` raise. The error's ``findings`` have all details.
     """
     hidden = hide(keywords)
     del keywords  # else an exception would hold the secrets as a local of this function

@@ -50,13 +50,13 @@ def probe(
     secrets: Secrets | GivenSecrets | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ProbeRun:
-    """Look at relays from this machine, stage by stage, and return what each stage found.
+    """Probe relays from this machine, stage by stage, and return the result of each stage.
 
     Probes one ``relay``, the relays of a ``spec``, or those of live realms. ``realms`` are globs, as for
     :func:`ztrust_mail.test`. A spec without globs needs no session; ``config_path``, ``environ`` and ``secrets`` then
     are those of :func:`ztrust_mail.connect`. Realms with the same relay and login are probed once. ``progress`` is
-    called from any thread with the numbers of realms that are done and of all realms. Sends no mail unless the
-    options say so. Raises :class:`UsageError`, and :class:`Unsafe` if the policy forbids what the spec says.
+    called from any thread with the number of realms done and in total. Sends no mail unless the options say so. Raises
+    :class:`UsageError`, and :class:`Unsafe` if the policy forbids what the spec says.
     """
     from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.probing.run import probe_given, probe_realms
@@ -79,9 +79,9 @@ def write_probe_jobs(
     options: ProbeOptions | None = None,
     place: JobPlace | None = None,
 ) -> str:
-    """Return Kubernetes jobs as YAML that make the probes of :func:`probe` next to the server, one for each relay.
+    """Return Kubernetes jobs in YAML that run the probes of :func:`probe` next to the server, one per relay.
 
-    Resolves no secret and looks at no relay: the jobs name a Kubernetes secret, see :class:`JobPlace`.
+    Resolves no secrets and connects to no relay: the jobs name a Kubernetes secret, see :class:`JobPlace`.
     """
     from ztrust_mail.probing.kubernetes_job import JobPlace, write_jobs
     from ztrust_mail.probing.options import ProbeOptions
@@ -102,10 +102,10 @@ def write_probe_jobs(
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How to check. ``probe`` is for the checks that probe relays; its ``until`` is that of the check.
+    """Options of a check. ``probe`` is for checks that probe relays; the check sets its ``until``.
 
-    ``resolver`` is the name server for ``sender``, as ``192.0.2.53:53``; empty for those of the system. ``hosts`` are
-    globs of further hosts that stand for Microsoft 365.
+    ``resolver`` is the name server for ``sender``, such as ``192.0.2.53:53``; by default those of the system. ``hosts``
+    are globs of further hosts that count as Microsoft 365.
     """
 
     probe: ProbeOptions | None = None
@@ -125,10 +125,10 @@ def check(
     secrets: Secrets | GivenSecrets | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckRun:
-    """Check realms before a switch, and return what is wrong with which of them. Writes nothing, and sends no mail.
+    """Check realms before a switch, and return the problems of each. Writes nothing and sends no mail.
 
     ``kit`` is ``starttls``, ``m365-oauth`` or ``sender``. Checks the realms of a ``spec``, or live ones; with both,
-    ``m365-oauth`` also says which live realms still log in with a password. The other arguments are those of
+    ``m365-oauth`` also finds live realms that still log in with a password. The other arguments are those of
     :func:`ztrust_mail.probe`. Raises :class:`UsageError`, also if an extra is missing.
     """
     from ztrust_mail.kits.kit import CheckContext
@@ -145,7 +145,7 @@ def check(
 
 
 def _find_kit(name: str, options: CheckOptions) -> StarttlsKit | M365Kit | SenderKit:
-    """Return a kit by its name; each is imported only where it is wanted."""
+    """Return a kit by its name; each is imported only when needed."""
     if name == "starttls":
         from ztrust_mail.kits.starttls import StarttlsKit
 
@@ -185,7 +185,7 @@ def _candidates(
 
 
 def _live_jobs(session: Session, realms: Sequence[str], names: Sequence[str]) -> Mapping[str, Job]:
-    """Return the settings of all realms that are meant, or of those in the spec where the server gives no list."""
+    """Return the settings of all selected realms, or of the spec's realms if the server provides no list."""
     can_list = session.gateway.capabilities.list_realms and bool(session.gateway.realms())
     return _stored_jobs(session.gateway, realms if can_list else names)
 
@@ -253,14 +253,14 @@ def _resolve_spec(spec: Spec, session: Session | None, globs: Sequence[str], *, 
 
 
 def _job_of(wanted: Desired) -> FieldMap | Finding | None:
-    """Return the settings that a spec wants of a realm, why there are none, or None for a realm without e-mail."""
+    """Return a realm's settings in a spec, the reason if there are none, or None for a realm without e-mail."""
     if wanted.findings:
         return wanted.findings[0]
     return None if wanted.disabled else wanted.fields
 
 
 def _stored_jobs(gateway: Gateway, realms: Sequence[str]) -> dict[str, Job]:
-    """Return the settings that the server holds, with its defaults for what is absent."""
+    """Return the settings on the server, with its defaults for absent attributes."""
     from ztrust_mail.gateways.gateway import LiveRealm
     from ztrust_mail.planning.planners.from_spec import suggest_names
     from ztrust_mail.probing.relay import settings_of

@@ -53,15 +53,15 @@ class Pulled(ResultMethods):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """PARTIAL where a realm had to be left out."""
+        """PARTIAL if a realm had to be left out."""
         return ExitStatus.PARTIAL if has_errors(self.findings) else ExitStatus.OK
 
 
 def pull(dialect: Dialect, reading: Mapping[str, LiveRealm | RealmError], *, factor: bool = False) -> Pulled:
     """Return entries for the realms read; with ``factor`` equal values are moved into the defaults.
 
-    A masked secret becomes ``{env: SMTP_PASSWORD_REALM}``. What a spec cannot express gives a warning,
-    since a plan will show it as a change. A realm that cannot be an entry is left out with an error.
+    A masked secret becomes ``{env: SMTP_PASSWORD_REALM}``. Settings that a spec cannot express cause a warning, since a
+    plan will show them as changes. A realm that cannot be an entry is left out with an error.
     """
     realms: dict[str, Leaves | None] = {}
     findings: list[Finding] = []
@@ -105,7 +105,7 @@ def _entry(dialect: Dialect, live: LiveRealm) -> tuple[Leaves | None, list[Findi
 
 
 def _name_secrets(realms: Mapping[str, Leaves | None]) -> None:
-    """Give every masked secret a variable of its own, named after its realm."""
+    """Replace every masked secret by a reference to a variable named after its realm."""
     hidden = [
         (realm, name)
         for realm, leaves in realms.items()
@@ -118,7 +118,7 @@ def _name_secrets(realms: Mapping[str, Leaves | None]) -> None:
 
 
 def _extract_defaults(realms: Mapping[str, Leaves | None]) -> Leaves:
-    """Remove the values that all realms share from them, and return these as defaults.
+    """Move values shared by all realms out of them, and return them as defaults.
 
     Login, port and security are moved only together with the host, since an entry that sets a host
     inherits none of them; a port only together with its security.

@@ -47,9 +47,9 @@ def plan(
 ) -> Plan:
     """Return what an apply would do.
 
-    ``realms`` are globs; ``left`` limits the plan to what a run left, see :func:`find_unfinished`. References are
-    resolved unless ``resolve`` is False, so that masked secrets can be compared with the journal's fingerprints.
-    With ``lint`` the rules about the server are run, too, which costs one request.
+    ``realms`` are globs; ``left`` limits the plan to the realms that a run left, see :func:`find_unfinished`.
+    References are resolved unless ``resolve`` is False, so that masked secrets can be compared with the journal's
+    fingerprints. With ``lint`` the rules about the server are run, too, which costs one request.
 
     Raises :class:`ServerError` when nothing can be read, :class:`JournalError`. Errors of a single realm are part of
     the plan.
@@ -107,15 +107,15 @@ def test(
 ) -> MailTestRun:
     """Have the server send a test mail for each realm, from its stored settings or from a spec's.
 
-    With ``probe``, relays of failed tests are probed from here, too, by the given options if any, and each gets a
-    diagnosis. Relays of mails that were sent are probed up to the encryption, where the settings ask for STARTTLS or
-    have a login: a server may send in clear text, or without logging in, and not say so.
+    With ``probe``, relays of failed tests are also probed from here, with the given options if any, and diagnosed.
+    Relays of delivered mails are probed up to the encryption if the settings ask for STARTTLS or have a login: a server
+    may silently send in clear, or without logging in.
 
     ``realms`` are globs; without any, all realms of the spec, or all that the account sees. The mail
-    goes to the address of the account that logs in. ``progress`` is called from any thread with the numbers
-    of realms that are tested and of all realms, then ``probed`` with those of relays, beginning with 0. Setting
-    ``cancel`` lets the tests under way finish, and skips the rest and the probes. Raises :class:`Unsafe` before any
-    mail if the policy forbids what the spec says.
+    goes to the address of the account that logs in. ``progress`` is called from any thread with the number of realms
+    tested and in total, then ``probed`` with those of relays, starting with 0. Setting ``cancel`` lets tests in
+    progress finish, and skips the rest and the probes. Raises :class:`Unsafe` before any mail if the policy forbids
+    what the spec says.
     """
     from ztrust_mail.diagnose.mail_test import send_stored, send_wanted
     from ztrust_mail.gateways.capabilities import Operation, require
@@ -147,7 +147,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it w
 
 
 def refuse_forbidden(policy: Policy, wanted: Iterable[Desired], what: str) -> None:
-    """Raise :class:`Unsafe` if the policy forbids what is wanted: a test and a probe send the password, too."""
+    """Raise :class:`Unsafe` if the policy forbids the settings: tests and probes send the password too."""
     from ztrust_mail.planning.policy_check import violations
 
     found = [f for one in wanted for f in violations(policy, one)]
@@ -192,7 +192,7 @@ def resolve_wanted(spec: Spec, known: Sequence[str], globs: Sequence[str]) -> li
 
 
 def pull(session: Session, realms: Sequence[str] = (), *, factor: bool = False) -> Pulled:
-    """Return live settings as spec entries; ``factor`` moves the values that all realms share into the defaults.
+    """Return live settings as spec entries; ``factor`` moves values shared by all realms into the defaults.
 
     ``realms`` are globs. Raises :class:`UsageError` if the account sees none of them, or
     if the product does not show settings.
@@ -231,12 +231,12 @@ def doctor(
 
 
 def compare(first: Session, second: Session, *, spec: Spec | None = None, realms: Sequence[str] = ()) -> ServerDiff:
-    """Compare the e-mail settings that two servers hold, realm by realm; writes nothing.
+    """Compare the e-mail settings of two servers, realm by realm. Writes nothing.
 
     ``realms`` are globs; a ``spec`` limits the comparison to the realms that it has on one of the servers. Masked
-    secrets are compared by the fingerprints of the journal, where both sessions have the same one. Themes and texts are
-    not compared. Raises :class:`ServerError` if a server cannot be read, :class:`UsageError` for a product that does
-    not show settings, and for one server given twice.
+    secrets are compared by the journal's fingerprints, if both sessions use the same journal. Themes and texts are not
+    compared. Raises :class:`ServerError` if a server cannot be read, :class:`UsageError` for a product that does not
+    show settings, and for one server given twice.
     """
     from ztrust_mail.gateways.capabilities import Operation, require
     from ztrust_mail.planning.differences import compare_sides
@@ -292,7 +292,7 @@ def servers(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> ServerList:
-    """Return the servers of the settings that have all of these labels; with ``check``, log in to each.
+    """Return the servers in the settings that have all of these labels; with ``check``, log in to each.
 
     Without ``check`` nothing is sent, and no secret is resolved. Raises :class:`ConfigError` if the settings as a
     whole cannot be read, and :class:`UsageError` for a label that no server has. An entry that is broken is listed with

@@ -30,7 +30,7 @@ P = TypeVar("P", bound="Plan")
 
 @dataclass(frozen=True)
 class PlanVerdict:
-    """What is dangerous about a plan, and why an apply refuses it. ``refusal`` is None if an apply may go on."""
+    """The dangers of a plan, and why an apply refuses it. ``refusal`` is None if an apply may continue."""
 
     exit_status: ExitStatus
     dangers: tuple[Danger, ...] = ()
@@ -38,24 +38,24 @@ class PlanVerdict:
 
 
 class Dialogue:
-    """What a person sees and answers while a plan is made and applied. This one is silent and always agrees."""
+    """Shows a plan and asks for confirmation while it is made and applied. This one is silent and always agrees."""
 
     def report_settled(self, findings: Sequence[Finding]) -> None:
-        """Report what became of the writes in which an earlier run was interrupted."""
+        """Report the outcomes of writes that were interrupted in an earlier run."""
 
     def show_plan(self, plan: Plan, verdict: PlanVerdict) -> None:
         """Show a plan, also one that is refused or changes nothing."""
 
     def confirm(self, plan: Plan, verdict: PlanVerdict) -> bool:
-        """Return whether to write what the plan says."""
+        """Return whether to apply the plan."""
         return True
 
 
 @dataclass(frozen=True)
 class Execution(Generic[P]):
-    """What became of a plan. ``result`` is None if it was refused, changes nothing, or was declined.
+    """The outcome of a plan. ``result`` is None if it was refused, changes nothing, or was declined.
 
-    ``settled`` is what :func:`settle` found out before the plan was made.
+    ``settled`` has the outcomes that :func:`settle` found before the plan was made.
     """
 
     plan: P
@@ -109,7 +109,7 @@ def run_plan(
 
 
 def require_support(session: Session, options: ApplyOptions) -> None:
-    """Raise :class:`UsageError` if the product can do no apply, or not one with these options."""
+    """Raise :class:`UsageError` if the product does not support an apply, or not with these options."""
     from ztrust_mail.gateways.capabilities import Operation, require
 
     require(session.gateway, Operation.APPLY)
@@ -201,7 +201,7 @@ def _test_canary(session: Session, realms: Sequence[str]) -> list[Finding]:
 def settle(session: Session) -> list[ResolvedWrite]:
     """Read the realms whose last write was interrupted, and record in the journal what happened.
 
-    Part of every apply. Call it inside ``session.lock()``: otherwise a write under way counts as interrupted.
+    Part of every apply. Call it inside ``session.lock()``: otherwise a write in progress counts as interrupted.
     """
     from ztrust_mail.applying.resume import settle as settle_all
 

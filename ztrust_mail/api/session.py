@@ -54,7 +54,7 @@ class _Hold:
 
     @contextmanager
     def listening(self, lost: Callable[[], None] | None) -> Iterator[None]:
-        """Call ``lost`` when the lock is lost, at once if it is lost already."""
+        """Call ``lost`` when the lock is lost, immediately if it already is."""
         if lost is None:
             yield
             return
@@ -75,8 +75,8 @@ class Session:
     """A server with everything needed to work on it. A context manager; threads may share it.
 
     ``opened`` is the gateway to the server; see :attr:`gateway`. ``findings`` are about the settings. ``journal_url``
-    is None for the journal in the user's state folder. ``lint`` says which lint rules count. ``clock`` returns the
-    time, for the windows of the server. ``shared_journal`` is an open journal to use, which stays open at the end.
+    is None for the journal in the user's state folder. ``lint`` selects lint rules. ``clock`` returns the time, for the
+    windows of the server. ``shared_journal`` is an open journal to use; it is not closed with the session.
     """
 
     server: Server
@@ -124,10 +124,10 @@ class Session:
 
     @cached_property
     def journal(self) -> Journal:
-        """The journal, created where there is none. Raises :class:`JournalError`."""
+        """The journal, created if it does not exist. Raises :class:`JournalError`."""
         from ztrust_mail.journal.journal import open_journal
 
-        with self._opening:  # from Python 3.12 on, threads may come here at once; a lease belongs to one journal
+        with self._opening:  # from Python 3.12 on, several threads may be here at once; a lease belongs to one journal
             opened: Journal | None = vars(self).get("journal") or self.shared_journal
             opened = opened or open_journal(self.journal_url, writable=True)
             vars(self)["journal"] = opened
@@ -182,7 +182,7 @@ class Session:
 
     @contextmanager
     def lock_out_runs(self) -> Iterator[Journal]:
-        """Yield the journal while no run can begin. Sends nothing to the server.
+        """Yield the journal while no run can start. Sends nothing to the server.
 
         Raises :class:`UsageError` if there is no journal, else as :meth:`lock` does.
         """
@@ -264,13 +264,13 @@ def connect(
 ) -> Session:
     """Return a session for a server, given by the name of a settings entry or a URL. Sends nothing yet.
 
-    The spec's server guard is honoured. ``login`` takes the place of the login in settings and environment as a whole.
-    ``secrets`` answers the spec's ``env`` references: a mapping, or a function that returns None for a name it does not
-    have; other names are taken from ``environ``. Raises :class:`ConfigError`.
+    The spec's server guard is honoured. ``login`` completely replaces the login in settings and environment.
+    ``secrets`` resolves the spec's ``env`` references: a mapping, or a function that returns None for unknown names;
+    these are taken from ``environ``. Raises :class:`ConfigError`.
 
-    ``plan`` is the saved plan to be applied. It does not choose the server, since anybody can write a URL into a file:
-    raises :class:`Unsafe` where ``server``, the settings or the environment choose another server than the plan's, or
-    none. Only a plan whose digest was verified may choose the server, and only where nothing else does.
+    ``plan`` is the saved plan to apply. It does not choose the server, since anybody can write a URL into a file:
+    raises :class:`Unsafe` if ``server``, the settings or the environment choose a server other than the plan's, or
+    none. Only a plan with a verified digest may choose the server, and only if nothing else does.
     """
     from ztrust_mail.gateways import connect as open_gateway
 
@@ -280,7 +280,7 @@ def connect(
     del login
     check_login(sealed, "connect")
     settings = config.load(config_path, environ)
-    logins = known_references(settings.path, settings.servers)  # out of a spec's reach, whatever login is given
+    logins = known_references(settings.path, settings.servers)  # out of a spec's reach, even if another login is given
     settings, environ = use_login(settings, environ, sealed)
     chosen = _choose_server(plan, settings, server, spec.servers if spec else (), environ)
     refuse_untrusted(chosen, sealed)

@@ -35,10 +35,10 @@ def load_spec(
 ) -> Spec:
     """Return the spec in a file, files, a folder or a dict.
 
-    ``variables`` are texts of placeholders; they win over those of a server and of the spec. ``config_path`` and
-    ``environ`` are those of :func:`ztrust_mail.connect`: the settings are read where the spec has a placeholder that
-    only a server may have a variable for. A type checker finds a misspelt key of a dict; data that comes from elsewhere
-    has to be cast to ``SpecDict``.
+    ``variables`` are values of placeholders; they take precedence over those of a server and of the spec.
+    ``config_path`` and ``environ`` are those of :func:`ztrust_mail.connect`: the settings are read where the spec has a
+    placeholder that only a server may have a variable for. A type checker finds a misspelt key of a dict; data that
+    comes from elsewhere has to be cast to ``SpecDict``.
 
     Raises :class:`SpecError` with all problems of all files, :class:`UsageError` for a bad variable.
     """
@@ -52,7 +52,7 @@ def fit_spec(
     config_path: str | None = None,
     environ: config.Variables = config.PROCESS,
 ) -> Spec:
-    """Return the spec as one server has it: its entries with overlays, and its variables filled in.
+    """Return the spec as resolved for one server: its entries with overlays, and its variables filled in.
 
     ``server`` is a session, or the name of a server in the settings. Functions that take a spec and a session do this
     themselves. Raises :class:`SpecError` if the server has no text for a placeholder or two overlays conflict.
@@ -98,7 +98,7 @@ def presets(name: str | None = None) -> tuple[Preset, ...]:
 
 
 def find_unknown_servers(spec: Spec, config_path: str | None, environ: config.Variables) -> Iterator[Finding]:
-    """Yield a warning for each limit that no server of the settings fits, or that names one that they do not have."""
+    """Yield a warning for each limit that matches no server in the settings, or names an unknown one."""
     settings = config.load(config_path, environ)
     entries = {**settings.untrusted.servers, **settings.servers}
     tables = {name: entry.get("labels") for name, entry in entries.items()}
@@ -118,7 +118,7 @@ def find_unknown_servers(spec: Spec, config_path: str | None, environ: config.Va
 
 
 def target_of(server: config.Server) -> Target:
-    """Return what a spec may know of a server."""
+    """Return the facts about a server that a spec may use."""
     return Target(server.name, server.labels, server.vars)
 
 

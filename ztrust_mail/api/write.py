@@ -45,9 +45,9 @@ class ApplyKeywords(TypedDict, total=False):
 
     ``spec``, ``command``, ``plan_digest`` (of a saved plan) and ``message`` (why, in one line of at most 500
     characters) are recorded in the journal. ``allow`` names dangers that are intended (``mass-change``, ``all``).
-    ``waves`` splits the work; after a canary the server tests the connection to the relay. ``wait`` is how many seconds
-    to wait for another run on this server. ``progress`` is called from worker threads as realms are done. Setting
-    ``cancel`` ends that wait, lets the writes under way finish and skips the rest.
+    ``waves`` splits the writes; after a canary the server tests the connection to the relay. ``wait`` is how many
+    seconds to wait for another run on this server. ``progress`` is called from worker threads as realms are done.
+    Setting ``cancel`` ends that wait, lets writes in progress finish and skips the rest.
     """
 
     spec: Spec | None
@@ -62,14 +62,14 @@ class ApplyKeywords(TypedDict, total=False):
 
 
 def apply(plan: Plan, session: Session, **keywords: Unpack[ApplyKeywords]) -> Result:
-    """Write what a plan says, read it back, and return the outcome of each realm.
+    """Apply a plan, read the realms back, and return the outcome of each.
 
     ``keywords`` are those of :class:`ApplyKeywords`, such as ``allow`` and ``waves``.
 
-    An exception that ``progress`` raises is passed on, and leaves a stopped run that can be resumed. When anything
-    else is raised nothing was written: :class:`Unsafe` for a danger that is not allowed, a violation of the policy or
-    another run under way, :class:`UsageError` for a canary that nothing can test or a plan for
-    another server, :class:`JournalError` where the journal cannot be written.
+    An exception from ``progress`` is passed on, and leaves a stopped run that can be resumed. After any other exception
+    nothing was written: :class:`Unsafe` for a danger that is not allowed, a policy violation or another run in
+    progress, :class:`UsageError` for a canary without a realm to test or a plan for another server,
+    :class:`JournalError` if the journal cannot be written.
     """
     from ztrust_mail.applying.outcome import Result
 
@@ -104,7 +104,7 @@ def _apply_options(given: ApplyKeywords, session: Session) -> ApplyOptions:
 
 
 def spec_digest(spec: Spec) -> str:
-    """Return the digest of all files of a spec, and of what was filled in by :func:`fit_spec`."""
+    """Return the digest of all files of a spec and of the values filled in by :func:`fit_spec`."""
     from ztrust_mail.planning import plan as digests
 
     return digests.of_spec(spec)
@@ -118,7 +118,7 @@ def fit_to_file(plan: Plan, session: Session) -> Plan:
 
 
 def save_plan(plan: Plan, spec: Spec | None, session: Session) -> str:
-    """Return a plan as JSON by ``schemas/plan.schema.json``, to be reviewed and applied later. It has no secrets.
+    """Return a plan as JSON (``schemas/plan.schema.json``), to review and apply later. It contains no secrets.
 
     ``spec`` is the one that it was made from, None for a revert.
     """
@@ -142,9 +142,9 @@ def load_plan(path: str, expect_digest: str | None = None) -> SavedPlan:
 def plan_saved(saved: SavedPlan, session: Session, *, left: UnfinishedRun | None = None) -> Plan:
     """Return a saved plan, compared with the server again.
 
-    ``left`` limits it to what a run of this plan left, see :func:`find_unfinished`; the realms that the run wrote count
-    as done. Raises :class:`Unsafe` if that run was of another plan, if the plan was made for
-    another server, or if one of its specs or realms changed since, naming them.
+    ``left`` limits it to the realms that a run of this plan left, see :func:`find_unfinished`; the realms that the run
+    wrote count as done. Raises :class:`Unsafe` if that run was of another plan, if the plan was made for another
+    server, or if one of its specs or realms changed since, naming them.
     """
     from ztrust_mail.planning.planners.from_spec import plan_wanted
     from ztrust_mail.planning.saved.checks import (

@@ -22,7 +22,7 @@ from ztrust_mail.planning.plan import Plan, RealmPlan, Status, of_plan
 from ztrust_mail.secrets.store import ResolvedSecrets
 
 INTENT_BATCH = 32
-"""How many intents are recorded at once: recording each alone would slow the writes down."""
+"""How many intents are recorded at once: recording them one by one would slow the writes down."""
 
 SIGNAL_CHECK_S = 0.2
 """How often a waiting thread looks for Ctrl-C, in seconds: a signal that arrives just before a wait does not end it."""
@@ -57,7 +57,7 @@ class Queue:
 def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[], None]) -> None:
     """Run the same work in several threads until all have ended.
 
-    Ctrl-C calls ``interrupted`` and goes on waiting, so that the work under way finishes, also after other work has
+    Ctrl-C calls ``interrupted`` and continues to wait, so that work in progress finishes, even after other work has
     failed. Raises what the work raises.
     """
     jobs: list[Future[None]] = []
@@ -82,7 +82,7 @@ def _reason(e: JournalError) -> str:
 
 
 class ApplyRun:
-    """An apply under way. :meth:`run` applies the plan; the attributes then hold the outcome."""
+    """An apply in progress. :meth:`run` applies the plan; the attributes then have the outcome."""
 
     def __init__(
         self, plan: Plan, context: ApplyContext, options: ApplyOptions, writer: Writer, recorder: Recorder
@@ -128,7 +128,7 @@ class ApplyRun:
             self._write_wave(wave)
             names = [realm.realm for realm in wave.realms if realm.realm in self._attempts]
             if self.stopped:
-                self._gateway.allow_probe()  # one list may show what a server that stopped answering made of the writes
+                self._gateway.allow_probe()  # one list may show the outcome of writes that the server did not answer
             outcomes = read_back({name: self._attempts[name] for name in names}, self._gateway, self._mode)
             self.done |= outcomes
             self._recorder.record_readback(outcomes.values())
@@ -169,7 +169,7 @@ class ApplyRun:
             self._options.progress(attempt)
 
     def _should_stop(self) -> bool:
-        """Return whether to begin no further write. Raises :class:`JournalError` when the lock is lost."""
+        """Return whether to stop before the next write. Raises :class:`JournalError` when the lock is lost."""
         if self._context.lock_lost.is_set():
             from ztrust_mail.journal.lease import lost_to_another  # imported late: drift and plan need no lock
 
@@ -182,7 +182,7 @@ class ApplyRun:
 
     def _interrupt(self) -> None:
         is_first, self.interrupted = not self.interrupted, True
-        self._options.cancel.set()  # the writes under way finish, no other begins
+        self._options.cancel.set()  # writes in progress finish, no others start
         self._gateway.stop_waiting()
         if is_first:
             with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing
@@ -215,7 +215,7 @@ class ApplyRun:
 
 
 def apply_plan(plan: Plan, context: ApplyContext, options: ApplyOptions) -> Result:
-    """Write what the plan says, and read back what the server made of it.
+    """Apply a plan, and read the realms back.
 
     Secrets are resolved before the first write. A realm whose secret cannot be resolved fails alone, as does a realm
     whose settings changed after the plan was made. Raises :class:`JournalError` if the journal cannot be written

@@ -1,4 +1,4 @@
-"""How a plan is applied: canary, waves and other options, and what an apply works with."""
+"""The options of an apply, such as canary and waves, and its context."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Wave:
 class Waves:
     """How to split a plan. ``canary`` is a number of realms or a glob; ``size`` 0 writes all at once.
 
-    A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after``
-    failed realms no further write begins; 0 never stops. With ``per_credential`` the number is one of realms with the
-    same relay, user name and reference, and a glob gets one realm of each such credential that it leaves out.
+    A number chooses among the realms that will have a relay: the others cannot be tested. After ``stop_after`` failed
+    realms no further write starts; 0 never stops. With ``per_credential`` the number is one of realms with the same
+    relay, user name and reference, and a glob gets one realm of each such credential that it leaves out.
 
     Raises :class:`UsageError` for a negative number.
     """
@@ -143,13 +143,13 @@ CanaryTest = Callable[[Sequence[str]], Sequence[Finding]]
 
 @dataclass(frozen=True)
 class ApplyOptions:
-    """How a plan is applied.
+    """The options of an apply.
 
     ``allow`` names the dangers that are intended. ``wait`` is how many seconds to wait for the lock on the server.
     ``progress`` is called, from any thread, with each realm that was written or has failed. Setting ``cancel`` lets
-    the writes under way finish and skips the rest. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in
-    the journal, as is ``message``, which says why; without ``plan_digest`` it is the digest of the plan itself.
-    ``request`` is the number of the request in the journal that the plan is applied for.
+    writes in progress finish and skips the rest. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in the
+    journal, as is ``message``, which says why; without ``plan_digest`` it is the digest of the plan itself. ``request``
+    is the number of the request in the journal that the plan is applied for.
 
     Raises :class:`UsageError` for a message that is not one line of printable text, or is too long.
     """
@@ -175,7 +175,7 @@ def _skip_test(realms: Sequence[str]) -> Sequence[Finding]:
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """What an apply works with.
+    """The context of an apply.
 
     ``who`` is recorded in the journal. ``memory`` is what the journal holds of realms whose stored secrets the plan
     keeps. ``test_canary`` is called after the canary was written. ``lock_lost`` is set when this run loses its lock on

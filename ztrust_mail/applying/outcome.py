@@ -1,4 +1,4 @@
-"""What an apply made of a plan: the outcome of each realm, and the result of the whole run."""
+"""The outcome of an apply: of each realm, and of the whole run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ztrust_mail.planning.plan import Plan, RealmPlan, Status, finding_of
 
 @dataclass(frozen=True, repr=False)
 class RealmOutcome:
-    """What an apply made of one realm.
+    """The outcome of an apply for one realm.
 
     ``status`` is APPLIED, FAILED or SKIPPED, or as planned where nothing was to be written. ``step`` is how far the
     write came: WRITING and WRITTEN mean that its outcome is unknown until the realm is read back. ``live`` is the
@@ -67,7 +67,7 @@ class Result(ResultMethods):
     """The outcome of an apply, its realms in the spec's order.
 
     ``run`` is the run's number in the journal, 0 if nothing was to be written. ``stopped`` is the reason why the
-    rest was skipped. ``own_findings`` are those of no single realm, :attr:`findings` all. ``exit_statuses`` are those
+    rest was skipped. ``own_findings`` belong to no single realm; :attr:`findings` has all. ``exit_statuses`` are those
     of the run as a whole, without its realms. ``command`` is the run's command in the journal.
     """
 

@@ -1,4 +1,4 @@
-"""Reads back what was written, and finds out what became of writes that got no answer."""
+"""Reads written realms back, and settles writes that got no response."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ NOT_KNOWN = "not-known"
 
 
 def read_back(attempts: Mapping[str, RealmOutcome], gateway: Gateway, mode: SecretMode) -> dict[str, RealmOutcome]:
-    """Read the written realms once more, and return what the server made of each write."""
+    """Read the written realms again, and return the outcome of each write."""
     to_read = {name: attempt for name, attempt in attempts.items() if attempt.step.in_doubt}
     if not to_read:
         return dict(attempts)
@@ -38,7 +38,7 @@ def read_back(attempts: Mapping[str, RealmOutcome], gateway: Gateway, mode: Secr
 
 
 def _trust_answer(attempt: RealmOutcome, dialect: Dialect) -> RealmOutcome:
-    """Return the outcome by the answer alone: an accepted write counts as stored, one without answer is unknown."""
+    """Return the outcome by the response alone: an accepted write counts as stored, one without response as unknown."""
     if attempt.step is Step.WRITING:
         message = "unknown outcome: the server gave no answer, and it shows no settings"
         hint = "apply again; writing the same settings twice does no harm"
@@ -69,7 +69,7 @@ def not_read_back(attempts: Mapping[str, RealmOutcome], why: str) -> dict[str, R
 def _resolve_attempt(
     attempt: RealmOutcome, live: LiveRealm | RealmError, gateway: Gateway, mode: SecretMode
 ) -> RealmOutcome:
-    """Return the outcome of one write by a fresh read; where that shows nothing, its step stays in doubt."""
+    """Return the outcome of one write by a fresh read; if that shows nothing, the outcome remains unknown."""
     if isinstance(live, RealmError):
         return attempt.fail(live, attempt.step)
     if attempt.step is Step.WRITTEN:
@@ -90,7 +90,7 @@ def _resolve_attempt(
 
 
 def _verify(written: RealmOutcome, live: LiveRealm, gateway: Gateway, mode: SecretMode) -> RealmOutcome:
-    """Return a written realm as failed if the server stores something else than was written."""
+    """Return a written realm as failed if the server did not store what was written."""
     planned, written = written.plan, replace(written, live=live)
     lost = [n for n in planned.difference.unmanaged if live.attributes.get(n) != planned.attributes[n]]
     different = [change.field for change in compare(gateway.dialect, planned.wanted, live.attributes).changes] + lost
@@ -103,7 +103,7 @@ def _verify(written: RealmOutcome, live: LiveRealm, gateway: Gateway, mode: Secr
 
 
 def _normalised_note(realm: RealmPlan, stored: Attributes, gateway: Gateway, mode: SecretMode) -> Sequence[Finding]:
-    """Return a note on attributes that the server dropped because they say what is its default."""
+    """Return a note on attributes that the server dropped because they equal its defaults."""
     sent: Outgoing = gateway.dialect.encode(_without_secrets(realm.wanted.fields), {})
     if mode is SecretMode.KEEP:
         sent = keep_stored_port_and_security(gateway.dialect, realm, sent)

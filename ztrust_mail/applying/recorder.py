@@ -84,7 +84,7 @@ class Recorder:
                 self._waiting.append(Update(attempt.realm, attempt.step, error=_error(attempt)))
 
     def record_readback(self, outcomes: Iterable[RealmOutcome]) -> None:
-        """Record what the server stores, or what it answered where it shows no settings."""
+        """Record what the server stores, or its response if it shows no settings."""
         self._flush(
             Update(
                 one.realm,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ResolvedWrite:
-    """A write whose outcome was unknown, and what a read found; ``step`` is None if it is still unknown."""
+    """A write of unknown outcome and what a read found; ``step`` is None if it is still unknown."""
 
     write: Write
     step: Step | None
@@ -37,7 +37,7 @@ class ResolvedWrite:
 def settle(journal: Journal, gateway: Gateway) -> list[ResolvedWrite]:
     """Read every realm whose last write has an unknown outcome, and record in the journal what happened.
 
-    The caller must hold the lock: otherwise a write that is under way counts as interrupted. If the
+    The caller must hold the lock: otherwise a write in progress counts as interrupted. If the
     server shows no settings, the outcome stays unknown, and the next apply writes such a realm again.
     """
     unknown = journal.in_doubt(gateway.url)

@@ -1,4 +1,4 @@
-"""Writes one realm as planned after a fresh read, and says whether the outcome is known."""
+"""Writes a realm as planned after a fresh read, and reports whether the outcome is known."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ they are stale once more."""
 class FreshReads:
     """Returns settings of realms that were read at most five seconds ago. Threads may share it.
 
-    A stale realm is read again by the thread that writes it, right before its write. If one list is known to be
-    quick and to cost less than single reads of all realms that are left, it serves them all; not where templates are
-    read too, which take requests of their own. For a server that shows no settings, the read of the plan is used.
+    A stale realm is read again by the thread that writes it, right before its write. If one list is known to be quick
+    and to cost less than single reads of all remaining realms, one list serves them all, unless templates are read too,
+    which take separate requests. For a server that shows no settings, the read of the plan is used.
     """
 
     def __init__(self, gateway: Gateway, planned: Sequence[RealmPlan]) -> None:
@@ -75,7 +75,7 @@ class FreshReads:
         return not self._has_templates and self._gateway.prefers_list(len(self._seen), within=LONG_SECONDS)
 
     def refresh(self, realm: str) -> LiveRealm:
-        """Read a realm alone that :meth:`get` has returned before. Raises as :meth:`get` does."""
+        """Read again a single realm that :meth:`get` has returned before. Raises like :meth:`get`."""
         return _require(self._read([realm])[realm])
 
     def _read(self, realms: Sequence[str]) -> Mapping[str, LiveRealm | RealmError]:
@@ -89,7 +89,7 @@ def _require(live: LiveRealm | RealmError) -> LiveRealm:
 
 
 MAX_REREADS = 10
-"""A write fails after this many reads of its realm, each of which was stale when a busy server let the write begin."""
+"""A write fails after this many reads of its realm, each stale by the time a busy server let the write start."""
 
 _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 
@@ -98,7 +98,7 @@ _NOT_SENT = (CIRCUIT_OPEN, LOCK_LOST)
 class Writer:
     """Writes realms. Threads may share it. ``warnings`` are added to the outcome of each realm.
 
-    No write begins once ``lock_lost`` is set, or the lease in ``journal`` may have expired: another run may be writing
+    No write starts once ``lock_lost`` is set, or the lease in ``journal`` may have expired: another run may be writing
     to the server.
     """
 
@@ -112,7 +112,7 @@ class Writer:
     def write(self, planned: RealmPlan, fresh_reads: FreshReads) -> RealmOutcome:
         """Write one realm and return it as APPLIED, FAILED or SKIPPED. Raises nothing for a single realm.
 
-        Its step is WRITING where no answer came: the server may or may not have done it.
+        Its step is WRITING if there was no response: the server may or may not have stored it.
         When a busy server delays the write until the read of its realm is stale, the realm is read again first.
         """
         too_late = WriteDeadlineExceeded("")
@@ -135,7 +135,7 @@ class Writer:
         return self._failed_or_skipped(planned, too_late, is_unknown=True)
 
     def _write_templates(self, planned: RealmPlan) -> RealmOutcome:
-        """Write the templates of a realm whose settings are written."""
+        """Write the templates of a realm after its settings."""
         try:
             if texts := _changed_templates(planned):
                 self.gateway.write_templates(planned.realm, texts)
@@ -183,7 +183,7 @@ class Writer:
 def _refresh_deadline(live: LiveRealm) -> float:
     """Return the monotonic time after which a realm must be read again.
 
-    A read that took longer than it stays fresh counts from now: another one would be no fresher.
+    If the read itself took longer than that, the time counts from now: another read would be no fresher.
     """
     now = time.monotonic()
     then = live.read_at + FRESH_SECONDS
@@ -204,7 +204,7 @@ def _may_have_arrived(e: RealmError | ServerError) -> bool:
 
 
 _LOGIN_IDENTITY_FIELDS = (SENDER_ADDRESS, HOST, PORT, SECURITY, LOGIN, USERNAME)
-"""While these stay the same, a mask that is sent back keeps the stored secret; Keycloak 26.8 clears it otherwise."""
+"""While these stay the same, sending the mask back preserves the stored secret; otherwise Keycloak 26.8 clears it."""
 
 
 def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
@@ -223,9 +223,9 @@ def _masks(dialect: Dialect, planned: RealmPlan) -> dict[SecretRef, Secret]:
 
 
 def keep_stored_port_and_security(dialect: Dialect, planned: RealmPlan, outgoing: Outgoing) -> dict[str, str | Secret]:
-    """Return the attributes with port and security exactly as stored, where they do not change.
+    """Return the attributes with port and security exactly as stored if they do not change.
 
-    Keycloak 26.8 compares texts: a port that is sent where none is stored clears the secret, though both mean 25.
+    Keycloak 26.8 compares texts: sending port 25 when none is stored clears the secret, though both mean the same.
     """
     live, changed = planned.attributes, {change.field for change in planned.changes}
     same = {n for name in (PORT, SECURITY) if name not in changed for n in dialect.attributes_of(name)}

@@ -27,7 +27,7 @@ def _80_columns(cli: Cli) -> None:
 def test_without_an_argument_every_page_is_listed_with_what_it_is_for(cli: Cli) -> None:
     ran = cli("docs")
     assert (ran.status, ran.err) == (0, "")
-    assert re.search(r"^  settings +tell ztrust-mail which servers there are", ran.out, re.MULTILINE)
+    assert re.search(r"^  settings +configure servers and logins", ran.out, re.MULTILINE)
     words = re.findall(r"^  (\S.*?)  ", ran.out, re.MULTILINE)
     assert sorted(name for names in words for name in names.split(", ")) == sorted(FILES)
     assert ran.out.endswith("Read one with: ztrust-mail docs PAGE\n")
