@@ -30,7 +30,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments begin with. Fails for an unknown one, and suggests a similar name."""
+        """Return the command named by the first argument. Fails for an unknown command, and suggests a similar name."""
         if not args[0].startswith("-") and args[0] not in COMMANDS:
             hint = did_you_mean(args[0], COMMANDS) or f"see {ctx.command_path} --help"
             ctx.fail(f"unknown command {quoted(args[0])}; {hint}")

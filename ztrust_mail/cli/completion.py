@@ -84,7 +84,7 @@ def _row(item: "CompletionItem[str]", option: str) -> tuple[str, str, str]:
 
 
 def _for_bash(rows: Iterable[tuple[str, str, str]], line: str, last: str, replaced: str) -> str:
-    """Return the part of each word that bash replaces, quoted; it begins after the last ``=`` or ``:``."""
+    """Return the part of each word that bash replaces, quoted; it starts after the last ``=`` or ``:``."""
     import shlex
 
     try:
@@ -160,7 +160,7 @@ def report_targets(_context: click.Context, _: click.Parameter, word: str) -> "I
 
 
 def explain_words(context: click.Context, parameter: click.Parameter, word: str) -> "Items":
-    """Suggest realms of the specs given, or spec files where none fits; after a realm, fields."""
+    """Suggest realms of the given specs, or spec files if none match; after a realm, fields."""
     from ztrust_mail.model.fields import FIELDS
 
     given = [str(one) for one in context.params.get("words") or ()]

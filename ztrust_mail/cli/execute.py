@@ -43,7 +43,7 @@ P = TypeVar("P", bound=Plan)
 
 @dataclass(frozen=True)
 class WriteFlags:
-    """The options of a command that writes, as a person typed them."""
+    """The options of a command that writes, as typed by the user."""
 
     yes: bool
     allow: tuple[str, ...]
@@ -111,7 +111,7 @@ previewing = parameters.gather(
         options.force,
     ),
 )
-"""Declare how a plan is looked at instead of being applied; the function gets a ``preview``."""
+"""Declare the options for showing a plan instead of applying it; the function gets a ``preview``."""
 
 
 def require_terminal_or_yes(command: str, *, yes: bool) -> None:
@@ -127,7 +127,7 @@ def require_terminal_or_yes(command: str, *, yes: bool) -> None:
 def plan_report(
     output: Output, command: str, plan: Plan, verdict: PlanVerdict, allow: frozenset[Reason], out: Path | None = None
 ) -> reports.PlanReport:
-    """Return a plan and its dangers as a report, with the command to run next; ``out`` is where the plan is saved."""
+    """Return a plan and its dangers as a report, with the next command; ``out`` is the path of the saved plan."""
     report = reports.of_plan(command, plan, verdict.exit_status, verdict.dangers)
     name = command.split()[0].replace("plan", "apply")
     if e := verdict.refusal:
@@ -142,9 +142,9 @@ def plan_report(
 
 
 def _plan_command(output: Output, name: str, plan: Plan, verdict: PlanVerdict, out: Path | None) -> str:
-    """Return the command that confirms all dangers; with ``out`` it applies the plan saved there.
+    """Return the command that allows all dangers; with ``out`` it applies the plan saved there.
 
-    A mass change and a saved rotation get a canary where the server can test one of their realms.
+    A mass change and a saved rotation get a canary if the server can test one of their realms.
     """
     changes: dict[str, object] = (
         {"plan": out, "specs": None, "var": None, "realm": None, "secrets": None} if out else {}
@@ -158,7 +158,7 @@ def _plan_command(output: Output, name: str, plan: Plan, verdict: PlanVerdict, o
 
 
 def _fits_canary(plan: Plan) -> bool:
-    """Tell whether the suggested canary finds a realm to test: none where all realms lose their e-mail settings."""
+    """Tell whether the suggested canary finds a realm to test: it does not if all realms lose their e-mail settings."""
     from ztrust_mail.applying.options import Waves
 
     try:
@@ -216,7 +216,7 @@ def finish(
     more_lines: Sequence[Line] = (),
     more_findings: Sequence[Finding] = (),
 ) -> NoReturn:
-    """Write the result of an execution and exit with its status; more lines and findings follow what it holds."""
+    """Write the result of an execution, followed by more lines and findings, and exit with its status."""
     if done.result is None:
         report = plan_report(output, apply_options.command, done.plan, done.verdict, apply_options.allow)
         if done.is_declined:
@@ -251,7 +251,7 @@ def check_preview(output: Output, preview: Preview) -> None:
 def finish_with_plan(
     output: Output, session: Session, made: Plan, preview: Preview, allow: frozenset[Reason], spec: Spec | None = None
 ) -> NoReturn:
-    """Show a plan, save it where a file is named, and exit. ``spec`` is what it was made from, None for a revert."""
+    """Show a plan, save it if a file is named, and exit. ``spec`` is the plan's spec, None for a revert."""
     more = NOTHING
     if preview.out:
         made = api.fit_to_file(made, session)

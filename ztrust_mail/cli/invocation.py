@@ -1,4 +1,4 @@
-"""What the user typed: how output is to look, and commands to run next with the user's own arguments."""
+"""The invocation: how to display output, and next commands with the user's own arguments."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def current_display() -> Display:
 
 
 def next_command(name: str, **changes: object) -> str:
-    """Return a command line with the arguments of the command that runs, as far as the named one takes them.
+    """Return a command line with the arguments of the running command, as far as the named command accepts them.
 
-    ``changes`` replaces values; None drops one. Empty where no command runs.
+    ``changes`` replaces values; None drops one. Empty if no command is running.
     """
     context = click.get_current_context(silent=True)
     group = context.find_root().command if context else None
@@ -87,10 +87,10 @@ def _words(parameter: click.Parameter, value: object) -> Iterator[str]:
 
 
 def fill_in_arguments(text: str, resume: str = "") -> str:
-    """Return a text with the user's own arguments in the place of ``SPEC...`` in commands.
+    """Return a text with ``SPEC...`` in commands replaced by the user's arguments.
 
-    ``resume`` is the command that continues a run. After a command without a spec, ``pull`` shows what is stored.
-    A test or a probe of one realm gets the spec and the server of the command that runs.
+    ``resume`` is the command that continues a run. After a command without a spec, ``pull`` shows the stored settings.
+    A test or a probe of one realm gets the spec and the server of the running command.
     """
     if "ztrust-mail test " in text or "ztrust-mail probe " in text:
         text = _OF_REALM.sub(lambda match: _of_realm(match) or match[0], text)

@@ -76,7 +76,7 @@ def _report_internal_error(e: Exception) -> int:
 
 
 def _report_misuse(e: click.UsageError, arguments: Sequence[str]) -> ExitStatus:
-    """Print a usage error, and report it where the arguments ask for a document or for report files."""
+    """Print a usage error, and report it if the arguments ask for a document or for report files."""
     asked, files = list(_values_of("--format", arguments)), list(_values_of("--report", arguments))
     if asked or files:
         _write_reports(e, asked, files, arguments)

@@ -194,7 +194,7 @@ realm = parameters.texts("--realm", "GLOB", "Only realms that match; repeatable.
 config = parameters.input_file("--config", "FILE", "The settings file.")
 result_format = parameters.choice("--format", OutputFormat.TEXT, "Format of the result.")
 page_format = parameters.choice("--format", OutputFormat.TEXT, "Format of the result.", PAGE_FORMATS)
-"""For a command whose result is a text or a table: the formats that hold findings alone have no place for it."""
+"""For a command whose result is a text or a table: formats for findings alone cannot hold it."""
 report = parameters.texts(
     "--report",
     "FORMAT=FILE",

@@ -43,11 +43,11 @@ _GRAVE = (Severity.ERROR.value, Severity.CRITICAL.value)
 class Output(AbstractContextManager["Output"]):
     """The output of one command. Inside ``with``, errors of this package become messages and the exit status.
 
-    Text has the result on standard output, with all that a saved copy needs; standard error has progress, questions,
-    and errors that end the command. With another format every end of the command is one document, also an internal
-    error and an interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL;
-    ``can_test`` tells whether it can send test mails. ``declined`` says why a plan was not applied. Setting ``cancel``
-    ends an apply after the writes under way.
+    For text, standard output has the complete result; standard error has progress, questions, and errors that end the
+    command. With another format, the output is always a single document, even after an internal error or an
+    interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL; ``can_test`` tells
+    whether it can send test mails. ``declined`` says why a plan was not applied. Setting ``cancel`` ends an apply after
+    the writes in progress.
     """
 
     command: str
@@ -116,7 +116,7 @@ class Output(AbstractContextManager["Output"]):
 
     @property
     def is_document(self) -> bool:
-        """Whether standard output gets one document, such as JSON, in place of text for people."""
+        """Whether standard output gets one document, such as JSON, instead of text."""
         return self.format is not OutputFormat.TEXT
 
     @property
@@ -130,7 +130,7 @@ class Output(AbstractContextManager["Output"]):
         return bool(self._server)
 
     def attach(self, session: Session, activity: str = "Reading") -> None:
-        """Put the server into the report, keep the findings of the settings for it, and show that something goes on.
+        """Put the server and the findings of the settings into the report, and show activity.
 
         Raises :class:`UsageError` if a report or the plan to be saved would overwrite a realm export.
         """
@@ -143,13 +143,13 @@ class Output(AbstractContextManager["Output"]):
         self.show_activity(f"{activity} {self.title}")
 
     def show_activity(self, what: str) -> None:
-        """Show on a terminal that something goes on, and if verbose what is sent."""
+        """Show activity on a terminal, and if verbose what is sent."""
         log_to_stderr(verbose=self.display.verbose, quiet=self.display.quiet)
         if not self.display.quiet:
             self._activity.start(what)
 
     def show_new_activity(self, what: str) -> None:
-        """Show that something goes on with servers after a question was answered."""
+        """Show activity on servers after a question was answered."""
         self._activity.stop()
         self._activity = Activity()
         self._activity.switch(what, "server")
@@ -167,22 +167,22 @@ class Output(AbstractContextManager["Output"]):
         return self._activity
 
     def show_request(self, what: str, done: int, total: int, noun: str) -> None:
-        """Show on a terminal what a request does, how many of its realms are done, and for how long it is followed."""
+        """Show on a terminal the state of a request, how many of its realms are done, and the elapsed time."""
         self.show_activity(what)
         self._activity.switch(what, noun)
         self._activity(done, total)
 
     def note_request(self, note: Line) -> None:
-        """Print that a request has another state, where no terminal shows it all the time."""
+        """Print the new state of a request, unless a terminal shows it anyway."""
         if not is_screen(sys.stderr):
             self.print_note([note])
 
     def wait_for_turn(self) -> bool:
-        """Wait until the server may be worked on, and return whether it may at all."""
+        """Wait until the server may be written, and return whether it may at all."""
         return True
 
     def waiting(self) -> AbstractContextManager[None]:
-        """Return a context in which the command waits for others to work, and may let other servers go on."""
+        """Return a context in which the command only waits for workers, so that other servers may continue."""
         return nullcontext()
 
     def count_relays(self, done: int, total: int) -> None:
@@ -193,7 +193,7 @@ class Output(AbstractContextManager["Output"]):
 
     def check_outside_exports(self, exports: str) -> None:
         """Raise :class:`UsageError` if a report or a saved plan would overwrite a realm export of that folder."""
-        files, self._files = self._files, []  # where one is refused, none is written
+        files, self._files = self._files, []  # if one is refused, none is written
         for path in (*(path for _, path in files), *filter(None, [self.own.out])):
             check_outside(path, exports)
         self._files = files
@@ -209,7 +209,7 @@ class Output(AbstractContextManager["Output"]):
         return new
 
     def print_findings(self, found: Iterable[Finding], *, fold: bool = False) -> None:
-        """Print findings to standard error, for a command whose standard output is no report. A document has them.
+        """Print findings to standard error if standard output is neither a report nor a document.
 
         With ``fold``, long lists of findings about realms are shortened, unless details are wanted.
         """
@@ -257,7 +257,8 @@ class Output(AbstractContextManager["Output"]):
     ) -> NoReturn:
         """Write a report to standard output and into the report files, and exit with its status.
 
-        ``shown`` takes the place of the report's own text, and ``more`` follows; with a document its body is a note.
+        ``shown`` replaces the report's own text, and ``more`` follows it; with a document, the body of ``more`` is a
+        note.
         """
         self._resume = report.next_step if isinstance(report, ApplyReport) else ""
         if self.is_document:
@@ -298,7 +299,7 @@ class Output(AbstractContextManager["Output"]):
         return report.exit_status
 
     def _print_text(self, shown: text.TextReport, stream: TextIO, *, pages: bool, record: bool = True) -> None:
-        """Print a text: the body in a pager where it is long, or if quiet its errors alone; then the verdict."""
+        """Print a text: the body, in a pager if it is long, or only its errors if quiet; then the verdict."""
         body, verdict = (self._record(part) if record else list(part) for part in shown)
         self._activity.stop()
         if self.display.quiet:
@@ -345,7 +346,7 @@ class Output(AbstractContextManager["Output"]):
 
 
 def confirm(question: str) -> bool:
-    """Ask on standard error, so that a redirected result stays whole. Any answer but yes is a no."""
+    """Ask on standard error, so that a redirected result stays intact. Any answer but yes means no."""
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

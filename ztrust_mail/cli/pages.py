@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"^<!--.*?-->\n+", re.MULTILINE | re.DOTALL)
 _ITEM = re.compile(r"(\s*)([-*]|\d+\.) (?=\S)")
 _INDENT = "  "
 _GAP = 2  # columns between the cells of a table
-_SHORT = 30  # cells up to this length share a line where a table is too wide for the terminal
+_SHORT = 30  # cells up to this length share a line if a table is too wide for the terminal
 
 
 @cache
@@ -99,7 +99,7 @@ def _title(name: str) -> str:
 
 @cache
 def _index_rows() -> Sequence[tuple[str, Sequence[str]]]:
-    """Return the rows of the index: what a reader wants, and the pages for it."""
+    """Return the rows of the index: a reader's goal, and the pages for it."""
     rows = (_cells(row) for row in _read(_INDEX).splitlines() if "](" in row and row.startswith("|"))
     return tuple((purpose, tuple(_pages_in(links))) for purpose, links in rows)
 
@@ -153,7 +153,7 @@ def _plain(text: str) -> str:
 
 
 def _spans(text: str) -> Iterator[Span]:
-    """Yield the parts of a text without its markup; what stands between ``**`` is bold."""
+    """Yield the parts of a text without its markup; text between ``**`` is bold."""
     for number, part in enumerate(_LINK.sub(_shown_link, text).split("**")):
         if part:
             yield Span(part, "bold" if number % 2 else "")

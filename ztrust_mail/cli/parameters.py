@@ -103,7 +103,7 @@ class Command(click.Command):
 
 
 INPUT = click.Path(readable=False, allow_dash=True)
-"""A path to read. Whether it can be read is found out where it is read, which names the reason."""
+"""A path to read. Whether it is readable is checked on reading, which reports the reason."""
 
 Function = Callable[..., None]
 Declaration = Callable[[Function], Function]

@@ -1,6 +1,6 @@
 """Shows the progress of an apply: a bar on a terminal, otherwise a line every few seconds.
 
-Also shows on a terminal that a command is at work, and prints what the package logs.
+Also shows activity on a terminal, and prints the package's log messages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ztrust_mail.applying.outcome import RealmOutcome
 
 FIRST_UPDATE_AFTER = 2.0
-"""Seconds without any progress: a run that ends by then needs none."""
+"""Seconds before progress is shown: shorter runs need none."""
 
 LINE_INTERVAL = 5.0
 """The least seconds between two plain lines."""
@@ -59,7 +59,7 @@ class Progress(AbstractContextManager["Progress"]):
         return self
 
     def start(self, total: int) -> None:
-        """Begin to measure the time that ``total`` realms take."""
+        """Start to measure the time for ``total`` realms."""
         self._total = total
         self._began = self._clock()
         self._next = self._began + FIRST_UPDATE_AFTER
@@ -104,7 +104,7 @@ class Progress(AbstractContextManager["Progress"]):
 
 
 class _BestEffortStream(io.TextIOBase):
-    """A stream whose write errors are ignored, so that a run goes on when nothing reads it any more."""
+    """A stream whose write errors are ignored, so that a run continues when its output is no longer read."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -147,12 +147,12 @@ class Activity:
         self._done, self._total = max(done, self._done), total
 
     def switch(self, what: str, noun: str) -> None:
-        """Show from now on another part of the command's work, in which ``noun`` names what is counted."""
+        """Switch to another part of the command's work, in which ``noun`` is counted."""
         self._done, self._total = 0, 0
         self._what, self._noun = printable(what), noun
 
     def start(self, what: str) -> None:
-        """Begin to measure the time, unless that has begun."""
+        """Start to measure the time, unless already started."""
         stream = cast(TextIO, _BestEffortStream(self._given or sys.stderr))
         if self._thread is None and is_screen(stream):
             self._what = printable(what)
@@ -160,7 +160,7 @@ class Activity:
             self._thread.start()
 
     def stop(self) -> None:
-        """Remove what is shown; nothing is shown after that."""
+        """Remove the display; nothing is shown after that."""
         self._ended.set()
         if self._thread:
             self._thread.join()
@@ -180,7 +180,7 @@ class Activity:
 
 
 class _LogHandler(logging.Handler):
-    """Prints what the package logs to standard error: long waits, an interruption, and if ``verbose`` all requests."""
+    """Prints the package's log to standard error: long waits, an interruption, and if ``verbose`` all requests."""
 
     verbose = False
 
@@ -212,7 +212,7 @@ def log_to_stderr(*, verbose: bool = False, quiet: bool = False) -> None:
 
 
 def _format_rate(rate: float) -> str:
-    """Return a rate per second, or per minute where it is under one per second."""
+    """Return a rate per second, or per minute if it is below one per second."""
     return f"{rate:,.0f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
 
 
@@ -224,5 +224,5 @@ def _format_seconds(seconds: float) -> str:
 
 
 def is_screen(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal on which a line can be drawn again."""
+    """Tell whether a stream is a terminal on which a line can be redrawn."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"

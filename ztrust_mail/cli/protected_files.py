@@ -23,19 +23,19 @@ _STREAMS = {1: "standard output", 2: "standard error"}
 
 
 class FileKind(Enum):
-    """What is at a path, by its content."""
+    """The kind of a file, by its content."""
 
     NEW = "nothing, or an empty file"
     REPORT = "a report"
     PLAN = "a saved plan"
     BASELINE = "a baseline of lint"
     DEVICE = "a device or pipe"
-    DANGLING_LINK = "a link to a file that does not exist"  # the author of a checkout chose where that would be made
+    DANGLING_LINK = "a link to a file that does not exist"  # the author of a checkout chose where that would be created
     OTHER = "something else"
 
 
 def kind_at(path: Path) -> FileKind:
-    """Return what is at a path. A path that cannot be read counts as new: writing to it reports why it fails."""
+    """Return the kind of the file at a path. An unreadable path counts as new: writing to it reports the reason."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -158,11 +158,11 @@ def _parse_report_file(text: str) -> ReportFile:
 
 
 def _journal_files(settings: str | None) -> Sequence[Path]:
-    """Return the journal's file and those that SQLite puts beside it; none for a journal on a database server."""
+    """Return the journal's file and those that SQLite creates next to it; none for a journal on a database server."""
     from ztrust_mail.journal.database import location_of  # most commands write no report
 
     url = None
-    with suppress(ConfigError):  # reported where the settings are needed
+    with suppress(ConfigError):  # reported when the settings are needed
         url = config.journal_url(config.load(settings))
     try:
         file = location_of(url).file
@@ -180,7 +180,7 @@ def _is_file_of(path: Path, handle: int) -> bool:
 
 
 def _is_same(path: Path, other: str | Path | None) -> bool:
-    """Return whether two paths lead to one file, through links too, and also where it does not exist yet."""
+    """Return whether two paths lead to the same file, resolving links, even if it does not exist yet."""
     if other is None:
         return False
     try:

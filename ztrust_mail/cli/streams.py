@@ -85,9 +85,9 @@ class _GuardedStdout(_Guarded):
 
 
 def interrupt_on_termination() -> None:
-    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) as Ctrl-C: writes under way finish, reports too.
+    """Handle SIGTERM (a cancelled job) and SIGHUP (a closed terminal) like Ctrl-C.
 
-    A SIGHUP that is ignored, as under nohup, stays ignored.
+    Writes in progress and reports finish. A SIGHUP that is ignored, as under nohup, stays ignored.
     """
     import signal
     import threading
@@ -119,9 +119,9 @@ def handle_interruptions(handler: Callable[[], None]) -> Iterator[None]:
 
 
 def end_on_signals() -> None:
-    """Let the next Ctrl-C end the program at once, in which threads may still wait for a server.
+    """Let the next Ctrl-C end the program immediately, even if threads still wait for a server.
 
-    Everything is written, recorded and reported then, and Python itself would print a traceback.
+    By then everything is written, recorded and reported, and Python itself would print a traceback.
     """
     import signal
 
@@ -140,10 +140,7 @@ def is_too_long(text: str, stream: TextIO) -> bool:
 
 
 def page(text: str) -> bool:
-    """Show text in the user's pager and wait for its end. Return whether it was shown.
-
-    It was not where the pager is missing, or ended with an error.
-    """
+    """Show text in the user's pager and wait for it to exit. Return False if the pager is missing or failed."""
     import shlex
     import subprocess
     from contextlib import suppress

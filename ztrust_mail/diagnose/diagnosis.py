@@ -24,15 +24,15 @@ from ztrust_mail.settings import is_loopback
 TEST_FAILED = "test-failed"
 
 _EXPLAINED = (TEST_FAILED, TEST_UNKNOWN)
-"""The rules of failed tests that the relay may be the cause of; others say themselves what is wrong."""
+"""The rules of failed tests that the relay may have caused; the others explain themselves."""
 
 _LEAST_TIMEOUT = 2.0
 
 
 class _Likeness(NamedTuple):
-    """What the realms of one diagnosis have in common. ``refusal`` is what the probe was told, empty without one.
+    """The properties shared by the realms of one diagnosis. ``refusal`` is the reply to the probe, if any.
 
-    ``is_asked`` tells whether the relay was asked about the sender.
+    ``is_asked`` tells whether the probe checked the sender.
     """
 
     relay: Relay
@@ -144,7 +144,7 @@ def _side(seen: Evidence) -> _Likeness:
 
 
 def _is_worth_a_probe(one: MailTestOutcome) -> bool:
-    """Tell whether the relay may be why a test failed, or whether a mail that was sent leaves questions open."""
+    """Tell whether the relay may have caused a failed test, or whether a sent mail leaves questions open."""
     if one.status is MailTestStatus.FAILED:
         return bool(one.findings) and one.findings[0].rule in _EXPLAINED
     settings = one.settings or {}
@@ -153,7 +153,7 @@ def _is_worth_a_probe(one: MailTestOutcome) -> bool:
 
 
 def _said_to(probe: RelayOutcome, sender: str) -> ProbeStatus | None:
-    """Return how a sender came out, None if the probe did not get so far."""
+    """Return the result of a sender, None if the probe did not get that far."""
     return next((one.status for one in probe.senders if one.address == sender), None)
 
 
@@ -172,7 +172,7 @@ def _failure_for(probe: RelayOutcome, sender: str) -> StageOutcome | None:
 
 
 def _gives_up_after(settings: FieldMap, version: Version) -> float:
-    """Return the shortest time-out of the settings in seconds, where the server knows such settings.
+    """Return the shortest timeout of the settings in seconds, if the server supports such settings.
 
     A shorter one than :data:`_LEAST_TIMEOUT` cannot be told from a refusal.
     """
@@ -191,7 +191,7 @@ def _is_local(url: str) -> bool:
 def _with_verdicts(
     outcomes: Iterable[MailTestOutcome], seen: Mapping[str, Evidence], verdicts: Mapping[str, Verdict | None]
 ) -> tuple[MailTestOutcome, ...]:
-    """Return the outcomes with their verdicts as findings, and with what the probe proves of the encryption."""
+    """Return the outcomes with their verdicts as findings, and with what the probe proves about encryption."""
     return tuple(
         _with_verdict(one, verdicts[one.realm], seen[one.realm].probe) if one.realm in seen else one for one in outcomes
     )

@@ -43,7 +43,7 @@ class RealmGroup:
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer; None means that the answer is unknown. ``groups`` are the realms of a no."""
+    """A check and its answer, None if unknown. ``groups`` has the realms for which the answer is no."""
 
     question: str
     answer: bool | None
@@ -166,7 +166,7 @@ def _ask_each(gateway: Gateway, realms: Sequence[str], progress: RealmCounter | 
 
 
 def _setup_command(realms: Sequence[str]) -> str:
-    """Return the command that prints how an account gets its roles; for many realms it names none of them."""
+    """Return the command that prints how to grant an account its roles; for many realms it names none of them."""
     named = realms if len(realms) <= MAX_EXAMPLES else ["REALM"]
     return " ".join(["ztrust-mail doctor --setup-commands", *(f"--realm {shlex.quote(realm)}" for realm in named)])
 

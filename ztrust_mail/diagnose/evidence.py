@@ -1,4 +1,4 @@
-"""What is known of a server's test and of a probe of the same relay: the input of a verdict."""
+"""The evidence for a verdict: a server's test and a probe of the same relay."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from ztrust_mail.probing.outcome import ProbeStatus, RelayOutcome, Stage, StageO
 from ztrust_mail.settings import is_loopback
 
 GIVES_UP_AFTER = 10.0
-"""Seconds after which a Keycloak without time-outs of its own gives up waiting for a relay, for each answer."""
+"""Seconds after which Keycloak gives up waiting for each reply of a relay, unless timeouts are configured."""
 
 OWN_TIMEOUTS = (26, 5, 0)
 """The first version that has time-outs in its settings."""
@@ -20,7 +20,7 @@ _SOON = 0.95
 
 @dataclass(frozen=True)
 class ServerAnswer:
-    """What the server said of its own test, and after how many seconds. ``message`` is empty for a sent mail."""
+    """The result of the server's own test, and how long it took. ``message`` is empty for a sent mail."""
 
     is_sent: bool
     message: str
@@ -58,7 +58,7 @@ class Evidence:
 
     @property
     def slowest(self) -> StageOutcome | None:
-        """The stage in which the relay let the probe wait longer than the server waits, None without one."""
+        """The stage in which the probe waited longer than the server would, None if there was none."""
         return next((one for one in self.probe.stages if one.seconds >= self.gives_up_after * _SOON), None)
 
     @property
@@ -96,13 +96,13 @@ class Evidence:
         return ""
 
     def is_untested(self, stage: Stage) -> bool:
-        """Tell whether a stage of the dialogue was left out."""
+        """Tell whether a stage of the dialogue was skipped."""
         found = self.probe.stage(stage)
         return found is not None and found.status is ProbeStatus.NOT_TESTED
 
     @property
     def offers_login(self) -> bool | None:
-        """Whether the relay offers AUTH, None if the dialogue did not get so far."""
+        """Whether the relay offers AUTH, None if the dialogue did not get that far."""
         greeted = [one for one in self.probe.stages if one.stage in (Stage.EHLO, Stage.EHLO_TLS)]
         if not greeted or greeted[-1].status not in (ProbeStatus.OK, ProbeStatus.WARNING):
             return None

@@ -1,4 +1,4 @@
-"""Has the server send test mails, and says what each answer proves."""
+"""Has the server send test mails, and interprets its responses."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class MailTestStatus(StrEnum):
 
 @dataclass(frozen=True)
 class MailTestOutcome:
-    """The test of one realm. ``proof`` is a text that says what the sent mail proves.
+    """The test of one realm. ``proof`` says what the sent mail proves.
 
-    ``exit_status`` is DIFFERS when the test failed, and PARTIAL when it could not be made. ``seconds`` is how long the
-    server took to answer. ``settings`` are those that it tested, None if they are unknown.
+    ``exit_status`` is DIFFERS if the test failed, and PARTIAL if it could not be run. ``seconds`` is how long the
+    server took to respond. ``settings`` are those that it tested, None if they are unknown.
     """
 
     realm: str
@@ -113,7 +113,7 @@ _PROOF = {
 
 @dataclass(frozen=True, repr=False)
 class _Job:
-    """What the server is to test, and the same as fields."""
+    """The settings to test, as the server's attributes and as fields."""
 
     attributes: Outgoing
     settings: FieldMap | None = None
@@ -128,7 +128,7 @@ def send_stored(
 ) -> MailTestRun:
     """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
-    A server that shows no settings gets the name of the realm only. Setting ``cancel`` skips tests that have not begun.
+    A server that shows no settings gets only the name of the realm. Setting ``cancel`` skips tests not yet started.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
@@ -154,7 +154,7 @@ def send_wanted(
 ) -> MailTestRun:
     """Test the settings that a spec wants for each realm, with resolved secrets, without storing them.
 
-    Setting ``cancel`` skips tests that have not begun.
+    Setting ``cancel`` skips tests that have not started.
     """
     todo = list(wanted)
     secrets = store.get(ref for one in todo for ref in secret_fields(one.fields).values())

@@ -13,7 +13,7 @@ Test = Callable[[Evidence], bool]
 
 @dataclass(frozen=True)
 class PossibleCause:
-    """One cause. ``text`` says what it would be, ``check`` how to find out. A likely one comes before the others."""
+    """A possible cause. ``text`` describes it, ``check`` says how to verify it. Likely causes come first."""
 
     id: str
     text: str
@@ -167,7 +167,7 @@ def _check_of(row: _Row, seen: Evidence) -> str:
 
 
 def find_possible_causes(seen: Evidence) -> tuple[PossibleCause, ...]:
-    """Return what may be the cause where the probe passes and the server fails; likely causes first."""
+    """Return the possible causes if the probe passes but the server fails, likely ones first."""
     found = [
         PossibleCause(row.id, row.text(seen), _check_of(row, seen), row.is_likely(seen))
         for row in TABLE

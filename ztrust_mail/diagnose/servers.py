@@ -1,4 +1,4 @@
-"""Checks that servers can be reached and take their logins, many at once."""
+"""Checks that servers are reachable and accept their logins, many at once."""
 
 import math
 import time
@@ -24,7 +24,7 @@ DEADLINE = 20.0
 
 
 class ReachStatus(StrEnum):
-    """What the check of a server found."""
+    """The result of a server's check."""
 
     OK = "ok"
     UNKNOWN = "unknown"
@@ -42,7 +42,7 @@ _EXIT_STATUSES = {
 
 @dataclass(frozen=True)
 class ReachCheck:
-    """The outcome of one server's check: what the server says of the account, and how long it took."""
+    """The outcome of one server's check: details of the account, and how long it took."""
 
     status: ReachStatus
     detail: str = ""
@@ -52,7 +52,7 @@ class ReachCheck:
 
 @dataclass(frozen=True, repr=False)
 class ServerList(ResultMethods):
-    """Servers of the settings, and by their names what a check of each found; no checks without ``--check``."""
+    """The servers in the settings, and their checks by name; no checks without ``--check``."""
 
     servers: tuple[ListedServer, ...]
     own_findings: tuple[Finding, ...] = ()
@@ -65,7 +65,7 @@ class ServerList(ResultMethods):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """USAGE where an entry is broken, else UNREACHABLE where a server did not take the login."""
+        """USAGE if an entry is broken, or else UNREACHABLE if a server did not accept the login."""
         broken = [ExitStatus.USAGE for one in self.servers if one.problem]
         return ExitStatus.worst([*broken, *(_EXIT_STATUSES.get(c.status, ExitStatus.OK) for c in self.checks.values())])
 
@@ -109,7 +109,7 @@ def check_servers(
 
 
 def _limit_time(server: Server, deadline: float) -> Server:
-    """Return a server whose login is over, or has failed, within the deadline."""
+    """Return a server whose login has succeeded or failed within the deadline."""
     return replace(server, timeout=min(server.timeout, deadline / 2))
 
 

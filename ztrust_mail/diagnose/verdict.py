@@ -1,4 +1,4 @@
-"""Joins what the server said with what the probe saw, and says why a test fails or proves less than it seems to."""
+"""Combines the server's response and the probe's result into a verdict on why a test fails or proves little."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ LOGIN_UNKNOWN = "login-unknown"
 class Verdict:
     """Why a test failed. ``rule`` is the rule of the cause, ``cause`` one sentence, ``explanation`` what supports it.
 
-    ``observation`` is what the probe saw of it. ``possible_causes`` are to be checked where the probe itself sees none.
+    ``observation`` is what the probe saw of it. ``possible_causes`` are worth checking if the probe itself found none.
     """
 
     rule: str
@@ -64,7 +64,7 @@ class Diagnosis:
 
 
 def judge(seen: Evidence) -> Verdict | None:
-    """Return the verdict; None for a mail that was sent, with nothing to say against it."""
+    """Return the verdict; None for a mail that was sent without any doubt."""
     if seen.answer.is_sent:
         return _judge_sent(seen)
     if seen.failure is None:
@@ -99,7 +99,7 @@ def _judge_sent(seen: Evidence) -> Verdict | None:
 
 
 def _judge_certificate(seen: Evidence) -> Verdict | None:
-    """Return what is wrong with the certificate of a relay that took the mail, or soon will be."""
+    """Return the present or imminent problem with the certificate of a relay that accepted the mail."""
     failed = _with_definite_check(seen, seen.probe.failure) if seen.probe.failure else None
     if failed and failed.rule in _REFUSED_BY_ALL:
         return Verdict(
@@ -177,7 +177,7 @@ _NEXT: Mapping[str, str] = {
     "relay-slow": "find out whether the relay delays clients, or a firewall drops its answers",
     "relay-login-refused": "check user name and secret with the provider",
 }
-"""The next step where that of a probe does not fit a test."""
+"""Next steps that replace those of a probe, which do not apply to a test."""
 
 
 _ELSEWHERE: Mapping[str, str] = {
@@ -186,7 +186,7 @@ _ELSEWHERE: Mapping[str, str] = {
     "relay-refuses": "The relay may treat the server's address in another way.",
     "relay-closed": "The relay may treat the server's address in another way.",
 }
-"""Why the probe's failure need not be the server's, where that is another machine."""
+"""Why the server, on another machine, may not see the probe's failure."""
 
 
 def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
@@ -215,7 +215,7 @@ def _judge_failure(seen: Evidence, failed: StageOutcome) -> Verdict:
 
 
 def _with_definite_check(seen: Evidence, failed: StageOutcome) -> StageOutcome:
-    """Return the stage with the check that fails everywhere, in the place of one that a truststore makes good."""
+    """Return the stage with a check that fails everywhere, instead of one that a truststore could fix."""
     problems = seen.probe.tls.problems if seen.probe.tls else ()
     if failed.finding is None or failed.rule not in problems:
         return failed
@@ -238,7 +238,7 @@ def _known_reply(seen: Evidence, failed: StageOutcome) -> KnownReply | None:
 
 
 def _time_remarks(seen: Evidence, failed: StageOutcome) -> list[str]:
-    """Return what the time says where it does not fit what the probe saw."""
+    """Return what the server's time indicates, if it contradicts the probe."""
     if seen.answer.is_sent or seen.server_waited or not _is_silent(failed):
         return []
     took = f"{seen.answer.seconds:.1f} s"
@@ -246,12 +246,12 @@ def _time_remarks(seen: Evidence, failed: StageOutcome) -> list[str]:
 
 
 def _is_silent(failed: StageOutcome) -> bool:
-    """Tell whether nothing answered."""
+    """Tell whether there was no reply."""
     return failed.rule in ("relay-slow", "relay-speaks-tls") or failed.seconds >= 4
 
 
 def _lets_wait(failed: StageOutcome) -> bool:
-    """Tell whether the server has to wait for this failure: also for the rest of a reply that is none of SMTP."""
+    """Tell whether the server has to wait for this failure, including for the rest of a reply that is not SMTP."""
     return failed.rule == "relay-protocol" or _is_silent(failed)
 
 

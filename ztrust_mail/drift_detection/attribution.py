@@ -26,7 +26,7 @@ class Cause(StrEnum):
     """Why the server differs from the spec."""
 
     PENDING = "pending"
-    """The spec changed; the server has what was last applied."""
+    """The spec changed; the server has the settings that were last applied."""
     OUT_OF_BAND = "out_of_band"
     """The server was changed outside ztrust-mail."""
     BOTH = "both"
@@ -46,7 +46,7 @@ class Cause(StrEnum):
 
 
 def is_same_value(one: FieldValue | None, other: FieldValue | None) -> bool:
-    """Tell whether two values are equal as far as the server shows them: masked secrets all look the same."""
+    """Tell whether two values are equal as shown by the server, where all masked secrets look the same."""
     return (_is_masked(one) and _is_masked(other)) or (type(one) is type(other) and one == other)
 
 
@@ -75,7 +75,7 @@ class KnownState:
 
 @dataclass(frozen=True)
 class AppliedState:
-    """What the journal knows of one realm: the state last applied, and that of a later write of unknown outcome.
+    """The journal's record of one realm: the state last applied, and that of a later write of unknown outcome.
 
     ``before`` is the state before the write of unknown outcome. ``meant`` is the intent of a later write that the
     server did not keep, ``made`` what the server stored instead. ``meaning`` returns the effective value of a field,
@@ -91,7 +91,7 @@ class AppliedState:
 
     @classmethod
     def of(cls, dialect: Dialect, realm: RealmPlan, known: LastKnown) -> AppliedState:
-        """Return what the journal knows of a realm, in the terms of the realm's changes."""
+        """Return the journal's record of a realm, for the fields that changed."""
         exact = realm.wanted.disabled
         last, doubt, unkept = known.last, known.doubt, known.unkept
         applied = doubtful = before = meant = made = None
@@ -123,7 +123,7 @@ class AppliedState:
         return Cause.OUT_OF_BAND if any(is_same_value(wanted, value) for value in ours) else Cause.BOTH
 
     def last_applied(self, change: Change) -> FieldValue | None:
-        """Return what was last seen applied to a field."""
+        """Return the value of a field that was last seen applied."""
         return self._in(self.applied, change)
 
     def is_live(self, change: Change, fields: FieldMap) -> bool:

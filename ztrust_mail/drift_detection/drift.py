@@ -52,7 +52,7 @@ class Drift(ResultMethods):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """The exit status of the command. Realms that are missing or failed count whatever ``fail_on`` is."""
+        """The exit status of the command. Missing and failed realms always count, regardless of ``fail_on``."""
         gone = [ExitStatus.DIFFERS] if self.vanished else []
         status = ExitStatus.worst([*gone, self.plan.exit_status])
         is_below = self.fail_on is FailOn.CRITICAL and all(map(self._is_below_limit, self.plan.changed))
@@ -73,7 +73,7 @@ class Drift(ResultMethods):
         return replace(self, fail_on=limit, own_findings=found)
 
     def _is_below_limit(self, realm: RealmPlan) -> bool:
-        """Tell whether no change of a realm is critical, nor could be: without a journal the cause is unknown."""
+        """Tell whether no change of a realm is or may be critical; without a journal the cause is unknown."""
         causes = self.causes[realm.realm]
         return not any(
             is_critical(name) and (cause.by_others or cause is Cause.UNATTRIBUTED) for name, cause in causes.items()
@@ -101,7 +101,7 @@ class Drift(ResultMethods):
         return f"{self.plan.summary}{gone}"
 
     def is_critical(self, realm: str, field: str) -> bool:
-        """Tell whether a change outside ztrust-mail is of a kind that steals passwords or forges mail."""
+        """Tell whether a change outside ztrust-mail could steal passwords or forge mail."""
         return self.causes[realm][field].by_others and is_critical(field)
 
 
@@ -113,7 +113,7 @@ def explain_drift(
     selected: Sequence[str] = (),
     under_way: int | None = None,
 ) -> Drift:
-    """Return the causes of a plan's changes, by what the journal knows of the server's realms.
+    """Return the causes of a plan's changes, according to the journal.
 
     ``selected`` are the globs that the plan is limited to. Writes of a run ``under_way`` are not reported as unknown
     outcomes. The gateway is asked only for the edits of realms that were changed outside ztrust-mail. A product that

@@ -1,1 +1,1 @@
-"""Comparing live with desired settings, planning, and applying what was planned."""
+"""Compares live with desired settings, and plans the changes."""

@@ -31,7 +31,7 @@ from ztrust_mail.specfile.resolve import Desired
 
 
 class WriteOutcome(Enum):
-    """What became of a write without a response, as a fresh read shows it."""
+    """The outcome of a write without a response, according to a fresh read."""
 
     ARRIVED = "arrived"
     NOT_ARRIVED = "not arrived"
@@ -56,9 +56,9 @@ class SecretMode(StrEnum):
     AUTO = "auto"
     """Write a secret along with any other change, and by itself only if it is known to differ."""
     WRITE = "write"
-    """Write every secret, whatever the server holds."""
+    """Write every secret, regardless of the server's state."""
     KEEP = "keep"
-    """Leave the stored secret as it is, where the server can be relied on to preserve it."""
+    """Leave the stored secret unchanged, if the server is known to preserve it."""
 
 
 class SecretState(StrEnum):
@@ -76,7 +76,7 @@ class SecretState(StrEnum):
 
 
 class Action(StrEnum):
-    """What a change does to a field."""
+    """The kind of a change to a field."""
 
     ADD = "add"
     CHANGE = "change"
@@ -209,7 +209,7 @@ def secret_fields(fields: FieldMap) -> dict[str, SecretRef]:
 
 
 class Credential(NamedTuple):
-    """With what a realm logs in: the relay's host in lower case, the user name, and the references of its secrets."""
+    """A realm's credential: the relay's host in lower case, the user name, and the references of its secrets."""
 
     host: str
     user: str
@@ -222,7 +222,7 @@ class Credential(NamedTuple):
 
 
 def credential_of(fields: FieldMap) -> Credential:
-    """Return with what a realm logs in; its texts are empty if the settings have none."""
+    """Return the credential of a realm, with empty texts for missing settings."""
     host, user = str(fields.get(HOST, "")).casefold(), str(fields.get(USERNAME, ""))
     return Credential(host, user, tuple(secret_fields(fields).values()))
 

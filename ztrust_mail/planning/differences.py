@@ -183,9 +183,9 @@ def _is_unmanaged(dialect: Dialect, native: str) -> bool:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two servers: its name, or its URL where it has none, and its live realms or why they are unreadable.
+    """One of the two servers: its name or URL, and its live realms or why they are unreadable.
 
-    ``is_whole`` tells that these are all realms that the account sees. ``memory`` is what the journal knows of them.
+    ``is_whole`` means that these are all realms that the account sees. ``memory`` is the journal's record of them.
     """
 
     name: str
@@ -231,14 +231,14 @@ class ServerDiff(ResultMethods):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """PARTIAL where a realm could not be read, else DIFFERS where one differs."""
+        """PARTIAL if a realm could not be read, or else DIFFERS if one differs."""
         unread = [ExitStatus.PARTIAL] if has_errors(self.findings) else []
         differs = [ExitStatus.DIFFERS] if any(realm.is_different for realm in self.realms) else []
         return ExitStatus.worst([ExitStatus.OK, *differs, *unread])
 
 
 def read_side(gateway: Gateway, name: str, memory: JournalState, names: Collection[str] | None) -> Side:
-    """Read the named realms of a server, or all that it lists. Raises :class:`ServerError`."""
+    """Read the named realms of a server, or all listed ones. Raises :class:`ServerError`."""
     reading = gateway.read([*(names or ())], everything=names is None)
     whole = names is None and reading.complete
     return Side(name or gateway.url, gateway.url, gateway.dialect, reading.realms, whole, memory)

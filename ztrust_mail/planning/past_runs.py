@@ -1,4 +1,4 @@
-"""What past runs did to a server and its realms, from the journal alone."""
+"""Past runs on a server and their effect on realms, from the journal alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY_RUNS = 10_000
 
 @dataclass(frozen=True)
 class PastWrite:
-    """What a run did to one realm: the fields it changed, and the masked secrets it sent."""
+    """The effect of a run on one realm: the fields it changed, and the masked secrets it sent."""
 
     write: Write
     changes: tuple[Change, ...]
@@ -33,7 +33,7 @@ class PastWrite:
 
 @dataclass(frozen=True)
 class PastRun:
-    """A run with the number of realms per step; ``realms`` is set where a single run is requested."""
+    """A run with the number of realms per step; ``realms`` is set if a single run is requested."""
 
     run: Run
     steps: Mapping[Step, int]
@@ -57,7 +57,7 @@ def _with_realms(journal: Journal, server: str, realms: Sequence[str]) -> Iterat
 
 
 def one_run(journal: Journal | None, dialect: Dialect, server: str, number: int, realms: Sequence[str] = ()) -> PastRun:
-    """Return one run with what it did to each realm, or to the matching ones. Raises as :func:`find_run` does."""
+    """Return one run with its effect on each realm, or on the matching ones. Raises like :func:`find_run`."""
     from ztrust_mail.journal.journal import find_run  # most commands open no journal
 
     journal, run = find_run(journal, server, number)

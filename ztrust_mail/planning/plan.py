@@ -89,9 +89,9 @@ class RealmPlan:
 class Plan(ResultMethods):
     """What an apply would do, in the spec's order. ``uncovered`` are live realms without an entry.
 
-    ``own_findings`` are those of no single realm, :attr:`findings` all. ``listed`` is True if all realms that the
+    ``own_findings`` belong to no single realm; :attr:`findings` has all. ``listed`` is True if all realms that the
     account can see were listed. ``unnamed`` counts managed realms in sync that are not in ``realms``. ``command`` is
-    what the plan is for, such as ``apply`` or ``revert 7``, ``intro`` has lines for people on where it comes from.
+    what the plan is for, such as ``apply`` or ``revert 7``; ``intro`` has lines that say where it comes from.
     ``resolves`` is False if no secret reference was resolved, so that no masked secret was compared.
     """
 
@@ -153,10 +153,10 @@ def of_attributes(attributes: Attributes) -> str:
 
 
 def of_spec(spec: Spec) -> str:
-    """Return one digest of all spec files, in the order they were read, and of what is from a server or an option.
+    """Return one digest of all spec files, in the order they were read, and of values from a server or an option.
 
-    That are the variables that were filled in, and the labels that chose entries. Paths do not count. A spec without
-    any has the digest of its files alone.
+    These are the variables that were filled in, and the labels that selected entries. Paths are not included. Without
+    such values, it is the digest of the files alone.
     """
     files = list(spec.digests.values())
     labels = spec.target.labels if spec.target else {}

@@ -43,12 +43,12 @@ class Danger:
     realms: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return one line for people; a long list of realms is shortened."""
+        """Return one readable line; a long list of realms is shortened."""
         return f"{self.message}: {first_and_more(self.realms)}"
 
 
 def dangers(plan: Plan) -> tuple[Danger, ...]:
-    """Return what is dangerous about a plan, whether it is allowed or not."""
+    """Return the dangers of a plan, whether they are allowed or not."""
     todo = plan.changed
     return (*_mass_changes(plan, todo), *_needed_mail(todo), *_weaker_security(todo), *_lost_secrets(plan, todo))
 
@@ -153,8 +153,7 @@ def _names(realms: Iterable[RealmPlan]) -> tuple[str, ...]:
 
 
 SHOWN_MOVES = 5
-"""How many moves get a warning of their own; the largest first. Where each realm has its own From domain, there are as
-many moves as realms."""
+"""The maximum number of moves with their own warning: with a From domain per realm, there are as many as realms."""
 
 SHOWN_TARGETS = 10
 """How many targets of the other moves are named. A single realm that goes elsewhere than the others is suspicious."""

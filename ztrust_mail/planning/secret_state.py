@@ -199,7 +199,7 @@ def _note(realm: RealmPlan, name: str) -> Finding:
 
 
 def _is_compared(realm: RealmPlan) -> bool:
-    """Tell whether a realm was read and compared with what is wanted of it."""
+    """Tell whether a realm was read and compared with its desired settings."""
     return realm.live is not None and realm.status in (Status.CHANGED, Status.IN_SYNC)
 
 

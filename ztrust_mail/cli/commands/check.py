@@ -24,7 +24,7 @@ NAME = "check"
 
 @dataclass(frozen=True)
 class CheckFlags:
-    """The options as a person typed them; an option that was left out is None or empty."""
+    """The options as typed by the user; missing options are None or empty."""
 
     deadline: str
     ehlo_name: str | None
@@ -78,11 +78,11 @@ def command(
     server: str | None,
     shared: options.SharedFlags,
 ) -> None:
-    """Say before a switch which realms it affects.
+    """Check before a switch which realms it affects.
 
-    starttls: which realms lose their mail when StartTLS becomes mandatory. m365-oauth: whether the token logins of a
-    spec work at Microsoft 365, and which realms still have a password. sender: whether SPF, DMARC and MX let the relay
-    send for the From addresses. Each relay, login and domain is looked at once. Nothing is written, no mail is sent.
+    starttls: which realms lose mail when StartTLS becomes mandatory. m365-oauth: whether the token logins of a spec
+    work with Microsoft 365, and which realms still use a password. sender: whether SPF, DMARC and MX let the relay send
+    for the From addresses. Each relay, login and domain is checked once. Writes nothing and sends no mail.
     """
     with shared.output(NAME, files.specs) as output:
         how = checking.check_options()

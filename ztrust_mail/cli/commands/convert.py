@@ -75,12 +75,12 @@ def command(
     format: OutputFormat,
     config: str | None,
 ) -> None:
-    """Turn settings kept for one tool into those of another.
+    """Convert settings from one tool to another.
 
-    Works offline. Secrets become references, and what the target cannot hold is reported. A product that
-    has only a form gets a sheet to type from. Ends with status 1 if the written spec must be completed,
-    with status 4 if a part of the files cannot be read; the last line says how to go on. --server and --var fill in
-    what a spec leaves open for a server of the settings; that server is not asked.
+    Works offline. Secrets become references, and settings that the target cannot hold are reported. A product that has
+    only a form gets a sheet for manual entry. Exits with 1 if the written spec must be completed, and with 4 if part of
+    the files cannot be read; the last line says how to continue. --server and --var resolve a spec for a server in the
+    settings; that server is not contacted.
     """
     with Output(NAME, format) as output:
         reader, writer = format_named(source), format_named(target)

@@ -35,7 +35,7 @@ def command(
 ) -> None:
     """Show a realm's settings and where each value is defined.
 
-    Works offline; --server names the server of the settings whose variables and overlays count.
+    Works offline; --server names the server in the settings whose variables and overlays apply.
     FIELD is a field or a group of fields, such as relay.port or sender.
     """
     with Output(NAME, format) as output:

@@ -42,8 +42,8 @@ def command(
 ) -> None:
     """List the runs on a server, or show one run.
 
-    One run is shown with what it did to each realm. Reads the journal only; sends nothing to the server.
-    --forget and --prune remove entries from the journal.
+    A single run is shown with its effect on each realm. Reads only the journal; sends nothing to the server. --forget
+    and --prune remove entries from the journal.
     """
     with shared.output(NAME) as output:
         if forget is not None or prune is not None:
@@ -66,7 +66,7 @@ def command(
 
 @dataclass(frozen=True)
 class _PruneLimit:
-    """Which runs to prune: all but the newest ``keep``, or those begun before a time."""
+    """Which runs to prune: all but the newest ``keep``, or those started before a time."""
 
     keep: int = 0
     before: datetime | None = None
@@ -106,6 +106,6 @@ def _forget(output: Output, session: Session, realm: str, *, yes: bool) -> NoRet
 
 
 def _confirm_or_end(output: Output, question: str, *, yes: bool) -> None:
-    """Ask unless ``yes`` was given, and end the command where the answer is no."""
+    """Ask unless ``yes`` was given, and end the command if the answer is no."""
     if not yes and not confirm(question):
         output.finish([line("Declined: nothing was removed.")], of_findings(NAME, ExitStatus.DIFFERS, ()))

@@ -32,7 +32,7 @@ NAME = "lint"
 
 @dataclass(frozen=True)
 class BaselineFlags:
-    """The baseline that a person names, and whether it is to be written."""
+    """The baseline file, and whether to write it."""
 
     baseline: Path | None
     write_baseline: bool
@@ -56,7 +56,7 @@ class BaselineFlags:
         return linting.LintCall(rules, found, self.baseline, self.write_baseline, fail_on)
 
     def finish(self, result: LintResult) -> tuple[LintResult, str]:
-        """Write the baseline, if asked to, and return the result and a sentence on what was written."""
+        """Write the baseline if requested, and return the result and a sentence about what was written."""
         if not self.write_baseline or not self.baseline or not result.is_valid:
             return result, ""
         write_output(self.baseline, render_baseline(result.rows), force=True)

@@ -1,4 +1,4 @@
-"""``probe``: look at the relays from this machine, stage by stage."""
+"""``probe``: probe relays from this machine, stage by stage."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TLS_PORTS = (465, 2465)
 
 @dataclass(frozen=True)
 class ProbeFlags:
-    """The options as a person typed them; an option that was left out is None or empty."""
+    """The options as typed by the user; missing options are None or empty."""
 
     relay: str | None
     security: str | None
@@ -162,7 +162,7 @@ probing = parameters.gather(
 
 @dataclass(frozen=True)
 class JobFlags:
-    """The options of a job next to the server, as a person typed them."""
+    """The options of a job next to the server, as typed by the user."""
 
     run_as: str | None
     namespace: str | None
@@ -220,7 +220,7 @@ def command(
     servers: options.ServerFlags,
     shared: options.SharedFlags,
 ) -> None:
-    """Look at the relays from this machine, in stages.
+    """Probe relays from this machine, in stages.
 
     Name, connection, banner, EHLO, TLS with its certificate, login, sender and, with --to, recipient. Realms with
     the same relay and login are probed once. A login is never sent unencrypted, unless --allow-clear-login is given.

@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Export live settings as a spec.
 
-    A plan of the spec has no changes. Masked secrets become environment variables to be set. Of several servers, each
-    gets a file of its own in the folder that --out names.
+    The plan of the exported spec is empty. Masked secrets become environment variables that you have to set. With
+    several servers, each gets its own file in the folder named by --out.
     """
 
     def pull(output: Output, server: str | None) -> None:

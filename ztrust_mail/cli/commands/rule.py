@@ -1,4 +1,4 @@
-"""``rule``: what the id of a finding means."""
+"""``rule``: explain the id of a finding."""
 
 from __future__ import annotations
 

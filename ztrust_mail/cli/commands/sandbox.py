@@ -38,7 +38,7 @@ LOGIN_VARIABLE = f"{PREFIX}SMTP_LOGIN"
 
 
 class RelayOptions(TypedDict):
-    """The options of the relay, as a person typed them."""
+    """The options of the relay, as typed by the user."""
 
     smtp_port: int
     smtp_login: str | None
@@ -152,7 +152,7 @@ def _parse_login(text: str | None) -> tuple[str, str] | None:
 
 
 def parse_faults(texts: Sequence[str]) -> frozenset[RelayFault]:
-    """Return the faults that a person asked for. Raises :class:`UsageError`."""
+    """Return the requested faults. Raises :class:`UsageError`."""
     names = [name.strip() for text in texts for name in text.split(",")]
     for name in names:
         if name not in [*RelayFault]:

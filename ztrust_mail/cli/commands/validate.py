@@ -35,8 +35,8 @@ def command(
     """Check spec files offline.
 
     Checks structure, inheritance, addresses and questionable settings, and reports all problems of all files at once.
-    Warnings do not change the exit status; ztrust-mail lint fails for them. With --server, --label or --all-servers,
-    checks the spec as each of these servers of the settings has it; sends nothing to them.
+    Warnings do not change the exit status; ztrust-mail lint fails on them. With --server, --label or --all-servers,
+    checks the spec as resolved for each of these servers; sends nothing to them.
     """
     with shared.output(NAME, files.specs) as output:
         known.check(output)

@@ -50,10 +50,10 @@ _CASE_SENSITIVE = "realm names are case-sensitive"
 
 @dataclass(frozen=True)
 class Selection:
-    """What a spec wants of the realms that a plan is for, with the read of the server that chose them.
+    """The desired settings of the realms of a plan, with the read of the server that selected them.
 
     ``reading`` has all realms that were read. ``findings`` are about the spec and the choice of realms. ``is_listed``
-    tells whether the list of all realms was asked for.
+    tells whether the list of all realms was requested.
     """
 
     wanted: tuple[Desired, ...]
@@ -65,7 +65,7 @@ class Selection:
 
 
 def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, everything: bool = False) -> Selection:
-    """Read the server and return what the spec wants of each realm.
+    """Read the server and return the desired settings of each realm.
 
     ``realms`` are globs that limit the selection. ``everything`` also reads the realms without an entry, and permits
     an empty selection; the caller then reports globs that match nothing. Raises :class:`UsageError` when the
@@ -104,7 +104,7 @@ def find_named(spec: Spec, realms: Sequence[str] = ()) -> tuple[str, ...] | None
 
 
 def plan_selection(selection: Selection, gateway: Gateway, means: PlanningContext) -> Plan:
-    """Compare what is wanted of the selected realms with the server."""
+    """Compare the desired settings of the selected realms with the server."""
     globs = selection.matching.globs
     held_back = {g.entry.name for g in globs if g.count < g.entry.expect_min}
     made = plan_wanted(selection.wanted, gateway, means, reading=selection.reading, held_back=held_back)
@@ -125,7 +125,7 @@ def plan_wanted(
     reading: Reading | None = None,
     held_back: frozenset[str] | set[str] = frozenset(),
 ) -> Plan:
-    """Compare what is wanted of each realm with the server, which is read where no ``reading`` is given.
+    """Compare the desired settings of each realm with the server, which is read unless ``reading`` is given.
 
     Realms of the entries in ``held_back`` are skipped.
     """

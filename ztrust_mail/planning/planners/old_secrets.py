@@ -109,7 +109,7 @@ class _OldSecretSearch:
     def _find_old(self, known: LastKnown) -> SecretRef | None:
         """Return the reference whose old value the last write, finished or of unknown outcome, sent.
 
-        Any other value from one of the references than the present one counts as old too.
+        Any value from one of the references other than the current one counts as old too.
         """
         for write in (known.last, known.doubt):
             for name, fingerprint in write.fingerprints.items() if write else ():
@@ -121,7 +121,7 @@ class _OldSecretSearch:
         return None
 
     def still_old(self, reading: Reading) -> Iterator[Finding]:
-        """Yield a warning for each suspect, except those that are known to have no secret any more."""
+        """Yield a warning for each suspect, except those that are known to have no secret now."""
         for name, ref in self.suspects.items():
             live = reading.realms.get(name)
             has_none = isinstance(live, RealmMissing) or (isinstance(live, LiveRealm) and not self._find_masked(live))

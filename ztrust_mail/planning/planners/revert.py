@@ -1,8 +1,8 @@
 """Plans to restore the settings that realms had before a run.
 
-A realm is reverted as long as it is as the run left it, its secrets included as far as the journal knows them. If a
-later run or somebody else has changed it, it is reported and not reverted, unless the user names both the run and the
-realm in full. So a revert never undoes a later change silently.
+A realm is reverted only if it is unchanged since the run, including its secrets as far as the journal knows. If a later
+run or somebody else has changed it, it is reported and not reverted, unless the user names both the run and the realm
+in full. So a revert never undoes a later change silently.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def _last_run_that_wrote(journal: Journal, server: str, realms: Sequence[str], b
 
 @dataclass(frozen=True)
 class _RevertDecision:
-    """What a revert does to one realm: write what is ``wanted``, or nothing.
+    """The effect of a revert on one realm: write the ``wanted`` settings, or nothing.
 
-    If it writes nothing, ``left_as`` is the realm's status, and ``live`` what was read of it.
+    If it writes nothing, ``left_as`` is the realm's status, and ``live`` its settings as read.
     """
 
     wanted: Desired
@@ -152,7 +152,7 @@ class _RevertDecision:
 
 @dataclass(frozen=True)
 class _RevertPlanner:
-    """Decides realm by realm what a revert does.
+    """Decides the effect of a revert realm by realm.
 
     ``insisted`` are realms to revert even if they changed after the run. ``is_readable`` is False for a server that
     shows no settings.
@@ -165,7 +165,7 @@ class _RevertPlanner:
     is_readable: bool = True
 
     def decide(self, history: RealmHistory, live: LiveRealm | RealmError) -> _RevertDecision:
-        """Decide what the revert does to one realm."""
+        """Decide the effect of the revert on one realm."""
         write = history.write
         fields = _fields_before(self.dialect, write.before, live)
         wanted = desired_from_journal(write.realm, fields or None)
@@ -199,7 +199,7 @@ class _RevertPlanner:
         return is_latest and self._outcome(history.write, live) is WriteOutcome.NOT_ARRIVED
 
     def _outcome(self, write: Write, live: Attributes) -> WriteOutcome | None:
-        """Return what became of a write whose outcome the journal does not know, None if it knows."""
+        """Return the outcome of a write that the journal does not know, None if the journal knows it."""
         if not write.step.in_doubt:
             return None
         if not self.is_readable:

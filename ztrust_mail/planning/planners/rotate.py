@@ -29,7 +29,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class RelayLogin:
-    """Selects the realms that log in at a relay, by the spec: as any user, or as one."""
+    """Selects the realms that log in to a relay according to the spec, as any user or as a certain one."""
 
     host: str
     user: str = ""
@@ -39,12 +39,12 @@ class RelayLogin:
         return f"at {quoted(self.host)}{who}"
 
     def is_used_by(self, wanted: Desired) -> bool:
-        """Tell whether a realm logs in here."""
+        """Tell whether a realm logs in to this relay."""
         login = credential_of(wanted.fields)
         return login.host == self.host.casefold() and bool(login.user) and self.user in ("", login.user)
 
     def may_be_used_by(self, texts: Mapping[str, str]) -> bool:
-        """Tell whether settings with these texts may log in here: they do, or have a placeholder."""
+        """Tell whether settings with these texts may log in to this relay: they do, or have a placeholder."""
         host, user = texts.get(HOST, ""), texts.get(USERNAME, "")
         is_here = host.casefold() == self.host.casefold() or "{" in host
         return is_here and bool(user) and (self.user in ("", user) or "{" in user)
@@ -122,7 +122,7 @@ def plan_rotation(
 
 
 def check_references(references: str | Iterable[str] | RelayLogin) -> References | RelayLogin:
-    """Return what selects the realms of a rotation.
+    """Return the selection of realms for a rotation.
 
     Raises :class:`UsageError` without a reference, and for one into the server's vault, whose value this tool does not
     write.
@@ -140,7 +140,7 @@ def check_references(references: str | Iterable[str] | RelayLogin) -> References
 
 
 def _check_used(scope: References, wanted: Sequence[Desired]) -> None:
-    """Raise :class:`UsageError` for a pattern that no realm's reference fits, or that several references read like."""
+    """Raise :class:`UsageError` for a pattern that matches no realm's reference, or is ambiguous."""
     by_ref: dict[SecretRef, list[str]] = {}
     for one in wanted:
         for ref in secret_fields(one.fields).values():
@@ -159,7 +159,7 @@ def _check_used(scope: References, wanted: Sequence[Desired]) -> None:
 
 
 def _check_login(scope: RelayLogin, wanted: Sequence[Desired]) -> None:
-    """Raise :class:`UsageError` if no realm logs in there with a secret whose value can be written."""
+    """Raise :class:`UsageError` if no realm logs in to the relay with a secret whose value can be written."""
     here = [one for one in wanted if scope.is_used_by(one)]
     if not here:
         logins = [login for one in wanted if (login := credential_of(one.fields).login)[1]]
@@ -234,7 +234,7 @@ def _old_values(rotation: Rotation, means: PlanningContext) -> dict[str, SecretR
 
 
 def present_fingerprints(rotation: Rotation, memory: JournalState, secrets: SecretStore | None) -> dict[SecretRef, str]:
-    """Return the fingerprint of each reference's present value, as far as it is resolved.
+    """Return the fingerprint of each reference's current value, as far as it is resolved.
 
     It is resolved only if the policy permits it for a realm; the policy is checked only for realms that were compared.
     """

@@ -1,4 +1,4 @@
-"""Finds a reference that still gives the secret from before a run, by what the journal knows of the realm."""
+"""Finds a reference that still yields the secret from before a run, using the journal."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ RULE = "earlier-secret"
 
 @dataclass(frozen=True)
 class RevertTarget:
-    """A realm that is to be reverted.
+    """A realm to revert.
 
-    ``fields`` are the settings from before the run, ``live_fields`` those of now, and ``live`` the masked attributes
-    of now. ``changes`` are what a revert has to write, apart from the values of masked secrets.
+    ``fields`` are the settings from before the run, ``live_fields`` the current ones, and ``live`` the current masked
+    attributes. ``changes`` are what a revert has to write, apart from the values of masked secrets.
     """
 
     history: RealmHistory
@@ -208,7 +208,7 @@ class SecretRecovery:
         return SecretChoice(None, _unrecoverable(target, name, lookup))
 
     def _present_value(self, target: RevertTarget, name: str) -> FieldValue | None:
-        """Return a value that leaves the present secret in place.
+        """Return a value that preserves the current secret.
 
         None if the login changes, so that the secret would go to another host or user, or if no reference gives it.
         """

@@ -140,9 +140,10 @@ def _missing_specs(paths: Sequence[str]) -> Iterator[Finding]:
 
 
 def find_other_variables(saved: SavedPlan, server: config.Server) -> tuple[Finding, ...]:
-    """Return a warning about texts that the plan was filled in with and that the server now has otherwise.
+    """Return a warning if the server's variables differ from those filled into the plan.
 
-    The plan is applied all the same: it has what was reviewed, and its text may be that of an option, which wins.
+    The plan is applied anyway: it has what was reviewed, and its values may come from an option, which takes
+    precedence.
     """
     now = {**server.vars, **({SERVER: server.name} if server.name else {})}
     other = [f"{name}={text} (now {now[name]})" for name, text in saved.filled.items() if now.get(name, text) != text]

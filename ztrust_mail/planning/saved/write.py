@@ -79,7 +79,7 @@ class PlannedRealm:
 
 
 def _listed_change(data: ChangeData, wanted: FieldMap) -> Change:
-    """Return a change that a file lists. Its values are texts, but for secrets and what the realm is to have."""
+    """Return a change listed in a file. Its values are texts, except for secrets and the desired value."""
     name, before, after = str(data["field"]), data["before"], data["after"]
     now = Masked() if before == display_value(Masked()) and field_of(name).secret else before
     then = wanted[name] if name in wanted and display_value(wanted[name]) == after else after
@@ -193,10 +193,10 @@ _TOO_FEW = "its glob matched too few realms"
 
 
 def fit_to_file(plan: Plan, dialect: Dialect) -> Plan:
-    """Return a plan as a file can hold it: as it is, unless it is a revert.
+    """Return a plan in a form that a file can hold: unchanged, unless it is a revert.
 
-    Before a run a realm may have had settings that no spec can have. Port, security and login that were absent become
-    what the server takes absence for; a realm with other such settings fails.
+    Before a run a realm may have had settings that no spec can have. Absent port, security and login are replaced by
+    the server's defaults; a realm with other such settings fails.
     """
     if not plan.command.startswith(REVERT):
         return plan
