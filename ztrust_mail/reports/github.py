@@ -13,7 +13,7 @@ from ztrust_mail.reports.overview.rows import Overview
 from ztrust_mail.reports.style import line, plain
 
 HEADING = "ztrust-mail annotations: "
-"""How a report begins, by which a later one is permitted to replace it."""
+"""The first bytes of a report, which permit a later report to overwrite it."""
 
 MOST_SHOWN = 10
 """How many annotations of each level GitHub shows of one step."""

@@ -19,7 +19,7 @@ from ztrust_mail.reports.overview.rows import Overview
 from ztrust_mail.reports.style import disarm_document, escape_in_json
 
 NO_FILE = "ztrust-mail"
-"""The path of a finding about no file, since GitLab takes none without."""
+"""The path for findings without a file, since GitLab requires one."""
 
 _SEVERITIES = {
     Severity.CRITICAL: "blocker",

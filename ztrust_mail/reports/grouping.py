@@ -1,7 +1,7 @@
-"""Groups what is said of many realms, so that a text report says everything once: with a count, and examples.
+"""Groups statements about many realms, so that a text report says everything once, with a count and examples.
 
-Values that differ only by the realm's name are equal: ``no-reply@{realm}.example.com``. A realm about which more is
-said than about a larger group belongs to that group, with what is said on top of it.
+Values that differ only by the realm's name are equal: ``no-reply@{realm}.example.com``. A realm with more statements
+than a larger group belongs to that group, with its additional statements.
 """
 
 import re
@@ -22,7 +22,7 @@ MAX_RARE = 10
 """So many rare statements on one subject are shown one by one; more become one statement with examples."""
 
 MAX_BASES = 20
-"""With so many of the largest groups each smaller one is compared, so that the cost stays linear."""
+"""How many of the largest groups each smaller one is compared with, to keep the cost linear."""
 
 SHOWN_FINDINGS = 5
 """How many findings of one rule are shown; of more, the first :data:`EXAMPLES`."""
@@ -36,9 +36,9 @@ _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})")
 
 
 class Statement(NamedTuple):  # not a dataclass, since hundreds of thousands are hashed
-    """Something said of a realm: ``texts`` about a ``subject``. ``kind`` tells the renderer how to show it.
+    """A statement about a realm: ``texts`` about a ``subject``. ``kind`` tells the renderer how to show it.
 
-    ``examples`` are realms with their texts where the texts differ by realm.
+    ``examples`` are realms with their texts, if the texts differ by realm.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Statement(NamedTuple):  # not a dataclass, since hundreds of thousands are
 
 @dataclass(frozen=True)
 class Block:
-    """Realms of which the same is said. ``others`` are about some of them, and have what is said on top of that."""
+    """Realms with the same statements. ``others`` has the additional statements about some of them."""
 
     head: str
     realms: tuple[str, ...]
@@ -58,14 +58,14 @@ class Block:
 
 
 Said = tuple[str, str, Sequence[Statement]]
-"""A realm, the head of its block, and what is said of it."""
+"""A realm, the head of its block, and its statements."""
 
 Signature = tuple[Statement, ...]
 """What realms of one block have in common; a statement without texts is one that differs by realm."""
 
 
 def name_realm(realm: str) -> str:
-    """Return a realm's name, in backquotes where it could be read as more than a name."""
+    """Return a realm's name, in backquotes if it could be misread as more than a name."""
     return realm if _PLAIN_NAME.fullmatch(realm) else quoted(realm, _LONGEST_NAME)
 
 
@@ -83,7 +83,7 @@ def name_references(references: Sequence[SecretRef]) -> str:
 
 
 def list_realms(realms: Sequence[str], most: int = EXAMPLES - 1) -> str:
-    """Return ``tenant-001 … tenant-300`` where the names are numbered without a gap, else the first and a count."""
+    """Return ``tenant-001 … tenant-300`` if the names are numbered without gaps, or else the first name and a count."""
     parts = [found.groups() for name in realms if (found := _NUMBERED.fullmatch(name))]
     if len(realms) > EXAMPLES and len(parts) == len(realms) and len({prefix for prefix, _ in parts}) == 1:
         by_number = {int(number): name for name, (_, number) in zip(realms, parts, strict=True)}
@@ -207,10 +207,10 @@ class FindingGroup:
 
 
 def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[FindingGroup]:
-    """Return distinct findings, those of one rule together, and equal ones of several realms as one.
+    """Return distinct findings, grouped by rule, with equal findings of several realms merged.
 
-    With ``fold``, a rule has a few findings about single realms as examples, and a number of the others; a warning
-    that a file has at several places is one, too.
+    With ``fold``, a rule shows a few findings about single realms as examples and counts the others; warnings repeated
+    in a file are merged too.
     """
     distinct = list(dict.fromkeys(found))
     exact = Counter(replace(one, realm=None) for one in distinct)
@@ -220,7 +220,7 @@ def group_findings(found: Iterable[Finding], *, fold: bool = True) -> list[Findi
     for one in distinct:
         plain, pattern = replace(one, realm=None), patterns.get(one)
         key = plain if pattern is None or exact[plain] >= general[pattern] else pattern
-        # a text that has {realm} itself is not the same as one that had a realm's name there
+        # a text that contains {realm} literally differs from one that had a realm's name there
         groups.setdefault((key, key != plain), []).extend([one.realm] if one.realm else [])
     equal = [FindingGroup(finding, tuple(realms)) for (finding, _), realms in groups.items()]
     by_rule: dict[tuple[str, str], list[FindingGroup]] = {}

@@ -102,7 +102,7 @@ def _finding_case(found: Finding) -> _Case:
 
 
 def _command_case(shown: Overview, *, is_explained: bool) -> _Case:
-    """Return the case of the command itself, which fails where it failed for a reason that no other case has."""
+    """Return the case of the command itself, which fails if the command failed for a reason in no other case."""
     steps = [f"next: {shown.next_step}"] if shown.next_step else []
     output = "\n".join([*shown.verdict, *_table_lines(shown), *steps, *filter(None, [shown.text])])
     failures: Iterable[Finding] = ()

@@ -1,6 +1,6 @@
-"""Reports as Markdown for the comment of a pull request or merge request: of bounded size, and the verdict first.
+"""Reports as Markdown for pull request and merge request comments: of bounded size, with the verdict first.
 
-Text of others is never markup: it stands in code spans and code blocks, unless it is made of plain words.
+Untrusted text is never markup: it is in code spans and code blocks, unless it consists of plain words.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ztrust_mail.reports.overview.rows import CHANGE_RULES, GRAVE, Overview, Tab
 from ztrust_mail.reports.style import disarm_document, escape_visibly
 
 MARKER = "<!-- ztrust-mail report: "
-"""How a report begins: no reader sees it, and a pipeline finds the comment that a later report replaces."""
+"""An invisible marker at the start of a report, by which a pipeline finds the comment to replace."""
 
 MOST_CHARACTERS = 65_536
 """How long a comment of GitHub may be; GitLab takes more."""
@@ -34,14 +34,14 @@ _IN_BLOCKS = {*CHANGE_RULES, OUT_OF_BAND, EDITED_BY}
 """The rules of findings that the block of a realm shows, unless they are critical."""
 
 _QUIET_STATUSES = {"in_sync", "sent"}
-"""What is said by number alone, where there is nothing else to say."""
+"""Outcomes that are only counted if there is nothing else to report."""
 
 _WORD = re.compile(
     r"(?P<lead>[(\[\"]*)"
     r"(?:(?P<plain>[^\W\d_]+(?:['’-][^\W\d_]+)*|[0-9]{1,3}(?:,[0-9]{3})*|[()%,.;:!?→…–—])|(?P<other>\S+?))"
     r"(?P<trail>[])%\".,;:!?]*)"
 )
-"""A word between its punctuation: plain, or another one that could be markup, a link or a mention of somebody."""
+"""A word between punctuation: plain, or one that could be markup, a link or a mention."""
 
 _LIST_NUMBER = re.compile(r"^([0-9]{1,9})([.)])(?=\s|$)")
 """What begins an ordered list at the start of a line."""
@@ -190,9 +190,9 @@ def _cell(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return a text whose plain words are text, and whose other words are code.
+    """Return a text with its plain words as text and all other words as code.
 
-    What is in backquotes in the text is code, too.
+    Backquoted text is code too.
     """
     parts = _cut(text, _LONGEST).split("`")
     pieces: list[str] = []

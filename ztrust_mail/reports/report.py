@@ -39,10 +39,10 @@ Rendered_co = TypeVar("Rendered_co", covariant=True)
 
 @dataclass(frozen=True)
 class Report:
-    """What every report has. ``findings`` are those that belong to no single realm of the report.
+    """The common parts of every report. ``findings`` belong to no single realm of the report.
 
-    ``kind`` is the name of the method of :class:`ReportFormat` that renders the report. ``title`` is the server as
-    people know it, ``next_step`` the command to run next. ``specs`` are the files and folders that it was made from.
+    ``kind`` is the name of the method of :class:`ReportFormat` that renders the report. ``title`` is the server's
+    display name, ``next_step`` the next command. ``specs`` are the files and folders that it was made from.
     """
 
     kind: ClassVar[str]
@@ -62,10 +62,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class FindingsReport(Report):
-    """Findings alone: of ``validate`` and ``lint``, and of every command that ends with an error.
+    """Only findings: of ``validate`` and ``lint``, and of every command that ends with an error.
 
     ``hidden`` counts findings of lint that are not shown: ``ignored`` by comments in a spec, and in the ``baseline``;
-    it is None for an error. ``counts`` says what a checked spec has, or how many findings if it is invalid.
+    it is None for an error. ``counts`` describes the content of a checked spec, or the number of findings if it is
+    invalid.
     """
 
     kind: ClassVar[str] = "findings"
@@ -76,7 +77,7 @@ class FindingsReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ConversionReport(Report):
-    """What ``convert`` made; ``converted`` is None if the text went elsewhere."""
+    """The output of ``convert``; ``converted`` is None if the text was written elsewhere."""
 
     kind: ClassVar[str] = "conversion"
 
@@ -85,10 +86,10 @@ class ConversionReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport(Report):
-    """A plan and what is dangerous about it.
+    """A plan and its dangers.
 
-    ``refusal`` says why it is refused, and is one of the findings; ``refused`` are the dangers that it is refused for.
-    ``saved`` is the file's content where the plan was read from a file.
+    ``refusal`` says why it is refused, and is one of the findings; ``refused`` has the dangers that it is refused for.
+    ``saved`` is the file's content if the plan was read from a file.
     """
 
     kind: ClassVar[str] = "plan"
@@ -177,7 +178,7 @@ class ProbeReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport(Report):
-    """What a check before a switch found. The findings are those of the realms."""
+    """The result of a check before a switch. The findings belong to the realms."""
 
     kind: ClassVar[str] = "check"
 
@@ -186,7 +187,7 @@ class CheckReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ChecksReport(Report):
-    """The doctor's checks. ``capabilities`` shows people the table of operations, too."""
+    """The doctor's checks. With ``capabilities``, also the table of operations."""
 
     kind: ClassVar[str] = "checks"
 
@@ -235,7 +236,7 @@ class PresetsReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class ServersReport(Report):
-    """The servers of the settings, and what a check of each found."""
+    """The servers in the settings, and the results of their checks."""
 
     kind: ClassVar[str] = "servers"
 
@@ -244,10 +245,10 @@ class ServersReport(Report):
 
 @dataclass(frozen=True)
 class ServerResult:
-    """One server of a run on several.
+    """One of several servers in a run.
 
-    ``lines`` are its text as the command shows it, None to render the report. ``remark`` takes the place of what the
-    report comes to, as for a server whose turn never came. ``fill_in`` returns a hint with the user's own arguments.
+    ``lines`` are its text as shown by the command, None to render the report. ``remark`` replaces the result of the
+    report, for example for a server that was never started. ``fill_in`` returns a hint with the user's own arguments.
     """
 
     name: str
@@ -278,7 +279,7 @@ class RequestListReport(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestsReport(Report):
-    """Certain requests, as they are now; with ``whole`` each with all that is known of it, else in a sentence."""
+    """The current state of some requests; with ``whole`` in full, otherwise in a sentence each."""
 
     kind: ClassVar[str] = "requests"
 
@@ -296,7 +297,7 @@ class RequestResultReport(Report):
 
 
 def of_findings(command: str, status: ExitStatus, found: Iterable[Finding]) -> FindingsReport:
-    """Report findings alone."""
+    """Report only findings."""
     return FindingsReport(command, status, findings=tuple(found))
 
 
@@ -308,12 +309,12 @@ def of_lint(command: str, found: LintResult, status: ExitStatus) -> FindingsRepo
 
 
 def of_conversion(status: ExitStatus, found: Iterable[Finding], converted: str | None) -> ConversionReport:
-    """Report a conversion, with the text that was made where the report is the place for it."""
+    """Report a conversion, with its output unless that was written elsewhere."""
     return ConversionReport("convert", status, findings=tuple(found), converted=converted)
 
 
 def of_plan(command: str, plan: Plan, status: ExitStatus, dangers: Iterable[Danger] = ()) -> PlanReport:
-    """Report a plan and what is dangerous about it."""
+    """Report a plan and its dangers."""
     return PlanReport(command, status, plan.url, plan.own_findings, plan=plan, dangers=tuple(dangers))
 
 
@@ -323,7 +324,7 @@ def of_saved_plan(saved: SavedPlan) -> PlanReport:
 
 
 def of_result(done: Result, found: Iterable[Finding] = ()) -> ApplyReport:
-    """Report what became of an applied plan; ``found`` comes on top of its findings."""
+    """Report the outcome of an applied plan; ``found`` has additional findings."""
     findings = (*done.plan.own_findings, *found, *done.own_findings)
     return ApplyReport(done.command, done.exit_status, done.plan.url, findings, result=done)
 
@@ -368,7 +369,7 @@ def of_probe(run: ProbeRun) -> ProbeReport:
 
 
 def of_check(run: CheckRun) -> CheckReport:
-    """Report what a check before a switch found."""
+    """Report the result of a check before a switch."""
     return CheckReport("check", run.exit_status, run.url, next_step=run.next_step, run=run)
 
 
@@ -419,7 +420,7 @@ def of_request_list(found: RequestList, server: str = "", next_step: str = "") -
 def of_requests(
     command: str, found: Iterable[RequestStatus], status: ExitStatus, next_step: str = "", *, whole: bool = False
 ) -> RequestsReport:
-    """Report certain requests; ``whole`` shows all that is known of each."""
+    """Report some requests; with ``whole`` in full."""
     several = tuple(found)
     servers = {one.request.server for one in several}
     server = servers.pop() if len(servers) == 1 else ""
@@ -427,7 +428,7 @@ def of_requests(
 
 
 def of_request_result(command: str, request: StoredRequest) -> RequestResultReport:
-    """Report what a worker's report says of a request that has ended; why there is none is a finding."""
+    """Report a worker's report on a request that has ended; a missing report is a finding."""
     other = "cancelled-request" if request.state.value == "cancelled" else "failed-request"
     rule = "dead-request" if request.state.value == "dead" else other
     hint = f"try it again with: ztrust-mail requests {request.number} --retry"
@@ -463,7 +464,7 @@ def load_format(name: OutputFormat) -> ReportFormat[object]:
 class ReportFormat(ABC, Generic[Rendered_co]):
     """Renders every kind of report. A new format is one module with a subclass, and a member of :class:`OutputFormat`.
 
-    ``Rendered_co`` is what a single report becomes before it is a document, such as lines or plain data.
+    ``Rendered_co`` is the form of a single report before it becomes a document, such as lines or plain data.
     """
 
     @abstractmethod
@@ -481,13 +482,13 @@ class ReportFormat(ABC, Generic[Rendered_co]):
         """Raise :class:`UsageError` if a package that the format needs is not installed."""
 
     def render(self, report: Report) -> Rendered_co:
-        """Return what the method for this kind of report makes of it."""
+        """Return the report as rendered by the method for its kind."""
         rendered: Rendered_co = getattr(self, report.kind)(report)
         return rendered
 
     @abstractmethod
     def findings(self, report: FindingsReport) -> Rendered_co:
-        """Render findings alone."""
+        """Render only findings."""
 
     @abstractmethod
     def conversion(self, report: ConversionReport) -> Rendered_co:
@@ -499,7 +500,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
 
     @abstractmethod
     def apply(self, report: ApplyReport) -> Rendered_co:
-        """Render what became of an applied plan."""
+        """Render the outcome of an applied plan."""
 
     @abstractmethod
     def drift(self, report: DriftReport) -> Rendered_co:
@@ -531,7 +532,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
 
     @abstractmethod
     def check(self, report: CheckReport) -> Rendered_co:
-        """Render what a check before a switch found."""
+        """Render the result of a check before a switch."""
 
     @abstractmethod
     def checks(self, report: ChecksReport) -> Rendered_co:
@@ -559,7 +560,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
 
     @abstractmethod
     def fleet(self, report: FleetReport) -> Rendered_co:
-        """Render what became of each server of a run on several."""
+        """Render the results of a run on several servers."""
 
     @abstractmethod
     def request_list(self, report: RequestListReport) -> Rendered_co:

@@ -88,7 +88,7 @@ def escape_in_json(character: str) -> str:
 
 
 def escape_visibly(character: str) -> str:
-    r"""Return ``\x23`` for a number sign, which a reader sees, in text without escapes of its own."""
+    r"""Return ``\x23`` for a number sign, as a visible escape in text without other escapes."""
     return f"\\x{ord(character):02x}"
 
 
@@ -98,7 +98,7 @@ def escape_in_markup(character: str) -> str:
 
 
 def _disarm(row: Line) -> Line:
-    """Return a line that GitHub does not take for a command: those begin with ``::``, and no line of ours does."""
+    """Return a line that GitHub does not interpret as a command, which would begin with ``::``."""
     for place, span in enumerate(row):
         if text := span.text.lstrip():
             if text.startswith("::"):
@@ -158,7 +158,7 @@ def has_colors(stream: TextIO, mode: ColorMode = ColorMode.AUTO) -> bool:
 
 
 def render(lines: Iterable[Line], stream: TextIO, mode: ColorMode = ColorMode.AUTO) -> str:
-    """Return lines as a stream shows them: wrapped, and coloured where it takes colours."""
+    """Return lines as shown on a stream: wrapped, and coloured if it supports colours."""
     if not has_colors(stream, mode):
         return plain(lines, width_of(stream), terminal=stream.isatty())
     wrapped = wrap(lines, width_of(stream), terminal=stream.isatty())

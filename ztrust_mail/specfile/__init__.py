@@ -1,1 +1,1 @@
-"""What the user wrote: read with positions, checked against the schema, typed, resolved per realm."""
+"""Spec files: read with positions, checked against the schema, typed, and resolved per realm."""

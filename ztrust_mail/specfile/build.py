@@ -165,7 +165,7 @@ class _EntryReader:
         """Return the settings of a level on top of those of its preset, if it has one."""
         if not isinstance(relay, dict) or (name := relay.get("preset")) is None:
             return own
-        from ztrust_mail.providers.presets import explain_unknown, find_preset  # most specs have none
+        from ztrust_mail.providers.presets import explain_unknown, find_preset  # not needed for most specs
 
         at = (*pointer, "relay", "preset")
         where = self.document.locate(at)
@@ -181,7 +181,7 @@ class _EntryReader:
         values: dict[str, fields.FieldValue] = {fields.HOST: preset.host, fields.SECURITY: security}
         if usual := preset.port_for(security):
             values[fields.PORT] = usual
-        if preset.login.username:  # dropped again where no level gives the secret
+        if preset.login.username:  # dropped again if no level provides the secret
             values[fields.USERNAME] = preset.login.username
         return {name: Setting(value, where, preset.name) for name, value in values.items()} | own
 

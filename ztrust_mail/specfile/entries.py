@@ -28,13 +28,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Limit:
-    """The servers that an entry is for: ``names`` are names or globs; without any, all ``labels`` have to fit."""
+    """The servers that an entry is for: ``names`` are names or globs; without them, all ``labels`` must match."""
 
     names: tuple[str, ...] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def fits(self, target: Target) -> bool:
-        """Tell whether a server is one of them."""
+        """Tell whether a server is within the limit."""
         if self.names:
             return bool(target.name) and matches_any(target.name, self.names)
         labels = target.labels
@@ -72,7 +72,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Variable:
-    """The text of a placeholder. ``source`` says where one that no file defines is from: a server, or an option."""
+    """The value of a placeholder. ``source`` names the origin of a value not defined in a file: a server, or an option."""
 
     text: str
     location: Location
@@ -105,7 +105,7 @@ class Entry:
 
     @property
     def is_glob(self) -> bool:
-        """Whether the name is a pattern for realms without an entry of their own."""
+        """Whether the name is a pattern for realms without their own entry."""
         return is_glob(self.name)
 
 
@@ -124,9 +124,9 @@ class Spec:
     ``ignores`` are the lint rules that comments ignore in their line. ``digests`` holds the digest of the bytes read
     from each path, ``folders`` the given paths that are folders.
 
-    ``entries`` are those for every server; :func:`ztrust_mail.specfile.stages.fit_to_server` replaces them by those of
-    one server, the ``target``. ``written`` are all entries with the defaults and overlays. ``given`` are the variables
-    of ``--var``. ``late`` are the placeholders that only a server has a text for, ``filled`` those that were filled in.
+    ``entries`` apply to every server; :func:`ztrust_mail.specfile.stages.fit_to_server` replaces them by those for one
+    server, the ``target``. ``written`` are all entries with the defaults and overlays. ``given`` are the variables of
+    ``--var``. ``late`` are the placeholders for which only a server has a value, ``filled`` those that were filled in.
     """
 
     entries: tuple[Entry, ...]

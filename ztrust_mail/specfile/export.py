@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 MODELINE = "# yaml-language-server: $schema=./spec.schema.json\n"
-"""The first line of each spec that is written: editors find the schema by it, once it is beside the spec."""
+"""The first line of each exported spec, by which editors find the schema next to it."""
 
 
 def dump_yaml(data: object, *, flow: bool | None = False) -> str:
@@ -89,8 +89,8 @@ def to_yaml(
 ) -> str:
     """Return a spec with these entries; None means a realm without e-mail.
 
-    A reference in place of a masked secret gets a comment with the reason, ``because``. Host, port and security that
-    are exactly those of a preset become its name. With ``server``, the spec is guarded for the server of that name.
+    A reference that replaces a masked secret gets a comment with the reason, ``because``. Host, port and security that
+    match a preset exactly are replaced by its name. With ``server``, the spec is guarded for the server of that name.
     """
     body: dict[str, Node] = {"version": 1}
     if server:
@@ -144,13 +144,13 @@ _LONGEST_STEM = 200  # of a variable's name; a realm's name may have 255 charact
 
 
 def login_of(fields: FieldMap) -> Login:
-    """Return the mode of login; an unreadable one counts as none."""
+    """Return the kind of login; an unreadable one counts as none."""
     login = fields.get(LOGIN)
     return login if isinstance(login, Login) else Login.NONE
 
 
 def is_valid_entry_name(realm: str) -> bool:
-    """Tell whether a realm can have an entry of its own."""
+    """Tell whether a realm can have its own entry."""
     return not any(c in realm for c in "*?/") and realm not in (".", "..") and _is_text(realm)
 
 

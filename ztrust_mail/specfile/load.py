@@ -1,6 +1,6 @@
 """Loads and validates a spec from files, folders or a dict, and reports all problems of all files at once.
 
-Each file is read in the language that its name tells.
+The name of a file determines its language.
 """
 
 import os
@@ -53,10 +53,10 @@ _Documents = tuple[list[Document], list[Finding], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Validation:
-    """The valid parts of a spec, what each entry without errors wants, and what is wrong with the spec.
+    """The valid parts of a spec, the desired settings of each entry without errors, and the problems of the spec.
 
-    ``form`` are the problems of its files, ``problems`` these and those of its entries. ``has_valid_form`` tells that
-    every file could be read and has the right form, so that what is missing in an entry is really missing.
+    ``form`` has the problems of its files, ``problems`` these and those of its entries. ``has_valid_form`` means that
+    every file is readable and has the right form, so that a missing field is really missing.
     """
 
     spec: Spec
@@ -77,7 +77,7 @@ class Validation:
         return replace(self, form=_join(self.form, more), problems=_join(self.problems, more))
 
     def fit_to(self, target: Target) -> "Validation":
-        """Return what is valid, wanted and wrong on one server alone; the same where a file has a wrong form."""
+        """Return the validation for one server; unchanged if a file has the wrong form."""
         if not self.has_valid_form:
             return self
         spec, in_stage = fit_to_server(self.spec, target)
@@ -109,7 +109,7 @@ def validate(given: Given, native_names: Mapping[str, str], texts: Texts = NO_TE
 
 
 def validate_text(text: str, native_names: Mapping[str, str]) -> list[Finding]:
-    """Return all problems of correctness of a YAML text as a spec of its own."""
+    """Return all problems of correctness of a YAML text as a complete spec."""
     return _validate((*read_text(STDIN, text), ()), native_names, NO_TEXTS).findings()
 
 
@@ -123,7 +123,7 @@ def _validate(read: _Documents, native_names: Mapping[str, str], texts: Texts) -
 
 
 def fit(spec: Spec, target: Target) -> Spec:
-    """Return the spec as one server has it. Raises :class:`SpecError` if it has no text for a placeholder."""
+    """Return the spec as resolved for one server. Raises :class:`SpecError` if a placeholder has no value there."""
     fitted, found = fit_to_server(spec, target)
     if spec.late or spec.is_limited or SERVER in placeholders_used(spec.written):
         found.extend(f for f in check_entries(fitted)[0] if f.rule == BAD_PLACEHOLDER)
@@ -219,7 +219,7 @@ def read_specs(paths: Sequence[str]) -> tuple[list[Document], list[Finding]]:
 def read_text(path: str, text: str, folder: str = "", digest: str = "") -> tuple[list[Document], list[Finding]]:
     """Return the document in a text, or none and every problem.
 
-    The end of ``path`` tells the language; ``-`` is YAML.
+    The suffix of ``path`` determines the language; ``-`` is YAML.
     """
     source = SourceText(path, text)
     documents = []

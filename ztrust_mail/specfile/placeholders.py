@@ -19,7 +19,7 @@ SERVER = "server"
 """The placeholder for the server's name in the settings."""
 
 NAME_SERVER = "name the server: --server NAME"
-"""The hint where a value depends on the server, and none was chosen."""
+"""The hint if a value depends on the server and none was chosen."""
 
 _LISTED = 30  # variables named in a hint
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -79,7 +79,7 @@ def expand(template: str, values: Mapping[str, str], fit: Callable[[str], str] =
 
 
 def insert_placeholders(text: str, realm: str) -> str:
-    """Return a text with ``{realm}`` or ``{realm.slug}`` in the place of the realm's name or slug as a whole word."""
+    """Return a text in which ``{realm}`` or ``{realm.slug}`` replaces the realm's name or slug as a whole word."""
     found = _replace_word(text, realm, "{realm}")
     if found is not text:
         return found
@@ -137,7 +137,7 @@ def as_env_name(value: str) -> str:
 
 
 def as_path_segment(value: str) -> str:
-    """Return a value that stays within one segment of a path; raises :class:`BadValue` otherwise."""
+    """Return a value that fits into one segment of a path; raises :class:`BadValue` otherwise."""
     if value in (".", "..") or "/" in value or "\\" in value or "\0" in value:
         raise BadValue(f"puts {quoted(value)} into a path, which would lead to another folder", "use {realm.slug}")
     return value
@@ -163,7 +163,7 @@ def used_variables(
 
 
 def explain_bad_value(spec: Spec, name: str, setting: Setting, bad: BadValue, realm: str) -> Finding:
-    """Return the error of a value; where a placeholder has no text, it says for which server."""
+    """Return the error of a value; if a placeholder has no value, it names the server."""
     unknown = bad.name if isinstance(bad, UnknownPlaceholder) else ""
     is_late = unknown in spec.late or unknown == SERVER
     if spec.target is None and is_late:

@@ -1,4 +1,4 @@
-"""Finds what is wrong with the entries of a spec after their levels are merged and placeholders replaced."""
+"""Finds problems in the entries of a spec after merging levels and replacing placeholders."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,10 +16,10 @@ SAMPLE_REALM = "x"
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of placeholders that no file of the spec has.
+    """Values of placeholders from outside the spec's files.
 
-    ``given`` are those of options. ``of_servers`` returns the names of variables that servers of the settings have; it
-    is called where the spec uses a name that is unknown otherwise.
+    ``given`` are those of options. ``of_servers`` returns the names of variables that servers in the settings have; it
+    is called if the spec uses an otherwise unknown name.
     """
 
     given: Mapping[str, str] = field(default_factory=dict)
@@ -41,10 +41,10 @@ def check_any_server(spec: Spec, texts: Texts) -> tuple[Spec, Sequence[Finding],
 
 
 def check_entries(spec: Spec) -> tuple[list[Finding], tuple[Desired, ...]]:
-    """Return the errors of all entries, and what each entry without errors wants.
+    """Return the errors of all entries, and the desired settings of each entry without errors.
 
     A glob stands for a realm with a sample name. If the spec is not fitted to a server, the entries of all servers are
-    checked, and what only a server knows is a sample, too.
+    checked, with samples for values that only a server has.
     """
     found: dict[Finding, list[Entry]] = {}
     bound, usable = FileFindings(), []
@@ -67,7 +67,7 @@ def check_entries(spec: Spec) -> tuple[list[Finding], tuple[Desired, ...]]:
 
 
 def keep_reliable(problems: Iterable[Finding], *, unread: bool = False) -> list[Finding]:
-    """Return the problems of entries that count beside others: a field may be missing because its value is bad."""
+    """Return the problems of entries that count besides others: a field may be missing because its value is bad."""
     reliable = {"bad-value"} if unread else {"bad-value", BAD_PLACEHOLDER}
     return [f for f in problems if f.rule in reliable]
 
@@ -111,7 +111,7 @@ def _only_realm(entries: list[Entry]) -> str | None:
 def _drop_sample_names(spec: Spec, entry: Entry, findings: tuple[Finding, ...]) -> Iterator[Finding]:
     """Yield the findings, except on values with a sample text, which proves nothing.
 
-    A sample stands for the name of a glob's realm, and for what only a server knows. If a part of the spec is for
+    A sample stands for the name of a glob's realm, and for values that only a server has. If a part of the spec is for
     certain servers, that part may have a field that is missing here.
     """
     by_name: set[Location] = set()

@@ -85,7 +85,7 @@ def desired_from_journal(realm: str, intent: FieldMap | None) -> Desired:
 
 @dataclass(frozen=True)
 class GlobMatch:
-    """The number of realms without an entry of their own that a glob matches; a tie counts for each of its globs."""
+    """The number of realms without their own entry that a glob matches; a tie counts for each of its globs."""
 
     entry: Entry
     count: int
@@ -234,7 +234,7 @@ def resolve_entry(spec: Spec, entry: Entry, realm: str) -> Desired:
 
 
 def _drop_unused_username(settings: dict[str, Setting]) -> dict[str, Setting]:
-    """Return the settings without a preset's user name where nothing else of a login is set."""
+    """Return the settings without a preset's user name if nothing else of a login is set."""
     has_secret = any(name == PASSWORD or in_token(name) for name in settings)
     if has_secret or USERNAME not in settings or not settings[USERNAME].preset:
         return settings

@@ -1,4 +1,4 @@
-"""Words the messages for what the schema finds wrong.
+"""Messages for violations of the schema.
 
 The messages of jsonschema quote the invalid value, which may be a secret, so they are never shown.
 """
@@ -138,9 +138,9 @@ class ProblemReporter:
 
 
 def _name_without_value(key: str, *, is_login: bool) -> str:
-    """Return what stands before a colon or ``=`` in a key: in ``{password:hunter2}`` the value is part of the key.
+    """Return the part of a key before a colon or ``=``: in ``{password:hunter2}`` the value is part of the key.
 
-    In a login, and after a word such as ``password``, the name ends at a blank, too.
+    In a login, and after a word such as ``password``, the name also ends at a blank.
     """
     ends = r"[:=\s]" if is_login or _SECRETIVE.match(key) else "[:=]"
     return re.split(ends, key, maxsplit=1)[0]

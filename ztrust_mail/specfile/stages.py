@@ -15,7 +15,7 @@ _REFINE = "keep one of them; to change single values on some servers, use an ove
 
 
 def fit_to_server(spec: Spec, target: Target) -> tuple[Spec, FileFindings]:
-    """Return the spec as one server has it, and the problems of its entries there.
+    """Return the spec as resolved for one server, and the problems of its entries there.
 
     Raises :class:`UsageError` for a server without a name if the spec has entries for certain servers.
     """
@@ -33,7 +33,7 @@ def fit_to_server(spec: Spec, target: Target) -> tuple[Spec, FileFindings]:
 
 
 def check_stages(spec: Spec) -> Iterator[Finding]:
-    """Yield the problems of entries and overlays that are wrong whatever labels the servers have."""
+    """Yield the problems of entries and overlays that are independent of the servers' labels."""
     bases: dict[str, list[Entry]] = {}
     for entry in spec.written:
         if entry.is_overlay:
@@ -60,7 +60,7 @@ def check_stages(spec: Spec) -> Iterator[Finding]:
 
 
 def _always_clash(one: Entry, other: Entry) -> bool:
-    """Tell whether a server that has both entries is sure to exist, by the names alone."""
+    """Tell whether a server with both entries certainly exists, judging by the names alone."""
     if not (one.limit and other.limit):
         return True
     if not (one.limit.names and other.limit.names):
@@ -140,7 +140,7 @@ def _dropped_by(base: Entry, overlay: Entry) -> Iterator[Finding]:
 
 
 def _conflicts(overlays: list[Entry], target: Target) -> Iterator[Finding]:
-    """Yield an error for each two overlays of one entry whose result depends on which one comes last."""
+    """Yield an error for each pair of overlays of one entry whose result depends on their order."""
     by_name: dict[str, list[Entry]] = {}
     for entry in overlays:
         by_name.setdefault(entry.name, []).append(entry)
@@ -154,7 +154,7 @@ def _conflicts(overlays: list[Entry], target: Target) -> Iterator[Finding]:
 
 
 def _conflict(one: Entry, other: Entry) -> tuple[str, Location, Location] | None:
-    """Return what two overlays both set, or what one sets and the other drops, with both places."""
+    """Return the fields that two overlays both set, or that one sets and the other removes, with both places."""
     for name, setting in one.settings.items():
         for also, second in other.settings.items():
             if is_within(name, also) or is_within(also, name):

@@ -1,4 +1,4 @@
-"""Reports as one HTML page for people: self-contained, readable without a script, and with no request to anywhere.
+"""Reports as one HTML page: self-contained, readable without scripts, and without any requests.
 
 Needs Jinja2, the extra ``html``. The template, its style and its script are in ``data/``.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 BEGINNING = "<!doctype html>\n<!-- ztrust-mail report -->\n"
-"""How a report begins, by which a later one is permitted to replace it."""
+"""The first bytes of a report, which permit a later report to overwrite it."""
 
 
 class HtmlFormat(OverviewFormat):
@@ -51,7 +51,7 @@ class HtmlFormat(OverviewFormat):
         return disarm_document(f"{BEGINNING}{body}\n", escape_in_markup)
 
     def recognises(self, beginning: bytes) -> bool:
-        """Tell whether a file begins as a report in HTML does."""
+        """Tell whether a file begins like an HTML report."""
         return beginning.startswith(BEGINNING.encode())
 
 

@@ -1,4 +1,4 @@
-"""Equal changes of several realms as one group, and what is left to show of each realm."""
+"""Groups equal changes of several realms, and returns the remaining changes of each realm."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Group:
 
 
 class Remainder(NamedTuple):
-    """What a realm's row shows: changes of its own, the group that has the ``shared`` others, and their one cause."""
+    """The content of a realm's row: its own changes, the group with its ``shared`` changes, and their common cause."""
 
     own: tuple[ShownChange, ...]
     group: int

@@ -1,4 +1,4 @@
-"""What the page of an HTML report shows: an overview with counts, and with equal changes and findings once."""
+"""The content of an HTML report: an overview with counts, with equal changes and findings merged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _VERDICTS: Mapping[ExitStatus, tuple[str, str]] = {
 }
 
 _CHANGED: Mapping[str, str] = {"drift": "drifted", "diff": "different", "compare": "different"}
-"""What a changed realm is called by a command; elsewhere it is to change."""
+"""The word for a changed realm, by command; otherwise "to change"."""
 
 _WARNED = Severity.WARNING.value
 """The word to filter by for realms that have warnings, whatever their status."""
@@ -94,7 +94,7 @@ class ShownRealm:
 
 @dataclass(frozen=True)
 class ShownFinding:
-    """A finding, and the realms that it is about. ``names`` are all of them where they have no rows."""
+    """A finding, and its realms. ``names`` are all of them if they have no rows."""
 
     finding: Finding
     realms: str
@@ -104,7 +104,7 @@ class ShownFinding:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the template shows."""
+    """The data for the template."""
 
     overview: Overview
     status: str
@@ -125,7 +125,7 @@ class Page:
 
 
 def make_page(shown: Overview) -> Page:
-    """Return what the page of an overview shows."""
+    """Return the page of an overview."""
     status, tone = _VERDICTS[shown.exit_status]
     findings = FindingIndex(shown)
     groups = Groups(shown)

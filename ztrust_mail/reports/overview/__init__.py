@@ -48,7 +48,7 @@ class OverviewFormat(ReportFormat[Overview]):
         return self.write(_fill_in(make_printable(self.render(report)), fill_in))
 
     def findings(self, report: reports.FindingsReport) -> Overview:
-        """Return findings alone."""
+        """Return findings."""
         return _overview(report)
 
     def conversion(self, report: reports.ConversionReport) -> Overview:
@@ -66,7 +66,7 @@ class OverviewFormat(ReportFormat[Overview]):
         return _overview(_with_dangers(report), rows)
 
     def apply(self, report: reports.ApplyReport) -> Overview:
-        """Return what became of each realm of an applied plan."""
+        """Return the outcome of each realm of an applied plan."""
         done = report.result
         rows = [replace(_realm_row(one.plan), status=one.status.value, findings=one.findings) for one in done.realms]
         hint = f"continue with: {report.next_step}" if report.next_step else ""
@@ -192,7 +192,7 @@ class OverviewFormat(ReportFormat[Overview]):
         return _overview(report, tables=[Table("Rules", ("rule", "severity", "title", "help"), rows)])
 
     def presets(self, report: reports.PresetsReport) -> Overview:
-        """Return presets as a table each with all facts, or as one table of them."""
+        """Return a table per preset with all facts, or one table of presets."""
         from ztrust_mail.reports.text.reference import preset_facts
 
         if not report.whole:
@@ -283,7 +283,7 @@ def _step_label(report: reports.Report) -> str:
 
 
 def _count(report: reports.Report, found: Iterable[Finding]) -> str:
-    """Return the verdict of a report whose text has none: the number of findings, and the exit status."""
+    """Return the verdict of a report without one in its text: the number of findings, and the exit status."""
     numbers = Counter(one.severity for one in dict.fromkeys(found))
     if not numbers and report.exit_status is ExitStatus.OK:
         return "No problem found."
@@ -361,7 +361,7 @@ def _uncovered_findings(report: reports.DriftReport) -> Iterator[Finding]:
 
 
 def _with_dangers(report: reports.PlanReport) -> reports.PlanReport:
-    """Return the report with a finding for each danger, in the place of the refusal that names all of them."""
+    """Return the report with a finding for each danger, instead of the refusal that names all of them."""
     refused = {danger.reason for danger in report.refused}
     others = [one for one in report.findings if not refused or one != report.refusal]
     hint = report.refusal.hint if report.refusal else ""

@@ -27,7 +27,7 @@ def place_in_checkout(found: Finding, shown: Overview) -> Location | None:
 
 
 def relative_path(path: str) -> str:
-    """Return a path with slashes, relative to the working folder where it is inside."""
+    """Return a path with slashes, relative to the working folder if it is inside."""
     if not os.path.isabs(path):
         return Path(os.path.normpath(path)).as_posix()
     inside = os.path.relpath(path)
@@ -35,13 +35,13 @@ def relative_path(path: str) -> str:
 
 
 def to_uri(path: str) -> str:
-    """Return a path as a URI reference, relative where the path is."""
+    """Return a path as a URI reference, relative if the path is."""
     shown = relative_path(path)
     return Path(shown).as_uri() if os.path.isabs(shown) else quote(shown)
 
 
 def make_fingerprints(found: Sequence[Finding]) -> list[str]:
-    """Return for each finding a text that stays the same when lines move, and that no other one has."""
+    """Return a unique text for each finding that does not change when lines move."""
     seen = Counter[str]()
     result = []
     for one in found:
@@ -65,6 +65,6 @@ def limit_findings(shown: Overview) -> tuple[list[Finding], str]:
 
 
 def full_message(found: Finding, *, with_realm: bool = False) -> str:
-    """Return what a finding says and what to do next, in one line."""
+    """Return the message and the next step of a finding, in one line."""
     realm = f"realm {found.realm}: " if with_realm and found.realm else ""
     return f"{realm}{found.message}{f'; {found.hint}' if found.hint else ''}"

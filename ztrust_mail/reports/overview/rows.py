@@ -23,9 +23,9 @@ GRAVE = (Severity.CRITICAL, Severity.ERROR)
 
 
 class ChangeRow(NamedTuple):  # not a dataclass, since there may be hundreds of thousands
-    """One field of a realm: the values before and after, of which a secret has only its reference.
+    """One field of a realm with its values before and after; for a secret, only its reference.
 
-    ``sign`` is ``+``, ``~`` or ``-``; ``cause`` is that of a drift as reports in JSON have it, else empty. ``place`` is
+    ``sign`` is ``+``, ``~`` or ``-``; ``cause`` is the cause of a drift as in JSON reports, or empty. ``place`` is
     where the spec defines the value.
     """
 
@@ -58,7 +58,7 @@ class RealmRow:
 
 @dataclass(frozen=True)
 class Table:
-    """What a report has besides realms and findings, such as checks or runs."""
+    """Content of a report besides realms and findings, such as checks or runs."""
 
     heading: str
     heads: tuple[str, ...]
@@ -67,10 +67,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Overview:
-    """A report. ``findings`` are those of no single realm; ``verdict`` has a line for each sentence.
+    """A report. ``findings`` belong to no single realm; ``verdict`` has a line for each sentence.
 
-    ``text`` is shown as it is: what a conversion made, or commands to run; empty for other reports. ``specs`` are the
-    files and folders that the command was given. ``step_label`` introduces ``next_step``.
+    ``text`` is shown verbatim: the output of a conversion, or commands to run; empty for other reports. ``specs`` are
+    the files and folders that the command was given. ``step_label`` introduces ``next_step``.
     """
 
     command: str

@@ -1,4 +1,4 @@
-"""Reports as text for people: a module of lines per kind of result, and the format on top of them."""
+"""Reports as text: a module of lines per kind of result, and the format that combines them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -48,7 +48,7 @@ class TextFormat(ReportFormat[TextReport]):
         return TextReport(plan_body(report, details=self._details), plan_verdict(report))
 
     def apply(self, report: reports.ApplyReport) -> TextReport:
-        """Return what became of the realms."""
+        """Return the outcomes of the realms."""
         from ztrust_mail.reports.text.plan import result_body, result_verdict
 
         return TextReport(result_body(report, details=self._details), result_verdict(report))
@@ -153,14 +153,14 @@ class TextFormat(ReportFormat[TextReport]):
         return TextReport([*note_lines(report.findings), *table], request_table_verdict(report))
 
     def requests(self, report: reports.RequestsReport) -> TextReport:
-        """Return a sentence for each request, or all that is known of it."""
+        """Return a sentence for each request, or all its details."""
         from ztrust_mail.reports.text.requests import request_lines, requests_verdict
 
         body = request_lines(report) if report.whole else ()
         return TextReport([*finding_lines(report.findings), *body], requests_verdict(report))
 
     def request_result(self, report: reports.RequestResultReport) -> TextReport:
-        """Return the text of the worker's report, and what became of the request."""
+        """Return the text of the worker's report, and the outcome of the request."""
         from ztrust_mail.reports.text.requests import stored_lines, stored_verdict
 
         return TextReport([*finding_lines(report.findings), *stored_lines(report.request)], stored_verdict(report))

@@ -21,9 +21,8 @@ def spec_finding_lines(
 ) -> Iterator[Line]:
     """Yield findings on a spec, and with ``count`` the number of its errors if there are several.
 
-    A terminal gets code frames, ``width`` columns wide or as wide as it is; with ``fold``, a warning that a file has in
-    several lines is shown once. A pipe gets one line for each finding, which problem matchers of editors and CI
-    services understand.
+    A terminal gets code frames, ``width`` columns wide or as wide as it is; with ``fold``, a warning repeated in a file
+    is shown once. A pipe gets one line for each finding, in the format of problem matchers in editors and CI services.
     """
     if not stream.isatty():
         yield from finding_lines(found)

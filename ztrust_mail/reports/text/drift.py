@@ -86,7 +86,7 @@ def _rank(one: Finding) -> int:
 
 
 def _is_in_blocks(found: Drift, realm: str | None, field: str | None, rule: str) -> bool:
-    """Tell whether the blocks show what a finding says."""
+    """Tell whether the blocks already contain a finding."""
     is_change = rule == OUT_OF_BAND and found.causes[realm or ""][field or ""] is Cause.OUT_OF_BAND
     return is_change or rule == EDITED_BY
 

@@ -73,7 +73,7 @@ def _steps(steps: Mapping[Step, int]) -> str:
 
 
 def run_lines(one: PastRun, *, details: bool = False) -> Iterator[Line]:
-    """Yield one run, and what it did to its realms, equal changes of several realms once."""
+    """Yield one run and its effect on realms, with equal changes of several realms merged."""
     run = one.run
     outcome = Span(run.outcome.value, _GOOD.get(run.outcome, _BAD))
     yield line(Span(f"Run {run.number}", "bold"), f"  {run.command}  ", outcome)

@@ -10,10 +10,10 @@ from ztrust_mail.reports.grouping import Block, FindingGroup, Statement, group_f
 from ztrust_mail.reports.style import HANG, PLACE, WHOLE, Line, Span, line
 
 HEADING = "ztrust-mail report: "
-"""How the first line of a text report begins, by which a later one is permitted to replace it."""
+"""The start of a text report's first line, which permits a later report to overwrite it."""
 
 REMOVED = "remove"
-"""The kind of a statement whose value goes away."""
+"""The kind of a statement about a value that is removed."""
 
 _EXAMPLE, _MOST_NAME = " " * 8, 30
 """What indents an example, and the most columns to which names of realms are padded."""
@@ -27,7 +27,7 @@ SEVERITY_STYLES = {
 
 
 class TextReport(NamedTuple):
-    """A report as lines: the whole result, and what it comes to with what to do next."""
+    """A report as lines: the whole result, and the verdict with the next step."""
 
     body: Iterable[Line] = ()
     verdict: Iterable[Line] = ()

@@ -1,4 +1,4 @@
-"""Plans, and what became of them, as lines of text."""
+"""Plans and their outcomes as lines of text."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def status_counts(made: Plan, realms: Sequence[RealmPlan | RealmOutcome], remark
 
 
 def unread_note(made: Plan) -> Iterator[Line]:
-    """Yield a line that says why the server's settings were not read, if they were not."""
+    """Yield the reason why the server's settings were not read, if they were not."""
     if made.unseen:
         yield line(Span(f"{made.unseen[0].upper()}{made.unseen[1:]}.", "yellow"))
 
@@ -114,7 +114,7 @@ _WARNING, _REMARK = "warning", "remark"
 
 
 def plan_body(report: PlanReport, *, details: bool = False) -> Iterator[Line]:
-    """Yield the server, what an apply would do to its realms, and the findings."""
+    """Yield the server, the planned changes of its realms, and the findings."""
     made = report.plan
     yield from server_lines(report.title or made.url, made.account, made.intro)
     yield from glob_lines(made)
@@ -164,7 +164,7 @@ def describe_block(block: Block) -> Sequence[str | Span]:
 
 
 def _describe_realm(made: Plan, realm: RealmPlan) -> Said:
-    """Return what a plan says of a realm."""
+    """Return the statements of a plan about a realm."""
     head = "" if realm.changes else realm.status.value
     said = [*map(change_statement, realm.changes), *remark_statements(realm, made.secrets)]
     if isinstance(made, Rotation):
@@ -173,7 +173,7 @@ def _describe_realm(made: Plan, realm: RealmPlan) -> Said:
 
 
 def _logins(realm: RealmPlan, *, with_references: bool) -> Iterator[Statement]:
-    """Yield with what a realm of a rotation logs in, so that realms with one credential are one block."""
+    """Yield the credential of a realm in a rotation, so that realms with the same credential share a block."""
     one = credential_of(realm.wanted.fields)
     if one.references:
         secret = f", {first_and_more([str(ref) for ref in one.references])}" if with_references else ""
@@ -195,12 +195,12 @@ def field_label(change: Change) -> str:
 
 
 def display_after(change: Change) -> str:
-    """Return the value that a field will have as text; of a secret, where it comes from."""
+    """Return the planned value of a field as text; for a secret, its source."""
     return f"from {change.after}" if isinstance(change.after, SecretRef) else display_short(change.after)
 
 
 def remark_statements(realm: RealmPlan, secrets: SecretMode) -> Iterator[Statement]:
-    """Yield what a plan says of a realm besides its changes: secrets, losses, unmanaged attributes."""
+    """Yield the statements about a realm besides its changes: secrets, losses, unmanaged attributes."""
     changed = {change.field for change in realm.changes}
     for name in realm.difference.masked_fields if realm.changes else ():
         if name not in changed:
@@ -253,7 +253,7 @@ _ABOUT_LEFTOVERS = {*_LEFTOVERS, NOT_LOOKED}
 
 
 def result_body(report: ApplyReport, *, details: bool = False) -> Iterator[Line]:
-    """Yield what became of the planned realms, those of one status together, and new findings."""
+    """Yield the outcomes of the planned realms, grouped by status, and new findings."""
     done = report.result
     known = {*done.plan.findings, *(one for realm in done.plan.realms for one in realm.findings)}
     found = [one for one in report.findings if one not in known and one.rule not in _ABOUT_LEFTOVERS]

@@ -35,7 +35,7 @@ _MOST_SUBJECTS = 3
 
 
 def probe_body(report: ProbeReport, *, details: bool = False) -> Iterator[Line]:
-    """Yield a block for each relay, then what is to be said of realms and of the settings."""
+    """Yield a block for each relay, then remarks about realms and settings."""
     run = report.run
     if report.title or run.url:
         yield line(report.title or run.url)
@@ -118,7 +118,7 @@ def _time(seconds: float) -> str:
 
 
 def probe_verdict(report: ProbeReport) -> Iterator[Line]:
-    """Yield the numbers of relays and of the realms that are affected, and what was sent."""
+    """Yield the numbers of relays and affected realms, and what was sent."""
     run = report.run
     sent = [one.message_id for one in run.relays if one.message_id]
     numbers = Counter(one.status for one in run.relays)
@@ -136,7 +136,7 @@ def _realms(run: ProbeRun) -> str:
 
 
 def check_body(report: CheckReport, *, details: bool = False) -> Iterator[Line]:
-    """Yield a block for each group of subjects, the worst first, then what is to be said of other realms."""
+    """Yield a block for each group of subjects, the worst first, then remarks about other realms."""
     run = report.run
     if report.title or run.url:
         yield line(report.title or run.url)
@@ -159,7 +159,7 @@ def check_body(report: CheckReport, *, details: bool = False) -> Iterator[Line]:
 
 
 def group_subjects(subjects: Sequence[CheckedSubject], *, details: bool = False) -> list[list[CheckedSubject]]:
-    """Return subjects with equal facts together; each alone with ``details``."""
+    """Return subjects grouped by equal facts; with ``details``, each alone."""
     if details:
         return [[one] for one in subjects]
     groups: dict[tuple[CheckFact, ...], list[CheckedSubject]] = {}
@@ -199,7 +199,7 @@ def _fact_lines(facts: Sequence[CheckFact]) -> Iterator[Line]:
 
 
 def check_verdict(report: CheckReport) -> Iterator[Line]:
-    """Yield the numbers of realms, what they come to, and the command to run next."""
+    """Yield the numbers of realms by result, and the next command."""
     run = report.run
     numbers = Counter(one.status for one in run.realms)
     parts = [f"{numbers[status]:,} {_state(status)}" for status in ProbedStatus if numbers[status]]

@@ -174,11 +174,11 @@ class Document:
     digest: str = field(default="", compare=False)
 
     def locate(self, pointer: Pointer) -> Location:
-        """Return where a value starts; of a missing value, where its nearest parent starts."""
+        """Return the start of a value; for a missing value, that of its nearest parent."""
         return self._location(pointer, 1)
 
     def locate_key(self, pointer: Pointer) -> Location:
-        """Return where the key of a value starts; of a missing value, the key of its nearest parent."""
+        """Return the start of a value's key; for a missing value, that of its nearest parent's key."""
         return self._location(pointer, 0)
 
     def _location(self, pointer: Pointer, part: Literal[0, 1]) -> Location:

@@ -48,7 +48,7 @@ _LONGEST_ADVICE = 100
 
 
 def attach_excerpts(findings: Iterable[Finding], source: SourceText, parsed: Parsed) -> list[Finding]:
-    """Return the findings of a file that was read, with an excerpt where the line holds no secret."""
+    """Return the findings of a file that was read, with an excerpt if the line contains no secret."""
     findings = list(findings)
     placed = {found.location for found in findings if found.location and found.location.line}
     offsets = {where: source.offset(where) for where in placed if where.path == source.path}
@@ -135,7 +135,7 @@ def _is_hidden(source: SourceText, offset: int, starts: Sequence[int], marks: Ma
 
 
 def _mark(value: JsonValue, place: Place, path: _Path, marks: dict[int, bool], reported: Container[int]) -> None:
-    """Note for each key and value, at its offset, whether what begins there may be a secret.
+    """Record for each key and value, at its offset, whether it may be a secret.
 
     ``reported`` has the offsets of findings: only there a key may be misspelt.
     """

@@ -100,7 +100,7 @@ class _JsonReader:
 
 
 def to_plain(data: object, path: str) -> tuple[dict[str, JsonValue], list[Finding]]:
-    """Return Python data as plain JSON data. What is not JSON is left out and reported as a finding at ``path``."""
+    """Return Python data as plain JSON data. Other values are left out and reported as findings at ``path``."""
     copier = _Copier(path)
     value: JsonValue = None
     if isinstance(data, Mapping):
