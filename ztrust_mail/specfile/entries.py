@@ -72,7 +72,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Variable:
-    """The value of a placeholder. ``source`` names the origin of a value not defined in a file: a server, or an option."""
+    """The value of a placeholder. ``source`` names its origin if no file defines it: a server, or an option."""
 
     text: str
     location: Location
