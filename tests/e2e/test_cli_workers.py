@@ -20,8 +20,10 @@ from support.bad_server import BadServer, stall
 from support.cli import PATIENCE, Cli, Ran, on_terminal
 from support.fleets import Fleet, entry
 from support.postgresql import PostgresqlServer
+from ztrust_mail.cli.fleet.follow import Follower
 
 from ztrust_mail import fleet as requests
+from ztrust_mail.cli.output import Output
 from ztrust_mail.journal.requests import RequestState
 
 ALLOWED = ("--yes", "--allow", "all")
@@ -201,6 +203,29 @@ def test_with_workers_in_the_settings_stages_follow_each_other_and_stop_at_a_fai
     assert place.states() == {1: RequestState.FAILED}
 
 
+def test_who_follows_what_no_worker_takes_learns_once_how_to_start_one(
+    place: Workplace,
+) -> None:
+    place.use('[servers.far]\nurl = "http://127.0.0.1:9"\nqueue = "far"\n')
+    for server in ("far", "dev"):
+        assert place.cli("test", "acme", "--server", server, "--detach").status == 0
+    output = Output("requests")
+    with requests.open_engine() as engine:
+        follower = Follower(output, engine.journal, idle_after=0.0)
+        thread = threading.Thread(target=follower.follow, args=([1, 2],))
+        thread.start()
+        try:
+            wait_until(lambda: len(output.logged) == 2)
+        finally:
+            for number in (1, 2):
+                engine.cancel(number)
+            thread.join(PATIENCE)
+    assert output.logged == {
+        "all workers of the queue `far` are busy, or there is none; to start one: ztrust-mail worker --queue far",
+        "all workers of the queue `default` are busy, or there is none; to start one: ztrust-mail worker",
+    }
+
+
 def test_ctrl_c_ends_a_command_that_follows_and_leaves_the_request(place: Workplace) -> None:
     place.use('[fleet]\nrun_by = "workers"\n')
     with following("drift", "mail.yaml", "--server", "dev") as process:
@@ -261,7 +286,8 @@ def test_without_a_worker_the_list_says_how_to_start_one(place: Workplace, postg
     place.cli("drift", "mail.yaml", "--server", "dev", "--detach")
     assert "ztrust-mail worker" not in place.cli("requests").out
     postgresql.run("UPDATE journal_requests SET due = due - interval '1 hour'", "journal")
-    assert "None are running. If no worker is up, start one: ztrust-mail worker\n" in place.cli("requests").out
+    said = "None in queue `default` are running. If no worker serves it, start one: ztrust-mail worker\n"
+    assert said in place.cli("requests").out
 
 
 def test_a_worker_serves_its_queues_alone_and_logs_a_line_for_each_event(place: Workplace) -> None:

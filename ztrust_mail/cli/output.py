@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,7 @@ from ztrust_mail.reports.text.lines import finding_line, finding_lines
 from ztrust_mail.settings import FILES, folder_of
 
 R = TypeVar("R", bound=Report)
+_LOG = logging.getLogger(__name__)
 _GRAVE = (Severity.ERROR.value, Severity.CRITICAL.value)
 
 
@@ -47,7 +49,7 @@ class Output(AbstractContextManager["Output"]):
     command. With another format, the output is always a single document, even after an internal error or an
     interruption. No report may overwrite a file of ``own``. ``title`` is the server's name and URL; ``can_test`` tells
     whether it can send test mails. ``declined`` says why a plan was not applied. Setting ``cancel`` ends an apply after
-    the writes in progress.
+    the writes in progress. ``logged`` are the reasons for waiting that have been logged.
     """
 
     command: str
@@ -65,6 +67,7 @@ class Output(AbstractContextManager["Output"]):
     _shown: tuple[Finding, ...] = ()
     declined: str = "Declined: nothing was written."
     cancel: threading.Event = field(default_factory=threading.Event)
+    logged: set[str] = field(default_factory=set)
     _finished: bool = False
     _resume: str = ""
 
@@ -176,6 +179,12 @@ class Output(AbstractContextManager["Output"]):
         """Print the new state of a request, unless a terminal shows it anyway."""
         if not is_screen(sys.stderr):
             self.print_note([note])
+
+    def log_once(self, message: str) -> None:
+        """Log from any thread why the command waits, unless it has done so before."""
+        if message not in self.logged:
+            self.logged.add(message)
+            _LOG.info("%s", message)
 
     def wait_for_turn(self) -> bool:
         """Wait until the server may be written, and return whether it may at all."""

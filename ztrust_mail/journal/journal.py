@@ -164,6 +164,11 @@ class Journal:
         return self._database.where
 
     @property
+    def is_shared(self) -> bool:
+        """Whether it is in a database server, from which workers take requests."""
+        return self._database.is_shared
+
+    @property
     def requests(self) -> RequestTable:
         """The requests in this journal."""
         return RequestTable(self._database)

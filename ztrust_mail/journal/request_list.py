@@ -50,14 +50,14 @@ class RequestList:
     """The unfinished requests, oldest first, the newest ended ones, and the number in each state.
 
     ``limit`` is the number of ended rows to show; ``ended`` has more, because similar requests share a row.
-    ``is_idle`` means that due requests have been waiting for a while and none is running.
+    ``idle_queues`` have due requests that have been waiting for a while, and none running.
     """
 
     unfinished: tuple[StoredRequest, ...] = ()
     ended: tuple[StoredRequest, ...] = ()
     counts: Mapping[RequestState, int] = field(default_factory=dict)
     limit: int = 20
-    is_idle: bool = False
+    idle_queues: tuple[str, ...] = ()
 
     @property
     def requests(self) -> tuple[StoredRequest, ...]:
@@ -71,9 +71,10 @@ def list_requests(journal: Journal, server: str = "", limit: int = 20) -> Reques
     unfinished = tuple(table.list_unfinished(MAX_UNFINISHED, server))
     ended = tuple(table.list_ended(min(limit * PER_ROW, MAX_UNFINISHED), server))
     long_ago = table.now() - IDLE_AFTER
-    is_running = any(one.state is RequestState.RUNNING for one in unfinished)
-    is_idle = not is_running and any(one.due < long_ago for one in unfinished)
-    return RequestList(unfinished, ended, table.count_by_state(server), limit, is_idle)
+    running = {one.queue for one in unfinished if one.state is RequestState.RUNNING}
+    idle = dict.fromkeys(one.queue for one in unfinished if one.due < long_ago and one.queue not in running)
+    idle_queues = tuple(idle) if journal.is_shared else ()  # who uses a journal in a file does the requests in it
+    return RequestList(unfinished, ended, table.count_by_state(server), limit, idle_queues)
 
 
 def status_of(journal: Journal, request: StoredRequest) -> RequestStatus:

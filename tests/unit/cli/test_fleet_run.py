@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -57,6 +58,17 @@ def test_no_more_servers_are_worked_on_at_once_than_asked_for(fleet: Fleet, para
         run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, parallel), fleet.settings, work)
     assert sorted(map(str, seen)) == ["dev", "eu-1", "eu-2"]
     assert not one_too_many.is_set()
+
+
+def test_why_several_servers_wait_is_logged_once(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    def work(output: Output, server: str | None) -> None:
+        output.log_once("no worker")
+        output.finish_report(of_findings("drift", ExitStatus.OK, ()))
+
+    caplog.set_level(logging.INFO, "ztrust_mail")
+    with pytest.raises(SystemExit), Output("drift") as output:
+        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 1), fleet.settings, work)
+    assert caplog.messages.count("no worker") == 1
 
 
 def test_nothing_is_written_after_ctrl_c_although_the_answer_was_yes_beforehand() -> None:

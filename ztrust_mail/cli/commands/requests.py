@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import settings
@@ -12,7 +11,6 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.cli.workers.follow import Follower, finish_interrupted
 from ztrust_mail.core.errors import ExitStatus, UsageError
-from ztrust_mail.journal.database import location_of
 from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.request_list import RequestList, list_requests, status_of
 from ztrust_mail.reports.report import of_request_list, of_requests
@@ -52,8 +50,7 @@ def command(
         if cancel or retry:
             _change(output, numbers, shared.config, retry=retry, follow=follow)
         url = _url_of(server, shared.config)
-        journal_url = settings.journal_url(settings.load(shared.config))
-        journal = open_journal(journal_url, writable=False)
+        journal = open_journal(settings.journal_url(settings.load(shared.config)), writable=False)
         if journal is None:
             if numbers:
                 raise UsageError(
@@ -64,8 +61,6 @@ def command(
             if numbers:
                 _show(output, journal, numbers, follow=follow)
             found = list_requests(journal, url, limit)
-        if location_of(journal_url).url is None:  # a journal in a file has no workers
-            found = replace(found, is_idle=False)
         newest = max((one.number for one in found.requests), default=0)
         output.finish_report(of_request_list(found, url, f"ztrust-mail requests {newest}" if newest else ""))
 

@@ -50,8 +50,8 @@ class ServerOutput(Output):
         typed = click.get_current_context(silent=True)
         context = context_of(typed, server.name) if typed else None
         return cls(
-            output.command, own=output.own, display=output.display, cancel=turns.cancel, server=server, turns=turns,
-            context=context,
+            output.command, own=output.own, display=output.display, cancel=turns.cancel, logged=output.logged,
+            server=server, turns=turns, context=context,
         )  # fmt: skip
 
     def __enter__(self) -> ServerOutput:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, JournalError
-from ztrust_mail.journal.request_list import RequestStatus, status_of
+from ztrust_mail.core.text import quoted
+from ztrust_mail.journal.request_list import IDLE_AFTER, RequestStatus, status_of
+from ztrust_mail.journal.requests import RequestState
 from ztrust_mail.reports.report import of_request_result, of_requests
 from ztrust_mail.reports.style import line
-from ztrust_mail.reports.text.requests import sentence
+from ztrust_mail.reports.text.requests import sentence, worker_command
 
 if TYPE_CHECKING:
     from ztrust_mail.cli.output import Output
@@ -30,11 +32,9 @@ PATIENCE: Final = 120.0
 class Follower:
     """Polls requests in a journal, and shows their progress."""
 
-    def __init__(
-        self, output: Output, journal: Journal, interval: float = INTERVAL, patience: float = PATIENCE
-    ) -> None:
-        self._output, self._journal = output, journal
-        self._interval, self._patience = interval, patience
+    def __init__(self, output: Output, journal: Journal, idle_after: float = IDLE_AFTER.total_seconds()) -> None:
+        self._output, self._journal, self._idle_after = output, journal, idle_after
+        self._began = time.monotonic()
         self._said: dict[int, str] = {}
 
     def follow(self, numbers: Sequence[int]) -> list[StoredRequest]:
@@ -47,19 +47,20 @@ class Follower:
             if all(one.request.state.is_final for one in statuses):
                 return [self._journal.requests.get(number) for number in numbers]
             self._show(statuses)
-            if self._output.cancel.wait(self._interval):
+            self._suggest_worker(statuses)
+            if self._output.cancel.wait(INTERVAL):
                 raise KeyboardInterrupt
 
     def _look(self, numbers: Sequence[int]) -> list[RequestStatus]:
         """Return the progress of requests; retry for a while if the journal is unreachable."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return [status_of(self._journal, self._journal.requests.get_brief(one)) for one in numbers]
             except JournalError:
                 if time.monotonic() > deadline:
                     raise
-            if self._output.cancel.wait(self._interval):
+            if self._output.cancel.wait(INTERVAL):
                 raise KeyboardInterrupt
 
     def _show(self, statuses: Sequence[RequestStatus]) -> None:
@@ -78,6 +79,16 @@ class Follower:
         if self._said.setdefault(one.request.number, "") != state:
             self._said[one.request.number] = state
             self._output.note_request(line(f"{sentence(one)}."))
+
+    def _suggest_worker(self, statuses: Sequence[RequestStatus]) -> None:
+        """Say how to start a worker where none has ever taken a request that is the next of its server."""
+        if not self._journal.is_shared or time.monotonic() - self._began < self._idle_after:
+            return
+        for one in statuses:
+            request = one.request
+            if request.state is RequestState.WAITING and not one.ahead and not request.summary:
+                who = f"all workers of the queue {quoted(request.queue)} are busy, or there is none"
+                self._output.log_once(f"{who}; to start one: {worker_command(request.queue)}")
 
 
 def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> NoReturn:

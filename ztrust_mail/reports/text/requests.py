@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from ztrust_mail.reports.report import RequestListReport, RequestResultReport, R
 from ztrust_mail.reports.stored import fill_in_number
 from ztrust_mail.reports.style import HANG, WIDTH, Line, Span, line
 from ztrust_mail.reports.text.lines import HEADING, command_line
+from ztrust_mail.settings.server_entry import DEFAULT_QUEUE
 
 _HEADS: Final = ("REQUEST", "SERVER", "WORK", "STATE", "SUBMITTED (UTC)", "BY")
 _MOST: Final = (13, 20, 11, 15, 16)
@@ -123,10 +125,16 @@ def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
     counts = report.listed.counts
     numbers = ", ".join(f"{counts[state]:,} {state}" for state in RequestState if state in counts)
     yield line(Span("Requests: ", "bold"), f"{numbers}.")
-    if report.listed.is_idle:
-        yield command_line("None are running. If no worker is up, start one", "ztrust-mail worker")
+    for queue in report.listed.idle_queues:
+        said = f"None in queue {quoted(queue)} are running. If no worker serves it, start one"
+        yield command_line(said, worker_command(queue))
     if report.next_step:
         yield command_line("Show one", report.next_step)
+
+
+def worker_command(queue: str) -> str:
+    """Return the command that starts a worker for a queue."""
+    return "ztrust-mail worker" if queue == DEFAULT_QUEUE else f"ztrust-mail worker --queue {shlex.quote(queue)}"
 
 
 def sentence(one: RequestStatus) -> str:
