@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
 
+from ztrust_mail._version import __version__
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
 from ztrust_mail.api.specs import target_of, texts_of
 from ztrust_mail.core.data import JsonLike
@@ -290,6 +291,7 @@ def _require_lists(work: Work) -> None:
 
 def read_content(kind: str, text: str, tool_version: str) -> Work:
     """Return the work in a request. Raises :class:`UsageError` if this program does not understand it."""
+    version: object = None
     try:
         content = json.loads(text)
         version = content.pop("format")
@@ -298,10 +300,17 @@ def read_content(kind: str, text: str, tool_version: str) -> Work:
         if not isinstance(version, int) or version < FORMAT:
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        message = "the request cannot be read: its content has an unknown form"
-        raise UsageError(message, "submit it again; if that does not help, report it") from None
+        if not isinstance(version, int) or version < 1 or not _is_newer(tool_version):
+            message = "the request cannot be read: its content has an unknown form"
+            raise UsageError(message, "submit it again; if that does not help, report it") from None
     message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
     raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
+
+
+def _is_newer(version: str) -> bool:
+    """Tell whether a version is newer than this program, as far as it can be read."""
+    theirs, ours = ([int(one) for one in re.findall(r"[0-9]{1,9}", text)[:3]] for text in (version, __version__))
+    return theirs > ours
 
 
 def _load(given: SpecSource, variables: Mapping[str, str]) -> Spec:

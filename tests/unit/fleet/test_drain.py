@@ -485,7 +485,7 @@ def test_a_variable_that_the_worker_lacks_fails_before_anything_is_sent(queue: Q
     ("content", "why"),
     [
         ('{"format":2,"teleport":true}', "which is newer than this worker"),
-        ('{"format":1}', "cannot be read"),
+        ('{"format":1}', "which is newer than this worker"),
         ('{"format":0}', "cannot be read"),
         ('{"format":"1"}', "cannot be read"),
         ("{", "cannot be read"),

@@ -60,6 +60,28 @@ def test_the_parts_of_work_survive() -> None:
     assert new.load().entries[0].name == "acme"
 
 
+OLD_REQUESTS = Path(__file__).parents[2] / "support" / "old_requests"
+
+
+@pytest.mark.parametrize("file", sorted(OLD_REQUESTS.iterdir()), ids=lambda file: file.stem)
+def test_the_requests_of_an_earlier_release_can_be_read(file: Path) -> None:
+    works = [read_content(one["kind"], one["content"], file.stem) for one in json.loads(file.read_text("utf-8"))]
+    assert {work.kind for work in works} == KINDS.keys() - {"apply-plan"}  # saved plans have a format of their own
+    for work in works:
+        if isinstance(work, WithSpec):
+            assert [entry.name for entry in work.load().entries] == ["acme", "tenant-*"]
+    [apply] = [work for work in works if isinstance(work, ApplySpec)]
+    assert (apply.realms, apply.variables, apply.allow) == (("acme",), {"stage": "live"}, ("mass-change",))
+    assert (apply.waves, apply.secrets) == (WAVES, "write")
+    [new] = [work for work in works if isinstance(work, OnboardRealms)]
+    assert (new.test, new.wait_for_realm, new.allow, new.defaults) == (
+        True, 60.5, ("mass-change",), {"sender": {"name": "Acme"}},
+    )  # fmt: skip
+    assert [entry.name for entry in new.load().entries] == ["acme"]
+    [rotate] = [work for work in works if isinstance(work, RotateSecrets)]
+    assert (rotate.references, rotate.waves) == (("env:SMTP_*",), Waves("1"))
+
+
 def test_every_kind_of_work_can_be_read_and_has_its_own_name() -> None:
     assert {work.kind for work in WORKS} | {"apply-plan"} == set(KINDS)
     assert all(KINDS[kind].kind == kind for kind in KINDS)
