@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from support.journals import asked, change, make_old
@@ -16,12 +17,16 @@ from support.postgresql import PostgresqlServer
 from support.processes import free_port
 from support.queued import Queue, apply_to, onboard, run_worker
 from unit.fleet.test_drain import *  # noqa: F403  the same tests, on the other database
+from unit.fleet.test_drain import WatchedDrain
 from unit.fleet.test_engine import *  # noqa: F403
 
 from ztrust_mail.core.errors import ExitStatus, JournalError, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import RequestState, open_engine
 from ztrust_mail.fleet.queue import DRAIN, WorkerEngine
+from ztrust_mail.fleet.worker import Worker, WorkerOptions, WorkerTiming
+from ztrust_mail.journal.database import parse_url
+from ztrust_mail.journal.opening import HEAD, NewerJournal
 
 JOBS = "SELECT task_name, lock, queueing_lock, queue_name, priority, status::text, args::text FROM procrastinate_jobs"
 
@@ -334,6 +339,72 @@ def test_a_job_for_a_server_without_requests_is_done_at_once(queue: Queue) -> No
     queue.engine.cancel(number)
     run_worker(queue.engine)
     assert queue.sandbox.requests == ()
+
+
+NEWER = (
+    "UPDATE alembic_version SET version_num = '0099'",
+    "UPDATE meta SET value = '99.0.0' WHERE name = 'written_by'",
+)
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_worker_whose_journal_a_newer_version_migrates_ends_and_says_so(queue: Queue, is_running: bool) -> None:
+    if not is_running:
+        change(queue.url, *NEWER)
+    said = []
+    with worker_process(queue) as process:
+        assert process.stderr
+        for line in process.stderr:  # to its end: the worker ends by itself
+            said.append(line)
+            if "serving" in line:
+                change(queue.url, *NEWER)
+    assert process.returncode == ExitStatus.USAGE
+    assert is_running == any("stopping: " in line for line in said)
+    end = "".join(said)
+    assert "was written by `ztrust-mail 99.0.0`, which is newer than this ztrust-mail" in end
+    assert "update this one" in end
+    assert "Traceback" not in end
+
+
+class WatchedEngine(WorkerEngine):
+    """An engine that tells which drain is under way."""
+
+    def drain(self, server: str) -> int:
+        self.drained = WatchedDrain(self.journal, server, self.options)
+        return self.drained.run()
+
+
+def test_a_worker_finishes_the_write_under_way_when_a_newer_version_migrates_the_journal(queue: Queue) -> None:
+    queue.write_settings("connections = 1")
+    number = queue.submit(apply_to("acme", "globex")).number
+    engine = WatchedEngine(queue.engine.journal, replace(queue.engine.options, stop=Event()))
+
+    def migrate_during_write(_realm: str) -> None:
+        queue.sandbox.faults.before_write = None
+        change(queue.url, *NEWER)
+        assert engine.drained.cancel.wait(60)
+
+    queue.sandbox.faults.before_write = migrate_during_write
+    brisk = WorkerOptions(timing=WorkerTiming(sweep=0.02, poll=0.02))
+    with pytest.raises(NewerJournal):
+        Worker(engine, parse_url(queue.url), brisk).run()
+    assert queue.writes() == ["acme"]
+    change(queue.url, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # what follows is the newer worker
+    assert queue.engine.status(number).state is RequestState.WAITING
+    assert queue.drain() == 1
+    assert queue.engine.status(number).state is RequestState.DONE
+    assert queue.writes() == ["acme", "globex"]
+
+
+def test_a_worker_comes_for_a_damaged_request_and_does_the_others(queue: Queue) -> None:
+    damaged, other = queue.submit(onboard("acme")).number, queue.submit(onboard("globex")).number
+    change(
+        queue.url,
+        f"UPDATE journal_requests SET due = 'infinity', submitted = '0044-03-15 BC' WHERE number = {damaged}",
+        "DELETE FROM procrastinate_jobs",
+    )
+    run_worker(queue.engine)
+    assert queue.states() == {damaged: RequestState.FAILED, other: RequestState.DONE}
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["at the start", "while it runs"])

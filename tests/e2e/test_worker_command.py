@@ -68,7 +68,7 @@ def test_a_worker_does_a_request_shows_it_in_its_metrics_and_ends_with_0_when_it
         worker.wait_until(lambda: worker.health() == (200, "ok\n"))
         number = fleet.submit(work, "prod", config_path=str(settings)).number
         worker.wait_until(lambda: fleet.status(number, config_path=str(settings)).state.is_final)
-        assert worker.metric("ztrust_mail_requests", queue="default", state="done") == 1
+        assert worker.metric("ztrust_mail_requests_ended_last_hour", queue="default", state="done") == 1
         assert worker.metric("ztrust_mail_worker_connected") == 1
         assert worker.stop() == 0
     assert ztrust_sandbox.smtp("acme")["host"] == "smtp.example.com"
@@ -79,7 +79,9 @@ def test_workers_do_what_a_schedule_asks_for_once(settings):
     with running(settings) as worker, running(settings) as second:
         worker.wait_until(lambda: worker.health()[0] == 200)
         settings.write_text(f"{settings.read_text(encoding='utf-8')}\n{added}", encoding="utf-8")
-        worker.wait_until(lambda: bool(worker.metric("ztrust_mail_requests", queue="default", state="done")))
+        worker.wait_until(
+            lambda: bool(worker.metric("ztrust_mail_requests_ended_last_hour", queue="default", state="done"))
+        )
         second.wait_until(lambda: second.health()[0] == 200)
     with fleet.open_engine(str(settings)) as engine:
         requests = engine.journal.requests.newest()

@@ -117,7 +117,7 @@ class Drain:
 
     def _has_work(self) -> bool:
         """Tell whether requests are due. Asked again after the lease is released, for requests submitted meanwhile."""
-        return not self._is_stopping and not self._is_down and bool(self._requests.waiting_for(self._server, limit=1))
+        return not self._is_stopping and not self._is_down and self._requests.has_waiting(self._server)
 
     @property
     def _is_stopping(self) -> bool:
@@ -137,7 +137,14 @@ class Drain:
                 if isinstance(end, RequestEnd):
                     ended += 1
                     _LOG.info("%s is %s: %s", _describe([request]), end.state, end.summary)
-        return ended
+        return ended + self._end_damaged()
+
+    def _end_damaged(self) -> int:
+        """End the requests whose rows cannot be read, which would come to be taken again and again."""
+        damaged = self._requests.end_damaged(self._server)
+        for number, column in damaged.items():
+            _LOG.warning("request %d is failed: `%s` of its row in the journal cannot be read", number, column)
+        return len(damaged)
 
     def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
         """Process requests that were taken together; return how each ended, in the same order.

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 LOOPBACK: Final = "127.0.0.1"
+ENDED_WITHIN: Final = timedelta(hours=1)
+"""For how long an ended request is counted."""
+
 OLDEST_SWEEP: Final = 60.0
 """The maximum age of the last sweep of a healthy worker, in seconds."""
 
@@ -113,17 +117,21 @@ class WorkerCollector(Collector):
             age = self._clock() - state.last_sweep
             yield _gauge("worker_last_sweep_age_seconds", "Seconds since the last sweep ended.", age)
         try:
-            counts, now = self._worker.requests.counts(), self._worker.requests.now()
+            table = self._worker.requests
+            counts, now, queues = table.counts(ENDED_WITHIN), table.now(), table.queues()
         except JournalError:
             return
-        yield _requests(counts)
+        queues = sorted({*queues, *(one.queue for one in counts)})
+        yield _requests("requests", "Requests that wait or run.", counts, queues, is_final=False)
+        text = "Requests that ended within the last hour."
+        yield _requests("requests_ended_last_hour", text, counts, queues, is_final=True)
         ages = {one.queue: (now - one.oldest).total_seconds() for one in counts if one.state is RequestState.WAITING}
         oldest = GaugeMetricFamily(
             "ztrust_mail_oldest_waiting_request_age_seconds",
             "Seconds since the oldest waiting request was submitted, 0 if none waits.",
             labels=["queue"],
         )
-        for queue in _queues(counts):
+        for queue in queues:
             oldest.add_metric([queue], max(ages.get(queue, 0.0), 0.0))
         yield oldest
 
@@ -132,18 +140,17 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"ztrust_mail_{name}", text, value)
 
 
-def _requests(counts: Sequence[RequestCount]) -> GaugeMetricFamily:
-    """Return the number of requests, including zeros, so that the first dead request shows as an increase."""
-    family = GaugeMetricFamily("ztrust_mail_requests", "Requests in the journal.", labels=["queue", "state"])
+def _requests(
+    name: str, text: str, counts: Sequence[RequestCount], queues: Sequence[str], *, is_final: bool
+) -> GaugeMetricFamily:
+    """Return the number of requests in each final or unfinished state, including zeros."""
+    family = GaugeMetricFamily(f"ztrust_mail_{name}", text, labels=["queue", "state"])
     numbers = {(one.queue, one.state): one.number for one in counts}
-    for queue in _queues(counts):
+    for queue in queues:
         for state in RequestState:
-            family.add_metric([queue, state], numbers.get((queue, state), 0))
+            if state.is_final is is_final:
+                family.add_metric([queue, state], numbers.get((queue, state), 0))
     return family
-
-
-def _queues(counts: Sequence[RequestCount]) -> list[str]:
-    return sorted({one.queue for one in counts})
 
 
 class _Server(ThreadingHTTPServer):

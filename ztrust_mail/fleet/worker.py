@@ -20,6 +20,7 @@ from procrastinate.jobs import DeleteJobCondition, Status
 from ztrust_mail.core.errors import JournalError, ZtrustMailError
 from ztrust_mail.fleet.queue import DRAIN
 from ztrust_mail.journal.errors import journal_error
+from ztrust_mail.journal.opening import NewerJournal
 
 if TYPE_CHECKING:
     from ztrust_mail.fleet.queue import WorkerEngine
@@ -85,6 +86,7 @@ class Worker:
         self._engine, self._url, self._options = engine, url, options
         self._sweeps = (*sweeps, engine.wake_all)
         self._stop = asyncio.Event()
+        self._failure: NewerJournal | None = None
         self.state = WorkerState()
 
     @property
@@ -93,7 +95,10 @@ class Worker:
         return self._engine.journal.requests
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then finish writes in progress and return unfinished requests to the queue."""
+        """Work until SIGTERM or SIGINT; then finish writes in progress and return unfinished requests to the queue.
+
+        Raises :class:`NewerJournal` after the same if a newer version has migrated the journal.
+        """
         asyncio.run(self._run())
 
     async def _run(self) -> None:
@@ -115,6 +120,8 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), pause)
             pause = min(2 * pause, self._options.timing.longest_reconnect)
+        if self._failure:
+            raise self._failure
 
     def stop(self) -> None:
         """Shut down gracefully. A second signal ends the process immediately."""
@@ -122,6 +129,9 @@ class Worker:
         for one in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(one)
             signal.signal(one, signal.SIG_DFL)  # otherwise Ctrl-C would also wait for the threads
+        self._begin_stop()
+
+    def _begin_stop(self) -> None:
         self.state.is_stopping = True
         _LOG.info("stopping after the writes in progress; a second signal ends the process immediately")
         self._engine.options.stop.set()
@@ -175,6 +185,10 @@ class Worker:
             for sweep in self._sweeps:
                 try:
                     await asyncio.to_thread(sweep)
+                except NewerJournal as e:
+                    self._failure = e
+                    self._begin_stop()
+                    return
                 except JournalError as e:
                     _LOG.warning("a sweep failed: %s", e.message)
             if not pruned or loop.time() - pruned > self._options.timing.prune:

@@ -21,7 +21,7 @@ from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Row, Transaction, Value, location_of
 from ztrust_mail.journal.errors import RULE
 from ztrust_mail.journal.lease import DEFAULT_TIMING, UNMONITORED, Lease, Monitor, Timing, hold_lease, lost_to_another
-from ztrust_mail.journal.opening import QUEUE, SALT_SIZE, open_at, set_meta
+from ztrust_mail.journal.opening import QUEUE, SALT_SIZE, check_version, open_at, set_meta
 from ztrust_mail.journal.records import (
     Holder,
     LastKnown,
@@ -188,8 +188,9 @@ class Journal:
                 set_meta(transaction, QUEUE, version)
 
     def begin(self, run: NewRun, writes: Sequence[Write]) -> int:
-        """Store a run and its intended writes, and return the run's number."""
+        """Store a run and its intended writes, and return the run's number. Raises :class:`NewerJournal`."""
         with self._database.writing() as transaction:
+            check_version(transaction, self.where)
             row = {**run_values(run), "tool_version": __version__, "outcome": Outcome.RUNNING.value}
             number = _query_number(transaction, queries.NEW_RUN, **row, started=transaction.now())
             if writes:

@@ -19,6 +19,11 @@ from ztrust_mail.journal.database import Database, JournalLocation, Transaction,
 from ztrust_mail.journal.errors import RULE, not_a_journal
 from ztrust_mail.journal.sqlite import SqliteDatabase
 
+
+class NewerJournal(JournalError):
+    """The journal was migrated by a newer version of this program, which this one must not work with."""
+
+
 VERSIONS: Final = ("0001", "0002", "0003", "0004")
 """All versions of the schema, oldest first. Each has a file in ``migrations``; a published one never changes."""
 
@@ -56,19 +61,28 @@ def read_state(transaction: Transaction, database: Database) -> SchemaState | No
         return None
     if "meta" not in names:
         raise _foreign_error(where)
-    versions = [row["version_num"] for row in transaction.query(queries.VERSION)]
-    if len(versions) != 1:
-        raise _damage_error(where, "its schema version")
-    [version] = versions
-    meta = {row["name"]: row["value"] for row in transaction.query(queries.META)}
-    if version not in VERSIONS:
-        program = quoted(f"ztrust-mail {meta.get(WRITTEN_BY, '')}".strip())
-        message = f"{where} was written by {program}, which is newer than this ztrust-mail {__version__}"
-        raise JournalError(message, "update this one, or name another journal", RULE)
+    version = check_version(transaction, where)
+    meta = _meta(transaction)
     try:
         return SchemaState(version, bytes.fromhex(meta[SALT]))
     except (KeyError, ValueError):
         raise _damage_error(where, "its salt") from None
+
+
+def check_version(transaction: Transaction, where: str) -> str:
+    """Return the version of the schema. Raises :class:`NewerJournal`, also if it was migrated while it was open."""
+    versions: list[str] = [row["version_num"] for row in transaction.query(queries.VERSION)]
+    if len(versions) != 1:
+        raise _damage_error(where, "its schema version")
+    if versions[0] not in VERSIONS:
+        program = quoted(f"ztrust-mail {_meta(transaction).get(WRITTEN_BY, '')}".strip())
+        message = f"{where} was written by {program}, which is newer than this ztrust-mail {__version__}"
+        raise NewerJournal(message, "update this one, or name another journal", RULE)
+    return versions[0]
+
+
+def _meta(transaction: Transaction) -> dict[str, str]:
+    return {row["name"]: row["value"] for row in transaction.query(queries.META)}
 
 
 def migrate(database: Database, to: str = HEAD) -> None:

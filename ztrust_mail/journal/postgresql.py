@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.datetime import TimestamptzLoader
 
 from ztrust_mail.core.errors import JournalError
 from ztrust_mail.journal.database import Database, PostgresqlUrl, Row, Transaction, Value
@@ -122,9 +124,14 @@ class PostgresqlTransaction(Transaction):
         return self._connection
 
     def query(self, sql: str, /, **values: Value) -> list[Row]:
-        if not values:
-            return [*self._connection.execute(sql.encode())]
-        return [*self._connection.execute(_to_psycopg(sql), values)]
+        arguments = (_to_psycopg(sql), values) if values else (sql.encode(),)
+        found = self._connection.execute(*arguments)
+        try:
+            return [*found]
+        except psycopg.DataError:
+            with self._connection.cursor() as patient:
+                patient.adapters.register_loader("timestamptz", _TimeOrText)
+                return [*patient.execute(*arguments)]
 
     def execute(self, sql: str, /, *several: Mapping[str, Value]) -> int:
         if not several:
@@ -146,6 +153,16 @@ class PostgresqlTransaction(Transaction):
             raise JournalError(f"{self._where} cannot be used: this account may see no schema", hint, RULE)
         found = self.query("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
         return {row["tablename"] for row in found}
+
+
+class _TimeOrText(TimestamptzLoader):
+    """Loads a time that Python has no value for, such as infinity, as text, so that its row can be read."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return bytes(data).decode()  # type: ignore[return-value]  # records.py checks it
 
 
 def _to_psycopg(sql: str) -> bytes:

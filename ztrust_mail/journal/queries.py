@@ -189,6 +189,11 @@ A running request is one whose worker was killed: only one drain works on a serv
 ``:never``: the clock was set back.
 """
 
+ANY_TO_TAKE: Final = """
+SELECT 1 FROM journal_requests
+WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now OR due > :never)
+LIMIT 1
+"""
 TAKE_REQUEST: Final = """
 UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
 WHERE number = :number AND attempts = :attempts AND state IN ('waiting', 'running')
@@ -202,6 +207,14 @@ UPDATE journal_requests SET state = :state, exit_status = :exit_status, summary 
 WHERE number = :number AND attempts = :attempts AND started = :started AND state = 'running'
 """
 """Stores how a request ended, unless another drain has taken it since. A retry counts the attempts anew."""
+
+END_OF_DAMAGED: Final = """
+UPDATE journal_requests SET state = 'failed', exit_status = NULL, summary = :summary, report = '', report_text = '',
+    priority = :priority, attempts = 0, is_cancelled = 0, submitted = :submitted, due = :now, started = NULL,
+    ended = :now
+WHERE number = :number AND state IN ('waiting', 'running')
+"""
+"""Ends a request whose row cannot be read, and writes anew what a worker reads of it except what it asks for."""
 
 REQUEST_AGAIN: Final = """
 UPDATE journal_requests SET due = :due, summary = :summary, attempts = attempts - 1,
@@ -246,8 +259,15 @@ WHERE server = :server AND state IN ('waiting', 'running')
 AND (priority > :priority OR priority = :priority AND number < :number)
 """
 REQUEST_COUNTS: Final = """
-SELECT queue, state, count(*) AS number, min(submitted) AS oldest FROM journal_requests GROUP BY queue, state
+SELECT queue, state, count(*) AS number, min(submitted) AS oldest FROM journal_requests
+WHERE state IN ('waiting', 'running') GROUP BY queue, state
+UNION ALL
+SELECT queue, state, count(*) AS number, min(submitted) AS oldest FROM journal_requests
+WHERE ended >= :since AND ended IS NOT NULL AND state NOT IN ('waiting', 'running') GROUP BY queue, state
 """
+"""Those that have not ended, and those that ended since a time: the others cost nothing, however many are kept."""
+
+QUEUES: Final = "SELECT DISTINCT queue FROM journal_servers"
 PRUNE_REQUESTS: Final = """
 DELETE FROM journal_requests WHERE ended < :before AND state IN ('done', 'failed', 'dead', 'cancelled')
 """

@@ -316,6 +316,6 @@ def report_damage(what: str) -> Iterator[None]:
     """Raise :class:`JournalError` if a row cannot be read."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         hint = "restore it from a backup, or move it away and begin a new one"
         raise JournalError(f"the journal is damaged at {what}", hint, RULE) from None

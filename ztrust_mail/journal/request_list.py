@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.journal.errors import RULE
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.records import Step
 from ztrust_mail.journal.requests import RequestState, StoredRequest
@@ -50,7 +52,8 @@ class RequestList:
     """The unfinished requests, oldest first, the newest ended ones, and the number in each state.
 
     ``limit`` is the number of ended rows to show; ``ended`` has more, because similar requests share a row.
-    ``idle_queues`` have due requests that have been waiting for a while, and none running.
+    ``idle_queues`` have due requests that have been waiting for a while, and none running. ``damaged`` maps the numbers
+    of unfinished requests to the column of their row that cannot be read.
     """
 
     unfinished: tuple[StoredRequest, ...] = ()
@@ -58,6 +61,20 @@ class RequestList:
     counts: Mapping[RequestState, int] = field(default_factory=dict)
     limit: int = 20
     idle_queues: tuple[str, ...] = ()
+    damaged: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """A warning for each request that is left out, as its row is damaged."""
+        return tuple(
+            Finding(
+                Severity.WARNING,
+                RULE,
+                f"request {number} is damaged in the journal: `{column}` cannot be read",
+                f"a worker ends it as failed; then: ztrust-mail requests {number} --retry",
+            )
+            for number, column in self.damaged.items()
+        )
 
     @property
     def requests(self) -> tuple[StoredRequest, ...]:
@@ -74,7 +91,8 @@ def list_requests(journal: Journal, server: str = "", limit: int = 20) -> Reques
     running = {one.queue for one in unfinished if one.state is RequestState.RUNNING}
     idle = dict.fromkeys(one.queue for one in unfinished if one.due < long_ago and one.queue not in running)
     idle_queues = tuple(idle) if journal.is_shared else ()  # who uses a journal in a file does the requests in it
-    return RequestList(unfinished, ended, table.count_by_state(server), limit, idle_queues)
+    damaged = table.find_damaged(MAX_UNFINISHED, server)
+    return RequestList(unfinished, ended, table.count_by_state(server), limit, idle_queues, damaged)
 
 
 def status_of(journal: Journal, request: StoredRequest) -> RequestStatus:

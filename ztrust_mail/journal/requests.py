@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,11 +10,13 @@ from enum import StrEnum
 from typing import Final
 
 from ztrust_mail._version import __version__
-from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.errors import ExitStatus, JournalError, UsageError
 from ztrust_mail.core.text import printable
 from ztrust_mail.journal import queries
 from ztrust_mail.journal.database import Database, Row, Transaction, Value
-from ztrust_mail.journal.records import report_damage, time_if_any, time_of
+from ztrust_mail.journal.errors import RULE
+from ztrust_mail.journal.opening import check_version
+from ztrust_mail.journal.records import time_if_any, time_of
 
 MAX_TAKEN: Final = 500
 """The maximum number of requests read at once to choose the next batch."""
@@ -163,10 +165,11 @@ class RequestTable:
     def adding(self, request: NewRequest) -> Iterator[tuple[StoredRequest, Transaction]]:
         """Store a request, and yield it with its transaction, which ends with the block.
 
-        Where the same request waits, runs, or has the same key, yields that one and stores nothing. Raises
-        :class:`UsageError` if it is being cancelled, as it would not be done.
+        If a request with the same key exists, or an identical one is unfinished, yield that and store nothing. Raises
+        :class:`UsageError` if that one is being cancelled, and :class:`NewerJournal`.
         """
         with self._database.writing() as transaction:
+            check_version(transaction, self._database.where)
             place: dict[str, Value] = {"server": request.server, "name": request.name, "queue": request.queue}
             transaction.execute(queries.KNOW_SERVER, place)
             same = transaction.query(
@@ -200,26 +203,51 @@ class RequestTable:
     def newest(self, limit: int = 50) -> list[StoredRequest]:
         """Return the newest requests, newest first."""
         with self._database.reading() as transaction:
-            return [request_of(row) for row in transaction.query(queries.NEWEST_REQUESTS, limit=limit)]
+            return _readable(transaction.query(queries.NEWEST_REQUESTS, limit=limit))
 
     def list_unfinished(self, limit: int = 1000, server: str = "") -> list[StoredRequest]:
-        """Return the oldest waiting and running requests, oldest first; of one server, or of all."""
+        """Return the oldest waiting and running requests, oldest first; of one server, or of all.
+
+        Damaged ones are left out here and in all lists; :meth:`find_damaged` has them.
+        """
+        with self._database.reading() as transaction:
+            return _readable(transaction.query(queries.UNFINISHED_REQUESTS, server=server, limit=limit))
+
+    def find_damaged(self, limit: int = 1000, server: str = "") -> dict[int, str]:
+        """Return the unfinished requests that cannot be read: by number, the first damaged column."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.UNFINISHED_REQUESTS, server=server, limit=limit)
-        return [request_of(row) for row in rows]
+        return {row["number"]: damage for row in rows if (damage := _find_damage(row))}
+
+    def end_damaged(self, server: str) -> dict[int, str]:
+        """End the damaged requests of a server as failed, and return them like :meth:`find_damaged`.
+
+        The caller must hold the lease on the requests of the server.
+        """
+        damaged = self.find_damaged(MAX_TAKEN, server)
+        for number, column in damaged.items():
+            with self._database.writing() as transaction:
+                now, [row] = transaction.now(), transaction.query(queries.BRIEF_REQUEST, number=number)
+                values: dict[str, Value] = {
+                    "number": number,
+                    "summary": f"{_damage(number, column)}; try it again: ztrust-mail requests {number} --retry",
+                    "priority": row["priority"] if _is_readable("priority", row["priority"]) else 0,
+                    "submitted": time_of(row["submitted"]) if _is_readable("submitted", row["submitted"]) else now,
+                    "now": now,
+                }
+                transaction.execute(queries.END_OF_DAMAGED, values)
+        return damaged
 
     def list_ended(self, limit: int = 50, server: str = "") -> list[StoredRequest]:
         """Return the newest ended requests, newest first; of one server, or of all."""
         with self._database.reading() as transaction:
-            rows = transaction.query(queries.ENDED_REQUESTS, server=server, limit=limit)
-        return [request_of(row) for row in rows]
+            return _readable(transaction.query(queries.ENDED_REQUESTS, server=server, limit=limit))
 
     def count_by_state(self, server: str = "") -> dict[RequestState, int]:
         """Return the number of requests in each state; of one server, or of all."""
         with self._database.reading() as transaction:
             rows = transaction.query(queries.COUNTS_BY_STATE, server=server)
-        with report_damage("its requests"):
-            return {RequestState(row["state"]): row["number"] for row in rows}
+        return {RequestState(row["state"]): row["number"] for row in rows if _is_readable("state", row["state"])}
 
     def ahead_of(self, request: StoredRequest) -> int:
         """Return how many requests of the same server come before one."""
@@ -236,15 +264,23 @@ class RequestTable:
     def waiting_for(self, server: str, *, limit: int = MAX_TAKEN) -> list[StoredRequest]:
         """Return the due requests in order, first those left by a killed worker. Long contents are left out.
 
-        Waits until requests that are being added are stored.
+        Waits until requests that are being added are stored. Raises :class:`NewerJournal`.
         """
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server})
+            check_version(transaction, self._database.where)
             times = _times_to_take(transaction)
             rows = transaction.query(
                 queries.REQUESTS_TO_TAKE, server=server, most=MAX_LISTED_CONTENT, limit=limit, **times
             )
-            return [request_of(row) for row in rows]
+            return _readable(rows)
+
+    def has_waiting(self, server: str) -> bool:
+        """Tell whether there is something to take, or something damaged in its place. Waits and raises likewise."""
+        with self._database.writing() as transaction:
+            transaction.execute(queries.LOCK_SERVER, {"server": server})
+            check_version(transaction, self._database.where)
+            return bool(transaction.query(queries.ANY_TO_TAKE, server=server, **_times_to_take(transaction)))
 
     def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
         """Mark requests of one server as running. Leave out and do not return those cancelled or taken meanwhile.
@@ -258,7 +294,7 @@ class RequestTable:
             ]
             transaction.execute(queries.TAKE_REQUEST, *rows)
             running = transaction.query(queries.RUNNING_REQUESTS, server=requests[0].server)
-        found = {one.number: one for one in map(request_of, running)}
+        found = {one.number: one for one in _readable(running)}
         taken = [(one, found[one.number]) for one in requests if one.number in found]
         return [one for before, one in taken if one.attempts == before.attempts + 1 and one.started == now]
 
@@ -301,6 +337,7 @@ class RequestTable:
         identical request is unfinished.
         """
         with self._database.writing() as transaction:
+            check_version(transaction, self._database.where)
             transaction.execute(queries.LOCK_SERVER, {"server": _one(transaction, number).server})
             before = _one(transaction, number)  # as it is now, after another retry that had the lock
             if before.is_stopping:
@@ -324,6 +361,7 @@ class RequestTable:
         ``without`` is an SQL subquery on ``s.server``; servers for which it returns a row are left out.
         """
         with self._database.reading() as transaction:
+            check_version(transaction, self._database.where)
             sql = queries.SERVERS_WITH_WORK.format(without=without)
             rows = transaction.query(sql, **_times_to_take(transaction))
         return [BusyServer(row["server"], row["name"], row["queue"], row["priority"]) for row in rows]
@@ -333,15 +371,22 @@ class RequestTable:
         with self._database.reading() as transaction:
             return bool(transaction.query(queries.SAME_REQUEST, digest="", server=server, request_key=key))
 
-    def counts(self) -> list[RequestCount]:
-        """Return the number of requests per queue and state."""
+    def counts(self, period: timedelta) -> list[RequestCount]:
+        """Return the number of unfinished requests per queue and state, and of those that ended within ``period``."""
         with self._database.reading() as transaction:
-            rows = transaction.query(queries.REQUEST_COUNTS)
-        with report_damage("its requests"):
-            return [
-                RequestCount(row["queue"], RequestState(row["state"]), row["number"], time_of(row["oldest"]))
-                for row in rows
-            ]
+            now = transaction.now()
+            rows = transaction.query(queries.REQUEST_COUNTS, since=now - period)
+        return [
+            RequestCount(row["queue"], RequestState(row["state"]), row["number"], oldest)
+            for row in rows
+            if _is_readable("state", row["state"])
+            for oldest in [time_of(row["oldest"]) if _is_readable("submitted", row["oldest"]) else now]
+        ]
+
+    def queues(self) -> list[str]:
+        """Return the queues of all servers that ever had a request."""
+        with self._database.reading() as transaction:
+            return [row["queue"] for row in transaction.query(queries.QUEUES)]
 
     def prune(self, keep: timedelta) -> int:
         """Delete the requests that ended longer than ``keep`` ago; return how many."""
@@ -399,11 +444,44 @@ def _one(transaction: Transaction, number: int, sql: str = queries.REQUEST) -> S
 
 def request_of(row: Row) -> StoredRequest:
     """Return the request in a row. Raises :class:`JournalError` if it is damaged."""
-    with report_damage(f"request {row['number']}"):
-        values = {name: value for name, value in row.items() if name != "request_key"}
-        times = {name: time_of(row[name]) for name in ("submitted", "due")}
-        ends = {name: time_if_any(row[name]) for name in ("started", "ended")}
-        state, is_cancelled = RequestState(row["state"]), bool(row["is_cancelled"])
-        return StoredRequest(
-            **{**values, **times, **ends, "key": row["request_key"], "state": state, "is_cancelled": is_cancelled}
-        )
+    if column := _find_damage(row):
+        number = row["number"]
+        hint = f"a worker ends it as failed if it waits or runs; then: ztrust-mail requests {number} --retry"
+        raise JournalError(_damage(number, column), hint, RULE)
+    values = {name: value for name, value in row.items() if name != "request_key"}
+    times = {name: time_if_any(row[name]) for name in _TIMES}
+    state, is_cancelled = RequestState(row["state"]), bool(row["is_cancelled"])
+    return StoredRequest(**{**values, **times, "key": row["request_key"], "state": state, "is_cancelled": is_cancelled})
+
+
+def _readable(rows: Iterable[Row]) -> list[StoredRequest]:
+    return [request_of(row) for row in rows if not _find_damage(row)]
+
+
+_TIMES: Final = ("submitted", "due", "started", "ended")
+_NUMBERS: Final = ("number", "priority", "attempts", "is_cancelled", "exit_status")
+_MAY_BE_MISSING: Final = ("started", "ended", "exit_status")
+
+
+def _find_damage(row: Row) -> str:
+    """Return the first column of a row that does not hold what this program writes there, empty if all do."""
+    return next((name for name, value in row.items() if not _is_readable(name, value)), "")
+
+
+def _is_readable(column: str, value: object) -> bool:
+    if value is None:
+        return column in _MAY_BE_MISSING
+    if column in _NUMBERS:
+        return isinstance(value, int)
+    if column == "state":
+        return value in [*RequestState]
+    if column not in _TIMES:
+        return isinstance(value, str)
+    try:
+        return isinstance(value, str | datetime) and bool(time_of(value))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _damage(number: int, column: str) -> str:
+    return f"the journal is damaged at request {number}: `{column}` cannot be read"

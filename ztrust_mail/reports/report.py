@@ -414,7 +414,7 @@ def of_servers_run(
 
 def of_request_list(found: RequestList, server: str = "", next_step: str = "") -> RequestListReport:
     """Report the requests in the journal."""
-    return RequestListReport("requests", ExitStatus.OK, server, next_step=next_step, listed=found)
+    return RequestListReport("requests", ExitStatus.OK, server, found.findings, next_step=next_step, listed=found)
 
 
 def of_requests(

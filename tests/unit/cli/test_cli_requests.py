@@ -66,6 +66,23 @@ def test_without_a_journal_there_are_no_requests_and_none_is_created(cli: Cli) -
     assert not [*cli.folder.parent.rglob("journal.sqlite3")]
 
 
+def test_a_damaged_request_is_reported_above_the_others_and_by_its_number(shop: Shop) -> None:
+    damaged, other = shop.submit("acme"), shop.submit("globex")
+    shop.set(damaged, submitted="lately")
+    listed = shop.cli("requests")
+    assert listed.status == 0
+    assert f"request {damaged} is damaged in the journal: `submitted` cannot be read" in listed.out
+    assert f"ztrust-mail requests {damaged} --retry" in listed.out
+    [found] = shop.cli("requests", "--format", "json").json["findings"]
+    assert (found["severity"], found["rule"]) == ("warning", "journal")
+    shown = shop.cli("requests", str(damaged))
+    assert (shown.status, "is damaged at request 1" in shown.err) == (2, True)
+    shop.drain()
+    states = [shop.engine.status(number).state for number in (damaged, other)]
+    assert states == [RequestState.FAILED, RequestState.DONE]
+    assert shop.cli("requests", "--format", "json").json["findings"] == []
+
+
 def test_requests_are_listed_with_server_work_state_and_why(shop: Shop) -> None:
     shop.submit("acme", message="ticket 12")
     shop.submit("nobody")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.bad_server import nobody
-from support.journals import asked, change
+from support.journals import change
 from support.queued import QUICK, Queue, apply_to, entry, onboard, spec
 
 from ztrust_mail import api
@@ -28,6 +28,7 @@ from ztrust_mail.fleet import (
     TestStored,
     Work,
 )
+from ztrust_mail.journal.opening import NewerJournal
 from ztrust_mail.journal.requests import RequestTable, StoredRequest
 from ztrust_mail.settings.limits import Limits
 
@@ -247,6 +248,81 @@ def test_an_end_of_an_overtaken_worker_changes_nothing(queue: Queue) -> None:
     queue.drain()
     assert queue.engine.status(number).state is RequestState.DONE
     assert queue.engine.status(number).attempts > 1
+
+
+# Rows that cannot be read, or not by this version
+
+
+@pytest.mark.parametrize("column", ["submitted", "due", "started"])
+@pytest.mark.parametrize("value", ["infinity", "-infinity"])
+def test_a_damaged_request_ends_as_failed_and_the_others_of_its_server_are_done(
+    queue: Queue, column: str, value: str
+) -> None:
+    first, damaged, last = (queue.submit(onboard(realm)).number for realm in ("acme", "globex", "initech"))
+    change(queue.url, f"UPDATE journal_requests SET {column} = '{value}' WHERE number = {damaged}")
+    assert queue.drain() == 3
+    done, failed = RequestState.DONE, RequestState.FAILED
+    assert queue.states() == {first: done, damaged: failed, last: done}
+    assert f"`{column}` cannot be read" in queue.engine.status(damaged).summary
+    assert sorted(queue.writes()) == ["acme", "initech"]
+    queue.engine.retry(damaged)
+    assert queue.drain() == 1
+    assert queue.engine.status(damaged).state is done
+
+
+def test_a_damaged_request_of_a_killed_worker_ends_as_failed(queue: Queue) -> None:
+    number = queue.submit(apply_to("acme")).number
+    queue.kill_worker_at(number)
+    change(queue.url, "UPDATE journal_requests SET started = 'infinity'")
+    assert queue.drain() == 1
+    assert queue.states() == {number: RequestState.FAILED}
+    assert queue.writes() == []
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        """replace(content, '"format":', '"format":99')""",
+        """replace(content, '"allow":', '"approved_by":"eve","allow":')""",
+        """'{"format":99}'""",
+    ],
+)
+@pytest.mark.parametrize("kind", ["apply", "retire"])
+def test_a_request_of_a_newer_version_fails_untouched_and_is_done_after_an_update(
+    queue: Queue, newer: str, kind: str
+) -> None:
+    submitted = queue.engine.status(queue.submit(apply_to("acme")).number)
+    number = submitted.number
+    change(queue.url, f"UPDATE journal_requests SET kind = '{kind}', content = {newer}, tool_version = '99.0.0'")
+    before = queue.engine.status(number)
+    assert before.content != submitted.content
+    assert queue.drain() == 1
+    failed = queue.engine.status(number)
+    assert (failed.state, failed.exit_status) == (RequestState.FAILED, 2)
+    assert "[newer-request]" in failed.report_text
+    assert "submitted by ztrust-mail 99.0.0, which is newer than this worker" in failed.summary
+    assert (failed.kind, failed.content, failed.digest) == (kind, before.content, before.digest)
+    assert queue.sandbox.requests == ()
+    change(queue.url, f"UPDATE journal_requests SET kind = 'apply', content = '{submitted.content}'")  # the update
+    queue.engine.retry(number)
+    assert queue.drain() == 1
+    assert queue.engine.status(number).state is RequestState.DONE
+
+
+def test_a_request_of_this_version_with_unknown_fields_is_not_called_newer(queue: Queue) -> None:
+    number = queue.submit(apply_to("acme")).number
+    change(queue.url, """UPDATE journal_requests SET content = replace(content, '"allow":', '"with":1,"allow":')""")
+    queue.drain()
+    assert "its content is not what this program writes" in queue.engine.status(number).summary
+
+
+def test_a_drain_of_a_journal_that_was_migrated_meanwhile_ends_and_changes_nothing(queue: Queue) -> None:
+    number = queue.submit(apply_to("acme")).number
+    change(queue.url, "UPDATE alembic_version SET version_num = '0099'")
+    with pytest.raises(NewerJournal):
+        queue.drain()
+    assert queue.engine.status(number).state is RequestState.WAITING
+    assert queue.sandbox.requests == ()
 
 
 # Cancel and stop
@@ -514,16 +590,6 @@ def test_a_request_of_a_newer_program_names_its_version_and_the_next_step(queue:
     failed = queue.engine.status(number)
     assert "99.1" in failed.summary
     assert "update the worker" in failed.report_text
-
-
-def test_a_damaged_row_stops_the_drain_and_says_so(queue: Queue) -> None:
-    queue.submit(apply_to("acme"))
-    change(queue.url, "UPDATE journal_requests SET submitted = due, priority = 1, kind = 'apply', state = 'waiting'")
-    if queue.url.reveal().startswith("sqlite"):
-        change(queue.url, "UPDATE journal_requests SET submitted = 'lately'")
-        with pytest.raises(JournalError, match="is damaged at request 1"):
-            queue.drain()
-    assert asked(queue.url, "SELECT state FROM journal_requests") == [("waiting",)]
 
 
 # Saved plans and rotation

@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.journals import SERVER, database_at
+from support.journals import SERVER, change, database_at
 
 import ztrust_mail
 from ztrust_mail.core.errors import JournalError, UsageError
-from ztrust_mail.fleet.health import OLDEST_SWEEP, parse_address, serve_health
+from ztrust_mail.fleet.health import ENDED_WITHIN, OLDEST_SWEEP, parse_address, serve_health
 from ztrust_mail.fleet.worker import WorkerState
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.requests import NewRequest, RequestEnd, RequestState, RequestTable
@@ -38,7 +38,7 @@ class FakeWorker:
 class UnreachableTable(RequestTable):
     """The requests in a database that is down."""
 
-    def counts(self):
+    def counts(self, period):
         raise JournalError("the journal cannot be reached")
 
 
@@ -126,12 +126,40 @@ def test_metrics_count_the_requests_of_each_queue_and_state_and_show_states_with
     submit(journal, "1", "eu", "https://eu.example.com")
     submit(journal, "1", "eu", "https://other.example.com")
     end(journal, RequestState.DEAD, "https://eu.example.com")
-    found = metrics(client)["ztrust_mail_requests"]
-    assert found["default", "waiting"] == 2
-    assert found["eu", "dead"] == 1
-    assert found["eu", "waiting"] == 1
-    assert found["default", "dead"] == 0
-    assert {state for _, state in found} == set(RequestState)
+    found = metrics(client)
+    assert found["ztrust_mail_requests"] == {
+        ("default", "waiting"): 2,
+        ("default", "running"): 0,
+        ("eu", "waiting"): 1,
+        ("eu", "running"): 0,
+    }
+    ended = found["ztrust_mail_requests_ended_last_hour"]
+    assert ended["eu", "dead"] == 1
+    assert ended["default", "dead"] == 0
+    assert {state for _, state in ended} == {state for state in RequestState if state.is_final}
+
+
+def test_metrics_forget_an_end_after_an_hour_and_keep_the_queue(client, journal, journal_url):
+    submit(journal, "1")
+    end(journal, RequestState.DEAD, SERVER)
+    dead = ("default", "dead")
+    assert metrics(client)["ztrust_mail_requests_ended_last_hour"][dead] == 1
+    before = datetime.now(UTC) - ENDED_WITHIN - timedelta(minutes=1)
+    with database_at(journal_url) as database, database.writing() as transaction:
+        transaction.execute("UPDATE journal_requests SET ended = :then", {"then": before})
+    found = metrics(client)
+    assert found["ztrust_mail_requests_ended_last_hour"][dead] == 0
+    assert found["ztrust_mail_oldest_waiting_request_age_seconds"] == {("default",): 0}
+
+
+@pytest.mark.parametrize("spoilt", ["submitted = 'infinity'", "submitted = '-infinity'", "state = 'sideways'"])
+def test_metrics_are_not_blinded_by_a_damaged_request(client, journal, journal_url, spoilt):
+    submit(journal, "1")
+    submit(journal, "1", "eu", "https://eu.example.com")
+    change(journal_url, f"UPDATE journal_requests SET {spoilt} WHERE number = 1")
+    found = metrics(client)
+    assert found["ztrust_mail_requests"]["eu", "waiting"] == 1
+    assert found["ztrust_mail_oldest_waiting_request_age_seconds"]["default",] < 3600
 
 
 def test_metrics_have_the_age_of_the_oldest_waiting_request_and_0_where_none_waits(client, journal, journal_url):
@@ -175,7 +203,7 @@ def test_the_names_of_metrics_follow_the_conventions_and_each_is_documented(clie
     submit(journal, "1")
     page = PAGE.read_text(encoding="utf-8")
     own = [name for name in metrics(client) if not name.startswith("process_")]
-    assert len(own) == 6
+    assert len(own) == 7
     for name in own:
         assert re.fullmatch(r"ztrust_mail_[a-z_]+", name)
         assert not name.endswith(("_total", "_count"))  # counters and histograms end like this, and these are none

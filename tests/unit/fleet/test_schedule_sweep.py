@@ -287,6 +287,20 @@ def test_a_schedule_does_not_know_the_servers_of_a_file_in_the_working_folder(jo
     ]
 
 
+def test_a_damaged_request_of_a_schedule_stops_neither_it_nor_others(rig, journal_url):
+    rig.configure(schedule("nightly"))
+    rig.sweep()
+    change(journal_url, "UPDATE journal_requests SET submitted = 'infinity'")
+    rig.configure(schedule("nightly"), schedule("other"))
+    rig.restart()
+    rig.sweep()
+    assert rig.submitted() == [("dev", "schedule other 2026-11-29T03:00Z")], "the damaged one is not submitted twice"
+    rig.journal.requests.end_damaged("https://dev.example.com")
+    rig.now += timedelta(days=1)
+    rig.sweep()
+    assert ("dev", "schedule nightly 2026-11-30T03:00Z") in rig.submitted()
+
+
 def test_a_journal_that_fails_ends_the_sweep_with_its_error(rig, journal_url):
     rig.configure(schedule("nightly"))
     change(journal_url, "DROP TABLE journal_requests")

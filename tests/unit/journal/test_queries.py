@@ -41,7 +41,6 @@ def steps_through(journal: Journal, statement: str) -> list[str]:
 LISTS = {
     "NEWEST_REQUESTS": "reads the newest in the order of the table, up to a limit",
     "ENDED_REQUESTS": "reads the newest in the order of the table, up to a limit",
-    "REQUEST_COUNTS": "counts all",
     "COUNTS_BY_STATE": "counts all, for a person",
 }
 """Statements that are meant to read the table of requests from one end, and why."""

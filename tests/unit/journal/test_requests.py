@@ -10,9 +10,12 @@ import pytest
 from support.journals import asked, change, journal_at
 from support.queued import SERVER, new_request
 
+from ztrust_mail._version import __version__
 from ztrust_mail.core.errors import JournalError, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.journal.journal import Journal
+from ztrust_mail.journal.opening import NewerJournal
+from ztrust_mail.journal.records import NewRun
 from ztrust_mail.journal.requests import (
     LONGEST_PAUSE,
     MAX_LISTED_CONTENT,
@@ -399,10 +402,23 @@ def test_requests_are_counted_by_queue_and_state(requests: RequestTable) -> None
     first = add(requests, new_request("a"))
     add(requests, new_request("b"))
     requests.store([(taken(requests, replace(new_request("c"), queue="eu")), FAILED)])
-    counted = {(one.queue, one.state): (one.number, one.oldest) for one in requests.counts()}
+    counted = {(one.queue, one.state): (one.number, one.oldest) for one in requests.counts(timedelta(hours=1))}
     assert counted["default", RequestState.WAITING] == (2, first.submitted)
     assert counted["eu", RequestState.FAILED][0] == 1
     assert len(counted) == 2
+    assert sorted(requests.queues()) == ["eu"], "that of the newest request for the server"
+
+
+def test_requests_that_ended_before_a_period_are_not_counted(requests: RequestTable, journal_url: Secret) -> None:
+    requests.store([(taken(requests, new_request("old")), FAILED), (taken(requests, new_request("new")), FAILED)])
+    waiting = add(requests, new_request("waits"))
+    change(
+        journal_url,
+        "UPDATE journal_requests SET ended = '2020-01-01 00:00:00+00:00' WHERE number = 1",
+        f"UPDATE journal_requests SET submitted = '2020-01-01 00:00:00+00:00' WHERE number = {waiting.number}",
+    )
+    counted = {one.state: one.number for one in requests.counts(timedelta(hours=1))}
+    assert counted == {RequestState.FAILED: 1, RequestState.WAITING: 1}
 
 
 def test_only_requests_that_ended_long_ago_are_pruned(requests: RequestTable, journal_url: Secret) -> None:
@@ -428,13 +444,81 @@ def test_the_key_of_a_pruned_request_is_free_again(requests: RequestTable, journ
     assert add(requests, new_request(key="order 1")).number == 2
 
 
-@pytest.mark.parametrize("spoilt", ["state = 'sideways'", "exit_status = NULL, state = ''"])
-def test_a_damaged_request_is_reported_as_damage(requests: RequestTable, journal_url: Secret, spoilt: str) -> None:
-    one = add(requests, new_request())
+SPOILT = ("state = 'sideways'", *(f"{time} = 'infinity'" for time in ("submitted", "due", "started", "ended")))
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_damaged_request_is_reported_as_damage_and_left_out_of_lists(
+    requests: RequestTable, journal_url: Secret, spoilt: str
+) -> None:
+    one, other = add(requests, new_request()), add(requests, new_request("other"))
+    change(journal_url, f"UPDATE journal_requests SET {spoilt} WHERE number = {one.number}")
+    column = spoilt.split()[0]
+    with pytest.raises(JournalError, match=f"is damaged at request 1: `{column}` cannot be read$") as caught:
+        requests.get(one.number)
+    assert "requests 1 --retry" in caught.value.hint
+    for listed in (requests.newest(), requests.list_unfinished(), requests.waiting_for(SERVER)):
+        assert [found.number for found in listed] == [other.number]
+    assert [found.number for found in requests.take([other])] == [other.number]
+    waits = spoilt not in SPOILT[:1]
+    assert requests.find_damaged() == ({one.number: column} if waits else {})
+    assert requests.count_by_state() == {
+        **({RequestState.WAITING: 1} if waits else {}),
+        RequestState.RUNNING: 1,
+    }
+    assert {found.state for found in requests.counts(timedelta(hours=1))} == requests.count_by_state().keys()
+
+
+@pytest.mark.parametrize("spoilt", [*SPOILT[1:], "submitted = '-infinity', due = '-infinity', started = '-infinity'"])
+def test_a_damaged_request_is_ended_and_can_be_tried_again(
+    requests: RequestTable, journal_url: Secret, spoilt: str
+) -> None:
+    one = add(requests, new_request(key="order 1", priority=7))
     change(journal_url, f"UPDATE journal_requests SET {spoilt}")
-    for read in (lambda: requests.get(one.number), requests.newest, requests.counts):
-        with pytest.raises(JournalError, match=r"is damaged at (request 1|its requests)"):
-            read()
+    assert requests.has_waiting(SERVER), "so that a worker comes to end it"
+    assert requests.end_damaged(SERVER).keys() == {one.number}
+    assert not requests.has_waiting(SERVER)
+    ended = requests.get(one.number)
+    assert (ended.state, ended.final_status) == (RequestState.FAILED, 4)
+    assert ended.summary.endswith(f"cannot be read; try it again: ztrust-mail requests {one.number} --retry")
+    assert (ended.content, ended.key, ended.priority) == (one.content, one.key, one.priority)
+    if "submitted" not in spoilt:
+        assert ended.submitted == one.submitted
+    assert requests.end_damaged(SERVER) == {}
+    with requests.retrying(one.number) as (again, _):
+        assert again.state is RequestState.WAITING
+    assert requests.waiting_for(SERVER) == [again]
+
+
+def test_a_request_that_has_ended_is_not_ended_again_as_damaged(requests: RequestTable, journal_url: Secret) -> None:
+    done = taken(requests, new_request())
+    requests.store([(done, DONE)])
+    change(journal_url, "UPDATE journal_requests SET submitted = 'infinity'")
+    assert requests.end_damaged(SERVER) == {}
+    assert requests.list_ended() == []
+
+
+def test_a_journal_that_was_migrated_while_it_was_open_takes_and_gives_no_more_requests(
+    journal: Journal, journal_url: Secret
+) -> None:
+    requests = journal.requests
+    requests.store([(taken(requests, new_request("failed")), FAILED)])
+    waiting = add(requests, new_request("waits"))
+    change(journal_url, "UPDATE alembic_version SET version_num = '0099'")
+    before = asked(journal_url, "SELECT * FROM journal_requests ORDER BY number")
+    for act in (
+        lambda: add(requests, new_request("new")),
+        lambda: requests.waiting_for(SERVER),
+        lambda: requests.has_waiting(SERVER),
+        requests.busy_servers,
+        lambda: requests.retrying(1).__enter__(),
+        lambda: journal.begin(NewRun(SERVER, "apply", "eve"), []),
+    ):
+        with pytest.raises(NewerJournal, match=f"is newer than this ztrust-mail {__version__}$"):
+            act()
+    assert asked(journal_url, "SELECT * FROM journal_requests ORDER BY number") == before
+    assert journal.runs() == []
+    assert requests.get(waiting.number) == waiting, "what there is may be looked at"
 
 
 def test_requests_are_stored_in_the_time_of_the_database(requests: RequestTable) -> None:
