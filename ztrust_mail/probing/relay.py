@@ -7,23 +7,8 @@ from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding, error
 from ztrust_mail.core.secret import SecretRef
-from ztrust_mail.model.fields import (
-    ENVELOPE_FROM,
-    HOST,
-    LOGIN,
-    LOGIN_SECRETS,
-    PORT,
-    SECURITY,
-    SENDER_ADDRESS,
-    TOKEN_CLIENT_ID,
-    TOKEN_SCOPE,
-    TOKEN_URL,
-    USERNAME,
-    FieldMap,
-    Login,
-    Security,
-    text_of,
-)
+from ztrust_mail.model import fields
+from ztrust_mail.model.fields import FieldMap, Login, Security, text_of
 
 if TYPE_CHECKING:
     from ztrust_mail.dialects.dialect import Dialect
@@ -65,37 +50,39 @@ class Relay:
 
 def settings_of(dialect: Dialect, attributes: Attributes) -> FieldMap:
     """Return stored settings as fields, with what the product uses in the place of those that are absent."""
-    fields = dialect.decode(attributes)
-    implied = {name: dialect.effective_value(name, fields.get(name)) for name in (PORT, SECURITY, LOGIN)}
-    return {**fields, **{name: value for name, value in implied.items() if value is not None}}
+    settings = dialect.decode(attributes)
+    names = (fields.PORT, fields.SECURITY, fields.LOGIN)
+    implied = {name: dialect.effective_value(name, settings.get(name)) for name in names}
+    return {**settings, **{name: value for name, value in implied.items() if value is not None}}
 
 
 MASKED = "the server masks the stored secret; --spec SPEC names where it comes from"
 
 
-def relay_of(realm: str, fields: FieldMap) -> Relay | Finding:
+def relay_of(realm: str, settings: FieldMap) -> Relay | Finding:
     """Return the relay of a realm's complete settings, or why they name none that can be probed."""
-    host, port, security = fields.get(HOST), fields.get(PORT), fields.get(SECURITY)
+    host, port, security = settings.get(fields.HOST), settings.get(fields.PORT), settings.get(fields.SECURITY)
     if not isinstance(host, str) or not host:
-        return _unusable(realm, HOST, "names no host")
+        return _unusable(realm, fields.HOST, "names no host")
     if not isinstance(port, int) or not 0 < port <= MAX_PORT:
-        return _unusable(realm, PORT, f"is no port from 1 to {MAX_PORT:,}")
+        return _unusable(realm, fields.PORT, f"is no port from 1 to {MAX_PORT:,}")
     if not isinstance(security, Security):
-        return _unusable(realm, SECURITY, "is an unusual combination of ssl and starttls")
-    login = fields.get(LOGIN, Login.NONE)
+        return _unusable(realm, fields.SECURITY, "is an unusual combination of ssl and starttls")
+    login = settings.get(fields.LOGIN, Login.NONE)
     if not isinstance(login, Login) or login is Login.NONE:
         return Relay(host.lower(), port, security)
-    secret = fields.get(LOGIN_SECRETS[login])
+    secret = settings.get(fields.LOGIN_SECRETS[login])
     reference = secret if isinstance(secret, SecretRef) else None
     return Relay(
-        host.lower(), port, security, login, text_of(fields, USERNAME), reference, "" if reference else MASKED,
-        text_of(fields, TOKEN_URL), text_of(fields, TOKEN_CLIENT_ID), text_of(fields, TOKEN_SCOPE),
+        host.lower(), port, security, login, text_of(settings, fields.USERNAME),
+        reference, "" if reference else MASKED, text_of(settings, fields.TOKEN_URL),
+        text_of(settings, fields.TOKEN_CLIENT_ID), text_of(settings, fields.TOKEN_SCOPE),
     )  # fmt: skip
 
 
-def sender_of(fields: FieldMap) -> str:
+def sender_of(settings: FieldMap) -> str:
     """Return the envelope sender of a realm's settings, empty without one."""
-    return text_of(fields, ENVELOPE_FROM) or text_of(fields, SENDER_ADDRESS)
+    return text_of(settings, fields.ENVELOPE_FROM) or text_of(settings, fields.SENDER_ADDRESS)
 
 
 def _unusable(realm: str, field: str, problem: str) -> Finding:
