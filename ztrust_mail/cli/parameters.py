@@ -175,7 +175,9 @@ def input_file(
     return click.option(name, metavar=metavar, type=INPUT, multiple=multiple, help=help, shell_complete=suggest)
 
 
-def gather(name: str, kind: type[DataclassInstance], options: Sequence[Declaration], **renamed: str) -> Declaration:
+def gather(
+    name: str, kind: type[DataclassInstance], options: Sequence[Declaration] = (), **renamed: str
+) -> Declaration:
     """Return a decorator that declares options, and passes their values on as one object.
 
     The object gets each value of the same name, also of what is declared elsewhere; ``renamed`` are fields of another

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ztrust_mail import api
 from ztrust_mail.api.session import Session
@@ -36,6 +36,7 @@ from ztrust_mail.reports.style import line
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
+    from ztrust_mail.applying.options import ApplyOptions
     from ztrust_mail.planning.saved.write import SavedPlan
 
 NAME = "apply"
@@ -45,6 +46,39 @@ _NOT_CARRIED = {
     "--wait": "requests always wait for other runs",
 }
 """The options that requests do not support, and why."""
+
+
+@dataclass(frozen=True)
+class ApplyFlags:
+    """The options of one call. ``plan`` is a saved plan, instead of spec files."""
+
+    files: options.SpecFlags
+    plan: str | None
+    expect_digest: str | None
+    resume: bool
+    servers: options.ServerFlags
+    realm: Sequence[str]
+    secrets: SecretMode
+    writing: WriteFlags
+    detach: bool
+    shared: options.SharedFlags
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` where the options do not fit each other."""
+        if self.plan is not None:
+            if self.files.specs or self.realm or self.files.var or self.secrets is not SecretMode.AUTO:
+                hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
+                raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
+            self.servers.require_one("--plan", "a saved plan is for the server it was made on")
+            return
+        if self.expect_digest is not None:
+            raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")
+        if not self.files.specs:
+            hint = "pass SPEC files, also with --resume, or a saved plan with --plan FILE"
+            raise UsageError("no spec and no saved plan given", hint)
+        if self.resume and self.realm:
+            hint = "leave out one of the two; --resume continues with all realms that the last run left"
+            raise UsageError("--resume cannot be combined with --realm", hint)
 
 
 @parameters.command(NAME)
@@ -60,107 +94,70 @@ _NOT_CARRIED = {
 @writing()
 @detaching
 @options.shared
-def command(
-    plan: str | None,
-    expect_digest: str | None,
-    resume: bool,
-    files: options.SpecFlags,
-    servers: options.ServerFlags,
-    realm: Sequence[str],
-    secrets: SecretMode,
-    writing: WriteFlags,
-    detach: bool,
-    shared: options.SharedFlags,
-) -> None:
+@parameters.gather("flags", ApplyFlags)
+def command(flags: ApplyFlags) -> None:
     """Show the plan, ask, write, and read back.
 
     Asks for confirmation on a terminal unless --yes is given. With --detach, a worker makes the plan and writes.
     """
-    with shared.output(NAME, files.specs, plan=plan) as output:
-        apply_options, stages = writing.apply_options(NAME), servers.parse_order()
-        if plan is not None:
-            _check_plan_options(files, realm, secrets)
-            servers.require_one("--plan", "a saved plan is for the server it was made on")
-        else:
-            _check_spec_options(files, realm, expect_digest, resume=resume)
-        if is_for_workers(shared.config, detach=detach):
-            refuse_options({"--resume": resume, "--wait": writing.wait}, _NOT_CARRIED, detach=detach)
-            if plan is not None:
-                submission = _submission_of_plan(plan, expect_digest, writing)
-            else:
-                submission = _submission_of_spec(files, shared.config, realm, secrets, writing)
-            confirm_or_end(output, yes=writing.yes, detach=detach)
-            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach, order=stages))
-        if plan is not None:
-            saved = api.load_plan(plan, expect_digest)
-            waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
-            apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
-            with api.connect(servers.only, plan=saved, config_path=shared.config) as session:
-                make_plan = partial(_plan_of_saved, output, session, saved, resume=resume)
-                done = execute(output, session, make_plan, apply_options, yes=writing.yes)
-            finish(output, apply_options, done)
+    servers, config, yes = flags.servers, flags.shared.config, flags.writing.yes
+    with flags.shared.output(NAME, flags.files.specs, plan=flags.plan) as output:
+        apply_options, stages = flags.writing.apply_options(NAME), servers.parse_order()
+        flags.check()
+        if is_for_workers(config, detach=flags.detach):
+            given = {"--resume": flags.resume, "--wait": flags.writing.wait}
+            refuse_options(given, _NOT_CARRIED, detach=flags.detach)
+            submission = _submission_of_spec(flags) if flags.plan is None else _submission_of_plan(flags, flags.plan)
+            confirm_or_end(output, yes=yes, detach=flags.detach)
+            submit_on_servers(output, servers, config, replace(submission, detach=flags.detach, order=stages))
+        if flags.plan is not None:
+            _apply_saved(output, flags, api.load_plan(flags.plan, flags.expect_digest), apply_options)
         if servers.are_several:
-            require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = files.load(shared.config)
-
-        def apply(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=shared.config) as session:
-                fitted = api.fit_spec(spec, session)
-                own = replace(apply_options, spec_digest=api.spec_digest(fitted))
-                if resume:
-                    make_plan = partial(_plan_of_rest, output, session, fitted, secrets)
-                else:
-                    make_plan = partial(_plan_of_spec, output, session, fitted, realm, secrets)
-                done = execute(output, session, make_plan, own, yes=writing.yes)
-            finish(output, own, done)
-
-        run_on_servers(output, servers, shared.config, apply, yes=writing.yes, order=stages)
+            require_terminal_or_yes(NAME, yes=yes)
+        work = partial(_apply_spec, flags, flags.files.load(config), apply_options)
+        run_on_servers(output, servers, config, work, yes=yes, order=stages)
 
 
-def _submission_of_plan(plan: str, expect_digest: str | None, writing: WriteFlags) -> Submission:
+def _apply_saved(output: Output, flags: ApplyFlags, saved: SavedPlan, apply_options: ApplyOptions) -> NoReturn:
+    waves = replace(apply_options.waves, per_credential=saved.command == ROTATE)
+    apply_options = replace(apply_options, waves=waves, command=saved.applying, plan_digest=saved.digest)
+    with api.connect(flags.servers.only, plan=saved, config_path=flags.shared.config) as session:
+        make_plan = partial(_plan_of_saved, output, session, saved, resume=flags.resume)
+        done = execute(output, session, make_plan, apply_options, yes=flags.writing.yes)
+    finish(output, apply_options, done)
+
+
+def _apply_spec(
+    flags: ApplyFlags, spec: Spec, apply_options: ApplyOptions, output: Output, server: str | None
+) -> NoReturn:
+    with api.connect(server, spec=spec, config_path=flags.shared.config) as session:
+        fitted = api.fit_spec(spec, session)
+        apply_options = replace(apply_options, spec_digest=api.spec_digest(fitted))
+        if flags.resume:
+            make_plan = partial(_plan_of_rest, output, session, fitted, flags.secrets)
+        else:
+            make_plan = partial(_plan_of_spec, output, session, fitted, flags.realm, flags.secrets)
+        done = execute(output, session, make_plan, apply_options, yes=flags.writing.yes)
+    finish(output, apply_options, done)
+
+
+def _submission_of_plan(flags: ApplyFlags, plan: str) -> Submission:
     """Return the submission of a saved plan. Raises like :func:`ztrust_mail.load_plan`."""
     from ztrust_mail.fleet import ApplySavedPlan
 
-    saved = api.load_plan(plan, expect_digest)
+    saved, writing = api.load_plan(plan, flags.expect_digest), flags.writing
     waves = replace(writing.apply_options(NAME).waves, per_credential=saved.command == ROTATE)
     return Submission(ApplySavedPlan(read_plan(saved), writing.allow, waves), plan=saved, message=writing.message)
 
 
-def _submission_of_spec(
-    files: options.SpecFlags,
-    config: str | None,
-    realms: Sequence[str],
-    secrets: SecretMode,
-    writing: WriteFlags,
-) -> Submission:
+def _submission_of_spec(flags: ApplyFlags) -> Submission:
     """Return the submission of a spec. Raises like :func:`ztrust_mail.load_spec`."""
     from ztrust_mail.fleet import ApplySpec
 
-    spec, data = load_for_workers(files, config)
+    (spec, data), writing = load_for_workers(flags.files, flags.shared.config), flags.writing
     waves = writing.apply_options(NAME).waves
-    work = ApplySpec(data, realms, files.variables, writing.allow, waves, secrets.value)
+    work = ApplySpec(data, flags.realm, flags.files.variables, writing.allow, waves, flags.secrets.value)
     return Submission(work, spec.servers, message=writing.message)
-
-
-def _check_plan_options(files: options.SpecFlags, realms: Sequence[str], secrets: SecretMode) -> None:
-    """Raise :class:`UsageError` for options that do not apply to a saved plan."""
-    if files.specs or realms or files.var or secrets is not SecretMode.AUTO:
-        hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"
-        raise UsageError("--plan cannot be combined with SPEC, --realm, --var or --secrets", hint)
-
-
-def _check_spec_options(
-    files: options.SpecFlags, realms: Sequence[str], expect_digest: str | None, *, resume: bool
-) -> None:
-    """Raise :class:`UsageError` for options that do not apply to a spec."""
-    if expect_digest is not None:
-        raise UsageError("--expect-digest needs a saved plan", "add --plan FILE")
-    if not files.specs:
-        hint = "pass SPEC files, also with --resume, or a saved plan with --plan FILE"
-        raise UsageError("no spec and no saved plan given", hint)
-    if resume and realms:
-        hint = "leave out one of the two; --resume continues with all realms that the last run left"
-        raise UsageError("--resume cannot be combined with --realm", hint)
 
 
 def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:

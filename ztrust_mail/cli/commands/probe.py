@@ -230,9 +230,9 @@ def command(
         given, how, place = probing.given_relay(), probing.probe_options(), job.place()
         if given and (realms or files.specs or servers.only or servers.are_several):
             raise UsageError("--relay names the only relay to probe", "leave out realms, --spec and --server")
-        if given and place:
-            _print_jobs(output, api.write_probe_jobs(relay=given, options=how, place=place))
         if given:
+            if place:
+                _print_jobs(output, api.write_probe_jobs(relay=given, options=how, place=place))
             output.show_activity(f"Probing {given.address}")
             output.finish_report(of_probe(api.probe(relay=given, options=how, config_path=shared.config)))
         loaded = files.load_if_any(shared.config)
@@ -240,18 +240,15 @@ def command(
 
         def probe(output: Output, server: str | None) -> None:
             session = _connect(server, loaded, shared.config)
-            if place:
-                with session or nullcontext():
-                    _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
             with session or nullcontext():
+                if place:
+                    _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
                 if session:
                     output.attach(session, "Probing the relays of")
                 else:
                     output.show_activity("Probing the relays of the spec")
-                path = None if session else shared.config
-                run = api.probe(
-                    session, realms, spec=loaded, options=how, config_path=path, progress=output.count_realms
-                )
+                path, count = None if session else shared.config, output.count_realms
+                run = api.probe(session, realms, spec=loaded, options=how, config_path=path, progress=count)
             output.finish_report(of_probe(run))
 
         run_on_servers(output, servers, shared.config, probe)

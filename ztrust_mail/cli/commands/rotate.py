@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,9 +41,7 @@ from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports.text.plan import leftover_lines
 
 if TYPE_CHECKING:
-    from ztrust_mail.api import Session
     from ztrust_mail.applying.options import ApplyOptions
-    from ztrust_mail.planning.plan import Plan
     from ztrust_mail.specfile.entries import Spec
     from ztrust_mail.specfile.load import SpecFiles
 
@@ -56,6 +54,29 @@ _NOT_CARRIED = {
     "--out": "it plans on this machine",
 }
 """The options that requests do not support, and why."""
+
+
+@dataclass(frozen=True)
+class RotateFlags:
+    """The options of one call. ``words`` are the references and the spec files."""
+
+    words: Sequence[str]
+    relay: str | None
+    user: str | None
+    files: options.SpecFlags
+    servers: options.ServerFlags
+    realm: Sequence[str]
+    writing: WriteFlags
+    preview: Preview
+    detach: bool
+    shared: options.SharedFlags
+
+    def apply_options(self) -> ApplyOptions:
+        """Return how the rotation is applied: with canaries of each login, and as the mass change that it is."""
+        first = "" if self.writing.canary == "0" else self.writing.canary
+        allow = (*self.writing.allow, Reason.MASS_CHANGE)
+        given = replace(self.writing, canary=first, allow=allow).apply_options(NAME)
+        return replace(given, waves=replace(given.waves, per_credential=True))
 
 
 @parameters.command(NAME)
@@ -72,94 +93,71 @@ _NOT_CARRIED = {
 @previewing
 @detaching
 @options.shared
-def command(
-    words: Sequence[str],
-    relay: str | None,
-    user: str | None,
-    files: options.SpecFlags,
-    servers: options.ServerFlags,
-    realm: Sequence[str],
-    writing: WriteFlags,
-    preview: Preview,
-    detach: bool,
-    shared: options.SharedFlags,
-) -> None:
+@parameters.gather("flags", RotateFlags)
+def command(flags: RotateFlags) -> None:
     """Write the new values of secrets wherever they are used.
 
     For each login (relay, user, reference), writes one realm first and has the server send a test mail for it;
     --canary changes the number. At the end, lists realms that may still use an old value.
     """
-    with shared.output(NAME, files.specs, out=preview.out) as output:
-        chosen = _parse_scope(words, files.specs, relay, user)
+    files, servers, preview, detach = flags.files, flags.servers, flags.preview, flags.detach
+    config, yes = flags.shared.config, flags.writing.yes
+    with flags.shared.output(NAME, files.specs, out=preview.out) as output:
+        chosen = _parse_scope(flags.words, files.specs, flags.relay, flags.user)
         check_preview(output, preview)
-        apply_options, stages = _apply_options(writing), servers.parse_order()
+        apply_options, stages = flags.apply_options(), servers.parse_order()
         servers.require_one(preview.out and "--out", "a saved plan is for one server")
-        if detach or (not preview.is_wanted and is_for_workers(shared.config, detach=False)):
-            given = {"--relay": relay, "--wait": writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
-            refuse_options(given, _NOT_CARRIED, detach=detach)
-            submission = _submission(files, load_for_workers(files, shared.config), words, realm, writing)
-            confirm_or_end(output, yes=writing.yes, detach=detach)
-            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach, order=stages))
+        if detach or (not preview.is_wanted and is_for_workers(config, detach=False)):
+            previews = {"--dry-run": preview.dry_run, "--out": preview.out}
+            refuse_options(
+                {"--relay": flags.relay, "--wait": flags.writing.wait, **previews}, _NOT_CARRIED, detach=detach
+            )
+            submission = _submission(flags, load_for_workers(files, config))
+            confirm_or_end(output, yes=yes, detach=detach)
+            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
-            require_terminal_or_yes(NAME, yes=writing.yes)
-        spec = files.load(shared.config)
-
-        def rotate(output: Output, server: str | None) -> None:
-            with api.connect(server, spec=spec, config_path=shared.config) as session:
-                fitted = api.fit_spec(spec, session)
-                own = replace(apply_options, spec_digest=api.spec_digest(fitted))
-                make_plan = partial(api.rotate_plan, fitted, session, chosen, realms=realm, allow=writing.allow)
-                if preview.is_wanted:
-                    _finish_with_preview(output, session, fitted, make_plan, own, preview)
-                prepare(output, session, own, yes=writing.yes)
-                with session.lock(wait=own.wait):  # until the search for old values has ended
-                    output.add_findings(one.finding for one in api.settle(session))
-                    done = execute(output, session, make_plan, own, yes=writing.yes)
-                    if done.verdict.refusal or done.is_declined:
-                        finish(output, own, done)
-                    found = api.leftovers(done.plan, session)
-            finish(output, own, done, list(leftover_lines(found, done.plan.references)), found)
-
-        run_on_servers(output, servers, shared.config, rotate, yes=writing.yes, order=stages)
+            require_terminal_or_yes(NAME, yes=yes)
+        work = partial(_rotate, flags, files.load(config), chosen, apply_options)
+        run_on_servers(output, servers, config, work, yes=yes, order=stages)
 
 
-def _submission(
-    files: options.SpecFlags,
-    loaded: tuple[Spec, SpecFiles],
-    words: Sequence[str],
-    realms: Sequence[str],
-    writing: WriteFlags,
-) -> Submission:
-    """Return the submission; ``loaded`` has the spec and the data of its files."""
+def _rotate(
+    flags: RotateFlags,
+    spec: Spec,
+    chosen: Sequence[str] | RelayLogin,
+    apply_options: ApplyOptions,
+    output: Output,
+    server: str | None,
+) -> NoReturn:
+    yes, allow = flags.writing.yes, flags.writing.allow
+    with api.connect(server, spec=spec, config_path=flags.shared.config) as session:
+        fitted = api.fit_spec(spec, session)
+        apply_options = replace(apply_options, spec_digest=api.spec_digest(fitted))
+        make_plan = partial(api.rotate_plan, fitted, session, chosen, realms=flags.realm, allow=allow)
+        if flags.preview.is_wanted:
+            output.attach(session)
+            api.require_support(session, apply_options)
+            made = make_plan()
+            apply_options.waves.check(made.changed)
+            finish_with_plan(output, session, made, flags.preview, apply_options.allow, fitted)
+        prepare(output, session, apply_options, yes=yes)
+        with session.lock(wait=apply_options.wait):  # to the end of the search for old values
+            output.add_findings(one.finding for one in api.settle(session))
+            done = execute(output, session, make_plan, apply_options, yes=yes)
+            if done.verdict.refusal or done.is_declined:
+                finish(output, apply_options, done)
+            found = api.leftovers(done.plan, session)
+    finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
+
+
+def _submission(flags: RotateFlags, loaded: tuple[Spec, SpecFiles]) -> Submission:
+    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
-    spec, data = loaded
-    references, waves = [word for word in words if has_kind(word)], _apply_options(writing).waves
-    work = RotateSecrets(data, realms, files.variables, writing.allow, waves, references)
+    (spec, data), writing = loaded, flags.writing
+    references, waves = [word for word in flags.words if has_kind(word)], flags.apply_options().waves
+    work = RotateSecrets(data, flags.realm, flags.files.variables, writing.allow, waves, references)
     return Submission(work, spec.servers, message=writing.message)
-
-
-def _finish_with_preview(
-    output: Output,
-    session: Session,
-    spec: Spec,
-    make_plan: Callable[[], Plan],
-    apply_options: ApplyOptions,
-    preview: Preview,
-) -> NoReturn:
-    """Show the plan, save it if asked to, and exit."""
-    output.attach(session)
-    api.require_support(session, apply_options)
-    made = make_plan()
-    apply_options.waves.check(made.changed)
-    finish_with_plan(output, session, made, preview, apply_options.allow, spec)
-
-
-def _apply_options(writing: WriteFlags) -> ApplyOptions:
-    """Return the options for applying a rotation: a canary per login, and mass changes allowed."""
-    first = "" if writing.canary == "0" else writing.canary
-    given = replace(writing, canary=first, allow=(*writing.allow, Reason.MASS_CHANGE)).apply_options(NAME)
-    return replace(given, waves=replace(given.waves, per_credential=True))
 
 
 def _parse_scope(
