@@ -14,16 +14,7 @@ from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.execute import WriteFlags, execute, finish, require_terminal_or_yes, writing
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.workers.submit import (
-    Submission,
-    confirm_or_end,
-    detaching,
-    is_for_workers,
-    load_for_workers,
-    read_plan,
-    refuse_options,
-    submit_on_servers,
-)
+from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
 from ztrust_mail.core.findings import Finding, Severity
 from ztrust_mail.core.text import pluralise
@@ -92,7 +83,7 @@ class ApplyFlags:
 @options.realm
 @options.secrets
 @writing()
-@detaching
+@submit.detaching
 @options.shared
 @parameters.gather("flags", ApplyFlags)
 def command(flags: ApplyFlags) -> None:
@@ -104,12 +95,12 @@ def command(flags: ApplyFlags) -> None:
     with flags.shared.output(NAME, flags.files.specs, plan=flags.plan) as output:
         apply_options, stages = flags.writing.apply_options(NAME), servers.parse_order()
         flags.check()
-        if is_for_workers(config, detach=flags.detach):
+        if submit.is_for_workers(config, detach=flags.detach):
             given = {"--resume": flags.resume, "--wait": flags.writing.wait}
-            refuse_options(given, _NOT_CARRIED, detach=flags.detach)
+            submit.refuse_options(given, _NOT_CARRIED, detach=flags.detach)
             submission = _submission_of_spec(flags) if flags.plan is None else _submission_of_plan(flags, flags.plan)
-            confirm_or_end(output, yes=yes, detach=flags.detach)
-            submit_on_servers(output, servers, config, replace(submission, detach=flags.detach, order=stages))
+            submit.confirm_or_end(output, yes=yes, detach=flags.detach)
+            submit.submit_on_servers(output, servers, config, replace(submission, detach=flags.detach, order=stages))
         if flags.plan is not None:
             _apply_saved(output, flags, api.load_plan(flags.plan, flags.expect_digest), apply_options)
         if servers.are_several:
@@ -141,23 +132,25 @@ def _apply_spec(
     finish(output, apply_options, done)
 
 
-def _submission_of_plan(flags: ApplyFlags, plan: str) -> Submission:
+def _submission_of_plan(flags: ApplyFlags, plan: str) -> submit.Submission:
     """Return the submission of a saved plan. Raises like :func:`ztrust_mail.load_plan`."""
     from ztrust_mail.fleet import ApplySavedPlan
 
     saved, writing = api.load_plan(plan, flags.expect_digest), flags.writing
     waves = replace(writing.apply_options(NAME).waves, per_credential=saved.command == ROTATE)
-    return Submission(ApplySavedPlan(read_plan(saved), writing.allow, waves), plan=saved, message=writing.message)
+    return submit.Submission(
+        ApplySavedPlan(submit.read_plan(saved), writing.allow, waves), plan=saved, message=writing.message
+    )
 
 
-def _submission_of_spec(flags: ApplyFlags) -> Submission:
+def _submission_of_spec(flags: ApplyFlags) -> submit.Submission:
     """Return the submission of a spec. Raises like :func:`ztrust_mail.load_spec`."""
     from ztrust_mail.fleet import ApplySpec
 
-    (spec, data), writing = load_for_workers(flags.files, flags.shared.config), flags.writing
+    (spec, data), writing = submit.load_for_workers(flags.files, flags.shared.config), flags.writing
     waves = writing.apply_options(NAME).waves
     work = ApplySpec(data, flags.realm, flags.files.variables, writing.allow, waves, flags.secrets.value)
-    return Submission(work, spec.servers, message=writing.message)
+    return submit.Submission(work, spec.servers, message=writing.message)
 
 
 def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:

@@ -10,14 +10,7 @@ from ztrust_mail.cli.commands.lint import choosing
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.workers.submit import (
-    Submission,
-    detaching,
-    is_for_workers,
-    load_for_workers,
-    refuse_options,
-    submit_on_servers,
-)
+from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.linting.selection import LintOptions
@@ -48,7 +41,7 @@ class Uncovered(StrEnum):
 @parameters.choice("--uncovered", Uncovered.NOTE, "note: list realms without an entry; fail: also exit with 1.")
 @parameters.choice("--fail-on", FailOn.ANY, "any: exit with 1 for any drift; critical: only for critical drift.")
 @choosing
-@detaching
+@submit.detaching
 @options.shared
 def command(
     files: options.SpecFlags,
@@ -67,11 +60,13 @@ def command(
     from ztrust_mail.gateways.capabilities import Operation, require
 
     with shared.output(NAME, files.specs) as output:
-        if is_for_workers(shared.config, detach=detach):
+        if submit.is_for_workers(shared.config, detach=detach):
             given = {"--uncovered": uncovered is Uncovered.FAIL, "--fail-on": fail_on is not FailOn.ANY}
-            refuse_options({**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach)
-            submission = _submission(files, load_for_workers(files, shared.config), realm)
-            submit_on_servers(output, servers, shared.config, replace(submission, detach=detach))
+            submit.refuse_options(
+                {**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach
+            )
+            submission = _submission(files, submit.load_for_workers(files, shared.config), realm)
+            submit.submit_on_servers(output, servers, shared.config, replace(submission, detach=detach))
         spec = files.load(shared.config)
 
         def check(output: Output, server: str | None) -> None:
@@ -88,9 +83,9 @@ def command(
         run_on_servers(output, servers, shared.config, check)
 
 
-def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> Submission:
+def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> submit.Submission:
     """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import CheckDrift
 
     spec, data = loaded
-    return Submission(CheckDrift(data, realms, files.variables), spec.servers)
+    return submit.Submission(CheckDrift(data, realms, files.variables), spec.servers)

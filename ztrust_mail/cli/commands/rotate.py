@@ -24,15 +24,7 @@ from ztrust_mail.cli.execute import (
 )
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.workers.submit import (
-    Submission,
-    confirm_or_end,
-    detaching,
-    is_for_workers,
-    load_for_workers,
-    refuse_options,
-    submit_on_servers,
-)
+from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.secret import SecretKind, has_kind
 from ztrust_mail.core.text import closest_word, quoted
@@ -91,7 +83,7 @@ class RotateFlags:
 @options.realm
 @writing(canary="1")
 @previewing
-@detaching
+@submit.detaching
 @options.shared
 @parameters.gather("flags", RotateFlags)
 def command(flags: RotateFlags) -> None:
@@ -107,14 +99,14 @@ def command(flags: RotateFlags) -> None:
         check_preview(output, preview)
         apply_options, stages = flags.apply_options(), servers.parse_order()
         servers.require_one(preview.out and "--out", "a saved plan is for one server")
-        if detach or (not preview.is_wanted and is_for_workers(config, detach=False)):
+        if detach or (not preview.is_wanted and submit.is_for_workers(config, detach=False)):
             previews = {"--dry-run": preview.dry_run, "--out": preview.out}
-            refuse_options(
+            submit.refuse_options(
                 {"--relay": flags.relay, "--wait": flags.writing.wait, **previews}, _NOT_CARRIED, detach=detach
             )
-            submission = _submission(flags, load_for_workers(files, config))
-            confirm_or_end(output, yes=yes, detach=detach)
-            submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
+            submission = _submission(flags, submit.load_for_workers(files, config))
+            submit.confirm_or_end(output, yes=yes, detach=detach)
+            submit.submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=yes)
         work = partial(_rotate, flags, files.load(config), chosen, apply_options)
@@ -150,14 +142,14 @@ def _rotate(
     finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
 
 
-def _submission(flags: RotateFlags, loaded: tuple[Spec, SpecFiles]) -> Submission:
+def _submission(flags: RotateFlags, loaded: tuple[Spec, SpecFiles]) -> submit.Submission:
     """Return what to submit; ``loaded`` is the spec, and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
     (spec, data), writing = loaded, flags.writing
     references, waves = [word for word in flags.words if has_kind(word)], flags.apply_options().waves
     work = RotateSecrets(data, flags.realm, flags.files.variables, writing.allow, waves, references)
-    return Submission(work, spec.servers, message=writing.message)
+    return submit.Submission(work, spec.servers, message=writing.message)
 
 
 def _parse_scope(

@@ -6,14 +6,7 @@ from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
-from ztrust_mail.cli.workers.submit import (
-    Submission,
-    detaching,
-    is_for_workers,
-    load_for_workers,
-    refuse_options,
-    submit_on_servers,
-)
+from ztrust_mail.cli.workers import submit
 from ztrust_mail.reports.report import of_tests
 
 NAME = "test"
@@ -38,7 +31,7 @@ _NOT_CARRIED = dict.fromkeys(
 @parameters.input_file("--ca-bundle", "FILE", "Certificate authorities (PEM) for the probe, instead of this machine's.")
 @options.spec_option_variables
 @options.selecting
-@detaching
+@submit.detaching
 @options.shared
 def command(
     realms: Sequence[str],
@@ -59,10 +52,12 @@ def command(
     from ztrust_mail.probing.options import ProbeOptions  # not needed for the help of all commands
 
     with shared.output(NAME, files.specs) as output:
-        if is_for_workers(shared.config, detach=detach):
+        if submit.is_for_workers(shared.config, detach=detach):
             given = {"--no-probe": no_probe, "--ehlo-name": ehlo_name, "--ca-bundle": ca_bundle}
-            refuse_options(given, _NOT_CARRIED, detach=detach)
-            submit_on_servers(output, servers, shared.config, _submission(realms, files, shared.config, detach=detach))
+            submit.refuse_options(given, _NOT_CARRIED, detach=detach)
+            submit.submit_on_servers(
+                output, servers, shared.config, _submission(realms, files, shared.config, detach=detach)
+            )
         loaded = files.load_if_any(shared.config)
         probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
 
@@ -77,12 +72,14 @@ def command(
         run_on_servers(output, servers, shared.config, test)
 
 
-def _submission(realms: Sequence[str], files: options.SpecFlags, config: str | None, *, detach: bool) -> Submission:
+def _submission(
+    realms: Sequence[str], files: options.SpecFlags, config: str | None, *, detach: bool
+) -> submit.Submission:
     """Return what to submit. Raises as :func:`ztrust_mail.load_spec` does."""
     from ztrust_mail.fleet import TestSpec, TestStored
 
     if not files.specs:
         files.load_if_any(config)
-        return Submission(TestStored(realms), detach=detach)
-    spec, data = load_for_workers(files, config)
-    return Submission(TestSpec(data, realms, files.variables), spec.servers, detach=detach)
+        return submit.Submission(TestStored(realms), detach=detach)
+    spec, data = submit.load_for_workers(files, config)
+    return submit.Submission(TestSpec(data, realms, files.variables), spec.servers, detach=detach)
