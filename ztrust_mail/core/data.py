@@ -72,7 +72,7 @@ class Key(NamedTuple):
 class JsonWalker:
     """Walks through a JSON text; ``pos`` is the offset it has reached.
 
-    The hooks of ``decoder`` decide what becomes of the values. While a hook runs, ``pos`` is the start of the value.
+    The hooks of ``decoder`` process the values. While a hook runs, ``pos`` is the start of the value.
     """
 
     def __init__(self, text: str, decoder: json.JSONDecoder, pos: int = 0) -> None:

@@ -42,7 +42,7 @@ class ZtrustMailError(Exception):
     """Base of all errors that this package raises on purpose.
 
     The message is for people: what happened, where and why. ``hint`` says what to do next. ``rule`` is an id of
-    :mod:`ztrust_mail.core.rules`, ``findings`` are all problems where there are several.
+    :mod:`ztrust_mail.core.rules`, ``findings`` has all problems if there are several.
     """
 
     exit_status = ExitStatus.USAGE
@@ -56,7 +56,7 @@ class ZtrustMailError(Exception):
 
 
 def install_hint(extra: str) -> str:
-    """Return the next step where a package is missing that only an extra installs."""
+    """Return the next step if a package of an extra is missing."""
     return f"install it: pip install 'ztrust-mail[{extra}]'"
 
 
@@ -150,5 +150,5 @@ class SecretError(RealmError):
 class MailTestFailed(RealmError):
     """The server tested the connection, and the test failed."""
 
-    __test__ = False  # not a test class, whatever its name looks like to pytest
+    __test__ = False  # keeps pytest from collecting it
     exit_status = ExitStatus.DIFFERS

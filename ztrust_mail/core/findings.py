@@ -10,7 +10,7 @@ MAX_PROBLEMS = 1_000
 
 
 class Severity(StrEnum):
-    """How much a finding matters. Errors change the exit status; a critical finding needs a person at once."""
+    """How much a finding matters. Errors change the exit status; a critical finding needs immediate attention."""
 
     CRITICAL = "critical"
     ERROR = "error"
@@ -50,7 +50,7 @@ class Finding:
     """An error, a warning or a note, at a place in a file, on a realm and one of its fields, or both.
 
     ``rule`` is an id of :mod:`ztrust_mail.core.rules`, such as ``unknown-key``; ``message`` says what is wrong,
-    ``hint`` what to do next. ``excerpt`` is for people at a terminal only.
+    ``hint`` what to do next. ``excerpt`` is shown only on a terminal.
     """
 
     severity: Severity

@@ -51,8 +51,8 @@ class Redactor:
     """Removes secrets from untrusted text. May be used by several threads.
 
     A secret as it is, and as JSON, URLs and forms usually hold it, is replaced by ``…``. Base64, hexadecimal bytes,
-    HTML, other escapes and layers of escapes have too many spellings to list: a text that quotes a secret in one of
-    these is not shown at all. Base64 within base64, compression and other character sets are not undone.
+    HTML, other escapes and layers of escapes have too many forms to list: a text that quotes a secret in one of these
+    is not shown at all. Base64 within base64, compression and other character sets are not undone.
     """
 
     def __init__(self) -> None:

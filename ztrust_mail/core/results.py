@@ -1,4 +1,4 @@
-"""What the results of all verbs have in common: one line of text, an exception where something failed, a report."""
+"""The common methods of all results: a one-line summary, an exception if something failed, and a report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
@@ -35,8 +35,8 @@ class _Result(Protocol):
 class ResultMethods:
     """Base of all results, which have ``exit_status``, ``findings`` (all, those of the realms too) and ``summary``.
 
-    ``accepted`` are the exit statuses that are no failure; ``failure`` is the class of the error raised for the others,
-    where the findings tell no better one.
+    ``accepted`` are the exit statuses that are not a failure; ``failure`` is the class of the error raised for the
+    others, unless the findings determine a more specific one.
     """
 
     accepted: ClassVar[frozenset[ExitStatus]] = frozenset({ExitStatus.OK})
@@ -50,16 +50,16 @@ class ResultMethods:
         return f"<{type(self).__name__} {self.summary}>"
 
     def raise_for_status(self: _Result) -> None:
-        """Raise an error with all ``findings`` and the ``exit_status`` of this result, unless all is well.
+        """Raise an error with all ``findings`` and the ``exit_status`` of this result, unless nothing failed.
 
-        It is a :class:`RealmMissing`, :class:`RealmUnreadable` or :class:`SecretError` where that is the only reason,
-        a :class:`MailTestFailed` for test mails, else a :class:`ResultError`.
+        It is a :class:`RealmMissing`, :class:`RealmUnreadable` or :class:`SecretError` if that is the only reason, a
+        :class:`MailTestFailed` for test mails, or else a :class:`ResultError`.
         """
         if error := self.find_failure():
             raise error
 
     def find_failure(self: _Result) -> ZtrustMailError | None:
-        """Return the error that :meth:`raise_for_status` raises, None if all is well."""
+        """Return the error that :meth:`raise_for_status` raises, None if nothing failed."""
         return None if self.exit_status in self.accepted else _error_of(self)
 
     def to_dict(self) -> dict[str, JsonLike]:

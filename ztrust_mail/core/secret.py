@@ -9,7 +9,7 @@ from typing import NoReturn
 class Secret:
     """A value that cannot be printed, formatted, pickled, copied or logged.
 
-    Only :meth:`reveal` returns it; it is called where the value is sent or written, and nowhere else.
+    Only :meth:`reveal` returns it, and is called only to send or write the value.
     """
 
     __slots__ = ("__value",)
@@ -41,7 +41,7 @@ class Secret:
 
 
 class Placeholders(Enum):
-    """What a placeholder in a reference becomes, so that a realm's name cannot lead anywhere else."""
+    """How a placeholder in a reference is filled in, so that a realm's name cannot redirect the reference."""
 
     NONE = auto()
     ENV_NAME = auto()
@@ -122,7 +122,7 @@ class SecretRef:
     base: str = ""
 
     def __str__(self) -> str:
-        """Return the reference as text for people, without a command's arguments."""
+        """Return the reference in readable form, without a command's arguments."""
         shown = self.argument[: self.kind.form.parts or 1]
         return f"{self.kind.value}:{'/'.join(shown)}"
 

@@ -89,7 +89,7 @@ def quoted(value: object, limit: int = 60) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return text as one word of a shell command that can be copied. Untrusted text stays one printable word."""
+    """Return text as one word of a shell command that can be copied. Untrusted text remains one printable word."""
     return shlex.quote(printable(text))
 
 
@@ -134,12 +134,12 @@ def as_utc(time: datetime) -> datetime:
 
 
 def to_minute(time: datetime) -> str:
-    """Return a time for people: ``2026-01-31 12:00 UTC``."""
+    """Return a readable time: ``2026-01-31 12:00 UTC``."""
     return f"{as_utc(time):%Y-%m-%d %H:%M} UTC"
 
 
 def to_period(first: datetime, last: datetime) -> str:
-    """Return a period for people: ``2026-01-31 12:00 to 12:05 UTC``, or the minute in which it began and ended."""
+    """Return a readable period: ``2026-01-31 12:00 to 12:05 UTC``, or the minute in which it started and ended."""
     first, last = as_utc(first), as_utc(last)
     begin, end = to_minute(first), to_minute(last)
     if begin == end:
@@ -148,7 +148,7 @@ def to_period(first: datetime, last: datetime) -> str:
 
 
 def to_second(time: datetime) -> str:
-    """Return a time for people: ``2026-01-31 12:00:00 UTC``."""
+    """Return a readable time: ``2026-01-31 12:00:00 UTC``."""
     return f"{as_utc(time):%Y-%m-%d %H:%M:%S} UTC"
 
 

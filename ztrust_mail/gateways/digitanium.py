@@ -28,13 +28,13 @@ SHIFT_PATH = "/auth"
 """The path of a server's URL of the form SHIFT; a URL without a path is of the form SSMS."""
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""Lower case only: host names have no case, so two tenants that differ in case alone would be one."""
+"""Lower case only: host names are case-insensitive, so two tenants that differ only in case would be the same."""
 
 _TEST = Secret(json.dumps({"mailType": "TEST"}))
 
 
 class DigitaniumGateway(TokenGateway):
-    """A Digitanium server; a realm is a tenant. Every request is https, whatever the server's URL says."""
+    """A Digitanium server; a realm is a tenant. Every request uses https, regardless of the server's URL."""
 
     capabilities = Capabilities(read=False, write=True, test=True, list_realms=False, keep_secrets=False, clear=False)
 

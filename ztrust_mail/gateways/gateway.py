@@ -30,7 +30,7 @@ RealmCounter = Callable[[int, int], None]
 """Called from any thread with the numbers of realms that are done and of all realms."""
 
 TOKEN_OWNER = "the owner of the given token"
-"""The name of an account whose token does not say it."""
+"""The name shown for an account whose token does not contain it."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says of itself; None and empty if it does not say.
+    """The server's information about itself; None or empty if it provides none.
 
     ``themes`` are its e-mail themes, ``senders`` the ids of its providers that send e-mail.
     """
@@ -155,7 +155,7 @@ class Gateway(ABC):
     dialect: Dialect
     capabilities: Capabilities
     connections: int
-    """The most requests that may be under way at once."""
+    """The maximum number of concurrent requests."""
 
     @property
     def title(self) -> str:
@@ -180,11 +180,11 @@ class Gateway(ABC):
         """Return the server's version; empty if this account may not see it."""
 
     def server_info(self) -> ServerInfo:
-        """Return what the server says of itself, by at most one request."""
+        """Return the server's information about itself, with at most one request."""
         return ServerInfo()
 
     def mail_workflows(self, realms: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """Return the names of each realm's workflows that send mail, by one request for each realm.
+        """Return the names of each realm's workflows that send mail, with one request per realm.
 
         A realm whose workflows this account may not see has none.
         """
@@ -199,9 +199,9 @@ class Gateway(ABC):
         """Read the wanted realms, and with ``everything`` all other visible realms too."""
 
     def prefers_list(self, count: int, within: float = math.inf) -> bool:
-        """Return whether reading so many realms together costs less than each by a request of its own.
+        """Return whether reading so many realms together costs less than single requests.
 
-        With ``within`` the answer is also no if reading them together is not known to take at most so many seconds.
+        With ``within``, also return False unless reading them together is known to take at most so many seconds.
         """
         return False
 
@@ -241,7 +241,7 @@ class Gateway(ABC):
     def may_write(self, realm: str) -> bool | None:
         """Return whether the account may change a realm's e-mail settings, without changing any.
 
-        None if that cannot be known beforehand.
+        None if that cannot be determined.
         """
 
     def edits(self, realm: str, since: datetime | None) -> Sequence[Edit] | None:
@@ -258,7 +258,7 @@ class Gateway(ABC):
             throttle.stop_waiting()
 
     def allow_probe(self) -> None:
-        """Let one request through to a server that counts as down, such as a last read of what was written."""
+        """Let one request through to a server that counts as down, such as a final read after a write."""
         for throttle in self.throttles():
             throttle.allow_probe()
 

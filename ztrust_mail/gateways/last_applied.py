@@ -12,7 +12,7 @@ from ztrust_mail.transport.throttle import Throttle
 
 
 class LastAppliedGateway(Gateway):
-    """A gateway to a write-only product that reads from the journal what was last applied.
+    """A gateway to a write-only product that reads the last applied settings from the journal.
 
     A realm that was never written, or whose last write has an unknown outcome, has no settings here: then all of the
     spec is a change, and writing it again does no harm.

@@ -25,7 +25,7 @@ Query = Sequence[tuple[str, str]]
 class TokenGateway(Gateway):
     """A gateway that uses a token from the settings and cannot list realms.
 
-    Every host has a throttle of its own, so that a host that is down does not delay the others.
+    Every host has its own throttle, so that a host that is down does not delay the others.
     """
 
     def __init__(self, server: Server, dialect: Dialect) -> None:

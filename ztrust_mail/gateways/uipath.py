@@ -73,7 +73,7 @@ class UiPathGateway(TokenGateway):
         return {key: text for key, text in texts.items() if key in known and isinstance(text, str) and text}
 
     def write(self, realm: str, attributes: Outgoing, *, before: float = math.inf) -> None:
-        """Set every key of the table, unset ones to the empty text; a masked secret is left as it is."""
+        """Set every key of the table, unset ones to the empty text; a masked secret is left unchanged."""
         self.redactor.add(attributes.values())
         texts = dict.fromkeys(self.dialect.attribute_names, "") | wire_body(attributes)
         settings: list[Json] = [{"key": key, "value": text} for key, text in texts.items() if text != self.dialect.mask]

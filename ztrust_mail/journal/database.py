@@ -1,4 +1,4 @@
-"""Where a journal is stored, by its URL, and the interface that each kind of database implements."""
+"""The location of a journal, by its URL, and the interface of each kind of database."""
 
 import re
 from abc import ABC, abstractmethod
@@ -93,7 +93,7 @@ BUSY_TIMEOUT: Final = 10.0
 
 @dataclass(frozen=True)
 class JournalLocation:
-    """Where a journal is: a file, or a database whose URL may hold a password.
+    """The location of a journal: a file, or a database whose URL may contain a password.
 
     ``usual`` marks the default place in the user's state folder. Its folder is created when it is missing.
     """
@@ -155,7 +155,7 @@ def _file_of(url: Secret) -> Path:
 def file_url(file: Path, *, writable: bool, immutable: bool = False) -> str:
     """Return the URL by which SQLite opens a file of any name.
 
-    ``immutable`` reads the file alone, without the write-ahead log and without locks.
+    ``immutable`` reads only the file, without the write-ahead log and without locks.
     """
     mode = "rw" if writable else "ro"
     return f"file:{quote(str(file.absolute()))}?mode={mode}{'&immutable=1' if immutable else ''}"

@@ -9,7 +9,7 @@ from ztrust_mail.core.errors import JournalError
 RULE: Final = "journal"
 """The rule id of every error about the journal itself."""
 
-_Message = tuple[str, str]  # what is wrong with the journal, and what to do
+_Message = tuple[str, str]  # the problem with the journal, and the next step
 
 _NOT_A_JOURNAL: Final[_Message] = (
     "is damaged or no journal",

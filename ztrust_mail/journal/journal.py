@@ -98,7 +98,7 @@ def find_run(journal: Journal | None, server: str, number: int) -> tuple[Journal
 def _first_run_to_preserve(transaction: Transaction, server: str, *, keep: int, before: datetime | None) -> int:
     """Return the number of the run before which the journal may be pruned, 0 for none.
 
-    ``keep`` is how many runs stay, ``before`` the time before which the pruned ones began. The newest run that had
+    ``keep`` is how many runs to keep, ``before`` the time before which pruned runs started. The newest run that had
     something to write is never pruned: it may have to be resumed.
     """
     newest = _query_number(transaction, queries.NEWEST_THAT_WROTE, server=server)
@@ -174,7 +174,7 @@ class Journal:
         return RequestTable(self._database)
 
     def prepare_queue(self, version: str, apply: Callable[[Transaction, str | None], None]) -> None:
-        """Have the tables of a queue created beside those of the journal, or migrated to a version of theirs.
+        """Create the tables of a queue in the journal's database, or migrate them to a version.
 
         ``apply`` gets the version that was applied before, None if there was none. Only one program at a time calls it.
         """
@@ -206,8 +206,8 @@ class Journal:
     def record(self, run: int, updates: Sequence[Update]) -> None:
         """Store steps, all or none.
 
-        After the lease on the server is lost, no write can be marked as about to begin, and none is changed that
-        another run has settled.
+        After the lease on the server is lost, no write can be marked as about to start, and no write that another run
+        has settled is changed.
         """
         lease = self._leases.get(self._guarded.get(run, ""))
         with self._database.writing() as transaction:
@@ -249,7 +249,7 @@ class Journal:
         return [write_of(row) for row in self._rows(queries.WRITES, run=run)]
 
     def steps(self, numbers: Sequence[int]) -> dict[int, dict[Step, int]]:
-        """Return by run how many realms reached each step, without reading what was written to them."""
+        """Return the number of realms at each step, by run, without reading the written settings."""
         with self._database.reading() as transaction:
             rows = {number: transaction.query(queries.STEPS, run=number) for number in numbers}
         return {number: {step_of(row["step"]): row["number"] for row in found} for number, found in rows.items()}
@@ -301,7 +301,7 @@ class Journal:
             return first, _query_number(transaction, queries.RUNS_BEFORE, server=server, first=first)
 
     def prune(self, server: str, first: int) -> tuple[int, int]:
-        """Delete what is no longer needed of the runs before one; return the number of deleted runs and writes.
+        """Delete records of earlier runs that are no longer needed; return the number of deleted runs and writes.
 
         A run without any write left is deleted as a whole.
         """
@@ -320,9 +320,9 @@ class Journal:
 
     @contextmanager
     def lease(self, server: str, who: str, *, wait: float = 0.0, monitor: Monitor = UNMONITORED) -> Iterator[None]:
-        """Hold the lease on a server, which excludes other runs; ``wait`` is how many seconds to wait for their end.
+        """Hold the lease on a server, which excludes other runs; ``wait`` is how many seconds to wait for them.
 
-        The refusal of another run names the run begun here, which can mark no more writes once the lease is lost.
+        The refusal of another run names the run started here, which can mark no more writes once the lease is lost.
         Raises :class:`Unsafe`, with the rule ``locked``, naming the holder of the lease.
         """
         with hold_lease(self._database, server, who, wait=wait, monitor=monitor, timing=self._timing) as lease:
@@ -333,7 +333,7 @@ class Journal:
                 del self._leases[server]
 
     def has_lease(self, server: str) -> bool:
-        """Tell whether the lease that was taken here still excludes other runs; true where none was taken here."""
+        """Tell whether the lease taken here still excludes other runs; true if none was taken here."""
         lease = self._leases.get(server)
         return lease is None or lease.is_certain
 

@@ -46,7 +46,7 @@ def new_salt() -> bytes:
 
 @dataclass(frozen=True)
 class SchemaState:
-    """What a journal says about itself."""
+    """The metadata of a journal."""
 
     version: str
     salt: bytes
@@ -109,7 +109,7 @@ def _apply(transaction: Transaction, database: Database, version: str, *, is_new
 
 
 def set_meta(transaction: Transaction, name: str, value: str) -> None:
-    """Store what the journal says about itself."""
+    """Store the journal's metadata."""
     transaction.execute(queries.DELETE_META, {"name": name})
     transaction.execute(queries.INSERT_META, {"name": name, "value": value})
 
@@ -206,7 +206,7 @@ def _open(place: JournalLocation, database: Database) -> Opened | None:
 
 
 def _check_folder(folder: Path, where: str) -> None:
-    """Refuse a missing folder: a typo in its name would begin a second journal that knows nothing."""
+    """Refuse a missing folder: a typo in its name would create a second, empty journal."""
     if not folder.exists():
         hint = "correct the journal's URL, in the settings or ZTRUST_MAIL_JOURNAL, or create the folder"
         raise JournalError(f"{where} cannot exist: its folder {quoted(folder, 200)} does not exist", hint, RULE)

@@ -73,7 +73,7 @@ class PostgresqlDatabase(Database):
     def _connect(self) -> _Connection:
         connection = psycopg.connect(
             **{**_CONNECT, **self._url.connection_arguments(), "client_encoding": "utf8"},  # type: ignore[arg-type]
-            autocommit=True,  # _begin begins the transactions
+            autocommit=True,  # _begin starts the transactions
             prepare_threshold=None,  # a connection pooler may serve each transaction by another session
             row_factory=dict_row,
         )

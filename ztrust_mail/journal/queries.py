@@ -1,6 +1,6 @@
 """The journal's SQL statements, for SQLite and PostgreSQL alike.
 
-The database filters, so that years of history cost a plan nothing. Steps and outcomes are written here as they are
+The database filters, so that a long history does not slow plans down. Steps and outcomes are written here as they are
 stored; a test compares the statements with what :class:`Step` says of each.
 """
 
@@ -41,7 +41,7 @@ STILL_OPEN: Final = " AND step IN ('planned', 'writing', 'written')"
 
 END_OF_RUN: Final = "UPDATE runs SET outcome = :outcome, ended = coalesce(ended, :now) WHERE number = :run"
 STILL_RUNNING: Final = " AND outcome = 'running'"
-"""Appended to ``END_OF_RUN`` likewise."""
+"""Also appended to ``END_OF_RUN``."""
 
 NEWEST_RUNS: Final = "SELECT * FROM runs ORDER BY number DESC LIMIT :limit"
 NEWEST_RUNS_ON: Final = "SELECT * FROM runs WHERE server = :server ORDER BY number DESC LIMIT :limit"
@@ -183,7 +183,7 @@ FROM journal_requests
 WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now OR due > :never)
 ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, priority DESC, number LIMIT :limit
 """
-"""What a drain takes next, without contents that are longer than ``:most`` characters.
+"""The requests that a drain takes next, without contents longer than ``:most`` characters.
 
 A running request is one whose worker was killed: only one drain works on a server. No request waits until after
 ``:never``: the clock was set back.
@@ -281,7 +281,7 @@ ON CONFLICT (server) DO UPDATE
 SET holder = excluded.holder, who = excluded.who, since = excluded.since, expires = excluded.expires, run = NULL
 WHERE leases.expires <= excluded.since OR leases.expires > :never
 """
-"""Inserts a lease, or replaces one that has expired, or whose end is too late for any lease: a clock was set back."""
+"""Inserts a lease, or replaces one that has expired, or that ends too late because a clock was set back."""
 
 LEASE: Final = "SELECT * FROM leases WHERE server = :server"
 RENEW_LEASE: Final = """

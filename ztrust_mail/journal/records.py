@@ -31,7 +31,7 @@ def names_of(dialect: Dialect, write: Write) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class JournalState:
-    """What the journal knows about the realms of a server, and its functions for fingerprints of secrets.
+    """The journal's records of the realms of a server, and its functions for fingerprints of secrets.
 
     ``fingerprints`` computes several at once, in parallel and within the journal's bound of memory. ``rewritten`` names
     by realm the fields whose secret is sent even if its fingerprint is unchanged.
@@ -43,7 +43,7 @@ class JournalState:
     fingerprints: Callable[[Iterable[Secret]], Sequence[str]] = lambda several: ["" for _ in several]
 
     def of(self, realm: str) -> LastKnown:
-        """Return what is known about a realm."""
+        """Return the record of a realm."""
         return self.realms.get(realm, NOTHING_KNOWN)
 
 
@@ -68,8 +68,10 @@ LOCK_LOST: Final = "lease-lost"
 """The rule id of errors about a lock on a server that this run has lost."""
 
 OF_SAVED_PLAN: Final = "apply --plan"
-"""How the command of a run begins that applied a saved plan. In parentheses follows what the plan was for, if not for
-an ordinary apply: ``apply --plan (revert 7)``."""
+"""The prefix of the command of a run that applied a saved plan.
+
+Unless it was an ordinary apply, the plan's purpose follows in parentheses: ``apply --plan (revert 7)``.
+"""
 
 _REVERT: Final = re.compile(r"\brevert ([0-9]{1,10})\b")
 
@@ -121,9 +123,9 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run about to begin.
+    """A run about to start.
 
-    ``who`` names the account, and the person as far as the machine knows. ``message`` says why the run was made,
+    ``who`` names the account, and the user as far as known to the machine. ``message`` says why the run was made,
     ``request`` is the number of the request that it was made for.
     """
 
@@ -155,7 +157,7 @@ class Run(NewRun):
 
 @dataclass(frozen=True)
 class Write:
-    """What a run does to one realm.
+    """The effect of a run on one realm.
 
     ``before`` and ``after`` are the server's attributes with masks in place of secrets. ``intent`` holds the fields
     to write, secrets as references; None removes the e-mail settings. ``fingerprints`` identify the secrets by field.

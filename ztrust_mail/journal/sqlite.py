@@ -17,7 +17,7 @@ from ztrust_mail.journal.errors import RULE, journal_error, unstorable_name
 _SWITCH_PAUSE = 0.05
 
 _TO_READ, _TO_WRITE = "BEGIN", "BEGIN IMMEDIATE"
-"""A transaction that reads before it writes would fail at once, without waiting, if another program wrote meanwhile."""
+"""A transaction that reads first would fail immediately, without waiting, if another program wrote meanwhile."""
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S.%f"
 
@@ -135,7 +135,7 @@ def open_file(
 ) -> sqlite3.Connection:
     """Return a connection to an existing file, usable from any thread. Raises :class:`sqlite3.Error`."""
     name = file_url(file, writable=writable, immutable=immutable)
-    # Without an isolation level the driver begins no transactions of its own, which would leave out schema changes.
+    # Without an isolation level the driver starts no transactions, which would not include schema changes.
     connection = sqlite3.connect(name, uri=True, timeout=patience.busy, isolation_level=None, check_same_thread=False)
     try:
         if writable:

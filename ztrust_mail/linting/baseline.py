@@ -115,9 +115,9 @@ def render_baseline(known: Iterable[KnownFinding]) -> str:
 
 @dataclass(frozen=True)
 class Compared:
-    """The findings that a baseline does not know, how many it knows, its rows that are fixed, and all rows to keep.
+    """The findings missing from a baseline, the number of known ones, its fixed rows, and all rows to keep.
 
-    ``rows`` are those of a baseline that knows the findings of now; rows that this run could not judge stay in it.
+    ``rows`` are those of a baseline with the current findings; rows that this run could not check are preserved.
     """
 
     new: tuple[Finding, ...]

@@ -27,19 +27,19 @@ PLAN_RULES = (clear_text_login, port_security)
 
 
 def find_in_spec(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> list[Finding]:
-    """Return what the rules find in a spec; ``wanted`` are the desired settings of its entries."""
+    """Return the findings of the rules in a spec; ``wanted`` are the desired settings of its entries."""
     return [*find_in_whole(spec, wanted, selection), *_find_in_entries(spec, wanted, selection)]
 
 
 def find_in_whole(spec: Spec, wanted: Sequence[Desired], selection: RuleSelection) -> list[Finding]:
-    """Return what the rules about a spec as a whole find."""
+    """Return the findings of the rules about a spec as a whole."""
     view = SpecView(spec, tuple(wanted))
     rules = (rule for rule in SPEC_RULES if rule.rule in selection.rules)
     return [_finding(rule, one, one.location) for rule in rules for one in rule.check(view)]
 
 
 def find_in_realm(wanted: Desired) -> Iterator[Finding]:
-    """Yield what the rules of plans find in the desired settings of a realm on a server."""
+    """Yield the findings of the rules for plans in the desired settings of a realm on a server."""
     view = RealmView(wanted)
     for rule in PLAN_RULES:
         for one in rule.check(view):
@@ -47,7 +47,7 @@ def find_in_realm(wanted: Desired) -> Iterator[Finding]:
 
 
 def find_on_server(view: ServerView, selection: RuleSelection) -> list[Finding]:
-    """Return what the rules about a server find."""
+    """Return the findings of the rules about a server."""
     rules = (rule for rule in SERVER_RULES if rule.rule in selection.rules)
     view = replace(view, today=selection.today, limits=selection.limits)
     return [_finding(rule, one, one.location) for rule in rules for one in rule.check(view)]
@@ -98,7 +98,7 @@ def load_spec(given: Given, native_names: Mapping[str, str], texts: Texts = NO_T
 
 
 def fit_spec(spec: Spec, target: Target) -> Spec:
-    """Return the spec as one server has it. Raises :class:`SpecError`, as :func:`load.fit` does."""
+    """Return the spec as resolved for one server. Raises :class:`SpecError`, like :func:`load.fit`."""
     fitted = load.fit(spec, target)
     notes = note_not_inherited(fitted, [entry for entry in fitted.entries if entry.limit])
     found, _ = drop_ignored(dict.fromkeys((*fitted.warnings, *notes)), spec.ignores)
@@ -123,7 +123,7 @@ def _find_in_entries(spec: Spec, wanted: Sequence[Desired], selection: RuleSelec
 
 
 def _of_entries(finding: Finding, several: Sequence[Desired], *, is_default: bool, all: int) -> Finding:
-    """Return the finding with the realm, where one has it, or with their number, where some of several have it."""
+    """Return the finding with its realm if only one has it, or with their number if several do."""
     if len(several) == 1:
         names_realm = is_default or not (finding.location and finding.location.line)
         is_realm = not (is_default and several[0].entry.is_glob)

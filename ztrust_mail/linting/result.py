@@ -1,4 +1,4 @@
-"""What lint found, and what it left out."""
+"""The result of lint: findings, and the number of those left out."""
 
 from __future__ import annotations
 

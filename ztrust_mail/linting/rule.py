@@ -1,4 +1,4 @@
-"""What a lint rule is: an id, a severity, and a function that yields the problems that it finds."""
+"""Lint rules: an id, a severity, and a function that yields problems."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from ztrust_mail.specfile.resolve import Desired
 
 @dataclass(frozen=True)
 class Problem:
-    """What a rule finds: what is wrong, what to do next, and the fields whose first known place is the finding's.
+    """A problem found by a rule: message, hint, and fields, of which the first with a known place is the location.
 
-    ``location`` and ``realm`` are those of a rule about a whole spec or a server.
+    ``location`` and ``realm`` are set by rules about a whole spec or a server.
     """
 
     message: str
@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class RealmView:
-    """What a rule sees of the desired settings of one realm."""
+    """The input of a rule about the desired settings of one realm."""
 
     wanted: Desired
     today: date = date.min
@@ -92,7 +92,7 @@ def provider_at(host: str) -> Preset | None:
 
 @dataclass(frozen=True)
 class SpecView:
-    """What a rule sees of a whole spec; ``wanted`` has the desired settings of each entry that has no error."""
+    """The input of a rule about a whole spec; ``wanted`` has the desired settings of each entry without errors."""
 
     spec: Spec
     wanted: tuple[Desired, ...]
@@ -100,7 +100,7 @@ class SpecView:
 
 @dataclass(frozen=True)
 class LiveRealmFacts:
-    """What the server says of one realm.
+    """The server's facts about one realm.
 
     ``needs_mail`` names the switches that are on and do not work without e-mail, ``workflows`` the workflows that send
     e-mail. ``both_switches`` tells that implicit TLS and STARTTLS are both on.
@@ -115,10 +115,10 @@ class LiveRealmFacts:
 
 @dataclass(frozen=True)
 class ServerView:
-    """What a rule sees of a server and of the spec's realms on it.
+    """The input of a rule about a server and the spec's realms on it.
 
-    ``wanted`` has the desired settings by realm, ``realms`` what the server says of each readable realm. ``themes`` and
-    ``senders`` are the e-mail themes and the e-mail sender providers that the server has; None if it does not say.
+    ``wanted`` has the desired settings by realm, ``realms`` the server's facts about each readable realm. ``themes``
+    and ``senders`` are the e-mail themes and the e-mail sender providers that the server has; None if it does not say.
     ``secrets`` are the times at which each realm's present secret was first written, as far as the journal knows.
     """
 

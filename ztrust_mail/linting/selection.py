@@ -19,9 +19,9 @@ def _today() -> date:
 
 @dataclass(frozen=True)
 class LintOptions:
-    """What a caller selects and ignores, by ids and groups of rules, and the day that rules with a date go by.
+    """The rules and groups that a caller selects and ignores, and the date for date-based rules.
 
-    ``select`` takes the place of that of the settings, ``ignore`` comes on top. ``all`` and ``default`` are words too.
+    ``select`` overrides that of the settings, ``ignore`` adds to it. ``all`` and ``default`` are valid too.
     """
 
     select: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class RuleSelection:
     limits: DayLimits = field(default_factory=DayLimits)
 
     def keeps(self, finding: Finding) -> bool:
-        """Tell whether a finding counts: it is of no lint rule, or of one that counts."""
+        """Tell whether a finding counts: it belongs to no lint rule, or to an active one."""
         return finding.rule not in RULES or finding.rule in self.rules
 
 
@@ -63,7 +63,7 @@ def _rules(words: Iterable[str], option: str, usual: frozenset[str]) -> frozense
 
 
 def explain_unknown(word: str, what: str) -> tuple[str, str]:
-    """Return what is wrong with a word that names no lint rule, and what to do about it."""
+    """Return the problem with a word that names no lint rule, and the next step."""
     from ztrust_mail.core.rules import registry
 
     if word in registry():

@@ -1,4 +1,4 @@
-"""Fetches the value of each kind of secret reference, within what a spec may reach."""
+"""Fetches the value of each kind of secret reference, within reach of a spec."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from ztrust_mail.core.text import quoted
 from ztrust_mail.settings import PREFIX, Permissions
 
 Secrets = Mapping[str, str | Secret] | Callable[[str], str | Secret | None]
-"""Secrets that a caller of the library hands over, by the name in an ``env`` reference; None if it has no value."""
+"""Secrets passed by a caller of the library, by the name in an ``env`` reference; None if there is no value."""
 
 
 class GivenSecrets:

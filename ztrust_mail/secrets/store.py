@@ -120,7 +120,7 @@ class SecretStore:
 def resolve_login(server: Server) -> Server:
     """Return a server with the values of its login's references. Raises :class:`ConfigError` if there is none.
 
-    The references stand in trusted settings, so they reach every variable and file, and commands need no permission.
+    The references come from trusted settings, so they may use every variable and file, and commands need no permission.
     """
     if not server.login.refs:
         return server

@@ -110,7 +110,7 @@ class Settings:
 
     @property
     def trusted(self) -> Settings:
-        """The settings without the servers that an untrusted file adds, for work that nobody watches."""
+        """The settings without the servers that an untrusted file adds, for unattended work."""
         return replace(self, untrusted=Untrusted())
 
 
@@ -161,9 +161,9 @@ def _seal_passwords(data: dict[str, object]) -> dict[str, object]:
 
 
 def _read(path: Path, *, named: bool = False) -> Settings:
-    """Return what a file says.
+    """Return the content of a file.
 
-    An error is raised anew here, since the frames below hold the file's text, with passwords in unexpected places.
+    An error is raised again here, since the frames below hold the file's text, with passwords in unexpected places.
     """
     try:
         return _parse(path, named=named)
@@ -197,7 +197,7 @@ def _parse(path: Path, *, named: bool) -> Settings:
 def _with_untrusted(own: Settings, path: Path) -> Settings:
     """Return the user's own settings with the servers that a file in the working folder adds.
 
-    Its lint rules apply where the user has none: who writes a spec may ignore rules in the spec as well.
+    Its lint rules apply if the user has none: the author of a spec may ignore rules in the spec anyway.
     """
     found = _read(path)
     asked = {

@@ -57,7 +57,7 @@ class Environment:
         return frozenset(key for key in SERVER_VARIABLES if self.__variables.get(variable_of(name, key)))
 
     def of_server(self, name: str) -> Environment:
-        """Return an environment in which the server's own variables take the place of the general ones.
+        """Return an environment in which the server's own variables replace the general ones.
 
         A secret of its own replaces all general secrets, as they belong to another login.
         """

@@ -43,7 +43,7 @@ any domain.
 
 @dataclass(frozen=True)
 class Policy:
-    """What the settings allow in a spec.
+    """The limits of the settings on specs.
 
     A list that is None allows everything, an empty list nothing. Patterns of hosts and domains are in lower case.
     ``secrets`` holds the allowed prefixes for each kind of reference; a missing kind is forbidden. ``templates`` tells

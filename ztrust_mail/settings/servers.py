@@ -122,7 +122,7 @@ def _find_entry(settings: Settings, entries: Mapping[str, Table], name: str, env
 def _find_by_url(
     settings: Settings, entries: Mapping[str, Table], url: str, guard: Sequence[str], environ: Environment
 ) -> tuple[str, EntryInForce]:
-    """Return the name that the guard gives a URL, and what is in force there.
+    """Return the name that the guard gives a URL, and the settings in force there.
 
     The login is the environment's. Of trusted entries with this URL, limits and queue always count. Labels and
     variables count with the name, since a spec has other entries and values without them.
@@ -160,7 +160,7 @@ def _is_at(entry: Table, url: str) -> bool:
 
 
 def _overlay(path: str, name: str, entry: Table, environ: Environment) -> EntryInForce:
-    """Return a trusted entry with the environment's variables of this server in the place of its keys."""
+    """Return a trusted entry with its keys replaced by the environment's variables of this server."""
     own = environ.keys_of_server(name)
     dropped = set(own)
     if "token" in own:

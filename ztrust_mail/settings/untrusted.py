@@ -24,7 +24,7 @@ _BOUNDED = ("connections", "timeout", "limits")
 """Keys that always apply: they affect neither the login nor what is written, and their values are bounded."""
 
 _ENVIRONMENTS = ("ca_bundle", "connections", "timeout")
-"""What an entry with a login of its own still takes from the environment: no part of a login."""
+"""The keys that an entry with its own login still takes from the environment: no part of a login."""
 
 _IGNORED = ("gateway", "profile", "realm", "client_id", "username", "ca_bundle", "labels", "vars", "queue")
 """Keys that are ignored with the environment's login."""

@@ -90,7 +90,7 @@ def is_same_url(configured: object, url: str) -> bool:
         return False
     try:
         return _comparable(configured) == _comparable(url)
-    except (ValueError, KeyError):  # one of them is not a valid URL, which is reported where it is used
+    except (ValueError, KeyError):  # one of them is not a valid URL, which is reported when it is used
         return configured == url
 
 
@@ -121,11 +121,11 @@ def _has_more_than_address(url: str, parts: SplitResult) -> bool:
 
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?|[0-9a-f:.]+(?:%[a-z0-9._-]+)?")
-"""What host names and addresses consist of. Other characters could end an argument where a command is copied."""
+"""The characters of host names and addresses. Others could end an argument in a copied command."""
 
 
 def _has_one_spelling(host: str) -> bool:
-    """Tell whether no client turns a host, in lower case, into one that is written otherwise.
+    """Tell whether every client leaves a host, in lower case, unchanged.
 
     Names with letters other than ASCII become ``xn--`` names, and ``10.1``, ``0xa000001`` and ``::ffff:10.0.0.1`` all
     lead to ``10.0.0.1``.

@@ -1,7 +1,7 @@
-"""The rules by which every client sends requests to one host, and what the log says about each request.
+"""Sends requests to one host, by the same rules for every client, and logs each request.
 
-A request waits for its turn at the host's throttle, has a deadline, is sent once more after a broken connection where
-that does no harm, and fails in our own words. Waiting for a busy host is :meth:`Throttle.call_with_retry`.
+A request waits for its turn at the host's throttle, has a deadline, is sent once more after a broken connection if that
+is harmless, and fails with a message of this package. Waiting for a busy host is :meth:`Throttle.call_with_retry`.
 """
 
 import logging
@@ -46,7 +46,7 @@ class RequestLine:
     tries: int = 0
 
     def __str__(self) -> str:
-        """Return the request as text for people, without its query and without a login in the URL."""
+        """Return the request in readable form, without its query and without a login in the URL."""
         parts = urlsplit(self.url)
         return printable(f"{self.method} {parts.netloc.rpartition('@')[2]}{parts.path}")
 
@@ -56,9 +56,9 @@ class RequestLine:
 class HostChannel:
     """Sends requests to one host. May be used by several threads.
 
-    ``timeouts`` are the seconds for connecting and for the whole response. ``first_failure_counts`` tells which failure
-    is raised where a request and its repetition both fail: the first, which says that the request may have arrived, or
-    else the last.
+    ``timeouts`` are the seconds for connecting and for the whole response. ``first_failure_counts`` says which failure
+    is raised if a request and its retry both fail: the first, which tells that the request may have arrived, or else
+    the last.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Bound the resolution of a name, and a whole response, with head, body and trailers, by a deadline and one size.
 
-A socket's time-out begins anew with every byte that arrives, and neither http.client nor urllib3 bounds a response.
-The resolver of the operating system has no time-out at all.
+A socket's timeout restarts with every byte that arrives, and neither http.client nor urllib3 limits a response. The
+resolver of the operating system has no timeout at all.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Address = tuple[int, int, int, str, tuple[object, ...]]
 class Resolver:
     """Resolves names within a deadline. May be used by several threads.
 
-    A lookup that does not end keeps its thread until the operating system gives up, some 30 s as a rule. There is at
-    most one for each name, whoever asks: later callers wait for the lookup under way.
+    A lookup that does not end blocks its thread until the operating system gives up, usually after about 30 s. There is
+    at most one per name: later callers wait for the lookup in progress.
     """
 
     def __init__(self) -> None:

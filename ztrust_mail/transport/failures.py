@@ -1,4 +1,4 @@
-"""What a failed request and an unusable response mean, in our own words, and sessions that keep responses bounded."""
+"""Messages for failed requests and unusable responses, and sessions that limit the size of responses."""
 
 import errno
 import io
@@ -34,11 +34,11 @@ BUSY = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 """The statuses by which a server, or a proxy in front of it, refuses for now."""
 
 WITHOUT_SERVER = (requests.codes.bad_gateway, requests.codes.gateway_timeout)
-"""The statuses by which a proxy says that it got no answer of the server: what the request did is unknown."""
+"""The statuses of a proxy that got no response from the server: the outcome of the request is unknown."""
 
 
 class ConnectionLost(ServerUnreachable):
-    """The connection broke before a response came: the same request may succeed at once."""
+    """The connection broke before a response arrived: the same request may succeed immediately."""
 
 
 class ResponseTimeout(ServerUnreachable):
@@ -46,7 +46,7 @@ class ResponseTimeout(ServerUnreachable):
 
 
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, ResponseTooLarge)
-"""What requests raises: its own errors, and some of what it builds on, for example for an impossible host name."""
+"""The exceptions of requests: its own, and some of the libraries it uses, for example for an impossible host name."""
 
 
 def timeouts_of(timeout: float) -> tuple[float, float]:
@@ -216,7 +216,7 @@ def _too_large(host: str, size: str) -> ServerUnreachable:
 
 
 _TLS_ALERT = "\x15\x03"
-"""How a TLS server's answer to plain HTTP begins."""
+"""The start of a TLS server's response to plain HTTP."""
 
 _CLOCK = "check the date of this machine, and renew the server's certificate: {show} -dates"
 _AUTHORITY = "if you trust it, set ca_bundle to the PEM file of its authority: {show} -issuer"

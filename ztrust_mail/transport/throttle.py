@@ -58,7 +58,7 @@ FIRST_PAUSE = 0.5
 """Seconds of the first pause for a busy server that names none; each further pause is twice as long."""
 
 MAX_PAUSE = 60.0
-"""The longest pause in seconds, whatever the server asks for."""
+"""The longest pause in seconds, regardless of what the server asks for."""
 
 MAX_REFUSALS = 4
 """The circuit opens when a server refuses more often than this, with no answer in between."""
@@ -73,7 +73,7 @@ PROBE_AFTER = 10.0
 """Seconds after which one request is let through to a server that is down."""
 
 MIN_LOGGED_WAIT = 2.5
-"""Waits of at least this many seconds are logged, as INFO, when they begin."""
+"""Waits of at least this many seconds are logged at INFO when they start."""
 
 _LOG = logging.getLogger("ztrust_mail.waits")
 
@@ -97,7 +97,7 @@ Request = Callable[[], requests.Response]
 
 @dataclass(frozen=True, eq=False)
 class _Turn:
-    """A request under way: the epoch in which it began, and when, in seconds of the throttle's clock."""
+    """A request in progress: the epoch in which it started, and when, by the throttle's clock in seconds."""
 
     epoch: int
     began: float
@@ -163,7 +163,7 @@ class Throttle:
 
     @property
     def limit(self) -> int:
-        """How many requests may be under way at once at present."""
+        """The current limit of concurrent requests."""
         return self._limit
 
     def stop_waiting(self) -> None:
@@ -228,7 +228,7 @@ class Throttle:
             self._release(outcome, turn, pause)
 
     def _acquire(self) -> _Turn:
-        """Begin a request's turn as soon as the limit, the pause and the circuit permit it."""
+        """Start a request's turn as soon as the limit, the pause and the circuit breaker permit it."""
         while True:
             with self._changed:
                 while (gap := self._gap()) <= 0 and (pause := self._pause()) <= 0:
@@ -254,7 +254,7 @@ class Throttle:
         return self._next_at - self.clock() if self.rate else 0.0
 
     def _log_wait(self, pause: float) -> None:
-        """Log once that a long wait begins, however many threads wait."""
+        """Log the start of a long wait, once for all waiting threads."""
         with self._changed:
             is_new, self._logged_until = self._pause_until > self._logged_until, self._pause_until
         if is_new and pause >= MIN_LOGGED_WAIT:

@@ -25,7 +25,7 @@ RENEW_BEFORE = 0.25
 """Renew when less than this part of the token's lifetime is left: tokens of the master realm live 60 s."""
 
 MAX_LIFETIME = 86_400
-"""The longest time that a token is used, in seconds, whatever the server says."""
+"""The longest time that a token is used, in seconds, regardless of the server's response."""
 
 _REASONS = {
     "invalid_grant": (
@@ -71,7 +71,7 @@ class TokenSource:
         failures.secure_session(self._session, server.url)
 
     def current(self) -> Token:
-        """Return a token that is still good, logging in if there is none."""
+        """Return a valid token, logging in if there is none."""
         return self._get_shared(self.is_due)
 
     def is_due(self, token: Token) -> bool:
@@ -87,9 +87,9 @@ class TokenSource:
         return self._get_shared(lambda token: token is refused)
 
     def _get_shared(self, is_due: Callable[[Token], bool]) -> Token:
-        """Return the shared token, fetched anew if it is due.
+        """Return the shared token, renewed if it is due.
 
-        Threads that waited for a login that failed fail with it: if each tried in turn, the account would be locked.
+        Threads that waited for a failed login fail with it: if each tried in turn, the account would be locked.
         """
         attempts = self._attempts
         with self._lock:

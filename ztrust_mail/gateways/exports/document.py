@@ -59,7 +59,7 @@ class RealmText:
 
     @property
     def attributes(self) -> Attributes:
-        """The settings as text, whatever their JSON type; null is not a setting."""
+        """The settings as text, regardless of their JSON type; null is not a setting."""
         return {name: _as_text(token) for name, token in self.tokens.items() if token != "null"}
 
 

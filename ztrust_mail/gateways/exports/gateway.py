@@ -1,4 +1,4 @@
-"""Realm exports as a target like a server: read, compared and edited where they lie, with nothing else touched."""
+"""Realm exports as a target like a server: read, compared and edited in place, without touching anything else."""
 
 import errno
 import getpass

@@ -1,4 +1,4 @@
-"""Keycloak's admin events: who edited a realm through its API, if the server records it.
+"""Keycloak's admin events: who edited a realm through the API, if the server records it.
 
 Measured on 16.1.1 and 26.7.4: the newest event comes first; ``dateFrom`` takes a date on all versions, an epoch on new
 ones only; an edit of the realm itself has no ``resourcePath``; with details on, an event contains what was sent, which

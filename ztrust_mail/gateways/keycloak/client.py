@@ -42,7 +42,7 @@ class KeycloakClient(ConnectionManager):
                 verify=cast(bool, no_certificates),
                 max_retries=0,  # otherwise a POST is sent twice, the test mail among them
             )
-        except Exception:  # the asynchronous half reads the environment's proxies at once
+        except Exception:  # the asynchronous half reads the environment's proxies immediately
             hint = "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY: http://host:port; SOCKS is not supported"
             raise ConfigError("the proxy named in the environment cannot be used", hint, "proxy") from None
         self.verify = server.ca_bundle or True
@@ -72,7 +72,7 @@ class KeycloakClient(ConnectionManager):
         return self._channel.throttle.call_with_retry(lambda: self._send_authorized(take_turn))
 
     def send_once(self, path: str, body: Secret) -> requests.Response:
-        """POST once when its turn comes, whatever the response is: even 401 may come after the work was done.
+        """POST once when its turn comes, regardless of the response: even a 401 may be sent after the work was done.
 
         The token is checked when the turn has come, and renewed before the request if it is about to expire.
         """
@@ -84,7 +84,7 @@ class KeycloakClient(ConnectionManager):
 
         line = RequestLine("POST", self._url + path)
         for _ in range(MAX_WAITS):
-            token = self._tokens.current()  # before the turn: a login takes a turn of its own
+            token = self._tokens.current()  # before the turn: a login takes its own turn
             is_fresh = not self._tokens.is_due(token)  # otherwise the server issues no better one
             try:
                 response = self._channel.send(line, functools.partial(request, token, is_fresh), repeat=False)
@@ -96,7 +96,7 @@ class KeycloakClient(ConnectionManager):
         raise WriteDeadlineExceeded("the server is too busy", "run the same command again later", TOO_BUSY)
 
     def _send_authorized(self, take_turn: Callable[[Token], requests.Response]) -> requests.Response:
-        token = self._tokens.current()  # before the turn: a login takes a turn of its own
+        token = self._tokens.current()  # before the turn: a login takes its own turn
         response = take_turn(token)
         if response.status_code != requests.codes.unauthorized:
             return response

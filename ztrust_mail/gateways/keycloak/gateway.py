@@ -79,7 +79,7 @@ second at most, and on a large one a list costs many."""
 
 @dataclass(frozen=True)
 class _ListCost:
-    """How many realms the last list had, and how long it took; infinite where it did not show their settings."""
+    """The size of the last list of realms, and how long it took; infinite if it did not show their settings."""
 
     realms: float = math.inf
     seconds: float = math.inf
@@ -184,7 +184,7 @@ class KeycloakGateway(Gateway):
         return count > FEW_READS and count * SINGLE_READ_COST > cost.realms and cost.seconds <= within
 
     def _list(self) -> tuple[dict[str, LiveRealm | None], bool]:
-        """Return every realm of the list and whether it is complete; None for a realm that is not shown whole."""
+        """Return every realm of the list and whether it is complete; None for a realm that is not shown in full."""
         sent, self._list_cost = time.monotonic(), _ListCost()
         response = self._connection.send("GET", "admin/realms")
         if response.status_code == requests.codes.forbidden:
@@ -293,7 +293,7 @@ class KeycloakGateway(Gateway):
     def may_write(self, realm: str) -> bool:
         """Ask whoami, or else try a test mail without a sender: it needs manage-realm, and can never be sent.
 
-        Since 26, whoami answers the console alone. Before, a test mail needs no role (measured on 16.1.1 and 26.7.4).
+        Since 26, whoami answers only the console. Before, a test mail needs no role (measured on 16.1.1 and 26.7.4).
         """
         if realm in UNREACHABLE_NAMES:
             return False

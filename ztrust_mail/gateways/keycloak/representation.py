@@ -42,7 +42,7 @@ def drop_unused_keys(realm: dict[str, Json]) -> Json:
 
 
 def live_realm(name: str, realm: Mapping[str, Json], read_at: float) -> LiveRealm | None:
-    """Return a realm's settings, or None if it is shown without them, which means that we may not see them."""
+    """Return a realm's settings, or None if it is shown without them, because the account may not see them."""
     attributes = realm.get(SMTP_SERVER)
     if not isinstance(attributes, dict):
         return None

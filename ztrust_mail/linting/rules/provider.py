@@ -1,4 +1,4 @@
-"""Rules about mail providers whose facts are known: settings that they do not accept, and what they turn off."""
+"""Rules about known mail providers: settings that they do not accept, and features that they turn off."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Rules about the relay: its port, its encryption, where it is."""
+"""Rules about the relay: its port, encryption and location."""
 
 import ipaddress
 from collections.abc import Iterator

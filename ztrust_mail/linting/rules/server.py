@@ -14,7 +14,7 @@ _LISTED = 5
 
 @server_rule("needs-mail", Severity.WARNING)
 def needs_mail(server: ServerView) -> Iterator[Problem]:
-    """Yield a problem for each realm that needs e-mail, has none, and is to get none."""
+    """Yield a problem for each realm that needs e-mail, but has none and gets none from the spec."""
     for realm, live in server.realms.items():
         if not (live.needs_mail or live.workflows) or not server.stays_without_mail(realm):
             continue

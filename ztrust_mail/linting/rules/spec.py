@@ -71,9 +71,9 @@ def _find_not_inherited(spec: Spec, entries: Iterable[Entry]) -> Iterator[Proble
 
 
 def not_inherited(spec: Spec, entry: Entry) -> tuple[str, ...]:
-    """Return what the defaults set and an entry with a host of its own does not get from them.
+    """Return the defaults that an entry with its own host does not inherit.
 
-    An entry that sets ``auth``, also to false, says what it wants.
+    An entry that sets ``auth``, even to false, is explicit.
     """
     own_login = (name for name, one in entry.settings.items() if is_within(name, LOGIN) and not one.preset)
     if HOST not in entry.settings or any(own_login):
@@ -106,7 +106,7 @@ def credential_limit(view: SpecView) -> Iterator[Problem]:
 
 
 def _daily_limit(provider: Preset) -> int:
-    """Return how many mails a login may send a day at most, whatever kind of account it is; 0 if that is unknown."""
+    """Return the maximum number of mails a day for a login of any kind of account; 0 if unknown."""
     scopes = ("account", "user")
     daily = [one.count for one in provider.limits if one.per == "day" and one.scope in scopes]
     return max(daily, default=0)
