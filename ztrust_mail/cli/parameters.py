@@ -102,6 +102,9 @@ class Command(click.Command):
         return [parameter for parameter in self.params if isinstance(parameter, Argument)]
 
 
+LARGEST = 2**31 - 1
+"""The largest integer of every database."""
+
 INPUT = click.Path(readable=False, allow_dash=True)
 """A path to read. Whether it is readable is checked on reading, which reports the reason."""
 
@@ -199,11 +202,9 @@ def gather(
     return declare
 
 
-def number_argument(name: str, metavar: str, most: int, help: str, *, required: bool = False) -> Declaration:
-    """Declare an argument that is a whole number from 1 on."""
-    return argument(name, metavar, help, type=click.IntRange(1, most), required=required)
-
-
-def numbers_argument(name: str, metavar: str, most: int, help: str) -> Declaration:
-    """Declare an argument that takes any number of whole numbers from 1 on."""
-    return argument(name, metavar, help, type=click.IntRange(1, most), nargs=-1, required=False)
+def number_argument(
+    name: str, metavar: str, help: str, *, required: bool = False, is_repeated: bool = False
+) -> Declaration:
+    """Declare an argument that is a whole number from 1 on, or any number of them."""
+    nargs = -1 if is_repeated else 1
+    return argument(name, metavar, help, type=click.IntRange(1, LARGEST), required=required, nargs=nargs)

@@ -191,11 +191,6 @@ def write_text(text: str, stream: TextIO) -> None:
         stream.flush()
 
 
-def to_stderr(lines: Iterable[Line]) -> None:
-    """Write lines that are not the result."""
-    write(lines, sys.stderr)
-
-
 def write_out(lines: Iterable[Line]) -> None:
     """Write lines that are the result."""
     write(lines, sys.stdout)

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
-from ztrust_mail.cli.commands.history import LARGEST_RUN
 from ztrust_mail.reports.report import of_run_diff
 
 NAME = "diff"
 
 
 @parameters.command(NAME)
-@parameters.number_argument("first", "RUN", LARGEST_RUN, "The run to compare with.", required=True)
-@parameters.number_argument("second", "RUN", LARGEST_RUN, "The run to compare.", required=True)
+@parameters.number_argument("first", "RUN", "The run to compare with.", required=True)
+@parameters.number_argument("second", "RUN", "The run to compare.", required=True)
 @options.server
 @options.realm
 @options.shared

@@ -16,11 +16,10 @@ from ztrust_mail.reports.report import of_findings, of_removal, of_runs
 from ztrust_mail.reports.style import line
 
 NAME = "history"
-LARGEST_RUN = 2**31 - 1  # the largest integer of every database
 
 
 @parameters.command(NAME)
-@parameters.number_argument("run", "[RUN]", LARGEST_RUN, "A run to show in detail.")
+@parameters.number_argument("run", "[RUN]", "A run to show in detail.")
 @options.server
 @options.realm
 @parameters.number("--limit", "N", 20, 1, 10_000, "How many runs to list.")
@@ -75,7 +74,7 @@ class _PruneLimit:
     def parse(cls, text: str) -> Self:
         """Parse the value of ``--prune``. Raises :class:`UsageError`."""
         try:
-            if text.isdecimal() and 0 < int(text) <= LARGEST_RUN:
+            if text.isdecimal() and 0 < int(text) <= parameters.LARGEST:
                 return cls(int(text))
             return cls(before=datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC))
         except ValueError:

@@ -69,7 +69,8 @@ class ProbeFlags:
         from ztrust_mail.probing.relay import Relay
 
         host, port = _host_and_port(self.relay)
-        security = Security(self.security) if self.security else _usual_security(port)
+        usual = Security.TLS if port in _TLS_PORTS else Security.STARTTLS
+        security = Security(self.security) if self.security else usual
         if bool(self.username) != bool(self.password):
             raise UsageError("a login needs --username and --password", "give both, such as --password env:NAME")
         if not self.username:
@@ -110,10 +111,6 @@ def _host_and_port(text: str) -> tuple[str, int]:
         return str(parse(Kind.HOST, host)).lower(), int(port)
     except BadValue as bad:
         raise UsageError(f"--relay {bad.problem}", bad.hint) from None
-
-
-def _usual_security(port: int) -> Security:
-    return Security.TLS if port in _TLS_PORTS else Security.STARTTLS
 
 
 def _reference(text: str) -> SecretRef:

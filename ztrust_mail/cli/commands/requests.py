@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from ztrust_mail.journal.requests import StoredRequest
 
 NAME = "requests"
-LARGEST_REQUEST = 2**31 - 1
 
 
 @parameters.command(NAME)
-@parameters.numbers_argument("numbers", "[N...]", LARGEST_REQUEST, "Requests to show in detail.")
+@parameters.number_argument("numbers", "[N...]", "Requests to show in detail.", is_repeated=True)
 @parameters.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
 @parameters.flag("--cancel", help="Cancel the requests; running ones stop before their next realm.")
 @parameters.flag("--retry", help="Queue failed, dead or cancelled requests again.")
@@ -49,7 +48,7 @@ def command(
         _check_options(numbers, server, {"--follow": follow, "--cancel": cancel, "--retry": retry})
         if cancel or retry:
             _change(output, numbers, shared.config, retry=retry, follow=follow)
-        url = _url_of(server, shared.config)
+        url = settings.choose_server(settings.load(shared.config), server).url if server else ""
         journal = open_journal(settings.journal_url(settings.load(shared.config)), writable=False)
         if journal is None:
             if numbers:
@@ -74,10 +73,6 @@ def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, 
         raise UsageError("--server cannot be combined with request numbers", "leave out one of the two")
     if "--cancel" in given and "--retry" in given:
         raise UsageError("--cancel and --retry exclude each other", "pass one of them")
-
-
-def _url_of(server: str | None, config_path: str | None) -> str:
-    return settings.choose_server(settings.load(config_path), server).url if server else ""
 
 
 def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, retry: bool, follow: bool) -> NoReturn:

@@ -6,7 +6,6 @@ from functools import partial
 
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
-from ztrust_mail.cli.commands.history import LARGEST_RUN
 from ztrust_mail.cli.execute import (
     Preview,
     WriteFlags,
@@ -23,7 +22,7 @@ NAME = "revert"
 
 
 @parameters.command(NAME)
-@parameters.number_argument("run", "[RUN]", LARGEST_RUN, "The run to revert [default: the newest that wrote].")
+@parameters.number_argument("run", "[RUN]", "The run to revert [default: the newest that wrote].")
 @options.server
 @options.realm
 @options.secrets

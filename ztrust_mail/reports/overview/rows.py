@@ -50,11 +50,6 @@ class RealmRow:
     note: str = ""
     place: Location | None = None
 
-    @property
-    def severity(self) -> Severity | None:
-        """The highest severity among the findings, None without any."""
-        return worst_severity(self.findings)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -103,12 +98,6 @@ class Overview:
         """
         rows = self.realms if realms is None else realms
         return group_realms(((row.realm, row.status, list(_statements(row))) for row in rows), details=details)
-
-
-def worst_severity(found: Iterable[Finding]) -> Severity | None:
-    """Return the highest severity of findings, None without any."""
-    seen = {one.severity for one in found}
-    return next((severity for severity in Severity if severity in seen), None)
 
 
 def place_finding(found: Finding, row: RealmRow) -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ztrust_mail.core.findings import Finding, has_errors
@@ -61,11 +60,7 @@ def _fit(text: str, width: int) -> str:
 def _row(one: PastRun) -> tuple[str, ...]:
     run = one.run
     command = run.command.partition("(")[2].rstrip(")") or run.command  # a saved plan of a revert is a revert
-    return (str(run.number), _minute(run.started), command, run.outcome.value, _steps(one.steps), run.who)
-
-
-def _minute(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M}"
+    return (str(run.number), f"{run.started:%Y-%m-%d %H:%M}", command, run.outcome.value, _steps(one.steps), run.who)
 
 
 def _steps(steps: Mapping[Step, int]) -> str:

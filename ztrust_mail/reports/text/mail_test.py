@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from ztrust_mail.core.text import pluralise
 from ztrust_mail.diagnose.mail_test import MailTestStatus
-from ztrust_mail.diagnose.possible_causes import PossibleCause
 from ztrust_mail.diagnose.verdict import DOWNGRADE, LAX_CHECK, NO_LOGIN_OFFERED, Diagnosis
 from ztrust_mail.probing.outcome import ProbeStatus, Stage
 from ztrust_mail.reports.grouping import Statement, group_realms, name_realms
@@ -72,7 +71,7 @@ def diagnosis_lines(one: Diagnosis, *, details: bool = False) -> Iterator[Line]:
     yield _part("verdict", said, Span(f" [{verdict.rule}]", "dim"))
     causes = verdict.possible_causes
     for place, cause in enumerate(causes if details else causes[:MOST_CAUSES], 1):
-        yield line(" " * (_WIDTH + 4), Span("", HANG), f"{place}. {cause_text(cause)}")
+        yield line(" " * (_WIDTH + 4), Span("", HANG), f"{place}. {'likely: ' if cause.is_likely else ''}{cause.text}")
         if cause.is_likely or details:
             yield line(" " * (_WIDTH + 7), Span("", HANG), Span(cause.check, "dim"))
     if not details and len(causes) > MOST_CAUSES:
@@ -107,8 +106,3 @@ def probe_side(one: Diagnosis) -> str:
     login = found.stage(Stage.LOGIN)
     is_untested = login is not None and login.status is ProbeStatus.NOT_TESTED and not one.answer.is_sent
     return f"{shown} ok{warned}{f'; {login.detail}' if login and is_untested else ''}"
-
-
-def cause_text(cause: PossibleCause) -> str:
-    """Return a possible cause as a sentence."""
-    return f"{'likely: ' if cause.is_likely else ''}{cause.text}"
