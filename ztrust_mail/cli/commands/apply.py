@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -48,7 +47,7 @@ class ApplyFlags:
     expect_digest: str | None
     resume: bool
     servers: options.ServerFlags
-    realm: Sequence[str]
+    realm: tuple[str, ...]
     secrets: SecretMode
     writing: WriteFlags
     detach: bool
@@ -153,7 +152,7 @@ def _submission_of_spec(flags: ApplyFlags) -> submit.Submission:
     return submit.Submission(work, spec.servers, message=writing.message)
 
 
-def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: Sequence[str], secrets: SecretMode) -> Plan:
+def _plan_of_spec(output: Output, session: Session, spec: Spec, realms: tuple[str, ...], secrets: SecretMode) -> Plan:
     """Return the plan of a spec, and report realms that the last run left."""
     if left := api.find_unfinished(session):
         output.add_findings([_unfinished_note(left)])

@@ -1,7 +1,5 @@
 """``compare``: show the differences between two servers."""
 
-from collections.abc import Sequence
-
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.core.errors import UsageError
@@ -18,8 +16,8 @@ NAME = "compare"
 @options.shared
 def command(
     files: options.SpecFlags,
-    server: Sequence[str],
-    realm: Sequence[str],
+    server: tuple[str, ...],
+    realm: tuple[str, ...],
     shared: options.SharedFlags,
 ) -> None:
     """Show the differences between two servers.

@@ -1,7 +1,5 @@
 """``diff``: compare what two runs left."""
 
-from collections.abc import Sequence
-
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.reports.report import of_run_diff
@@ -19,7 +17,7 @@ def command(
     first: int,
     second: int,
     server: str | None,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     shared: options.SharedFlags,
 ) -> None:
     """Compare the settings that two runs left.

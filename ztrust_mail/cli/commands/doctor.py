@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.many_servers.run import run_on_servers
@@ -24,7 +22,7 @@ NAME = "doctor"
 @options.shared
 def command(
     servers: options.ServerFlags,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     setup_commands: bool,
     capabilities: bool,
     shared: options.SharedFlags,

@@ -1,6 +1,5 @@
 """``history``: list the runs in the journal."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn, Self
@@ -32,7 +31,7 @@ NAME = "history"
 def command(
     run: int | None,
     server: str | None,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     limit: int,
     forget: str | None,
     prune: str | None,

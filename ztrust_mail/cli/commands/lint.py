@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ baselining = parameters.gather(
 def command(
     files: options.SpecFlags,
     server: str | None,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     rules: LintOptions,
     known: BaselineFlags,
     fail_on: Severity,

@@ -1,6 +1,5 @@
 """``plan``: show what an apply would change."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ztrust_mail import api
@@ -31,10 +30,10 @@ NAME = "plan"
 def command(
     files: options.SpecFlags,
     servers: options.ServerFlags,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     secrets: SecretMode,
     no_secrets: bool,
-    allow: Sequence[str],
+    allow: tuple[str, ...],
     out: Path | None,
     force: bool,
     rules: LintOptions,

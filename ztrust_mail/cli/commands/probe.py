@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -210,7 +209,7 @@ job_options = parameters.gather(
 @options.selecting
 @options.shared
 def command(
-    realms: Sequence[str],
+    realms: tuple[str, ...],
     probing: ProbeFlags,
     job: JobFlags,
     files: options.SpecFlags,

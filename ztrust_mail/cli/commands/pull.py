@@ -1,7 +1,6 @@
 """``pull``: export live settings as a spec."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from ztrust_mail import api
@@ -26,7 +25,12 @@ NAME = "pull"
 @options.force
 @options.config
 def command(
-    servers: options.ServerFlags, realm: Sequence[str], factor: bool, out: Path | None, force: bool, config: str | None
+    servers: options.ServerFlags,
+    realm: tuple[str, ...],
+    factor: bool,
+    out: Path | None,
+    force: bool,
+    config: str | None,
 ) -> None:
     """Export live settings as a spec.
 

@@ -1,6 +1,5 @@
 """``revert``: restore the state before a run."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -32,7 +31,7 @@ NAME = "revert"
 def command(
     run: int | None,
     server: str | None,
-    realm: Sequence[str],
+    realm: tuple[str, ...],
     secrets: SecretMode,
     writing: WriteFlags,
     preview: Preview,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
 from ztrust_mail.cli.invocation import next_command
@@ -19,7 +17,7 @@ NAME = "servers"
 )
 @parameters.flag("--check", help="Also log in to each server.")
 @options.shared
-def command(label: Sequence[str], check: bool, shared: options.SharedFlags) -> None:
+def command(label: tuple[str, ...], check: bool, shared: options.SharedFlags) -> None:
     """List the servers in the settings.
 
     Shows labels, product, URL, account, and the source of each secret, but never the secret. Sends nothing without

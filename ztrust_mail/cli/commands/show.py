@@ -1,6 +1,5 @@
 """``show``: print a saved plan."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from ztrust_mail import api
@@ -17,7 +16,7 @@ NAME = "show"
 @parameters.argument("file", "FILE", "A plan saved with --out.", type=parameters.INPUT)
 @options.result_format
 @options.report
-def command(file: str, format: OutputFormat, report: Sequence[str]) -> None:
+def command(file: str, format: OutputFormat, report: tuple[str, ...]) -> None:
     """Print a saved plan as it was made; offline.
 
     The plan is not compared with the server. `apply --plan FILE` does that before it writes.
