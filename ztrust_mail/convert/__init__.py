@@ -108,7 +108,7 @@ def write_settings(
 
 def _sound_realms(extract: ReadResult, target: Format, found: Sequence[Finding]) -> dict[str, FieldMap]:
     """Return the realms without an error. A spec also gets those of which every value must be completed."""
-    wrong = {f.realm for f in found if f.severity is Severity.ERROR}  # which of two definitions is meant is unknown
+    wrong = {f.realm for f in found if f.severity is Severity.ERROR}  # ambiguous: two definitions
     sound = {realm: fields for realm, fields in extract.realms.items() if realm not in wrong}
     if isinstance(target, SpecFormat):
         known = {*extract.realms, *wrong, *(one.stand_in for one in extract.unnamed)}

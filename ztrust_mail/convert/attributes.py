@@ -62,7 +62,7 @@ class AttributeReader:
     def read(self, given: Mapping[str, JsonValue]) -> FieldMap | None:
         """Return the fields, None if there are attributes and none of them is usable.
 
-        A field with an attribute that is left out is left out as a whole: half of two switches has another meaning.
+        If one attribute of a field is left out, the whole field is: one of two switches alone has another meaning.
         """
         texts = {name: text for name, value in given.items() if (text := self._text(name, value)) not in (None, "")}
         references = {n: self._reference(n, t) for n, t in texts.items() if self._is_secret(n)} | self.elsewhere
@@ -85,7 +85,7 @@ class AttributeReader:
         self.findings.append(warning(rule, message, hint, realm=self.realm, field=name, location=self.locate(native)))
 
     def leave_out(self, message: str, hint: str, native: str) -> None:
-        """Leave out an attribute whose value is known to another tool only, and warn of it."""
+        """Leave out an attribute whose value is known only to another tool, and warn of it."""
         self.left_out[native] = "?"
         self.warn("placeholder", message, f"left out; {hint}", native)
 
@@ -137,11 +137,11 @@ class AttributeReader:
         return UNNAMED
 
     def _may_be_secret(self, native: str) -> bool:
-        """Tell whether an unknown attribute is called as a secret is, or like one of the product's with a typo."""
+        """Tell whether an unknown attribute has a name like a secret, or like one of the product's with a typo."""
         return bool(_SECRETIVE.search(native)) or self._is_secret(closest_word(native, self.dialect.attribute_names))
 
     def _usable(self, native: str, text: str) -> bool:
-        """Tell whether an attribute is converted, and warn of what looks wrong about it."""
+        """Tell whether an attribute is converted, and warn of anything suspicious about it."""
         if _MASK.fullmatch(text.strip()):
             self.warn("masked-value", f"{quoted(native)} is a mask, not a value", "left out; write the value", native)
             return False
@@ -226,9 +226,9 @@ def encode_attributes(fields: FieldMap, dialect: Dialect = KEYCLOAK) -> dict[str
 def attributes_of(dialect: Dialect, realm: str, fields: FieldMap) -> tuple[Attributes | None, list[Finding]]:
     """Return a realm's attributes in the order of the product's table, None if they cannot express the fields.
 
-    Secrets must be variables or in Keycloak's vault. The findings are what the product cannot hold, what it would
-    refuse, and what it advises against. A kind of encryption that the product lacks is replaced by the one it has,
-    which is safer than none.
+    Secrets must be variables or in Keycloak's vault. The findings are about settings that the product cannot hold,
+    would refuse, or advises against. A kind of encryption that the product lacks is replaced by the one it has, which
+    is safer than none.
     """
     if not fields:
         if dialect.disabled_attributes is not None:
@@ -272,7 +272,7 @@ def add_implied_fields(dialect: Dialect, fields: FieldMap) -> FieldMap:
 
 
 def problems(dialect: Dialect, realm: str, fields: FieldMap) -> list[Finding]:
-    """Return warnings on what the product would refuse or advises against; the settings are converted all the same."""
+    """Return warnings about settings that the product would refuse or advises against; they are converted anyway."""
     severity = {Severity.ERROR: Severity.WARNING}
     found = dialect.problems(fields)
     return [replace(f, severity=severity.get(f.severity, f.severity), realm=realm) for f in found]

@@ -12,7 +12,7 @@ _LOOKUPS = (
 _ENV = rf"(?:env[:.]|var\.|(?!(?:{_LOOKUPS}):))"
 _FILE = r"file:(?:UTF-?8:)?(?P<path>[^$(){}\s]{1,1000})"
 _LOOKUP = r"lookup\(\s*['\"](?:ansible\.builtin\.)?env['\"]\s*,\s*['\"]%s['\"]\s*\)"
-# Only spellings in brackets: a password may well begin with a dollar sign.
+# Only forms in brackets: a password may well start with a dollar sign.
 _SPELLINGS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -65,7 +65,7 @@ class ForeignPlaceholder:
 
 
 def parse_placeholder(text: str) -> ForeignPlaceholder | None:
-    """Return the placeholder that a whole text is, None for any other text."""
+    """Return the placeholder if the whole text is one, or None."""
     text = text.strip()
     for spelling in _SPELLINGS:
         if found := spelling.fullmatch(text):

@@ -52,9 +52,9 @@ class UnnamedRealm:
 class ReadResult:
     """The settings found in files, by realm. An empty map is a realm without e-mail; secrets are references.
 
-    Of a spec, ``digests`` are those of the bytes of each file, and ``servers`` the server that it is fitted to, else
-    the names of its server guard. Files of other tools may hold a password in clear, which a digest would help to
-    guess: they have none.
+    For a spec, ``digests`` has the digest of each file, and ``servers`` the server that it is fitted to, or else the
+    names of its server guard. Files of other tools have no digests, because they may contain a password in clear, which
+    a digest would help to guess.
     """
 
     realms: Mapping[str, FieldMap]
@@ -66,7 +66,7 @@ class ReadResult:
 
 @dataclass(frozen=True)
 class WriteResult:
-    """Settings as text in a format, and findings on what the format cannot hold.
+    """Settings as text in a format, and findings about settings that the format cannot hold.
 
     ``status`` says whether all settings that were found are in the text, and whether it must be completed.
     """
@@ -129,7 +129,7 @@ def _in_variable_or_vault(name: str, reference: SecretRef) -> bool:
 def with_variables(
     realms: Mapping[str, FieldMap], title: str, keeps: Callable[[str, SecretRef], bool] = _in_variable_or_vault
 ) -> tuple[dict[str, FieldMap], list[Finding]]:
-    """Return the realms with a variable for each secret that the format cannot hold as it is, and warnings on these.
+    """Return the realms with a variable for each secret that the format cannot hold, and warnings about these.
 
     ``keeps`` tells which references the format can hold.
     """
@@ -196,7 +196,7 @@ def _parts(source: SourceText) -> Iterator[SourceText]:
 
 
 def _says_nothing(text: str) -> bool:
-    """Tell whether a text has nothing but comments, directives and marks between documents."""
+    """Tell whether a text contains only comments, directives and document separators."""
     lines = (line.strip() for line in text.split("\n"))
     return all(not line or line[0] in "#%" or line in ("---", "...") for line in lines)
 
@@ -214,7 +214,7 @@ _REFUSED = {
 
 @dataclass
 class Files:
-    """Reads files whose names end in one of ``suffixes``; ``findings`` says what could not be read."""
+    """Reads files whose names end in one of ``suffixes``; ``findings`` has the parts that could not be read."""
 
     suffixes: tuple[str, ...]
     findings: list[Finding] = field(default_factory=list)
@@ -241,7 +241,7 @@ class Files:
             self._realms[realm] = fields
 
     def result(self, notes: Iterable[Finding] = ()) -> ReadResult:
-        """Return all that was read, with a variable for each secret, and the notes after the other findings."""
+        """Return the result, with a variable for each secret, and notes after the other findings."""
         fields = name_secrets({one.stand_in: one.fields for one in self._unnamed})
         unnamed = tuple(replace(one, fields=fields[one.stand_in]) for one in self._unnamed)
         return ReadResult(name_secrets(self._realms), (*self.findings, *notes), unnamed=unnamed)

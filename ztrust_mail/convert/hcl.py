@@ -173,5 +173,5 @@ def _is(node: Tree[Token] | Token, kind: str) -> bool:
 
 
 def _name(attribute: Tree[Token] | Token) -> Token:
-    """Return the word an argument begins with."""
+    """Return the first word of an argument."""
     return next(iter(cast("Tree[Token]", attribute).scan_values(lambda _: True)))

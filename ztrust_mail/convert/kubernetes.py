@@ -145,7 +145,7 @@ def _resources(document: Document) -> Iterator[tuple[Node, Pointer]]:
 
 
 _Read = Callable[[Files, Document, Node, Pointer], bool]
-"""Adds a resource's settings to what the files hold, and tells whether it has any."""
+"""Adds a resource's settings to the result, and returns whether it has any."""
 
 
 def _reader_of(resource: Node) -> _Read | None:

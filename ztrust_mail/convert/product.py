@@ -90,7 +90,7 @@ def is_body(value: Mapping[str, JsonValue]) -> bool:
 
 
 def is_off(dialect: Dialect, given: Mapping[str, ProductEntry]) -> bool:
-    """Tell whether the product's own switch turns off the realm's e-mail, whatever the other settings are."""
+    """Tell whether the product's own switch turns off the realm's e-mail, regardless of the other settings."""
     off = dialect.disabled_attributes or {}
     return bool(off) and off == {name: str(given[name].value).casefold() for name in off if name in given}
 

@@ -61,7 +61,7 @@ def split(fields: FieldMap) -> tuple[FieldMap, dict[str, object]]:
 
 
 def add_realm(files: Files, document: Document, name: str, at: Pointer, realm: Mapping[str, JsonValue]) -> None:
-    """Add the settings and templates of the realm at a place in a document to what the files hold."""
+    """Add the settings and templates of the realm at a place in a document to the result."""
     named = files.name(name, document.locate((*at, SMTP_SERVER)))
     if named:
         fields = read_map(document, (*at, SMTP_SERVER), named, files.findings)

@@ -138,7 +138,7 @@ class Terraform(Format):
 
 
 def _add(resource: Resource, files: Files, notes: list[Finding]) -> None:
-    """Add the settings of a resource to what the files hold."""
+    """Add the settings of a resource to the result."""
     realm, where = resource.realm, resource.where
     if resource.problem:
         hint = f"left out; write the arguments, or convert the state: {_RESOLVED}"
@@ -253,7 +253,7 @@ def _variable(value: object) -> str:
 
 
 def _label(realm: str, used: set[str]) -> str:
-    """Return a resource's label of its own: Terraform's names begin with a letter or ``_``."""
+    """Return a unique label for a resource: Terraform's names start with a letter or ``_``."""
     stem = re.sub(r"[^A-Za-z0-9_-]", "_", realm)
     stem = stem if re.match(r"[A-Za-z_]", stem) else f"_{stem}"
     label = next(n for n in chain([stem], (f"{stem}_{k}" for k in count(2))) if n not in used)

@@ -24,7 +24,7 @@ _NO_REALM = "the resource has no realm"
 
 
 def is_json(text: str) -> bool:
-    """Tell whether a text is JSON and not Terraform's own language, which never begins with a brace."""
+    """Tell whether a text is JSON and not Terraform's own language, which never starts with a brace."""
     return text.lstrip()[:1] == "{"
 
 

@@ -19,11 +19,11 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, value: FieldValue) -> Texts:
-        """Return the text of each attribute, None for one that is left out."""
+        """Return the text of each attribute, None for omitted ones."""
 
     @abstractmethod
     def decode(self, texts: Texts) -> FieldValue | None:
-        """Return the value, or None if the attributes do not determine one. At least one text is given.
+        """Return the value, or None if the attributes do not determine a value. At least one text is given.
 
         The texts of attributes that the row only reads follow those of its own attributes.
         """
@@ -45,7 +45,7 @@ class OneText(Codec):
         return self.decode_text(text)
 
     def decode_text(self, text: str) -> FieldValue | None:
-        """Return the value of a text; :class:`Raw` if the text is not valid, None if it says nothing."""
+        """Return the value of a text; :class:`Raw` if the text is invalid, None if it carries no value."""
         return text
 
 
@@ -147,7 +147,7 @@ class AuthAndType(Codec):
 
 
 class SecretText(OneText):
-    """A secret, which the server shows masked, or a reference ``${vault.KEY}``, which it shows as it is.
+    """A secret, which the server masks, or a reference ``${vault.KEY}``, which it shows in full.
 
     Keycloak accepts any text as KEY; a spec accepts plain characters only.
     """
@@ -170,7 +170,7 @@ class SecretText(OneText):
 
 
 class HiddenText(OneText):
-    """A secret in a product without a vault: written as it is, and never shown."""
+    """A secret in a product without a vault: written verbatim, and never shown."""
 
     def encode(self, value: FieldValue) -> Texts:
         raise TypeError("a secret is resolved before it is written, and this product has no vault to refer to")
@@ -211,7 +211,7 @@ class SecurityByPort(Codec):
 
 
 class DerivedValue(Codec):
-    """A value that is derived from attributes of other rows and has none of its own."""
+    """A value that is derived from attributes of other rows, without its own attribute."""
 
     def encode(self, value: FieldValue) -> Texts:
         return ()

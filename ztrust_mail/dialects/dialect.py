@@ -47,7 +47,7 @@ class BodyFormat(StrEnum):
 class Dialect:
     """A product's table. The rows have the order of the product's own page.
 
-    ``mask`` is what the server shows in place of a secret. ``extras`` tells whether the product keeps attributes that
+    ``mask`` is what the server shows instead of a secret. ``extras`` tells whether the product keeps attributes that
     the table does not know. ``constraints`` are the rules that concern more than one field, ``advice`` are the
     recommendations of the product's own documentation. ``page`` is the menu path of its settings page.
     ``disabled_attributes`` are the attributes of a realm without e-mail, None if the product cannot express that.
@@ -184,7 +184,7 @@ class Dialect:
         return [row for row in rows if not row.known_to(version)]
 
     def accepts_all(self, names: Iterable[str]) -> bool:
-        """Return whether these fields are supported whatever their values are."""
+        """Return whether these fields are supported regardless of their values."""
         return self.extras and all(map(self.supports, names))
 
     def supports(self, name: str) -> bool:
@@ -226,7 +226,7 @@ class Dialect:
         return tuple(self._unsupported_finding(name, value, back.get(name)) for name, value in lost.items())
 
     def problems(self, fields: FieldMap) -> tuple[Finding, ...]:
-        """Return what the product would refuse or advises against; nothing for a realm without e-mail."""
+        """Return settings that the product would refuse or advises against; none for a realm without e-mail."""
         missing = (
             self._missing_finding(row)
             for row in self.rows

@@ -85,7 +85,7 @@ def no_clear_text(label: str, choose: str) -> Constraint:
 
 
 TEMPLATE_PREFIX = "/"
-"""Begins the name of a template in a map of attributes: the e-mail theme or a localised text, no attribute."""
+"""The prefix of a template's name in a map of attributes: the e-mail theme or a localised text, not an attribute."""
 
 
 def is_template(native: str) -> bool:

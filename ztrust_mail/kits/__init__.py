@@ -1,1 +1,1 @@
-"""Checks before a switch: kits that select realms, look at what they use, and judge each of them."""
+"""Checks before a switch: kits that select realms, probe what they use, and judge each realm."""

@@ -18,10 +18,10 @@ _STRICT = ("quarantine", "reject")
 
 @dataclass(frozen=True)
 class DmarcFacts:
-    """A record. ``failure`` is the reason why DNS did not give it, ``problem`` what is wrong with it.
+    """A DMARC record. ``failure`` is the reason why DNS did not return it, ``problem`` what is wrong with it.
 
-    ``policy`` is the one that holds for the domain, empty without a record. ``is_inherited`` says that the record is a
-    parent's. ``is_strict`` says that From and envelope sender have to be the same domain.
+    ``policy`` is the effective one for the domain, empty without a record. ``is_inherited`` means that the record is a
+    parent's. ``is_strict`` means that From and envelope sender must have the same domain.
     """
 
     failure: str = ""
@@ -54,7 +54,7 @@ def look_up_dmarc(client: DnsClient, domain: str) -> DmarcFacts:
         if type(e) is dmarc.DMARCError:  # the library's class for failures of DNS
             return DmarcFacts(failure="a name server failed, or did not answer")
         return DmarcFacts(problem=_broken(e))
-    except Exception:  # what the library does not expect
+    except Exception:  # unexpected by the library
         return DmarcFacts(failure="the record cannot be evaluated")
     is_inherited = query["location"] != domain
     own = tags["p"]["value"] if "p" in tags else "none"
@@ -116,7 +116,7 @@ def judge_dmarc(found: DmarcFacts) -> CheckFact:
 
 
 def judge_alignment(client: DnsClient, found: DmarcFacts, sender: str, envelope: str) -> CheckFact:
-    """Say whether SPF of the envelope sender counts for From."""
+    """Return whether SPF of the envelope sender counts for From, as a fact."""
     name = "alignment"
     if sender == envelope:
         return ok(name, "From and envelope sender have the same domain")

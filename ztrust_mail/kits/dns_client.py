@@ -82,7 +82,7 @@ class DnsClient:
     def look_up(self, name: str, kind: str) -> list[str] | None:
         """Return the records of a name in their text form; None if there is no such name. Raises :class:`DnsFailed`.
 
-        A TXT record is the text that it stands for.
+        A TXT record is returned as its text.
         """
         import dns.exception
         import dns.resolver

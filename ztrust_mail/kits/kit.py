@@ -1,4 +1,4 @@
-"""The shape of every check: select realms, look at each distinct subject once, judge it."""
+"""The form of every check: select realms, probe each distinct subject once, judge it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ from ztrust_mail.probing.run import Job, ProbedStatus, probe_relays, realm_witho
 from ztrust_mail.secrets.store import SecretStore
 
 Subject = TypeVar("Subject")
-"""What a kit looks at once, however many realms use it."""
+"""A subject: what a kit probes once for all realms that use it."""
 
 Seen = TypeVar("Seen")
-"""What a kit sees there."""
+"""The observation of a kit about a subject."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Candidate:
     """A realm that a check may concern.
 
     ``wanted`` are the settings to check, or why there are none; without ``is_in_spec`` they are those of the server.
-    ``live`` are the server's, where a kit compares a spec with them. ``places`` says where a spec defines each field,
-    ``place`` where it has the realm's entry.
+    ``live`` are the server's, if a kit compares a spec with them. ``places`` has the place of each field in the spec,
+    ``place`` that of the realm's entry.
     """
 
     realm: str
@@ -71,22 +71,22 @@ class Kit(ABC, Generic[Subject, Seen]):
 
     @abstractmethod
     def select(self, candidate: Candidate) -> Subject | CheckFact | Finding | None:
-        """Return what to look at for a realm; a fact or a finding if that is clear; None if it is not concerned."""
+        """Return a realm's subject to probe, a fact or finding if none is needed, or None if not concerned."""
 
     @abstractmethod
     def probe(self, uses: Mapping[Subject, Sequence[Candidate]], context: CheckContext) -> Mapping[Subject, Seen]:
-        """Look at each subject once."""
+        """Probe each subject once."""
 
     @abstractmethod
     def judge(self, subject: Subject, seen: Seen, users: Sequence[Candidate]) -> CheckedSubject:
-        """Say what is right and wrong about a subject."""
+        """Return the facts about a subject."""
 
     def relays(self, seen: Sequence[Seen]) -> tuple[RelayOutcome, ...]:
         """Return the probes that were made."""
         return ()
 
     def close(self, run: CheckRun) -> tuple[tuple[str, ...], str]:
-        """Return sentences on what the result comes to, and the command to run next."""
+        """Return closing sentences about the result, and the next command."""
         return (), ""
 
     def run(self, url: str, candidates: Sequence[Candidate], context: CheckContext) -> CheckRun:

@@ -60,7 +60,7 @@ class M365Kit(RelayKit):
         return _password(candidate) if self._has_password(fields) else None
 
     def judge(self, subject: Relay, seen: RelayOutcome, users: Sequence[Candidate]) -> CheckedSubject:
-        """Say whether the login by token works, and what is missing in the tenant."""
+        """Return whether the token login works, and what is missing in the tenant, as facts."""
         facts = [*_connection(seen), *_token(subject, seen), *_login(seen), *_senders(seen, users)]
         waiting = [one.realm for one in users if self._has_password(one.live_fields)]
         if waiting:
@@ -119,7 +119,7 @@ def _token(relay: Relay, seen: RelayOutcome) -> Iterator[CheckFact]:
 
 
 def _claims(relay: Relay, token: TokenFacts) -> Iterator[CheckFact]:
-    """Yield what the token says of itself: for whom it is, and what it permits."""
+    """Yield facts from the token: its audience, and what it permits."""
     until = f"valid until {token.expires:%Y-%m-%d %H:%M} UTC" if token.expires else "of unknown validity"
     if not (token.audience or token.roles or token.scopes):
         yield not_tested("token", f"{until}; its audience and roles cannot be read")
@@ -160,7 +160,7 @@ def _is_refused_for_good(stage: StageOutcome) -> bool:
 
 
 def _senders(seen: RelayOutcome, users: Sequence[Candidate]) -> Iterator[CheckFact]:
-    """Yield what the relay says to the senders; a refused one is a fact about its own realms."""
+    """Yield the relay's replies to the senders; a refused sender is a fact about its own realms."""
     stage = seen.stage(Stage.SENDER)
     if stage is None or (stage.status is ProbeStatus.NOT_TESTED):
         return

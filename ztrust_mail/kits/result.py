@@ -1,4 +1,4 @@
-"""What a check found: facts about each subject, such as a relay or a domain, and the realms that they affect."""
+"""The result of a check: facts about each subject, such as a relay or a domain, and the realms they affect."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from ztrust_mail.probing.run import ProbedStatus
 
 @dataclass(frozen=True)
 class CheckFact:
-    """One thing that was looked at. ``detail`` says what was found, without the subject's name.
+    """A fact about a subject. ``detail`` is the observation, without the subject's name.
 
-    ``problem`` is what is wrong with it, for ``realms``, or for all realms of the subject if there are none. A fact
-    that is not tested with an error as its problem could not be looked at. ``field`` of a spec holds the cause.
+    ``problem`` is what is wrong, for ``realms``, or for all realms of the subject if there are none. If a fact is not
+    tested and its problem is an error, it could not be determined. ``field`` is the field of a spec with the cause.
     """
 
     name: str
@@ -34,12 +34,12 @@ class CheckFact:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether it could not be looked at, so that nobody knows whether all is well."""
+        """Whether it could not be determined."""
         grave = self.problem is not None and self.problem.is_failure
         return self.status is ProbeStatus.NOT_TESTED and grave
 
     def concerns(self, realm: str) -> bool:
-        """Tell whether it is about a realm of the subject."""
+        """Tell whether the fact concerns a realm of the subject."""
         return not self.realms or realm in self.realms
 
 
@@ -60,14 +60,14 @@ def not_tested(name: str, detail: str, problem: RelayProblem | None = None) -> C
 
 
 def status_of(facts: Sequence[CheckFact]) -> ProbeStatus:
-    """Return the worst status; ``not-tested`` if nothing is wrong but something could not be looked at."""
+    """Return the worst status; ``not-tested`` if nothing is wrong but something could not be determined."""
     worst = ProbeStatus.worst(one.status for one in facts)
     return ProbeStatus.NOT_TESTED if worst is ProbeStatus.OK and any(one.is_unknown for one in facts) else worst
 
 
 @dataclass(frozen=True)
 class CheckedSubject:
-    """What a check looked at once, with the realms that use it."""
+    """A subject that was probed once, with the realms that use it."""
 
     name: str
     realms: tuple[str, ...]
@@ -94,8 +94,8 @@ class CheckedRealm:
 class CheckRun(ResultMethods):
     """One check of all realms. ``kit`` is its name, ``url`` the server's, empty without one.
 
-    ``relays`` are the probes that were made. ``closing`` are sentences on what the result comes to; ``next_step`` is a
-    command, empty if there is none.
+    ``relays`` are the probes that were made. ``closing`` has sentences about the result; ``next_step`` is a command,
+    empty if there is none.
     """
 
     kit: str
@@ -130,7 +130,7 @@ class CheckRun(ResultMethods):
 
 
 def exit_status_of(facts: Sequence[CheckFact]) -> ExitStatus:
-    """Return DIFFERS if something is wrong, PARTIAL if something could not be looked at."""
+    """Return DIFFERS if something is wrong, PARTIAL if something could not be determined."""
     if any(one.status is ProbeStatus.FAILED for one in facts):
         return ExitStatus.DIFFERS
     return ExitStatus.PARTIAL if any(one.is_unknown for one in facts) else ExitStatus.OK

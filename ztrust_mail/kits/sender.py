@@ -52,7 +52,7 @@ class SenderFacts:
 class SenderKit(Kit[SenderUse, SenderFacts]):
     """Looks up SPF, DMARC and MX, each domain once.
 
-    ``server`` is the resolver to ask, the system's if None; ``seconds`` how long a look-up may take.
+    ``server`` is the resolver to ask, the system's if None; ``seconds`` is the time limit of a lookup.
     """
 
     name = "sender"
@@ -78,7 +78,7 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
         with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
             try:
                 return self._look_up(pool, uses, context)
-            except BaseException:  # an interruption does not wait for the look-ups that have not begun
+            except BaseException:  # an interruption does not wait for lookups that have not started
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -107,7 +107,7 @@ class SenderKit(Kit[SenderUse, SenderFacts]):
         return seen
 
     def judge(self, subject: SenderUse, seen: SenderFacts, users: Sequence[Candidate]) -> CheckedSubject:
-        """Say whether the relay may send for the From address, as far as DNS tells."""
+        """Return whether the relay may send for the From address according to DNS, as facts."""
         facts = [judge_spf(seen.spf), seen.relay, judge_dmarc(seen.dmarc), seen.alignment]
         facts += [seen.replies] if seen.replies else []
         facts += [seen.bounces, not_tested("DKIM", "only the relay knows the selector")]
@@ -139,7 +139,7 @@ def _include_of(host: str) -> str:
 
 
 def _accepts(client: DnsClient, domain: str) -> str | RelayProblem:
-    """Return how a domain receives mail, or the problem that it does not; a note stands for a failure of DNS."""
+    """Return how a domain receives mail, or the problem that it does not; a DNS failure is a note."""
     try:
         records = client.look_up(domain, "MX")
         if records is None:
@@ -157,7 +157,7 @@ def _accepts(client: DnsClient, domain: str) -> str | RelayProblem:
 
 
 def judge_mail(name: str, found: str | RelayProblem, field: str) -> CheckFact:
-    """Say whether replies or bounces arrive."""
+    """Return whether replies or bounces arrive, as facts."""
     if isinstance(found, str):
         return ok(name, found)
     if found.rule == DNS_FAILED:

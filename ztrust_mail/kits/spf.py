@@ -25,10 +25,10 @@ _SHOW = "see the record by: dig +short TXT DOMAIN"
 
 @dataclass(frozen=True)
 class SpfFacts:
-    """A record. ``failure`` is the reason why DNS did not give it, ``problem`` what is wrong with it.
+    """An SPF record. ``failure`` is the reason why DNS did not return it, ``problem`` what is wrong with it.
 
     ``includes`` are the domains that it includes or redirects to, at any depth; ``hosts`` and ``networks`` are those
-    of its ``a``, ``ip4`` and ``ip6`` terms. ``default`` is what it says about all others, such as ``softfail``.
+    of its ``a``, ``ip4`` and ``ip6`` terms. ``default`` is the result for all others, such as ``softfail``.
     """
 
     failure: str = ""
@@ -53,7 +53,7 @@ class SpfFacts:
 
 
 def look_up_spf(client: DnsClient, domain: str) -> SpfFacts:
-    """Return the SPF record of a domain with all that it includes."""
+    """Return the SPF record of a domain with all its includes."""
     from checkdmarc import spf
 
     try:
@@ -67,7 +67,7 @@ def look_up_spf(client: DnsClient, domain: str) -> SpfFacts:
     except spf.SPFError as e:
         reason = _dns_reason(e)
         return SpfFacts(failure=reason) if reason else SpfFacts(problem=_problem_of(e, texts or ()))
-    except Exception:  # what the library does not expect, such as a loop of aliases
+    except Exception:  # unexpected by the library, such as a loop of aliases
         return SpfFacts(failure="the record cannot be evaluated")
     terms = list(_terms(found["parsed"]))
     return SpfFacts(

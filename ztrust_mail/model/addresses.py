@@ -126,7 +126,7 @@ def _is_ip_literal(domain: str) -> bool:
 
 def _to_ascii(domain: str) -> str:
     """Return the domain by IDNA 2003, which is what Java's ``IDN.toASCII`` does. Raises ValueError."""
-    # Java takes a non-ASCII dot at the end, or alone, for the root of all names, and accepts it.
+    # Java treats a trailing or lone non-ASCII dot as the root of all names, and accepts it.
     if _DOTS.fullmatch(domain):
         return "."
     *labels, last = _DOTS.split(domain)

@@ -161,7 +161,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT, WRITE_TIMEOUT = (
 )
 UTF8, DEBUG = "relay.utf8", "relay.debug"
 PRESET = "relay.preset"  # no field: a spec's short form of host, port and security
-EXPIRES = f"{LOGIN}.expires"  # no field: for lint alone
+EXPIRES = f"{LOGIN}.expires"  # not a field: only for lint
 EXTRA = "extra"
 NOTIFY, RECIPIENTS, ALERTS = "notify", "notify.recipients", "notify.alerts"
 TEMPLATES, THEME, MESSAGES = "templates", "templates.theme", "templates.messages"

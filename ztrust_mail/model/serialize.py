@@ -87,7 +87,7 @@ _AMBIGUOUS = re.compile(r"""^[\s("]|\s$|\s\s|→|; """)
 
 
 def display_value(value: FieldValue | None) -> str:
-    """Return a value as text for people; of a secret, show the reference and never the value."""
+    """Return a value as readable text; for a secret, show the reference and never the value."""
     if value is None or value is ABSENT or value == "":
         return NOT_SET
     if isinstance(value, SecretRef):
@@ -100,6 +100,6 @@ def display_value(value: FieldValue | None) -> str:
 
 
 def display_short(value: FieldValue | None) -> str:
-    """Return a value as text for people, and of a long text only the beginning."""
+    """Return a value as readable text; of a long text, only the beginning."""
     words = display_value(value)
     return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}… ({len(words):,} characters)"

@@ -1,1 +1,1 @@
-"""The client's own look at a relay: an SMTP dialogue in stages, each with its outcome, time and reply."""
+"""Probes relays from this machine: an SMTP dialogue in stages, each with its outcome, time and reply."""

@@ -32,7 +32,7 @@ from ztrust_mail.probing.relay import Relay
 from ztrust_mail.probing.tls import Handshake, summary_of
 
 _REFUSALS = (Stage.TOKEN, Stage.LOGIN, Stage.SENDER, Stage.RECIPIENT, Stage.MESSAGE)
-"""The stages after whose failure the line is as good as before."""
+"""The stages whose failure leaves the connection usable."""
 
 _READY, _DONE = 220, 250
 
@@ -75,7 +75,7 @@ class SmtpDialogue:
         self._warning: RelayProblem | None = None
 
     def run(self) -> RelayOutcome:
-        """Go through the stages, and return what was found. Raises nothing for anything that a relay does."""
+        """Go through the stages, and return the outcomes. Never raises because of a relay's behaviour."""
         began = time.monotonic()
         stages: list[StageOutcome] = []
         with self._deadline:
@@ -92,7 +92,7 @@ class SmtpDialogue:
         )
 
     def _say_goodbye(self, stages: Sequence[StageOutcome]) -> None:
-        """Close the line; after a refusal with a QUIT whose reply nobody waits for."""
+        """Close the connection; after a refusal, send a QUIT without waiting for its reply."""
         if self._line is None:
             return
         if any(one.stage in _REFUSALS and one.status is ProbeStatus.FAILED for one in stages):
@@ -198,7 +198,7 @@ class SmtpDialogue:
         return ", ".join(features)[:200] or "no features"
 
     def _takes_helo(self, line: SmtpLine) -> bool:
-        """Tell whether a relay that refuses EHLO takes HELO instead: servers go on with that, without STARTTLS."""
+        """Tell whether a relay that refuses EHLO accepts HELO instead: servers then continue without STARTTLS."""
         self._outcome = replace(self._outcome, features=())
         try:
             return line.helo()[0] == _DONE

@@ -25,10 +25,10 @@ _USER = 10_001
 
 @dataclass(frozen=True)
 class JobPlace:
-    """Where a job runs: the server's ``namespace`` and ``service_account``, empty for those of the caller.
+    """The place of a job: the server's ``namespace`` and ``service_account``, empty for those of the caller.
 
-    ``secret`` is NAME/KEY of the Kubernetes secret with the relay's password, empty if the login is not to be tested.
-    Raises :class:`UsageError` for names that Kubernetes does not take.
+    ``secret`` is NAME/KEY of the Kubernetes secret with the relay's password, empty to skip the login. Raises
+    :class:`UsageError` for names that Kubernetes does not accept.
     """
 
     image: str = "ztrust-mail"
@@ -138,7 +138,7 @@ def _arguments(relay: Relay, senders: Sequence[str], options: ProbeOptions, *, h
     yield "probe"
     for name, value in given.items():
         if value:
-            # One word, since a value may begin with a hyphen. Kubernetes expands $(NAME), which could name the secret.
+            # One word, since a value may start with a hyphen. Kubernetes expands $(NAME), which could name the secret.
             yield f"{name}={value}".replace("$(", "$$(")
     if options.family is not AddressFamily.ANY:
         yield f"--{options.family.value}"

@@ -54,7 +54,7 @@ class ReplyTooLong(smtplib.SMTPException):
 
 
 class Record:
-    """Makes the relay's text fit to show, and keeps what was said on the lines of one dialogue."""
+    """Makes a relay's text safe to show, and records the transcript of a dialogue."""
 
     def __init__(self, relay: str, redact: Callable[[str], str]) -> None:
         self._relay, self._redact = relay, redact
@@ -72,7 +72,7 @@ class Record:
         return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
     def add(self, data: bytes | str, *, sent: bool, encrypted: bool) -> None:
-        """Keep a line. The beginning of a reply tells whether it was expected."""
+        """Record a line. The start of a reply tells whether it was expected."""
         text = self.show(data)
         one = TranscriptLine(text, sent, encrypted, sent or text[:1] in ("2", "3"))
         LOG.debug("%s %s %s", self._relay, one.mark, one.text)
@@ -209,7 +209,7 @@ class SmtpLine(smtplib.SMTP):
 
 
 def break_problem(stage: Stage, e: Exception, deadline: Deadline) -> RelayProblem:
-    """Return what is wrong if a line breaks, or says something that is not SMTP."""
+    """Return the problem of a connection that broke, or of text that is not SMTP."""
     if deadline.is_over or isinstance(e, TimeoutError):
         message = f"the relay did not finish {stage.label} within {deadline.seconds:g}s in all"
         if stage is Stage.BANNER:

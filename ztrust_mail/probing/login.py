@@ -133,7 +133,7 @@ _MAX_VALUES, _MAX_TEXT = 20, 200
 def fetch_token(
     relay: Relay, secret: Secret, deadline: Deadline, redactor: Redactor, ca_bundle: str
 ) -> tuple[Secret, TokenFacts]:
-    """Return an access token and what it says of itself. Raises :class:`StageFailed` or :class:`NotTested`."""
+    """Return an access token and its claims. Raises :class:`StageFailed` or :class:`NotTested`."""
     from ztrust_mail.transport.token import ClientLogin
 
     if not relay.token_url.lower().startswith("https://"):
@@ -150,7 +150,7 @@ def fetch_token(
 
 
 def _fetch_in_time(login: ClientLogin, deadline: Deadline, redactor: Redactor, ca_bundle: str) -> ClientToken:
-    """Return the token; raises TimeoutError at the deadline, though the request may go on in its thread."""
+    """Return the token; raises TimeoutError at the deadline, though the request may continue in its thread."""
     from ztrust_mail.transport.token import fetch_client_token
 
     found: Future[ClientToken] = Future()
@@ -185,7 +185,7 @@ def _texts(claims: Mapping[str, object], name: str) -> tuple[str, ...]:
 
 
 def describe_token(facts: TokenFacts) -> str:
-    """Return what a token says of itself in one line."""
+    """Return the claims of a token in one line."""
     parts = [f"for {', '.join(facts.audience)}" if facts.audience else "its claims cannot be read"]
     parts += [f"roles {', '.join(facts.roles)}"] if facts.roles else []
     parts += [f"scopes {', '.join(facts.scopes)}"] if facts.scopes else []

@@ -27,12 +27,12 @@ class AddressFamily(StrEnum):
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """How to probe. Raises :class:`UsageError` for values that cannot be used.
+    """Options of a probe. Raises :class:`UsageError` for unusable values.
 
     ``deadline`` is in seconds, for the whole dialogue with one relay. ``until`` is the last stage. ``to`` is the
     recipient to ask about, and with ``send`` the recipient of a real message. ``sender`` is the envelope sender for a
     relay that no realm names. ``ehlo_name`` is this machine's name in
-    EHLO. ``ca_bundle`` is a PEM file of the authorities to trust, in the place of this machine's. ``source_address``
+    EHLO. ``ca_bundle`` is a PEM file of the authorities to trust instead of this machine's. ``source_address``
     is the local address to connect from. ``allow_clear_login`` also sends a login on a line without encryption.
     ``patience`` is how many seconds a relay may be silent before the probe tries whether the port expects TLS.
     """
@@ -105,7 +105,7 @@ _SEQUENCES: Mapping[Security, tuple[Stage, ...]] = {
     Security.NONE: (Stage.NAME, Stage.CONNECT, Stage.BANNER, Stage.EHLO),
 }
 _ALIASES = {Stage.TLS: Stage.STARTTLS, Stage.STARTTLS: Stage.TLS, Stage.EHLO_TLS: Stage.EHLO}
-"""The stage that stands for one which a dialogue does not have."""
+"""The stage that replaces one which a dialogue does not have."""
 
 
 def stages_of(relay: Relay) -> tuple[Stage, ...]:
@@ -124,6 +124,6 @@ def reaches(relay: Relay, options: ProbeOptions, stage: Stage) -> bool:
 
 
 def _last_stages(until: Stage) -> tuple[Stage, ...]:
-    """Return a stage and what stands for it, the nearest first; a relay without a login ends at its last EHLO."""
+    """Return a stage and its replacements, nearest first; a relay without a login ends at its last EHLO."""
     more = (Stage.EHLO_TLS, Stage.EHLO) if until in (Stage.TOKEN, Stage.LOGIN) else ()
     return (until, *([_ALIASES[until]] if until in _ALIASES else []), *more)

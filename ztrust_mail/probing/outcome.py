@@ -1,4 +1,4 @@
-"""What a probe found: the outcome of each stage, of each relay, and of the realms that use it."""
+"""The outcomes of a probe: of each stage, of each relay, and of the realms that use it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stage(StrEnum):
 
     @property
     def label(self) -> str:
-        """The stage as people call it."""
+        """The usual name of the stage."""
         return _LABELS.get(self, self.value)
 
 
@@ -83,7 +83,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class RelayProblem:
-    """What is wrong at a stage. A warning or a note does not fail the stage."""
+    """A problem at a stage. A warning or a note does not fail the stage."""
 
     rule: str
     message: str
@@ -101,7 +101,7 @@ class RelayProblem:
 
 
 class StageFailed(Exception):
-    """A stage failed, with the relay's reply where there is one."""
+    """A stage failed, with the relay's reply if there is one."""
 
     def __init__(self, problem: RelayProblem, reply: Reply | None = None) -> None:
         super().__init__(problem.rule)
@@ -118,10 +118,10 @@ class NotTested(Exception):
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """One stage. ``detail`` says what was found, or why the stage failed or was not tested.
+    """One stage. ``detail`` is the observation, or why the stage failed or was not tested.
 
-    ``reply`` is the relay's last one in this stage. ``encrypted`` tells whether the stage ended on a line with TLS.
-    ``finding`` is what has to be reported, with the rule that names the problem.
+    ``reply`` is the relay's last one in this stage. ``encrypted`` tells whether the connection used TLS at the end of
+    the stage. ``finding`` is the problem to report, with its rule.
     """
 
     stage: Stage
@@ -180,7 +180,7 @@ class TlsFacts:
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What an access token says of itself, unverified. ``roles`` are those of an application, ``scopes`` of a user."""
+    """The unverified claims of an access token. ``roles`` belong to an application, ``scopes`` to a user."""
 
     audience: tuple[str, ...]
     roles: tuple[str, ...]
@@ -190,7 +190,7 @@ class TokenFacts:
 
 @dataclass(frozen=True)
 class SenderOutcome:
-    """What the relay says to one envelope sender."""
+    """The relay's reply to one envelope sender."""
 
     address: str
     status: ProbeStatus
@@ -220,8 +220,8 @@ class TranscriptLine:
 class RelayOutcome:
     """The dialogue with one relay, and the ``realms`` that use it with this login.
 
-    ``stages`` has all stages of the dialogue in order, also those that were not tested. ``features`` are the keywords
-    of the relay's last EHLO reply with their parameters. ``message_id`` is that of a mail which the relay accepted.
+    ``stages`` has all stages of the dialogue in order, including those not tested. ``features`` are the keywords of the
+    relay's last EHLO reply with their parameters. ``message_id`` is that of a mail that the relay accepted.
     """
 
     relay: Relay
@@ -269,7 +269,7 @@ class RelayOutcome:
 
     @property
     def offers_starttls(self) -> bool | None:
-        """Whether the relay offers STARTTLS, None if the dialogue did not get so far or began with TLS."""
+        """Whether the relay offers STARTTLS, None if the dialogue did not get that far or started with TLS."""
         found = self.stage(Stage.STARTTLS)
         if found is None or found.status is ProbeStatus.NOT_TESTED:
             return None

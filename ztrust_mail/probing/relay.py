@@ -49,7 +49,7 @@ class Relay:
 
 
 def settings_of(dialect: Dialect, attributes: Attributes) -> FieldMap:
-    """Return stored settings as fields, with what the product uses in the place of those that are absent."""
+    """Return stored settings as fields, with the product's defaults for absent ones."""
     settings = dialect.decode(attributes)
     names = (fields.PORT, fields.SECURITY, fields.LOGIN)
     implied = {name: dialect.effective_value(name, settings.get(name)) for name in names}
@@ -60,7 +60,7 @@ MASKED = "the server masks the stored secret; --spec SPEC names where it comes f
 
 
 def relay_of(realm: str, settings: FieldMap) -> Relay | Finding:
-    """Return the relay of a realm's complete settings, or why they name none that can be probed."""
+    """Return the relay of a realm's complete settings, or why there is none to probe."""
     host, port, security = settings.get(fields.HOST), settings.get(fields.PORT), settings.get(fields.SECURITY)
     if not isinstance(host, str) or not host:
         return _unusable(realm, fields.HOST, "names no host")

@@ -1,4 +1,4 @@
-"""Probes every distinct relay once, several at a time, whatever the number of realms that share it."""
+"""Probes every distinct relay once, several at a time, no matter how many realms share it."""
 
 import threading
 from collections import Counter
@@ -27,11 +27,11 @@ MAX_AT_ONCE = 8
 """How many relays are probed at the same time."""
 
 Job = FieldMap | RealmError | Finding | None
-"""A realm's settings, why they are not known, what is wrong with them, or None for a realm without e-mail."""
+"""A realm's settings, why they are unknown, their problem, or None for a realm without e-mail."""
 
 
 class ProbedStatus(StrEnum):
-    """How the probe of one realm ended; ``not-tested`` also where the probe ended before anything was tested."""
+    """The outcome of the probe for one realm; ``not-tested`` also if the probe ended before anything was tested."""
 
     FAILED = "failed"
     WARNING = "warning"
@@ -46,7 +46,7 @@ class ProbedStatus(StrEnum):
 class ProbedRealm:
     """One realm. ``relay`` names the relay that it uses, empty if it has none that can be probed.
 
-    ``findings`` are about the realm alone; those of its relay are at the relay.
+    ``findings`` are only about the realm; those about its relay are in the relay's outcome.
     """
 
     realm: str

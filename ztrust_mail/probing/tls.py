@@ -57,7 +57,7 @@ _OLD_TLS = ("TLSV1_ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 _READY = 220
 
 _BROKEN = (OSError, smtplib.SMTPException, ValueError)
-"""What a second look may raise; then it finds nothing."""
+"""Exceptions of the second handshake, after which it yields no reason."""
 
 
 class Handshake:

@@ -1,1 +1,1 @@
-"""Mail providers: the presets of a spec, and what the replies of their servers mean."""
+"""Mail providers: the presets of a spec, and the meaning of their servers' replies."""

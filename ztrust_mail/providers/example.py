@@ -6,7 +6,7 @@ from textwrap import wrap
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.providers.presets import Preset, PresetLogin, SenderRule, UsernameRule, all_presets
 
-_COLUMN = 42  # where comments begin
+_COLUMN = 42  # where comments start
 _WIDTH = 100
 
 _SENDERS = {

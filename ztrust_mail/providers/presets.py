@@ -1,4 +1,4 @@
-"""Presets: what a mail provider needs to be known for a relay. The facts are in ``data/presets.yaml``."""
+"""Presets: the relay settings of mail providers. The facts are in ``data/presets.yaml``."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ _REGION = "{region}"
 
 
 class ProviderKind(StrEnum):
-    """What a provider is: a service for mail of programs, a person's mailbox, or a catcher of mail in development."""
+    """The kind of a provider: a transactional mail service, a mailbox provider, or a mail catcher for development."""
 
     SERVICE = "service"
     MAILBOX = "mailbox"
@@ -25,7 +25,7 @@ class ProviderKind(StrEnum):
 
 
 class UsernameRule(StrEnum):
-    """What the user name of a login is. With ``TOKEN``, it is the secret itself."""
+    """The kind of user name of a login. With ``TOKEN``, it is the secret itself."""
 
     FIXED = "fixed"
     ADDRESS = "address"
@@ -68,7 +68,7 @@ class PresetLogin:
 
 @dataclass(frozen=True)
 class SendingLimit:
-    """How many messages or recipients a provider takes, per what, for what, and for whom."""
+    """A sending limit of a provider: its number, unit, period, and the accounts it applies to."""
 
     count: int
     of: str
@@ -84,7 +84,7 @@ class SendingLimit:
 
 @dataclass(frozen=True)
 class TokenEndpoint:
-    """Where a token login gets its token; ``{tenant}`` in ``token_url`` stands for the customer's own."""
+    """The token source of a token login; ``{tenant}`` in ``token_url`` stands for the customer's own."""
 
     token_url: str
     scope: str
@@ -93,7 +93,7 @@ class TokenEndpoint:
 
 @dataclass(frozen=True)
 class Deprecation:
-    """What a provider turns off, and when."""
+    """A feature that a provider turns off, and when."""
 
     id: str
     date: date
@@ -205,7 +205,7 @@ def look_up(name: str) -> Preset:
 
 
 def explain_unknown(name: str) -> tuple[str, str]:
-    """Return what is wrong with a name that :func:`find_preset` does not find, and what to do about it."""
+    """Return the problem of a name that :func:`find_preset` does not find, and the next step."""
     if preset := _presets().get(name):
         regions = first_and_more(list(preset.regions))
         example = f"{name}-{next(iter(preset.regions))}"

@@ -1,4 +1,4 @@
-"""The reply book: what a reply of an SMTP server means, and what to do. The rows are in ``data/replies.toml``."""
+"""The reply book: the meaning of SMTP replies, and the next step. The rows are in ``data/replies.toml``."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ _ENHANCED = re.compile(r"(?<![\w.])([245]\.\d{1,3}\.\d{1,3})(?![\w.])")
 class KnownReply:
     """A row of the book. Empty ``providers``, ``enhanced`` and ``texts`` are no conditions.
 
-    ``source`` is the page that says so, read on the day ``read``.
+    ``source`` is the page with this information, read on the day ``read``.
     """
 
     id: str
@@ -36,7 +36,7 @@ class KnownReply:
     texts: tuple[str, ...] = ()
 
     def fits(self, provider: str, enhanced: str, text: str) -> bool:
-        """Tell whether a reply with one of the codes is this one; ``text`` is case-folded, each run of blanks one."""
+        """Tell whether a reply with one of the codes matches; ``text`` is case-folded, runs of blanks collapsed."""
         if self.providers and provider not in self.providers:
             return False
         if self.enhanced and enhanced != self.enhanced:
@@ -51,10 +51,10 @@ class KnownReply:
 
 
 def explain_reply(host: str, code: int, text: str) -> KnownReply | None:
-    """Return what the reply of a server means, None for a reply that the book does not have.
+    """Return the row for a server's reply, None for an unknown reply.
 
-    ``text`` is the reply behind its code, with its enhanced status if it has one; several lines are one text. Of
-    several rows that fit, the most specific one is returned.
+    ``text`` is the reply after its code, with its enhanced status if it has one; several lines are one text. Of several
+    matching rows, the most specific one is returned.
     """
     rows = _by_code().get(code, ())
     plain = " ".join(text[:MAX_TEXT].casefold().split())

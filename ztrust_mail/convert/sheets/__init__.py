@@ -1,1 +1,1 @@
-"""Sheets: settings in the order and with the labels of a product's form, for a person to type."""
+"""Sheets: settings in the order and with the labels of a product's form, for manual entry."""

@@ -1,4 +1,4 @@
-"""A sheet as one HTML page that loads nothing: boxes to tick, buttons to copy, and on paper a page per realm.
+"""A sheet as one self-contained HTML page: checkboxes, copy buttons, and in print a page per realm.
 
 ElementTree builds it, so that every text and attribute is escaped; the policy permits the page's own style and script.
 """

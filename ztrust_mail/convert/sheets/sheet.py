@@ -1,4 +1,4 @@
-"""What a sheet holds in every style: where it comes from, the form's fields of each realm, and the findings."""
+"""The content of a sheet in every style: its sources, the form's fields of each realm, and the findings."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,10 +23,10 @@ _MOST_FILES = 3
 
 @dataclass(frozen=True)
 class Source:
-    """Where the settings of a sheet come from.
+    """The sources of a sheet.
 
     ``digests`` are those of the files of a spec, ``servers`` its servers as in :class:`ReadResult`. ``findings`` are
-    those on the files; a sheet shows them at the values that they concern.
+    about the files; a sheet shows them at the values that they concern.
     """
 
     path: str = ""
@@ -151,7 +151,7 @@ def finding_text(finding: Finding) -> str:
 
 
 def marked_parts(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of a message, and whether each stands in backquotes."""
+    """Yield the parts of a message, and whether each is in backquotes."""
     for number, part in enumerate(text.split("`")):
         if part:
             yield part, number % 2 == 1
