@@ -186,7 +186,7 @@ class ApplyRun:
         self._gateway.stop_waiting()
         if is_first:
             with suppress(KeyboardInterrupt):  # a second Ctrl-C changes nothing
-                _LOG.info("the writes under way finish, and no other begins", extra={"rule": "interrupted"})
+                _LOG.info("finishing the writes in progress; no others are started", extra={"rule": "interrupted"})
 
     def _test_canary(self, names: Sequence[str]) -> None:
         if any(self.done[name].status is not Status.APPLIED for name in names):

@@ -22,7 +22,7 @@ SCHEMAS = "urn:ztrust-mail:schema:baseline:"
 SCHEMA = f"{SCHEMAS}1"
 DEFAULTS = "defaults"
 MAX_BYTES = 20_000_000
-_NEW = "write it anew with --write-baseline"
+_NEW = "write it again with --write-baseline"
 
 
 @dataclass(frozen=True, order=True)

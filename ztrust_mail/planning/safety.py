@@ -269,7 +269,7 @@ class _Kind:
     hint: str
 
 
-_RELAY = _Kind(HOST, _relay, "relay-moves", "the relay", "check that mail and logins are meant to go there")
+_RELAY = _Kind(HOST, _relay, "relay-moves", "the relay", "check that mail and logins should go there")
 _SENDER = _Kind(
     SENDER_ADDRESS,
     _sender,

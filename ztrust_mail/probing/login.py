@@ -36,7 +36,7 @@ _PASSWORDS = ("LOGIN", "PLAIN")
 """The mechanisms that are tried, in the order of Java's mail library: the login is tested as servers make it."""
 
 
-CLEAR_LINE = "the line is not encrypted; --allow-clear-login sends the login all the same"
+CLEAR_LINE = "the connection is not encrypted; --allow-clear-login sends the login anyway"
 
 
 def not_tested(reason: str, severity: Severity = Severity.NOTE) -> RelayProblem:

@@ -40,7 +40,7 @@ def test_a_move_of_the_relay_is_reported_once_for_all_its_realms() -> None:
         Severity.WARNING,
         "relay-moves",
         "the relay moves from `smtp.old.example` to `smtp.new.example` in 37 realms: tenant-00, tenant-01 and 35 more",
-        "check that mail and logins are meant to go there",
+        "check that mail and logins should go there",
         made.realms[0].wanted.origins["relay.host"],
         None,
         "relay.host",

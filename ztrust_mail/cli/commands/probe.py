@@ -135,7 +135,9 @@ probing = parameters.gather(
         parameters.text("--username", metavar="NAME", help="Log in to --relay with this user name."),
         parameters.text("--password", metavar="REFERENCE", help=_PASSWORD),
         click.option("--from", "sender", metavar="ADDRESS", help="The envelope sender for --relay."),
-        click.option("--to", "recipient", metavar="ADDRESS", help="Ask the relay about this recipient, too."),
+        click.option(
+            "--to", "recipient", metavar="ADDRESS", help="Also test whether the relay accepts this recipient."
+        ),
         parameters.flag("--send", help="Send a real message to the recipient of --to."),
         click.option(
             "--until", metavar="STAGE", type=click.Choice(STAGES), help=f"Stop after this stage: {', '.join(STAGES)}."

@@ -72,7 +72,9 @@ def email_sender_provider(server: ServerView) -> Iterator[Problem]:
     """Yield a problem if the server may send its mail by other means than SMTP."""
     others = [one for one in server.senders or () if one != DEFAULT_SENDER]
     if others:
-        message = f"the server has the e-mail sender {first_and_more([quoted(one) for one in others])} beside its own"
+        message = (
+            f"the server has the e-mail sender {first_and_more([quoted(one) for one in others])} as well as its own"
+        )
         hint = "if it is in use, host, port and login may mean nothing; ask who runs the server"
         yield Problem(message, hint, ())
     elif server.senders == ():
