@@ -206,7 +206,7 @@ def servers_report(text: str) -> reports.ServersReport:
     return reports.of_servers(ServerList(listed, (problem,), checks))
 
 
-def fleet_report(text: str, names: Sequence[str] = NAMES) -> reports.FleetReport:
+def many_servers_report(text: str, names: Sequence[str] = NAMES) -> reports.ManyServersReport:
     """Return a run on two servers, one of which cannot be used."""
     failed = reports.of_findings("plan", ExitStatus.UNREACHABLE, [finding(text, Severity.ERROR)])
     servers = (
@@ -276,7 +276,7 @@ def reports_of_every_kind(text: str = "a text", names: Sequence[str] = NAMES) ->
         reports.of_check(CHECKED),
         servers_report(text),
         plan_report(text, names),
-        fleet_report(text, names),
+        many_servers_report(text, names),
         apply_report(text, names),
         drift_report(text, names),
         reports.of_run_diff(RunDiff(SERVER, runs[0], runs[1], diffs)),

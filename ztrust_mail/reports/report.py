@@ -260,10 +260,10 @@ class ServerResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FleetReport(Report):
+class ManyServersReport(Report):
     """What became of each server of a run on several."""
 
-    kind: ClassVar[str] = "fleet"
+    kind: ClassVar[str] = "many_servers"
 
     servers: tuple[ServerResult, ...]
 
@@ -405,11 +405,11 @@ def of_servers(found: ServerList, next_step: str = "") -> ServersReport:
 
 def of_servers_run(
     command: str, servers: Iterable[ServerResult], status: ExitStatus, next_step: str = ""
-) -> FleetReport:
+) -> ManyServersReport:
     """Report a run on several servers; ``status`` comes on top of those of the servers."""
     several = tuple(servers)
     worst = ExitStatus.worst([status, *(one.report.exit_status for one in several)])
-    return FleetReport(command, worst, next_step=next_step, servers=several)
+    return ManyServersReport(command, worst, next_step=next_step, servers=several)
 
 
 def of_request_list(found: RequestList, server: str = "", next_step: str = "") -> RequestListReport:
@@ -559,7 +559,7 @@ class ReportFormat(ABC, Generic[Rendered_co]):
         """Render the servers of the settings."""
 
     @abstractmethod
-    def fleet(self, report: FleetReport) -> Rendered_co:
+    def many_servers(self, report: ManyServersReport) -> Rendered_co:
         """Render the results of a run on several servers."""
 
     @abstractmethod

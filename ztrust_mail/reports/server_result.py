@@ -16,7 +16,7 @@ from ztrust_mail.reports.stored import stored_counts
 STAGE = "stage"
 """The label that the table shows."""
 
-FLEET_HEADS = ("SERVER", "STAGE", "REALMS", "CHANGE", "FAILED", "RESULT")
+SERVER_HEADS = ("SERVER", "STAGE", "REALMS", "CHANGE", "FAILED", "RESULT")
 UNKNOWN = "–"
 """Shown for an unknown number, and for a label that a server does not have."""
 
@@ -67,7 +67,7 @@ def result_of(one: ServerResult) -> str:
 
 
 def row_of(one: ServerResult) -> tuple[str, ...]:
-    """Return the row of a server, with the columns of :data:`FLEET_HEADS`."""
+    """Return the row of a server in the table of all, with the columns of :data:`SERVER_HEADS`."""
     counts = count_realms(one.report)
     numbers = [UNKNOWN] * 3 if counts is None else [UNKNOWN if number is None else f"{number:,}" for number in counts]
     return one.name, one.labels.get(STAGE, UNKNOWN), *numbers, result_of(one)

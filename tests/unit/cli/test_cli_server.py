@@ -377,9 +377,7 @@ def test_an_interruption_during_apply_finishes_the_write_and_lists_the_realms_no
     ran = cli("apply", spec, "--yes", "--format", format)
     touched = {realm for realm in REALMS if sandbox.smtp(realm)}
     assert ran.status == 130
-    assert (
-        ran.err.count("note: finishing the writes in progress; no others are started [interrupted]\n") == 1
-    )
+    assert ran.err.count("note: finishing the writes in progress; no others are started [interrupted]\n") == 1
     assert "acme" in touched
     if format == "json":
         report = ran.json

@@ -61,11 +61,11 @@ def run_on_servers(
     for one in selected:
         if is_file_url(one.url):
             output.check_outside_exports(config.folder_of(one.url))
-    FleetRun(output, selected, servers.parallel, order).run(work, yes=yes)
+    ManyServersRun(output, selected, servers.parallel, order).run(work, yes=yes)
 
 
-class FleetRun:
-    """A run on several servers. The main thread asks and waits; each server has its own thread."""
+class ManyServersRun:
+    """A run on several servers. The main thread asks and waits; each server has a thread."""
 
     def __init__(
         self, output: Output, selected: Sequence[SelectedServer], parallel: int, order: Sequence[Stage]

@@ -194,7 +194,7 @@ class JsonFormat(ReportFormat[Data]):
 
         return _data(report, more={"servers": [server_data(one, report.listed) for one in report.listed.servers]})
 
-    def fleet(self, report: reports.FleetReport) -> Data:
+    def many_servers(self, report: reports.ManyServersReport) -> Data:
         """Return one object per server, with its whole report; the summary counts the realms of all."""
         rows: list[Mapping[str, JsonLike]] = []
         counts: Counter[str] = Counter({"realms": 0})

@@ -18,7 +18,7 @@ from ztrust_mail.reports import report as reports
 from ztrust_mail.reports.grouping import list_realms, name_realms
 from ztrust_mail.reports.overview.rows import ChangeRow, Overview, RealmRow, Table, make_printable
 from ztrust_mail.reports.report import ReportFormat
-from ztrust_mail.reports.server_result import FLEET_HEADS, row_of
+from ztrust_mail.reports.server_result import SERVER_HEADS, row_of
 from ztrust_mail.reports.stored import stored_findings, stored_realms
 from ztrust_mail.reports.style import plain
 from ztrust_mail.reports.text import TextFormat
@@ -222,11 +222,11 @@ class OverviewFormat(ReportFormat[Overview]):
             rows.append((one.title, url, " ".join(describe_labels(one)), facts, answer))
         return _overview(report, tables=[Table("Servers", heads, tuple(rows))])
 
-    def fleet(self, report: reports.FleetReport) -> Overview:
+    def many_servers(self, report: reports.ManyServersReport) -> Overview:
         """Return the realms of all servers, each with its server's name, and a table of the servers."""
         rows: list[RealmRow] = []
         found: list[Finding] = []
-        tables = [Table("Servers", FLEET_HEADS, tuple(map(row_of, report.servers)))]
+        tables = [Table("Servers", SERVER_HEADS, tuple(map(row_of, report.servers)))]
         for one in report.servers:
             shown = _fill_in(self.render(one.report), one.fill_in)
             rows += (_of_server(one.name, row) for row in shown.realms)

@@ -138,12 +138,12 @@ class TextFormat(ReportFormat[TextReport]):
         lines = [*server_list_lines(report.listed), *([line()] if notes else []), *notes, line()]
         return TextReport(lines, server_list_verdict(report))
 
-    def fleet(self, report: reports.FleetReport) -> TextReport:
+    def many_servers(self, report: reports.ManyServersReport) -> TextReport:
         """Return the text of each server, and a table of all."""
-        from ztrust_mail.reports.text.many_servers import fleet_body, fleet_verdict
+        from ztrust_mail.reports.text.many_servers import many_servers_body, many_servers_verdict
 
-        body = fleet_body(report, self.render, details=self._details)
-        return TextReport([*note_lines(report.findings), *body], fleet_verdict(report))
+        body = many_servers_body(report, self.render, details=self._details)
+        return TextReport([*note_lines(report.findings), *body], many_servers_verdict(report))
 
     def request_list(self, report: reports.RequestListReport) -> TextReport:
         """Return a table of requests, equal ones in one row."""

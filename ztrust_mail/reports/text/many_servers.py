@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Severity
 from ztrust_mail.core.text import first_and_more, pluralise, shell_word
-from ztrust_mail.reports.report import FleetReport, Report, RequestsReport, ServerResult
-from ztrust_mail.reports.server_result import FLEET_HEADS, IN_SYNC, UNKNOWN, VALID, refused_reasons, row_of, word_of
+from ztrust_mail.reports.report import ManyServersReport, Report, RequestsReport, ServerResult
+from ztrust_mail.reports.server_result import IN_SYNC, SERVER_HEADS, UNKNOWN, VALID, refused_reasons, row_of, word_of
 from ztrust_mail.reports.style import HANG, Line, Span, line, plain
 from ztrust_mail.reports.text.lines import TextReport, command_line
 
@@ -21,8 +21,10 @@ _QUIET = (IN_SYNC, VALID)
 """Results that, like requests, are only in the table, unless there are findings."""
 
 
-def fleet_body(report: FleetReport, render: Callable[[Report], TextReport], *, details: bool = False) -> Iterator[Line]:
-    """Yield the text of each server below its name; with ``details``, also of those in sync."""
+def many_servers_body(
+    report: ManyServersReport, render: Callable[[Report], TextReport], *, details: bool = False
+) -> Iterator[Line]:
+    """Yield the text of each server below its name. With ``details`` also of those in sync."""
     yield from group_lines([one for one in report.servers if details or not _is_quiet(one)], render, details=details)
 
 
@@ -59,8 +61,8 @@ def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
     """Yield the table, without columns that have no value for any server."""
     several = tuple(servers)
     cells_of_all = [row_of(one) for one in several]
-    kept = [number for number in range(len(FLEET_HEADS)) if any(row[number] != UNKNOWN for row in cells_of_all)]
-    rows = [tuple(row[number] for number in kept) for row in (FLEET_HEADS, *cells_of_all)]
+    kept = [number for number in range(len(SERVER_HEADS)) if any(row[number] != UNKNOWN for row in cells_of_all)]
+    rows = [tuple(row[number] for number in kept) for row in (SERVER_HEADS, *cells_of_all)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     heads = rows[0]
     for row, one in zip(rows, (None, *several), strict=True):
@@ -73,7 +75,7 @@ def table_lines(servers: Iterable[ServerResult]) -> Iterator[Line]:
         yield line(Span(start, "bold" if one is None else ""), Span("", HANG), Span(row[-1], style))
 
 
-def fleet_verdict(report: FleetReport) -> Iterator[Line]:
+def many_servers_verdict(report: ManyServersReport) -> Iterator[Line]:
     """Yield the table, the number of servers per result, and the next step."""
     yield from table_lines(report.servers)
     words = Counter(word_of(one) for one in report.servers)
