@@ -19,12 +19,12 @@ from ztrust_mail.reports.report import PAGE_FORMATS, OutputFormat
 from ztrust_mail.settings.fleet import ServerSelection
 
 if TYPE_CHECKING:
+    from ztrust_mail.cli.many_servers.run import Work
+    from ztrust_mail.cli.many_servers.turns import Stage
     from ztrust_mail.cli.output import Output
     from ztrust_mail.specfile.entries import Spec
 
 MOST_PARALLEL = 64
-Stage = tuple[str, str]
-"""A label's name and its value."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,23 @@ class ServerFlags:
     def only(self) -> str | None:
         """The server of a run on one, None if the settings choose it."""
         return self.server[0] if self.server else None
+
+    def run(
+        self, output: Output, config: str | None, work: Work, *, yes: bool = True, order: Sequence[Stage] = ()
+    ) -> None:
+        """Do the work of a command on each server that was asked for, and exit.
+
+        A server's failure ends no other. Where the work asks whether to write, one question is asked for all servers,
+        unless the user said ``yes`` beforehand; then they are written stage by stage as ``order`` says, if it is given.
+        Raises :class:`UsageError` where the servers cannot be selected.
+        """
+        if not self.are_several:
+            work(output, self.only)
+            return
+        from ztrust_mail.cli.many_servers.run import ManyServersRun, select_servers
+
+        selected = select_servers(output, self.selection, config)
+        ManyServersRun(output, selected, self.parallel, order).run(work, yes=yes)
 
     def require_one(self, option: object, why: str) -> None:
         """Raise :class:`UsageError` if an option that supports only one server was given with several."""

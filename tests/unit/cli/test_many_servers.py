@@ -8,7 +8,6 @@ import threading
 import pytest
 from support.fleets import Fleet
 
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.many_servers.turns import Permission, Turns
 from ztrust_mail.cli.options import ServerFlags
 from ztrust_mail.cli.output import Output
@@ -29,7 +28,7 @@ def test_an_internal_error_ends_its_server_alone_and_shows_where_but_no_value(
         output.finish_report(of_findings("drift", ExitStatus.OK, ()))
 
     with pytest.raises(SystemExit) as ended, Output("drift") as output:
-        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 2), fleet.settings, work)
+        ServerFlags(("dev", "eu-*"), (), False, 2).run(output, fleet.settings, work)
     assert ended.value.code == 70
     out = capsys.readouterr().out
     assert "3 servers: 1 done, 1 internal error, 1 refused. Exit status 70.\n" in out
@@ -55,7 +54,7 @@ def test_no_more_servers_are_worked_on_at_once_than_asked_for(fleet: Fleet, para
         output.finish_report(of_findings("drift", ExitStatus.OK, ()))
 
     with pytest.raises(SystemExit), Output("drift") as output:
-        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, parallel), fleet.settings, work)
+        ServerFlags(("dev", "eu-*"), (), False, parallel).run(output, fleet.settings, work)
     assert sorted(map(str, seen)) == ["dev", "eu-1", "eu-2"]
     assert not one_too_many.is_set()
 
@@ -88,6 +87,6 @@ def test_a_report_that_cannot_be_made_ends_its_server_alone(fleet: Fleet, capsys
         output.finish_report(of_findings("drift", ExitStatus.OK, ()))
 
     with pytest.raises(SystemExit) as ended, Output("drift") as output:
-        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 2), fleet.settings, work)
+        ServerFlags(("dev", "eu-*"), (), False, 2).run(output, fleet.settings, work)
     assert ended.value.code == 70
     assert "3 servers: 2 done, 1 internal error. Exit status 70.\n" in capsys.readouterr().out

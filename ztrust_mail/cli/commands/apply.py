@@ -11,7 +11,6 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.applying.resume import UnfinishedRun
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.execute import WriteFlags, execute, finish, require_terminal_or_yes, writing
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import ExitStatus, Unsafe, UsageError
@@ -105,7 +104,7 @@ def command(flags: ApplyFlags) -> None:
         if servers.are_several:
             require_terminal_or_yes(NAME, yes=yes)
         work = partial(_apply_spec, flags, flags.files.load(config), apply_options)
-        run_on_servers(output, servers, config, work, yes=yes, order=stages)
+        servers.run(output, config, work, yes=yes, order=stages)
 
 
 def _apply_saved(output: Output, flags: ApplyFlags, saved: SavedPlan, apply_options: ApplyOptions) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.diagnose.doctor import setup_commands as kcadm_lines
 from ztrust_mail.reports.report import of_commands, of_examination
@@ -45,4 +44,4 @@ def command(
             output.finish_report(of_examination(found, capabilities=capabilities))
 
     with shared.output(NAME) as output:
-        run_on_servers(output, servers, shared.config, check)
+        servers.run(output, shared.config, check)

@@ -8,7 +8,6 @@ from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.commands.lint import choosing
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import ExitStatus
@@ -80,7 +79,7 @@ def command(
             step = next_command("apply") if found.plan.changed else ""
             output.finish_report(replace(result, next_step=step, uncovered_fails=bool(strict)))
 
-        run_on_servers(output, servers, shared.config, check)
+        servers.run(output, shared.config, check)
 
 
 def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> submit.Submission:

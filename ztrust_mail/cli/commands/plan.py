@@ -6,7 +6,6 @@ from ztrust_mail import api
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.commands.lint import choosing
 from ztrust_mail.cli.execute import Preview, check_preview, finish_with_plan
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.linting.selection import LintOptions
 from ztrust_mail.planning.compare import SecretMode
@@ -53,4 +52,4 @@ def command(
                 made = api.plan(spec, session, realms=realm, secrets=secrets, resolve=not no_secrets, lint=rules)
                 finish_with_plan(output, session, made, preview, allowed, spec)
 
-        run_on_servers(output, servers, shared.config, show)
+        servers.run(output, shared.config, show)

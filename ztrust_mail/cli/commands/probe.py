@@ -10,7 +10,6 @@ import click
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output, write_output
 from ztrust_mail.core.errors import NoServerChosen, UsageError
 from ztrust_mail.core.secret import SecretKind, SecretRef
@@ -249,7 +248,7 @@ def command(
                 run = api.probe(session, realms, spec=loaded, options=how, config_path=path, progress=count)
             output.finish_report(of_probe(run))
 
-        run_on_servers(output, servers, shared.config, probe)
+        servers.run(output, shared.config, probe)
 
 
 def _print_jobs(output: Output, jobs: str) -> NoReturn:

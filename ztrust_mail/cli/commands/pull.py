@@ -6,7 +6,6 @@ from pathlib import Path
 from ztrust_mail import api
 from ztrust_mail.api.pull_spec import Pulled
 from ztrust_mail.cli import options, parameters
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output, exit_with, write_output
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import pluralise, quoted, shell_word
@@ -57,7 +56,7 @@ def command(
     with Output(NAME) as output:
         if servers.are_several:
             _check_folder(out)
-        run_on_servers(output, servers, config, pull)
+        servers.run(output, config, pull)
 
 
 def _describe(pulled: Pulled) -> str:

@@ -22,7 +22,6 @@ from ztrust_mail.cli.execute import (
     require_terminal_or_yes,
     writing,
 )
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers import submit
 from ztrust_mail.core.errors import UsageError
@@ -110,7 +109,7 @@ def command(flags: RotateFlags) -> None:
         if servers.are_several and not preview.is_wanted:
             require_terminal_or_yes(NAME, yes=yes)
         work = partial(_rotate, flags, files.load(config), chosen, apply_options)
-        run_on_servers(output, servers, config, work, yes=yes, order=stages)
+        servers.run(output, config, work, yes=yes, order=stages)
 
 
 def _rotate(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.workers import submit
 from ztrust_mail.reports.report import of_tests
@@ -69,7 +68,7 @@ def command(
                 )
             output.finish_report(of_tests(run))
 
-        run_on_servers(output, servers, shared.config, test)
+        servers.run(output, shared.config, test)
 
 
 def _submission(

@@ -6,7 +6,6 @@ from ztrust_mail import settings
 from ztrust_mail.api import linting
 from ztrust_mail.cli import options, parameters
 from ztrust_mail.cli.commands.lint import BaselineFlags, baselining, choosing, describe_hidden
-from ztrust_mail.cli.many_servers.run import run_on_servers
 from ztrust_mail.cli.output import Output
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.linting.selection import LintOptions
@@ -53,4 +52,4 @@ def command(
             lines = spec_finding_lines(result.findings, sys.stdout, fold=not output.display.details)
             output.finish_report(of_lint(NAME, result, status), text.TextReport(lines, list(map(line, said))))
 
-        run_on_servers(output, servers, shared.config, check)
+        servers.run(output, shared.config, check)

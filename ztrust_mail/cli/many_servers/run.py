@@ -13,8 +13,7 @@ from typing import NoReturn
 from ztrust_mail import settings as config
 from ztrust_mail.cli.invocation import SUGGESTED_CANARY, next_command
 from ztrust_mail.cli.many_servers.server_output import ServerOutput
-from ztrust_mail.cli.many_servers.turns import Permission, Turns
-from ztrust_mail.cli.options import ServerFlags, Stage
+from ztrust_mail.cli.many_servers.turns import Permission, Stage, Turns
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.streams import handle_interruptions, interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
@@ -27,6 +26,7 @@ from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.lines import finding_lines
 from ztrust_mail.reports.text.many_servers import group_lines, table_lines
 from ztrust_mail.settings.inventory import SelectedServer, report_left_out, resolve_selection
+from ztrust_mail.settings.selection import ServerSelection
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
@@ -37,31 +37,15 @@ _LISTED = 10
 _LOG = logging.getLogger(__name__)
 
 
-def run_on_servers(
-    output: Output,
-    servers: ServerFlags,
-    settings_path: str | None,
-    work: Work,
-    *,
-    yes: bool = True,
-    order: Sequence[Stage] = (),
-) -> None:
-    """Run a command on each selected server, and exit.
-
-    Servers fail independently. If the command asks for confirmation, one question is asked for all servers, unless
-    ``yes`` is set. Then servers are written, stage by stage if ``order`` is given. Raises :class:`UsageError` if the
-    servers cannot be selected.
-    """
-    if not servers.are_several:
-        work(output, servers.only)
-        return
+def select_servers(output: Output, selection: ServerSelection, settings_path: str | None) -> Sequence[SelectedServer]:
+    """Return the servers that were asked for. Raises :class:`UsageError` where they cannot be selected."""
     settings = config.load(settings_path)
-    selected = resolve_selection(settings, servers.selection)
-    output.add_findings(report_left_out(settings, servers.selection))
+    selected = resolve_selection(settings, selection)
+    output.add_findings(report_left_out(settings, selection))
     for one in selected:
         if is_file_url(one.url):
             output.check_outside_exports(config.folder_of(one.url))
-    ManyServersRun(output, selected, servers.parallel, order).run(work, yes=yes)
+    return selected
 
 
 class ManyServersRun:

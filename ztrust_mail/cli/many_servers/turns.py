@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from enum import Enum
 from queue import SimpleQueue
 
+Stage = tuple[str, str]
+"""A label's name and its value."""
+
 
 class Permission(Enum):
     """Whether a server may be written."""

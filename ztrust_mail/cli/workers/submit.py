@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from ztrust_mail import settings as config
 from ztrust_mail.cli import parameters
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.cli.many_servers.run import run_on_servers
-from ztrust_mail.cli.options import ServerFlags, SpecFlags, Stage
+from ztrust_mail.cli.options import ServerFlags, SpecFlags
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.core.errors import ExitStatus, UsageError
 from ztrust_mail.core.files import STDIN, read_regular_file
@@ -25,6 +24,7 @@ from ztrust_mail.settings.urls import is_file_url
 from ztrust_mail.specfile.load import SpecFiles, read_data
 
 if TYPE_CHECKING:
+    from ztrust_mail.cli.many_servers.turns import Stage
     from ztrust_mail.fleet import Engine, Work
     from ztrust_mail.planning.saved.write import SavedPlan
     from ztrust_mail.specfile.entries import Spec
@@ -111,7 +111,7 @@ def submit_on_servers(output: Output, servers: ServerFlags, config_path: str | N
     fleet.require_workers(config.journal_url(config.load(config_path)))
     with fleet.open_engine(config_path) as engine:
         work = partial(_submit, engine, config_path, submission)
-        run_on_servers(output, servers, config_path, work, order=submission.order)
+        servers.run(output, config_path, work, order=submission.order)
 
 
 def _submit(
