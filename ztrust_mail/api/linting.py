@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
+from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import find_unknown_servers, target_of, texts_of
 from ztrust_mail.core.errors import RealmError, ServerError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm, ServerInfo
 from ztrust_mail.linting.baseline import Baseline, Identifier, compare_with_baseline, read_baseline, report_gone
 from ztrust_mail.linting.lint import SERVER_RULES, drop_ignored, find_in_spec, find_on_server, find_unused
 from ztrust_mail.linting.result import LintResult
+from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
 from ztrust_mail.linting.rules import RULES
 from ztrust_mail.linting.rules.server import needs_mail
 from ztrust_mail.linting.selection import LintOptions, RuleSelection, choose_rules
+from ztrust_mail.model.fields import HOST, SECURITY, Raw
+from ztrust_mail.planning.plan import Plan, finding_of
 from ztrust_mail.settings import LintSettings
 from ztrust_mail.specfile import load
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.load import Given, Validation
 
 if TYPE_CHECKING:
-    from ztrust_mail.api.session import Session
-    from ztrust_mail.gateways.gateway import Gateway, LiveRealm
-    from ztrust_mail.linting.rule import ServerView
-    from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.planners.from_spec import Selection
 
 
@@ -196,7 +197,6 @@ def _lint_server(
     spec: Spec, session: Session, selection: RuleSelection, realms: Sequence[str]
 ) -> tuple[list[Finding], list[Finding]]:
     """Return the findings for the server, and an error for each realm that cannot be read."""
-    from ztrust_mail.planning.plan import finding_of
     from ztrust_mail.planning.planners.from_spec import select_realms
 
     gateway = session.gateway
@@ -230,10 +230,6 @@ def _readings_of(selected: Selection) -> Mapping[str, LiveRealm | RealmError]:
 
 def make_server_view(gateway: Gateway, selected: Selection, selection: RuleSelection) -> ServerView:
     """Return the facts for the rules about a server; asks the server for its version, themes and senders."""
-    from ztrust_mail.gateways.gateway import LiveRealm, ServerInfo
-    from ztrust_mail.linting.rule import LiveRealmFacts, ServerView
-    from ztrust_mail.model.fields import HOST, SECURITY, Raw
-
     try:
         info = gateway.server_info()
     except (RealmError, ServerError):  # the realms were read: a server that does not describe itself is no failure

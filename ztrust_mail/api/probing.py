@@ -15,6 +15,7 @@ from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding
 from ztrust_mail.core.redaction import Redactor
 from ztrust_mail.core.text import did_you_mean, is_glob, quoted
+from ztrust_mail.gateways.gateway import Gateway, LiveRealm
 from ztrust_mail.model.fields import FieldMap
 from ztrust_mail.secrets.sources import GivenSecrets, Reach, Secrets
 from ztrust_mail.secrets.store import SecretStore
@@ -23,7 +24,6 @@ from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.resolve import Desired
 
 if TYPE_CHECKING:
-    from ztrust_mail.gateways.gateway import Gateway
     from ztrust_mail.kits.kit import Candidate
     from ztrust_mail.kits.m365 import M365Kit
     from ztrust_mail.kits.result import CheckRun
@@ -261,7 +261,6 @@ def _job_of(wanted: Desired) -> FieldMap | Finding | None:
 
 def _stored_jobs(gateway: Gateway, realms: Sequence[str]) -> dict[str, Job]:
     """Return the settings on the server, with its defaults for absent attributes."""
-    from ztrust_mail.gateways.gateway import LiveRealm
     from ztrust_mail.planning.planners.from_spec import suggest_names
     from ztrust_mail.probing.relay import settings_of
 

@@ -262,8 +262,6 @@ def _choose_realms(
     session: Session, spec: Spec | None, globs: Sequence[str]
 ) -> tuple[list[str] | None, tuple[Finding, ...]]:
     """Return the realms of the spec on one server, or those named in full, None for all; and the spec's warnings."""
-    from ztrust_mail.specfile.resolve import match
-
     gateway = session.gateway
     if spec is not None:
         spec = fit_spec(spec, session)

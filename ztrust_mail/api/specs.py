@@ -5,25 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from ztrust_mail import settings as config
+from ztrust_mail.api.session import Session
 from ztrust_mail.api.spec_types import SpecDict
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.findings import Finding, warning
 from ztrust_mail.core.text import did_you_mean, quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
 from ztrust_mail.linting import lint
+from ztrust_mail.providers.presets import Preset, all_presets, look_up
 from ztrust_mail.settings.server_entry import BUILT_IN, MAX_LENGTH, VARIABLE_NAME, VARIABLE_VALUE
 from ztrust_mail.specfile.entries import Spec, Target
 from ztrust_mail.specfile.load import Paths
 from ztrust_mail.specfile.placeholders import NAME_SERVER
 from ztrust_mail.specfile.problems import Texts
 from ztrust_mail.specfile.resolve import Desired, match
-
-if TYPE_CHECKING:
-    from ztrust_mail.api.session import Session
-    from ztrust_mail.providers.presets import Preset
 
 
 def load_spec(
@@ -92,8 +89,6 @@ def presets(name: str | None = None) -> tuple[Preset, ...]:
 
     Raises :class:`UsageError` for an unknown name.
     """
-    from ztrust_mail.providers.presets import all_presets, look_up
-
     return all_presets() if name is None else (look_up(name),)
 
 

@@ -14,13 +14,13 @@ from ztrust_mail.api.session import Session
 from ztrust_mail.api.specs import fit_spec
 from ztrust_mail.core.errors import UsageError
 from ztrust_mail.core.text import quoted, to_iso
+from ztrust_mail.planning.plan import Plan, of_spec
 from ztrust_mail.specfile.entries import Spec
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import ApplyOptions, Progress, Waves
     from ztrust_mail.applying.outcome import Result
     from ztrust_mail.applying.resume import UnfinishedRun
-    from ztrust_mail.planning.plan import Plan
     from ztrust_mail.planning.safety import Danger
     from ztrust_mail.planning.saved.write import SavedPlan
 
@@ -105,9 +105,7 @@ def _apply_options(given: ApplyKeywords, session: Session) -> ApplyOptions:
 
 def spec_digest(spec: Spec) -> str:
     """Return the digest of all files of a spec and of the values filled in by :func:`fit_spec`."""
-    from ztrust_mail.planning import plan as digests
-
-    return digests.of_spec(spec)
+    return of_spec(spec)
 
 
 def fit_to_file(plan: Plan, session: Session) -> Plan:

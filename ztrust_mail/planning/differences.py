@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from ztrust_mail.core.errors import ExitStatus, RealmError, RealmMissing, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
@@ -15,7 +15,7 @@ from ztrust_mail.core.text import is_selected, quoted
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm
-from ztrust_mail.journal.journal import find_run
+from ztrust_mail.journal.journal import Journal, find_run
 from ztrust_mail.journal.records import JournalState, Run, Write
 from ztrust_mail.model.fields import ABSENT, Masked, masked_fields
 from ztrust_mail.planning.compare import Change, SecretState, compare, secret_fields
@@ -25,9 +25,6 @@ from ztrust_mail.planning.planners.from_spec import find_unmatched
 from ztrust_mail.planning.planners.secret_recovery import may_have_written
 from ztrust_mail.planning.secret_state import changed_login_fields
 from ztrust_mail.specfile.resolve import desired_from_journal
-
-if TYPE_CHECKING:
-    from ztrust_mail.journal.journal import Journal
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -35,6 +36,7 @@ from ztrust_mail.gateways.gateway import (
     TOKEN_OWNER,
     Account,
     Capabilities,
+    Edit,
     Gateway,
     LiveRealm,
     Reading,
@@ -59,9 +61,6 @@ from ztrust_mail.transport.throttle import Throttle, longest_turn
 from ztrust_mail.transport.token import TokenSource
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from ztrust_mail.gateways.gateway import Edit
     from ztrust_mail.gateways.keycloak.admin_events import AdminEvents
     from ztrust_mail.gateways.keycloak.client import KeycloakClient
     from ztrust_mail.gateways.keycloak.templates import Templates

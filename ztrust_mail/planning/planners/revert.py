@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from ztrust_mail.core.errors import RealmError, UsageError
 from ztrust_mail.core.findings import Finding, Severity, has_errors
@@ -19,7 +18,7 @@ from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes, is_template
 from ztrust_mail.gateways.gateway import Gateway, LiveRealm, read_with_templates
 from ztrust_mail.journal import records
-from ztrust_mail.journal.journal import find_run
+from ztrust_mail.journal.journal import Journal, find_run
 from ztrust_mail.journal.records import Run, Step, Write
 from ztrust_mail.model.fields import ABSENT, FieldMap, FieldValue, Raw, masked_fields
 from ztrust_mail.planning.compare import WriteOutcome, compare, write_outcome
@@ -28,9 +27,6 @@ from ztrust_mail.planning.planners.from_spec import PlanningContext, plan_wanted
 from ztrust_mail.planning.planners.secret_recovery import RealmHistory, RevertTarget, SecretRecovery, may_have_written
 from ztrust_mail.planning.policy_check import violations
 from ztrust_mail.specfile.resolve import Desired, desired_from_journal
-
-if TYPE_CHECKING:
-    from ztrust_mail.journal.journal import Journal
 
 MAX_RUNS = 1_000
 """How many runs are searched for the newest one that wrote."""
