@@ -22,31 +22,19 @@ from ztrust_mail.core.data import JsonValue
 from ztrust_mail.core.findings import Finding, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK, SMTP_SERVER
-from ztrust_mail.model.fields import (
-    ENVELOPE_FROM,
-    HOST,
-    LOGIN,
-    PASSWORD,
-    PORT,
-    REPLY_TO_ADDRESS,
-    REPLY_TO_NAME,
-    SECURITY,
-    SENDER_ADDRESS,
-    SENDER_NAME,
-    USERNAME,
-    FieldMap,
-    Login,
-)
+from ztrust_mail.model import fields
+from ztrust_mail.model.fields import FieldMap, Login
 from ztrust_mail.specfile.export import dump_yaml
 from ztrust_mail.specfile.readers.document import Pointer
 
 MODULE: Final = "community.general.keycloak_realm"
 _OPTIONS = ("smtp_server", SMTP_SERVER)
+_LOGIN = (fields.LOGIN, fields.USERNAME, fields.PASSWORD)
 _FIELDS = (
-    *(SENDER_ADDRESS, SENDER_NAME, REPLY_TO_ADDRESS, REPLY_TO_NAME, ENVELOPE_FROM),
-    *(HOST, PORT, SECURITY, LOGIN, USERNAME, PASSWORD),
+    *(fields.SENDER_ADDRESS, fields.SENDER_NAME, fields.REPLY_TO_ADDRESS, fields.REPLY_TO_NAME, fields.ENVELOPE_FROM),
+    *(fields.HOST, fields.PORT, fields.SECURITY, *_LOGIN),
 )
-_SWITCHES = (*KEYCLOAK.attributes_of(SECURITY), KEYCLOAK.attributes_of(LOGIN)[0])
+_SWITCHES = (*KEYCLOAK.attributes_of(fields.SECURITY), KEYCLOAK.attributes_of(fields.LOGIN)[0])
 _ON, _OFF = ("yes", "on", "y", "t", "1", "true"), ("no", "off", "n", "f", "0", "false")
 _ONE_STRING = re.compile(r"\{\{ '((?:[^'\\]|\\['\\])*)' \}\}")
 _TAG = re.compile(r"^([ \t]*(?:- )?[\w.-]+:[ \t]+)(!(?:vault|unsafe))(?=\s)", re.MULTILINE)
@@ -85,9 +73,10 @@ class Ansible(Format):
         """Return one task for each realm that has e-mail."""
         named, findings = with_variables(realms, self.title)
         tasks = []
-        for realm, fields in named.items():
-            known = [n for n in _FIELDS if n not in (LOGIN, USERNAME, PASSWORD) or fields.get(LOGIN) != Login.TOKEN]
-            kept, lost = storable(realm, fields, self.title, known)
+        for realm, settings in named.items():
+            unknown = _LOGIN if settings.get(fields.LOGIN) == Login.TOKEN else ()
+            known = [name for name in _FIELDS if name not in unknown]
+            kept, lost = storable(realm, settings, self.title, known)
             findings.extend(lost)
             if kept:
                 tasks.append(_task(realm, kept))
@@ -148,17 +137,17 @@ def _resolve(module: dict[str, JsonValue], option: str) -> None:
             options[native] = word in _ON
 
 
-def _task(realm: str, fields: FieldMap) -> dict[str, object]:
-    login = KEYCLOAK.attributes_of(LOGIN)[1]
-    secrets = {n: v for n, v in fields.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
-    others = {n: v for n, v in fields.items() if n not in secrets}
+def _task(realm: str, settings: FieldMap) -> dict[str, object]:
+    login = KEYCLOAK.attributes_of(fields.LOGIN)[1]
+    secrets = {n: v for n, v in settings.items() if isinstance(v, SecretRef) and v.kind is SecretKind.ENV}
+    others = {n: v for n, v in settings.items() if n not in secrets}
     options: dict[str, object] = {n: _plain(text) for n, text in encode_attributes(others).items() if n != login}
     for name, reference in secrets.items():
         options[KEYCLOAK.attributes_of(name)[0]] = f"{{{{ lookup('ansible.builtin.env', '{reference.argument[0]}') }}}}"
     for native in _SWITCHES:
         if native in options:
             options[native] = options[native] == "true"
-    (port,) = KEYCLOAK.attributes_of(PORT)
+    (port,) = KEYCLOAK.attributes_of(fields.PORT)
     if port in options:
         options[port] = int(str(options[port]))
     module = {"realm": _plain(realm), "state": "present", "smtp_server": options}

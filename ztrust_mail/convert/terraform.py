@@ -29,48 +29,28 @@ from ztrust_mail.core.findings import Finding, Location, error, note, warning
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
-from ztrust_mail.model.fields import (
-    ENVELOPE_FROM,
-    HOST,
-    LOGIN,
-    PASSWORD,
-    PORT,
-    REPLY_TO_ADDRESS,
-    REPLY_TO_NAME,
-    SECURITY,
-    SENDER_ADDRESS,
-    SENDER_NAME,
-    TOKEN_CLIENT_ID,
-    TOKEN_CLIENT_SECRET,
-    TOKEN_SCOPE,
-    TOKEN_URL,
-    USERNAME,
-    UTF8,
-    FieldMap,
-    Login,
-    Raw,
-    field_of,
-)
+from ztrust_mail.model import fields
+from ztrust_mail.model.fields import FieldMap, Login, Raw, field_of
 from ztrust_mail.specfile.readers.document import Broken
 
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    HOST: ("host",),
-    PORT: ("port",),
-    SENDER_ADDRESS: ("from",),
-    SENDER_NAME: ("from_display_name",),
-    REPLY_TO_ADDRESS: ("reply_to",),
-    REPLY_TO_NAME: ("reply_to_display_name",),
-    ENVELOPE_FROM: ("envelope_from",),
-    SECURITY: ("starttls", "ssl"),
+    fields.HOST: ("host",),
+    fields.PORT: ("port",),
+    fields.SENDER_ADDRESS: ("from",),
+    fields.SENDER_NAME: ("from_display_name",),
+    fields.REPLY_TO_ADDRESS: ("reply_to",),
+    fields.REPLY_TO_NAME: ("reply_to_display_name",),
+    fields.ENVELOPE_FROM: ("envelope_from",),
+    fields.SECURITY: ("starttls", "ssl"),
 }
-_READ: Mapping[str, tuple[str, ...]] = {**_ARGUMENTS, UTF8: ("allow_utf8",)}  # which not all 5.x releases accept
-_BASIC: Mapping[str, tuple[str, ...]] = {USERNAME: ("username",), PASSWORD: ("password",)}
+_READ: Mapping[str, tuple[str, ...]] = {**_ARGUMENTS, fields.UTF8: ("allow_utf8",)}  # which not all 5.x releases accept
+_BASIC: Mapping[str, tuple[str, ...]] = {fields.USERNAME: ("username",), fields.PASSWORD: ("password",)}
 _TOKEN: Mapping[str, tuple[str, ...]] = {
-    USERNAME: ("username",),
-    TOKEN_URL: ("url",),
-    TOKEN_CLIENT_ID: ("client_id",),
-    TOKEN_CLIENT_SECRET: ("client_secret",),
-    TOKEN_SCOPE: ("scope",),
+    fields.USERNAME: ("username",),
+    fields.TOKEN_URL: ("url",),
+    fields.TOKEN_CLIENT_ID: ("client_id",),
+    fields.TOKEN_CLIENT_SECRET: ("client_secret",),
+    fields.TOKEN_SCOPE: ("scope",),
 }
 _LOGINS = {"auth": (Login.BASIC, _BASIC), "token_auth": (Login.TOKEN, _TOKEN)}
 _CONFIGURATIONS = (".tf", ".tf.json")
@@ -117,11 +97,11 @@ class Terraform(Format):
         labels: set[str] = set()
         blocks: list[str] = []
         taken: dict[str, None] = {}
-        for realm, fields in named.items():
-            login = fields.get(LOGIN)
+        for realm, settings in named.items():
+            login = settings.get(fields.LOGIN)
             table = _TOKEN if login is Login.TOKEN else _BASIC if login is Login.BASIC else {}
-            known = {*_ARGUMENTS, *table, *([LOGIN] if table else [])}
-            kept, lost = storable(realm, fields, self.title, known, raw=(PORT,))
+            known = {*_ARGUMENTS, *table, *([fields.LOGIN] if table else [])}
+            kept, lost = storable(realm, settings, self.title, known, raw=(fields.PORT,))
             findings.extend(lost)
             findings.extend(_incomplete(realm, kept, table))
             if not kept:
@@ -161,7 +141,7 @@ def _fields(resource: Resource, findings: list[Finding]) -> FieldMap | None:
     given = _natives(_without_sensitive(resource, "", reader), _READ, reader, tuple(_LOGINS))
     for block, (login, table) in _LOGINS.items():
         if isinstance(inner := resource.smtp_server.get(block), Mapping):
-            switch, kind = KEYCLOAK.attributes_of(LOGIN)
+            switch, kind = KEYCLOAK.attributes_of(fields.LOGIN)
             given |= {
                 **_natives(_without_sensitive(resource, block, reader), table, reader, ()),
                 switch: True,
@@ -169,9 +149,9 @@ def _fields(resource: Resource, findings: list[Finding]) -> FieldMap | None:
             }
         elif inner is not None:
             reader.warn("bad-value", f"{quoted(block)} is not a block", "left out; write it as a block", block)
-    fields = reader.read(given)
+    settings = reader.read(given)
     findings.extend(reader.findings)
-    return fields
+    return settings
 
 
 def _without_sensitive(resource: Resource, name: str, reader: AttributeReader) -> Block:
@@ -207,9 +187,9 @@ def _natives(
     return given
 
 
-def _incomplete(realm: str, fields: FieldMap, table: Mapping[str, tuple[str, ...]]) -> list[Finding]:
-    required = [HOST, SENDER_ADDRESS, *(table if LOGIN in fields else ())]
-    absent = [name for name in required if fields and name not in fields]
+def _incomplete(realm: str, settings: FieldMap, table: Mapping[str, tuple[str, ...]]) -> list[Finding]:
+    required = [fields.HOST, fields.SENDER_ADDRESS, *(table if fields.LOGIN in settings else ())]
+    absent = [name for name in required if settings and name not in settings]
     return [
         warning(
             "missing-field", f"`{name}` is missing, and the provider requires it", "add it", realm=realm, field=name
@@ -218,24 +198,24 @@ def _incomplete(realm: str, fields: FieldMap, table: Mapping[str, tuple[str, ...
     ]
 
 
-def _resource(label: str, realm: str, fields: FieldMap) -> str:
-    table = _TOKEN if fields.get(LOGIN) is Login.TOKEN else _BASIC
+def _resource(label: str, realm: str, settings: FieldMap) -> str:
+    table = _TOKEN if settings.get(fields.LOGIN) is Login.TOKEN else _BASIC
     lines = [f'resource "keycloak_realm" "{label}" {{', f"  realm = {string(realm)}", "", "  smtp_server {"]
-    lines += _arguments(fields, _ARGUMENTS, "    ")
-    if LOGIN in fields:
-        lines += ["", f"    {'token_auth' if table is _TOKEN else 'auth'} {{", *_arguments(fields, table, " " * 6)]
+    lines += _arguments(settings, _ARGUMENTS, "    ")
+    if fields.LOGIN in settings:
+        lines += ["", f"    {'token_auth' if table is _TOKEN else 'auth'} {{", *_arguments(settings, table, " " * 6)]
         lines.append("    }")
     lines += ["  }", "", "  lifecycle {", "    ignore_changes = [smtp_server]", "  }", "}", ""]
     return "\n".join(lines)
 
 
-def _arguments(fields: FieldMap, table: Mapping[str, tuple[str, ...]], indent: str) -> list[str]:
+def _arguments(settings: FieldMap, table: Mapping[str, tuple[str, ...]], indent: str) -> list[str]:
     """Return a line for each argument, aligned as ``terraform fmt`` does."""
     written: dict[str, str] = {}
     for name, arguments in table.items():
-        if name not in fields:
+        if name not in settings:
             continue
-        value = fields[name]
+        value = settings[name]
         if variable := _variable(value):
             written[arguments[0]] = f"var.{variable}"
             continue

@@ -12,20 +12,8 @@ from ztrust_mail.core.secret import SecretRef
 from ztrust_mail.dialects.dialect import Dialect
 from ztrust_mail.dialects.row import Attributes
 from ztrust_mail.gateways.gateway import Gateway
-from ztrust_mail.model.fields import (
-    EXTRA,
-    HOST,
-    NOTIFY,
-    USERNAME,
-    FieldMap,
-    FieldValue,
-    Masked,
-    Raw,
-    field_of,
-    is_resolvable,
-    is_within,
-    message_of,
-)
+from ztrust_mail.model import fields
+from ztrust_mail.model.fields import FieldMap, FieldValue, Masked, Raw, field_of, is_resolvable, is_within, message_of
 from ztrust_mail.model.serialize import display_value
 from ztrust_mail.specfile.resolve import Desired
 
@@ -161,13 +149,13 @@ def compare(
 
 
 def _is_extra(name: str) -> bool:
-    return name.startswith(f"{EXTRA}.")
+    return name.startswith(f"{fields.EXTRA}.")
 
 
 @lru_cache(maxsize=4096)  # called with the same few fields for every realm
 def _is_open(name: str) -> bool:
     """Tell whether a field is managed only if the spec names it; any other field is removed if the spec omits it."""
-    return _is_extra(name) or is_within(name, NOTIFY) or message_of(name) is not None
+    return _is_extra(name) or is_within(name, fields.NOTIFY) or message_of(name) is not None
 
 
 def masked_secrets(dialect: Dialect, wanted: Desired, live: Attributes) -> dict[str, SecretRef]:
@@ -203,9 +191,9 @@ def _removals(dialect: Dialect, live: Attributes) -> Iterator[Change]:
         yield Change(name, tuple(by_field[name]), before, None, Action.REMOVE, dialect.label(name))
 
 
-def secret_fields(fields: FieldMap) -> dict[str, SecretRef]:
+def secret_fields(settings: FieldMap) -> dict[str, SecretRef]:
     """Return the references that have to be resolved for a write, by field."""
-    return {name: value for name, value in fields.items() if field_of(name).secret and is_resolvable(value)}
+    return {name: value for name, value in settings.items() if field_of(name).secret and is_resolvable(value)}
 
 
 class Credential(NamedTuple):
@@ -221,10 +209,10 @@ class Credential(NamedTuple):
         return self.host, self.user
 
 
-def credential_of(fields: FieldMap) -> Credential:
+def credential_of(settings: FieldMap) -> Credential:
     """Return the credential of a realm, with empty texts for missing settings."""
-    host, user = str(fields.get(HOST, "")).casefold(), str(fields.get(USERNAME, ""))
-    return Credential(host, user, tuple(secret_fields(fields).values()))
+    host, user = str(settings.get(fields.HOST, "")).casefold(), str(settings.get(fields.USERNAME, ""))
+    return Credential(host, user, tuple(secret_fields(settings).values()))
 
 
 def fit_to_product(gateway: Gateway, wanted: Desired) -> tuple[Desired, tuple[Finding, ...]]:

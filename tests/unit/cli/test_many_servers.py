@@ -66,7 +66,7 @@ def test_why_several_servers_wait_is_logged_once(fleet: Fleet, caplog: pytest.Lo
 
     caplog.set_level(logging.INFO, "ztrust_mail")
     with pytest.raises(SystemExit), Output("drift") as output:
-        run_on_servers(output, ServerFlags(("dev", "eu-*"), (), False, 1), fleet.settings, work)
+        ServerFlags(("dev", "eu-*"), (), False, 1).run(output, fleet.settings, work)
     assert caplog.messages.count("no worker") == 1
 
 

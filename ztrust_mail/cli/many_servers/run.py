@@ -25,8 +25,8 @@ from ztrust_mail.reports.server_result import count_realms, list_requests, refus
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.lines import finding_lines
 from ztrust_mail.reports.text.many_servers import group_lines, table_lines
+from ztrust_mail.settings.fleet import ServerSelection
 from ztrust_mail.settings.inventory import SelectedServer, report_left_out, resolve_selection
-from ztrust_mail.settings.selection import ServerSelection
 from ztrust_mail.settings.urls import is_file_url
 
 Work = Callable[[Output, str | None], None]
