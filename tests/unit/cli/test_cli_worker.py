@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from procrastinate.exceptions import ConnectorException
 from support.cli import Cli
 
 from ztrust_mail.cli.commands.worker import log_lines
@@ -72,6 +73,17 @@ def test_requests_are_logged_if_verbose_alone(logs: None, capsys: pytest.Capture
         log_lines(verbose=verbose)
         logging.getLogger("ztrust_mail.requests").debug("GET")
     assert capsys.readouterr().err.count("GET") == 1
+
+
+def test_a_lost_database_is_not_logged_by_the_queue_as_the_worker_does(
+    logs: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_lines()
+    try:
+        raise ConnectorException
+    except ConnectorException:
+        logging.getLogger("procrastinate.utils").exception("poll_jobs_to_abort error")
+    assert capsys.readouterr().err == ""
 
 
 def test_texts_of_libraries_and_values_in_errors_are_not_logged(logs: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,8 @@ MOST_SERVERS = 64
 OURS: Final = "ztrust_mail"
 _QUEUE: Final = "procrastinate"
 _PACKAGE: Final = str(Path(__file__).parents[2])
+_LOST_DATABASE: Final = "ConnectorException"
+"""The queue's error for an unreachable database. The worker itself logs that, with the next step."""
 _WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging.CRITICAL: "error: "}
 
 
@@ -101,6 +103,9 @@ class _LineHandler(logging.Handler):
     """Writes a record as one printable line; for an exception, only its type and its frames in this package."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind and kind.__name__ == _LOST_DATABASE and not _is_ours(record):
+            return
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         word = _WORDS.get(record.levelno, "")
         lines = [f"{moment} {word}{printable(self._message(record))}"]
@@ -109,10 +114,14 @@ class _LineHandler(logging.Handler):
         print("\n".join(lines), file=sys.stderr, flush=True)
 
     def _message(self, record: logging.LogRecord) -> str:
-        if record.name.partition(".")[0] == OURS:
+        if _is_ours(record):
             return record.getMessage()
         kind = record.exc_info[0] if record.exc_info else None
         return f"the queue reports {kind.__name__ if kind else 'a problem'} in {record.name}"
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == OURS
 
 
 def log_lines(*, verbose: bool = False) -> None:
