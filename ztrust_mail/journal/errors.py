@@ -27,7 +27,8 @@ _BY_SQLSTATE: Final[Mapping[str, _Message]] = {
     "25006": ("cannot be written: the database is read-only", "name the primary server in the journal's URL"),
     "42501": (
         "cannot be used: this account lacks the right",
-        "grant it SELECT, INSERT, UPDATE and DELETE on the journal's tables, and CREATE on their schema to create them",
+        "grant it SELECT, INSERT, UPDATE and DELETE on the journal's tables, USAGE on their sequences, and CREATE on "
+        "their schema to create them",
     ),
     "53100": _FULL,
     "55P03": ("is in use by another run", "wait for it to end, then run the same command again"),
