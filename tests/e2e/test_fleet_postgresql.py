@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ from unit.fleet.test_drain import *  # noqa: F403  the same tests, on the other 
 from unit.fleet.test_drain import WatchedDrain
 from unit.fleet.test_engine import *  # noqa: F403
 
+from ztrust_mail import settings as config
 from ztrust_mail.core.errors import ExitStatus, JournalError, UsageError
 from ztrust_mail.core.secret import Secret
 from ztrust_mail.fleet import RequestState, open_engine
+from ztrust_mail.fleet.health import find_problem
 from ztrust_mail.fleet.queue import DRAIN, WorkerEngine
 from ztrust_mail.fleet.worker import Worker, WorkerOptions, WorkerTiming
 from ztrust_mail.journal.database import parse_url
@@ -405,6 +408,27 @@ def test_a_worker_comes_for_a_damaged_request_and_does_the_others(queue: Queue) 
     )
     run_worker(queue.engine)
     assert queue.states() == {damaged: RequestState.FAILED, other: RequestState.DONE}
+
+
+def test_a_worker_whose_sweeps_fail_says_what_to_do_and_does_not_become_healthy(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(queue.engine, WorkerEngine)
+    failed = list[int]()
+
+    def sweep() -> None:
+        failed.append(1)
+        if len(failed) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise JournalError("the journal cannot be used", "grant it rights", "journal")
+
+    url = config.journal_url(config.load(str(queue.settings), {}), {})
+    assert url
+    options = WorkerOptions(timing=WorkerTiming(sweep=0.02))
+    worker = Worker(queue.engine, parse_url(url), options, (sweep,))
+    worker.run()
+    assert "a sweep failed: the journal cannot be used; grant it rights" in caplog.messages
+    assert find_problem(replace(worker.state, is_connected=True, is_stopping=False), 0.0) == "no sweep has ended yet"
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["at the start", "while it runs"])

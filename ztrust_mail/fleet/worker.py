@@ -70,7 +70,7 @@ class WorkerState:
     is_stopping: bool = False
     draining: set[str] = field(default_factory=set)
     last_sweep: float = 0.0
-    """When the last sweep ended, by the event loop's clock; 0 before the first."""
+    """When the last sweep without an error ended, by the event loop's clock; 0 before the first."""
 
 
 class Worker:
@@ -174,7 +174,7 @@ class Worker:
         try:
             self._engine.drain(server)
         except ZtrustMailError as e:
-            _LOG.warning("requests for %s are left to the next sweep: %s", server, e.message)
+            _LOG.warning("requests for %s are left to the next sweep: %s; %s", server, e.message, e.hint)
         finally:
             self.state.draining.discard(server)
 
@@ -182,6 +182,7 @@ class Worker:
         loop, pruned = asyncio.get_running_loop(), 0.0
         while not ended.is_set():
             await self._free_stalled(app)
+            failed = False
             for sweep in self._sweeps:
                 try:
                     await asyncio.to_thread(sweep)
@@ -190,12 +191,14 @@ class Worker:
                     self._begin_stop()
                     return
                 except JournalError as e:
-                    _LOG.warning("a sweep failed: %s", e.message)
+                    failed = True
+                    _LOG.warning("a sweep failed: %s; %s", e.message, e.hint)
             if not pruned or loop.time() - pruned > self._options.timing.prune:
                 with suppress(JournalError):
                     await asyncio.to_thread(self._engine.journal.requests.prune, self._options.keep)
                 pruned = loop.time()
-            self.state.last_sweep = loop.time()
+            if not failed:
+                self.state.last_sweep = loop.time()
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), self._options.timing.sweep)
 
