@@ -6,6 +6,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
 
@@ -272,6 +273,9 @@ def write_content(work: Work) -> str:
     if len(text) > MAX_CONTENT:
         message = f"the request has {len(text):,} characters; the limit is {MAX_CONTENT:,}"
         raise UsageError(message, "split the spec, and submit one request for each part")
+    if not isinstance(_parse(work.kind, text), Work):
+        message = f"a field of {type(work).__name__} has a value that it cannot have"
+        raise UsageError(message, "see its fields and their types: help(ztrust_mail.fleet)")
     return text
 
 
@@ -291,20 +295,25 @@ def _require_lists(work: Work) -> None:
 
 def read_content(kind: str, text: str, tool_version: str) -> Work:
     """Return the work in a request. Raises :class:`UsageError` if this program does not understand it."""
+    work = _parse(kind, text)
+    if isinstance(work, Work):
+        return work
+    if work is None or (work == FORMAT and not _is_newer(tool_version)):
+        message = "the request cannot be read: its content has an unknown form"
+        raise UsageError(message, "submit it again; if that does not help, report it")
+    message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
+    raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
+
+
+def _parse(kind: str, text: str) -> Work | int | None:
+    """Return the work in a request, the version of content that this program does not understand, or None."""
     version: object = None
-    try:
+    with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         content = json.loads(text)
         version = content.pop("format")
         if version == FORMAT:
             return KINDS[kind].from_content(content)
-        if not isinstance(version, int) or version < FORMAT:
-            raise ValueError
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        if not isinstance(version, int) or version < 1 or not _is_newer(tool_version):
-            message = "the request cannot be read: its content has an unknown form"
-            raise UsageError(message, "submit it again; if that does not help, report it") from None
-    message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
-    raise UsageError(message, "update the worker, then: ztrust-mail requests N --retry", "newer-request")
+    return version if isinstance(version, int) and version >= FORMAT else None
 
 
 def _is_newer(version: str) -> bool:

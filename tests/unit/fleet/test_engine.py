@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.journals import asked
@@ -70,6 +70,19 @@ def test_work_that_the_server_cannot_do_is_refused_and_nothing_is_stored(
     queue: Queue, work: ApplySpec | OnboardRealms, why: str
 ) -> None:
     with pytest.raises((ConfigError, SpecError), match=why):
+        queue.submit(work)
+    assert queue.states() == {}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        ApplySpec(spec("acme"), secrets=cast("Any", "sometimes")),
+        OnboardRealms({"acme": entry()}, test=cast("Any", "no")),
+    ],
+)
+def test_a_value_that_no_worker_could_read_is_refused_and_nothing_is_stored(queue: Queue, work: fleet.Work) -> None:
+    with pytest.raises(UsageError, match=f"a field of {type(work).__name__} has a value that it cannot have"):
         queue.submit(work)
     assert queue.states() == {}
 
