@@ -96,6 +96,15 @@ class StoredRequest(NewRequest):
         """Whether the request runs and is to stop."""
         return self.is_cancelled and self.state is RequestState.RUNNING
 
+    def require_retriable(self) -> None:
+        """Raise :class:`UsageError` for a request that is done, or has not ended."""
+        if self.is_stopping:
+            hint = f"retry when it has ended: ztrust-mail requests {self.number} --follow"
+            raise UsageError(f"request {self.number} is being cancelled and cannot be retried yet", hint)
+        if self.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
+            hint = f"see: ztrust-mail requests {self.number}"
+            raise UsageError(f"request {self.number} is {self.state} and cannot be retried", hint)
+
     @property
     def final_status(self) -> ExitStatus:
         """The exit status of a command that waited for the request."""
@@ -340,12 +349,7 @@ class RequestTable:
             check_version(transaction, self._database.where)
             transaction.execute(queries.LOCK_SERVER, {"server": _one(transaction, number).server})
             before = _one(transaction, number)  # as it is now, after another retry that had the lock
-            if before.is_stopping:
-                hint = f"retry when it has ended: ztrust-mail requests {number} --follow"
-                raise UsageError(f"request {number} is being cancelled and cannot be tried again yet", hint)
-            if before.state in (RequestState.DONE, RequestState.WAITING, RequestState.RUNNING):
-                hint = f"see: ztrust-mail requests {number}"
-                raise UsageError(f"request {number} is {before.state} and cannot be retried", hint)
+            before.require_retriable()
             same = transaction.query(queries.SAME_REQUEST, digest=before.digest, server="", request_key=before.key)
             if same:
                 message = (

@@ -267,6 +267,14 @@ def test_every_format_shows_a_failed_request(shop: Shop, format: OutputFormat) -
     assert "nobody" in ran.out
 
 
+def test_none_of_several_requests_is_tried_again_where_one_cannot_be(shop: Shop) -> None:
+    failed, done = shop.submit("nobody"), shop.submit("acme")
+    shop.drain()
+    ran = shop.cli("requests", str(failed), str(done), "--retry")
+    assert (ran.status, f"request {done} is done and cannot be tried again" in ran.err) == (2, True)
+    assert shop.engine.status(failed).state is RequestState.FAILED
+
+
 def test_a_journal_in_a_file_gets_no_advice_to_start_a_worker(shop: Shop) -> None:
     number = shop.submit("acme")
     shop.set(number, submitted="2026-01-31T12:00:00", due="2026-01-31T12:00:00")

@@ -76,12 +76,14 @@ def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, 
 
 
 def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, retry: bool, follow: bool) -> NoReturn:
-    """Cancel or retry requests, and exit. Stops at the first request that cannot be retried."""
+    """Cancel or retry requests, and exit. Changes none if one does not exist or cannot be retried."""
     from ztrust_mail import fleet
 
     with fleet.open_engine(config_path) as engine:
         for number in numbers:
-            engine.status(number)  # change nothing if one of them does not exist
+            request = engine.status(number)
+            if retry:
+                request.require_retriable()
         change: Callable[[int], StoredRequest] = engine.retry if retry else engine.cancel
         for number in numbers:
             change(number)
