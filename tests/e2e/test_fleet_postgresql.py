@@ -113,7 +113,7 @@ def test_of_threads_that_try_a_request_again_at_once_one_does_and_the_others_say
         one.start()
     for one in threads:
         one.join()
-    assert sorted(said) == [f"request {number} is waiting and cannot be tried again"] * 3 + ["waiting"]
+    assert sorted(said) == [f"request {number} is waiting and cannot be retried"] * 3 + ["waiting"]
 
 
 def test_a_sweep_wakes_workers_for_whatever_is_left_and_once(queue: Queue) -> None:

@@ -117,8 +117,9 @@ def submit(
     first request with a given key is the only one, until it is pruned. Without a key, returns an identical request
     that is waiting or running, if there is one. ``message`` is recorded in the journal.
 
-    Sends nothing to the server and resolves no secrets. If it raises, nothing was stored. Raises :class:`ConfigError`,
-    :class:`SpecError`, :class:`JournalError`, and :class:`UsageError` for work that no worker could do.
+    Sends nothing to the server and resolves no secrets. Raises :class:`ConfigError`, :class:`SpecError`,
+    :class:`JournalError`, and :class:`UsageError` for work that no worker could do; then nothing was stored. The one
+    exception is a journal connection that breaks during the commit: submit again with the same ``key``.
     """
     environ = config.Environment(environ)
     chosen = config.choose_server(config.load(config_path, environ), server, (), environ)

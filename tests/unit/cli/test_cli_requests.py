@@ -271,7 +271,7 @@ def test_none_of_several_requests_is_tried_again_where_one_cannot_be(shop: Shop)
     failed, done = shop.submit("nobody"), shop.submit("acme")
     shop.drain()
     ran = shop.cli("requests", str(failed), str(done), "--retry")
-    assert (ran.status, f"request {done} is done and cannot be tried again" in ran.err) == (2, True)
+    assert (ran.status, f"request {done} is done and cannot be retried" in ran.err) == (2, True)
     assert shop.engine.status(failed).state is RequestState.FAILED
 
 

@@ -360,7 +360,7 @@ def test_a_request_that_is_done_waits_or_runs_cannot_be_tried_again(requests: Re
 def test_a_request_that_is_being_cancelled_is_tried_again_when_it_has_ended(requests: RequestTable) -> None:
     one = taken(requests, new_request())
     requests.cancel(one.number)
-    with pytest.raises(UsageError, match="request 1 is being cancelled and cannot be tried again yet") as caught:
+    with pytest.raises(UsageError, match="request 1 is being cancelled and cannot be retried yet") as caught:
         requests.retrying(1).__enter__()
     assert caught.value.hint == "retry when it has ended: ztrust-mail requests 1 --follow"
 
