@@ -20,7 +20,7 @@ _FULL: Final[_Message] = ("cannot be written: no space is left", "free disk spac
 _FAILS: Final[_Message] = ("fails", "read the database's own log, then run the same command again")
 _LOST: Final[_Message] = (
     "cannot be reached or refuses the login",
-    "check that it runs, and check host, port, database, user and password",
+    "check that it runs, and check its URL: host, port, database, user, password and parameters",
 )
 
 _BY_SQLSTATE: Final[Mapping[str, _Message]] = {
