@@ -1,5 +1,6 @@
 """Explains drift: compares live, desired and last applied settings, so that every difference has a cause."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Self
 
 from ztrust_mail.core.errors import ExitStatus
 from ztrust_mail.core.findings import Finding, Severity
-from ztrust_mail.core.results import ResultMethods, flatten
+from ztrust_mail.core.results import ResultMethods, flatten, summarise
 from ztrust_mail.core.text import MASTER, as_utc, is_selected, matches_any, pluralise, quoted, to_minute
 from ztrust_mail.drift_detection import attribution
 from ztrust_mail.drift_detection.attribution import AppliedState, Cause
@@ -16,7 +17,7 @@ from ztrust_mail.gateways.gateway import Edit, Gateway
 from ztrust_mail.journal.records import NOT_KEPT, LastKnown, Write
 from ztrust_mail.model.fields import ABSENT, FieldValue, Masked, is_critical
 from ztrust_mail.planning.compare import Change
-from ztrust_mail.planning.plan import Plan, RealmPlan, all_findings
+from ztrust_mail.planning.plan import Plan, RealmPlan, Status, all_findings
 from ztrust_mail.planning.planners.from_spec import find_unmatched, nothing_selected
 
 OUT_OF_BAND, EDITED_BY, VANISHED = "out-of-band", "edited-by", "vanished"
@@ -98,7 +99,8 @@ class Drift(ResultMethods):
     def summary(self) -> str:
         """The server and how many realms are in which state."""
         gone = f", {len(self.vanished):,} vanished" if self.vanished else ""
-        return f"{self.plan.summary}{gone}"
+        statuses = Counter("drifted" if one.status is Status.CHANGED else one.status.value for one in self.realms)
+        return f"{summarise(self.plan.url, statuses)}{gone}"
 
     def is_critical(self, realm: str, field: str) -> bool:
         """Tell whether a change outside ztrust-mail could steal passwords or forge mail."""

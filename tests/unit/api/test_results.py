@@ -119,7 +119,7 @@ def test_a_failed_test_mail_and_drift_raise(session, ztrust_sandbox):
     with pytest.raises(MailTestFailed) as failed:
         ztrust_mail.test(session, ["acme"]).raise_for_status()
     assert failed.value.exit_status is ExitStatus.DIFFERS
-    with pytest.raises(ResultError, match="1 changed") as drifted:
+    with pytest.raises(ResultError, match="1 drifted") as drifted:
         ztrust_mail.drift(spec_of(acme=NO_LOGIN), session).raise_for_status()
     assert drifted.value.exit_status is ExitStatus.DIFFERS
     assert issubclass(ResultError, ZtrustMailError)
