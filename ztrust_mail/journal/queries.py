@@ -195,7 +195,8 @@ WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running
 LIMIT 1
 """
 TAKE_REQUEST: Final = """
-UPDATE journal_requests SET state = 'running', attempts = attempts + 1, started = :now, ended = NULL
+UPDATE journal_requests SET state = 'running', attempts = attempts + 1, summary = '', started = :now,
+    ended = NULL
 WHERE number = :number AND attempts = :attempts AND state IN ('waiting', 'running')
 """
 RUNNING_REQUESTS: Final = """

@@ -239,6 +239,13 @@ def test_each_attempt_is_counted_and_two_cannot_take_the_same_one(requests: Requ
     assert second.attempts == 2
 
 
+def test_a_request_that_runs_no_longer_says_why_it_waited(requests: RequestTable) -> None:
+    one = taken(requests, new_request())
+    requests.store([(one, Postponed("the server went down", timedelta()))])
+    [again] = requests.take([requests.get(one.number)])
+    assert (again.state, again.summary) == (RequestState.RUNNING, "")
+
+
 def test_a_worker_that_was_overtaken_can_neither_end_a_request_nor_put_it_back(requests: RequestTable) -> None:
     slow = taken(requests, new_request())
     [fast] = requests.take([slow])
