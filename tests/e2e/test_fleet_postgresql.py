@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
+import psycopg
 import pytest
+from psycopg import Connection
 from support.journals import asked, change, make_old
 from support.postgresql import PostgresqlServer
 from support.processes import free_port
@@ -30,6 +33,7 @@ from ztrust_mail.fleet.queue import DRAIN, WorkerEngine
 from ztrust_mail.fleet.worker import Worker, WorkerOptions, WorkerTiming
 from ztrust_mail.journal.database import parse_url
 from ztrust_mail.journal.opening import HEAD, NewerJournal
+from ztrust_mail.journal.postgresql import PostgresqlDatabase
 
 JOBS = "SELECT task_name, lock, queueing_lock, queue_name, priority, status::text, args::text FROM procrastinate_jobs"
 
@@ -265,15 +269,15 @@ def test_programs_that_open_an_older_journal_at_once_migrate_it_once(
 
 
 @contextmanager
-def pooled(server: PostgresqlServer, folder: Path, mode: str) -> Iterator[int]:
-    """Run PgBouncer in front of a server, and yield its port."""
+def pooled(server: PostgresqlServer, folder: Path, mode: str, size: int = 20) -> Iterator[int]:
+    """Run PgBouncer in front of a server, and yield its port. Its pool has ``size`` connections."""
     port = free_port()
     folder.mkdir()
     (folder / "users.txt").write_text(f'"journal keeper" "{server.password}"\n', "utf-8")
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
         f"listen_port = {port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = {mode}\n"
-        f"unix_socket_dir =\nlogfile = {folder}/log\ndefault_pool_size = 20\n",
+        f"unix_socket_dir =\nlogfile = {folder}/log\ndefault_pool_size = {size}\n",
         "utf-8",
     )
     user = ["-u", "postgres"] if os.geteuid() == 0 else []
@@ -308,6 +312,41 @@ def test_requests_are_submitted_and_done_through_pgbouncer(
             run_worker(engine)
             assert {engine.status(number).state for number in numbers} == {RequestState.DONE}
     assert queue.address_of("acme") == "mail@acme.example"
+
+
+@pytest.fixture
+def starved(postgresql: PostgresqlServer, tmp_path: Path, journal_url: Secret) -> Iterator[tuple[Secret, Connection]]:
+    """The URL of the journal through a pooler with one session, and the connection that has it."""
+    with pooled(postgresql, tmp_path / "pooler", "session", 1) as port:
+        url = journal_url.reveal().replace(f":{postgresql.port}/", f":{port}/")
+        with psycopg.connect(url, autocommit=True) as holder:
+            holder.execute("SELECT 1")
+            yield Secret(url), holder
+
+
+def test_a_pooler_without_a_free_session_is_reported_and_does_not_hang(starved: tuple[Secret, Connection]) -> None:
+    url, holder = starved
+    patient = PostgresqlDatabase(parse_url(url), "the journal", writable=True)
+    hurried = PostgresqlDatabase(parse_url(url), "the journal", writable=True, patience=0.2)
+    with pytest.raises(JournalError, match=r"^the journal has no free connection$") as caught, hurried.reading():
+        pytest.fail("the block was entered")
+    assert "the pool of a pooler such as PgBouncer" in caught.value.hint
+    holder.close()
+    with closing(patient), patient.reading() as transaction:
+        assert transaction.query("SELECT 1 AS one") == [{"one": 1}]
+
+
+def test_a_worker_notices_that_a_pooler_has_no_free_session(queue: Queue, starved: tuple[Secret, Connection]) -> None:
+    assert isinstance(queue.engine, WorkerEngine)
+    url = starved[0]
+    worker = Worker(queue.engine, parse_url(url), WorkerOptions(timing=WorkerTiming(answer=0.2)))
+
+    async def connect() -> None:
+        async with await psycopg.AsyncConnection.connect(url.reveal()) as connection:
+            await worker._await_answer(connection)
+
+    with pytest.raises(psycopg.errors.TooManyConnections):
+        asyncio.run(connect())
 
 
 # Workers

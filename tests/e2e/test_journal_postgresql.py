@@ -260,6 +260,23 @@ def _blocks_read_for_last_known(connection: psycopg.Connection) -> int:
     return int(root["Shared Hit Blocks"] + root["Shared Read Blocks"])
 
 
+def test_the_other_realms_of_a_server_do_not_slow_the_queries_of_a_run_for_one(
+    journal: Journal, postgresql: PostgresqlServer, database: str
+) -> None:
+    values = {"server": "http://id-0", "not_kept": queries.UNKEPT, "realm_0": "tenant-7"}
+    with psycopg.connect(postgresql.url(database), autocommit=True) as connection:
+        connection.execute("ALTER TABLE writes SET (autovacuum_enabled = off), DROP CONSTRAINT writes_run_fkey")
+        connection.execute(_FILL, (0, 40))  # 20 writes to each of 50 realms on 41 servers
+        connection.execute("ANALYZE")
+        of_all = _blocks_read_for_last_known(connection)
+        for statement in (queries.last_known_of(1), queries.IN_DOUBT):
+            query = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + _to_psycopg(statement)
+            row = connection.execute(query, values).fetchone()
+            assert row
+            root = row[0][0]["Plan"]
+            assert root["Shared Hit Blocks"] + root["Shared Read Blocks"] < of_all / 20
+
+
 def test_the_history_of_other_servers_does_not_slow_the_query_for_the_last_known_state(
     journal: Journal, postgresql: PostgresqlServer, database: str
 ) -> None:

@@ -16,11 +16,13 @@ import psycopg
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
+from psycopg_pool import AsyncConnectionPool
 
 from ztrust_mail.core.errors import JournalError, ZtrustMailError
 from ztrust_mail.fleet.queue import DRAIN
 from ztrust_mail.journal.errors import journal_error
 from ztrust_mail.journal.opening import NewerJournal
+from ztrust_mail.journal.postgresql import ANSWER_TIMEOUT
 
 if TYPE_CHECKING:
     from ztrust_mail.fleet.queue import WorkerEngine
@@ -31,6 +33,9 @@ _LOG: Final = logging.getLogger("ztrust_mail.worker")
 
 _TAKEN_FOR_DEAD: Final = psycopg.errors.ForeignKeyViolation
 """Raised when a worker fetches a job after other workers deleted its registration for lack of heartbeats."""
+
+
+_NO_CONNECTION: Final = psycopg.errors.TooManyConnections
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class WorkerTiming:
     poll: float = 0.5
     reconnect: float = 2.0
     longest_reconnect: float = 30.0
+    answer: float = ANSWER_TIMEOUT
+    """For the first answer of a new connection; twice as long for any connection to become free."""
     prune: float = 3600.0
 
 
@@ -87,6 +94,7 @@ class Worker:
         self._sweeps = (*sweeps, engine.wake_all)
         self._stop = asyncio.Event()
         self._failure: NewerJournal | None = None
+        self._is_starved = False
         self.state = WorkerState()
 
     @property
@@ -113,7 +121,9 @@ class Worker:
             try:
                 await self._work()
             except (ConnectorException, psycopg.Error) as e:
-                _LOG.warning("%s", _describe_failure(e.__cause__ or e, self._engine.journal.where))
+                cause = _NO_CONNECTION() if self._is_starved else e.__cause__ or e
+                _LOG.warning("%s", _describe_failure(cause, self._engine.journal.where))
+            self._is_starved = False
             self.state.is_connected = False
             if loop.time() - began > self._options.timing.longest_reconnect:
                 pause = self._options.timing.reconnect
@@ -163,11 +173,20 @@ class Worker:
                 kwargs={**arguments, "application_name": "ztrust-mail worker", "prepare_threshold": None},
                 min_size=1,
                 max_size=self._options.concurrency + 2,
-                timeout=30.0,
+                timeout=2 * self._options.timing.answer,
+                configure=self._await_answer,
             )
         )
         app.task(name=DRAIN)(self._drain)
         return app
+
+    async def _await_answer(self, connection: psycopg.AsyncConnection) -> None:
+        """Raise the error of a server without a free connection where a pooler gives a new one no session."""
+        try:
+            await asyncio.wait_for(AsyncConnectionPool.check_connection(connection), self._options.timing.answer)
+        except TimeoutError:
+            self._is_starved = True
+            raise _NO_CONNECTION from None
 
     def _drain(self, server: str) -> None:
         self.state.draining.add(server)

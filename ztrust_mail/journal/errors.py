@@ -31,6 +31,10 @@ _BY_SQLSTATE: Final[Mapping[str, _Message]] = {
         "their schema to create them",
     ),
     "53100": _FULL,
+    "53300": (
+        "has no free connection",
+        "raise max_connections of PostgreSQL, or the pool of a pooler such as PgBouncer: a worker needs up to 20",
+    ),
     "55P03": ("is in use by another run", "wait for it to end, then run the same command again"),
     "57014": ("takes too long to answer", "check what else this database is doing, then run the same command again"),
     "08": _LOST,

@@ -1,6 +1,8 @@
 """A journal in a PostgreSQL database that a team shares."""
 
 import re
+import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ LIMITS: Final = (
 )
 """Bound how long a hanging server, or the open transaction of a machine that is gone, blocks others."""
 
+ANSWER_TIMEOUT: Final = 15.0
+"""How many seconds a new connection may take for its first answer. A pooler without a free session gives none."""
+
 _MIGRATION_LOCK: Final = 0x7A74727573746D61  # "ztrustma" as a number: the key of a PostgreSQL advisory lock
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
@@ -36,8 +41,17 @@ class PostgresqlDatabase(Database):
     is_shared = True
     column_types: Mapping[str, str] = {"auto_number": "SERIAL PRIMARY KEY", "time": "TIMESTAMP WITH TIME ZONE"}
 
-    def __init__(self, url: PostgresqlUrl, where: str, *, writable: bool, limits: Sequence[str] = LIMITS) -> None:
+    def __init__(
+        self,
+        url: PostgresqlUrl,
+        where: str,
+        *,
+        writable: bool,
+        limits: Sequence[str] = LIMITS,
+        patience: float = ANSWER_TIMEOUT,
+    ) -> None:
         super().__init__(where, writable=writable)
+        self._patience = patience
         self._url = url
         self._limits = "; ".join(limits)
         self._idle: list[_Connection] = []
@@ -78,7 +92,8 @@ class PostgresqlDatabase(Database):
             row_factory=dict_row,
         )
         try:
-            connection.execute(self._limits.encode())
+            with _cut_if_late(connection, self._patience):
+                connection.execute(self._limits.encode())
         except BaseException:
             connection.close()
             raise
@@ -109,6 +124,33 @@ class PostgresqlDatabase(Database):
     def close(self) -> None:
         while self._idle:
             self._idle.pop().close()
+
+
+@contextmanager
+def _cut_if_late(connection: _Connection, seconds: float) -> Iterator[None]:
+    """Cut a connection that gives no answer in time: raises the error of a server that has no free connection."""
+    is_late = threading.Event()
+
+    def cut() -> None:
+        is_late.set()
+        link = socket.socket(fileno=connection.pgconn.socket)
+        try:
+            link.shutdown(socket.SHUT_RDWR)
+        finally:
+            link.detach()  # it belongs to the connection
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except psycopg.OperationalError:
+        if is_late.is_set():
+            raise psycopg.errors.TooManyConnections from None
+        raise
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 class PostgresqlTransaction(Transaction):
