@@ -10,14 +10,12 @@ import click
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
+from ztrust_mail.cli.commands.probe import ca_bundle, connect_if_chosen, deadline, parse_deadline
 from ztrust_mail.cli.invocation import next_command
-from ztrust_mail.core.errors import NoServerChosen, UsageError
-from ztrust_mail.core.text import parse_duration, quoted
 from ztrust_mail.reports.report import of_check
 
 if TYPE_CHECKING:
-    from ztrust_mail.api import CheckOptions, Session
-    from ztrust_mail.specfile.entries import Spec
+    from ztrust_mail.api import CheckOptions
 
 NAME = "check"
 
@@ -36,12 +34,8 @@ class CheckFlags:
         """Return how to check. Raises :class:`UsageError`."""
         from ztrust_mail.probing.options import ProbeOptions
 
-        milliseconds = parse_duration(self.deadline)
-        if milliseconds is None:
-            raise UsageError(f"--deadline {quoted(self.deadline)} is no duration", "give a number with a unit: 20s")
-        probe = ProbeOptions(
-            deadline=milliseconds / 1000, ehlo_name=self.ehlo_name or "", ca_bundle=self.ca_bundle or ""
-        )
+        seconds = parse_deadline(self.deadline)
+        probe = ProbeOptions(deadline=seconds, ehlo_name=self.ehlo_name or "", ca_bundle=self.ca_bundle or "")
         return api.CheckOptions(probe, self.resolver or "", tuple(self.hosts))
 
 
@@ -49,11 +43,9 @@ _checking = parameters.gather(
     "checking",
     CheckFlags,
     (
-        click.option(
-            "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
-        ),
+        deadline,
         parameters.text("--ehlo-name", metavar="NAME", help="Greet relays with this name."),
-        parameters.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's."),
+        ca_bundle,
         parameters.text("--resolver", metavar="IP:PORT", help="For sender: the name server to ask."),
         click.option(
             "--host", "hosts", metavar="GLOB", multiple=True, help="For m365-oauth: also a host of Microsoft 365."
@@ -87,7 +79,7 @@ def command(
     with shared.output(NAME, files.specs) as output:
         how = checking.check_options()
         loaded = files.load_if_any(shared.config)
-        session = _connect(server, loaded, shared.config)
+        session = connect_if_chosen(server, loaded, shared.config)
         if session is None:
             output.show_activity("Checking the spec")
             run = api.check(
@@ -99,13 +91,3 @@ def command(
                 run = api.check(kit, session, realms, spec=loaded, options=how, progress=output.count_realms)
         step = next_command("plan", specs=files.specs) if run.next_step and files.specs else run.next_step
         output.finish_report(replace(of_check(run), next_step=step))
-
-
-def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
-    """Return a session; None if no server is chosen, which a spec does not need for realms named in full."""
-    try:
-        return api.connect(server, spec=spec, config_path=config)
-    except NoServerChosen:
-        if spec is None:
-            raise
-        return None

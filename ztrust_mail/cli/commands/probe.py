@@ -35,6 +35,7 @@ STAGES = (
 """The stages to stop after; written out, since the help of all commands does not import the probe."""
 
 _TLS_PORTS = (465, 2465)
+_OR_RELAY = "; or name a relay by --relay HOST:PORT, or a spec by --spec SPEC"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,8 @@ class ProbeFlags:
         if self.ipv4 and self.ipv6:
             raise UsageError("--ipv4 and --ipv6 exclude each other", "give one, or none for all addresses")
         family = AddressFamily.IPV4 if self.ipv4 else AddressFamily.IPV6 if self.ipv6 else AddressFamily.ANY
-        milliseconds = parse_duration(self.deadline)
-        if milliseconds is None:
-            raise UsageError(f"--deadline {quoted(self.deadline)} is no duration", "give a number with a unit: 20s")
         return ProbeOptions(
-            deadline=milliseconds / 1000,
+            deadline=parse_deadline(self.deadline),
             until=Stage(self.until) if self.until else Stage.QUIT,
             to=self.recipient or "",
             sender=self.sender or "",
@@ -98,6 +96,14 @@ class ProbeFlags:
             family=family,
             allow_clear_login=self.allow_clear_login,
         )
+
+
+def parse_deadline(text: str) -> float:
+    """Return the seconds of ``--deadline``. Raises :class:`UsageError`."""
+    milliseconds = parse_duration(text)
+    if milliseconds is None:
+        raise UsageError(f"--deadline {quoted(text)} is no duration", "give a number with a unit: 20s")
+    return milliseconds / 1000
 
 
 def _host_and_port(text: str) -> tuple[str, int]:
@@ -119,6 +125,10 @@ def _reference(text: str) -> SecretRef:
     return SecretRef(SecretKind(kind), (argument,), ".")
 
 
+deadline = click.option(
+    "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
+)
+ca_bundle = parameters.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's.")
 _PASSWORD = "Where the password comes from: env:NAME or file:PATH."
 
 probing = parameters.gather(
@@ -141,13 +151,11 @@ probing = parameters.gather(
         click.option(
             "--until", metavar="STAGE", type=click.Choice(STAGES), help=f"Stop after this stage: {', '.join(STAGES)}."
         ),
-        click.option(
-            "--deadline", metavar="TIME", default="20s", show_default=True, help="For the whole dialogue with a relay."
-        ),
+        deadline,
         parameters.text(
             "--ehlo-name", metavar="NAME", help="Greet with this name, such as that of the server's machine."
         ),
-        parameters.input_file("--ca-bundle", "FILE", "Trust these authorities (PEM) instead of this machine's."),
+        ca_bundle,
         parameters.text("--source-address", metavar="IP", help="Connect from this address of this machine."),
         parameters.flag("--ipv4", help="Try IPv4 addresses only."),
         parameters.flag("--ipv6", help="Try IPv6 addresses only."),
@@ -236,7 +244,7 @@ def command(
         servers.require_one(place and "--as", "a job is made for the place of one server")
 
         def probe(output: Output, server: str | None) -> None:
-            session = _connect(server, loaded, shared.config)
+            session = connect_if_chosen(server, loaded, shared.config, _OR_RELAY)
             with session or nullcontext():
                 if place:
                     _print_jobs(output, api.write_probe_jobs(session, realms, spec=loaded, options=how, place=place))
@@ -258,12 +266,14 @@ def _print_jobs(output: Output, jobs: str) -> NoReturn:
     output.finish((), of_commands(NAME, ()))
 
 
-def _connect(server: str | None, spec: Spec | None, config: str | None) -> Session | None:
-    """Return a session; None if no server is chosen, which a spec does not need for realms named in full."""
+def connect_if_chosen(server: str | None, spec: Spec | None, config: str | None, more: str = "") -> Session | None:
+    """Return a session; None if no server is chosen, which a spec does not need for realms named in full.
+
+    Raises :class:`NoServerChosen` without a spec; its hint has ``more`` at its end.
+    """
     try:
         return api.connect(server, spec=spec, config_path=config)
     except NoServerChosen as e:
         if spec is None:
-            hint = f"{e.hint}; or name a relay by --relay HOST:PORT, or a spec by --spec SPEC"
-            raise NoServerChosen(e.message, hint, e.rule) from None
+            raise NoServerChosen(e.message, f"{e.hint}{more}", e.rule) from None
         return None
