@@ -250,7 +250,7 @@ selecting = parameters.gather(
             suggest=completion.server_labels,
         ),
         parameters.flag("--all-servers", help="All servers of the settings file."),
-        parameters.number("--parallel", "N", 4, 1, MOST_PARALLEL, "How many servers to work on at once."),
+        parameters.number("--parallel", "N", 4, 1, MOST_PARALLEL, "How many servers to process at once."),
     ),
 )  # fmt: skip
 """Declare the server options; the function gets ``servers``, a :class:`ServerFlags`."""

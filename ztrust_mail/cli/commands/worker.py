@@ -37,7 +37,7 @@ _WORDS: Final = {logging.WARNING: "warning: ", logging.ERROR: "error: ", logging
 
 @parameters.command(NAME)
 @parameters.texts("--queue", "NAME", "Serve the servers of this queue; repeatable.", default=(DEFAULT_QUEUE,))
-@parameters.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to work on at once.")
+@parameters.number("--concurrency", "N", 4, 1, MOST_SERVERS, "How many servers to process at once.")
 @parameters.text("--listen", metavar="HOST:PORT", help="Serve /health and /metrics there over HTTP.")
 @options.config
 def command(queue: Sequence[str], concurrency: int, listen: str | None, config: str | None) -> None:

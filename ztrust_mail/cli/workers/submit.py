@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAX_PLAN = 100_000_000
 """How many bytes of a saved plan are read at most; how large a request may be is checked when it is submitted."""
 
-detaching = parameters.flag("--detach", help="Have a worker do it and return at once; see: ztrust-mail requests.")
+detaching = parameters.flag("--detach", help="Submit a request to workers and return; see: ztrust-mail requests.")
 
 
 @dataclass(frozen=True)
