@@ -161,6 +161,8 @@ class Drain:
     def _attempt(self, batch: Sequence[StoredRequest]) -> Ends:
         first = batch[0]
         _LOG.info("%s of %s: %s", _describe(batch), quoted(first.name or first.server), first.kind)
+        if problem := self._find_settings_problem():
+            return dict(zip(_numbers(batch), self._wait_for_server(batch, problem), strict=True))
         try:
             ends = self._call(batch)
         except JournalError:
@@ -174,6 +176,14 @@ class Drain:
             waiting = self._wait_for_server(lost, "the server went down")
             return {**ends, **dict(zip(_numbers(lost), waiting, strict=True))}
         return ends
+
+    def _find_settings_problem(self) -> str:
+        """Return why the settings cannot be read now, such as while somebody edits them; empty if they can."""
+        try:
+            config.load(self._options.config_path, self._options.environ)
+        except ZtrustMailError as e:
+            return f"the settings of this worker cannot be used: {e.message}"
+        return ""
 
     def _wait_for_server(self, batch: Sequence[StoredRequest], why: str) -> list[RequestEnd | Postponed]:
         """Postpone these requests, and all others for the same unavailable server; this drain ends.

@@ -169,6 +169,26 @@ def test_requests_wait_for_a_server_that_is_down_and_none_counts_as_an_attempt(q
     assert {*queue.states().values()} == {RequestState.DONE}
 
 
+@pytest.mark.parametrize("content", ["garbage", None])
+def test_requests_wait_while_the_settings_of_the_worker_cannot_be_read(queue: Queue, content: str | None) -> None:
+    """Else one save of a half-edited file would fail all requests of all servers."""
+    numbers = [queue.submit(work).number for work in (onboard("acme"), CheckDrift(spec("globex")))]
+    written, url = queue.settings.read_text(encoding="utf-8"), queue.server.url
+    queue.settings.unlink()
+    if content:
+        queue.settings.write_text(content, encoding="utf-8")
+    assert queue.engine.drain(url) == 0
+    waiting = queue.engine.status(numbers[0])
+    assert (waiting.state, waiting.attempts) == (RequestState.WAITING, 0)
+    assert waiting.summary.startswith("the settings of this worker cannot be used: ")
+    assert queue.sandbox.requests == ()
+    queue.settings.write_text(written, encoding="utf-8")
+    queue.settings.chmod(0o600)
+    queue.make_due()
+    assert queue.drain() == 2
+    assert queue.states() == dict.fromkeys(numbers, RequestState.DONE)
+
+
 def test_a_request_is_given_up_when_its_server_was_down_for_too_long(queue: Queue) -> None:
     queue.sandbox.faults.unavailable = True
     number = queue.submit(CheckDrift(spec("acme"))).number
