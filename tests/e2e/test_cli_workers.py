@@ -286,7 +286,7 @@ def test_without_a_worker_the_list_says_how_to_start_one(place: Workplace, postg
     place.cli("drift", "mail.yaml", "--server", "dev", "--detach")
     assert "ztrust-mail worker" not in place.cli("requests").out
     postgresql.run("UPDATE journal_requests SET due = due - interval '1 hour'", "journal")
-    said = "None in queue `default` are running. If no worker serves it, start one: ztrust-mail worker\n"
+    said = "No request in queue `default` is running. If no worker serves it, start one: ztrust-mail worker\n"
     assert said in place.cli("requests").out
 
 

@@ -179,7 +179,7 @@ class ApplyContext:
 
     ``who`` is recorded in the journal. ``memory`` is what the journal holds of realms whose stored secrets the plan
     keeps. ``test_canary`` is called after the canary was written. ``lock_lost`` is set when this run loses its lock on
-    the server; no write begins after that.
+    the server; no write starts after that.
     """
 
     gateway: Gateway

@@ -41,7 +41,7 @@ class SpecFlags:
         return api.load_spec(self.specs, variables=self.variables, config_path=config)
 
     def load_if_any(self, config: str | None) -> Spec | None:
-        """Return the spec, None where no file is named."""
+        """Return the spec, None if no file is named."""
         if self.specs:
             return self.load(config)
         if self.var:
@@ -82,7 +82,7 @@ class SharedFlags:
 
 @dataclass(frozen=True)
 class ServerFlags:
-    """The servers as a person typed them, how many to work on at once, and the order of the stages to write."""
+    """The servers as typed by the user, how many to process at once, and the order of the stages to write."""
 
     server: tuple[str, ...]
     label: tuple[str, ...]
@@ -110,9 +110,9 @@ class ServerFlags:
     ) -> None:
         """Do the work of a command on each server that was asked for, and exit.
 
-        A server's failure ends no other. Where the work asks whether to write, one question is asked for all servers,
+        A server's failure ends no other. If the work asks whether to write, one question is asked for all servers,
         unless the user said ``yes`` beforehand; then they are written stage by stage as ``order`` says, if it is given.
-        Raises :class:`UsageError` where the servers cannot be selected.
+        Raises :class:`UsageError` if the servers cannot be selected.
         """
         if not self.are_several:
             work(output, self.only)

@@ -140,10 +140,10 @@ class Drain:
         return ended + self._end_damaged()
 
     def _end_damaged(self) -> int:
-        """End the requests whose rows cannot be read, which would come to be taken again and again."""
+        """End the requests with unreadable rows, which would otherwise be taken again and again."""
         damaged = self._requests.end_damaged(self._server)
         for number, column in damaged.items():
-            _LOG.warning("request %d is failed: `%s` of its row in the journal cannot be read", number, column)
+            _LOG.warning("request %d failed: column `%s` of its row in the journal cannot be read", number, column)
         return len(damaged)
 
     def _do(self, batch: Sequence[StoredRequest], *, was_killed: bool) -> list[RequestEnd | Postponed]:
@@ -254,13 +254,13 @@ class Drain:
         return session
 
     def _require_known(self, server: str) -> None:
-        """Raise for a server that is not in this worker's settings: a URL would get the general login."""
+        """Raise for a server missing from this worker's settings: a URL would receive the general login."""
         options = self._options
         settings = config.load(options.config_path, options.environ)
         is_named = server in settings.servers or server in settings.untrusted.servers
         if not is_named and not config.has_server_at(settings, server, options.environ):
             error = Unsafe if "://" in server or is_file_url(server) else ConfigError
-            message = f"the settings of this worker have no server {quoted(server, 200)}"
+            message = f"this worker's settings have no server {quoted(server, 200)}"
             raise error(message, "add it to the worker's settings, then: ztrust-mail requests N --retry")
 
     @contextmanager

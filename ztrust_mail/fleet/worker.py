@@ -181,7 +181,7 @@ class Worker:
         return app
 
     async def _await_answer(self, connection: psycopg.AsyncConnection) -> None:
-        """Raise the error of a server without a free connection where a pooler gives a new one no session."""
+        """Raise the error of a server without a free connection if a pooler gives a new one no session."""
         try:
             await asyncio.wait_for(AsyncConnectionPool.check_connection(connection), self._options.timing.answer)
         except TimeoutError:

@@ -177,7 +177,7 @@ class Transaction(Protocol):
         ...
 
     def now(self) -> datetime:
-        """Return the time of the clock that all users of the journal share."""
+        """Return the time by the clock shared by all users of the journal."""
         ...
 
     def tables(self) -> set[str]:

@@ -47,7 +47,7 @@ class RealmDiff:
 
     @property
     def status(self) -> Status:
-        """The status in reports: unreadable where an error is among the findings."""
+        """The status in reports: unreadable if there is an error among the findings."""
         if has_errors(self.findings):
             return Status.UNREADABLE
         return Status.CHANGED if self.is_different else Status.IN_SYNC
@@ -76,7 +76,7 @@ class RunDiff(ResultMethods):
 
     @property
     def exit_status(self) -> ExitStatus:
-        """DIFFERS where a realm differs."""
+        """DIFFERS if a realm differs."""
         return ExitStatus.DIFFERS if any(realm.is_different for realm in self.realms) else ExitStatus.OK
 
 
@@ -174,7 +174,7 @@ def _compare_secret(before: str | None, after: str | None) -> SecretState:
 
 
 def _is_unmanaged(dialect: Dialect, native: str) -> bool:
-    """Tell whether a comparison removes an attribute only where its field is named."""
+    """Tell whether a comparison removes an attribute only if its field is named."""
     return is_template(native) or native not in dialect.attribute_names
 
 

@@ -32,8 +32,8 @@ _TITLES = {AddressFamily.IPV4: "IPv4", AddressFamily.IPV6: "IPv6", AddressFamily
 class Deadline(AbstractContextManager["Deadline"]):
     """One deadline for a whole dialogue, from its creation on.
 
-    Inside ``with``, a timer shuts the watched sockets down when the time is over. A socket's own time-out begins anew
-    with every byte, so a relay that sends one byte every few seconds would never reach it.
+    Inside ``with``, a timer shuts the watched sockets down when the time is over. A socket's own timeout restarts with
+    every byte, so a relay that sends one byte every few seconds would never reach it.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -102,7 +102,7 @@ class Matching:
     findings: tuple[Finding, ...] = ()
 
     def resolve(self, spec: Spec, realm: str) -> Desired:
-        """Return the desired settings of a realm with an entry: none but a finding where two globs tie."""
+        """Return the desired settings of a realm with an entry: none but a finding if two globs tie."""
         if tie := self.ties.get(realm):
             return Desired(realm, self.entries[realm], findings=(tie,))
         return resolve_entry(spec, self.entries[realm], realm)

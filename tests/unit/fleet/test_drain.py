@@ -333,7 +333,7 @@ def test_a_request_of_this_version_with_unknown_fields_is_not_called_newer(queue
     number = queue.submit(apply_to("acme")).number
     change(queue.url, """UPDATE journal_requests SET content = replace(content, '"allow":', '"with":1,"allow":')""")
     queue.drain()
-    assert "its content is not what this program writes" in queue.engine.status(number).summary
+    assert "its content has an unknown form" in queue.engine.status(number).summary
 
 
 def test_a_drain_of_a_journal_that_was_migrated_meanwhile_ends_and_changes_nothing(queue: Queue) -> None:

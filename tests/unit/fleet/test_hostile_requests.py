@@ -112,7 +112,7 @@ def test_a_url_that_the_settings_do_not_have_gets_no_login(target: Target, has_u
         refused = target.do(number)
         assert not elsewhere.requests
     assert (refused.state, refused.exit_status) == (RequestState.FAILED, 5)
-    assert refused.summary == f"no server in this worker's settings has the URL `{elsewhere.url}`"
+    assert refused.summary == f"this worker's settings have no server `{elsewhere.url}`"
 
 
 def test_a_name_that_the_settings_of_the_worker_do_not_have_is_reported_as_such(target: Target) -> None:
@@ -120,8 +120,8 @@ def test_a_name_that_the_settings_of_the_worker_do_not_have_is_reported_as_such(
     target.alter(number, name="gone")
     refused = target.do(number)
     assert (refused.state, refused.exit_status) == (RequestState.FAILED, 2)
-    assert refused.summary == "the settings of this worker have no server `gone`"
-    assert "add it to the settings of the worker, then: ztrust-mail requests N --retry" in refused.report
+    assert refused.summary == "this worker's settings have no server `gone`"
+    assert "add it to the worker's settings, then: ztrust-mail requests N --retry" in refused.report
 
 
 def test_files_of_the_worker_are_no_server(target: Target, tmp_path: Path) -> None:

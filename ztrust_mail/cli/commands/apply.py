@@ -53,7 +53,7 @@ class ApplyFlags:
     shared: options.SharedFlags
 
     def check(self) -> None:
-        """Raise :class:`UsageError` where the options do not fit each other."""
+        """Raise :class:`UsageError` if options conflict."""
         if self.plan is not None:
             if self.files.specs or self.realm or self.files.var or self.secrets is not SecretMode.AUTO:
                 hint = "leave out SPEC, --realm, --var and --secrets, or save a new plan with them"

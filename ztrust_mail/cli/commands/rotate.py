@@ -132,7 +132,7 @@ def _rotate(
             apply_options.waves.check(made.changed)
             finish_with_plan(output, session, made, flags.preview, apply_options.allow, fitted)
         prepare(output, session, apply_options, yes=yes)
-        with session.lock(wait=apply_options.wait):  # to the end of the search for old values
+        with session.lock(wait=apply_options.wait):  # until the search for old values has ended
             output.add_findings(one.finding for one in api.settle(session))
             done = execute(output, session, make_plan, apply_options, yes=yes)
             if done.verdict.refusal or done.is_declined:
@@ -142,7 +142,7 @@ def _rotate(
 
 
 def _submission(flags: RotateFlags, loaded: tuple[Spec, SpecFiles]) -> submit.Submission:
-    """Return what to submit; ``loaded`` is the spec, and the data of its files."""
+    """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
     (spec, data), writing = loaded, flags.writing

@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def select_servers(output: Output, selection: ServerSelection, settings_path: str | None) -> Sequence[SelectedServer]:
-    """Return the servers that were asked for. Raises :class:`UsageError` where they cannot be selected."""
+    """Return the servers that were asked for. Raises :class:`UsageError` if they cannot be selected."""
     settings = config.load(settings_path)
     selected = resolve_selection(settings, selection)
     output.add_findings(report_left_out(settings, selection))
@@ -49,7 +49,7 @@ def select_servers(output: Output, selection: ServerSelection, settings_path: st
 
 
 class ManyServersRun:
-    """A run on several servers. The main thread asks and waits; each server has a thread."""
+    """A run on several servers. The main thread asks and waits; each server has its own thread."""
 
     def __init__(
         self, output: Output, selected: Sequence[SelectedServer], parallel: int, order: Sequence[Stage]

@@ -1,4 +1,4 @@
-"""Has workers do what a command asks for: submits a request for each server, and follows it unless detached."""
+"""Delegates a command to workers: submits a request for each server, and follows it unless detached."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from ztrust_mail.specfile.entries import Spec
 
 MAX_PLAN = 100_000_000
-"""How many bytes of a saved plan are read at most; how large a request may be is checked when it is submitted."""
+"""The maximum size of a saved plan, in bytes. The size of a request is checked separately, on submit."""
 
 detaching = parameters.flag("--detach", help="Submit a request to workers and return; see: ztrust-mail requests.")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What to submit for each server of a command. ``guard`` are the servers that the spec is for, if it names any.
+    """The request to submit for each server of a command. ``guard`` has the servers named in the spec's guard.
 
-    ``plan`` is a saved plan to be applied. With ``detach`` the command ends at once, otherwise with the request.
+    ``plan`` is a saved plan to apply. With ``detach`` the command ends immediately, otherwise when the request ends.
     """
 
     work: Work
@@ -51,12 +51,12 @@ class Submission:
 
 
 def is_for_workers(config_path: str | None, *, detach: bool) -> bool:
-    """Tell whether workers do what a command asks for: by ``--detach``, or by the settings."""
+    """Tell whether a command is delegated to workers, by ``--detach`` or by the settings."""
     return detach or config.load(config_path).fleet.run_by_workers
 
 
 def refuse_options(given: Mapping[str, object], reasons: Mapping[str, str], *, detach: bool) -> None:
-    """Raise :class:`UsageError` for an option that was given and that no request carries, with the reason."""
+    """Raise :class:`UsageError` for a given option that requests do not support, with the reason."""
     for name, reason in reasons.items():
         if given[name]:
             cause = "--detach" if detach else '`run_by = "workers"` in the settings'
@@ -64,9 +64,9 @@ def refuse_options(given: Mapping[str, object], reasons: Mapping[str, str], *, d
 
 
 def confirm_or_end(output: Output, *, yes: bool, detach: bool) -> None:
-    """Ask on a terminal whether workers are to write, unless the user said ``yes`` beforehand; a no ends the command.
+    """Ask on a terminal whether workers may write, unless ``yes`` is set; a no ends the command.
 
-    Raises :class:`UsageError` with ``detach`` and without a terminal: a worker cannot ask.
+    Raises :class:`UsageError` with ``detach`` or without a terminal, since a worker cannot ask.
     """
     if yes:
         return
@@ -74,40 +74,40 @@ def confirm_or_end(output: Output, *, yes: bool, detach: bool) -> None:
     if detach or not sys.stdin.isatty():
         review = next_command("plan") if command == "apply" else next_command(command, dry_run=True, detach=None)
         raise UsageError("a worker cannot ask for confirmation", f"review `{review}`, then pass --yes")
-    if not confirm("A worker makes the plan, and writes it without showing it first. Submit it?"):
+    if not confirm("A worker will plan and write without showing the plan first. Submit the request?"):
         output.finish([line("Declined: nothing was submitted.")], of_findings(command, ExitStatus.DIFFERS, ()))
 
 
 def load_for_workers(files: SpecFlags, config_path: str | None) -> tuple[Spec, SpecFiles]:
     """Return a spec, and the data of its files for a request.
 
-    Raises :class:`UsageError` for a spec that can be read only once, and as :func:`ztrust_mail.load_spec` does.
+    Raises :class:`UsageError` for a spec that can be read only once, and like :func:`ztrust_mail.load_spec`.
     """
     for one in files.specs:
         if one == STDIN:
-            raise UsageError("a request cannot have its spec from standard input", "save it to a file, and name that")
+            raise UsageError("requests cannot read the spec from standard input", "save it to a file, and name that")
         if os.path.exists(one) and not os.path.isfile(one) and not os.path.isdir(one):
             raise UsageError(f"{quoted(one)} can be read only once", "save it to a file, and name that")
     return files.load(config_path), SpecFiles(read_data(files.specs))
 
 
 def read_plan(saved: SavedPlan) -> str:
-    """Return the text of a saved plan. Raises :class:`UsageError` where the file is another plan by now."""
+    """Return the text of a saved plan. Raises :class:`UsageError` if the file was replaced meanwhile."""
     from ztrust_mail.planning.saved.read import from_text
 
     text = read_regular_file(saved.path, MAX_PLAN).decode("utf-8-sig")
     if from_text(text).digest != saved.digest:
-        raise UsageError(f"the plan {quoted(saved.path, 255)} was replaced while it was read", "run the command again")
+        raise UsageError(f"the plan {quoted(saved.path, 255)} was replaced while being read", "run the command again")
     return text
 
 
 def submit_on_servers(output: Output, servers: ServerFlags, config_path: str | None, submission: Submission) -> None:
-    """Submit a request for each server that was asked for, and exit: at once, or when all have ended."""
+    """Submit a request for each selected server, and exit: immediately, or when all have ended."""
     from ztrust_mail import fleet
 
     if submission.order and submission.detach:
         hint = "leave out --detach, or submit stage by stage with --label"
-        raise UsageError("--order cannot be combined with --detach: requests of several servers do not wait", hint)
+        raise UsageError("--order cannot be combined with --detach: requests do not wait for other servers", hint)
     fleet.require_workers(config.journal_url(config.load(config_path)))
     with fleet.open_engine(config_path) as engine:
         work = partial(_submit, engine, config_path, submission)
@@ -122,7 +122,7 @@ def _submit(
     chosen = _choose_server(submission, config.load(config_path), server)
     if is_file_url(chosen.url):
         hint = "run the command here, without --detach, or name a server"
-        raise UsageError(f"{quoted(chosen.url)} are realm exports on this machine, which no worker has", hint)
+        raise UsageError(f"{quoted(chosen.url)} has realm exports on this machine, which workers cannot access", hint)
     if not output.wait_for_turn():
         output.finish([line(output.declined)], of_findings(output.command, ExitStatus.DIFFERS, ()))
     request = engine.submit(submission.work, chosen, message=submission.message)

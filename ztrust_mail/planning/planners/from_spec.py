@@ -97,7 +97,7 @@ def select_realms(spec: Spec, gateway: Gateway, realms: Sequence[str] = (), *, e
 
 
 def find_named(spec: Spec, realms: Sequence[str] = ()) -> tuple[str, ...] | None:
-    """Return all realms that :func:`select_realms` may select, None where the server's list decides."""
+    """Return all realms that :func:`select_realms` may select, None if the server's list decides."""
     if realms and not any("*" in one or "?" in one for one in realms):
         return tuple(realms)
     return None if spec.globs else tuple(entry.name for entry in spec.entries)

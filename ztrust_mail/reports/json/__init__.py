@@ -53,7 +53,7 @@ class JsonFormat(ReportFormat[Data]):
         return schema_at(beginning).startswith(SCHEMAS)
 
     def findings(self, report: reports.FindingsReport) -> Data:
-        """Return findings alone, and how many are not shown."""
+        """Return findings, and how many are not shown."""
         return _data(report, more={} if report.hidden is None else {"hidden": report.hidden})
 
     def conversion(self, report: reports.ConversionReport) -> Data:
@@ -73,7 +73,7 @@ class JsonFormat(ReportFormat[Data]):
         return _data(report, map(_realm, report.plan.realms), more)
 
     def apply(self, report: reports.ApplyReport) -> Data:
-        """Return what became of each realm of an applied plan."""
+        """Return the outcome of each realm of an applied plan."""
         done = report.result
         return _data(
             report, map(_realm_outcome, done.realms), {**_matches(done.plan), "run": done.run, "stopped": done.stopped}
@@ -96,7 +96,7 @@ class JsonFormat(ReportFormat[Data]):
         return _data(report, more={"runs": [_run(one) for one in report.runs]})
 
     def diff(self, report: reports.DiffReport) -> Data:
-        """Return the realms with their changes from what the first run left to what the second left."""
+        """Return the realms with their changes from the first run to the second."""
         found = report.diff
         numbers = {"from": found.first.number, "to": found.second.number}
         return _data(report, map(_realm_diff, found.realms), {"diff": numbers})
@@ -189,7 +189,7 @@ class JsonFormat(ReportFormat[Data]):
         return _data(report, more={"presets": [_preset(one) for one in report.presets]})
 
     def servers(self, report: reports.ServersReport) -> Data:
-        """Return servers with their logins, without any secret, and with what a check found."""
+        """Return servers with their logins, without secrets, and with the results of checks."""
         from ztrust_mail.reports.json.servers import server_data
 
         return _data(report, more={"servers": [server_data(one, report.listed) for one in report.listed.servers]})

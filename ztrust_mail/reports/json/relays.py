@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def relay_data(found: RelayOutcome) -> Data:
-    """Return all that is known of a relay."""
+    """Return all data about a relay."""
     relay = found.relay
     return {
         "relay": str(relay),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def server_data(one: ListedServer, found: ServerList) -> Mapping[str, JsonLike]:
-    """Return what is known of a server; ``url`` and more are null for a broken entry, ``check`` without a check."""
+    """Return a server as data. ``url`` and others are null for a broken entry, ``check`` without a check."""
     server, check = one.server, found.checks.get(one.name)
     return {
         "name": one.name,

@@ -89,13 +89,13 @@ def status_of(one: Diagnosis) -> str:
 
 
 def server_side(one: Diagnosis) -> str:
-    """Return what the server said, and how long it took."""
+    """Return the server's response, and how long it took."""
     said = "sent the mail" if one.answer.is_sent else one.answer.message.removeprefix("the test mail failed; ")
     return f"{said}, after {one.answer.seconds:.1f} s"
 
 
 def probe_side(one: Diagnosis) -> str:
-    """Return what the probe saw, in one line: the stages that passed, then the one that failed."""
+    """Return the probe's result in one line: the stages that passed, then the one that failed."""
     found = one.probe
     passed = [stage for stage in found.stages if stage.status in (ProbeStatus.OK, ProbeStatus.WARNING)]
     shown = ", ".join(stage.stage.label for stage in passed if stage.stage is not Stage.QUIT)

@@ -24,7 +24,7 @@ _QUIET = (IN_SYNC, VALID)
 def many_servers_body(
     report: ManyServersReport, render: Callable[[Report], TextReport], *, details: bool = False
 ) -> Iterator[Line]:
-    """Yield the text of each server below its name. With ``details`` also of those in sync."""
+    """Yield the text of each server below its name; with ``details``, also of those in sync."""
     yield from group_lines([one for one in report.servers if details or not _is_quiet(one)], render, details=details)
 
 

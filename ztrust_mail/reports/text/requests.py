@@ -126,7 +126,7 @@ def request_table_verdict(report: RequestListReport) -> Iterator[Line]:
     numbers = ", ".join(f"{counts[state]:,} {state}" for state in RequestState if state in counts)
     yield line(Span("Requests: ", "bold"), f"{numbers}.")
     for queue in report.listed.idle_queues:
-        said = f"None in queue {quoted(queue)} are running. If no worker serves it, start one"
+        said = f"No request in queue {quoted(queue)} is running. If no worker serves it, start one"
         yield command_line(said, worker_command(queue))
     if report.next_step:
         yield command_line("Show one", report.next_step)
