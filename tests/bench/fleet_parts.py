@@ -208,8 +208,8 @@ FROM journal_requests WHERE kind = %s
 """
 _COPIES = """
 INSERT INTO journal_requests (server, name, queue, kind, content, digest, request_key, priority, who, message,
-    tool_version, state, attempts, is_cancelled, summary, report, report_text, submitted, due)
+    tool_version, state, attempts, is_cancelled, summary, report, report_text, mails, submitted, due)
 SELECT server, name, queue, kind, content, digest || n, request_key, priority, who, message,
-    tool_version, state, attempts, is_cancelled, summary, report, report_text, submitted, due
+    tool_version, state, attempts, is_cancelled, summary, report, report_text, mails, submitted, due
 FROM journal_requests, generate_series(1, %s::int) AS n WHERE number = %s
 """

@@ -20,10 +20,10 @@ from support.bad_server import BadServer, stall
 from support.cli import PATIENCE, Cli, Ran, on_terminal
 from support.fleets import Fleet, entry
 from support.postgresql import PostgresqlServer
-from ztrust_mail.cli.fleet.follow import Follower
 
 from ztrust_mail import fleet as requests
 from ztrust_mail.cli.output import Output
+from ztrust_mail.cli.workers.follow import Follower
 from ztrust_mail.journal.requests import RequestState
 
 ALLOWED = ("--yes", "--allow", "all")
@@ -190,6 +190,23 @@ def test_with_workers_in_the_settings_a_command_shows_the_report_of_the_worker_a
         wrong = place.cli("rotate", "env:NOBODY", "mail.yaml", "--server", "dev", "--yes")
         assert (wrong.status, "no selected realm uses `env:NOBODY`" in wrong.out) == (2, True)
     assert place.cli("apply", "mail.yaml", "--server", "dev").status == 2
+
+
+def test_with_workers_in_the_settings_the_options_of_a_command_mean_the_same(place: Workplace) -> None:
+    place.use('[fleet]\nrun_by = "workers"\n')
+    on_dev, sandbox = ("mail.yaml", "--server", "dev"), place.fleet["dev"]
+    with place.worker():
+        assert place.cli("apply", *on_dev, *ALLOWED).status == 0
+        uncovered = place.cli("drift", *on_dev, "--uncovered", "fail")
+        assert (uncovered.status, "Not covered by the spec: " in uncovered.out) == (1, True)
+        assert "Next: " not in uncovered.out, "an apply would change nothing"
+        sandbox.edit_smtp("acme", {**sandbox.smtp("acme"), "fromDisplayName": "Acme"})
+        harmless = place.cli("drift", *on_dev, "--fail-on", "critical", "--ignore", "all")
+        assert (harmless.status, harmless.out.endswith("Next: ztrust-mail apply mail.yaml --server dev\n")) == (0, True)
+        test = place.cli("test", "acme", "--server", "dev", "--no-probe")
+        assert (test.status, "from here" in test.out) == (1, False)
+        rotation = place.cli("rotate", "--relay", "smtp.example.com", *on_dev, "--yes")
+        assert (rotation.status, "logs in at `smtp.example.com`" in rotation.out) == (2, True)
 
 
 def test_with_workers_in_the_settings_stages_follow_each_other_and_stop_at_a_failure(place: Workplace) -> None:

@@ -19,7 +19,16 @@ from support.fleet_cases import (
     wait_until,
 )
 from support.fleet_faults import World, world_on
-from support.fleet_points import EVERY_REQUEST, HELD, LOOKING, MAILING, READING, SUBMITTING, WRITING
+from support.fleet_points import (
+    EVERY_REQUEST,
+    HELD,
+    LOOKING,
+    MAILING,
+    ONBOARDING,
+    READING,
+    SUBMITTING,
+    WRITING,
+)
 from support.keycloak_server import KeycloakServer
 from support.postgresql import PostgresqlServer
 from support.server_under_test import real_server, sandbox_server
@@ -62,6 +71,32 @@ def test_requests_are_done_as_asked_though_their_workers_were_killed(world: Worl
             struck.start_for_all()
             struck.wait_until_done()
             struck.check()
+
+
+MAILS = {
+    "before-due": ([1, 1, 1], 0),
+    "due": ([1, 1, 1], 0),
+    "before-mail-mark": ([1, 1, 1], 0),
+    "before-mail": ([0, 1, 1], 1),
+    "mail": ([1, 1, 1], 1),
+    "mail-recorded": ([1, 1, 1], 0),
+    "before-mail-2": ([1, 0, 1], 1),
+    "mail-3": ([1, 1, 1], 1),
+}
+"""How many mails each realm gets whose worker is killed there, and of how many it is unknown whether they were sent."""
+
+
+def test_an_onboarding_sends_each_mail_once_though_its_worker_was_killed(world: World) -> None:
+    assert MAILS.keys() == ONBOARDING.keys()
+    with world.round([Case(ONBOARD, point) for point in MAILS]) as struck:
+        struck.kill(struck.stop_workers())
+        struck.start_for_all()
+        struck.wait_until_done()
+        struck.check()
+        found = {
+            site.case.point: (struck.count_mails(site), len(struck.find_unknown_mails(site))) for site in struck.sites
+        }
+        assert found == MAILS
 
 
 THEN = (

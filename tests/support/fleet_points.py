@@ -77,6 +77,20 @@ MAILING = {
     "mail": Point(_GATEWAY, "KeycloakGateway.test", after=True),
 }
 
+_MARKS = "ztrust_mail.fleet.mail_marks"
+
+ONBOARDING = {
+    "before-due": Point(_MARKS, "MailMarks.plan"),
+    "due": Point(_MARKS, "MailMarks.plan", after=True),
+    "before-mail-mark": Point(_MARKS, "MailMarks.begin"),
+    "before-mail": MAILING["before-mail"],
+    "mail": MAILING["mail"],
+    "mail-recorded": Point(_MARKS, "MailMarks.end", after=True),
+    "before-mail-2": Point(_GATEWAY, "KeycloakGateway.test", nth=2),
+    "mail-3": Point(_GATEWAY, "KeycloakGateway.test", after=True, nth=3),
+}
+"""What onboarding requests come to in addition that have three test mails sent, one after the other."""
+
 SUBMITTING = {
     "before-stored": Point(_REQUESTS, "RequestTable._insert"),
     "stored": Point(_REQUESTS, "RequestTable._insert", after=True),
@@ -90,7 +104,7 @@ LOOKING = {
 }
 """When a drain looks for requests: at its beginning, and when all that it found are done."""
 
-POINTS = {**EVERY_REQUEST, **WRITING, **MAILING, **SUBMITTING, **LOOKING}
+POINTS = {**EVERY_REQUEST, **WRITING, **MAILING, **ONBOARDING, **SUBMITTING, **LOOKING}
 
 HELD = {"put-lost": Fault.HANG, "put-unanswered": Fault.DELAY}
 """What the network does to the second write, during which the worker is stopped."""

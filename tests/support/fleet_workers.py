@@ -47,8 +47,11 @@ _NEEDED = (
 )
 """What the first request would import."""
 
-PATIENCE = 60.0
-"""Seconds in which a worker comes to its point, or ends."""
+PATIENCE = 120.0
+"""Seconds in which a worker comes to its point, or ends.
+
+PostgreSQL waits 60 s for a worker that was paused in the middle of a transaction, whose locks hold up others.
+"""
 
 LEASE = Timing(ttl=2.0, poll=0.1)
 TIMING = WorkerTiming(heartbeat=0.25, stalled_after=1.0, poll=1.0, reconnect=0.1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,7 @@ from support.journals import change, use_cheap_fingerprints
 from ztrust_mail import settings as config
 from ztrust_mail.api.spec_types import EntryDict, SpecDict
 from ztrust_mail.core.secret import Secret
-from ztrust_mail.fleet import ApplySpec, DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
+from ztrust_mail.fleet import ApplySpec, Drain, DrainOptions, Engine, OnboardRealms, RetryPolicy, Work, open_engine
 from ztrust_mail.journal.database import parse_url
 from ztrust_mail.journal.requests import NewRequest, RequestState, StoredRequest
 from ztrust_mail.sandbox import Sandbox, SandboxOptions
@@ -140,6 +141,21 @@ def queue(
         options = DrainOptions(str(settings), environ, Event(), QUICK)
         with open_engine(str(settings), environ, options=options) as engine:
             yield replace(first, engine=engine)
+
+
+class WatchedDrain(Drain):
+    """A drain that can be waited for until it has noticed that what it does is to end."""
+
+    @contextmanager
+    def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[Event]:
+        with super()._watching(batch) as self.cancel:
+            yield self.cancel
+
+    def wait_until_cancelled(self, number: int) -> None:
+        """Wait until one of several requests that are done together is known to be cancelled."""
+        pause = Event()
+        while not self._is_cancelled(number):
+            pause.wait(0.01)
 
 
 def at_write(monkeypatch: pytest.MonkeyPatch, nth: int, act: Callable[[], object]) -> None:

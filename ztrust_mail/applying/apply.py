@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 
-from ztrust_mail.applying.options import ApplyContext, ApplyOptions, Wave
+from ztrust_mail.applying.options import ApplyContext, ApplyOptions, Wave, never
 from ztrust_mail.applying.outcome import RealmOutcome, Result
 from ztrust_mail.applying.readback import not_read_back, read_back
 from ztrust_mail.applying.recorder import Recorder
@@ -31,27 +31,45 @@ _LOG = logging.getLogger("ztrust_mail.apply")
 
 
 class Queue:
-    """Realms to be written. ``mark`` records intents before their realms are handed out; ``should_stop`` ends it."""
+    """Realms to be written. ``mark`` records intents before their realms are handed out; ``should_stop`` ends it.
+
+    Realms that are ``cancelled`` when their turn comes are left out.
+    """
 
     def __init__(
-        self, realms: Sequence[RealmPlan], mark: Callable[[list[str]], None], should_stop: Callable[[], bool]
+        self,
+        realms: Sequence[RealmPlan],
+        mark: Callable[[list[str]], None],
+        should_stop: Callable[[], bool],
+        is_cancelled: Callable[[str], bool] = never,
     ) -> None:
         self._waiting = deque(realms)
         self._marked: deque[RealmPlan] = deque()
         self._mark = mark
         self._should_stop = should_stop
+        self._is_cancelled = is_cancelled
         self._lock = threading.Lock()
 
     def next(self) -> RealmPlan | None:
         """Return the next realm to write, None at the end. Raises what ``mark`` raises."""
         with self._lock:
-            if self._should_stop():
-                return None
-            if not self._marked and self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(INTENT_BATCH, len(self._waiting)))]
-                self._mark([realm.realm for realm in batch])
-                self._marked.extend(batch)
-            return self._marked.popleft() if self._marked else None
+            while not self._should_stop():
+                self._mark_next()
+                if not self._marked:
+                    break
+                realm = self._marked.popleft()
+                if not self._is_cancelled(realm.realm):
+                    return realm
+            return None
+
+    def _mark_next(self) -> None:
+        """Record the intents of the next realms, if all that were marked before have been handed out."""
+        while self._waiting and not self._marked:
+            batch = [self._waiting.popleft() for _ in range(min(INTENT_BATCH, len(self._waiting)))]
+            left = [realm for realm in batch if not self._is_cancelled(realm.realm)]
+            if left:
+                self._mark([realm.realm for realm in left])
+                self._marked.extend(left)
 
 
 def in_parallel(work: Callable[[], None], threads: int, interrupted: Callable[[], None]) -> None:
@@ -117,7 +135,7 @@ class ApplyRun:
         untouched = [RealmOutcome.of(realm) for realm in self._todo if realm.realm not in self._attempts]
         self.done |= {realm.realm: realm.move_to(Status.SKIPPED, Step.SKIPPED) for realm in untouched}
         try:
-            self._recorder.finish(self._outcome(), [realm.realm for realm in untouched])
+            self._recorder.finish(self._outcome(is_whole=not untouched), [realm.realm for realm in untouched])
         except JournalError as e:
             self._on_journal_error(e)
 
@@ -136,7 +154,7 @@ class ApplyRun:
                 self._test_canary(names)
 
     def _write_wave(self, wave: Wave) -> None:
-        queue = Queue(wave.realms, self._mark_intents, self._should_stop)
+        queue = Queue(wave.realms, self._mark_intents, self._should_stop, self._options.is_cancelled)
         fresh_reads = FreshReads(self._gateway, wave.realms)
 
         def work() -> None:
@@ -205,11 +223,13 @@ class ApplyRun:
         self.exit_statuses.append(e.exit_status)
         self.stopped = self.stopped or _reason(e)
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, *, is_whole: bool) -> Outcome:
         if self.interrupted:
             return Outcome.INTERRUPTED
         if self.stopped:
             return Outcome.STOPPED
+        if not is_whole:
+            return Outcome.INTERRUPTED  # for realms that were cancelled by themselves
         bad = any(realm.status is not Status.APPLIED for realm in self.done.values())
         return Outcome.FAILED if bad or self._left_out else Outcome.DONE
 

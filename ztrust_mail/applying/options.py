@@ -141,15 +141,21 @@ CanaryTest = Callable[[Sequence[str]], Sequence[Finding]]
 """Has the server test the connection of realms; returns its answers, an error for each test that failed."""
 
 
+def never(realm: str) -> bool:
+    """Return that a realm is not cancelled."""
+    return False
+
+
 @dataclass(frozen=True)
 class ApplyOptions:
     """The options of an apply.
 
     ``allow`` names the dangers that are intended. ``wait`` is how many seconds to wait for the lock on the server.
     ``progress`` is called, from any thread, with each realm that was written or has failed. Setting ``cancel`` lets
-    writes in progress finish and skips the rest. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in the
-    journal, as is ``message``, which says why; without ``plan_digest`` it is the digest of the plan itself. ``request``
-    is the number of the request in the journal that the plan is applied for.
+    writes in progress finish and skips the rest; ``is_cancelled``, called with each realm at its turn, skips that realm
+    alone. ``command``, ``spec_digest`` and ``plan_digest`` are recorded in the journal, as is ``message``, which says
+    why; without ``plan_digest`` it is the digest of the plan itself. ``request`` is the number of the request in the
+    journal that the plan is applied for.
 
     Raises :class:`UsageError` for a message that is not one line of printable text, or is too long.
     """
@@ -164,6 +170,7 @@ class ApplyOptions:
     plan_digest: str = ""
     message: str = ""
     request: int | None = None
+    is_cancelled: Callable[[str], bool] = never
 
     def __post_init__(self) -> None:
         check_message(self.message)

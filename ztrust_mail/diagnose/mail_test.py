@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ztrust_mail.core.errors import (
     NOT_THE_API,
@@ -69,6 +69,18 @@ class MailTestOutcome:
     settings: FieldMap | None = field(default=None, repr=False, compare=False)
 
 
+class MailRecord(Protocol):
+    """Records test mails as they are sent. Its methods are called from any thread, and may raise."""
+
+    def begin(self, realm: str) -> bool:
+        """Record that a mail is about to be sent; return False where it must not be."""
+        ...
+
+    def end(self, outcome: MailTestOutcome) -> None:
+        """Record the outcome of a test, also of one for which no mail was begun."""
+        ...
+
+
 @dataclass(frozen=True, repr=False)
 class MailTestRun(ResultMethods):
     """The tests of several realms, and the account whose address the mails went to.
@@ -125,14 +137,16 @@ def send_stored(
     progress: RealmCounter | None = None,
     clock: Clock = time.monotonic,
     cancel: threading.Event | None = None,
+    record: MailRecord | None = None,
 ) -> MailTestRun:
     """Test the stored settings of each realm; the server takes a masked secret for the stored one.
 
     A server that shows no settings gets only the name of the realm. Setting ``cancel`` skips tests not yet started.
+    ``record`` is called before each mail and after each test.
     """
     names = list(dict.fromkeys(realms))
     if not gateway.capabilities.read:
-        return _run(gateway, {name: _Job({}) for name in names}, progress, clock, cancel)
+        return _run(gateway, {name: _Job({}) for name in names}, progress, clock, cancel, record)
     reading = suggest_names(gateway, gateway.read(names, everything=False), names)
     jobs: dict[str, _Job | RealmError] = {}
     for name in names:
@@ -141,7 +155,7 @@ def send_stored(
             jobs[name] = _Job(live.attributes, settings_of(gateway.dialect, live.attributes))
         else:
             jobs[name] = live
-    return _run(gateway, jobs, progress, clock, cancel)
+    return _run(gateway, jobs, progress, clock, cancel, record)
 
 
 def send_wanted(
@@ -188,23 +202,25 @@ def _run(
     progress: RealmCounter | None,
     clock: Clock,
     cancel: threading.Event | None,
+    record: MailRecord | None = None,
 ) -> MailTestRun:
     account, numbers = gateway.account(), count(1)
 
     def test(realm: str) -> MailTestOutcome:
         if cancel is not None and cancel.is_set():
-            why = "not tested: cancelled before its turn"
-            return MailTestOutcome(realm, MailTestStatus.SKIPPED, why, exit_status=ExitStatus.INTERRUPTED)
+            return _skip_cancelled(realm)
         began, job = clock(), jobs[realm]
         outcome = replace(one(realm), settings=job.settings if isinstance(job, _Job) else None)
         outcome = replace(outcome, seconds=clock() - began)
+        if record:
+            record.end(outcome)
         if progress:
             progress(next(numbers), len(jobs))
         return outcome
 
     def one(realm: str) -> MailTestOutcome:
         try:
-            return _test(gateway, account, realm, jobs[realm])
+            return _test(gateway, account, realm, jobs[realm], record)
         except (RealmError, ServerError) as e:
             status = MailTestStatus(e.state) if isinstance(e, RealmError) else MailTestStatus.FAILED
             ended = ExitStatus.DIFFERS if isinstance(e, MailTestFailed) else ExitStatus.PARTIAL
@@ -212,6 +228,11 @@ def _run(
 
     with ThreadPoolExecutor(gateway.connections) as pool:
         return MailTestRun(gateway.url, account, tuple(pool.map(test, jobs)))
+
+
+def _skip_cancelled(realm: str) -> MailTestOutcome:
+    why = "not tested: cancelled before its turn"
+    return MailTestOutcome(realm, MailTestStatus.SKIPPED, why, exit_status=ExitStatus.INTERRUPTED)
 
 
 _UNANSWERED = ("reset", "slow", "too-large", NOT_THE_API)
@@ -224,7 +245,9 @@ def _unknown_outcome(e: RealmError | ServerUnreachable, account: Account) -> Mai
     return MailTestFailed(f"{e.message}: the test mail may have been sent", hint, TEST_UNKNOWN)
 
 
-def _test(gateway: Gateway, account: Account, realm: str, job: _Job | RealmError) -> MailTestOutcome:
+def _test(
+    gateway: Gateway, account: Account, realm: str, job: _Job | RealmError, record: MailRecord | None
+) -> MailTestOutcome:
     if isinstance(job, RealmError):
         raise job
     if not job.attributes and gateway.capabilities.read:
@@ -232,6 +255,8 @@ def _test(gateway: Gateway, account: Account, realm: str, job: _Job | RealmError
     if account.email == "":
         hint = f"give the account {account.name} in realm {account.realm} an e-mail address"
         raise MailTestFailed("cannot send a test mail: the account used has no e-mail address", hint, "no-address")
+    if record and not record.begin(realm):
+        return _skip_cancelled(realm)
     try:
         gateway.test(realm, job.attributes)
     except (RealmError, ServerUnreachable) as e:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -97,6 +97,7 @@ class Drain:
         self._journal, self._server, self._options = journal, server, options
         self._requests = journal.requests
         self._lost = threading.Event()
+        self._cancelled: Collection[int] = ()
         self._is_down = False
 
     def run(self) -> int:
@@ -213,7 +214,7 @@ class Drain:
 
     def _call(self, batch: Sequence[StoredRequest]) -> Ends:
         with self._connect(batch[0]) as session, self._watching(batch) as cancel:
-            call = WorkCall(batch[0], session, cancel, self._options.retry.wait_for_lock)
+            call = WorkCall(batch[0], session, cancel, self._options.retry.wait_for_lock, self._is_cancelled)
             try:
                 if call.request.kind == OnboardRealms.kind:
                     return Batch(call, batch).run()
@@ -223,6 +224,10 @@ class Drain:
                 if e.rule == Reason.WINDOW and (closed := find_closed_window(session)):
                     return dict.fromkeys(_numbers(batch), closed)
                 raise
+
+    def _is_cancelled(self, number: int) -> bool:
+        """Tell whether a request that is worked on was cancelled, as far as is known by now."""
+        return number in self._cancelled
 
     def _execute(self, call: WorkCall, work: Work) -> RequestEnd | Postponed:
         if isinstance(work, ApplySpec | ApplySavedPlan | RotateSecrets) and (
@@ -238,7 +243,7 @@ class Drain:
                 return Postponed("the worker was stopped")
         if has_lost_server(result) and not isinstance(work, TestSpec | TestStored):
             return Postponed(str(result), is_server_down=True)
-        return end_of(result)
+        return end_of(result, work)
 
     def _connect(self, request: StoredRequest) -> Session:
         options = self._options
@@ -265,15 +270,20 @@ class Drain:
 
     @contextmanager
     def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
-        """Yield an event that is set when the drain is stopped or all requests of the batch are cancelled."""
+        """Yield an event that is set when the drain is stopped or all requests of the batch are cancelled.
+
+        Until then, looks for requests that are cancelled one by one.
+        """
         cancel, done = threading.Event(), threading.Event()
-        numbers = {*_numbers(batch)}
+        numbers, self._cancelled = {*_numbers(batch)}, ()
 
         def watch() -> None:
             while not done.wait(self._options.retry.watch) and not cancel.is_set():
                 with suppress(JournalError):  # try again next time; a run that needs the journal stops by itself
-                    if self._is_stopping or numbers <= self._requests.find_cancelled():
-                        cancel.set()
+                    if not self._is_stopping:
+                        self._cancelled = self._requests.find_cancelled()
+                if self._is_stopping or numbers.issubset(self._cancelled):
+                    cancel.set()
 
         watcher = threading.Thread(target=watch, name="cancelled requests", daemon=True)
         watcher.start()

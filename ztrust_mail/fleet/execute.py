@@ -35,7 +35,9 @@ from ztrust_mail.fleet.work import (
     TestStored,
     Work,
     fit_to,
+    probe_options_of,
 )
+from ztrust_mail.gateways.capabilities import Operation, require
 from ztrust_mail.journal.errors import RULE as JOURNAL
 from ztrust_mail.journal.lease import LOCKED
 from ztrust_mail.journal.records import LOCK_LOST, Outcome
@@ -68,13 +70,15 @@ LONGEST_WAIT: Final = timedelta(minutes=5)
 class WorkCall:
     """A request in progress. Setting ``cancel`` ends it after the writes in progress.
 
-    ``wait`` is how many seconds to wait for another run on the server.
+    ``wait`` is how many seconds to wait for another run on the server. ``is_cancelled`` tells by number whether one of
+    several requests in progress is cancelled.
     """
 
     request: StoredRequest
     session: Session
     cancel: threading.Event
     wait: float
+    is_cancelled: Callable[[int], bool]
 
     def options(self, allow: frozenset[Reason], waves: Waves | None = None) -> ApplyOptions:
         """Return the options for applying a plan for this request."""
@@ -100,13 +104,23 @@ def execute(call: WorkCall, work: Work) -> WorkResult:
         case RotateSecrets():
             return _rotate(call, work)
         case CheckDrift():
-            return api.drift(fit_to(work.load(), call.session.server), call.session, realms=work.realms)
+            return _check_drift(call, work)
         case TestSpec():
-            spec = fit_to(work.load(), call.session.server)
-            return api.test(call.session, work.realms, spec=spec, cancel=call.cancel)
+            spec, probe = fit_to(work.load(), call.session.server), probe_options_of(work)
+            return api.test(call.session, work.realms, spec=spec, probe=probe, cancel=call.cancel)
         case TestStored():
-            return api.test(call.session, work.realms, cancel=call.cancel)
+            return api.test(call.session, work.realms, probe=probe_options_of(work), cancel=call.cancel)
     raise TypeError(f"no worker does {type(work).__name__}")
+
+
+def _check_drift(call: WorkCall, work: CheckDrift) -> Drift:
+    from ztrust_mail.drift_detection.drift import FailOn
+
+    if work.uncovered == "fail":
+        require(call.session.gateway, Operation.UNCOVERED)
+    spec = fit_to(work.load(), call.session.server)
+    found = api.drift(spec, call.session, realms=work.realms, lint=work.lint_options)
+    return found.failing_on(FailOn(work.fail_on))
 
 
 def _apply(call: WorkCall, work: ApplySpec) -> Result:
@@ -146,7 +160,7 @@ def _rotate(call: WorkCall, work: RotateSecrets) -> Result:
     spec, allow = fit_to(work.load(), call.session.server), parse_allow(work.allow) | {Reason.MASS_CHANGE}
     waves = replace(work.waves or Waves("1"), per_credential=True)
     options = replace(call.options(allow, waves), command="rotate", spec_digest=api.spec_digest(spec))
-    make_plan = partial(api.rotate_plan, spec, call.session, work.references, realms=work.realms, allow=work.allow)
+    make_plan = partial(api.rotate_plan, spec, call.session, work.scope, realms=work.realms, allow=work.allow)
     with call.session.lock(wait=options.wait, cancel=call.cancel):  # until the search for old values has ended
         settled = tuple(one.finding for one in api.settle(call.session))
         done = api.run_plan(call.session, make_plan, options)
@@ -178,13 +192,24 @@ def with_reasons(refusal: Unsafe, plan: Plan) -> Unsafe:
     return Unsafe(refusal.message, refusal.hint, refusal.rule, (*refusal.findings, *errors))
 
 
-def end_of(result: WorkResult) -> RequestEnd:
+def end_of(result: WorkResult, work: Work | None = None) -> RequestEnd:
     """Return the end of a request from its result. Finding drift is not a failure."""
     from ztrust_mail.drift_detection.drift import Drift
 
-    is_answer = isinstance(result, Drift) and result.exit_status is ExitStatus.DIFFERS
-    is_done = is_answer or result.exit_status is ExitStatus.OK
-    return _end(RequestState.DONE if is_done else RequestState.FAILED, report_of(result), str(result))
+    is_strict = isinstance(work, CheckDrift) and work.uncovered == "fail"
+    report = _report_drift(result, is_strict=is_strict) if isinstance(result, Drift) else report_of(result)
+    is_answer = isinstance(result, Drift) and report.exit_status is ExitStatus.DIFFERS
+    is_done = is_answer or report.exit_status is ExitStatus.OK
+    return _end(RequestState.DONE if is_done else RequestState.FAILED, report, str(result))
+
+
+def _report_drift(found: Drift, *, is_strict: bool) -> Report:
+    """Report drift; where that is strict, a realm without an entry counts as drift."""
+    from ztrust_mail.reports.report import of_drift
+
+    fails = is_strict and bool(found.plan.uncovered)
+    status = ExitStatus.worst([found.exit_status, *([ExitStatus.DIFFERS] if fails else [])])
+    return replace(of_drift(found, status), uncovered_fails=fails)
 
 
 def end_of_error(kind: str, e: ZtrustMailError) -> RequestEnd:

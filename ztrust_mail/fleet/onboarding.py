@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from ztrust_mail import api
 from ztrust_mail.api.run import with_policy
-from ztrust_mail.core.errors import ZtrustMailError
-from ztrust_mail.core.findings import Finding, Severity
+from ztrust_mail.core.errors import ExitStatus, ZtrustMailError
+from ztrust_mail.core.findings import has_errors
 from ztrust_mail.core.text import first_and_more
 from ztrust_mail.fleet.execute import (
     WorkCall,
@@ -23,7 +23,9 @@ from ztrust_mail.fleet.execute import (
     until_window,
     with_reasons,
 )
+from ztrust_mail.fleet.mail_marks import MailMark, MailMarks
 from ztrust_mail.fleet.work import OnboardRealms, fit_to, read_content
+from ztrust_mail.gateways.capabilities import Operation, require
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
 from ztrust_mail.planning.compare import SecretMode
 from ztrust_mail.planning.plan import Plan, Status
@@ -105,7 +107,8 @@ class Batch:
         if not self._accepted:
             return self.ends
         # allow everything: each request has been judged on its own, or will be in _plan
-        options = replace(self.call.options(frozenset(Reason)), request=min(self._accepted))
+        options = self.call.options(frozenset(Reason))
+        options = replace(options, request=min(self._accepted), is_cancelled=self._is_cancelled)
         done = api.run_plan(self.call.session, self._plan, options)
         if done.verdict.refusal:
             raise done.verdict.refusal
@@ -113,17 +116,34 @@ class Batch:
         require_journal(result)
         tests = self._test(result)
         for one in self._accepted.values():
-            if one.request.number not in self.ends:
-                ensured = _ensured_of(one, result, tests)
-                self.ends[one.request.number] = self._end_of(ensured)
+            number = one.request.number
+            if number not in self.ends or (not self._has_ended(number) and self.call.is_cancelled(number)):
+                self.ends[number] = self._end_of(one, result, tests)
         return self.ends
 
-    def _end_of(self, ensured: Ensured) -> RequestEnd | Postponed:
-        if ensured.result.interrupted:
+    def _has_ended(self, number: int) -> bool:
+        return isinstance(self.ends.get(number), RequestEnd)
+
+    def _is_cancelled(self, realm: str) -> bool:
+        """Tell whether the request that names a realm was cancelled."""
+        return self.call.is_cancelled(self._numbers[realm])
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {realm: number for number, one in self._accepted.items() for realm in one.names}
+
+    def _end_of(self, one: Onboarding, result: Result, tests: MailTestRun | None) -> RequestEnd | Postponed:
+        part = self._ensured_of(one, result, tests)
+        untested = [realm.realm for realm in part.realms if self._is_mail_due(realm)]
+        if self.call.is_cancelled(one.request.number):
+            if left := _describe_left(one, part, untested):
+                cancelled = replace(part, result=replace(part.result, interrupted=True))
+                return replace(end_of(cancelled), state=RequestState.CANCELLED, summary=f"cancelled; {left}")
+        elif result.interrupted or (untested and self.call.cancel.is_set()):
             return Postponed("the worker was stopped")
-        if has_lost_server(ensured):
+        if has_lost_server(part):
             return Postponed("the server went down", is_server_down=True)
-        return end_of(ensured)
+        return end_of(part)
 
     @cached_property
     def _accepted(self) -> dict[int, Onboarding]:
@@ -144,6 +164,9 @@ class Batch:
         work = read_content(request.kind, request.content, request.tool_version)
         assert isinstance(work, OnboardRealms)
         spec = fit_to(work.load(), self.call.session.server)
+        if work.test:
+            require(self.call.session.gateway, Operation.TEST)  # before anything is written
+            self._marks.add(request, work.entries)
         return Onboarding(request, work, tuple(api.explain(spec, realm) for realm in work.entries))
 
     def _plan(self) -> Plan:
@@ -158,7 +181,9 @@ class Batch:
         left = set[str]()
         for one in self._accepted.values():
             left |= self._find_permitted(one, one.part_of(plan))
-        return replace(plan, realms=tuple(one for one in plan.realms if one.realm in left))
+        plan = replace(plan, realms=tuple(one for one in plan.realms if one.realm in left))
+        self._marks.plan(one.realm for one in plan.changed if not one.wanted.disabled)
+        return plan
 
     def _find_permitted(self, one: Onboarding, part: Plan) -> set[str]:
         """Return the realms of a request to write now. If it is refused or has to wait, store that outcome."""
@@ -181,32 +206,48 @@ class Batch:
             return None
         return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE)
 
+    @cached_property
+    def _marks(self) -> MailMarks:
+        return MailMarks(self.call.session.journal.requests, self.call.is_cancelled)
+
+    def _is_mail_due(self, one: RealmOutcome) -> bool:
+        """Tell whether a realm has the settings of its request, and the test mail that follows was not begun yet."""
+        is_right = one.status in (Status.APPLIED, Status.IN_SYNC) and not one.plan.wanted.disabled
+        return is_right and self._marks.of(one.realm) is MailMark.DUE
+
     def _test(self, result: Result) -> MailTestRun | None:
-        """Have the server send a test mail for each realm that was written and whose request asks for tests."""
-        asked = {realm for one in self._accepted.values() if one.work.test for realm in one.names}
-        names = [one.realm for one in result.realms if one.realm in asked and _was_given_mail(one)]
-        return api.test(self.call.session, names, probe=False) if names and not self.call.cancel.is_set() else None
+        """Have the server send the test mails that are due, those that an earlier attempt left among them."""
+        from ztrust_mail.diagnose.mail_test import send_stored
+
+        due = [one.realm for one in result.realms if self._is_mail_due(one) and not self._is_cancelled(one.realm)]
+        if not due or self.call.cancel.is_set():
+            return None
+        return send_stored(self.call.session.gateway, due, cancel=self.call.cancel, record=self._marks)
+
+    def _ensured_of(self, one: Onboarding, result: Result, tests: MailTestRun | None) -> Ensured:
+        """Return what a common run did to the realms of one request."""
+        from ztrust_mail.api import Ensured
+
+        realms = tuple(realm for realm in result.realms if realm.realm in one.names)
+        outcomes = tuple(test for test in tests.outcomes if test.realm in one.names) if tests else ()
+        before = {realm.realm for realm in realms} - {test.realm for test in outcomes}
+        found = [finding for realm in sorted(before) if (finding := self._marks.recall(realm))]
+        own = replace(
+            result,
+            plan=one.part_of(result.plan),
+            realms=realms,
+            interrupted=False,
+            own_findings=(*result.own_findings, *found),
+            exit_statuses=(*result.exit_statuses, *([ExitStatus.DIFFERS] if has_errors(found) else [])),
+        )
+        return Ensured(own, replace(tests, outcomes=outcomes) if tests and outcomes else None)
 
 
-def _was_given_mail(one: RealmOutcome) -> bool:
-    return one.status is Status.APPLIED and not one.plan.wanted.disabled
-
-
-def _ensured_of(one: Onboarding, result: Result, tests: MailTestRun | None) -> Ensured:
-    """Return the part of a common run's result that concerns one request."""
-    from ztrust_mail.api import Ensured
-
-    realms = tuple(realm for realm in result.realms if realm.realm in one.names)
-    found = (*result.own_findings, *_note_untested(one, realms))
-    own = replace(result, plan=one.part_of(result.plan), realms=realms, own_findings=found)
-    outcomes = tuple(test for test in tests.outcomes if test.realm in one.names) if tests else ()
-    return Ensured(own, replace(tests, outcomes=outcomes) if tests and outcomes else None)
-
-
-def _note_untested(one: Onboarding, realms: Sequence[RealmOutcome]) -> Iterator[Finding]:
-    """Yield a note for realms that a killed worker may have written: no test mail is sent for them now."""
-    names = [realm.realm for realm in realms if realm.status is Status.IN_SYNC and not realm.plan.wanted.disabled]
-    if names and one.work.test and one.request.attempts > 1:
-        message = f"no test mail was sent for {first_and_more(names)}: an earlier worker ended before it could report"
-        hint = "check the mailbox; test again if no mail arrived"
-        yield Finding(Severity.NOTE, "test-unknown", message, hint)
+def _describe_left(one: Onboarding, part: Ensured, untested: Sequence[str]) -> str:
+    """Return what a cancelled request has done and what it has left, an empty text if it has left nothing."""
+    done = {realm.realm for realm in part.realms if realm.status not in (Status.SKIPPED, Status.MISSING)}
+    left = sorted(one.names - done)
+    if not left and not untested:
+        return ""
+    parts = {"written, and not undone": part.written, "not written": left, "no test mail sent for": untested}
+    return "; ".join(f"{what}: {first_and_more(names)}" for what, names in parts.items() if names)

@@ -16,8 +16,8 @@ from ztrust_mail.fleet.work import CheckDrift
 from ztrust_mail.settings.inventory import resolve_selection
 
 if TYPE_CHECKING:
+    from ztrust_mail.fleet.content import Content
     from ztrust_mail.fleet.engine import Engine
-    from ztrust_mail.fleet.work import Content
     from ztrust_mail.specfile.entries import Spec
 
 _LOG: Final = logging.getLogger("ztrust_mail.worker")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias, cast
 
 from ztrust_mail._version import __version__
 from ztrust_mail.api.spec_types import DefaultsDict, EntryDict, SpecDict
@@ -18,18 +18,38 @@ from ztrust_mail.core.errors import ConfigError, UsageError
 from ztrust_mail.core.secret import SecretKind, SecretRef
 from ztrust_mail.core.text import quoted
 from ztrust_mail.dialects.products.keycloak import KEYCLOAK
+from ztrust_mail.fleet.content import (
+    SECOND,
+    WORDS,
+    Content,
+    FailOnWord,
+    UncoveredWord,
+    check_names,
+    fields_to_json,
+    find_written,
+    mapping_of,
+    parse_fields,
+    texts_in,
+    version_of,
+)
 from ztrust_mail.linting.lint import fit_spec, load_spec
-from ztrust_mail.planning.compare import SecretMode
+from ztrust_mail.linting.selection import LintOptions, choose_rules
 from ztrust_mail.secrets.sources import RUN_SECRETS
 from ztrust_mail.specfile.entries import Spec
 from ztrust_mail.specfile.load import Paths, SpecFiles, read_data
 
 if TYPE_CHECKING:
     from ztrust_mail.applying.options import Waves
+    from ztrust_mail.planning.planners.rotate import RelayLogin
+    from ztrust_mail.probing.options import ProbeOptions
     from ztrust_mail.settings import Server
 
-FORMAT: Final = 1
-"""The content version that this program writes, and the newest that it understands."""
+FORMAT: Final = 2
+"""The newest version of the content of requests that this program understands.
+
+It writes the oldest one that has all fields of the request: an older worker does what it understands, and refuses the
+rest as newer than itself, instead of ignoring it.
+"""
 
 MAX_CONTENT: Final = 10_000_000
 """The maximum length of a request's content, in characters."""
@@ -37,11 +57,10 @@ MAX_CONTENT: Final = 10_000_000
 MAX_WAIT_FOR_REALM: Final = 7 * 86_400
 """The maximum time, in seconds, that a request can wait for a realm that does not exist yet."""
 
-_LISTS: Final = ("realms", "allow", "references")
+_LISTS: Final = ("realms", "allow", "references", "select", "ignore")
 """The fields of work that are lists of texts."""
 
 SpecSource: TypeAlias = "Paths | SpecDict | SpecFiles"
-Content: TypeAlias = Mapping[str, JsonLike]
 
 
 @dataclass(frozen=True)
@@ -82,14 +101,11 @@ class WithSpec(Work):
         fit_to(self.load(), server)
 
     def to_content(self) -> Content:
-        others = {one.name: _to_json(getattr(self, one.name)) for one in fields(self) if one.name != "spec"}
-        return {"spec": _spec_content(self.spec, self.variables), **others}
+        return {"spec": _spec_content(self.spec, self.variables), **fields_to_json(self, but="spec")}
 
     @classmethod
     def from_content(cls, content: Content) -> WithSpec:
-        if set(content) != {one.name for one in fields(cls)}:
-            raise ValueError
-        return cls(**{name: _PARSERS.get(name, _texts)(value) for name, value in content.items()})
+        return cls(**parse_fields(cls, content))
 
     def load(self) -> Spec:
         """Return the spec. Raises :class:`SpecError`."""
@@ -116,51 +132,94 @@ class ApplySpec(_Writing):
 
 @dataclass(frozen=True)
 class RotateSecrets(_Writing):
-    """Write the new values of secrets wherever ``references`` are used, such as ``env:SMTP_PASSWORD``."""
+    """Write the new values of secrets wherever ``references`` are used, such as ``env:SMTP_PASSWORD``.
+
+    With ``relay`` in their place, those of all realms that log in at this host, or as one ``user`` of it.
+    """
 
     kind: ClassVar[str] = "rotate"
     command: ClassVar[str] = "rotate"
     priority: ClassVar[int] = 20
     references: Sequence[str] = ()
+    relay: str = field(default="", metadata=SECOND)
+    user: str = field(default="", metadata=SECOND)
+
+    @property
+    def scope(self) -> Sequence[str] | RelayLogin:
+        """What is rotated. Raises :class:`UsageError` where it is not one of the two."""
+        from ztrust_mail.planning.planners.rotate import RelayLogin, check_references
+
+        if self.relay and self.references:
+            raise UsageError("references and relay exclude each other", "give one of them; realms limits either")
+        if self.user and not self.relay:
+            raise UsageError("user needs relay", "name the relay where this user logs in")
+        if self.relay:
+            return RelayLogin(self.relay, self.user)
+        check_references(self.references)
+        return self.references
 
 
 @dataclass(frozen=True)
 class CheckDrift(WithSpec):
-    """Compare a server with a spec, and report who probably changed it."""
+    """Compare a server with a spec, and report who probably changed it.
+
+    ``select`` and ``ignore`` name the lint rules that count; ``fail_on`` is the drift that counts for the exit status,
+    and ``uncovered`` says whether realms without an entry count, too. All are as the options of these names.
+    """
 
     kind: ClassVar[str] = "drift"
     command: ClassVar[str] = "drift"
+    select: Sequence[str] = field(default=(), metadata=SECOND)
+    ignore: Sequence[str] = field(default=(), metadata=SECOND)
+    fail_on: FailOnWord = field(default="any", metadata=SECOND)
+    uncovered: UncoveredWord = field(default="note", metadata=SECOND)
+
+    @property
+    def lint_options(self) -> LintOptions:
+        """The lint rules that count."""
+        return LintOptions((*self.select,), (*self.ignore,))
 
 
 @dataclass(frozen=True)
 class TestSpec(WithSpec):
-    """Have the server send a test mail for each realm, with the settings of a spec."""
+    """Have the server send a test mail for each realm, with the settings of a spec.
+
+    The worker probes the relays of failed tests from its machine unless ``probe`` is False, and greets them as
+    ``ehlo_name``.
+    """
 
     __test__ = False  # keeps pytest from collecting it
     kind: ClassVar[str] = "test"
     command: ClassVar[str] = "test"
     priority: ClassVar[int] = 10
+    probe: bool = field(default=True, metadata=SECOND)
+    ehlo_name: str = field(default="", metadata=SECOND)
 
 
 @dataclass(frozen=True)
 class TestStored(Work):
-    """Have the server send a test mail for each realm, with the settings that it stores. ``realms`` are globs."""
+    """Have the server send a test mail for each realm, with the settings that it stores. ``realms`` are globs.
+
+    ``probe`` and ``ehlo_name`` are as in :class:`TestSpec`.
+    """
 
     __test__ = False
     kind: ClassVar[str] = "test-stored"
     command: ClassVar[str] = "test"
     priority: ClassVar[int] = 10
     realms: Sequence[str] = ()
+    probe: bool = field(default=True, metadata=SECOND)
+    ehlo_name: str = field(default="", metadata=SECOND)
 
     def check(self, server: Server) -> None:
         """Do nothing: the stored settings are not known offline."""
 
     def to_content(self) -> Content:
-        return {"realms": list(self.realms)}
+        return fields_to_json(self)
 
     @classmethod
     def from_content(cls, content: Content) -> TestStored:
-        return cls(_texts(content["realms"]))
+        return cls(**parse_fields(cls, content))
 
 
 @dataclass(frozen=True)
@@ -186,11 +245,11 @@ class ApplySavedPlan(Work):
         from ztrust_mail.planning.saved.read import from_text
 
         from_text(self.plan)  # raises if it is not a plan, or was altered
-        return {"plan": self.plan, "allow": list(self.allow), "waves": _to_json(self.waves)}
+        return fields_to_json(self)
 
     @classmethod
     def from_content(cls, content: Content) -> ApplySavedPlan:
-        return cls(_text(content["plan"]), _texts(content["allow"]), _waves_of(content["waves"]))
+        return cls(**parse_fields(cls, content))
 
 
 @dataclass(frozen=True)
@@ -239,13 +298,14 @@ class OnboardRealms(Work):
 
     @classmethod
     def from_content(cls, content: Content) -> OnboardRealms:
-        entries, defaults = _mapping(content["entries"]), _mapping(content["defaults"])
+        check_names(cls, content)
+        entries, defaults = mapping_of(content["entries"]), mapping_of(content["defaults"])
         test, wait = content["test"], content["wait_for_realm"]
         if not isinstance(test, bool) or isinstance(wait, bool) or not isinstance(wait, int | float):
             raise ValueError
         if not 0 <= wait <= MAX_WAIT_FOR_REALM:
             raise ValueError
-        allow = _texts(content["allow"])
+        allow = texts_in(content["allow"])
         return cls(cast("Mapping[str, EntryDict]", entries), cast("DefaultsDict", defaults), test, float(wait), allow)
 
 
@@ -268,8 +328,9 @@ def write_content(work: Work) -> str:
 
     Raises :class:`SpecError`, :class:`UsageError` for work that no worker could do.
     """
-    _require_lists(work)
-    text = json.dumps({"format": FORMAT, **work.to_content()}, sort_keys=True, separators=(",", ":"))
+    _require_valid(work)
+    version = max(version_of(one) for one in find_written(work))
+    text = json.dumps({"format": version, **work.to_content()}, sort_keys=True, separators=(",", ":"))
     if len(text) > MAX_CONTENT:
         message = f"the request has {len(text):,} characters; the limit is {MAX_CONTENT:,}"
         raise UsageError(message, "split the spec, and submit one request for each part")
@@ -279,9 +340,8 @@ def write_content(work: Work) -> str:
     return text
 
 
-def _require_lists(work: Work) -> None:
-    """Raise :class:`UsageError` for a text instead of a list, and for an invalid danger or reference."""
-    from ztrust_mail.planning.planners.rotate import check_references
+def _require_valid(work: Work) -> None:
+    """Raise :class:`UsageError` for a text in the place of a list, and for what a worker would not understand."""
     from ztrust_mail.planning.safety import parse_allow
 
     lists = {name: value for name in _LISTS if (value := getattr(work, name, None)) is not None}
@@ -290,7 +350,21 @@ def _require_lists(work: Work) -> None:
             raise UsageError(f"{name} must be a list, not the text {quoted(value)}", f"write {name}=[{value!r}]")
     parse_allow(lists.get("allow", ()))
     if isinstance(work, RotateSecrets):
-        check_references(work.references)
+        work.scope  # noqa: B018 raises for a wrong one
+    elif isinstance(work, CheckDrift):
+        choose_rules(work.lint_options)
+        for name, words in WORDS.items():
+            if (word := getattr(work, name)) not in words:
+                raise UsageError(f"{name} cannot be {quoted(str(word))}", f"write one of: {', '.join(words)}")
+    elif isinstance(work, TestSpec | TestStored):
+        probe_options_of(work)
+
+
+def probe_options_of(work: TestSpec | TestStored) -> ProbeOptions | bool:
+    """Return how a test probes relays, False for not at all. Raises :class:`UsageError` for a name that is none."""
+    from ztrust_mail.probing.options import ProbeOptions
+
+    return ProbeOptions(ehlo_name=work.ehlo_name) if work.probe else False
 
 
 def read_content(kind: str, text: str, tool_version: str) -> Work:
@@ -298,7 +372,7 @@ def read_content(kind: str, text: str, tool_version: str) -> Work:
     work = _parse(kind, text)
     if isinstance(work, Work):
         return work
-    if work is None or (work == FORMAT and not _is_newer(tool_version)):
+    if work is None or (work <= FORMAT and not _is_newer(tool_version)):
         message = "the request cannot be read: its content has an unknown form"
         raise UsageError(message, "submit it again; if that does not help, report it")
     message = f"the request was submitted by ztrust-mail {tool_version}, which is newer than this worker"
@@ -311,9 +385,9 @@ def _parse(kind: str, text: str) -> Work | int | None:
     with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         content = json.loads(text)
         version = content.pop("format")
-        if version == FORMAT:
+        if version in range(1, FORMAT + 1):
             return KINDS[kind].from_content(content)
-    return version if isinstance(version, int) and version >= FORMAT else None
+    return version if isinstance(version, int) and version >= 1 else None
 
 
 def _is_newer(version: str) -> bool:
@@ -350,68 +424,3 @@ def _require_absolute(value: object, where: str) -> None:
     if isinstance(value, SecretRef) and value.kind is SecretKind.FILE and not value.argument[0].startswith("/"):
         message = f"{where} takes a secret from {quoted(value.argument[0])}, a relative path that workers cannot use"
         raise UsageError(message, f"write the path on the worker, such as file: {RUN_SECRETS}/NAME", "request-file")
-
-
-def _spec_of(data: JsonLike) -> SpecFiles:
-    if not isinstance(data, Mapping) or not all(isinstance(one, Mapping) for one in data.values()):
-        raise ValueError
-    return SpecFiles(cast("Mapping[str, Mapping[str, object]]", data), RUN_SECRETS)
-
-
-def _to_json(value: object) -> JsonLike:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Iterable) and not isinstance(value, Mapping):
-        return [str(one) for one in value]
-    return dict(value) if isinstance(value, Mapping) else dict(vars(value))
-
-
-def _waves_of(data: JsonLike) -> Waves | None:
-    from ztrust_mail.applying.options import Waves
-
-    if data is None:
-        return None
-    values = _any_mapping(data)
-    canary, size, stop_after, per_credential = (values[one.name] for one in fields(Waves))
-    if not (isinstance(size, int) and isinstance(stop_after, int) and isinstance(per_credential, bool)):
-        raise ValueError
-    return Waves(_text(canary), size, stop_after, per_credential)
-
-
-def _variables_of(data: JsonLike) -> dict[str, str]:
-    return {name: _text(value) for name, value in _any_mapping(data).items()}
-
-
-def _mode_of(data: JsonLike) -> str:
-    return SecretMode(_text(data)).value
-
-
-def _any_mapping(data: JsonLike) -> Content:
-    if not isinstance(data, Mapping):
-        raise ValueError
-    return data
-
-
-def _mapping(data: JsonLike) -> dict[str, JsonLike]:
-    return dict(_any_mapping(data))
-
-
-def _text(data: JsonLike) -> str:
-    if not isinstance(data, str):
-        raise ValueError
-    return data
-
-
-def _texts(data: JsonLike) -> tuple[str, ...]:
-    if not isinstance(data, list):
-        raise ValueError
-    return tuple(_text(one) for one in data)
-
-
-_PARSERS: Final[Mapping[str, Callable[[JsonLike], Any]]] = {
-    "spec": _spec_of,
-    "variables": _variables_of,
-    "waves": _waves_of,
-    "secrets": _mode_of,
-}
-"""Parsers of the fields that are not lists of texts. Each raises :class:`ValueError`."""

@@ -144,9 +144,9 @@ LOCK_SERVER: Final = "UPDATE journal_servers SET name = name WHERE server = :ser
 
 NEW_REQUEST: Final = """
 INSERT INTO journal_requests (server, name, queue, kind, content, digest, request_key, priority, who, message,
-    tool_version, state, attempts, is_cancelled, summary, report, report_text, submitted, due)
+    tool_version, state, attempts, is_cancelled, summary, report, report_text, mails, submitted, due)
 VALUES (:server, :name, :queue, :kind, :content, :digest, :request_key, :priority, :who, :message,
-    :tool_version, 'waiting', 0, 0, '', '', '', :now, :now)
+    :tool_version, 'waiting', 0, 0, '', '', '', '', :now, :now)
 RETURNING number
 """
 SAME_REQUEST: Final = """
@@ -158,7 +158,7 @@ REQUEST: Final = "SELECT * FROM journal_requests WHERE number = :number"
 _LISTED: Final = """
 SELECT number, server, name, queue, kind, '' AS content, digest, request_key, priority, who, message, tool_version,
     state, attempts, is_cancelled, exit_status, summary, '' AS report,
-    '' AS report_text, submitted, due, started, ended
+    '' AS report_text, '' AS mails, submitted, due, started, ended
 FROM journal_requests
 """
 NEWEST_REQUESTS: Final = f"{_LISTED} ORDER BY number DESC LIMIT :limit"
@@ -178,7 +178,7 @@ SELECT state, count(*) AS number FROM journal_requests WHERE (:server = '' OR se
 REQUESTS_TO_TAKE: Final = """
 SELECT number, server, name, queue, kind, CASE WHEN length(content) <= :most THEN content ELSE '' END AS content,
     digest, request_key, priority, who, message, tool_version, state, attempts, is_cancelled, exit_status, summary,
-    '' AS report, '' AS report_text, submitted, due, started, ended
+    '' AS report, '' AS report_text, '' AS mails, submitted, due, started, ended
 FROM journal_requests
 WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now OR due > :never)
 ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, priority DESC, number LIMIT :limit
@@ -218,12 +218,19 @@ WHERE number = :number AND state IN ('waiting', 'running')
 """Ends a request whose row cannot be read, and writes anew what a worker reads of it except what it asks for."""
 
 REQUEST_AGAIN: Final = """
-UPDATE journal_requests SET due = :due, summary = :summary, attempts = attempts - 1,
+UPDATE journal_requests SET due = :due, attempts = attempts - 1,
+    summary = CASE is_cancelled WHEN 0 THEN :summary ELSE 'cancelled (' || :summary || ')' END,
     state = CASE is_cancelled WHEN 0 THEN 'waiting' ELSE 'cancelled' END,
     ended = CASE is_cancelled WHEN 0 THEN ended ELSE :now END
 WHERE number = :number AND attempts = :attempts AND started = :started AND state = 'running'
 """
 """Lets a request wait again; one that was cancelled while it ran is then cancelled."""
+
+MAILS_OF_REQUEST: Final = """
+UPDATE journal_requests SET mails = :mails
+WHERE number = :number AND attempts = :attempts AND started = :started AND state = 'running'
+"""
+"""Records the test mails of a request, unless another drain has taken it since."""
 
 HOLD_BACK: Final = """
 UPDATE journal_requests SET due = :due
@@ -238,10 +245,14 @@ WHERE number = :number AND state IN ('waiting', 'running')
 RETRY_REQUEST: Final = """
 UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, submitted = :now, due = :now,
     exit_status = NULL, summary = '', report = '', report_text = '', started = NULL, ended = NULL,
+    mails = replace(mails, ':"failed"', ':"due"'),
     queue = coalesce((SELECT s.queue FROM journal_servers AS s WHERE s.server = journal_requests.server), queue)
 WHERE number = :number AND state IN ('failed', 'dead', 'cancelled')
 """
-"""It counts as submitted again, so that it has its time to wait for its server and its realms once more."""
+"""It counts as submitted again, so that it has its time to wait for its server and its realms once more.
+
+Test mails that failed are sent once more. In JSON, a quotation mark in a realm's name has a backslash before it.
+"""
 
 CANCELLED_AMONG: Final = "SELECT number FROM journal_requests WHERE state = 'running' AND is_cancelled = 1"
 SERVERS_WITH_WORK: Final = """

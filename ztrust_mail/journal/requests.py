@@ -73,8 +73,8 @@ class StoredRequest(NewRequest):
     """A request in the journal. Times are in UTC.
 
     It is not taken before ``due``. ``attempts`` counts how often it was taken and not put back. ``summary`` is one
-    line that says how it ended or why it waits. ``report`` is the report as JSON, ``report_text`` as text.
-    ``content`` and the reports are empty in lists.
+    line that says how it ended or why it waits. ``report`` is the report as JSON, ``report_text`` as text. ``mails``
+    is what is known of its test mails, as JSON. ``content``, the reports and ``mails`` are empty in lists.
     """
 
     number: int = 0
@@ -86,6 +86,7 @@ class StoredRequest(NewRequest):
     summary: str = ""
     report: str = ""
     report_text: str = ""
+    mails: str = ""
     submitted: datetime = datetime.min
     due: datetime = datetime.min
     started: datetime | None = None
@@ -320,6 +321,18 @@ class RequestTable:
             again = [_pause_values(request, end, now) for request, end in outcomes if isinstance(end, Postponed)]
             if again:
                 transaction.execute(queries.REQUEST_AGAIN, *again)
+
+    def record_mails(self, mails: Sequence[tuple[StoredRequest, str]]) -> bool:
+        """Record what is known of the test mails of running requests, as JSON; return whether all were recorded.
+
+        A request that another worker has taken meanwhile is not.
+        """
+        rows: list[dict[str, Value]] = [
+            {"number": request.number, "attempts": request.attempts, "started": request.started, "mails": text}
+            for request, text in mails
+        ]
+        with self._database.writing() as transaction:
+            return transaction.execute(queries.MAILS_OF_REQUEST, *rows) == len(rows)
 
     def hold_back(self, server: str, pause: timedelta) -> None:
         """Postpone all waiting requests of a server to ``pause`` from now or later."""

@@ -21,6 +21,7 @@ CREATE TABLE public.journal_requests (
     summary text NOT NULL,
     report text NOT NULL,
     report_text text NOT NULL,
+    mails text NOT NULL,
     submitted timestamp with time zone NOT NULL,
     due timestamp with time zone NOT NULL,
     started timestamp with time zone,
@@ -90,10 +91,10 @@ CREATE TABLE public.writes (
 ALTER TABLE ONLY public.journal_requests ALTER COLUMN number SET DEFAULT nextval('public.journal_requests_number_seq'::regclass);
 ALTER TABLE ONLY public.runs ALTER COLUMN number SET DEFAULT nextval('public.runs_number_seq'::regclass);
 INSERT INTO public.alembic_version VALUES ('0004');
-INSERT INTO public.journal_requests VALUES (2, 'https://id.example.com', 'prod', 'default', 'drift', '{"format":1,"realms":[]}', 'sha256:drift', '', 0, 'eve on desk', '', '0.1.0', 'waiting', 0, 0, NULL, '', '', '', '2026-11-29 11:56:27.7633+09', '2026-11-29 11:56:27.7633+09', NULL, NULL);
+INSERT INTO public.journal_requests VALUES (2, 'https://id.example.com', 'prod', 'default', 'drift', '{"format":1,"realms":[]}', 'sha256:drift', '', 0, 'eve on desk', '', '0.1.0', 'waiting', 0, 0, NULL, '', '', '', '', '2026-11-29 11:56:27.7633+09', '2026-11-29 11:56:27.7633+09', NULL, NULL);
 INSERT INTO public.journal_requests VALUES (3, 'https://other.example.com', 'prod', 'default', 'test-stored', '{"format":1,"realms":[]}', 'sha256:test-stored', '', 0, 'eve on desk', '', '0.1.0', 'done', 1, 0, 0, '1 realm: works', '{}', 'acme works
-', '2026-11-29 11:56:27.769023+09', '2026-11-29 11:56:27.769023+09', '2026-11-29 11:56:27.770568+09', '2026-11-29 11:56:27.78228+09');
-INSERT INTO public.journal_requests VALUES (1, 'https://id.example.com', 'prod', 'default', 'apply', '{"format":1,"realms":[]}', 'sha256:apply', 'order 4711', 0, 'eve on desk', 'SMTP password leaked, ticket 42', '0.1.0', 'running', 1, 0, NULL, '', '', '', '2026-11-29 11:56:27.750533+09', '2026-11-29 11:56:27.750533+09', '2026-11-29 11:56:27.786205+09', NULL);
+', '', '2026-11-29 11:56:27.769023+09', '2026-11-29 11:56:27.769023+09', '2026-11-29 11:56:27.770568+09', '2026-11-29 11:56:27.78228+09');
+INSERT INTO public.journal_requests VALUES (1, 'https://id.example.com', 'prod', 'default', 'apply', '{"format":1,"realms":[]}', 'sha256:apply', 'order 4711', 0, 'eve on desk', 'SMTP password leaked, ticket 42', '0.1.0', 'running', 1, 0, NULL, '', '', '', '', '2026-11-29 11:56:27.750533+09', '2026-11-29 11:56:27.750533+09', '2026-11-29 11:56:27.786205+09', NULL);
 INSERT INTO public.journal_servers VALUES ('https://id.example.com', 'prod', 'default');
 INSERT INTO public.journal_servers VALUES ('https://other.example.com', 'prod', 'default');
 INSERT INTO public.leases VALUES ('https://id.example.com', '0123456789abcdef0123456789abcdef', 'eve on desk', '2026-11-29 11:56:27.79139+09', '2026-11-29 11:57:27.79139+09', 3);

@@ -24,15 +24,16 @@ CREATE TABLE journal_requests (
 	summary TEXT NOT NULL,
 	report TEXT NOT NULL,
 	report_text TEXT NOT NULL,
+	mails TEXT NOT NULL,
 	submitted DATETIME NOT NULL,
 	due DATETIME NOT NULL,
 	started DATETIME,
 	ended DATETIME
 );
-INSERT INTO "journal_requests" VALUES(1,'https://id.example.com','prod','default','apply','{"format":1,"realms":[]}','sha256:apply','order 4711',0,'eve on desk','SMTP password leaked, ticket 42','0.1.0','running',1,0,NULL,'','','','2026-11-29 02:56:24.303374','2026-11-29 02:56:24.303374','2026-11-29 02:56:24.314013',NULL);
-INSERT INTO "journal_requests" VALUES(2,'https://id.example.com','prod','default','drift','{"format":1,"realms":[]}','sha256:drift','',0,'eve on desk','','0.1.0','waiting',0,0,NULL,'','','','2026-11-29 02:56:24.306164','2026-11-29 02:56:24.306164',NULL,NULL);
+INSERT INTO "journal_requests" VALUES(1,'https://id.example.com','prod','default','apply','{"format":1,"realms":[]}','sha256:apply','order 4711',0,'eve on desk','SMTP password leaked, ticket 42','0.1.0','running',1,0,NULL,'','','','','2026-11-29 02:56:24.303374','2026-11-29 02:56:24.303374','2026-11-29 02:56:24.314013',NULL);
+INSERT INTO "journal_requests" VALUES(2,'https://id.example.com','prod','default','drift','{"format":1,"realms":[]}','sha256:drift','',0,'eve on desk','','0.1.0','waiting',0,0,NULL,'','','','','2026-11-29 02:56:24.306164','2026-11-29 02:56:24.306164',NULL,NULL);
 INSERT INTO "journal_requests" VALUES(3,'https://other.example.com','prod','default','test-stored','{"format":1,"realms":[]}','sha256:test-stored','',0,'eve on desk','','0.1.0','done',1,0,0,'1 realm: works','{}','acme works
-','2026-11-29 02:56:24.310033','2026-11-29 02:56:24.310033','2026-11-29 02:56:24.310748','2026-11-29 02:56:24.312960');
+','','2026-11-29 02:56:24.310033','2026-11-29 02:56:24.310033','2026-11-29 02:56:24.310748','2026-11-29 02:56:24.312960');
 CREATE TABLE journal_servers (
 	server TEXT NOT NULL,
 	name TEXT NOT NULL,

@@ -54,6 +54,17 @@ def test_a_stopped_queue_hands_out_nothing_more_and_marks_nothing_more():
     assert len(marked) == INTENT_BATCH
 
 
+def test_cancelled_realms_are_left_out_and_not_marked_unless_they_were_cancelled_later():
+    marked: list[str] = []
+    cancelled = {f"r{n}" for n in range(INTENT_BATCH)}
+    queue = Queue(realms(2 * INTENT_BATCH), marked.extend, lambda: False, lambda realm: realm in cancelled)
+    first = queue.next()
+    cancelled.add(f"r{INTENT_BATCH + 1}")
+    seen = [first, *iter(queue.next, None)]
+    assert marked == [f"r{n}" for n in range(INTENT_BATCH, 2 * INTENT_BATCH)]
+    assert [one and one.realm for one in seen] == [name for name in marked if name not in cancelled]
+
+
 def test_no_realm_is_handed_out_if_marking_fails():
     def refuse(names: list[str]) -> None:
         raise JournalError("the disk is full")

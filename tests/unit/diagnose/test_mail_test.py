@@ -272,6 +272,31 @@ def test_a_cancelled_test_skips_the_realms_that_have_not_had_their_turn():
     assert run.exit_status is ExitStatus.INTERRUPTED
 
 
+class Record:
+    """Writes down when mails are begun and how tests end; does not let the mail of ``b`` be sent."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def begin(self, realm: str) -> bool:
+        self.said.append(f"{realm} begins")
+        return realm != "b"
+
+    def end(self, outcome: mail_test.MailTestOutcome) -> None:
+        self.said.append(f"{outcome.realm} {outcome.status}")
+
+
+def test_a_record_has_each_mail_before_it_is_sent_and_each_outcome_and_may_forbid_a_mail():
+    smtp = {"from": "a@b.example", "host": "h"}
+    gateway, record = FakeGateway({"a": smtp, "b": smtp, "c": {}}, connections=1), Record()
+    gateway.before_test = lambda realm: record.said.append(f"{realm} is sent")
+    run = mail_test.send_stored(gateway, "abc", record=record)
+    assert statuses(run) == {"a": "sent", "b": "skipped", "c": "skipped"}
+    assert gateway.tested == ["a"]
+    assert record.said == ["a begins", "a is sent", "a sent", "b begins", "b skipped", "c skipped"]
+    assert run.outcomes[1].exit_status is ExitStatus.INTERRUPTED
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from support.bad_server import nobody
 from support.journals import change
-from support.queued import QUICK, Queue, apply_to, entry, onboard, spec
+from support.queued import QUICK, Queue, WatchedDrain, apply_to, entry, onboard, spec
 
 from ztrust_mail import api
 from ztrust_mail.core.errors import JournalError
@@ -20,7 +19,6 @@ from ztrust_mail.fleet import (
     ApplySavedPlan,
     ApplySpec,
     CheckDrift,
-    Drain,
     RequestState,
     RetryPolicy,
     RotateSecrets,
@@ -29,19 +27,10 @@ from ztrust_mail.fleet import (
     Work,
 )
 from ztrust_mail.journal.opening import NewerJournal
-from ztrust_mail.journal.requests import RequestTable, StoredRequest
+from ztrust_mail.journal.requests import RequestTable
 from ztrust_mail.settings.limits import Limits
 
 REASONABLE = RetryPolicy()
-
-
-class WatchedDrain(Drain):
-    """A drain that tells which event ends the request under way."""
-
-    @contextmanager
-    def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
-        with super()._watching(batch) as self.cancel:
-            yield self.cancel
 
 
 def drain_until_write(queue: Queue, act: Callable[[], object]) -> int:
@@ -371,10 +360,14 @@ def test_cancel_stops_a_running_apply_between_two_realms(one_by_one: Queue) -> N
 
 def test_cancel_stops_an_onboarding_whose_requests_are_all_cancelled(one_by_one: Queue) -> None:
     queue = one_by_one
-    numbers = [queue.submit(onboard(realm)).number for realm in ("acme", "globex")]
+    numbers = [queue.submit(onboard(*realms)).number for realms in (("acme", "globex"), ("initech",))]
     drain_until_write(queue, lambda: [queue.engine.cancel(number) for number in numbers])
     assert queue.writes() == ["acme"]
     assert {*queue.states().values()} == {RequestState.CANCELLED}
+    assert [queue.engine.status(number).summary for number in numbers] == [
+        "cancelled; written, and not undone: acme; not written: globex",
+        "cancelled; not written: initech",
+    ]
 
 
 def test_a_stopped_worker_finishes_the_write_under_way_and_puts_the_rest_back(one_by_one: Queue) -> None:
@@ -580,7 +573,7 @@ def test_a_variable_that_the_worker_lacks_fails_before_anything_is_sent(queue: Q
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ('{"format":2,"teleport":true}', "which is newer than this worker"),
+        ('{"format":3,"teleport":true}', "which is newer than this worker"),
         ('{"format":1}', "which is newer than this worker"),
         ('{"format":0}', "cannot be read"),
         ('{"format":"1"}', "cannot be read"),
@@ -605,7 +598,7 @@ def test_content_that_cannot_be_read_fails_alone(queue: Queue, kind: str, conten
 
 def test_a_request_of_a_newer_program_names_its_version_and_the_next_step(queue: Queue) -> None:
     number = queue.submit(apply_to("acme")).number
-    change(queue.url, "UPDATE journal_requests SET content = '{\"format\":2}', tool_version = '99.1'")
+    change(queue.url, "UPDATE journal_requests SET content = '{\"format\":3}', tool_version = '99.1'")
     queue.drain()
     failed = queue.engine.status(number)
     assert "99.1" in failed.summary
@@ -662,6 +655,67 @@ def test_a_rotation_writes_the_new_value(queue: Queue) -> None:
     done = queue.do(RotateSecrets(whole, references=["env:SMTP_PASSWORD"]))
     assert queue.writes() == ["acme", "acme"], done.report_text
     assert "rotate" in done.report
+
+
+def test_a_rotation_of_one_relay_writes_only_the_realms_that_log_in_there(queue: Queue) -> None:
+    whole: Any = spec("acme", "globex", "initech")
+    for realm, (host, user) in {
+        "acme": ("a.example", "u"),
+        "globex": ("a.example", "v"),
+        "initech": ("b.example", "u"),
+    }.items():
+        login = {"username": user, "password": {"env": "SMTP_PASSWORD"}}
+        whole["realms"][realm]["relay"] |= {"host": host, "auth": login}
+    queue.environ["SMTP_PASSWORD"] = "old"
+    assert queue.do(ApplySpec(whole, allow=["all"])).state is RequestState.DONE
+    before = len(queue.writes())
+    queue.environ["SMTP_PASSWORD"] = "new"
+    works = [RotateSecrets(whole, relay="a.example", user="u"), RotateSecrets(whole, relay="b.example")]
+    reports = [queue.do(work, key=work.relay).report_text for work in works]
+    assert queue.writes()[before:] == ["acme", "initech"], reports
+    assert queue.sandbox.smtp("globex")["password"] == "old"
+
+
+# What a drift check and a test are asked for
+
+
+def test_a_drift_check_counts_only_critical_drift_where_it_is_asked_to(queue: Queue) -> None:
+    queue.do(apply_to("acme"))
+    queue.sandbox.edit_smtp("acme", {**queue.sandbox.smtp("acme"), "fromDisplayName": "Acme"})
+    any_drift, critical = queue.do(CheckDrift(spec("acme"))), queue.do(CheckDrift(spec("acme"), fail_on="critical"))
+    assert (any_drift.state, any_drift.exit_status) == (RequestState.DONE, 1)
+    assert (critical.state, critical.exit_status) == (RequestState.DONE, 0)
+    queue.sandbox.edit_smtp("acme", {**queue.sandbox.smtp("acme"), "host": "evil.example"})
+    assert queue.do(CheckDrift(spec("acme"), fail_on="critical")).exit_status == 1
+
+
+def test_a_drift_check_counts_realms_without_an_entry_where_it_is_asked_to(queue: Queue) -> None:
+    queue.do(apply_to("acme"))
+    noted, failed = queue.do(CheckDrift(spec("acme"))), queue.do(CheckDrift(spec("acme"), uncovered="fail"))
+    assert (noted.state, noted.exit_status) == (RequestState.DONE, 0)
+    assert (failed.state, failed.exit_status) == (RequestState.DONE, 1)
+    assert "globex" in failed.report_text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "is_reported"),
+    [({}, True), ({"select": ["both-tls-switches"]}, True), ({"ignore": ["both-tls-switches"]}, False)],
+    ids=["usual", "selected", "ignored"],
+)
+def test_a_drift_check_reports_the_lint_rules_that_count(
+    queue: Queue, chosen: dict[str, Any], is_reported: bool
+) -> None:
+    """The rules about the server among them, as the command does."""
+    queue.sandbox.edit_smtp("globex", {"from": "a@b.example", "host": "h", "ssl": "true", "starttls": "true"})
+    found = queue.do(CheckDrift(spec("acme"), **chosen))
+    assert ('"both-tls-switches"' in found.report) is is_reported
+
+
+def test_a_test_probes_no_relay_where_it_is_asked_not_to(queue: Queue) -> None:
+    queue.do(apply_to("acme"))
+    probed, alone = queue.do(TestStored(["acme"])), queue.do(TestStored(["acme"], probe=False))
+    assert [one.exit_status for one in (probed, alone)] == [1, 1]
+    assert ["[relay-unreachable]" in one.report_text for one in (probed, alone)] == [True, False]
 
 
 # The journal fails

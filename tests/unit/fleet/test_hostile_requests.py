@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from support.journals import change, use_cheap_fingerprints
+from support.queued import WatchedDrain
 
 from ztrust_mail import api
 from ztrust_mail import settings as config
@@ -23,7 +22,6 @@ from ztrust_mail.dialects.row import Outgoing
 from ztrust_mail.fleet import (
     ApplySavedPlan,
     ApplySpec,
-    Drain,
     DrainOptions,
     Engine,
     OnboardRealms,
@@ -276,15 +274,6 @@ def test_a_request_against_the_policy_says_what_it_forbids(target: Target) -> No
 
 
 # Ends of a test that is under way
-
-
-class WatchedDrain(Drain):
-    """A drain that tells which event ends the request under way."""
-
-    @contextmanager
-    def _watching(self, batch: Sequence[StoredRequest]) -> Iterator[threading.Event]:
-        with super()._watching(batch) as self.cancel:
-            yield self.cancel
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])

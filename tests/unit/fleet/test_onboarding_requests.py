@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from support.journals import change
-from support.queued import Queue, apply_to, entry, new_request, onboard, texts_of
+from support.queued import Queue, WatchedDrain, apply_to, entry, new_request, onboard, texts_of
 
 from ztrust_mail.fleet import OnboardRealms, RequestState
 from ztrust_mail.fleet.onboarding import LONGEST_PAUSE, choose_batch
 from ztrust_mail.fleet.work import write_content
+from ztrust_mail.journal.records import Outcome
 from ztrust_mail.journal.requests import StoredRequest
 from ztrust_mail.sandbox import SandboxOptions
 
@@ -143,11 +144,65 @@ def test_realms_in_sync_are_done_without_a_write(queue: Queue) -> None:
     assert queue.writes() == ["acme"]
 
 
-def test_one_cancelled_request_of_several_does_not_stop_the_others(queue: Queue) -> None:
-    first, second = queue.submit(onboard("acme")).number, queue.submit(onboard("globex")).number
-    queue.sandbox.faults.before_write = lambda _: queue.engine.cancel(first) and None
+# Cancelling one of several
+
+
+def cancel_during_write(queue: Queue, number: int, of: str) -> None:
+    """Drain a queue whose server is written one realm at a time, and cancel a request during the write of a realm."""
+    queue.write_settings("connections = 1")
+    drain = WatchedDrain(queue.engine.journal, queue.server.url, queue.engine.options)
+
+    def cancel(realm: str) -> None:
+        if realm == of:
+            queue.engine.cancel(number)
+            drain.wait_until_cancelled(number)
+
+    queue.sandbox.faults.before_write = cancel
+    drain.run()
+    queue.sandbox.faults.before_write = None
+
+
+def test_a_cancelled_request_writes_no_more_of_its_realms_and_the_others_go_on(queue: Queue) -> None:
+    first, second, third = (
+        queue.submit(onboard(*realms)).number
+        for realms in (("acme", MANY[0]), ("globex", MANY[1]), ("initech", MANY[2]))
+    )
+    cancel_during_write(queue, second, of="globex")
+    assert queue.states() == {first: RequestState.DONE, second: RequestState.CANCELLED, third: RequestState.DONE}
+    assert queue.writes() == ["acme", MANY[0], "globex", "initech", MANY[2]]
+    cancelled = queue.engine.status(second)
+    assert cancelled.exit_status == 130
+    assert cancelled.summary == f"cancelled; written, and not undone: globex; not written: {MANY[1]}"
+    assert "Interrupted: 1 realm applied, 1 skipped" in cancelled.report_text
+    assert "Interrupted" not in queue.engine.status(first).report_text
+    [run] = queue.engine.journal.runs()
+    assert run.outcome is Outcome.INTERRUPTED
+    queue.engine.retry(second)
     queue.drain()
     assert queue.states()[second] is RequestState.DONE
+    assert queue.writes()[5:] == [MANY[1]]
+
+
+def test_a_request_that_is_cancelled_before_its_first_write_writes_nothing(queue: Queue) -> None:
+    first, second = queue.submit(onboard("acme")).number, queue.submit(onboard("globex", "initech")).number
+    cancel_during_write(queue, second, of="acme")
+    assert queue.states() == {first: RequestState.DONE, second: RequestState.CANCELLED}
+    assert queue.engine.status(second).summary == "cancelled; not written: globex and initech"
+    assert queue.writes() == ["acme"]
+
+
+def test_a_request_that_is_cancelled_when_all_is_done_is_done(queue: Queue) -> None:
+    first, second = queue.submit(onboard("acme")).number, queue.submit(onboard("globex")).number
+    cancel_during_write(queue, first, of="globex")
+    assert queue.states() == {first: RequestState.DONE, second: RequestState.DONE}
+
+
+def test_a_cancelled_request_waits_no_longer_for_its_realm(queue: Queue) -> None:
+    first = queue.submit(onboard("acme", "hooli", wait_for_realm=3600.0)).number
+    second = queue.submit(onboard("globex")).number
+    cancel_during_write(queue, first, of="acme")
+    assert queue.states() == {first: RequestState.CANCELLED, second: RequestState.DONE}
+    assert queue.engine.status(first).summary == "cancelled; written, and not undone: acme; not written: hooli"
 
 
 # Realms that do not exist yet
@@ -247,15 +302,3 @@ def test_an_apply_between_two_onboardings_sees_the_first(queue: Queue) -> None:
     queue.submit(onboard("acme", address="onboard@acme.example"))
     queue.drain()
     assert queue.address_of("acme") == "apply@acme.example"
-
-
-def test_a_realm_that_a_killed_worker_wrote_gets_no_test_mail_and_the_report_says_so(queue: Queue) -> None:
-    assert queue.do(onboard("acme")).state is RequestState.DONE
-    number = queue.submit(onboard("acme", test=True)).number
-    queue.kill_worker_at(number)
-    queue.drain()
-    done = queue.engine.status(number)
-    assert done.state is RequestState.DONE
-    assert "no test mail was sent for acme: an earlier worker ended before it could report" in " ".join(
-        done.report_text.split()
-    )

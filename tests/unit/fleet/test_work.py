@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from support.queued import apply_to, entry, onboard, spec
 
 from ztrust_mail.applying.options import Waves
+from ztrust_mail.cli.commands.drift import Uncovered
 from ztrust_mail.core.errors import SpecError, UsageError, ZtrustMailError
+from ztrust_mail.drift_detection.drift import FailOn
 from ztrust_mail.fleet import (
     ApplySavedPlan,
     ApplySpec,
@@ -24,7 +27,15 @@ from ztrust_mail.fleet import (
     TestStored,
     Work,
 )
-from ztrust_mail.fleet.work import KINDS, MAX_CONTENT, MAX_WAIT_FOR_REALM, WithSpec, read_content, write_content
+from ztrust_mail.fleet.content import FailOnWord, UncoveredWord
+from ztrust_mail.fleet.work import (
+    KINDS,
+    MAX_CONTENT,
+    MAX_WAIT_FOR_REALM,
+    WithSpec,
+    read_content,
+    write_content,
+)
 
 WHOLE = cast("Any", spec("acme"))
 WAVES = Waves("acme", 5, 2, per_credential=True)
@@ -35,6 +46,10 @@ WORKS: list[Work] = [
     TestSpec(WHOLE),
     TestStored(["acme"]),
     RotateSecrets(WHOLE, references=["env:SMTP_*"], waves=Waves("1")),
+    RotateSecrets(WHOLE, relay="smtp.example.com", user="apikey"),
+    CheckDrift(WHOLE, select=["default"], ignore=["all"], fail_on="critical", uncovered="fail"),
+    TestSpec(WHOLE, probe=False),
+    TestStored(probe=False, ehlo_name="id.example.com"),
     onboard("acme", test=True, wait_for_realm=60.5, allow=["mass-change"], defaults={"sender": {"name": "Acme"}}),
 ]
 
@@ -255,5 +270,82 @@ def test_a_stored_time_that_no_realm_can_be_waited_for_is_refused(wait: str) -> 
 
 def test_a_newer_format_is_no_damage() -> None:
     with pytest.raises(UsageError, match=r"ztrust-mail 99.1, which is newer than this worker") as caught:
-        read_content("apply", '{"format":2}', "99.1")
+        read_content("apply", '{"format":3}', "99.1")
     assert (caught.value.rule, "--retry" in caught.value.hint) == ("newer-request", True)
+
+
+# Versions of the content
+
+_SPEC_1 = '{"<dict>":{"realms":{"acme":{"relay":{"host":"h.example"},"sender":{"address":"a@b.example"}}},"version":1}}'
+FIRST = {
+    "drift": f'{{"format":1,"realms":["acme"],"spec":{_SPEC_1},"variables":{{}}}}',
+    "test": f'{{"format":1,"realms":[],"spec":{_SPEC_1},"variables":{{}}}}',
+    "test-stored": '{"format":1,"realms":["acme"]}',
+    "rotate": '{"allow":[],"format":1,"realms":[],"references":["env:A"],'
+    f'"spec":{_SPEC_1},"variables":{{}},"waves":null}}',
+}
+"""Requests as they were stored before their kinds had more fields."""
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_content_of_the_first_version_is_read_and_still_written_where_it_is_enough(kind: str) -> None:
+    assert write_content(read_content(kind, FIRST[kind], "0.3.0")) == FIRST[kind]
+
+
+@pytest.mark.parametrize(
+    ("work", "later"),
+    [
+        (CheckDrift(WHOLE, select=["default"]), {"select": ["default"]}),
+        (CheckDrift(WHOLE, fail_on="critical"), {"fail_on": "critical"}),
+        (CheckDrift(WHOLE, uncovered="fail"), {"uncovered": "fail"}),
+        (RotateSecrets(WHOLE, relay="h.example"), {"relay": "h.example"}),
+        (TestSpec(WHOLE, ehlo_name="id.example.com"), {"ehlo_name": "id.example.com"}),
+        (TestStored(probe=False), {"probe": False}),
+    ],
+    ids=lambda value: "" if isinstance(value, Work) else "+".join(value),
+)
+def test_content_with_a_later_field_has_that_field_alone_and_is_newer_for_older_workers(
+    work: Work, later: dict[str, object]
+) -> None:
+    """A worker that does not know the field would do something else than was asked for."""
+    content = json.loads(write_content(work))
+    first = json.loads(FIRST[work.kind])
+    assert content.pop("format") == 2
+    assert {name: content[name] for name in content.keys() - first.keys()} == later
+
+
+@pytest.mark.parametrize("work", [*WORKS, onboard("acme")], ids=lambda work: str(work.kind))
+def test_content_with_a_field_that_no_work_has_is_refused(work: Work) -> None:
+    content = {**json.loads(write_content(work)), "teleport": True}
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_content(work.kind, json.dumps(content), "")
+
+
+def test_the_words_of_work_are_those_of_the_options() -> None:
+    assert [*get_args(FailOnWord)] == [one.value for one in FailOn]
+    assert [*get_args(UncoveredWord)] == [one.value for one in Uncovered]
+
+
+@pytest.mark.parametrize(
+    ("work", "problem"),
+    [
+        (CheckDrift(WHOLE, ignore=["tsl"]), "unknown lint rule or group `tsl` in ignore"),
+        (CheckDrift(WHOLE, fail_on=cast("Any", "never")), "fail_on cannot be `never`"),
+        (CheckDrift(WHOLE, uncovered=cast("Any", "")), "uncovered cannot be ``"),
+        (RotateSecrets(WHOLE, references=["env:A"], relay="h.example"), "references and relay exclude each other"),
+        (RotateSecrets(WHOLE, references=["env:A"], user="u"), "user needs relay"),
+        (TestStored(ehlo_name="two words"), "`two words` cannot be a name in EHLO"),
+        (TestSpec(WHOLE, ehlo_name="\n"), "cannot be a name in EHLO"),
+    ],
+    ids=lambda value: "" if isinstance(value, Work) else str(value),
+)
+def test_what_a_worker_would_not_understand_is_refused_when_it_is_submitted(work: Work, problem: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        write_content(work)
+
+
+@pytest.mark.parametrize("later", ['"select":"x"', '"fail_on":"never"', '"fail_on":[]', '"uncovered":{}'])
+def test_stored_words_that_nobody_submits_are_refused(later: str) -> None:
+    text = write_content(CheckDrift(WHOLE)).replace('"format":1', f'"format":2,{later}')
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_content("drift", text, "")

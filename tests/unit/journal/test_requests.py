@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
@@ -312,8 +313,34 @@ def test_a_cancelled_request_that_is_put_back_is_cancelled(requests: RequestTabl
     requests.cancel(one.number)
     requests.store([(one, Postponed("the server is down", timedelta()))])
     ended = requests.get(one.number)
-    assert (ended.state, ended.summary) == (RequestState.CANCELLED, "the server is down")
+    assert (ended.state, ended.summary) == (RequestState.CANCELLED, "cancelled (the server is down)")
     assert ended.ended
+
+
+def test_what_is_known_of_test_mails_is_recorded_by_whoever_took_the_request_last(requests: RequestTable) -> None:
+    one, other = taken(requests, new_request("one")), taken(requests, new_request("other"))
+    assert requests.record_mails([(one, '{"acme":"due"}'), (other, '{"globex":"due"}')])
+    [again] = requests.take([one])
+    assert again.mails == '{"acme":"due"}'
+    assert not requests.record_mails([(one, '{"acme":"sent"}'), (other, '{"globex":"sent"}')])
+    assert [requests.get(number).mails for number in (one.number, other.number)] == [
+        '{"acme":"due"}',
+        '{"globex":"sent"}',
+    ]
+    requests.store([(again, DONE)])
+    assert not requests.record_mails([(again, "{}")])
+
+
+def test_a_retry_has_the_mails_sent_again_that_failed_and_no_others(requests: RequestTable) -> None:
+    one = taken(requests, new_request())
+    name = json.dumps(':"failed"')
+    marks = f'{{"acme":"failed",{name}:"sent","globex":"sending","initech":"failed"}}'
+    requests.record_mails([(one, marks)])
+    requests.store([(one, FAILED)])
+    with requests.retrying(one.number) as (again, _):
+        assert json.loads(again.mails) == {
+            "acme": "due", ':"failed"': "sent", "globex": "sending", "initech": "due",
+        }  # fmt: skip
 
 
 def test_a_request_that_is_being_cancelled_is_not_the_same_as_a_new_one(requests: RequestTable) -> None:

@@ -19,11 +19,6 @@ from ztrust_mail.specfile.load import SpecFiles
 
 NAME = "drift"
 
-_NOT_CARRIED = dict.fromkeys(
-    ("--uncovered", "--fail-on", "--select", "--ignore"), "requests always do the full comparison"
-)
-"""The options that requests do not support, and why."""
-
 
 class Uncovered(StrEnum):
     """How realms without an entry count for the exit status."""
@@ -60,11 +55,8 @@ def command(
 
     with shared.output(NAME, files.specs) as output:
         if submit.is_for_workers(shared.config, detach=detach):
-            given = {"--uncovered": uncovered is Uncovered.FAIL, "--fail-on": fail_on is not FailOn.ANY}
-            submit.refuse_options(
-                {**given, "--select": rules.select, "--ignore": rules.ignore}, _NOT_CARRIED, detach=detach
-            )
-            submission = _submission(files, submit.load_for_workers(files, shared.config), realm)
+            loaded = submit.load_for_workers(files, shared.config)
+            submission = _submission(files, loaded, realm, rules, fail_on, uncovered)
             submit.submit_on_servers(output, servers, shared.config, replace(submission, detach=detach))
         spec = files.load(shared.config)
 
@@ -82,9 +74,17 @@ def command(
         servers.run(output, shared.config, check)
 
 
-def _submission(files: options.SpecFlags, loaded: tuple[Spec, SpecFiles], realms: Sequence[str]) -> submit.Submission:
+def _submission(
+    files: options.SpecFlags,
+    loaded: tuple[Spec, SpecFiles],
+    realms: Sequence[str],
+    rules: LintOptions,
+    fail_on: FailOn,
+    uncovered: Uncovered,
+) -> submit.Submission:
     """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import CheckDrift
 
     spec, data = loaded
-    return submit.Submission(CheckDrift(data, realms, files.variables), spec.servers)
+    work = CheckDrift(data, realms, files.variables, rules.select, rules.ignore, fail_on.value, uncovered.value)
+    return submit.Submission(work, spec.servers)

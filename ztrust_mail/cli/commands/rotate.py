@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 NAME = "rotate"
 
 _NOT_CARRIED = {
-    "--relay": "requests name the references",
     "--wait": "requests always wait for other runs",
     "--dry-run": "it plans on this machine",
     "--out": "it plans on this machine",
@@ -99,11 +98,9 @@ def command(flags: RotateFlags) -> None:
         apply_options, stages = flags.apply_options(), servers.parse_order()
         servers.require_one(preview.out and "--out", "a saved plan is for one server")
         if detach or (not preview.is_wanted and submit.is_for_workers(config, detach=False)):
-            previews = {"--dry-run": preview.dry_run, "--out": preview.out}
-            submit.refuse_options(
-                {"--relay": flags.relay, "--wait": flags.writing.wait, **previews}, _NOT_CARRIED, detach=detach
-            )
-            submission = _submission(flags, submit.load_for_workers(files, config))
+            given = {"--wait": flags.writing.wait, "--dry-run": preview.dry_run, "--out": preview.out}
+            submit.refuse_options(given, _NOT_CARRIED, detach=detach)
+            submission = _submission(flags, chosen, submit.load_for_workers(files, config))
             submit.confirm_or_end(output, yes=yes, detach=detach)
             submit.submit_on_servers(output, servers, config, replace(submission, detach=detach, order=stages))
         if servers.are_several and not preview.is_wanted:
@@ -141,13 +138,18 @@ def _rotate(
     finish(output, apply_options, done, list(leftover_lines(found, done.plan.references)), found)
 
 
-def _submission(flags: RotateFlags, loaded: tuple[Spec, SpecFiles]) -> submit.Submission:
+def _submission(
+    flags: RotateFlags, chosen: Sequence[str] | RelayLogin, loaded: tuple[Spec, SpecFiles]
+) -> submit.Submission:
     """Return the submission; ``loaded`` has the spec and the data of its files."""
     from ztrust_mail.fleet import RotateSecrets
 
     (spec, data), writing = loaded, flags.writing
-    references, waves = [word for word in flags.words if has_kind(word)], flags.apply_options().waves
-    work = RotateSecrets(data, flags.realm, flags.files.variables, writing.allow, waves, references)
+    work = RotateSecrets(data, flags.realm, flags.files.variables, writing.allow, flags.apply_options().waves)
+    if isinstance(chosen, RelayLogin):
+        work = replace(work, relay=chosen.host, user=chosen.user)
+    else:
+        work = replace(work, references=chosen)
     return submit.Submission(work, spec.servers, message=writing.message)
 
 

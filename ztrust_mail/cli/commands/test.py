@@ -1,6 +1,7 @@
 """``test``: have the server send test mails."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ztrust_mail import api
 from ztrust_mail.cli import completion, options, parameters
@@ -10,9 +11,7 @@ from ztrust_mail.reports.report import of_tests
 
 NAME = "test"
 
-_NOT_CARRIED = dict.fromkeys(
-    ("--no-probe", "--ehlo-name", "--ca-bundle"), "workers probe from their own machine, with its certificate store"
-)
+_NOT_CARRIED = {"--ca-bundle": "workers trust their own certificate store"}
 """The options that requests do not support, and why."""
 
 
@@ -52,11 +51,9 @@ def command(
 
     with shared.output(NAME, files.specs) as output:
         if submit.is_for_workers(shared.config, detach=detach):
-            given = {"--no-probe": no_probe, "--ehlo-name": ehlo_name, "--ca-bundle": ca_bundle}
-            submit.refuse_options(given, _NOT_CARRIED, detach=detach)
-            submit.submit_on_servers(
-                output, servers, shared.config, _submission(realms, files, shared.config, detach=detach)
-            )
+            submit.refuse_options({"--ca-bundle": ca_bundle}, _NOT_CARRIED, detach=detach)
+            submission = _submission(realms, files, shared.config, ehlo_name or "", probe=not no_probe)
+            submit.submit_on_servers(output, servers, shared.config, replace(submission, detach=detach))
         loaded = files.load_if_any(shared.config)
         probe = False if no_probe else ProbeOptions(ehlo_name=ehlo_name or "", ca_bundle=ca_bundle or "")
 
@@ -72,13 +69,13 @@ def command(
 
 
 def _submission(
-    realms: Sequence[str], files: options.SpecFlags, config: str | None, *, detach: bool
+    realms: Sequence[str], files: options.SpecFlags, config: str | None, ehlo_name: str, *, probe: bool
 ) -> submit.Submission:
     """Return what to submit. Raises as :func:`ztrust_mail.load_spec` does."""
     from ztrust_mail.fleet import TestSpec, TestStored
 
     if not files.specs:
         files.load_if_any(config)
-        return submit.Submission(TestStored(realms), detach=detach)
+        return submit.Submission(TestStored(realms, probe, ehlo_name))
     spec, data = submit.load_for_workers(files, config)
-    return submit.Submission(TestSpec(data, realms, files.variables), spec.servers, detach=detach)
+    return submit.Submission(TestSpec(data, realms, files.variables, probe, ehlo_name), spec.servers)

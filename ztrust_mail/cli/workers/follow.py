@@ -13,7 +13,9 @@ from ztrust_mail.core.errors import ExitStatus, JournalError
 from ztrust_mail.core.text import quoted
 from ztrust_mail.journal.request_list import IDLE_AFTER, RequestStatus, status_of
 from ztrust_mail.journal.requests import RequestState
+from ztrust_mail.planning.plan import Status
 from ztrust_mail.reports.report import of_request_result, of_requests
+from ztrust_mail.reports.stored import stored_counts
 from ztrust_mail.reports.style import line
 from ztrust_mail.reports.text.requests import sentence, worker_command
 
@@ -99,9 +101,14 @@ def follow_to_end(output: Output, journal: Journal, request: StoredRequest) -> N
             [ended] = Follower(output, journal).follow([request.number])
     except KeyboardInterrupt:
         finish_interrupted(output, journal, [request.number])
-    is_drift = output.command == "drift" and ended.final_status is ExitStatus.DIFFERS
-    step = next_command("apply") if is_drift else ""
+    step = next_command("apply") if output.command == "drift" and _has_changes(ended) else ""
     output.finish_report(replace(of_request_result(output.command, ended), next_step=step))
+
+
+def _has_changes(ended: StoredRequest) -> bool:
+    """Tell whether an apply would change a realm: drift may be only realms that the spec has no entry for."""
+    counts = stored_counts(ended)
+    return ended.final_status is ExitStatus.DIFFERS if counts is None else Status.CHANGED.value in counts
 
 
 def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int]) -> NoReturn:

@@ -19,6 +19,7 @@ CREATE TABLE journal_requests (
     summary TEXT NOT NULL,
     report TEXT NOT NULL,
     report_text TEXT NOT NULL,
+    mails TEXT NOT NULL,
     submitted $time NOT NULL,
     due $time NOT NULL,
     started $time,
