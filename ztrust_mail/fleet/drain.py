@@ -45,6 +45,7 @@ from ztrust_mail.settings.urls import is_file_url
 
 _LOG: Final = logging.getLogger("ztrust_mail.fleet")
 
+_LOGIN_RULES: Final = ("login-refused", "token-refused")
 _SENDS_ONLY_MAIL: Final = (TestSpec.kind, TestStored.kind)
 
 
@@ -60,6 +61,8 @@ class RetryPolicy:
     patience: float = 86_400.0
     shortest_pause: float = 5.0
     longest_pause: float = 300.0
+    login_pause: float = 60.0
+    """How long other requests wait after a rejected login: a login for each of them could lock the account."""
     wait_for_lock: float = 60.0
     """How long to wait for another run on the server."""
     watch: float = 1.0
@@ -98,7 +101,7 @@ class Drain:
         self._requests = journal.requests
         self._lost = threading.Event()
         self._cancelled: Collection[int] = ()
-        self._is_down = False
+        self._is_paused = False
 
     def run(self) -> int:
         """Process all due requests, and return how many ended. Raises :class:`JournalError`.
@@ -118,7 +121,7 @@ class Drain:
 
     def _has_work(self) -> bool:
         """Tell whether requests are due. Asked again after the lease is released, for requests submitted meanwhile."""
-        return not self._is_stopping and not self._is_down and self._requests.has_waiting(self._server)
+        return not self._is_stopping and not self._is_paused and self._requests.has_waiting(self._server)
 
     @property
     def _is_stopping(self) -> bool:
@@ -126,7 +129,7 @@ class Drain:
 
     def _work_off(self) -> int:
         ended = 0
-        while not self._is_stopping and not self._is_down:
+        while not self._is_stopping and not self._is_paused:
             chosen = choose_batch(self._requests.waiting_for(self._server))
             batch = self._requests.take(chosen) if chosen else []
             if not batch:
@@ -172,6 +175,8 @@ class Drain:
             if is_transient(e):
                 waiting = self._wait_for_server(batch, e.message)
                 return dict(zip(_numbers(batch), waiting, strict=True))
+            if e.rule in _LOGIN_RULES:
+                self._hold_back(self._options.retry.login_pause, e.message)
             return {one.number: end_of_error(one.kind, e) for one in batch}
         if lost := [one for one in batch if isinstance(end := ends[one.number], Postponed) and end.is_server_down]:
             waiting = self._wait_for_server(lost, "the server went down")
@@ -191,14 +196,18 @@ class Drain:
 
         The others wait for a shorter time, so they come first: these requests may be what makes the server fail.
         """
-        self._is_down = True
         now, retry = self._requests.now(), self._options.retry
         pauses = [retry.pause_at(now - one.submitted) for one in batch]
-        self._requests.hold_back(self._server, timedelta(seconds=retry.shortest_pause))
-        _LOG.warning("requests for %s are waiting: %s", quoted(self._server), why)
+        self._hold_back(retry.shortest_pause, why)
         hours = f"{retry.patience / 3600:g} hours"
         dead = RequestEnd(RequestState.DEAD, summary=f"given up after {hours}: {why}")
         return [Postponed(why, pause) if pause else dead for pause in pauses]
+
+    def _hold_back(self, seconds: float, why: str) -> None:
+        """Let all waiting requests for the server wait at least this long; this drain ends."""
+        self._is_paused = True
+        self._requests.hold_back(self._server, timedelta(seconds=seconds))
+        _LOG.warning("requests for %s are waiting: %s", quoted(self._server), why)
 
     def _without_work(self, request: StoredRequest, *, was_killed: bool) -> RequestEnd | None:
         """Return the outcome of a request that must not be attempted again, None for all others."""

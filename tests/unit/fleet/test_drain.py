@@ -207,6 +207,18 @@ def test_a_refused_login_fails_at_once(queue: Queue) -> None:
     assert failed.report
 
 
+def test_a_refused_login_is_not_tried_again_for_each_request(queue: Queue) -> None:
+    queue.write_settings(password="wrong")
+    first, *others = [queue.submit(apply_to(realm)).number for realm in ("acme", "globex", "initech")]
+    assert (queue.drain(), queue.drain()) == (1, 0)
+    assert queue.states() == {first: RequestState.FAILED, **dict.fromkeys(others, RequestState.WAITING)}
+    assert len([one for one in queue.sandbox.requests if one.path.endswith("/token")]) == 1
+    queue.write_settings()
+    queue.make_due()
+    assert queue.drain() == 2
+    assert queue.states() == {first: RequestState.FAILED, **dict.fromkeys(others, RequestState.DONE)}
+
+
 def test_a_run_of_somebody_else_is_waited_for_and_then_tried_again(queue: Queue) -> None:
     queue = queue.with_options(retry=RetryPolicy(wait_for_lock=0.0))
     with queue.engine.journal.lease(queue.server.url, "eve on desk"):
