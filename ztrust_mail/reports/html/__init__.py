@@ -9,6 +9,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,14 @@ class HtmlFormat(OverviewFormat):
 
     def check_installed(self) -> None:
         """Raise :class:`UsageError` without Jinja2."""
-        _load_template()
+        try:
+            import jinja2  # noqa: F401
+        except ImportError:
+            raise UsageError("Jinja2, which makes reports in HTML, is not installed", install_hint("html")) from None
 
     def write(self, shown: Overview) -> str:
         """Return an overview as a page. Its policy permits the page's own style and script, by their hashes."""
+        self.check_installed()
         template = _load_template()
         style, script = _read("report.css"), _read("report.js")
         policy = (
@@ -58,11 +63,10 @@ class HtmlFormat(OverviewFormat):
 FORMAT = HtmlFormat()
 
 
+@cache
 def _load_template() -> Template:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        raise UsageError("Jinja2, which makes reports in HTML, is not installed", install_hint("html")) from None
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_read("report.html.j2"))
 
