@@ -116,9 +116,9 @@ def test_each_server_gets_a_request_and_following_ends_with_the_status_of_the_wo
     ran = place.cli("drift", "mail.yaml", "--server", "dev", "--server", "eu-*", "--detach")
     assert ran.status == 0
     assert [len(re.findall(rf"waiting \(request {number}\)", ran.out)) for number in (1, 2, 3)] == [1, 1, 1]
-    assert ran.out.endswith("Next: ztrust-mail requests 1 2 3 --follow\n")
+    assert ran.out.endswith("Next: ztrust-mail requests 1-3 --follow\n")
     with place.worker():
-        ran = place.cli("requests", "1", "2", "3", "--follow")
+        ran = place.cli("requests", "1-3", "--follow")
     assert ran.status == 1
     assert ran.out.count("Drift: 2 realms drifted") == 3
     assert place.states() == dict.fromkeys((1, 2, 3), RequestState.DONE)

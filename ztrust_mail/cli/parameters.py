@@ -202,9 +202,6 @@ def gather(
     return declare
 
 
-def number_argument(
-    name: str, metavar: str, help: str, *, required: bool = False, is_repeated: bool = False
-) -> Declaration:
-    """Declare an argument that is a whole number from 1 on, or any number of them."""
-    nargs = -1 if is_repeated else 1
-    return argument(name, metavar, help, type=click.IntRange(1, LARGEST), required=required, nargs=nargs)
+def number_argument(name: str, metavar: str, help: str, *, required: bool = False) -> Declaration:
+    """Declare an argument that is a whole number from 1 on."""
+    return argument(name, metavar, help, type=click.IntRange(1, LARGEST), required=required)

@@ -93,6 +93,17 @@ def shell_word(text: str) -> str:
     return shlex.quote(printable(text))
 
 
+def format_ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in order, with consecutive ones as a range: ``3 5-7``."""
+    runs = list[list[int]]()
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return " ".join("-".join(map(str, run)) for run in runs)
+
+
 def pluralise(count: int, noun: str, plural: str = "") -> str:
     """Return ``1 realm`` or ``3 realms``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

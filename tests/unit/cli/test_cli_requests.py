@@ -113,7 +113,7 @@ def test_equal_requests_of_a_server_are_one_row_unless_details_are_wanted(shop: 
     for number in range(6):
         shop.submit("acme", key=f"order {number}")
     folded = shop.cli("requests").out.splitlines()
-    assert folded[1].split()[:5] == ["1…6", "prod", "apply", "6", "waiting"]
+    assert folded[1].split()[:5] == ["1-6", "prod", "apply", "6", "waiting"]
     assert len(folded) == 4
     assert len(shop.cli("requests", "--details").out.splitlines()) == 3 + 6
     assert len(shop.cli.json("requests")["requests"]) == 6
@@ -218,6 +218,9 @@ def test_nothing_is_cancelled_where_one_of_the_numbers_is_unknown(shop: Shop) ->
         (["--cancel"], "--cancel needs request numbers"),
         (["1", "--cancel", "--retry"], "--cancel and --retry exclude each other"),
         (["1", "--server", "prod"], "--server cannot be combined with request numbers"),
+        (["3-1"], "`3-1` is not the number of a request; give a number, or a range such as 5-7"),
+        (["0"], "`0` is not the number of a request; give a number, or a range such as 5-7"),
+        (["1-10001"], "more than 10,000 requests were named"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(shop: Shop, arguments: list[str], problem: str) -> None:
@@ -256,6 +259,14 @@ def test_following_waits_until_all_have_ended_and_notes_each_state(shop: Shop) -
     assert ran.status == 4
     assert "Done: 1 realm applied" in ran.out
     assert f"Request {second}  apply  failed\n" in ran.out
+
+
+def test_requests_are_named_by_ranges(shop: Shop) -> None:
+    numbers = [shop.submit("acme", key=f"order {number}") for number in range(4)]
+    ran = shop.cli("requests", f"{numbers[0]}-{numbers[2]}", str(numbers[1]), "--cancel")
+    assert [line.partition(" on ")[0] for line in ran.out.splitlines()] == [f"Request {one}" for one in numbers[:3]]
+    again = shop.cli("requests", f"{numbers[0]}-{numbers[2]}", "--retry")
+    assert again.out.endswith(f"Follow: ztrust-mail requests {numbers[0]}-{numbers[2]} --follow\n")
 
 
 @pytest.mark.parametrize("format", OutputFormat)

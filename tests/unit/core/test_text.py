@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from ztrust_mail.core.text import (
     did_you_mean,
     escaped,
     first_and_more,
+    format_ranges,
     is_selected,
     matches_any,
     parse_duration,
@@ -45,6 +47,13 @@ from ztrust_mail.core.text import (
 )
 def test_invisible_characters_are_escaped_and_the_rest_stays(text, shown):
     assert printable(text) == shown
+
+
+@given(st.sets(st.integers(1, 40)))
+def test_ranges_name_exactly_the_numbers_and_each_range_is_as_long_as_it_can_be(numbers):
+    ranges = [[int(end) for end in word.split("-")] for word in format_ranges(numbers).split()]
+    assert [one for ends in ranges for one in range(ends[0], ends[-1] + 1)] == sorted(numbers)
+    assert all(before[-1] + 1 < after[0] for before, after in pairwise(ranges))
 
 
 @given(st.text())

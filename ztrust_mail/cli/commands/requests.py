@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ztrust_mail import settings
 from ztrust_mail.cli import options, parameters
@@ -11,6 +12,7 @@ from ztrust_mail.cli.output import Output
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.cli.workers.follow import Follower, finish_interrupted
 from ztrust_mail.core.errors import ExitStatus, UsageError
+from ztrust_mail.core.text import format_ranges, quoted
 from ztrust_mail.journal.journal import Journal, open_journal
 from ztrust_mail.journal.request_list import RequestList, list_requests, status_of
 from ztrust_mail.reports.report import of_request_list, of_requests
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 
 NAME = "requests"
 
+MOST_NUMBERS: Final = 10_000
+"""How many requests one command may name."""
+
 
 @parameters.command(NAME)
-@parameters.number_argument("numbers", "[N...]", "Requests to show in detail.", is_repeated=True)
+@parameters.argument("words", "[N...]", "Requests to show in detail: 12, or 12-20.", nargs=-1)
 @parameters.flag("--follow", help="Wait until the requests have ended, and exit with their status.")
 @parameters.flag("--cancel", help="Cancel the requests; running ones stop before their next realm.")
 @parameters.flag("--retry", help="Queue failed, dead or cancelled requests again.")
@@ -30,7 +35,7 @@ NAME = "requests"
 @parameters.number("--limit", "COUNT", 20, 0, 10_000, "How many ended requests to list.")
 @options.shared
 def command(
-    numbers: Sequence[int],
+    words: Sequence[str],
     follow: bool,
     cancel: bool,
     retry: bool,
@@ -44,7 +49,7 @@ def command(
     share a row. With numbers, shows, follows, cancels or retries these requests. Sends nothing to servers.
     """
     with shared.output(NAME) as output:
-        numbers = list(dict.fromkeys(numbers))
+        numbers = _parse_numbers(words)
         _check_options(numbers, server, {"--follow": follow, "--cancel": cancel, "--retry": retry})
         if cancel or retry:
             _change(output, numbers, shared.config, retry=retry, follow=follow)
@@ -62,6 +67,20 @@ def command(
             found = list_requests(journal, url, limit)
         newest = max((one.number for one in found.requests), default=0)
         output.finish_report(of_request_list(found, url, f"ztrust-mail requests {newest}" if newest else ""))
+
+
+def _parse_numbers(words: Sequence[str]) -> list[int]:
+    """Return the numbers in words such as ``12`` and ``12-20``, each once. Raises :class:`UsageError`."""
+    numbers = dict[int, None]()
+    for word in words:
+        found = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", word)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= parameters.LARGEST:
+            raise UsageError(f"{quoted(word)} is not the number of a request", "give a number, or a range such as 5-7")
+        if last - first + len(numbers) >= MOST_NUMBERS:
+            raise UsageError(f"more than {MOST_NUMBERS:,} requests were named", "name fewer at a time")
+        numbers |= dict.fromkeys(range(first, last + 1))
+    return list(numbers)
 
 
 def _check_options(numbers: Sequence[int], server: str | None, verbs: dict[str, bool]) -> None:
@@ -90,8 +109,7 @@ def _change(output: Output, numbers: Sequence[int], config_path: str | None, *, 
         if follow:
             _show(output, engine.journal, numbers, follow=True)
         statuses = [status_of(engine.journal, engine.status(number)) for number in numbers]
-    shown = " ".join(map(str, numbers))
-    step = f"ztrust-mail requests {shown} --follow" if retry else ""
+    step = f"ztrust-mail requests {format_ranges(numbers)} --follow" if retry else ""
     output.finish_report(of_requests(NAME, statuses, ExitStatus.OK, step))
 
 

@@ -17,7 +17,7 @@ from ztrust_mail.cli.many_servers.turns import Permission, Stage, Turns
 from ztrust_mail.cli.output import Output, confirm
 from ztrust_mail.cli.streams import handle_interruptions, interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, UsageError, ZtrustMailError
-from ztrust_mail.core.text import first_and_more, pluralise, quoted
+from ztrust_mail.core.text import first_and_more, format_ranges, pluralise, quoted
 from ztrust_mail.planning.safety import Reason
 from ztrust_mail.reports import text
 from ztrust_mail.reports.report import ServerResult, of_servers_run
@@ -188,7 +188,7 @@ class ManyServersRun:
         """Return the next command: an apply if anything differs, or the same command for the remaining servers."""
         name = self._output.command
         if numbers := list_requests(one.report for one in results):
-            return f"ztrust-mail requests {' '.join(map(str, sorted(numbers)))} --follow"
+            return f"ztrust-mail requests {format_ranges(numbers)} --follow"
         if name in ("plan", "drift"):
             differs = any(one.report.exit_status in (ExitStatus.DIFFERS, ExitStatus.UNSAFE) for one in results)
             return next_command("apply", **self._confirmation(results)) if differs else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from ztrust_mail.cli.invocation import next_command
 from ztrust_mail.cli.streams import interrupt_on_termination
 from ztrust_mail.core.errors import ExitStatus, JournalError
-from ztrust_mail.core.text import quoted
+from ztrust_mail.core.text import format_ranges, quoted
 from ztrust_mail.journal.request_list import IDLE_AFTER, RequestStatus, status_of
 from ztrust_mail.journal.requests import RequestState
 from ztrust_mail.planning.plan import Status
@@ -120,6 +120,6 @@ def finish_interrupted(output: Output, journal: Journal, numbers: Iterable[int])
         statuses = [status_of(journal, journal.requests.get_brief(one)) for one in numbers]
     except JournalError:
         raise KeyboardInterrupt from None
-    left = " ".join(str(one.request.number) for one in statuses if not one.request.state.is_final)
+    left = format_ranges(one.request.number for one in statuses if not one.request.state.is_final)
     step = f"ztrust-mail requests {left} --follow" if left else ""
     output.finish_report(of_requests(output.command, statuses, ExitStatus.INTERRUPTED, step))

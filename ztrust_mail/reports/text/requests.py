@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ztrust_mail.core.errors import ExitStatus
-from ztrust_mail.core.text import pluralise, printable, quoted, to_minute, to_second
+from ztrust_mail.core.text import format_ranges, pluralise, printable, quoted, to_minute, to_second
 from ztrust_mail.journal.request_list import RequestList, RequestStatus
 from ztrust_mail.journal.requests import RequestState, StoredRequest
 from ztrust_mail.reports.report import RequestListReport, RequestResultReport, RequestsReport
@@ -47,9 +47,9 @@ class _RequestRow:
         """The cells of the table."""
         numbers = sorted(one.number for one in self.requests)
         state = _word(self.first)
-        is_one = len(numbers) == 1
+        is_one, ranges = len(numbers) == 1, format_ranges(numbers)
         return (
-            str(numbers[0]) if is_one else f"{numbers[0]}…{numbers[-1]}",
+            ranges if len(ranges) <= _MOST[0] else f"{numbers[0]}…{numbers[-1]}",
             title_of(self.first),
             self.first.kind,
             state if is_one else f"{len(numbers):,} {state}",
@@ -156,7 +156,7 @@ def requests_verdict(report: RequestsReport) -> Iterator[Line]:
     left = [one.request.number for one in report.requests if not one.request.state.is_final]
     if report.exit_status is ExitStatus.INTERRUPTED and left:
         yield line("It continues without this command." if len(left) == 1 else "They continue without this command.")
-        yield command_line("Cancel", f"ztrust-mail requests {' '.join(map(str, left))} --cancel")
+        yield command_line("Cancel", f"ztrust-mail requests {format_ranges(left)} --cancel")
     if report.next_step:
         yield command_line("Follow", report.next_step)
 
