@@ -138,6 +138,13 @@ async def cancel(number: int, *, config_path: str | None = None, environ: Variab
     return await _run(lambda: fleet.cancel(number, config_path=config_path, environ=environ))
 
 
+async def retry(number: int, *, config_path: str | None = None, environ: Variables = PROCESS) -> StoredRequest:
+    """Queue a failed, dead or cancelled request again, as :func:`ztrust_mail.fleet.retry` does."""
+    from ztrust_mail import fleet
+
+    return await _run(lambda: fleet.retry(number, config_path=config_path, environ=environ))
+
+
 check = _in_thread(api.check)
 compare = _in_thread(api.compare)
 dangers = _in_thread(api.dangers)

@@ -146,20 +146,22 @@ def test_an_error_on_an_event_loop_shows_no_secret():
     assert "s3cret-login" not in seen
 
 
-def test_requests_are_submitted_looked_at_and_cancelled_from_an_event_loop(ztrust_sandbox):
+def test_requests_are_submitted_looked_at_cancelled_and_retried_from_an_event_loop(ztrust_sandbox):
     environ = dict(ztrust_sandbox.environ)
 
     async def work():
         order = fleet.OnboardRealms({"acme": NO_LOGIN})
         first = await aio.submit(order, key="order 4711", message="ticket 12", environ=environ)
         again = await aio.submit(order, key="order 4711", environ=environ)
-        return first, again, await aio.cancel(first.number, environ=environ), await aio.status(1, environ=environ)
+        cancelled, seen = await aio.cancel(first.number, environ=environ), await aio.status(1, environ=environ)
+        return first, again, cancelled, seen, await aio.retry(1, environ=environ)
 
-    first, again, cancelled, seen = asyncio.run(work())
+    first, again, cancelled, seen, retried = asyncio.run(work())
     assert (first.number, first.message, first.state) == (1, "ticket 12", fleet.RequestState.WAITING)
     assert again == first
     assert cancelled.state is fleet.RequestState.CANCELLED
     assert seen == cancelled
+    assert (retried.number, retried.state) == (1, fleet.RequestState.WAITING)
 
 
 def test_the_package_has_the_requests_to_workers_without_an_import_of_their_own():
