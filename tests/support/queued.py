@@ -92,7 +92,9 @@ class Queue:
 
     def make_due(self) -> None:
         """Let the pauses of all requests be over."""
-        change(self.url, "UPDATE journal_requests SET due = submitted")
+        change(
+            self.url, "UPDATE journal_requests SET due = submitted", "DELETE FROM leases WHERE server LIKE 'logins %'"
+        )
 
     def kill_worker_at(self, number: int) -> StoredRequest:
         """Leave a request as a worker does that is killed while it works on it."""

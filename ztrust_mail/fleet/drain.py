@@ -176,7 +176,7 @@ class Drain:
                 waiting = self._wait_for_server(batch, e.message)
                 return dict(zip(_numbers(batch), waiting, strict=True))
             if e.rule in _LOGIN_RULES:
-                self._hold_back(self._options.retry.login_pause, e.message)
+                self._hold_back(self._options.retry.login_pause, e.message, later_ones=True)
             return {one.number: end_of_error(one.kind, e) for one in batch}
         if lost := [one for one in batch if isinstance(end := ends[one.number], Postponed) and end.is_server_down]:
             waiting = self._wait_for_server(lost, "the server went down")
@@ -203,10 +203,10 @@ class Drain:
         dead = RequestEnd(RequestState.DEAD, summary=f"given up after {hours}: {why}")
         return [Postponed(why, pause) if pause else dead for pause in pauses]
 
-    def _hold_back(self, seconds: float, why: str) -> None:
-        """Let all waiting requests for the server wait at least this long; this drain ends."""
+    def _hold_back(self, seconds: float, why: str, *, later_ones: bool = False) -> None:
+        """Let all waiting requests for the server, or later ones too, wait at least this long; this drain ends."""
         self._is_paused = True
-        self._requests.hold_back(self._server, timedelta(seconds=seconds))
+        self._requests.hold_back(self._server, timedelta(seconds=seconds), later_ones=later_ones)
         _LOG.warning("requests for %s are waiting: %s", quoted(self._server), why)
 
     def _without_work(self, request: StoredRequest, *, was_killed: bool) -> RequestEnd | None:

@@ -192,8 +192,11 @@ A running request is one whose worker was killed: only one drain works on a serv
 ANY_TO_TAKE: Final = """
 SELECT 1 FROM journal_requests
 WHERE server = :server AND state IN ('waiting', 'running') AND (state = 'running' OR due <= :now OR due > :never)
+    AND NOT EXISTS (SELECT 1 FROM leases WHERE server = :pause AND expires > :now AND expires <= :never)
 LIMIT 1
 """
+"""``:pause`` is the name of a lease that no worker holds: until it expires, none may log in to the server."""
+
 TAKE_REQUEST: Final = """
 UPDATE journal_requests SET state = 'running', attempts = attempts + 1, summary = '', started = :now,
     ended = NULL
@@ -259,6 +262,9 @@ SERVERS_WITH_WORK: Final = """
 SELECT s.server, s.name, s.queue, max(r.priority) AS priority FROM journal_servers AS s
 JOIN journal_requests AS r ON r.server = s.server
 WHERE r.state IN ('waiting', 'running') AND (r.state = 'running' OR r.due <= :now OR r.due > :never)
+    AND NOT EXISTS (
+        SELECT 1 FROM leases AS l WHERE l.server = 'logins of ' || s.server AND l.expires > :now AND l.expires <= :never
+    )
     AND NOT EXISTS ({without})
 GROUP BY s.server, s.name, s.queue ORDER BY priority DESC, s.server
 """

@@ -290,7 +290,8 @@ class RequestTable:
         with self._database.writing() as transaction:
             transaction.execute(queries.LOCK_SERVER, {"server": server})
             check_version(transaction, self._database.where)
-            return bool(transaction.query(queries.ANY_TO_TAKE, server=server, **_times_to_take(transaction)))
+            times = _times_to_take(transaction)
+            return bool(transaction.query(queries.ANY_TO_TAKE, server=server, pause=_pause_of(server), **times))
 
     def take(self, requests: Sequence[StoredRequest]) -> list[StoredRequest]:
         """Mark requests of one server as running. Leave out and do not return those cancelled or taken meanwhile.
@@ -334,11 +335,18 @@ class RequestTable:
         with self._database.writing() as transaction:
             return transaction.execute(queries.MAILS_OF_REQUEST, *rows) == len(rows)
 
-    def hold_back(self, server: str, pause: timedelta) -> None:
-        """Postpone all waiting requests of a server to ``pause`` from now or later."""
+    def hold_back(self, server: str, pause: timedelta, *, later_ones: bool = False) -> None:
+        """Postpone all waiting requests of a server to ``pause`` from now or later.
+
+        With ``later_ones``, no request for it is taken until then, however it came to be due.
+        """
         with self._database.writing() as transaction:
-            values: dict[str, Value] = {"server": server, "due": transaction.now() + min(pause, LONGEST_PAUSE)}
-            transaction.execute(queries.HOLD_BACK, values)
+            times = _times_to_take(transaction)
+            due = times["now"] + min(pause, LONGEST_PAUSE)
+            transaction.execute(queries.HOLD_BACK, {"server": server, "due": due})
+            if later_ones:
+                pausing: dict[str, Value] = {"server": _pause_of(server), "holder": "", "who": "", "expires": due}
+                transaction.execute(queries.TAKE_LEASE, {**pausing, **times})
 
     def cancel(self, number: int) -> StoredRequest:
         """Cancel a waiting request, or ask its worker to stop; return it. No effect on a request that has ended."""
@@ -445,6 +453,11 @@ def _pause_values(request: StoredRequest, end: Postponed, now: datetime) -> dict
         "due": now + min(end.pause, LONGEST_PAUSE),
         "now": now,
     }
+
+
+def _pause_of(server: str) -> str:
+    """Return the name of the lease that stands for a pause after a rejected login."""
+    return f"logins of {server}"
 
 
 def _times_to_take(transaction: Transaction) -> dict[str, datetime]:

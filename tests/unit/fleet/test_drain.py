@@ -219,6 +219,23 @@ def test_a_refused_login_is_not_tried_again_for_each_request(queue: Queue) -> No
     assert queue.states() == {first: RequestState.FAILED, **dict.fromkeys(others, RequestState.DONE)}
 
 
+def test_neither_new_requests_nor_those_of_a_killed_worker_log_in_after_a_refused_login(queue: Queue) -> None:
+    queue.write_settings(password="wrong")
+    first, left = (queue.submit(apply_to(realm)).number for realm in ("acme", "globex"))
+    queue.kill_worker_at(left)
+    assert queue.drain() == 1
+    queue.kill_worker_at(first)
+    new = queue.submit(onboard("initech")).number
+    assert (queue.drain(), queue.engine.drain_all()) == (0, 0)
+    assert len([one for one in queue.sandbox.requests if one.path.endswith("/token")]) == 1
+    queue.write_settings()
+    queue.engine.retry(left)
+    assert queue.drain() == 0
+    queue.make_due()
+    assert queue.drain() == 3
+    assert queue.states() == dict.fromkeys((first, left, new), RequestState.DONE)
+
+
 def test_a_run_of_somebody_else_is_waited_for_and_then_tried_again(queue: Queue) -> None:
     queue = queue.with_options(retry=RetryPolicy(wait_for_lock=0.0))
     with queue.engine.journal.lease(queue.server.url, "eve on desk"):
