@@ -438,11 +438,12 @@ def test_a_worker_finishes_the_write_under_way_when_a_newer_version_migrates_the
     assert queue.writes() == ["acme", "globex"]
 
 
-def test_a_worker_comes_for_a_damaged_request_and_does_the_others(queue: Queue) -> None:
+@pytest.mark.parametrize("spoilt", ["due = 'infinity', submitted = '0044-03-15 BC'", "attempts = 2147483647"])
+def test_a_worker_comes_for_a_damaged_request_and_does_the_others(queue: Queue, spoilt: str) -> None:
     damaged, other = queue.submit(onboard("acme")).number, queue.submit(onboard("globex")).number
     change(
         queue.url,
-        f"UPDATE journal_requests SET due = 'infinity', submitted = '0044-03-15 BC' WHERE number = {damaged}",
+        f"UPDATE journal_requests SET {spoilt} WHERE number = {damaged}",
         "DELETE FROM procrastinate_jobs",
     )
     run_worker(queue.engine)

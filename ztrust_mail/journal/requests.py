@@ -28,6 +28,10 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 """The maximum pause of a request. If one is due later than that, the clock has been set back."""
 
 
+LARGEST_INTEGER: Final = 2**31 - 1
+"""The largest INTEGER of PostgreSQL, which fails to count on from it."""
+
+
 class RequestState(StrEnum):
     """The state of a request."""
 
@@ -232,9 +236,16 @@ class RequestTable:
     def end_damaged(self, server: str) -> dict[int, str]:
         """End the damaged requests of a server as failed, and return them like :meth:`find_damaged`.
 
-        The caller must hold the lease on the requests of the server.
+        Of those that are due or running, the columns that lists leave out are checked as well: such a request could
+        never be taken. The caller must hold the lease on the requests of the server.
         """
-        damaged = self.find_damaged(MAX_TAKEN, server)
+        with self._database.reading() as transaction:
+            limits: dict[str, Value] = {"server": server, "limit": MAX_TAKEN}
+            due = {**limits, "most": MAX_LISTED_CONTENT, **_times_to_take(transaction)}
+            rows = transaction.query(queries.UNFINISHED_REQUESTS, **limits)
+            rows += transaction.query(queries.REQUESTS_TO_TAKE, **due)
+            rows += transaction.query(queries.RUNNING_REQUESTS, server=server)
+        damaged: dict[int, str] = {row["number"]: damage for row in rows if (damage := _find_damage(row))}
         for number, column in damaged.items():
             with self._database.writing() as transaction:
                 now, [row] = transaction.now(), transaction.query(queries.BRIEF_REQUEST, number=number)
@@ -502,7 +513,7 @@ def _is_readable(column: str, value: object) -> bool:
     if value is None:
         return column in _MAY_BE_MISSING
     if column in _NUMBERS:
-        return isinstance(value, int)
+        return isinstance(value, int) and (column != "attempts" or 0 <= value < LARGEST_INTEGER)
     if column == "state":
         return value in [*RequestState]
     if column not in _TIMES:

@@ -478,7 +478,12 @@ def test_the_key_of_a_pruned_request_is_free_again(requests: RequestTable, journ
     assert add(requests, new_request(key="order 1")).number == 2
 
 
-SPOILT = ("state = 'sideways'", *(f"{time} = 'infinity'" for time in ("submitted", "due", "started", "ended")))
+SPOILT = (
+    "state = 'sideways'",
+    "attempts = 2147483647",
+    "attempts = -1",
+    *(f"{time} = 'infinity'" for time in ("submitted", "due", "started", "ended")),
+)
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
