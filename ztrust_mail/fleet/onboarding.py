@@ -192,6 +192,9 @@ class Batch:
         if refusal := api.judge(part, parse_allow(one.work.allow)).refusal:
             self.ends[number] = end_of_error(one.request.kind, with_reasons(refusal, part))
             return set()
+        if part.changed and (closed := until_window(self.call.session, one.work.allow)):
+            self.ends[number] = closed  # the window closed while the lock was waited for
+            return set()
         missing = [realm.realm for realm in part.realms if realm.status is Status.MISSING]
         if missing and (pause := self._pause_of(one)):
             self.ends[number] = Postponed(f"waits for the realm {missing[0]}", pause)

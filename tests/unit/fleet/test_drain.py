@@ -497,13 +497,14 @@ def test_a_server_that_is_never_written_refuses_at_once(queue: Queue) -> None:
     assert "no window ever opens" in refused.summary
 
 
+@pytest.mark.parametrize("work", [ApplySpec(spec("acme")), onboard("acme")], ids=["apply", "onboard"])
 def test_a_window_that_closes_while_the_lock_is_waited_for_is_waited_for(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     queue.write_settings(RARELY)
     answers = iter([True])
     monkeypatch.setattr(Limits, "is_open", lambda *_: next(answers, False))
-    waiting = queue.do(ApplySpec(spec("acme")))
+    waiting = queue.do(work)
     assert (waiting.state, waiting.attempts) == (RequestState.WAITING, 0)
     assert queue.writes() == []
 
