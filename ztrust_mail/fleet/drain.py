@@ -25,6 +25,7 @@ from ztrust_mail.fleet.execute import (
     require_journal,
 )
 from ztrust_mail.fleet.execute import until_window as find_closed_window
+from ztrust_mail.fleet.mail_marks import has_unknown_mail
 from ztrust_mail.fleet.onboarding import Batch, Ends, choose_batch
 from ztrust_mail.fleet.work import (
     ApplySavedPlan,
@@ -36,6 +37,7 @@ from ztrust_mail.fleet.work import (
     Work,
     read_content,
 )
+from ztrust_mail.gateways.gateway import TEST_UNKNOWN
 from ztrust_mail.journal.journal import Journal
 from ztrust_mail.journal.lease import DEFAULT_TIMING, LOCKED, Monitor, Timing
 from ztrust_mail.journal.requests import Postponed, RequestEnd, RequestState, StoredRequest
@@ -160,7 +162,7 @@ class Drain:
         }
         if left := [one for one in batch if one.number not in ends]:
             ends.update(self._attempt(left))
-        return [ends[one.number] for one in batch]
+        return [_mention_mails(one, ends[one.number]) for one in batch]
 
     def _attempt(self, batch: Sequence[StoredRequest]) -> Ends:
         first = batch[0]
@@ -305,6 +307,13 @@ class Drain:
 
 def _numbers(batch: Sequence[StoredRequest]) -> list[int]:
     return [one.number for one in batch]
+
+
+def _mention_mails(request: StoredRequest, end: RequestEnd | Postponed) -> RequestEnd | Postponed:
+    """Name test mails of unknown outcome from an earlier attempt in the summary, unless the report has them."""
+    if isinstance(end, Postponed) or not has_unknown_mail(request) or f'"{TEST_UNKNOWN}"' in end.report:
+        return end
+    return replace(end, summary=f"{end.summary}; a test mail may have been sent, so check the mailbox")
 
 
 def _describe(batch: Sequence[StoredRequest]) -> str:

@@ -33,6 +33,11 @@ class MailMark(StrEnum):
     """The server could not send it. It is sent once more if a person retries the request."""
 
 
+def has_unknown_mail(request: StoredRequest) -> bool:
+    """Tell whether an earlier attempt began a test mail and did not record its outcome."""
+    return f':"{MailMark.SENDING}"' in request.mails  # a quotation mark in a realm's name has a backslash before it
+
+
 class MailMarks:
     """The marks of requests that are worked on together; a :class:`MailRecord`. May be used by several threads.
 

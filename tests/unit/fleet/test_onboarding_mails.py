@@ -110,6 +110,27 @@ def test_a_mail_of_which_a_killed_worker_got_no_answer_is_not_sent_again_and_the
     assert said.count("[test-unknown]") == 1
 
 
+@pytest.mark.parametrize("ends", ["is cancelled", "is given up", "is refused"])
+def test_a_request_that_ends_before_its_mails_come_up_again_says_that_one_may_have_been_sent(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    number = queue.submit(with_mails(queue, "acme")).number
+    with monkeypatch.context() as patch:
+        kill_at_mail(patch, 1, is_sent=True)
+        drain_until_killed(queue)
+    if ends == "is cancelled":
+        queue.engine.cancel(number)
+    elif ends == "is given up":
+        change(queue.url, "UPDATE journal_requests SET attempts = 9")
+    else:
+        queue.write_settings("limits = {windows = []}")
+    assert queue.drain() == 1
+    ended = queue.engine.status(number)
+    assert ended.state in (RequestState.CANCELLED, RequestState.DEAD, RequestState.FAILED)
+    assert ended.summary.endswith("; a test mail may have been sent, so check the mailbox")
+    assert mails(queue) == ["acme"]
+
+
 def test_mails_that_were_sent_are_not_sent_again_by_the_next_worker(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
