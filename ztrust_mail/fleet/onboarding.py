@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -203,11 +203,15 @@ class Batch:
 
     def _pause_of(self, one: Onboarding) -> timedelta | None:
         """Return how long to wait before the next check for a realm, None if the time is up."""
-        age = self.call.session.journal.requests.now() - one.request.submitted
+        age = self._now - one.request.submitted
         left = timedelta(seconds=one.work.wait_for_realm) - age
         if left <= timedelta() or age < timedelta():  # or the clock was set back
             return None
         return min(max(age / 2, timedelta(seconds=1)), left, LONGEST_PAUSE)
+
+    @cached_property  # one query for all requests that wait for a realm
+    def _now(self) -> datetime:
+        return self.call.session.journal.requests.now()
 
     @cached_property
     def _marks(self) -> MailMarks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ztrust_mail.fleet import OnboardRealms, RequestState
 from ztrust_mail.fleet.onboarding import LONGEST_PAUSE, choose_batch
 from ztrust_mail.fleet.work import write_content
 from ztrust_mail.journal.records import Outcome
-from ztrust_mail.journal.requests import StoredRequest
+from ztrust_mail.journal.requests import RequestTable, StoredRequest
 from ztrust_mail.sandbox import SandboxOptions
 
 MANY = tuple(f"tenant-{n:02}" for n in range(12))
@@ -225,6 +226,23 @@ def test_a_realm_that_does_not_exist_yet_is_waited_for(queue: Queue, waiting: St
     assert queue.drain() == 1
     assert queue.engine.status(waiting.number).state is RequestState.DONE
     assert queue.address_of("hooli") == "mail@acme.example"
+
+
+def test_a_batch_that_waits_for_many_realms_asks_for_the_time_once(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(5):
+        queue.submit(onboard(f"hooli-{n}", wait_for_realm=3600.0))
+    now, asked = RequestTable.now, list[RequestTable]()
+
+    def counting(table: RequestTable) -> datetime:
+        asked.append(table)
+        return now(table)
+
+    monkeypatch.setattr(RequestTable, "now", counting)
+    assert queue.drain() == 0
+    assert {*queue.states().values()} == {RequestState.WAITING}
+    assert len(asked) == 1
 
 
 def test_the_other_realms_of_a_request_that_waits_are_written_at_once(queue: Queue) -> None:
