@@ -146,9 +146,12 @@ NEW_REQUEST: Final = """
 INSERT INTO journal_requests (server, name, queue, kind, content, digest, request_key, priority, who, message,
     tool_version, state, attempts, is_cancelled, summary, report, report_text, mails, submitted, due)
 VALUES (:server, :name, :queue, :kind, :content, :digest, :request_key, :priority, :who, :message,
-    :tool_version, 'waiting', 0, 0, '', '', '', '', :now, :now)
+    :tool_version, 'waiting', 0, 0, '', '', '', '', :now,
+    coalesce((SELECT expires FROM leases WHERE server = :pause AND expires > :now AND expires <= :never), :now))
 RETURNING number
 """
+"""It is due at once, or at the end of a pause of its server: see :data:`ANY_TO_TAKE`."""
+
 SAME_REQUEST: Final = """
 SELECT * FROM journal_requests WHERE digest = :digest AND state IN ('waiting', 'running')
     AND :request_key IN ('', request_key) AND (is_cancelled = 0 OR :request_key = request_key)
@@ -246,7 +249,8 @@ UPDATE journal_requests SET is_cancelled = 1,
 WHERE number = :number AND state IN ('waiting', 'running')
 """
 RETRY_REQUEST: Final = """
-UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, submitted = :now, due = :now,
+UPDATE journal_requests SET state = 'waiting', attempts = 0, is_cancelled = 0, submitted = :now,
+    due = coalesce((SELECT expires FROM leases WHERE server = :pause AND expires > :now AND expires <= :never), :now),
     exit_status = NULL, summary = '', report = '', report_text = '', started = NULL, ended = NULL,
     mails = replace(mails, ':"failed"', ':"due"'),
     queue = coalesce((SELECT s.queue FROM journal_servers AS s WHERE s.server = journal_requests.server), queue)

@@ -200,7 +200,8 @@ class RequestTable:
         values: dict[str, Value] = {**vars(request), "request_key": request.key, "tool_version": __version__}
         del values["key"]
         texts = {"who": printable(request.who), "message": printable(request.message)}
-        [row] = transaction.query(queries.NEW_REQUEST, **{**values, **texts}, now=transaction.now())
+        times: dict[str, Value] = {"pause": _pause_of(request.server), **_times_to_take(transaction)}
+        [row] = transaction.query(queries.NEW_REQUEST, **{**values, **texts, **times})
         number: int = row["number"]
         return number
 
@@ -388,7 +389,8 @@ class RequestTable:
                     f"request {number} cannot be retried: request {same[0]['number']} is the same and has not ended"
                 )
                 raise UsageError(message, f"see: ztrust-mail requests {same[0]['number']}")
-            transaction.execute(queries.RETRY_REQUEST, {"number": number, "now": transaction.now()})
+            times: dict[str, Value] = {"pause": _pause_of(before.server), **_times_to_take(transaction)}
+            transaction.execute(queries.RETRY_REQUEST, {"number": number, **times})
             yield _one(transaction, number), transaction
 
     def busy_servers(self, without: str = queries.NOTHING) -> list[BusyServer]:

@@ -226,6 +226,7 @@ def test_neither_new_requests_nor_those_of_a_killed_worker_log_in_after_a_refuse
     assert queue.drain() == 1
     queue.kill_worker_at(first)
     new = queue.submit(onboard("initech")).number
+    assert queue.engine.status(new).due > queue.engine.status(new).submitted, "so that no list asks for a worker"
     assert (queue.drain(), queue.engine.drain_all()) == (0, 0)
     assert len([one for one in queue.sandbox.requests if one.path.endswith("/token")]) == 1
     queue.write_settings()
