@@ -191,7 +191,7 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Stream(terminal=False))
     style.write_out([line("result")])
-    style.to_stderr([line("rest")])
+    style.write([line("rest")], sys.stderr)
     assert capsys.readouterr() == ("result\n", "rest\n")
 
 
