@@ -401,7 +401,7 @@ def test_a_worker_whose_journal_a_newer_version_migrates_ends_and_says_so(queue:
             if "serving" in line:
                 change(queue.url, *NEWER)
     assert process.returncode == ExitStatus.USAGE
-    assert is_running == any("stopping: " in line for line in said)
+    assert is_running == any("stopping after" in line for line in said)
     end = "".join(said)
     assert "was written by `ztrust-mail 99.0.0`, which is newer than this ztrust-mail" in end
     assert "update this one" in end

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.bad_server import nobody
-from support.journals import asked, change
+from support.journals import change
 from support.queued import QUICK, Queue, WatchedDrain, apply_to, entry, onboard, spec
 
 from ztrust_mail import api
@@ -307,18 +307,6 @@ def test_a_damaged_request_ends_as_failed_and_the_others_of_its_server_are_done(
     queue.engine.retry(damaged)
     assert queue.drain() == 1
     assert queue.engine.status(damaged).state is done
-
-
-@pytest.mark.parametrize("column", ["content", "mails"])
-def test_a_request_whose_text_is_none_is_not_taken_again_and_again(queue: Queue, column: str) -> None:
-    damaged, good = (queue.submit(onboard(realm)).number for realm in ("acme", "globex"))
-    change(queue.url, f"UPDATE journal_requests SET {column} = x'00' WHERE number = {damaged}")
-    assert queue.drain() == 2
-    rows = asked(queue.url, "SELECT number, state, summary FROM journal_requests ORDER BY number")
-    assert rows[0][:2] == (damaged, "failed")
-    assert f"`{column}` cannot be read" in str(rows[0][2])
-    assert rows[1][:2] == (good, "done")
-    assert queue.writes() == ["globex"]
 
 
 def test_a_damaged_request_of_a_killed_worker_ends_as_failed(queue: Queue) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from support.journals import change
+from support.journals import asked, change
 from support.queued import Queue, WatchedDrain, apply_to, entry, new_request, onboard, texts_of
 
 from ztrust_mail.fleet import OnboardRealms, RequestState
@@ -320,3 +320,15 @@ def test_an_apply_between_two_onboardings_sees_the_first(queue: Queue) -> None:
     queue.submit(onboard("acme", address="onboard@acme.example"))
     queue.drain()
     assert queue.address_of("acme") == "apply@acme.example"
+
+
+@pytest.mark.parametrize("column", ["content", "mails"])
+def test_a_request_with_bytes_for_text_in_a_journal_file_is_not_taken_forever(queue: Queue, column: str) -> None:
+    damaged, good = (queue.submit(onboard(realm)).number for realm in ("acme", "globex"))
+    change(queue.url, f"UPDATE journal_requests SET {column} = x'00' WHERE number = {damaged}")
+    assert queue.drain() == 2
+    rows = asked(queue.url, "SELECT number, state, summary FROM journal_requests ORDER BY number")
+    assert rows[0][:2] == (damaged, "failed")
+    assert f"`{column}` cannot be read" in str(rows[0][2])
+    assert rows[1][:2] == (good, "done")
+    assert queue.writes() == ["globex"]
