@@ -91,9 +91,9 @@ class Command(click.Command):
         if rows := [(argument.shown, argument.explained) for argument in self._arguments()]:
             with formatter.section("Arguments"):
                 formatter.write_dl(rows)
-        display = [one for one in self.get_params(ctx) if isinstance(one, DisplayOption)]
-        for title, several in (("Options", [*self.get_params(ctx)]), ("Output", display)):
-            shown = [one for one in several if (one in display) == (title == "Output")]
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]  # click 8.5 adds arguments
+        display = [one for one in options if isinstance(one, DisplayOption)]
+        for title, shown in (("Options", [one for one in options if one not in display]), ("Output", display)):
             if records := [row for one in shown if (row := one.get_help_record(ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(records)

@@ -316,6 +316,13 @@ def test_help_and_a_command_shows_what_the_command_shows_with_the_option(cli: Cl
     assert cli("help", command) == cli(command, "--help")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_lists_arguments_above_the_options_alone(cli: Cli, command: str) -> None:
+    options = cli("help", command).out.partition("\nOptions:\n")[2]
+    assert re.match(r"  (-\w, )?--\w", options)
+    assert not re.search(r"^  [\[A-Z]", options, re.MULTILINE)
+
+
 def test_help_alone_lists_the_commands_and_help_of_an_unknown_one_names_a_similar_one(cli: Cli) -> None:
     assert cli("help") == cli("--help")
     ran = cli("help", "plam")
