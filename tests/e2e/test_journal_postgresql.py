@@ -80,7 +80,7 @@ def test_a_database_may_also_hold_tables_of_other_programs(
 def test_a_wrong_password_is_reported_without_quoting_it(postgresql: PostgresqlServer, database: str) -> None:
     error = refusal(postgresql.url(database, f"{postgresql.password}x"), postgresql)
     assert error.message.endswith(f"`{database}` at 127.0.0.1:{postgresql.port} cannot be reached or refuses the login")
-    assert "user and password" in error.hint
+    assert "user, password" in error.hint
 
 
 def test_no_log_contains_the_password(
